@@ -1,0 +1,12 @@
+//! The languages that pen and the programs around it speak: commands, addresses, status snapshots and log lines.
+//!
+//! Pure: no I/O, no clock, no unsafe. Every program of the workspace uses these parsers and writers, so each format
+//! has one home.
+#![forbid(unsafe_code)]
+
+pub mod addr;
+pub mod commands;
+pub mod help;
+pub mod logline;
+pub mod parse;
+pub mod status;

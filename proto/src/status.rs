@@ -1,0 +1,124 @@
+//! A snapshot of a running pen, and its wire form (serde; `status json` prints it).
+//!
+//! Collected once by `stats/collect`, rendered by `stats/{text,html,json,prometheus}`, read back by penctl and webstats.
+//! Byte counts are from the point of view of the party they belong to: a server was *sent* what clients wrote, a client
+//! was *sent* what servers wrote.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    pub pid: u32,
+    /// Local time, `YYYY-MM-DD HH:MM:SS`.
+    pub time_local: String,
+    pub time_epoch_seconds: u64,
+    pub uptime_seconds: u64,
+    pub listen: Vec<String>,
+    pub workers: u32,
+    /// In words, as `mode` answers, without the newline.
+    pub mode: String,
+    /// The server tried last: an index, -1 emergency, -2 abuse, -3 none yet. Pen's pages call it "current".
+    pub current_server: i32,
+    /// Regular servers in order, then emergency (-1) and abuse (-2) where configured.
+    pub servers: Vec<ServerStatus>,
+    pub clients_max: u64,
+    pub clients: Vec<ClientStatus>,
+    /// Effective limit on simultaneous connections.
+    pub connections_max: u64,
+    pub connections_used: u64,
+    /// Number of the connection opened last.
+    pub connections_last: u64,
+    pub connections: Vec<ConnectionStatus>,
+    pub totals: Totals,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// Index on the command line or N of `server N`; -1 emergency, -2 abuse.
+    pub index: i32,
+    /// Numeric address or Unix path.
+    pub address: String,
+    pub port: u16,
+    /// Epoch seconds of the last failed connect, 0 for none: Pen's "status".
+    pub failed_at_epoch_seconds: u64,
+    /// Seconds until the server is tried again, 0 when it is available.
+    pub blacklisted_seconds: u64,
+    pub connections: u32,
+    pub max: u32,
+    pub hard: u32,
+    pub weight: u32,
+    pub prio: u32,
+    pub acl: u8,
+    pub sent_bytes: u64,
+    pub received_bytes: u64,
+    /// Connections ever opened to it.
+    pub connections_total: u64,
+    /// Connects that failed or timed out.
+    pub failures_total: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClientStatus {
+    pub slot: u32,
+    /// Empty for Unix socket clients.
+    pub address: String,
+    /// Seconds since its last connect.
+    pub age_seconds: u64,
+    /// Server index it belongs to, negative as in [`Status::current_server`].
+    pub server: i32,
+    pub connects: u64,
+    pub sent_bytes: u64,
+    pub received_bytes: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConnectionStatus {
+    /// Number as `close N` and `connection N` take it.
+    pub number: u32,
+    /// Client address and port.
+    pub client: String,
+    pub client_slot: i64,
+    pub server: i32,
+    pub server_address: String,
+    /// Pen's bits: 1 connecting, 2 connected, 4 end of file from server, 8 end of file from client, 32 waiting for the
+    /// first bytes (peek).
+    pub state: u32,
+    pub down_fd: i32,
+    pub up_fd: i32,
+    /// Bytes read but not yet taken by the client / the server.
+    pub pending_down_bytes: u64,
+    pub pending_up_bytes: u64,
+    /// Client to server so far.
+    pub up_bytes: u64,
+    /// Server to client so far.
+    pub down_bytes: u64,
+    pub age_seconds: u64,
+    pub idle_seconds: u64,
+}
+
+/// Counters since start, summed over the workers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Totals {
+    pub accepted: u64,
+    pub closed: u64,
+    /// Clients that no server could take.
+    pub rejected: u64,
+    /// Clients refused by `client_acl` (served by the abuse server or closed).
+    pub denied: u64,
+    /// Connects that failed and were tried on another server.
+    pub failovers: u64,
+    pub connect_failures: u64,
+    pub connect_timeouts: u64,
+    pub idle_timeouts: u64,
+    pub resets_by_client: u64,
+    pub resets_by_server: u64,
+    /// Client to server.
+    pub up_bytes: u64,
+    /// Server to client.
+    pub down_bytes: u64,
+    /// Times accepting stopped for want of descriptors.
+    pub descriptor_shortages: u64,
+    pub log_lines_dropped: u64,
+    pub pending_connects: u64,
+}

@@ -1,0 +1,2 @@
+//! (in work) Which server gets a client.
+pub struct Balancer {}

@@ -1,0 +1,7 @@
+//! pen: a load balancer for TCP in the classic Unix style. See docs/architecture.md for the map.
+
+pub mod acl;
+pub mod balance;
+pub mod net;
+pub mod runtime;
+pub mod settings;

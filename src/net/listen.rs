@@ -1,0 +1,2 @@
+//! (in work) Listening sockets.
+pub struct Listener {}
