@@ -2,7 +2,7 @@
 
 use super::Worker;
 use super::serve::{log_read, rewrite};
-use crate::balance::Admission;
+use crate::balance::{Admission, Refusal};
 use crate::balance::servers::ServerId;
 use crate::conn::relay;
 use crate::conn::{CloseReason, Side, Socket, Stage};
@@ -41,14 +41,14 @@ impl Worker {
             now_seconds,
         );
         match admission {
-            Admission::Server { attempt, endpoint } => {
-                self.totals.denied += u64::from(attempt.denied());
+            Admission::Connect(attempt, endpoint) => {
+                self.totals.denied += u64::from(attempt.server() == ServerId::ABUSE);
                 connection.attempt = Some(attempt);
                 connection.endpoint = endpoint;
                 self.pursue(index);
             }
-            Admission::Denied => self.close(index, CloseReason::Denied),
-            Admission::NoServer => self.close(index, CloseReason::NoServer),
+            Admission::Refused(Refusal::Denied) => self.close(index, CloseReason::Denied),
+            Admission::Refused(Refusal::NoServer) => self.close(index, CloseReason::NoServer),
         }
     }
 
@@ -219,7 +219,7 @@ impl Worker {
         connection.server.writable = true;
         self.settle_pending(index);
         let Some(connection) = self.connections.get(index) else { return };
-        if let Some(attempt) = connection.attempt.as_ref().filter(|attempt| attempt.had_failed()) {
+        if let Some(attempt) = connection.attempt.as_ref().filter(|attempt| attempt.clears_failure()) {
             self.shared.balancer().connected(attempt);
         }
         self.arm_idle_timer(index);

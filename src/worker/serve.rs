@@ -2,7 +2,7 @@
 
 use super::Worker;
 use crate::balance::Released;
-use crate::balance::servers::Endpoint;
+use crate::balance::servers::{Endpoint, ServerId};
 use crate::conn::relay::{self, Flow, Lent};
 use crate::conn::{CloseReason, Connection, Side, Stage, dummy};
 use crate::half_close::{self, Action, DirectionState};
@@ -209,7 +209,8 @@ impl Worker {
             } // closed here: the server must have its connection back before it is offered to another client
         }
         let (up_bytes, down_bytes) = (connection.from_client.bytes, connection.from_server.bytes);
-        if let Some(attempt) = &connection.attempt {
+        let server = connection.attempt.as_ref().map_or(ServerId::NONE, |attempt| attempt.server());
+        if let Some(attempt) = connection.attempt.take() {
             let established = connection.stage == Stage::Relaying;
             self.shared.balancer().release(attempt, Released { established, up_bytes, down_bytes });
         }
@@ -223,11 +224,11 @@ impl Worker {
             CloseReason::ServerReset => self.totals.resets_by_server += 1,
             _ => {}
         }
-        self.log_end(&connection, reason);
+        self.log_end(&connection, server, reason);
         self.room_made();
     }
 
-    fn log_end(&mut self, connection: &Connection, reason: CloseReason) {
+    fn log_end(&mut self, connection: &Connection, server: ServerId, reason: CloseReason) {
         if !self.log.wants_ends() {
             return;
         }
@@ -237,7 +238,7 @@ impl Worker {
             duration_ms,
             client: connection.address,
             client_port: connection.port,
-            server: connection.attempt.as_ref().map_or(-3, |attempt| attempt.server().number()),
+            server: server.number(),
             server_address: &connection.endpoint.to_string(),
             up_bytes: connection.from_client.bytes,
             down_bytes: connection.from_server.bytes,
