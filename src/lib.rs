@@ -5,3 +5,4 @@ pub mod balance;
 pub mod net;
 pub mod runtime;
 pub mod settings;
+pub mod timers;
