@@ -2,6 +2,7 @@
 
 pub mod acl;
 pub mod balance;
+pub mod half_close;
 pub mod net;
 pub mod runtime;
 pub mod settings;
