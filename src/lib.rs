@@ -3,6 +3,7 @@
 pub mod acl;
 pub mod balance;
 pub mod half_close;
+pub mod http;
 pub mod net;
 pub mod runtime;
 pub mod settings;
