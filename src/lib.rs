@@ -2,6 +2,9 @@
 
 pub mod acl;
 pub mod balance;
+pub mod half_close;
+pub mod http;
 pub mod net;
 pub mod runtime;
 pub mod settings;
+pub mod timers;
