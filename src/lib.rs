@@ -2,9 +2,15 @@
 
 pub mod acl;
 pub mod balance;
+pub mod conn;
+pub mod escape;
 pub mod half_close;
 pub mod http;
+pub mod log;
 pub mod net;
 pub mod runtime;
 pub mod settings;
+pub mod stats;
+pub mod sys;
 pub mod timers;
+pub mod worker;
