@@ -20,7 +20,6 @@ use std::time::Duration;
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
 
 /// What the workers share. Everything else a worker owns alone.
-#[derive(Debug)]
 pub struct Shared {
     settings: Mutex<Arc<Settings>>,
     listeners: Mutex<Arc<Vec<Listener>>>,
@@ -154,7 +153,6 @@ pub struct Parts {
 }
 
 /// Handle on the workers. Dropping it leaves them running: call [`Runtime::stop`].
-#[derive(Debug)]
 pub struct Runtime {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,

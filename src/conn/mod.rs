@@ -7,7 +7,8 @@ pub mod dummy;
 pub mod relay;
 pub mod slab;
 
-use crate::balance::{Attempt, servers::Endpoint};
+use crate::balance::{Attempt, Endpoint};
+use crate::half_close;
 use crate::http::Head;
 use buffers::Pending;
 use pen_proto::addr::ClientAddr;
@@ -56,6 +57,8 @@ pub enum CloseReason {
     Closed,
     /// pen ends.
     Shutdown,
+    /// pen made a mistake with it.
+    InternalError,
     /// No descriptor for the upstream socket came free in time, or another local failure.
     Shortage,
 }
@@ -73,6 +76,7 @@ impl CloseReason {
             CloseReason::Denied => "denied",
             CloseReason::Closed => "closed",
             CloseReason::Shutdown => "shutdown",
+            CloseReason::InternalError => "internal_error",
             CloseReason::Shortage => "shortage",
         }
     }
@@ -126,6 +130,15 @@ pub struct Direction {
 impl Direction {
     pub fn pending_bytes(&self) -> usize {
         self.pending.as_ref().map_or(0, |pending| pending.len())
+    }
+
+    /// As `half_close` decides on it. To a receiver that is gone there is nothing to pass on.
+    pub fn progress(&self) -> half_close::Direction {
+        half_close::Direction {
+            ended: self.eof || self.dead,
+            pending: self.pending.is_some(),
+            shutdown_sent: self.shut || self.dead,
+        }
     }
 
     /// Nothing more will flow this way.

@@ -1,6 +1,6 @@
 //! Upstream sockets: made non-blocking, on their way to a server.
 
-use crate::balance::servers::Endpoint;
+use crate::balance::Endpoint;
 use crate::sys::socket;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect, setsockopt, sockopt};

@@ -2,8 +2,7 @@
 
 use super::Worker;
 use super::serve::{log_read, rewrite};
-use crate::balance::{Admission, Refusal};
-use crate::balance::servers::ServerId;
+use crate::balance::{Admission, Refusal, ServerId};
 use crate::conn::relay;
 use crate::conn::{CloseReason, Side, Socket, Stage};
 use crate::log::diag;
@@ -185,7 +184,7 @@ impl Worker {
                 return Ok(());
             }
         };
-        let rewritten = connection.head.as_mut().map(|head| rewrite(head, &scratch[..count], direction.eof));
+        let rewritten = rewrite(&mut connection.head, &scratch[..count], direction.eof);
         let bytes = rewritten.as_deref().unwrap_or(&scratch[..count]);
         if bytes.is_empty() {
             return Ok(());

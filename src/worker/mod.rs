@@ -24,6 +24,7 @@ use pen_proto::commands::{Flag, Number};
 use pen_proto::status::{ConnectionStatus, Totals};
 use std::io;
 use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 
@@ -115,20 +116,28 @@ impl Worker {
             self.now_ms = clock::monotonic_ms();
             self.catch_up();
             for event in &ready {
-                self.dispatch(*event);
+                self.guard((event.key / 2) as u32, |worker, _| worker.dispatch(*event));
             }
             for index in std::mem::take(&mut self.unfinished) {
-                self.serve(index);
+                self.guard(index, Worker::serve);
             }
             self.timers.expire(self.now_ms, |index| expired.push(index));
             for index in expired.drain(..) {
-                self.expire(index);
+                self.guard(index, Worker::expire);
             }
             self.resume_accepting();
             self.connections.recycle();
         }
         for index in self.connections.indices() {
             self.close(index, CloseReason::Shutdown);
+        }
+    }
+
+    /// A mistake of ours costs the connection that met it, not all the others.
+    fn guard(&mut self, index: u32, work: impl FnOnce(&mut Worker, u32)) {
+        if catch_unwind(AssertUnwindSafe(|| work(self, index))).is_err() {
+            // The panic hook has said what happened. Whether the close succeeds or not, the next event is served.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.close(index, CloseReason::InternalError)));
         }
     }
 

@@ -9,11 +9,13 @@ impl Worker {
     pub(super) fn answer(&mut self, message: Message) {
         // A main thread that has stopped waiting needs no answer.
         match message {
-            Message::Report(asker) => drop(asker.send(self.report())),
+            Message::Report(asker) => {
+                let _ = asker.send(self.report());
+            }
             Message::Close(index, asker) => {
                 let known = self.connections.get(index).is_some();
                 self.close(index, CloseReason::Closed);
-                drop(asker.send(known));
+                let _ = asker.send(known);
             }
             Message::Stop => self.stopping = true,
         }

@@ -1,17 +1,16 @@
 //! Serving a connection: relaying, half-close, timers, and the one exit, [`Worker::close`].
 
 use super::Worker;
-use crate::balance::Released;
-use crate::balance::servers::{Endpoint, ServerId};
+use crate::balance::{Endpoint, Released, ServerId};
 use crate::conn::relay::{self, Flow, Lent};
 use crate::conn::{CloseReason, Connection, Side, Stage, dummy};
-use crate::half_close::{self, Action, DirectionState};
+use crate::half_close::{self, Action};
 use crate::http::{Head, Progress};
 use crate::log::traffic::{Ended, TrafficLog};
 use crate::net::poller::REGISTRATIONS_LAST;
 use crate::sys::{clock, socket};
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::Number;
+use pen_proto::commands::{FastClose, Number};
 use std::os::fd::AsFd;
 
 /// How long an answered `dummy` client gets to read and close before the connection is cut.
@@ -39,11 +38,7 @@ impl Worker {
             if !bytes.is_empty() {
                 log_read(log, *address, endpoint, bytes);
             }
-            let rewritten = head.as_mut().map(|head| rewrite(head, bytes, bytes.is_empty()));
-            if head.as_ref().is_some_and(|head| head.is_done()) {
-                *head = None;
-            }
-            rewritten
+            rewrite(head, bytes, bytes.is_empty())
         });
         let down = relay::pump(server, client, from_server, &mut lent, |_| None);
         match (up, down) {
@@ -60,19 +55,19 @@ impl Worker {
     fn pass_on_ends(&mut self, index: u32) {
         let Some(connection) = self.connections.get_mut(index) else { return };
         let Connection { client, server, from_client, from_server, .. } = connection;
-        let state = |direction: &crate::conn::Direction| DirectionState {
-            eof: direction.eof || direction.dead,
-            pending: direction.pending.is_some(),
-            shut: direction.shut || direction.dead,
-        };
-        match half_close::decide(state(from_client), state(from_server), self.settings.tcp_fastclose) {
-            Action::Nothing => {}
-            Action::ShutdownServer => relay::shut(server, from_client),
-            Action::ShutdownClient => relay::shut(client, from_server),
-            Action::Close => {
-                let both = from_client.ended() && from_server.ended();
-                let reason = if both { CloseReason::Finished } else { CloseReason::FastClose };
-                self.close(index, reason);
+        // A side that takes nothing any more has not ended its own: what it still says is waited for.
+        let dead = from_client.dead || from_server.dead;
+        let fast_close = if dead { FastClose::Off } else { self.settings.tcp_fastclose };
+        loop {
+            match half_close::decide(from_client.progress(), from_server.progress(), fast_close) {
+                Action::Nothing => return,
+                Action::ShutdownServer => relay::shut(server, from_client),
+                Action::ShutdownClient => relay::shut(client, from_server),
+                Action::Close => {
+                    let both = from_client.ended() && from_server.ended();
+                    let reason = if both { CloseReason::Finished } else { CloseReason::FastClose };
+                    return self.close(index, reason);
+                }
             }
         }
     }
@@ -89,7 +84,7 @@ impl Worker {
             Ok(Some(0)) => self.close(index, CloseReason::Finished),
             Ok(Some(count)) => {
                 let bytes = &self.scratch[..count];
-                let rewritten = connection.head.as_mut().map(|head| rewrite(head, bytes, false));
+                let rewritten = rewrite(&mut connection.head, bytes, false);
                 let bytes = rewritten.as_deref().unwrap_or(bytes);
                 if !bytes.is_empty() {
                     connection.from_client.pending = Some(self.pool.hold(bytes));
@@ -262,14 +257,18 @@ fn pass_on_reset(connection: &Connection, reason: CloseReason) {
     }
 }
 
-/// Feeds client bytes to the rewriter of the request head; returns what may go out now.
-pub(super) fn rewrite(head: &mut Head, bytes: &[u8], end: bool) -> Vec<u8> {
+/// Feeds client bytes to the rewriter of the request head, while there is one; returns what may go out instead of them.
+pub(super) fn rewrite(head: &mut Option<Box<Head>>, bytes: &[u8], end: bool) -> Option<Vec<u8>> {
+    let rewriter = head.as_mut()?;
     let mut out = Vec::new();
-    let progress = head.push(bytes, &mut out);
+    let progress = rewriter.push(bytes, &mut out);
     if end && progress == Progress::NeedMore {
-        head.finish(&mut out);
+        rewriter.finish(&mut out);
     }
-    out
+    if end || progress == Progress::Done {
+        *head = None;
+    }
+    Some(out)
 }
 
 /// One line for one read from a client.
