@@ -7,3 +7,6 @@ pub mod net;
 pub mod runtime;
 pub mod settings;
 pub mod stats;
+pub mod sys;
+#[cfg(test)]
+mod test_dir;

@@ -1,0 +1,3 @@
+//! One mechanism of the operating system each, without policy.
+
+pub mod files;
