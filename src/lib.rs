@@ -12,5 +12,10 @@ pub mod runtime;
 pub mod settings;
 pub mod stats;
 pub mod sys;
+<<<<<<< HEAD
 pub mod timers;
 pub mod worker;
+=======
+#[cfg(test)]
+mod test_dir;
+>>>>>>> stats
