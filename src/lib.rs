@@ -12,10 +12,7 @@ pub mod runtime;
 pub mod settings;
 pub mod stats;
 pub mod sys;
-<<<<<<< HEAD
-pub mod timers;
-pub mod worker;
-=======
 #[cfg(test)]
 mod test_dir;
->>>>>>> stats
+pub mod timers;
+pub mod worker;

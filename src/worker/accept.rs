@@ -87,7 +87,7 @@ impl Worker {
             ) => true,
             _ => {
                 self.totals.descriptor_shortages += 1;
-                diag::once("accept", &format!("cannot accept clients: {error}; trying again as connections end"));
+                diag::once("accept", format_args!("cannot accept clients: {error}; trying again as connections end"));
                 self.pause(Some(self.now_ms + SHORTAGE_RETRY_MS));
                 false
             }
@@ -121,7 +121,7 @@ impl Worker {
         if !self.accepting.is_on()
             && let Err(error) = self.register_listeners()
         {
-            diag::once("listen", &format!("cannot listen again: {error}"));
+            diag::once("listen", format_args!("cannot listen again: {error}"));
             self.pause(Some(self.now_ms + SHORTAGE_RETRY_MS));
         }
     }
