@@ -33,12 +33,8 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(index) else { return };
         connection.stage = Stage::Connecting;
         let now_seconds = clock::steady_epoch_seconds(self.now_ms);
-        let admission = self.shared.balancer().admit(
-            &self.settings,
-            connection.address,
-            connection.port,
-            now_seconds,
-        );
+        let admission =
+            self.shared.balancer().admit(&self.settings, connection.address, connection.port, now_seconds);
         match admission {
             Admission::Connect(attempt, endpoint) => {
                 self.totals.denied += u64::from(attempt.server() == ServerId::ABUSE);
@@ -155,7 +151,8 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(index) else { return };
         let server = &mut connection.server;
         if server.error || (server.writable && !REGISTRATIONS_LAST) {
-            let error = server.fd().ok().and_then(|fd| getsockopt(&fd, sockopt::SocketError).ok()).unwrap_or(0);
+            let error =
+                server.fd().ok().and_then(|fd| getsockopt(&fd, sockopt::SocketError).ok()).unwrap_or(0);
             server.error = false;
             if error != 0 {
                 return self.server_failed(index, Failure::Refused(io::Error::from_raw_os_error(error)));
@@ -304,14 +301,19 @@ impl Failure {
         match self {
             Failure::Refused(error) => diag::once(
                 &format!("connect {server}"),
-                format_args!("Connect failed: {error}; blacklisting server {server} because of connect failure"),
+                format_args!(
+                    "Connect failed: {error}; blacklisting server {server} because of connect failure"
+                ),
             ),
             Failure::TimedOut => diag::once(
                 &format!("timeout {server}"),
                 format_args!("blacklisting server {server} because of connect timeout"),
             ),
             Failure::Local(error) => {
-                diag::once(&format!("local {server}"), format_args!("cannot connect to server {server} from here: {error}"));
+                diag::once(
+                    &format!("local {server}"),
+                    format_args!("cannot connect to server {server} from here: {error}"),
+                );
             }
         }
     }

@@ -6,9 +6,9 @@ use crate::conn::relay::{self, Flow, Lent};
 use crate::conn::{CloseReason, Connection, Side, Stage, dummy};
 use crate::half_close::{self, Action};
 use crate::http::{Head, Progress};
+use crate::log::diag;
 use crate::log::record::ConnectionRecord;
 use crate::log::traffic::{Target, TrafficLog};
-use crate::log::diag;
 use crate::net::poller::REGISTRATIONS_LAST;
 use crate::sys::{clock, socket};
 use pen_proto::addr::ClientAddr;
@@ -146,9 +146,10 @@ impl Worker {
             return;
         }
         let Some(connection) = self.connections.get(index) else { return };
-        for (side, socket, eof) in
-            [(0, &connection.client, connection.from_client.eof), (1, &connection.server, connection.from_server.eof)]
-        {
+        for (side, socket, eof) in [
+            (0, &connection.client, connection.from_client.eof),
+            (1, &connection.server, connection.from_server.eof),
+        ] {
             if let (Ok(fd), true) = (socket.fd(), socket.registered) {
                 let read = !socket.readable && !eof;
                 // Fails only when the socket is not registered, which is excluded.
