@@ -3,6 +3,7 @@
 pub mod acl;
 pub mod balance;
 pub mod escape;
+pub mod log;
 pub mod net;
 pub mod runtime;
 pub mod settings;
