@@ -2,12 +2,15 @@
 
 use super::client::{Client, ending};
 use super::ports::bound_port;
+use super::tempdir::TempDir;
 use super::wait::PATIENCE;
 use nix::sys::socket::{Backlog, Shutdown, listen, shutdown};
 use std::fmt;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -158,7 +161,7 @@ fn greet_and_echo(name: &str, mut stream: TcpStream) {
 }
 
 /// Sends back what comes until the end of file or an error.
-pub fn echo(mut stream: TcpStream) {
+pub fn echo(mut stream: impl Read + Write) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         match stream.read(&mut buffer) {
@@ -191,6 +194,29 @@ impl Unresponsive {
 impl fmt::Display for Unresponsive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.listener.local_addr().unwrap().fmt(f)
+    }
+}
+
+/// An echo server on a Unix socket.
+pub struct UnixBackend {
+    dir: TempDir,
+}
+
+impl UnixBackend {
+    pub fn echo() -> UnixBackend {
+        let dir = TempDir::new();
+        let listener = UnixListener::bind(dir.path().join("server")).unwrap();
+        // The thread waits for clients until the test process ends.
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                thread::spawn(move || echo(stream));
+            }
+        });
+        UnixBackend { dir }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("server")
     }
 }
 

@@ -93,6 +93,18 @@ impl Start {
         self
     }
 
+    /// A word before the program that may contain blanks.
+    pub fn through_script(mut self, script: &str) -> Start {
+        self.before.push(script.to_string());
+        self
+    }
+
+    /// Creates a directory in the directory of this scenario.
+    pub fn directory(self, name: &str) -> Start {
+        fs::create_dir(self.path(name)).unwrap();
+        self
+    }
+
     /// Chooses the program; otherwise ours, or `PEN_UNDER_TEST`.
     pub fn make(mut self, make: Make) -> Start {
         self.make = make;
@@ -150,6 +162,20 @@ impl Start {
         };
         eventually("pen to be ready", look, |ready| *ready);
         pen
+    }
+
+    /// Starts it in the background, where only its pid file (`-p pen.pid`) tells which process it is.
+    ///
+    /// # Panics
+    /// When the parent fails, or there is no pid file once it has ended.
+    pub fn start_daemon(self) -> Daemon {
+        let address = self.listen.parse().expect("a listen address");
+        let (parent, dir) = self.run_and_keep();
+        assert_eq!(parent.code, Some(0), "{parent:?}");
+        let pid =
+            fs::read_to_string(dir.path().join("pen.pid")).expect("a pid file once the parent has ended");
+        let pid = pid.parse().unwrap_or_else(|_| panic!("pid file {pid:?}"));
+        Daemon { pid, address, parent, dir }
     }
 
     /// Runs it to its end, which must come soon.
@@ -242,7 +268,7 @@ impl Pen {
 
     /// The control socket's reply to one command.
     pub fn control(&self, command: &str) -> String {
-        self.try_control(command).unwrap_or_else(|error| panic!("control command {command:?}: {error}"))
+        self.try_control(command).unwrap_or_else(|error| panic!("control command {command:.200}: {error}"))
     }
 
     pub fn try_control(&self, command: &str) -> std::io::Result<String> {
@@ -315,14 +341,52 @@ impl Drop for Pen {
     }
 }
 
-/// Executes the control command over TCP, as the original's clients do.
-pub fn control_over_tcp(to: SocketAddr, command: &str) -> String {
-    let mut client = Client::connect(to);
-    client.send(format!("{command}\n"));
-    String::from_utf8_lossy(&client.rest()).into_owned()
+/// A balancer in the background; killed when dropped.
+#[derive(Debug)]
+pub struct Daemon {
+    pub pid: i32,
+    pub address: SocketAddr,
+    /// What the process that was started said and returned.
+    pub parent: Ended,
+    dir: TempDir,
 }
 
-/// The same as one connection of any kind: writes, half-closes, reads the reply.
+impl Daemon {
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid), signal).expect("pen is gone");
+    }
+
+    /// Whether the process runs; one that waits to be reaped does not.
+    pub fn alive(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with('Z'))
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if self.alive() {
+            // It may end by itself at this moment.
+            let _ = kill(Pid::from_raw(self.pid), Signal::SIGKILL);
+        }
+    }
+}
+
+/// The reply to a control command given from `source` over TCP; empty when pen turns the client away.
+pub fn control_over_tcp(source: &str, to: SocketAddr, command: &str) -> String {
+    let mut client = Client::connect_from(source, to);
+    let mut reply = Vec::new();
+    // Turning away may reset the connection at any point.
+    let _ = client.stream.write_all(format!("{command}\n").as_bytes());
+    let _ = client.stream.read_to_end(&mut reply);
+    String::from_utf8_lossy(&reply).into_owned()
+}
+
+/// Writes, half-closes and reads the reply.
 pub fn converse(mut stream: UnixStream, bytes: &[u8]) -> String {
     stream.write_all(bytes).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
