@@ -2,7 +2,7 @@
 
 use super::client::Client;
 use super::ports::free_port;
-use super::process::listening;
+use super::process::{kill_processes_in, listening};
 use super::tempdir::TempDir;
 use super::wait::{PATIENCE, eventually, watch};
 use nix::sys::signal::{Signal, kill};
@@ -180,7 +180,9 @@ impl Start {
 
     /// Runs it to its end, which must come soon.
     pub fn run(self) -> Ended {
-        let (ended, _) = self.run_and_keep();
+        let (ended, dir) = self.run_and_keep();
+        // A daemon that should not have come to life is not left behind.
+        kill_processes_in(dir.path());
         ended
     }
 
@@ -369,10 +371,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        if self.alive() {
-            // It may end by itself at this moment.
-            let _ = kill(Pid::from_raw(self.pid), Signal::SIGKILL);
-        }
+        kill_processes_in(self.dir.path());
     }
 }
 

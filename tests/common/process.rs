@@ -1,7 +1,10 @@
 //! What /proc tells about a process, and the file descriptor limit of this one.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use super::wait::meanwhile;
@@ -50,6 +53,17 @@ pub fn listening(port: u16) -> bool {
             fields.len() > 3 && fields[1].ends_with(&suffix) && fields[3] == LISTEN
         })
     })
+}
+
+/// Kills the processes that work in this directory: a daemon whose pid is not known otherwise.
+pub fn kill_processes_in(directory: &Path) {
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        if fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == directory) {
+            // It may end by itself at this moment.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
 }
 
 /// Raises the descriptor limit of the test process as far as it may go and returns it.

@@ -19,7 +19,7 @@ fn as_another_user_nothing_of_root_is_left() {
         return skip("only root can become somebody else");
     }
     let server = Backend::named("A");
-    let groups = "setpriv --clear-groups --groups=4,20,24";
+    let groups = "setpriv --groups=4,20,24";
     let pen = Pen::before([&server]).through(groups).options("-u nobody").start();
     let (user, group) = (nobody().uid.to_string(), nobody().gid.to_string());
     let all = |id: &str| vec![id.to_string(); 4];
