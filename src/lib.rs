@@ -2,6 +2,20 @@
 
 pub mod acl;
 pub mod balance;
+pub mod conn;
+pub mod escape;
+pub mod half_close;
+pub mod http;
+pub mod log;
 pub mod net;
 pub mod runtime;
 pub mod settings;
+pub mod stats;
+pub mod sys;
+<<<<<<< HEAD
+pub mod timers;
+pub mod worker;
+=======
+#[cfg(test)]
+mod test_dir;
+>>>>>>> stats
