@@ -7,7 +7,7 @@ use crate::control::apply::{Engine, Wanted};
 use crate::control::server::ControlServer;
 use crate::instance::{Instance, listen_options};
 use crate::log::diag;
-use crate::log::traffic::{LogHub, OpenLog};
+use crate::log::target::OpenLog;
 use crate::net::listen::{ListenOptions, Listener};
 use crate::process::Process;
 use crate::settings::{Config, ServerEntry};
@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Most likely: the address is in use.
 pub fn run(address: Option<&str>) -> Result<(), String> {
     limits::raise_descriptor_limit();
-    diag::start(true, 0);
+    diag::to_stderr();
     let listen = ListenAddr::parse(address.unwrap_or(ADDRESS))?;
     let options = listen_options(&Config::default().settings);
     let listener = Listener::open(&listen, options)
@@ -43,7 +43,7 @@ pub fn run(address: Option<&str>) -> Result<(), String> {
     config.foreground = true;
     for (port, _) in &servers {
         let spec = ServerSpec::parse(&format!("127.0.0.1:{port}"))?;
-        config.servers.push(Some(ServerEntry { spec, acl: 0 }));
+        config.servers.push(Some(ServerEntry::from(spec)));
     }
     let socket = std::env::temp_dir().join(format!("pen-demo-{}.sock", std::process::id()));
     let socket = socket.to_string_lossy().into_owned();
@@ -51,8 +51,7 @@ pub fn run(address: Option<&str>) -> Result<(), String> {
     let control = ListenOptions { backlog: 16, nodelay: true, private: true };
     let control = Listener::open(&ListenAddr::parse(&socket)?, control)?;
     let numeric = engine.settle()?.clone();
-    let log = LogHub::start(OpenLog::open(None)?)?;
-    engine.start(Instance::start(&numeric, vec![listener], log, None)?);
+    engine.start(Instance::start(&numeric, vec![listener], OpenLog::open(None)?, None)?);
     explain(&where_to, &socket, servers.iter().map(|(port, _)| *port));
     let mut news = News::default();
     let process = Process::new(engine, vec![control], Supervisor::from_environment())?;
@@ -69,14 +68,15 @@ fn dummy_server(number: usize) -> Result<(u16, Instance), String> {
     let listener = Listener::open(&ListenAddr::parse("127.0.0.1:0")?, listen_options(&config.settings))?;
     let port = listener.address.map_or(0, |address| address.port());
     let name = format!("This is server {}, on port {port}.\n", number - 1);
-    let log = LogHub::start(OpenLog::open(None)?)?;
-    Ok((port, Instance::start(&config, vec![listener], log, Some(name))?))
+    Ok((port, Instance::start(&config, vec![listener], OpenLog::open(None)?, Some(name))?))
 }
 
 fn explain(address: &str, socket: &str, ports: impl Iterator<Item = u16>) {
     let ports: Vec<String> = ports.map(|port| port.to_string()).collect();
     let other = match address.split_once(':') {
-        Some(("127.0.0.1", _)) => format!("  curl --interface 127.0.0.2 http://{address}/   # another client: another server\n"),
+        Some(("127.0.0.1", _)) => {
+            format!("  curl --interface 127.0.0.2 http://{address}/   # another client: another server\n")
+        }
         _ => String::new(),
     };
     println!(
