@@ -3,11 +3,12 @@
 //! Which letters there are, and what they mean, stands in the command table; this file only knows the few options that
 //! are no commands. Nothing is opened or looked up here.
 
-use crate::control::apply::{Door, Engine, Placed, Request, Running};
+use crate::control::apply::{Door, Engine, Running};
 use crate::settings::{Config, ServerEntry};
 use getopts::{HasArg, Occur, Options};
 use pen_proto::addr::{ListenAddr, ServerSpec};
-use pen_proto::commands::{Command, Flag, Form, LogTarget, Number, ROWS, Row};
+use pen_proto::commands::{Command, Form, Number, ROWS, Row};
+use pen_proto::parse::parse_option;
 
 /// What the command line asks for, unless it is to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,8 +89,7 @@ impl CommandLine {
         mut explain: impl FnMut(&str),
     ) -> Result<(), String> {
         for (row, value) in &self.options {
-            let value = value.as_deref().unwrap_or("");
-            apply_option(engine, row, value, &mut say, &mut explain)
+            apply_option(engine, row, value.as_deref(), &mut say, &mut explain)
                 .map_err(|reason| name_option(row, &reason))?;
         }
         Ok(())
@@ -103,7 +103,7 @@ impl CommandLine {
             config.listen = Some(ListenAddr::parse(listen)?);
         }
         for (index, text) in servers.iter().enumerate() {
-            let entry = ServerEntry { spec: server(text)?, acl: 0 };
+            let entry = ServerEntry::from(server(text)?);
             match config.servers.get_mut(index) {
                 Some(slot) => *slot = Some(entry),
                 None => config.servers.push(Some(entry)),
@@ -130,46 +130,30 @@ fn name_option(row: &Row, reason: &str) -> String {
 fn apply_option<R: Running>(
     engine: &mut Engine<R>,
     row: &'static Row,
-    value: &str,
+    value: Option<&str>,
     say: &mut impl FnMut(&str),
     explain: &mut impl FnMut(&str),
 ) -> Result<(), String> {
     match (row.letter, row.form) {
-        (_, Form::Gone(why)) => explain(&name_option(row, why)),
-        (_, Form::Missing(what)) => return Err(what.to_string()),
         (Some('O' | 'o'), _) => {
-            let request = engine.understand(value)?;
+            let request = engine.understand(value.unwrap_or(""))?;
             say(&engine.carry_out(&request, Door::Option)?.reply);
         }
-        (_, Form::OptionOnly) => apply_option_only(engine.config_mut(), row, value)?,
-        (_, form) => {
-            let command = command_of(engine.config(), row, form, value)?;
-            let request = match command {
-                Some(command) => Request { commands: vec![Placed { place: None, command }] },
-                None => engine.understand(&format!("{} {value}", row.word))?,
-            };
-            engine.carry_out(&request, Door::Option)?;
-        }
+        (_, Form::OptionOnly) => apply_option_only(engine.config_mut(), row, value.unwrap_or(""))?,
+        _ => match parse_option(row, value).map_err(|error| error.to_string())? {
+            Command::Explained(why) => explain(&name_option(row, why)),
+            Command::ShowNumber(Number::Debug) => {
+                let level = engine.config().settings.number(Number::Debug);
+                engine.execute(&Command::SetNumber(Number::Debug, level + 1), Door::Option)?;
+            }
+            command => drop(engine.execute(&command, Door::Option)?),
+        },
     }
     Ok(())
 }
 
-/// Options whose value is taken whole, blanks and all, or is counted. `None`: it reads as a line of the language.
-fn command_of(config: &Config, row: &Row, form: Form, value: &str) -> Result<Option<Command>, String> {
-    Ok(match (row.letter, form) {
-        (Some('d'), _) => {
-            let level = config.settings.number(Number::Debug);
-            Some(Command::SetNumber(Number::Debug, level + 1))
-        }
-        (Some('l'), _) => Some(Command::Log(Some(LogTarget::parse(value)?))),
-        (Some('w'), _) => Some(Command::WebStats(Some(value.into()))),
-        (_, Form::Flag { flag, .. }) => Some(Command::SetFlag(flag, true)),
-        _ => None,
-    })
-}
-
 fn apply_option_only(config: &mut Config, row: &Row, value: &str) -> Result<(), String> {
-    let entry = |text: &str| ServerSpec::parse(text).map(|spec| Some(ServerEntry { spec, acl: 0 }));
+    let entry = |text: &str| ServerSpec::parse(text).map(|spec| Some(ServerEntry::from(spec)));
     match row.letter {
         Some('B') => config.abuse = entry(value)?,
         Some('C') => config.control = Some(ListenAddr::parse(value)?),

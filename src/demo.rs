@@ -4,19 +4,19 @@
 //! this process; then lines that say who serves whom.
 
 use crate::control::apply::{Engine, Wanted};
-use crate::control::server::ControlServer;
 use crate::instance::{Instance, listen_options};
 use crate::log::diag;
-use crate::log::traffic::{LogHub, OpenLog};
+use crate::log::target::OpenLog;
 use crate::net::listen::{ListenOptions, Listener};
 use crate::process::Process;
 use crate::settings::{Config, ServerEntry};
 use crate::sys::limits;
 use crate::sys::notify::Supervisor;
-use pen_proto::addr::{ListenAddr, ServerSpec};
+use pen_proto::addr::{Host, ListenAddr, Port, ServerSpec};
 use pen_proto::commands::{Flag, Number};
 use pen_proto::status::ClientStatus;
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 const ADDRESS: &str = "127.0.0.1:8080";
@@ -30,20 +30,20 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Most likely: the address is in use.
 pub fn run(address: Option<&str>) -> Result<(), String> {
     limits::raise_descriptor_limit();
-    diag::start(true, 0);
+    diag::to_stderr();
     let listen = ListenAddr::parse(address.unwrap_or(ADDRESS))?;
     let options = listen_options(&Config::default().settings);
     let listener = Listener::open(&listen, options)
         .map_err(|reason| format!("{reason}; another address can be given: pen --demo 127.0.0.1:8081"))?;
     let where_to = listener.address.map_or(listener.text.clone(), |address| address.to_string());
-    let servers = (1..=SERVERS).map(dummy_server).collect::<Result<Vec<_>, _>>()?;
+    let servers = (0..SERVERS).map(dummy_server).collect::<Result<Vec<_>, _>>()?;
     let mut engine = Engine::new(Config::default());
     let config = engine.config_mut();
     config.listen = Some(listen);
     config.foreground = true;
     for (port, _) in &servers {
         let spec = ServerSpec::parse(&format!("127.0.0.1:{port}"))?;
-        config.servers.push(Some(ServerEntry { spec, acl: 0 }));
+        config.servers.push(Some(ServerEntry::from(spec)));
     }
     let socket = std::env::temp_dir().join(format!("pen-demo-{}.sock", std::process::id()));
     let socket = socket.to_string_lossy().into_owned();
@@ -51,8 +51,7 @@ pub fn run(address: Option<&str>) -> Result<(), String> {
     let control = ListenOptions { backlog: 16, nodelay: true, private: true };
     let control = Listener::open(&ListenAddr::parse(&socket)?, control)?;
     let numeric = engine.settle()?.clone();
-    let log = LogHub::start(OpenLog::open(None)?)?;
-    engine.start(Instance::start(&numeric, vec![listener], log, None)?);
+    engine.start(Instance::start(&numeric, vec![listener], OpenLog::open(None)?, None)?);
     explain(&where_to, &socket, servers.iter().map(|(port, _)| *port));
     let mut news = News::default();
     let process = Process::new(engine, vec![control], Supervisor::from_environment())?;
@@ -66,17 +65,25 @@ fn dummy_server(number: usize) -> Result<(u16, Instance), String> {
     let mut config = Config::default();
     config.settings.set_flag(Flag::Dummy, true);
     config.settings.set_number(Number::Threads, 1);
-    let listener = Listener::open(&ListenAddr::parse("127.0.0.1:0")?, listen_options(&config.settings))?;
+    // Any free port: not something an operator can ask for, so built by hand.
+    let host = Host::Ip(Ipv4Addr::LOCALHOST.into());
+    let any = ListenAddr { host, port: Some(Port::Number(0)), text: name_of(number) };
+    let listener = Listener::open(&any, listen_options(&config.settings))?;
     let port = listener.address.map_or(0, |address| address.port());
-    let name = format!("This is server {}, on port {port}.\n", number - 1);
-    let log = LogHub::start(OpenLog::open(None)?)?;
-    Ok((port, Instance::start(&config, vec![listener], log, Some(name))?))
+    let name = format!("This is {}, on port {port}.\n", name_of(number));
+    Ok((port, Instance::start(&config, vec![listener], OpenLog::open(None)?, Some(name))?))
+}
+
+fn name_of(number: usize) -> String {
+    format!("server {number}")
 }
 
 fn explain(address: &str, socket: &str, ports: impl Iterator<Item = u16>) {
     let ports: Vec<String> = ports.map(|port| port.to_string()).collect();
     let other = match address.split_once(':') {
-        Some(("127.0.0.1", _)) => format!("  curl --interface 127.0.0.2 http://{address}/   # another client: another server\n"),
+        Some(("127.0.0.1", _)) => {
+            format!("  curl --interface 127.0.0.2 http://{address}/   # another client: another server\n")
+        }
         _ => String::new(),
     };
     println!(

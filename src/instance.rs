@@ -2,10 +2,12 @@
 //!
 //! Everything given to it is numeric and valid; names were looked up and values checked before.
 
-use crate::balance::Balancer;
-use crate::balance::servers::{Endpoint, ServerId, ServerSetup};
+use crate::balance::{Balancer, Endpoint, ServerId, ServerSetup, add_live};
 use crate::control::apply::{Running, Wanted};
-use crate::log::traffic::{LogHub, OpenLog};
+use crate::log::diag::{self, Severity};
+use crate::log::local_time;
+use crate::log::target::OpenLog;
+use crate::log::traffic::LogHub;
 use crate::net::listen::{ListenOptions, Listener};
 use crate::net::resolve;
 use crate::runtime::{Parts, Runtime, Snapshot};
@@ -13,12 +15,14 @@ use crate::settings::{Config, ServerEntry, Settings};
 use crate::sys::clock;
 use pen_proto::addr::{Host, ListenAddr};
 use pen_proto::commands::{Flag, LogTarget, Number};
-use pen_proto::status::Status;
+use pen_proto::status::{ClientStatus, Status};
 use std::path::Path;
 use std::sync::Arc;
 
+/// Slots of the client table read under one hold of the balancer's lock: some tens of microseconds.
+const SLOTS_PER_LOOK: u32 = 1024;
+
 /// Workers and what they were started with.
-#[derive(Debug)]
 pub struct Instance {
     runtime: Runtime,
     log: LogHub,
@@ -35,15 +39,18 @@ impl Instance {
     pub fn start(
         config: &Config,
         listeners: Vec<Listener>,
-        log: LogHub,
+        log: OpenLog,
         dummy_name: Option<String>,
     ) -> Result<Instance, String> {
+        let mut hub = LogHub::new();
+        hub.set_target(log.into_output()).map_err(|error| format!("cannot start: {error}"))?;
         let settings = config.settings.clone();
         let mut balancer = Balancer::new(settings.number(Number::ClientsMax) as u32);
         put_servers(&mut balancer, config)?;
         let parts = Parts { settings: settings.clone(), balancer, listeners, dummy_name };
-        let runtime = Runtime::start(parts, || log.worker()).map_err(|error| format!("cannot start: {error}"))?;
-        Ok(Instance { runtime, log, settings: Arc::new(settings), stop_wanted: false })
+        let runtime =
+            Runtime::start(parts, || hub.traffic_log()).map_err(|error| format!("cannot start: {error}"))?;
+        Ok(Instance { runtime, log: hub, settings: Arc::new(settings), stop_wanted: false })
     }
 
     /// Whether the command `exit` was given.
@@ -65,6 +72,22 @@ impl Instance {
         self.runtime.listeners()
     }
 
+    /// The client table, some slots at a time: a worker that wants to choose waits for a part of it, not for all.
+    fn clients(&self, now_seconds: u32) -> Vec<ClientStatus> {
+        let mut clients = Vec::new();
+        let mut start = 0;
+        loop {
+            let balancer = self.runtime.balancer();
+            let used = balancer.client_slots_used();
+            let end = used.min(start + SLOTS_PER_LOOK);
+            clients.extend(balancer.client_statuses(&self.settings, start..end, now_seconds));
+            if end == used {
+                return clients;
+            }
+            start = end;
+        }
+    }
+
     /// Closes every connection, ends the workers and writes the log to its end.
     pub fn stop(mut self) {
         self.runtime.stop();
@@ -80,7 +103,9 @@ impl Running for Instance {
     }
 
     fn use_log(&mut self, log: OpenLog) {
-        self.log.use_log(log);
+        if let Err(error) = self.log.set_target(log.into_output()) {
+            diag::say(Severity::Error, format_args!("log: cannot start writing: {error}"));
+        }
     }
 
     /// A new address that overlaps the old one can only be had after the old one was given up; if it cannot be had even
@@ -116,18 +141,14 @@ impl Running for Instance {
 
     fn set_servers(&mut self, config: &Config) {
         if let Err(reason) = put_servers(&mut self.runtime.balancer(), config) {
-            crate::log::diag::error(&reason);
+            diag::say(Severity::Error, reason);
         }
     }
 
     fn blacklist(&mut self, server: u16, seconds: u32) {
         let now_seconds = clock::steady_epoch_seconds(clock::monotonic_ms());
-        self.runtime.balancer().blacklist(
-            ServerId::regular(server.into()),
-            seconds,
-            &self.settings,
-            now_seconds,
-        );
+        let server = ServerId::regular(server.into());
+        self.runtime.balancer().blacklist(&self.settings, server, seconds, now_seconds);
     }
 
     fn close_connection(&mut self, number: u32) -> bool {
@@ -141,7 +162,7 @@ impl Running for Instance {
         let mut status = Status {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
-            time_local: crate::log::diag::local_time(),
+            time_local: local_time::stamp(&local_time::now()).to_string(),
             time_epoch_seconds: clock::epoch_ms() / 1000,
             uptime_seconds: now_ms / 1000,
             listen: self.listeners().iter().map(|listener| listener.text.clone()).collect(),
@@ -153,16 +174,19 @@ impl Running for Instance {
             totals,
             ..Status::default()
         };
-        status.totals.log_lines_dropped = self.log.lines_dropped();
+        status.totals.log_lines_dropped = self.log.dropped_lines();
         status.mode = self.settings.mode();
-        let with_clients = matches!(wanted, Wanted::Clients | Wanted::Everything);
-        self.runtime.balancer().describe(
-            &self.settings,
-            clock::steady_epoch_seconds(now_ms),
-            with_clients,
-            &mut status,
-        );
-        add_open_connections(&mut status);
+        let now_seconds = clock::steady_epoch_seconds(now_ms);
+        {
+            let balancer = self.runtime.balancer();
+            status.current_server = balancer.current_server().number();
+            status.servers = balancer.server_statuses(&self.settings, now_seconds);
+            status.clients_max = balancer.clients_max().into();
+        }
+        if matches!(wanted, Wanted::Clients | Wanted::Everything) {
+            status.clients = self.clients(now_seconds);
+        }
+        add_live(&mut status.servers, &mut status.clients, &status.connections);
         status
     }
 
@@ -177,22 +201,6 @@ pub fn listen_options(settings: &Settings) -> ListenOptions {
         backlog: settings.number(Number::ListenQueue),
         nodelay: settings.flag(Flag::TcpNodelay),
         private: false,
-    }
-}
-
-/// The balancer counts the bytes of ended connections; those of open ones are in the workers' reports.
-fn add_open_connections(status: &mut Status) {
-    for connection in &status.connections {
-        if let Some(server) = status.servers.iter_mut().find(|server| server.index == connection.server) {
-            server.sent_bytes += connection.up_bytes;
-            server.received_bytes += connection.down_bytes;
-        }
-        let slot = u32::try_from(connection.client_slot).ok();
-        let index = slot.and_then(|slot| status.clients.binary_search_by_key(&slot, |client| client.slot).ok());
-        if let Some(client) = index.map(|index| &mut status.clients[index]) {
-            client.sent_bytes += connection.down_bytes;
-            client.received_bytes += connection.up_bytes;
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::control::apply::{Engine, Running, Wanted};
 use crate::control::server::ControlServer;
 use crate::instance::Instance;
-use crate::log::diag;
+use crate::log::diag::{self, Severity};
 use crate::net::listen::Listener;
 use crate::sys::clock;
 use crate::sys::daemon::Detached;
@@ -33,9 +33,13 @@ pub struct Process {
 impl Process {
     /// # Errors
     /// Out of descriptors.
-    pub fn new(engine: Engine<Instance>, control: Vec<Listener>, supervisor: Supervisor) -> Result<Process, String> {
+    pub fn new(
+        engine: Engine<Instance>,
+        control: Vec<Listener>,
+        supervisor: Supervisor,
+    ) -> Result<Process, String> {
         let start = || {
-            let control = ControlServer::new(control, clock::monotonic_ms)?;
+            let control = ControlServer::new(control, Box::new(clock::monotonic_ms))?;
             let signals = Signals::install(&control.waker().stream()?)?;
             Ok((control, signals))
         };
@@ -45,7 +49,7 @@ impl Process {
 
     /// Tells everyone who waits for it that pen serves.
     pub fn announce(self, detached: Option<Detached>) -> Result<Process, String> {
-        diag::debug(1, || format!("pen {} starting", env!("CARGO_PKG_VERSION")));
+        diag::debug!(1, "pen {} starting", env!("CARGO_PKG_VERSION"));
         if let Some(detached) = detached {
             detached.ready().map_err(|error| format!("cannot go into the background: {error}"))?;
         }
@@ -91,10 +95,10 @@ impl Process {
     }
 
     fn reload(&mut self) {
-        self.supervisor.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::boot_usec()));
+        self.supervisor.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::since_boot_usec()));
         match reload::reload(&mut self.engine) {
-            Ok(warnings) => warnings.iter().for_each(|warning| diag::notice(warning)),
-            Err(reason) => diag::error(&format!("configuration not reloaded: {reason}")),
+            Ok(warnings) => warnings.iter().for_each(|warning| diag::say(Severity::Notice, warning)),
+            Err(reason) => reason.lines().for_each(|line| diag::say(Severity::Error, line)),
         }
         self.supervisor.tell("READY=1");
     }
@@ -105,11 +109,13 @@ impl Process {
         match &self.engine.config().web_stats {
             Some(file) => {
                 let page = stats::html::render(&status);
-                if let Err(error) = crate::sys::files::write_atomically(Path::new(file), page.as_bytes(), 0o644) {
-                    diag::error(&format!("Unable to create webstats {file}: {error}"));
+                if let Err(error) =
+                    crate::sys::files::write_atomically(Path::new(file), page.as_bytes(), 0o644)
+                {
+                    diag::say(Severity::Error, format_args!("Unable to create webstats {file}: {error}"));
                 }
             }
-            None => diag::notice(&stats::text::render(&status)),
+            None => diag::block(&stats::text::render(&status)),
         }
     }
 

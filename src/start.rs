@@ -7,16 +7,17 @@ use crate::cli::{self, CommandLine, Instead};
 use crate::control::apply::{Door, Engine};
 use crate::instance::{self, Instance};
 use crate::log::diag;
-use crate::log::traffic::{LogHub, OpenLog};
+use crate::log::target::OpenLog;
 use crate::net::listen::{ListenOptions, Listener};
-use crate::settings::Config;
 use crate::process::Process;
+use crate::settings::Config;
 use crate::sys::daemon;
 use crate::sys::files::PidFile;
+use crate::sys::limits;
 use crate::sys::notify::Supervisor;
 use crate::sys::privileges::{self, Account};
-use crate::sys::limits;
-use crate::{config, demo};
+use crate::{demo, reload};
+use pen_proto::commands::Number;
 use std::path::Path;
 
 /// Runs pen with these arguments (without the program's name) until it is told to end.
@@ -64,9 +65,14 @@ fn serve(line: &CommandLine) -> Result<(), String> {
         true => None,
         false => Some(daemon::detach().map_err(|error| format!("cannot go into the background: {error}"))?),
     };
-    diag::start(numeric.foreground, cli::debug_level(&numeric));
+    if detached.is_some() {
+        diag::to_syslog();
+    } else {
+        diag::to_stderr();
+    }
+    diag::set_level(numeric.settings.number(Number::Debug).try_into().unwrap_or(u8::MAX));
     let (pid_file, log) = give_up_privileges(&numeric, account.as_ref())?;
-    let instance = Instance::start(&numeric, vec![listener], LogHub::start(log)?, None)?;
+    let instance = Instance::start(&numeric, vec![listener], log, None)?;
     engine.start(instance);
     let process = Process::new(engine, control, supervisor)?;
     let result = process.announce(detached).and_then(|process| process.run(None, |_| {}));
@@ -78,7 +84,7 @@ fn serve(line: &CommandLine) -> Result<(), String> {
 fn read_everything(line: &CommandLine, engine: &mut Engine<Instance>) -> Result<Config, String> {
     line.apply_options(engine, print, explain)?;
     if let Some(file) = engine.config().config_file.clone() {
-        let request = config::request(&file)?;
+        let request = reload::request_of(&file)?;
         let done = engine.carry_out(&request, Door::File)?;
         print(&done.reply);
         done.warnings.iter().for_each(|warning| explain(warning));
@@ -108,9 +114,11 @@ fn open_control(config: &Config) -> Result<Vec<Listener>, String> {
 
 /// Jail first, so that file names mean what they will mean when the log is reopened; then the files, while they can
 /// still be created; then the user, who is made their owner.
-fn give_up_privileges(config: &Config, account: Option<&Account>) -> Result<(Option<PidFile>, OpenLog), String> {
+fn give_up_privileges(
+    config: &Config,
+    account: Option<&Account>,
+) -> Result<(Option<PidFile>, OpenLog), String> {
     if let Some(jail) = &config.jail {
-        diag::enter_jail();
         privileges::enter_jail(jail)?;
     }
     let owner = account.map(|account| (account.uid, account.gid));
@@ -120,10 +128,7 @@ fn give_up_privileges(config: &Config, account: Option<&Account>) -> Result<(Opt
     });
     let pid_file = pid_file.transpose()?;
     if let (Some(owner), Some(account)) = (owner, account) {
-        log.give_to(owner);
-        if let Some(file) = &pid_file {
-            file.give_to(owner);
-        }
+        log.give_to(owner.0, owner.1);
         account.become_it()?;
     }
     Ok((pid_file, log))

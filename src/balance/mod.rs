@@ -165,13 +165,19 @@ impl Balancer {
         forgiven_seconds: i64,
     ) -> ServerId {
         let untracked = settings.flag(Flag::Roundrobin);
-        let servers = self.servers.regular();
-        let remembered = self.clients.server(slot);
-        if !untracked && remembered.index().is_some_and(|index| index < servers.len()) {
+        let remembered = self.known(self.clients.server(slot));
+        if !untracked && remembered.index().is_some() {
             return remembered;
         }
+        let servers = self.servers.regular();
         let question = Question { client, client_port, untracked, servers, forgiven_seconds };
         self.policies.choose(settings, &question)
+    }
+
+    /// A remembered server, unless it has ceased to be configured.
+    fn known(&self, remembered: ServerId) -> ServerId {
+        let is_gone = remembered.index().is_some_and(|index| index >= self.servers.regular().len());
+        if is_gone { ServerId::NONE } else { remembered }
     }
 
     /// Walks on from the server tried last, in the end to the emergency server.

@@ -54,7 +54,7 @@ impl Balancer {
     ) -> impl Iterator<Item = ClientStatus> {
         let tracking_seconds = settings.number(Number::Tracking);
         let clients = self.clients.clients(slots, now_seconds, tracking_seconds);
-        clients.map(move |client| client_status(&client, now_seconds))
+        clients.map(move |client| client_status(&client, self.known(client.server), now_seconds))
     }
 }
 
@@ -79,12 +79,12 @@ fn server_status(id: ServerId, server: &Server, forgiven_seconds: i64) -> Server
     }
 }
 
-fn client_status(client: &Client, now_seconds: u32) -> ClientStatus {
+fn client_status(client: &Client, server: ServerId, now_seconds: u32) -> ClientStatus {
     ClientStatus {
         slot: client.slot,
         address: client.address.to_string(),
         age_seconds: now_seconds.saturating_sub(client.last_use_seconds).into(),
-        server: client.server.number(),
+        server: server.number(),
         connects: client.connects.into(),
         sent_bytes: client.to_client_bytes,
         received_bytes: client.from_client_bytes,

@@ -10,8 +10,12 @@ pub fn answer(name: Option<&str>) -> String {
 mod tests {
     #[test]
     fn the_default_answer_is_pens() {
-        let original = "HTTP/1.1 200 OK\r\nContent-Length: 15\r\nContent-Type: text/html\r\n\r\nUlric was here.";
+        let original =
+            "HTTP/1.1 200 OK\r\nContent-Length: 15\r\nContent-Type: text/html\r\n\r\nUlric was here.";
         assert_eq!(super::answer(None), original);
-        assert!(super::answer(Some("server 1\n")).ends_with("Content-Length: 9\r\nContent-Type: text/html\r\n\r\nserver 1\n"));
+        assert!(
+            super::answer(Some("server 1\n"))
+                .ends_with("Content-Length: 9\r\nContent-Type: text/html\r\n\r\nserver 1\n")
+        );
     }
 }

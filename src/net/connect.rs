@@ -3,7 +3,9 @@
 use crate::balance::Endpoint;
 use crate::sys::socket;
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect, setsockopt, sockopt};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect, setsockopt, sockopt,
+};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -62,7 +64,9 @@ pub fn start(endpoint: &Endpoint, local: LocalAddress, keepalive: bool) -> Resul
     match connected {
         Ok(()) => Ok(Started::Connected(socket)),
         Err(Errno::EINPROGRESS) => Ok(Started::UnderWay(socket)),
-        Err(errno @ (Errno::EADDRNOTAVAIL | Errno::EACCES | Errno::EPERM)) => Err(StartError::Local(errno.into())),
+        Err(errno @ (Errno::EADDRNOTAVAIL | Errno::EACCES | Errno::EPERM)) => {
+            Err(StartError::Local(errno.into()))
+        }
         Err(errno @ (Errno::ENOBUFS | Errno::ENOMEM)) => Err(StartError::Shortage(errno.into())),
         Err(errno) => Err(StartError::Server(errno.into())),
     }

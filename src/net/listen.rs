@@ -2,7 +2,8 @@
 
 use crate::net::resolve;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, listen, setsockopt, socket, sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, listen, setsockopt, socket,
+    sockopt,
 };
 use nix::sys::stat::{Mode, umask};
 use pen_proto::addr::{Host, ListenAddr};

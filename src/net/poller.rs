@@ -221,9 +221,7 @@ mod backend {
 
         pub(super) fn add_level(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
             // SAFETY: listeners and the waker are taken out by `remove_listener` or live as long as the poller.
-            unsafe {
-                self.inner.add_with_mode(socket.as_raw_fd(), Event::readable(key), PollMode::Level)
-            }
+            unsafe { self.inner.add_with_mode(socket.as_raw_fd(), Event::readable(key), PollMode::Level) }
         }
 
         pub fn remove_listener(&self, listener: BorrowedFd<'_>) -> io::Result<()> {

@@ -18,6 +18,12 @@ pub fn monotonic_ms() -> u64 {
     origin().instant.elapsed().as_millis() as u64
 }
 
+/// Microseconds of the system's monotonic clock, as systemd wants them with `RELOADING=1`.
+pub fn since_boot_usec() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+    now.map_or(0, |now| now.tv_sec() as u64 * 1_000_000 + now.tv_nsec() as u64 / 1000)
+}
+
 /// Wall-clock milliseconds since 1970. Follows every adjustment of the system's clock.
 pub fn epoch_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)

@@ -82,12 +82,20 @@ impl Worker {
             Some(libc::EAGAIN) => false,
             // The client left before it was taken, or the network gave an error of its own: accept(2), "Error handling".
             Some(
-                libc::ECONNABORTED | libc::EINTR | libc::ENETDOWN | libc::EPROTO | libc::EHOSTDOWN
-                | libc::EHOSTUNREACH | libc::ENETUNREACH,
+                libc::ECONNABORTED
+                | libc::EINTR
+                | libc::ENETDOWN
+                | libc::EPROTO
+                | libc::EHOSTDOWN
+                | libc::EHOSTUNREACH
+                | libc::ENETUNREACH,
             ) => true,
             _ => {
                 self.totals.descriptor_shortages += 1;
-                diag::once("accept", &format!("cannot accept clients: {error}; trying again as connections end"));
+                diag::once(
+                    "accept",
+                    format_args!("cannot accept clients: {error}; trying again as connections end"),
+                );
                 self.pause(Some(self.now_ms + SHORTAGE_RETRY_MS));
                 false
             }
@@ -121,7 +129,7 @@ impl Worker {
         if !self.accepting.is_on()
             && let Err(error) = self.register_listeners()
         {
-            diag::once("listen", &format!("cannot listen again: {error}"));
+            diag::once("listen", format_args!("cannot listen again: {error}"));
             self.pause(Some(self.now_ms + SHORTAGE_RETRY_MS));
         }
     }
@@ -150,6 +158,9 @@ impl Worker {
             connection.head = Some(Box::new(crate::http::Head::new(address)));
         }
         let index = self.connections.insert(connection);
+        if let Some(connection) = self.connections.get(index) {
+            self.trace_accept(index, connection);
+        }
         self.last = Some((index, self.now_ms));
         if dummy || peek {
             self.register(index, Side::Client);

@@ -33,12 +33,8 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(index) else { return };
         connection.stage = Stage::Connecting;
         let now_seconds = clock::steady_epoch_seconds(self.now_ms);
-        let admission = self.shared.balancer().admit(
-            &self.settings,
-            connection.address,
-            connection.port,
-            now_seconds,
-        );
+        let admission =
+            self.shared.balancer().admit(&self.settings, connection.address, connection.port, now_seconds);
         match admission {
             Admission::Connect(attempt, endpoint) => {
                 self.totals.denied += u64::from(attempt.server() == ServerId::ABUSE);
@@ -127,7 +123,10 @@ impl Worker {
 
     fn wait_for_descriptors(&mut self, index: u32, error: &io::Error) {
         self.totals.descriptor_shortages += 1;
-        diag::once("socket", &format!("cannot open a socket to a server: {error}; trying again as connections end"));
+        diag::once(
+            "socket",
+            format_args!("cannot open a socket to a server: {error}; trying again as connections end"),
+        );
         let retry_ms = self.now_ms + SHORTAGE_RETRY_MS;
         if let Some(connection) = self.connections.get_mut(index) {
             connection.stage = Stage::Shortage;
@@ -152,7 +151,8 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(index) else { return };
         let server = &mut connection.server;
         if server.error || (server.writable && !REGISTRATIONS_LAST) {
-            let error = server.fd().ok().and_then(|fd| getsockopt(&fd, sockopt::SocketError).ok()).unwrap_or(0);
+            let error =
+                server.fd().ok().and_then(|fd| getsockopt(&fd, sockopt::SocketError).ok()).unwrap_or(0);
             server.error = false;
             if error != 0 {
                 return self.server_failed(index, Failure::Refused(io::Error::from_raw_os_error(error)));
@@ -171,7 +171,8 @@ impl Worker {
     /// Reads what the client has sent already and offers it to the server, which may have accepted already: on loopback
     /// and fast networks this spares an event. A write to a socket that still connects says EAGAIN and does no harm.
     fn hasten(&mut self, index: u32) -> Result<(), Failure> {
-        let Worker { connections, scratch, pool, log, .. } = self;
+        let dump = self.dump(index);
+        let Worker { connections, scratch, pool, log, settings, .. } = self;
         let Some(connection) = connections.get_mut(index) else { return Ok(()) };
         let direction = &mut connection.from_client;
         if direction.pending.is_some() || direction.eof || !connection.client.readable {
@@ -184,6 +185,7 @@ impl Worker {
                 return Ok(());
             }
         };
+        dump.inspect(|dump| dump.up(&scratch[..count]));
         let rewritten = rewrite(&mut connection.head, &scratch[..count], direction.eof);
         let bytes = rewritten.as_deref().unwrap_or(&scratch[..count]);
         if bytes.is_empty() {
@@ -199,7 +201,7 @@ impl Worker {
             }
         };
         direction.bytes += sent as u64;
-        log_read(log, connection.address, &connection.endpoint, bytes);
+        log_read(log, settings.log_format, connection.address, &connection.endpoint, bytes);
         if sent < bytes.len() {
             direction.pending = Some(pool.hold(&bytes[sent..]));
         }
@@ -218,6 +220,7 @@ impl Worker {
         connection.server.writable = true;
         self.settle_pending(index);
         let Some(connection) = self.connections.get(index) else { return };
+        self.trace_server(index, connection);
         if let Some(attempt) = connection.attempt.as_ref().filter(|attempt| attempt.clears_failure()) {
             self.shared.balancer().connected(attempt);
         }
@@ -228,7 +231,8 @@ impl Worker {
     fn log_held(&mut self, index: u32) {
         let Some(connection) = self.connections.get(index) else { return };
         if let Some(pending) = &connection.from_client.pending {
-            log_read(&mut self.log, connection.address, &connection.endpoint, pending.unsent());
+            let format = self.settings.log_format;
+            log_read(&mut self.log, format, connection.address, &connection.endpoint, pending.unsent());
         }
     }
 
@@ -300,14 +304,19 @@ impl Failure {
         match self {
             Failure::Refused(error) => diag::once(
                 &format!("connect {server}"),
-                &format!("Connect failed: {error}; blacklisting server {server} because of connect failure"),
+                format_args!(
+                    "Connect failed: {error}; blacklisting server {server} because of connect failure"
+                ),
             ),
             Failure::TimedOut => diag::once(
                 &format!("timeout {server}"),
-                &format!("blacklisting server {server} because of connect timeout"),
+                format_args!("blacklisting server {server} because of connect timeout"),
             ),
             Failure::Local(error) => {
-                diag::once(&format!("local {server}"), &format!("cannot connect to server {server} from here: {error}"));
+                diag::once(
+                    &format!("local {server}"),
+                    format_args!("cannot connect to server {server} from here: {error}"),
+                );
             }
         }
     }

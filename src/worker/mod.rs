@@ -7,11 +7,13 @@ mod accept;
 mod connect;
 mod report;
 mod serve;
+mod trace;
 
 use crate::conn::buffers::BufferPool;
 use crate::conn::relay::SCRATCH_BYTES;
 use crate::conn::slab::Slab;
 use crate::conn::{CloseReason, Connection, Side};
+use crate::log::diag::{self, Severity};
 use crate::log::traffic::TrafficLog;
 use crate::net::listen::Listener;
 use crate::net::poller::{Poller, Readiness};
@@ -110,7 +112,10 @@ impl Worker {
         while !self.stopping {
             ready.clear();
             if let Err(error) = self.poller.wait(&mut ready, self.wait_ms()) {
-                crate::log::diag::error(&format!("worker {}: cannot wait for events: {error}", self.number));
+                diag::say(
+                    Severity::Error,
+                    format_args!("worker {}: cannot wait for events: {error}", self.number),
+                );
                 break;
             }
             self.now_ms = clock::monotonic_ms();
@@ -183,7 +188,7 @@ impl Worker {
         if !Arc::ptr_eq(&listeners, &self.listeners)
             && let Err(error) = self.change_listeners(listeners)
         {
-            crate::log::diag::error(&format!("worker {}: cannot listen: {error}", self.number));
+            diag::say(Severity::Error, format_args!("worker {}: cannot listen: {error}", self.number));
         }
         for message in self.shared.take_messages(self.number) {
             self.answer(message);

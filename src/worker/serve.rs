@@ -6,11 +6,14 @@ use crate::conn::relay::{self, Flow, Lent};
 use crate::conn::{CloseReason, Connection, Side, Stage, dummy};
 use crate::half_close::{self, Action};
 use crate::http::{Head, Progress};
-use crate::log::traffic::{Ended, TrafficLog};
+use crate::log::diag;
+use crate::log::record::ConnectionRecord;
+use crate::log::traffic::{Target, TrafficLog};
 use crate::net::poller::REGISTRATIONS_LAST;
 use crate::sys::{clock, socket};
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::{FastClose, Number};
+use pen_proto::commands::{FastClose, LogFormat, Number};
+use std::io::Write;
 use std::os::fd::AsFd;
 
 /// How long an answered `dummy` client gets to read and close before the connection is cut.
@@ -30,17 +33,23 @@ impl Worker {
     }
 
     fn relay(&mut self, index: u32) {
-        let Worker { connections, scratch, pool, log, .. } = self;
+        let dump = self.dump(index);
+        let Worker { connections, scratch, pool, log, settings, .. } = self;
+        let format = settings.log_format;
         let Some(connection) = connections.get_mut(index) else { return };
         let Connection { client, server, from_client, from_server, head, address, endpoint, .. } = connection;
         let mut lent = Lent { scratch, pool };
         let up = relay::pump(client, server, from_client, &mut lent, |bytes| {
             if !bytes.is_empty() {
-                log_read(log, *address, endpoint, bytes);
+                log_read(log, format, *address, endpoint, bytes);
+                dump.inspect(|dump| dump.up(bytes));
             }
             rewrite(head, bytes, bytes.is_empty())
         });
-        let down = relay::pump(server, client, from_server, &mut lent, |_| None);
+        let down = relay::pump(server, client, from_server, &mut lent, |bytes| {
+            dump.inspect(|dump| dump.down(bytes));
+            None
+        });
         match (up, down) {
             (_, Flow::SenderFailed) => return self.close(index, CloseReason::ServerReset),
             (Flow::SenderFailed, _) => return self.close(index, CloseReason::ClientReset),
@@ -129,7 +138,7 @@ impl Worker {
             Ok(()) => socket.registered = true,
             // Without events it would hang for ever; as if the peer had reset it.
             Err(error) => {
-                crate::log::diag::once("register", &format!("cannot watch a socket: {error}"));
+                diag::once("register", format_args!("cannot watch a socket: {error}"));
                 socket.error = true;
                 self.timers.arm(index, self.now_ms);
             }
@@ -142,9 +151,10 @@ impl Worker {
             return;
         }
         let Some(connection) = self.connections.get(index) else { return };
-        for (side, socket, eof) in
-            [(0, &connection.client, connection.from_client.eof), (1, &connection.server, connection.from_server.eof)]
-        {
+        for (side, socket, eof) in [
+            (0, &connection.client, connection.from_client.eof),
+            (1, &connection.server, connection.from_server.eof),
+        ] {
             if let (Ok(fd), true) = (socket.fd(), socket.registered) {
                 let read = !socket.readable && !eof;
                 // Fails only when the socket is not registered, which is excluded.
@@ -192,6 +202,7 @@ impl Worker {
         self.settle_pending(index);
         let Some(mut connection) = self.connections.remove(index) else { return };
         self.timers.disarm(index);
+        self.trace_close(index, &connection, reason);
         pass_on_reset(&connection, reason);
         for direction in [&mut connection.from_client, &mut connection.from_server] {
             if let Some(pending) = direction.pending.take() {
@@ -224,17 +235,18 @@ impl Worker {
     }
 
     fn log_end(&mut self, connection: &Connection, server: ServerId, reason: CloseReason) {
-        if !self.log.wants_ends() {
+        if self.settings.log_format != LogFormat::Json || self.log.target() != Target::File {
             return;
         }
-        let duration_ms = clock::monotonic_ms().saturating_sub(connection.started_ms);
-        self.log.json(&Ended {
-            started_epoch_ms: clock::epoch_ms().saturating_sub(duration_ms),
-            duration_ms,
+        let duration_milliseconds = clock::monotonic_ms().saturating_sub(connection.started_ms);
+        let mut address = AddressText::default();
+        self.log.json(&ConnectionRecord {
+            start_epoch_milliseconds: clock::epoch_ms().saturating_sub(duration_milliseconds),
+            duration_milliseconds,
             client: connection.address,
-            client_port: connection.port,
-            server: server.number(),
-            server_address: &connection.endpoint.to_string(),
+            client_port: (connection.address != ClientAddr::Unix).then_some(connection.port),
+            server: (server != ServerId::NONE).then_some(server.number()),
+            server_address: address.of(&connection.endpoint),
             up_bytes: connection.from_client.bytes,
             down_bytes: connection.from_server.bytes,
             reason: reason.as_str(),
@@ -271,9 +283,40 @@ pub(super) fn rewrite(head: &mut Option<Box<Head>>, bytes: &[u8], end: bool) -> 
     Some(out)
 }
 
-/// One line for one read from a client.
-pub(super) fn log_read(log: &mut TrafficLog, client: ClientAddr, server: &Endpoint, bytes: &[u8]) {
-    if log.wants_reads() {
-        log.read(client, clock::epoch_ms() / 1000, server, bytes);
+/// One line for one read from a client, in Pen's format. Datagrams keep it whatever `log_format` says.
+pub(super) fn log_read(
+    log: &mut TrafficLog,
+    format: LogFormat,
+    client: ClientAddr,
+    server: &Endpoint,
+    bytes: &[u8],
+) {
+    let mut address = AddressText::default();
+    match log.target() {
+        Target::Off => {}
+        Target::File if format == LogFormat::Json => {}
+        Target::File => log.line(&client, clock::epoch_ms() / 1000, address.of(server), bytes),
+        Target::Network => log.datagram(&client, address.of(server), bytes),
+    }
+}
+
+/// Room for a server's address as text, so that a log line allocates nothing. A path is at most 107 bytes.
+struct AddressText {
+    bytes: [u8; 128],
+}
+
+impl Default for AddressText {
+    fn default() -> AddressText {
+        AddressText { bytes: [0; 128] }
+    }
+}
+
+impl AddressText {
+    fn of(&mut self, endpoint: &Endpoint) -> &str {
+        let mut rest = &mut self.bytes[..];
+        // Cannot fail: nothing that an endpoint holds is longer than the room.
+        let _ = write!(rest, "{endpoint}");
+        let length = 128 - rest.len();
+        std::str::from_utf8(&self.bytes[..length]).unwrap_or("")
     }
 }

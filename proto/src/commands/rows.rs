@@ -169,7 +169,7 @@ pub static ROWS: &[Row] = &[
                 "KEY",
                 Complete::Words(&["acl", "address", "port", "max", "hard", "blacklist", "weight", "prio"]),
             ),
-            arg("VALUE", Complete::Text),
+            arg("VALUE...", Complete::Text),
         ],
         summary: "change or add a server",
         detail: "Several pairs of key and value may follow, in any order; they are applied from left to right, all \
@@ -200,7 +200,7 @@ pub static ROWS: &[Row] = &[
         args: SECONDS,
         form: number(Number::Tracking, 0, SECONDS_MAX, 0),
         unit: "seconds",
-        summary: "how long a client is remembered",
+        summary: "how long a client is remembered; 0: no limit",
         detail: "Counted from its last connect. With 0 it is remembered until its slot in the table is needed.",
         ..CHOOSING
     },
@@ -245,7 +245,7 @@ pub static ROWS: &[Row] = &[
         args: NUMBER,
         form: number(Number::ConnMax, 0, 10_000_000, 0),
         unit: "connections",
-        summary: "how many connections may be open at once",
+        summary: "how many connections may be open; 0: all that fit",
         detail: "Further clients wait until one is closed. With 0 as many as the limit on open files allows. Only \
                  grows: a smaller number than the present one changes nothing.",
         ..CONNECTIONS
@@ -294,7 +294,7 @@ pub static ROWS: &[Row] = &[
             answer: Answer::IdleTimeout,
         },
         unit: "seconds",
-        summary: "how long a connection may be silent",
+        summary: "how long a connection may be silent; 0: no limit",
         detail: "A connection on which no byte passed for this time is closed. With 0 it may stay for ever.",
         ..CONNECTIONS
     },
@@ -530,7 +530,7 @@ pub static ROWS: &[Row] = &[
         word: "include",
         args: FILE,
         summary: "carry out the commands in a file",
-        detail: "One command a line; what follows a word that begins with # is a comment.",
+        detail: "One command a line; a word that begins with `#` begins a comment.",
         ..LIVE
     },
     Row { word: "pid", summary: "show the process number", ..LIVE },
@@ -599,7 +599,7 @@ pub static ROWS: &[Row] = &[
         no: true,
         form: flag(Flag::ExitEnabled),
         summary: "allow the command exit",
-        detail: "Only at start, so that a control client cannot allow it to itself.",
+        detail: "A control client cannot allow it to itself.",
         from: From::Here,
         since: "0.1.0",
         ..PROCESS
@@ -609,7 +609,7 @@ pub static ROWS: &[Row] = &[
         args: SECONDS,
         form: number(Number::ShutdownTimeout, 0, SECONDS_MAX, 30),
         unit: "seconds",
-        summary: "how long open connections may go on after a graceful stop",
+        summary: "how long connections may outlast a graceful stop; 0: no limit",
         detail: "What is still open then is closed. With 0 pen waits for the last connection.",
         group: Group::Process,
         ..NEW
@@ -621,8 +621,8 @@ pub static ROWS: &[Row] = &[
         form: number(Number::Threads, 0, 256, 0),
         when: When::Start,
         unit: "threads",
-        summary: "how many threads serve connections",
-        detail: "With 0 one for each processor. Only at start.",
+        summary: "threads that serve connections; 0: one a processor",
+        detail: "With 0 one for each processor.",
         group: Group::Process,
         ..NEW
     },
@@ -698,7 +698,7 @@ pub static ROWS: &[Row] = &[
     gone_option("-Q", 'Q', POLLER),
     Row {
         args: &[arg("N", Complete::Number)],
-        ..gone_option("-S", 'S', "The number of servers has no fixed limit.")
+        ..gone_option("-S", 'S', "Room for servers is made as needed.")
     },
     Row { args: &[arg("NAME", Complete::Text)], ..gone_option("-i", 'i', "Belongs to Windows services.") },
     gone_option("-n", 'n', BLOCKING),
