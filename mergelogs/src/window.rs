@@ -106,7 +106,9 @@ impl Sightings {
         match self {
             Sightings::One(only) => only.epoch_seconds >= epoch_seconds,
             Sightings::Many(many) => {
-                while many.pop_front_if(|first| first.epoch_seconds < epoch_seconds).is_some() {}
+                while many.front().is_some_and(|first| first.epoch_seconds < epoch_seconds) {
+                    many.pop_front();
+                }
                 !many.is_empty()
             }
         }
