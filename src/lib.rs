@@ -2,6 +2,8 @@
 
 pub mod acl;
 pub mod balance;
+pub mod escape;
 pub mod net;
 pub mod runtime;
 pub mod settings;
+pub mod stats;
