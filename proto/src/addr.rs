@@ -268,14 +268,20 @@ fn unix_path(path: &str) -> Result<Host, String> {
     path_word(path).map(|path| Host::Unix(path.to_owned())).map_err(|reason| format!("address: {reason}"))
 }
 
-/// Passes a file name on if a line of the language can carry it: not empty, no blanks, no control characters.
+/// Passes a file name on if a line of the language can carry it: without blanks and control characters, and not a
+/// comment.
 ///
 /// # Errors
-/// `want a path without blanks or control characters, got "a b"`.
+/// `want a path without blanks and control characters, got "a b"`.
 pub(crate) fn path_word(path: &str) -> Result<&str, String> {
-    let unfit = path.is_empty() || path.contains(|c: char| c.is_whitespace() || c.is_control());
-    if unfit {
-        return Err(format!("want a path without blanks or control characters, got {}", quoted(path)));
+    if path.starts_with('#') {
+        return Err(format!(
+            "want a path that does not begin a comment, got {}; write ./ before it",
+            quoted(path)
+        ));
+    }
+    if path.is_empty() || path.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(format!("want a path without blanks and control characters, got {}", quoted(path)));
     }
     Ok(path)
 }
@@ -411,7 +417,7 @@ mod tests {
             ("[::1]", r#"port: want 1..65535 or a service name, got """#),
             ("::8080", r#"address: want an address, a host name or a Unix socket path, got ":""#),
             ("-x:80", r#"address: want an address, a host name or a Unix socket path, got "-x""#),
-            ("/a b", r#"address: want a path without blanks or control characters, got "/a b""#),
+            ("/a b", r#"address: want a path without blanks and control characters, got "/a b""#),
         ];
         for (text, message) in cases {
             assert_eq!(ListenAddr::parse(text).expect_err(text), message);

@@ -137,7 +137,7 @@ fn is_printable(byte: u8) -> bool {
 }
 
 /// The escapes of Apache's logs: a letter where C has a common one, else two hexadecimal digits.
-fn write_escape(out: &mut Vec<u8>, byte: u8) {
+pub(crate) fn write_escape(out: &mut Vec<u8>, byte: u8) {
     let letter = match byte {
         0x08 => b'b',
         b'\n' => b'n',

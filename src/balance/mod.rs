@@ -1,2 +1,253 @@
-//! (in work) Which server gets a client.
-pub struct Balancer {}
+//! Which server gets a client. Pure: the time is an argument, and nothing here opens a socket.
+//!
+//! Owns the client table, the servers' state and the rules between them. Workers share one [`Balancer`] behind a short
+//! lock, taken to admit a client and to release its connection (and in between only when a connect fails), never across
+//! a system call. Statistics and control commands read it in `status.rs`.
+//!
+//! The order of the rules is Pen's. On purpose different:
+//!
+//! - A place at a server is counted from the moment of the choice, so a maximum also holds while connects are under way.
+//! - A connect that fails late fails over as well; each server is tried at most once for a connection.
+//! - Gaps, port 0 and unspecified addresses are never chosen.
+//! - A client that `client_acl` denies never reaches the emergency server.
+//! - A server without a weight has weight 1.
+//!
+//! `now_seconds` is epoch seconds throughout and must not go back: a failure in the future counts as a blacklisting.
+
+mod attempt;
+mod clients;
+mod policy;
+mod servers;
+mod status;
+
+pub use attempt::{Admission, Attempt, Refusal, Released};
+pub use clients::SlotKey;
+pub use servers::{Endpoint, SERVERS_MAX, ServerId, ServerSetup};
+pub use status::add_live;
+
+use crate::settings::Settings;
+use clients::ClientTable;
+use pen_proto::addr::ClientAddr;
+use pen_proto::commands::{Flag, Number};
+use policy::{Policies, Question};
+use servers::{Server, Servers};
+
+/// Clients, servers, and the choice between them.
+pub struct Balancer {
+    clients: ClientTable,
+    servers: Servers,
+    policies: Policies,
+    /// The server tried last.
+    current: ServerId,
+}
+
+impl Balancer {
+    /// Without servers, and with room for `clients_max` clients (0 counts as 1).
+    pub fn new(clients_max: u32) -> Balancer {
+        Balancer {
+            clients: ClientTable::new(clients_max),
+            servers: Servers::default(),
+            policies: Policies::default(),
+            current: ServerId::NONE,
+        }
+    }
+
+    /// Replaces the servers. What is known of each stays with its index: connections, totals, and the failure stamp
+    /// unless the address changed. Clients stay with the index too, as in Pen.
+    ///
+    /// # Panics
+    /// With more than [`SERVERS_MAX`] regular servers.
+    pub fn set_servers(
+        &mut self,
+        regular: Vec<ServerSetup>,
+        emergency: Option<ServerSetup>,
+        abuse: Option<ServerSetup>,
+    ) {
+        self.servers.set(regular, emergency, abuse);
+    }
+
+    /// Makes room for more clients; a smaller number than now changes nothing.
+    pub fn grow_clients(&mut self, clients_max: u32) {
+        self.clients.grow(clients_max);
+    }
+
+    /// Blacklists a server for `seconds` from now, whatever the blacklist time; 0 releases it. A server that does not
+    /// exist is ignored.
+    pub fn blacklist(&mut self, settings: &Settings, server: ServerId, seconds: u32, now_seconds: u32) {
+        if let Some(server) = self.servers.get_mut(server) {
+            server.blacklist(seconds, forgiven_seconds(settings, now_seconds));
+        }
+    }
+
+    /// Counts the client and reserves a place for it at the first server that takes it. `port` is the client's, 0 for a
+    /// Unix socket.
+    pub fn admit(
+        &mut self,
+        settings: &Settings,
+        client: ClientAddr,
+        port: u16,
+        now_seconds: u32,
+    ) -> Admission {
+        let slot = self.clients.touch(client, now_seconds, settings.number(Number::Tracking));
+        let forgiven_seconds = forgiven_seconds(settings, now_seconds);
+        let (initial, refusal) = match permits(settings, settings.number(Number::ClientAcl), client) {
+            true => (self.initial_server(settings, client, port, slot, forgiven_seconds), Refusal::NoServer),
+            false => (ServerId::ABUSE, Refusal::Denied),
+        };
+        let mut attempt = Attempt::new(client, slot, initial);
+        let endpoint = self
+            .reserve(settings, &mut attempt, initial, forgiven_seconds)
+            .or_else(|| self.fail_over(settings, &mut attempt, forgiven_seconds));
+        match endpoint {
+            Some(endpoint) => Admission::Connect(attempt, endpoint),
+            None => Admission::Refused(refusal),
+        }
+    }
+
+    /// The connect failed or timed out. Blacklists the server and reserves a place at the next one; `None` when the
+    /// client cannot be helped.
+    pub fn failed(
+        &mut self,
+        settings: &Settings,
+        attempt: &mut Attempt,
+        now_seconds: u32,
+    ) -> Option<Endpoint> {
+        let server = self.give_back(attempt)?;
+        server.failures_total += 1;
+        if server.era == attempt.era {
+            server.failed_at_seconds = Some(now_seconds.into());
+        }
+        attempt.failures = attempt.failures.saturating_add(1);
+        self.fail_over(settings, attempt, forgiven_seconds(settings, now_seconds))
+    }
+
+    /// The server could not be tried for a reason on our side, such as no free local port. As [`Balancer::failed`], but
+    /// nobody is blamed.
+    pub fn passed_over(
+        &mut self,
+        settings: &Settings,
+        attempt: &mut Attempt,
+        now_seconds: u32,
+    ) -> Option<Endpoint> {
+        self.give_back(attempt)?;
+        self.fail_over(settings, attempt, forgiven_seconds(settings, now_seconds))
+    }
+
+    /// The connect succeeded: the server's failures are forgotten. Needed only if [`Attempt::clears_failure`].
+    pub fn connected(&mut self, attempt: &Attempt) {
+        let server = self.servers.get_mut(attempt.current).filter(|_| attempt.holds_place);
+        if let Some(server) = server.filter(|server| server.era == attempt.era) {
+            server.failed_at_seconds = None;
+        }
+    }
+
+    /// The connection has ended: gives its place back and adds up its bytes. Does nothing after a last failure.
+    pub fn release(&mut self, mut attempt: Attempt, released: Released) {
+        let Some(server) = self.give_back(&mut attempt) else { return };
+        server.connections_total += u64::from(released.established);
+        server.sent_bytes = server.sent_bytes.saturating_add(released.up_bytes);
+        server.received_bytes = server.received_bytes.saturating_add(released.down_bytes);
+        self.clients.add_bytes(attempt.slot, released.down_bytes, released.up_bytes);
+    }
+
+    /// The connect was given up for a reason that says nothing about the server: the client left, or pen ran out of
+    /// something. Gives the place back and blames nobody.
+    pub fn abandon(&mut self, attempt: Attempt) {
+        self.release(attempt, Released::default());
+    }
+
+    fn initial_server(
+        &mut self,
+        settings: &Settings,
+        client: ClientAddr,
+        client_port: u16,
+        slot: SlotKey,
+        forgiven_seconds: i64,
+    ) -> ServerId {
+        let untracked = settings.flag(Flag::Roundrobin);
+        let remembered = self.known(self.clients.server(slot));
+        if !untracked && remembered.index().is_some() {
+            return remembered;
+        }
+        let servers = self.servers.regular();
+        let question = Question { client, client_port, untracked, servers, forgiven_seconds };
+        self.policies.choose(settings, &question)
+    }
+
+    /// A remembered server, unless it has ceased to be configured.
+    fn known(&self, remembered: ServerId) -> ServerId {
+        let is_gone = remembered.index().is_some_and(|index| index >= self.servers.regular().len());
+        if is_gone { ServerId::NONE } else { remembered }
+    }
+
+    /// Walks on from the server tried last, in the end to the emergency server.
+    fn fail_over(
+        &mut self,
+        settings: &Settings,
+        attempt: &mut Attempt,
+        forgiven_seconds: i64,
+    ) -> Option<Endpoint> {
+        let is_final = matches!(attempt.current, ServerId::ABUSE | ServerId::EMERGENCY);
+        if is_final || settings.flag(Flag::Stubborn) {
+            return None;
+        }
+        let tried_last = attempt.current;
+        while let Some(next) = attempt.next_server(self.servers.regular().len()) {
+            attempt.current = next;
+            let endpoint = self.reserve(settings, attempt, next, forgiven_seconds);
+            if endpoint.is_some() {
+                return endpoint;
+            }
+        }
+        attempt.current = tried_last;
+        self.reserve(settings, attempt, ServerId::EMERGENCY, forgiven_seconds)
+    }
+
+    /// Takes a place at the server, if it takes the client, and remembers that.
+    fn reserve(
+        &mut self,
+        settings: &Settings,
+        attempt: &mut Attempt,
+        id: ServerId,
+        forgiven_seconds: i64,
+    ) -> Option<Endpoint> {
+        let sticky = self.clients.server(attempt.slot) == id;
+        let server = self.servers.get_mut(id)?;
+        let takes_client = server.is_usable(forgiven_seconds)
+            && server.has_room(sticky)
+            && permits(settings, server.setup.acl.into(), attempt.client);
+        if !takes_client {
+            return None;
+        }
+        server.connections += 1;
+        attempt.current = id;
+        attempt.holds_place = true;
+        attempt.era = server.era;
+        attempt.clears_failure = server.failed_at_seconds.is_some();
+        self.clients.remember(attempt.slot, id);
+        self.current = id;
+        Some(server.setup.endpoint.clone())
+    }
+
+    /// The one place where a server's connections are counted down; `None` when the attempt holds no place.
+    fn give_back(&mut self, attempt: &mut Attempt) -> Option<&mut Server> {
+        if !std::mem::take(&mut attempt.holds_place) {
+            return None;
+        }
+        let server = self.servers.get_mut(attempt.current)?;
+        server.connections -= 1;
+        Some(server)
+    }
+}
+
+/// Failures up to this second are over.
+fn forgiven_seconds(settings: &Settings, now_seconds: u32) -> i64 {
+    let blacklist_seconds = i64::try_from(settings.number(Number::Blacklist)).unwrap_or(i64::MAX);
+    i64::from(now_seconds).saturating_sub(blacklist_seconds)
+}
+
+/// A list that does not exist lets nobody pass.
+fn permits(settings: &Settings, list: u64, client: ClientAddr) -> bool {
+    let acl = usize::try_from(list).ok().and_then(|list| settings.acls.get(list));
+    acl.is_some_and(|acl| acl.permits(client))
+}

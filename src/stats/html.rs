@@ -324,8 +324,8 @@ impl Sums {
     fn of(servers: &[ServerStatus]) -> Sums {
         Sums {
             connections: servers.iter().map(|server| u64::from(server.connections)).sum(),
-            sent_bytes: servers.iter().map(|server| server.sent_bytes).sum(),
-            received_bytes: servers.iter().map(|server| server.received_bytes).sum(),
+            sent_bytes: servers.iter().map(|server| server.sent_bytes).fold(0, u64::saturating_add),
+            received_bytes: servers.iter().map(|server| server.received_bytes).fold(0, u64::saturating_add),
         }
     }
 }

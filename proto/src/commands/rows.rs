@@ -1,6 +1,10 @@
 //! The rows of the command table, by heading: data only. `write` saves and help lists them in this order.
 
-use super::{Answer, Arg, Complete, Flag, Form, From, Group, Number, Row, SECONDS_MAX, When};
+use super::{
+    ACL_LAST, Answer, Arg, Complete, Flag, Form, From, Group, Number, Row, SECONDS_MAX, ServerChange,
+    ServerKey, ServerValue, When,
+};
+use crate::addr::{SERVER_LIMIT_MAX, WEIGHT_MAX};
 
 /// What most rows share.
 const LIVE: Row = Row {
@@ -165,7 +169,7 @@ pub static ROWS: &[Row] = &[
                 "KEY",
                 Complete::Words(&["acl", "address", "port", "max", "hard", "blacklist", "weight", "prio"]),
             ),
-            arg("VALUE", Complete::Text),
+            arg("VALUE...", Complete::Text),
         ],
         summary: "change or add a server",
         detail: "Several pairs of key and value may follow, in any order; they are applied from left to right, all \
@@ -196,7 +200,7 @@ pub static ROWS: &[Row] = &[
         args: SECONDS,
         form: number(Number::Tracking, 0, SECONDS_MAX, 0),
         unit: "seconds",
-        summary: "how long a client is remembered",
+        summary: "how long a client is remembered; 0: no limit",
         detail: "Counted from its last connect. With 0 it is remembered until its slot in the table is needed.",
         ..CHOOSING
     },
@@ -241,7 +245,7 @@ pub static ROWS: &[Row] = &[
         args: NUMBER,
         form: number(Number::ConnMax, 0, 10_000_000, 0),
         unit: "connections",
-        summary: "how many connections may be open at once",
+        summary: "how many connections may be open; 0: all that fit",
         detail: "Further clients wait until one is closed. With 0 as many as the limit on open files allows. Only \
                  grows: a smaller number than the present one changes nothing.",
         ..CONNECTIONS
@@ -290,7 +294,7 @@ pub static ROWS: &[Row] = &[
             answer: Answer::IdleTimeout,
         },
         unit: "seconds",
-        summary: "how long a connection may be silent",
+        summary: "how long a connection may be silent; 0: no limit",
         detail: "A connection on which no byte passed for this time is closed. With 0 it may stay for ever.",
         ..CONNECTIONS
     },
@@ -526,7 +530,7 @@ pub static ROWS: &[Row] = &[
         word: "include",
         args: FILE,
         summary: "carry out the commands in a file",
-        detail: "One command a line; what follows a word that begins with # is a comment.",
+        detail: "One command a line; a word that begins with `#` begins a comment.",
         ..LIVE
     },
     Row { word: "pid", summary: "show the process number", ..LIVE },
@@ -595,7 +599,7 @@ pub static ROWS: &[Row] = &[
         no: true,
         form: flag(Flag::ExitEnabled),
         summary: "allow the command exit",
-        detail: "Only at start, so that a control client cannot allow it to itself.",
+        detail: "A control client cannot allow it to itself.",
         from: From::Here,
         since: "0.1.0",
         ..PROCESS
@@ -605,7 +609,7 @@ pub static ROWS: &[Row] = &[
         args: SECONDS,
         form: number(Number::ShutdownTimeout, 0, SECONDS_MAX, 30),
         unit: "seconds",
-        summary: "how long open connections may go on after a graceful stop",
+        summary: "how long connections may outlast a graceful stop; 0: no limit",
         detail: "What is still open then is closed. With 0 pen waits for the last connection.",
         group: Group::Process,
         ..NEW
@@ -617,8 +621,8 @@ pub static ROWS: &[Row] = &[
         form: number(Number::Threads, 0, 256, 0),
         when: When::Start,
         unit: "threads",
-        summary: "how many threads serve connections",
-        detail: "With 0 one for each processor. Only at start.",
+        summary: "threads that serve connections; 0: one a processor",
+        detail: "With 0 one for each processor.",
         group: Group::Process,
         ..NEW
     },
@@ -694,7 +698,7 @@ pub static ROWS: &[Row] = &[
     gone_option("-Q", 'Q', POLLER),
     Row {
         args: &[arg("N", Complete::Number)],
-        ..gone_option("-S", 'S', "The number of servers has no fixed limit.")
+        ..gone_option("-S", 'S', "Room for servers is made as needed.")
     },
     Row { args: &[arg("NAME", Complete::Text)], ..gone_option("-i", 'i', "Belongs to Windows services.") },
     gone_option("-n", 'n', BLOCKING),
@@ -723,4 +727,56 @@ pub static ROWS: &[Row] = &[
     Row { letter: Some('R'), ..missing("-R", "TLS", "require a client certificate") },
     Row { letter: Some('U'), ..missing("-U", "UDP", "balance UDP instead of TCP") },
     Row { letter: Some('Z'), ..missing("-Z", "TLS", "TLS compatibility mode") },
+];
+
+/// Every key of `server N`.
+pub static SERVER_KEYS: &[ServerKey] = &[
+    ServerKey {
+        word: "acl",
+        value: ServerValue::Number {
+            max: ACL_LAST as u32,
+            unit: "",
+            change: |list| ServerChange::Acl(list as u8),
+        },
+        summary: "access list that a client must pass to be sent to this server",
+    },
+    ServerKey {
+        word: "address",
+        value: ServerValue::Address(ServerChange::Address),
+        summary: "address, host name or Unix socket path; the port stays",
+    },
+    ServerKey {
+        word: "port",
+        value: ServerValue::Port(ServerChange::Port),
+        summary: "port number or service name",
+    },
+    ServerKey {
+        word: "max",
+        value: ServerValue::Number { max: SERVER_LIMIT_MAX, unit: "connections", change: ServerChange::Max },
+        summary: "connections at which new clients go elsewhere; 0 is no limit",
+    },
+    ServerKey {
+        word: "hard",
+        value: ServerValue::Number { max: SERVER_LIMIT_MAX, unit: "connections", change: ServerChange::Hard },
+        summary: "connections at which its own clients go elsewhere too; only above max",
+    },
+    ServerKey {
+        word: "blacklist",
+        value: ServerValue::Number {
+            max: SECONDS_MAX as u32,
+            unit: "seconds",
+            change: ServerChange::Blacklist,
+        },
+        summary: "seconds from now during which it gets no connection; 0 releases it",
+    },
+    ServerKey {
+        word: "weight",
+        value: ServerValue::Number { max: WEIGHT_MAX, unit: "", change: ServerChange::Weight },
+        summary: "share of the connections under weight; 0 gets none",
+    },
+    ServerKey {
+        word: "prio",
+        value: ServerValue::Number { max: SERVER_LIMIT_MAX, unit: "", change: ServerChange::Prio },
+        summary: "rank under prio; the smallest number is chosen first",
+    },
 ];

@@ -189,7 +189,7 @@ fn options_are_read_by_their_rows() {
     let option = |letter, argument| parse_option(row_for_letter(letter).expect("a row"), argument);
     assert_eq!(option('b', Some("5")), Ok(Command::SetNumber(Number::Blacklist, 5)));
     assert_eq!(option('r', None), Ok(Command::SetFlag(Flag::Roundrobin, true)));
-    assert_eq!(option('l', Some("#1.log")), Ok(Command::Log(Some(LogTarget::File("#1.log".to_owned())))));
+    assert_eq!(option('l', Some("./#1.log")), Ok(Command::Log(Some(LogTarget::File("./#1.log".to_owned())))));
     assert!(matches!(option('S', Some("16")), Ok(Command::Explained(_))));
     assert!(matches!(option('N', None), Ok(Command::Explained(_))));
     let message = |result: Parsed<Command>| result.expect_err("an error").to_string();
@@ -200,7 +200,11 @@ fn options_are_read_by_their_rows() {
     assert_eq!(message(option('b', None)), "-b: want an argument, got nothing");
     assert_eq!(
         message(option('w', Some("a b"))),
-        r#"-w: want a path without blanks or control characters, got "a b""#
+        r#"-w: want a path without blanks and control characters, got "a b""#
+    );
+    assert_eq!(
+        message(option('l', Some("#1.log"))),
+        r##"-l: want a path that does not begin a comment, got "#1.log"; write ./ before it"##
     );
     let threads = row_for_long("threads").expect("a row");
     assert_eq!(message(parse_option(threads, Some("257"))), r#"--threads: want 0..256 threads, got "257""#);

@@ -1,0 +1,316 @@
+//! The client table: which client belongs to which server, in a fixed number of slots. Pure.
+//!
+//! Owns the slots, the index by address and the order of use. It knows nothing about servers but their number, and it
+//! reads no clock. Only the balancer calls it, under its lock, so every operation takes the same short time at a million
+//! slots: nothing here walks the table except [`ClientTable::grow`] and the listing for statistics.
+
+use super::servers::ServerId;
+use pen_proto::addr::ClientAddr;
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
+
+/// A place in the table together with the client that held it. The number may be printed; the generation tells whether
+/// the slot has since gone to somebody else (it wraps after 65536 owners).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotKey {
+    pub index: u32,
+    generation: u16,
+}
+
+/// What the table knows about a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Client {
+    pub slot: u32,
+    pub address: ClientAddr,
+    /// When it connected last.
+    pub last_use_seconds: u32,
+    /// The server that took it last, [`ServerId::NONE`] before the first.
+    pub server: ServerId,
+    pub connects: u32,
+    pub to_client_bytes: u64,
+    pub from_client_bytes: u64,
+}
+
+/// A slot number plus one, so that zeroed memory is a chain without members.
+type Link = u32;
+const END: Link = 0;
+
+#[derive(Clone)]
+struct Slot {
+    key: [u8; 16],
+    to_client_bytes: u64,
+    from_client_bytes: u64,
+    last_use_seconds: u32,
+    connects: u32,
+    next_in_bucket: Link,
+    older: Link,
+    newer: Link,
+    /// [`ServerId::pack`]ed.
+    server: u16,
+    generation: u16,
+}
+
+const _: () = assert!(size_of::<Slot>() == 56);
+
+impl Slot {
+    fn new(key: [u8; 16], generation: u16) -> Slot {
+        Slot {
+            key,
+            to_client_bytes: 0,
+            from_client_bytes: 0,
+            last_use_seconds: 0,
+            connects: 0,
+            next_in_bucket: END,
+            older: END,
+            newer: END,
+            server: ServerId::NONE.pack(),
+            generation,
+        }
+    }
+
+    /// Pen's rule: the second in which the time is exactly over still counts. Zero tracking seconds is for ever.
+    fn is_expired(&self, now_seconds: u32, tracking_seconds: u64) -> bool {
+        let remembered_until = u64::from(self.last_use_seconds).saturating_add(tracking_seconds);
+        tracking_seconds > 0 && remembered_until < u64::from(now_seconds)
+    }
+
+    fn forget(&mut self) {
+        self.server = ServerId::NONE.pack();
+        self.connects = 0;
+        self.to_client_bytes = 0;
+        self.from_client_bytes = 0;
+    }
+}
+
+/// A table of fixed size. When it is full, the client that connected longest ago makes room for a new one.
+///
+/// Memory is 56 bytes a slot, touched only as slots come into use, and 4 to 8 for the index. The index is hashed with a
+/// secret key because clients choose their addresses.
+pub struct ClientTable<S = RandomState> {
+    slots: Vec<Slot>,
+    slots_max: u32,
+    /// First slot of each chain; the length is a power of two.
+    buckets: Vec<Link>,
+    hasher: S,
+    newest: Link,
+    oldest: Link,
+}
+
+impl ClientTable {
+    /// A table for `slots_max` clients; 0 counts as 1.
+    pub fn new(slots_max: u32) -> ClientTable {
+        ClientTable::with_hasher(slots_max, RandomState::new())
+    }
+}
+
+impl<S: BuildHasher> ClientTable<S> {
+    /// As [`ClientTable::new`], with a hash that the caller chose.
+    pub fn with_hasher(slots_max: u32, hasher: S) -> ClientTable<S> {
+        let mut table = ClientTable {
+            slots: Vec::new(),
+            slots_max: 0,
+            buckets: Vec::new(),
+            hasher,
+            newest: END,
+            oldest: END,
+        };
+        table.grow(slots_max.max(1));
+        table
+    }
+
+    /// How many clients fit.
+    pub fn slots_max(&self) -> u32 {
+        self.slots_max
+    }
+
+    /// How many slots have ever been used; their numbers are below this.
+    pub fn slots_used(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
+    /// Makes room for `slots_max` clients. Slots keep their numbers; a smaller number than now changes nothing.
+    pub fn grow(&mut self, slots_max: u32) {
+        let slots_max = slots_max.min(u32::MAX - 1);
+        if slots_max <= self.slots_max {
+            return;
+        }
+        self.slots_max = slots_max;
+        self.slots.reserve_exact(slots_max as usize - self.slots.len());
+        self.buckets = vec![END; (slots_max as usize).next_power_of_two()];
+        for index in 0..self.slots_used() {
+            self.link_bucket(index);
+        }
+    }
+
+    /// Notes that `client` connects: finds its slot or gives it one, and counts.
+    ///
+    /// A client whose last connect is more than `tracking_seconds` ago starts afresh, with no server and no counts, but
+    /// keeps its slot and key, so that connections it still has open go on counting for it. 0 seconds is for ever.
+    pub fn touch(&mut self, client: ClientAddr, now_seconds: u32, tracking_seconds: u64) -> SlotKey {
+        let key = client.key();
+        let index = match self.find(&key) {
+            Some(index) => {
+                self.unlink_age(index);
+                index
+            }
+            None => self.take_slot(key, now_seconds, tracking_seconds),
+        };
+        self.link_newest(index);
+        let slot = self.slot_mut(index);
+        if slot.is_expired(now_seconds, tracking_seconds) {
+            slot.forget();
+        }
+        slot.last_use_seconds = now_seconds;
+        slot.connects = slot.connects.saturating_add(1);
+        SlotKey { index, generation: slot.generation }
+    }
+
+    /// The server that the client belongs to; [`ServerId::NONE`] also when the slot has gone to another client.
+    pub fn server(&self, key: SlotKey) -> ServerId {
+        self.owned(key).map_or(ServerId::NONE, |slot| ServerId::unpack(slot.server))
+    }
+
+    /// From now on the client belongs to `server`. Ignored when the slot has gone to another client.
+    pub fn remember(&mut self, key: SlotKey, server: ServerId) {
+        if let Some(slot) = self.owned_mut(key) {
+            slot.server = server.pack();
+        }
+    }
+
+    /// Counts bytes of a connection. Ignored when the slot has gone to another client.
+    pub fn add_bytes(&mut self, key: SlotKey, to_client_bytes: u64, from_client_bytes: u64) {
+        if let Some(slot) = self.owned_mut(key) {
+            slot.to_client_bytes = slot.to_client_bytes.saturating_add(to_client_bytes);
+            slot.from_client_bytes = slot.from_client_bytes.saturating_add(from_client_bytes);
+        }
+    }
+
+    /// The clients in a range of slots, by slot; those whose tracking time is over are left out.
+    pub fn clients(
+        &self,
+        slots: Range<u32>,
+        now_seconds: u32,
+        tracking_seconds: u64,
+    ) -> impl Iterator<Item = Client> {
+        let end = slots.end.min(self.slots_used());
+        let start = slots.start.min(end);
+        let known = self.slots[start as usize..end as usize].iter();
+        (start..).zip(known).filter(move |(_, slot)| !slot.is_expired(now_seconds, tracking_seconds)).map(
+            |(index, slot)| Client {
+                slot: index,
+                address: ClientAddr::from_key(slot.key),
+                last_use_seconds: slot.last_use_seconds,
+                server: ServerId::unpack(slot.server),
+                connects: slot.connects,
+                to_client_bytes: slot.to_client_bytes,
+                from_client_bytes: slot.from_client_bytes,
+            },
+        )
+    }
+
+    fn slot(&self, index: u32) -> &Slot {
+        &self.slots[index as usize]
+    }
+
+    fn slot_mut(&mut self, index: u32) -> &mut Slot {
+        &mut self.slots[index as usize]
+    }
+
+    fn owned(&self, key: SlotKey) -> Option<&Slot> {
+        self.slots.get(key.index as usize).filter(|slot| slot.generation == key.generation)
+    }
+
+    fn owned_mut(&mut self, key: SlotKey) -> Option<&mut Slot> {
+        self.slots.get_mut(key.index as usize).filter(|slot| slot.generation == key.generation)
+    }
+
+    /// An unused slot or that of the client that connected longest ago, entered in the index but not in the order of
+    /// use. An expired client goes before an unused slot is touched: the table stays as small as its use.
+    fn take_slot(&mut self, key: [u8; 16], now_seconds: u32, tracking_seconds: u64) -> u32 {
+        let full = self.slots_used() == self.slots_max;
+        let index = match self.oldest.checked_sub(1) {
+            Some(oldest) if full || self.slot(oldest).is_expired(now_seconds, tracking_seconds) => {
+                self.unlink_age(oldest);
+                self.unlink_bucket(oldest);
+                let generation = self.slot(oldest).generation.wrapping_add(1);
+                *self.slot_mut(oldest) = Slot::new(key, generation);
+                oldest
+            }
+            _ => {
+                self.slots.push(Slot::new(key, 0));
+                self.slots_used() - 1
+            }
+        };
+        // A new slot must not look as if it had been used at second 0.
+        self.slot_mut(index).last_use_seconds = now_seconds;
+        self.link_bucket(index);
+        index
+    }
+
+    fn bucket_of(&self, key: &[u8; 16]) -> usize {
+        self.hasher.hash_one(key) as usize & (self.buckets.len() - 1)
+    }
+
+    fn find(&self, key: &[u8; 16]) -> Option<u32> {
+        let mut link = self.buckets[self.bucket_of(key)];
+        while let Some(index) = link.checked_sub(1) {
+            let slot = self.slot(index);
+            if slot.key == *key {
+                return Some(index);
+            }
+            link = slot.next_in_bucket;
+        }
+        None
+    }
+
+    fn link_bucket(&mut self, index: u32) {
+        let bucket = self.bucket_of(&self.slot(index).key);
+        self.slot_mut(index).next_in_bucket = self.buckets[bucket];
+        self.buckets[bucket] = index + 1;
+    }
+
+    fn unlink_bucket(&mut self, index: u32) {
+        let bucket = self.bucket_of(&self.slot(index).key);
+        let next = self.slot(index).next_in_bucket;
+        let mut link = self.buckets[bucket];
+        if link == index + 1 {
+            self.buckets[bucket] = next;
+            return;
+        }
+        while let Some(before) = link.checked_sub(1) {
+            link = self.slot(before).next_in_bucket;
+            if link == index + 1 {
+                self.slot_mut(before).next_in_bucket = next;
+                return;
+            }
+        }
+        unreachable!("slot {index} is not in its bucket");
+    }
+
+    fn link_newest(&mut self, index: u32) {
+        let older = self.newest;
+        let slot = self.slot_mut(index);
+        slot.newer = END;
+        slot.older = older;
+        match older.checked_sub(1) {
+            Some(older) => self.slot_mut(older).newer = index + 1,
+            None => self.oldest = index + 1,
+        }
+        self.newest = index + 1;
+    }
+
+    fn unlink_age(&mut self, index: u32) {
+        let Slot { older, newer, .. } = *self.slot(index);
+        match newer.checked_sub(1) {
+            Some(newer) => self.slot_mut(newer).older = older,
+            None => self.newest = older,
+        }
+        match older.checked_sub(1) {
+            Some(older) => self.slot_mut(older).newer = newer,
+            None => self.oldest = newer,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

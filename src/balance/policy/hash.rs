@@ -1,0 +1,60 @@
+//! The same server for the same client address, without remembering anything: every pen with the same servers in the
+//! same order chooses alike.
+
+use super::Question;
+use pen_proto::addr::ClientAddr;
+use std::net::IpAddr;
+
+/// Not checked for availability, as in Pen: when the server is down, its clients go to the next one that takes them,
+/// and all others stay where they are.
+pub fn choose(question: &Question<'_>) -> Option<usize> {
+    (hash(question) as usize).checked_rem(question.servers.len())
+}
+
+/// Pen's numbers, on little-endian machines: of IPv4 the address as it lies in memory, of IPv6 the last byte. Without
+/// tracking, the connections of one IPv4 client are spread by their ports, again as they lie in memory.
+fn hash(question: &Question<'_>) -> u32 {
+    match question.client {
+        ClientAddr::Ip(IpAddr::V4(address)) => {
+            let address = u32::from_le_bytes(address.octets());
+            let port = u16::from_le_bytes(question.client_port.to_be_bytes());
+            if question.untracked { address ^ u32::from(port) } else { address }
+        }
+        ClientAddr::Ip(IpAddr::V6(address)) => address.octets()[15].into(),
+        ClientAddr::Unix => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::servers::Server;
+
+    #[test]
+    fn hashes_as_pen_does_on_a_little_endian_machine() {
+        let ip = |text: &str| ClientAddr::Ip(text.parse().unwrap());
+        let cases = [
+            (ip("127.0.0.2"), 0x1234, false, 0x0200_007f),
+            (ip("127.0.0.2"), 0x1234, true, 0x0200_007f ^ 0x3412),
+            (ip("2001:db8::7f"), 0x1234, false, 0x7f),
+            (ip("2001:db8:ffff::7f"), 0x1234, true, 0x7f),
+            (ClientAddr::Unix, 0, true, 0),
+        ];
+        for (client, client_port, untracked, expected) in cases {
+            for count in 1..8 {
+                let servers = vec![Server::default(); count];
+                let servers = &servers;
+                let question = Question { client, client_port, untracked, servers, forgiven_seconds: 0 };
+                assert_eq!(choose(&question), Some(expected as usize % count), "{client:?} of {count}");
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_to_choose_from_is_no_choice() {
+        let client = ClientAddr::Unix;
+        let question =
+            Question { client, client_port: 0, untracked: false, servers: &[], forgiven_seconds: 0 };
+        assert_eq!(choose(&question), None);
+    }
+}

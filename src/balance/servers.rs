@@ -1,0 +1,252 @@
+//! The server table: what the operator configured for each server, and how each is doing. Pure.
+//!
+//! Owns connection counts, failure stamps and totals. It does not choose: policies and the balancer read it, and only
+//! the balancer changes it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+/// How many regular servers there may be: their numbers and the three special ones fit 16 bits of a client's slot.
+pub const SERVERS_MAX: usize = 65_533;
+
+/// Number of a server as Pen prints it: an index, or one of the negative constants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServerId(i32);
+
+impl ServerId {
+    /// The server of `-e`, for when no other takes the client.
+    pub const EMERGENCY: ServerId = ServerId(-1);
+    /// The server of `-B`, for clients that `client_acl` denies.
+    pub const ABUSE: ServerId = ServerId(-2);
+    /// No server.
+    pub const NONE: ServerId = ServerId(-3);
+
+    /// The regular server with this index.
+    ///
+    /// # Panics
+    /// From [`SERVERS_MAX`] on.
+    pub fn regular(index: usize) -> ServerId {
+        assert!(index < SERVERS_MAX, "server {index}: numbers end at {}", SERVERS_MAX - 1);
+        ServerId(index as i32)
+    }
+
+    /// The index of a regular server.
+    pub fn index(self) -> Option<usize> {
+        usize::try_from(self.0).ok()
+    }
+
+    /// As Pen prints it: an index, or -1, -2 or -3.
+    pub fn number(self) -> i32 {
+        self.0
+    }
+
+    /// Sixteen bits for the client table, where the special servers are the topmost numbers.
+    pub(super) fn pack(self) -> u16 {
+        self.0 as u16
+    }
+
+    pub(super) fn unpack(packed: u16) -> ServerId {
+        match packed {
+            special if usize::from(special) >= SERVERS_MAX => ServerId((special as i16).into()),
+            index => ServerId(index.into()),
+        }
+    }
+}
+
+impl fmt::Display for ServerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where to connect to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A gap left by `server N`, or a server whose address is not known.
+    #[default]
+    Unset,
+    Inet(SocketAddr),
+    Unix(Arc<Path>),
+}
+
+impl Endpoint {
+    /// Whether a connect can be tried at all: not with the address missing or unspecified, nor with port 0.
+    pub fn is_complete(&self) -> bool {
+        match self {
+            Endpoint::Unset => false,
+            Endpoint::Inet(address) => address.port() != 0 && !address.ip().is_unspecified(),
+            Endpoint::Unix(_) => true,
+        }
+    }
+
+    /// As Pen reports it: 1 for a Unix socket, 0 when unset.
+    pub fn port(&self) -> u16 {
+        match self {
+            Endpoint::Unset => 0,
+            Endpoint::Inet(address) => address.port(),
+            Endpoint::Unix(_) => 1,
+        }
+    }
+}
+
+/// The address without the port, or the path; empty when unset.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Unset => Ok(()),
+            Endpoint::Inet(address) => address.ip().fmt(f),
+            Endpoint::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// What the operator configured for one server, with the address looked up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerSetup {
+    pub endpoint: Endpoint,
+    /// As statistics show it: numeric address or path.
+    pub address_text: String,
+    /// Soft maximum of connections; 0 is no limit.
+    pub max: u32,
+    /// Hard maximum, only for clients that already belong to the server; up to `max` it gives no room above.
+    pub hard: u32,
+    /// `None` was left out: shown as 0, counts as 1. An explicit 0 is never chosen by weight.
+    pub weight: Option<u32>,
+    /// Smallest is chosen first in `prio` mode.
+    pub prio: u32,
+    /// Number of the list that clients must pass.
+    pub acl: u8,
+}
+
+impl ServerSetup {
+    /// A server with this address and everything else left out.
+    pub fn new(endpoint: Endpoint) -> ServerSetup {
+        ServerSetup { address_text: endpoint.to_string(), endpoint, ..ServerSetup::default() }
+    }
+}
+
+/// A server at work.
+#[derive(Debug, Clone, Default)]
+pub struct Server {
+    pub setup: ServerSetup,
+    /// Connections it has, those still connecting included.
+    pub connections: u32,
+    /// Second of the last failed connect, `None` when it never failed or was cleared. May lie in the future: the
+    /// operator can blacklist for longer than the present blacklist time.
+    pub failed_at_seconds: Option<i64>,
+    /// Connections that were established and have ended.
+    pub connections_total: u64,
+    /// Connects that failed or timed out.
+    pub failures_total: u64,
+    /// Bytes of ended connections, client to server.
+    pub sent_bytes: u64,
+    /// Bytes of ended connections, server to client.
+    pub received_bytes: u64,
+    /// Changes when the operator gives the server another address or another verdict; what becomes of connects that
+    /// were under way then says nothing about it.
+    pub(super) era: u16,
+}
+
+impl Server {
+    /// Whether the server is skipped. Failures up to `forgiven_seconds` (now less the blacklist time) are over.
+    pub fn is_blacklisted(&self, forgiven_seconds: i64) -> bool {
+        self.blacklisted_seconds(forgiven_seconds) > 0
+    }
+
+    /// Seconds until the server is tried again; 0 when it is available.
+    pub fn blacklisted_seconds(&self, forgiven_seconds: i64) -> u64 {
+        let Some(failed_at_seconds) = self.failed_at_seconds else { return 0 };
+        failed_at_seconds.saturating_sub(forgiven_seconds).try_into().unwrap_or(0)
+    }
+
+    /// Whether a policy may choose the server. Maxima and access lists are looked at afterwards, as in Pen.
+    pub fn is_usable(&self, forgiven_seconds: i64) -> bool {
+        self.setup.endpoint.is_complete() && !self.is_blacklisted(forgiven_seconds)
+    }
+
+    /// Whether one more connection fits; `sticky` clients belong to the server already.
+    pub fn has_room(&self, sticky: bool) -> bool {
+        let ServerSetup { max, hard, .. } = self.setup;
+        max == 0 || self.connections < max || (sticky && self.connections < hard)
+    }
+
+    /// What counts when servers are chosen by weight.
+    pub fn weight(&self) -> u32 {
+        self.setup.weight.unwrap_or(1)
+    }
+
+    /// The operator's verdict: skipped until `seconds` from now, with the blacklist time of `forgiven_seconds`; 0
+    /// releases.
+    pub(super) fn blacklist(&mut self, seconds: u32, forgiven_seconds: i64) {
+        self.failed_at_seconds = (seconds > 0).then(|| forgiven_seconds.saturating_add(seconds.into()));
+        self.era = self.era.wrapping_add(1);
+    }
+
+    /// Another address makes another server: the old one's failures are not its own. Its number stays, and with the
+    /// number the totals and the connections that are still open.
+    fn set_up(&mut self, setup: ServerSetup) {
+        if self.setup.endpoint != setup.endpoint {
+            self.failed_at_seconds = None;
+            self.era = self.era.wrapping_add(1);
+        }
+        self.setup = setup;
+    }
+}
+
+/// All servers: the regular ones by index, the emergency and the abuse server.
+#[derive(Debug, Default)]
+pub struct Servers {
+    /// Never shortened, because connections to servers that are no longer configured are still to be counted down.
+    slots: Vec<Server>,
+    count: usize,
+    emergency: Server,
+    abuse: Server,
+}
+
+impl Servers {
+    /// Replaces what is configured. State and totals stay with the index; a failure stamp goes when the address
+    /// changes.
+    ///
+    /// # Panics
+    /// With more than [`SERVERS_MAX`] regular servers.
+    pub fn set(
+        &mut self,
+        regular: Vec<ServerSetup>,
+        emergency: Option<ServerSetup>,
+        abuse: Option<ServerSetup>,
+    ) {
+        assert!(regular.len() <= SERVERS_MAX, "{} servers: at most {SERVERS_MAX}", regular.len());
+        self.count = regular.len();
+        self.slots.resize_with(self.slots.len().max(self.count), Server::default);
+        let setups = regular.into_iter().chain(std::iter::repeat_with(ServerSetup::default));
+        for (server, setup) in self.slots.iter_mut().zip(setups) {
+            server.set_up(setup);
+        }
+        self.emergency.set_up(emergency.unwrap_or_default());
+        self.abuse.set_up(abuse.unwrap_or_default());
+    }
+
+    /// The regular servers in order, gaps included.
+    pub fn regular(&self) -> &[Server] {
+        &self.slots[..self.count]
+    }
+
+    /// A server by number; `None` for [`ServerId::NONE`] and numbers never configured.
+    pub fn get(&self, id: ServerId) -> Option<&Server> {
+        match id {
+            ServerId::EMERGENCY => Some(&self.emergency),
+            ServerId::ABUSE => Some(&self.abuse),
+            _ => self.slots.get(id.index()?),
+        }
+    }
+
+    pub(super) fn get_mut(&mut self, id: ServerId) -> Option<&mut Server> {
+        match id {
+            ServerId::EMERGENCY => Some(&mut self.emergency),
+            ServerId::ABUSE => Some(&mut self.abuse),
+            _ => self.slots.get_mut(id.index()?),
+        }
+    }
+}

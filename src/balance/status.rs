@@ -1,0 +1,135 @@
+//! What statistics and control commands see of the balancer. Pure.
+//!
+//! Fills the status types of the protocol crate; it formats nothing. Totals are of ended connections until
+//! [`add_live`] has added the open ones.
+
+use super::clients::Client;
+use super::servers::{Server, ServerId, ServerSetup};
+use super::{Balancer, forgiven_seconds};
+use crate::settings::Settings;
+use pen_proto::addr::ClientAddr;
+use pen_proto::commands::Number;
+use pen_proto::status::{ClientStatus, ConnectionStatus, ServerStatus};
+use std::net::SocketAddr;
+use std::ops::Range;
+
+/// Pen's bit of [`ConnectionStatus::state`] for a connection that has its server.
+const CONNECTED: u32 = 2;
+
+impl Balancer {
+    /// The server tried last; [`ServerId::NONE`] before the first client.
+    pub fn current_server(&self) -> ServerId {
+        self.current
+    }
+
+    /// How many clients are remembered at most.
+    pub fn clients_max(&self) -> u32 {
+        self.clients.slots_max()
+    }
+
+    /// How many slots of the client table have been used; slot numbers are below this.
+    pub fn client_slots_used(&self) -> u32 {
+        self.clients.slots_used()
+    }
+
+    /// Regular servers in order, gaps included, then the emergency and the abuse server where configured.
+    pub fn server_statuses(&self, settings: &Settings, now_seconds: u32) -> Vec<ServerStatus> {
+        let regular = self.servers.regular().iter().enumerate();
+        let regular = regular.map(|(index, server)| (ServerId::regular(index), server));
+        let special = [ServerId::EMERGENCY, ServerId::ABUSE].into_iter().filter_map(|id| {
+            let server = self.servers.get(id)?;
+            (server.setup != ServerSetup::default()).then_some((id, server))
+        });
+        let forgiven_seconds = forgiven_seconds(settings, now_seconds);
+        regular.chain(special).map(|(id, server)| server_status(id, server, forgiven_seconds)).collect()
+    }
+
+    /// The remembered clients in a range of slots, by slot. A large table is best read in several ranges, letting go of
+    /// the lock in between.
+    pub fn client_statuses(
+        &self,
+        settings: &Settings,
+        slots: Range<u32>,
+        now_seconds: u32,
+    ) -> impl Iterator<Item = ClientStatus> {
+        let tracking_seconds = settings.number(Number::Tracking);
+        let clients = self.clients.clients(slots, now_seconds, tracking_seconds);
+        clients.map(move |client| client_status(&client, self.known(client.server), now_seconds))
+    }
+}
+
+fn server_status(id: ServerId, server: &Server, forgiven_seconds: i64) -> ServerStatus {
+    let setup = &server.setup;
+    ServerStatus {
+        index: id.number(),
+        address: setup.address_text.clone(),
+        port: setup.endpoint.port(),
+        failed_at_epoch_seconds: server.failed_at_seconds.unwrap_or(0).try_into().unwrap_or(0),
+        blacklisted_seconds: server.blacklisted_seconds(forgiven_seconds),
+        connections: server.connections,
+        max: setup.max,
+        hard: setup.hard,
+        weight: setup.weight.unwrap_or(0),
+        prio: setup.prio,
+        acl: setup.acl,
+        sent_bytes: server.sent_bytes,
+        received_bytes: server.received_bytes,
+        connections_total: server.connections_total,
+        failures_total: server.failures_total,
+    }
+}
+
+fn client_status(client: &Client, server: ServerId, now_seconds: u32) -> ClientStatus {
+    ClientStatus {
+        slot: client.slot,
+        address: client.address.to_string(),
+        age_seconds: now_seconds.saturating_sub(client.last_use_seconds).into(),
+        server: server.number(),
+        connects: client.connects.into(),
+        sent_bytes: client.to_client_bytes,
+        received_bytes: client.from_client_bytes,
+    }
+}
+
+/// Adds the connections that are still open to the totals of their servers and clients, so that long ones are seen
+/// before they end. Both lists are ordered as [`Balancer`] gives them: servers with the regular ones first, clients by
+/// slot.
+pub fn add_live(
+    servers: &mut [ServerStatus],
+    clients: &mut [ClientStatus],
+    connections: &[ConnectionStatus],
+) {
+    for connection in connections.iter().filter(|connection| connection.state & CONNECTED != 0) {
+        if let Some(server) = server_of(servers, connection) {
+            server.connections_total += 1;
+            server.sent_bytes += connection.up_bytes;
+            server.received_bytes += connection.down_bytes;
+        }
+        if let Some(client) = client_of(clients, connection) {
+            client.sent_bytes += connection.down_bytes;
+            client.received_bytes += connection.up_bytes;
+        }
+    }
+}
+
+fn server_of<'a>(
+    servers: &'a mut [ServerStatus],
+    connection: &ConnectionStatus,
+) -> Option<&'a mut ServerStatus> {
+    let index = match usize::try_from(connection.server) {
+        Ok(index) => Some(index),
+        Err(_) => servers.iter().rposition(|server| server.index == connection.server),
+    };
+    servers.get_mut(index?).filter(|server| server.index == connection.server)
+}
+
+/// The slot may have gone to another client since, so the address decides.
+fn client_of<'a>(
+    clients: &'a mut [ClientStatus],
+    connection: &ConnectionStatus,
+) -> Option<&'a mut ClientStatus> {
+    let slot = u32::try_from(connection.client_slot).ok()?;
+    let position = clients.binary_search_by_key(&slot, |client| client.slot).ok()?;
+    let address = connection.client.parse::<SocketAddr>().map_or(ClientAddr::Unix, ClientAddr::from);
+    Some(&mut clients[position]).filter(|client| client.address == address.to_string())
+}
