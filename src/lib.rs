@@ -2,9 +2,25 @@
 
 pub mod acl;
 pub mod balance;
+pub mod cli;
+pub mod config;
+pub mod conn;
+pub mod control;
+pub mod demo;
+pub mod escape;
 pub mod half_close;
 pub mod http;
+pub mod instance;
+pub mod log;
 pub mod net;
+pub mod process;
+pub mod reload;
 pub mod runtime;
 pub mod settings;
+pub mod start;
+pub mod stats;
+pub mod sys;
+#[cfg(test)]
+mod test_dir;
 pub mod timers;
+pub mod worker;

@@ -1,1 +1,14 @@
-fn main() {}
+//! The program `pen`. Everything it does is in the library; see docs/architecture.md.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match pen::start::run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("pen: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,45 +1,334 @@
-//! The running balancer as the main thread sees it: workers, the shared state between them, and messages to them.
+//! The running balancer as the main thread sees it: workers, the state they share, and messages to them.
 
 use crate::balance::Balancer;
+use crate::log::traffic::TrafficLog;
 use crate::net::listen::Listener;
+use crate::net::poller::{Poller, Waker};
 use crate::settings::Settings;
+use crate::sys::limits;
+use crate::worker::{Mailbox, Message, Report, Worker};
+use pen_proto::commands::Number;
 use pen_proto::status::{ConnectionStatus, Totals};
 use std::io;
-use std::sync::MutexGuard;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-/// Handle on the workers. Dropping it does not stop them: call [`Runtime::stop`].
-pub struct Runtime {}
+/// How long the main thread waits for the answer of a busy worker.
+const ANSWER_WAIT: Duration = Duration::from_secs(1);
+
+/// What the workers share. Everything else a worker owns alone.
+pub struct Shared {
+    settings: Mutex<Arc<Settings>>,
+    listeners: Mutex<Arc<Vec<Listener>>>,
+    /// Moves with every change of the two above and with every message.
+    generation: AtomicU64,
+    /// Held to choose and to release, never across a system call.
+    balancer: Mutex<Balancer>,
+    connections: AtomicU64,
+    connections_max: AtomicU64,
+    /// Connects under way.
+    pending: AtomicU64,
+    /// Workers that stopped accepting for want of room.
+    paused: AtomicU64,
+    seats: Vec<Seat>,
+    dummy_name: Option<String>,
+}
+
+/// What others need to reach a worker.
+#[derive(Debug)]
+struct Seat {
+    mailbox: Mailbox,
+    waker: Waker,
+}
+
+/// A panic elsewhere does not make the state behind a lock unusable: every holder leaves it consistent.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+impl Shared {
+    pub fn balancer(&self) -> MutexGuard<'_, Balancer> {
+        lock(&self.balancer)
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The present settings and listeners, with the generation they are at least as new as.
+    pub fn published(&self) -> (u64, Arc<Settings>, Arc<Vec<Listener>>) {
+        let generation = self.generation();
+        (generation, lock(&self.settings).clone(), lock(&self.listeners).clone())
+    }
+
+    pub fn take_messages(&self, worker: usize) -> Vec<Message> {
+        std::mem::take(&mut lock(&self.seats[worker].mailbox.0))
+    }
+
+    /// Counts a connection in; false when there is no room, and then nothing is counted.
+    pub fn take_room(&self, pending_max: u64) -> bool {
+        if self.pending.load(Ordering::Relaxed) >= pending_max {
+            return false;
+        }
+        if self.connections.fetch_add(1, Ordering::SeqCst) < self.connections_max.load(Ordering::Relaxed) {
+            return true;
+        }
+        self.connections.fetch_sub(1, Ordering::SeqCst);
+        false
+    }
+
+    pub fn has_room(&self, pending_max: u64) -> bool {
+        self.connections.load(Ordering::SeqCst) < self.connections_max.load(Ordering::Relaxed)
+            && self.pending.load(Ordering::SeqCst) < pending_max
+    }
+
+    pub fn give_room(&self) {
+        self.connections.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub fn add_pending(&self) {
+        self.pending.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub fn remove_pending(&self) {
+        self.pending.fetch_sub(1, Ordering::SeqCst);
+        self.wake_paused();
+    }
+
+    pub fn add_paused(&self) {
+        self.paused.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub fn remove_paused(&self) {
+        self.paused.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// There is room again: whoever waits for it looks.
+    pub fn wake_paused(&self) {
+        if self.paused.load(Ordering::SeqCst) > 0 {
+            self.wake_all();
+        }
+    }
+
+    fn wake_all(&self) {
+        self.seats.iter().for_each(|seat| seat.waker.wake());
+    }
+
+    /// The number under which operators know a worker's connection: dense, and the local one when there is one worker.
+    pub fn global_number(&self, worker: usize, local: u32) -> u32 {
+        local * self.seats.len() as u32 + worker as u32
+    }
+
+    fn local_number(&self, global: u32) -> (usize, u32) {
+        let workers = self.seats.len() as u32;
+        ((global % workers) as usize, global / workers)
+    }
+
+    pub fn dummy_name(&self) -> Option<&str> {
+        self.dummy_name.as_deref()
+    }
+
+    fn announce(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.wake_all();
+    }
+
+    fn post(&self, worker: usize, message: Message) {
+        lock(&self.seats[worker].mailbox.0).push(message);
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.seats[worker].waker.wake();
+    }
+}
+
+/// What a runtime is started with.
+pub struct Parts {
+    pub settings: Settings,
+    pub balancer: Balancer,
+    pub listeners: Vec<Listener>,
+    /// What a `dummy` pen answers; `None` for the original's words.
+    pub dummy_name: Option<String>,
+}
+
+/// Handle on the workers. Dropping it leaves them running: call [`Runtime::stop`].
+pub struct Runtime {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
 
 /// What the workers answered to a question.
+#[derive(Debug, Default)]
 pub struct Snapshot {
     pub connections: Vec<ConnectionStatus>,
     pub totals: Totals,
     /// Number of the connection opened last.
     pub connections_last: u64,
+    pub connections_used: u64,
     /// Effective limit after `conn_max` and the descriptor limit.
     pub connections_max: u64,
     pub workers: u32,
 }
 
 impl Runtime {
-    /// Publishes new settings; workers pick them up at their next wake-up.
-    pub fn set_settings(&self, _settings: Settings) {
-        todo!()
+    /// Starts the workers. `log` makes each worker's end of the traffic log.
+    ///
+    /// # Errors
+    /// When a poller or a thread cannot be made; then none is left running.
+    pub fn start(parts: Parts, mut log: impl FnMut() -> TrafficLog) -> io::Result<Runtime> {
+        let workers = worker_count(&parts.settings);
+        let pollers = (0..workers).map(|_| Poller::new()).collect::<io::Result<Vec<_>>>()?;
+        let seats = pollers.iter().map(|poller| Seat { mailbox: Mailbox::default(), waker: poller.waker() });
+        let shared = Arc::new(Shared {
+            connections_max: AtomicU64::new(effective_connections_max(&parts.settings)),
+            settings: Mutex::new(Arc::new(parts.settings)),
+            listeners: Mutex::new(Arc::new(parts.listeners)),
+            generation: AtomicU64::new(0),
+            balancer: Mutex::new(parts.balancer),
+            connections: AtomicU64::new(0),
+            pending: AtomicU64::new(0),
+            paused: AtomicU64::new(0),
+            seats: seats.collect(),
+            dummy_name: parts.dummy_name,
+        });
+        let mut ready = Vec::new();
+        for (number, poller) in pollers.into_iter().enumerate() {
+            ready.push(Worker::new(number, shared.clone(), poller, log())?);
+        }
+        let mut runtime = Runtime { shared, threads: Vec::new() };
+        for (number, worker) in ready.into_iter().enumerate() {
+            match thread::Builder::new().name(format!("worker {number}")).spawn(move || worker.run()) {
+                Ok(thread) => runtime.threads.push(thread),
+                Err(error) => {
+                    runtime.stop();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(runtime)
     }
+
+    /// Publishes new settings; workers pick them up at once.
+    pub fn set_settings(&self, settings: Settings) {
+        self.shared.connections_max.store(effective_connections_max(&settings), Ordering::Relaxed);
+        *lock(&self.shared.settings) = Arc::new(settings);
+        self.shared.announce();
+    }
+
+    /// Replaces all listeners; connections stay. An empty list stops accepting for good.
+    pub fn set_listeners(&self, listeners: Vec<Listener>) {
+        *lock(&self.shared.listeners) = Arc::new(listeners);
+        self.shared.announce();
+    }
+
     /// Servers, clients and the choice between them. Hold it briefly, never across a system call.
     pub fn balancer(&self) -> MutexGuard<'_, Balancer> {
-        todo!()
+        self.shared.balancer()
     }
-    /// Asks every worker; waits at most a second for those that are busy.
+
+    pub fn listeners(&self) -> Arc<Vec<Listener>> {
+        lock(&self.shared.listeners).clone()
+    }
+
+    pub fn connections_used(&self) -> u64 {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Asks every worker; a worker that does not answer within a second is left out.
     pub fn snapshot(&self) -> Snapshot {
-        todo!()
+        let (asker, answers) = mpsc::channel::<Report>();
+        for worker in 0..self.threads.len() {
+            self.shared.post(worker, Message::Report(asker.clone()));
+        }
+        drop(asker);
+        let mut snapshot = Snapshot {
+            connections_used: self.connections_used(),
+            connections_max: self.shared.connections_max.load(Ordering::Relaxed),
+            workers: self.threads.len() as u32,
+            ..Snapshot::default()
+        };
+        let mut last_ms = None;
+        while let Ok(report) = answers.recv_timeout(ANSWER_WAIT) {
+            snapshot.connections.extend(report.connections);
+            add_totals(&mut snapshot.totals, &report.totals);
+            if let Some((number, at_ms)) = report.last.filter(|last| Some(last.1) >= last_ms) {
+                last_ms = Some(at_ms);
+                snapshot.connections_last = u64::from(number);
+            }
+        }
+        snapshot.totals.pending_connects = self.shared.pending.load(Ordering::Relaxed);
+        snapshot.connections.sort_by_key(|connection| connection.number);
+        snapshot
     }
+
     /// Closes a connection by number; false when there is none.
-    pub fn close_connection(&self, _number: u32) -> bool {
-        todo!()
+    pub fn close_connection(&self, number: u32) -> bool {
+        let (worker, local) = self.shared.local_number(number);
+        let (asker, answer) = mpsc::channel();
+        self.shared.post(worker, Message::Close(local, asker));
+        answer.recv_timeout(ANSWER_WAIT).unwrap_or(false)
     }
-    /// Replaces all listeners; connections stay.
-    pub fn set_listeners(&self, _listeners: Vec<Listener>) -> io::Result<()> {
-        todo!()
+
+    /// Closes all connections and waits for the workers to end.
+    pub fn stop(&mut self) {
+        for worker in 0..self.threads.len() {
+            self.shared.post(worker, Message::Stop);
+        }
+        for thread in self.threads.drain(..) {
+            // A worker that panicked has said so already.
+            let _ = thread.join();
+        }
     }
+}
+
+fn worker_count(settings: &Settings) -> usize {
+    match settings.number(Number::Threads) {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        count => count as usize,
+    }
+}
+
+/// `conn_max`, or all that fits into the descriptor limit when it is 0 or more than fits.
+fn effective_connections_max(settings: &Settings) -> u64 {
+    let possible = limits::connections_possible();
+    match settings.number(Number::ConnMax) {
+        0 => possible,
+        wanted => wanted.min(possible),
+    }
+}
+
+fn add_totals(sum: &mut Totals, more: &Totals) {
+    let Totals {
+        accepted,
+        closed,
+        rejected,
+        denied,
+        failovers,
+        connect_failures,
+        connect_timeouts,
+        idle_timeouts,
+        resets_by_client,
+        resets_by_server,
+        up_bytes,
+        down_bytes,
+        descriptor_shortages,
+        log_lines_dropped,
+        pending_connects,
+    } = more;
+    sum.accepted += accepted;
+    sum.closed += closed;
+    sum.rejected += rejected;
+    sum.denied += denied;
+    sum.failovers += failovers;
+    sum.connect_failures += connect_failures;
+    sum.connect_timeouts += connect_timeouts;
+    sum.idle_timeouts += idle_timeouts;
+    sum.resets_by_client += resets_by_client;
+    sum.resets_by_server += resets_by_server;
+    sum.up_bytes += up_bytes;
+    sum.down_bytes += down_bytes;
+    sum.descriptor_shortages += descriptor_shortages;
+    sum.log_lines_dropped += log_lines_dropped;
+    sum.pending_connects += pending_connects;
 }

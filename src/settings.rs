@@ -1,12 +1,25 @@
 //! What the operator configured, as values. Pure: nothing here opens, binds or looks anything up.
 //!
 //! [`Settings`] is what workers read (swapped as a whole on change); [`Config`] is everything, including what only the
-//! main thread uses. Commands change a `Config`; `control/apply` makes the running pen follow.
+//! main thread uses. Commands change a `Config` through [`Config::apply`]; `control/apply` makes the running pen follow.
+//! How a `Config` becomes commands again is in `settings/write.rs`.
+
+mod write;
 
 use crate::acl::{ACL_COUNT, Acl};
 use pen_proto::addr::{ListenAddr, ServerSpec};
-use pen_proto::commands::{FastClose, Flag, LogFormat, LogTarget, Number};
+use pen_proto::commands::{
+    AclEntry, Answer, Command, FastClose, Flag, Form, LogFormat, LogTarget, Number, ROWS, ServerChange,
+};
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::mem::discriminant;
 use std::net::IpAddr;
+
+/// Most servers there may be. A larger number in `server N` is more likely a typo than a farm.
+pub const SERVERS_MAX: usize = 4096;
+/// Most entries of one access list: each new client is compared with them in turn.
+pub const ACL_ENTRIES_MAX: usize = 65_536;
 
 /// Values that decide how connections are accepted, chosen and relayed.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,17 +48,36 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// How servers are chosen, as Pen's `mode` answers: each word preceded by `no` when it is off.
+    pub fn mode(&self) -> String {
+        let words = [Flag::Hash, Flag::Roundrobin, Flag::Stubborn, Flag::Weight, Flag::Prio].map(|flag| {
+            let no = if self.flag(flag) { "" } else { "no " };
+            format!("{no}{}", flag.row().word)
+        });
+        words.join(" ")
+    }
+}
+
 impl Default for Settings {
     /// The defaults of the command table.
     fn default() -> Settings {
-        Settings {
+        let mut settings = Settings {
             flags: [false; Flag::COUNT],
             numbers: [0; Number::COUNT],
             tcp_fastclose: FastClose::default(),
             log_format: LogFormat::default(),
             source: None,
             acls: Default::default(),
+        };
+        for row in ROWS {
+            match row.form {
+                Form::Flag { flag, default } => settings.set_flag(flag, default),
+                Form::Number { number, default, .. } => settings.set_number(number, default),
+                Form::Own | Form::Gone(_) | Form::Missing(_) | Form::OptionOnly => {}
+            }
         }
+        settings
     }
 }
 
@@ -56,12 +88,37 @@ pub struct ServerEntry {
     pub acl: u8,
 }
 
+impl From<ServerSpec> for ServerEntry {
+    /// The server with list 0, as the command line gives it.
+    fn from(spec: ServerSpec) -> ServerEntry {
+        ServerEntry { spec, acl: 0 }
+    }
+}
+
+impl ServerEntry {
+    /// Blacklisting is no property of the configuration and changes nothing here.
+    fn change(&mut self, change: &ServerChange) {
+        match change {
+            ServerChange::Acl(list) => self.acl = *list,
+            ServerChange::Address(host) => self.spec.host = host.clone(),
+            ServerChange::Port(port) => self.spec.port = Some(port.clone()),
+            ServerChange::Max(max) => self.spec.max = *max,
+            ServerChange::Hard(hard) => self.spec.hard = *hard,
+            ServerChange::Weight(weight) => self.spec.weight = Some(*weight),
+            ServerChange::Prio(prio) => self.spec.prio = *prio,
+            ServerChange::Blacklist(_) => {}
+        }
+    }
+}
+
 /// Everything that was configured.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Config {
     pub settings: Settings,
     /// By index; `None` is a gap left by `server N`.
     pub servers: Vec<Option<ServerEntry>>,
+    /// What was said about servers that have no address yet, by index: they are gaps in `servers` until it comes.
+    pub unaddressed: BTreeMap<usize, Vec<ServerChange>>,
     pub emergency: Option<ServerEntry>,
     pub abuse: Option<ServerEntry>,
     pub listen: Option<ListenAddr>,
@@ -74,4 +131,176 @@ pub struct Config {
     /// Directory of `-j`.
     pub jail: Option<String>,
     pub foreground: bool,
+    /// Whether pen runs: from then on the default of a number that only grows is as good as a value that was set.
+    pub running: bool,
 }
+
+/// What [`Config::apply`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applied {
+    /// A value was set or asked for; the reply with its line ends, often empty.
+    Reply(String),
+    /// The command is about the running pen and left the configuration alone.
+    NotStored,
+}
+
+impl Config {
+    /// Carries out what a command means for the configuration, all or nothing. Numbers are taken as the parser passed
+    /// them, within the bounds of their rows.
+    ///
+    /// # Errors
+    /// A limit of this file is exceeded, or a server does not exist. The text begins with the command.
+    pub fn apply(&mut self, command: &Command) -> Result<Applied, String> {
+        let reply = match command {
+            Command::SetFlag(flag, on) => {
+                self.settings.set_flag(*flag, *on);
+                String::new()
+            }
+            Command::ShowNumber(number) => self.number_reply(*number),
+            Command::SetNumber(number, value) => self.set_number(*number, *value),
+            Command::Acl { list, entry } => self.add_to_list(*list, *entry)?,
+            Command::NoAcl(list) => self.empty_list(*list)?,
+            Command::Control => line(&self.control),
+            Command::Explained(why) => format!("{why}\n"),
+            Command::Listen(address) => set_or_show(&mut self.listen, address),
+            Command::Log(target) => set_or_show(&mut self.log, target),
+            Command::NoLog => unset(&mut self.log),
+            Command::LogFormat(format) => set_or_show_value(&mut self.settings.log_format, *format),
+            Command::Mode => self.settings.mode() + "\n",
+            Command::Server { index, changes } => self.change_server(usize::from(*index), changes)?,
+            Command::Source(source) => {
+                self.settings.source = *source;
+                String::new()
+            }
+            Command::TcpFastclose(None) => format!("{}\n", self.settings.tcp_fastclose),
+            Command::TcpFastclose(Some(fast_close)) => {
+                self.settings.tcp_fastclose = *fast_close;
+                String::new()
+            }
+            Command::WebStats(file) => set_or_show(&mut self.web_stats, file),
+            Command::NoWebStats => unset(&mut self.web_stats),
+            Command::Clients(_)
+            | Command::Close(_)
+            | Command::Connection(_)
+            | Command::Connections(_)
+            | Command::Exit
+            | Command::Help(_)
+            | Command::Include(_)
+            | Command::Metrics
+            | Command::Pid
+            | Command::Recent(_)
+            | Command::Servers(_)
+            | Command::Session
+            | Command::Socket(_)
+            | Command::Status(_)
+            | Command::Version
+            | Command::Write(_) => return Ok(Applied::NotStored),
+        };
+        Ok(Applied::Reply(reply))
+    }
+
+    fn set_number(&mut self, number: Number, value: u64) -> String {
+        let Form::Number { default, answer, .. } = number.row().form else {
+            unreachable!("Number::row finds rows of this form only");
+        };
+        let present = self.settings.number(number);
+        let yields = !self.running && present == default;
+        if value >= present || yields || !number.only_grows() {
+            self.settings.set_number(number, value);
+        }
+        if answer == Answer::Silent { String::new() } else { self.number_reply(number) }
+    }
+
+    fn number_reply(&self, number: Number) -> String {
+        let value = self.settings.number(number);
+        match number.row().form {
+            Form::Number { answer: Answer::IdleTimeout, .. } => format!("Idle timeout: {value} seconds\n"),
+            _ => format!("{value}\n"),
+        }
+    }
+
+    fn add_to_list(&mut self, list: u8, entry: AclEntry) -> Result<String, String> {
+        let entries = &mut self.list(list)?.entries;
+        if entries.len() >= ACL_ENTRIES_MAX {
+            return Err(format!("acl {list}: want at most {ACL_ENTRIES_MAX} entries"));
+        }
+        entries.push(entry);
+        Ok(String::new())
+    }
+
+    fn empty_list(&mut self, list: u8) -> Result<String, String> {
+        self.list(list)?.entries.clear();
+        Ok(String::new())
+    }
+
+    fn list(&mut self, list: u8) -> Result<&mut Acl, String> {
+        let last = ACL_COUNT - 1;
+        self.settings
+            .acls
+            .get_mut(usize::from(list))
+            .ok_or_else(|| format!("acl: want 0..{last}, got \"{list}\""))
+    }
+
+    fn change_server(&mut self, index: usize, changes: &[ServerChange]) -> Result<String, String> {
+        if index >= SERVERS_MAX {
+            return Err(format!("server: want 0..{}, got \"{index}\"", SERVERS_MAX - 1));
+        }
+        let stored = |change: &&ServerChange| !matches!(change, ServerChange::Blacklist(_));
+        if index >= self.servers.len() {
+            if !changes.iter().any(|change| stored(&change)) {
+                return Err(format!("server {index}: no such server"));
+            }
+            self.servers.resize(index + 1, None);
+        }
+        for change in changes.iter().filter(stored) {
+            self.change_slot(index, change);
+        }
+        Ok(String::new())
+    }
+
+    /// A change to a server without address waits in `unaddressed`; the address makes it a server.
+    fn change_slot(&mut self, index: usize, change: &ServerChange) {
+        match (&mut self.servers[index], change) {
+            (Some(entry), _) => entry.change(change),
+            (slot, ServerChange::Address(host)) => {
+                let mut entry = ServerEntry::from(ServerSpec::at(host.clone()));
+                for earlier in self.unaddressed.remove(&index).unwrap_or_default() {
+                    entry.change(&earlier);
+                }
+                *slot = Some(entry);
+            }
+            (None, _) => {
+                let waiting = self.unaddressed.entry(index).or_default();
+                waiting.retain(|earlier| discriminant(earlier) != discriminant(change));
+                waiting.push(change.clone());
+            }
+        }
+    }
+}
+
+/// The value and a line end, or nothing.
+fn line<T: Display>(value: &Option<T>) -> String {
+    value.as_ref().map(|value| format!("{value}\n")).unwrap_or_default()
+}
+
+fn set_or_show<T: Clone + Display>(place: &mut Option<T>, value: &Option<T>) -> String {
+    if value.is_some() {
+        place.clone_from(value);
+    }
+    line(place)
+}
+
+fn set_or_show_value<T: Display>(place: &mut T, value: Option<T>) -> String {
+    if let Some(value) = value {
+        *place = value;
+    }
+    format!("{place}\n")
+}
+
+fn unset<T>(place: &mut Option<T>) -> String {
+    *place = None;
+    String::new()
+}
+
+#[cfg(test)]
+mod tests;

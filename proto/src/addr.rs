@@ -1,11 +1,27 @@
 //! Addresses as an operator writes them: where to listen, which servers, which client.
 //!
-//! Nothing here looks anything up. A name stays a name until `net/resolve` in the balancer turns it into an address.
+//! Owns the written forms: what parses here is written back by `Display` so that it parses to the same value. Nothing
+//! here looks anything up: a name stays a name until the balancer resolves it. Called by `parse.rs`, by the option
+//! reader for positional arguments, and by penctl.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// A port as written: a number, or a service name from `/etc/services`.
+/// Bytes of a Unix socket path: `sun_path` of Linux holds 108, the last of them a NUL.
+pub const UNIX_PATH_BYTES_MAX: usize = 107;
+/// Bytes of a host name (RFC 1035, section 2.3.4, without the length octets).
+const NAME_BYTES_MAX: usize = 253;
+/// Longest service name taken; RFC 6335 allows 15 bytes, older tables hold a few longer ones.
+const SERVICE_BYTES_MAX: usize = 63;
+/// Characters of a wrong word that an error message repeats.
+const QUOTED_CHARS_MAX: usize = 60;
+
+/// Largest `max`, `hard` and `prio` of a server: what the original's `int` holds.
+pub const SERVER_LIMIT_MAX: u32 = i32::MAX as u32;
+/// Largest weight of a server.
+pub const WEIGHT_MAX: u32 = 65535;
+
+/// A port as written: a number from 1 to 65535, or a service name from `/etc/services`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Port {
     Number(u16),
@@ -16,6 +32,7 @@ pub enum Port {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {
     Ip(IpAddr),
+    /// Also an IPv6 address with a zone, such as `fe80::1%eth0`, which only the resolver can read.
     Name(String),
     /// A Unix socket path: everything that contains a `/`.
     Unix(String),
@@ -23,6 +40,8 @@ pub enum Host {
 
 /// Where to listen: `port`, `host:port`, `[v6]:port`, Pen's bracketless `::1:8080` (split at the last colon),
 /// `*:port`, `:port`, or a Unix socket path.
+///
+/// `Display` repeats the text as given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenAddr {
     /// `Ip(0.0.0.0)` when the host is left out or `*`, as in Pen.
@@ -33,11 +52,13 @@ pub struct ListenAddr {
     pub text: String,
 }
 
-/// `host[:port[:max[:hard[:weight[:prio]]]]]` or `[addr]:port:max:hard:weight:prio`.
+/// `host[:port[:max[:hard[:weight[:prio]]]]]`, or the same with the host in brackets, which IPv6 needs.
+///
+/// An empty field is a field left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSpec {
     pub host: Host,
-    /// `None`: the port of the main listener.
+    /// `None`: the port of the main listener. Without meaning for a Unix socket.
     pub port: Option<Port>,
     /// Soft maximum of connections; 0 is no limit.
     pub max: u32,
@@ -47,6 +68,266 @@ pub struct ServerSpec {
     pub weight: Option<u32>,
     /// Smallest is chosen first in `prio` mode.
     pub prio: u32,
+}
+
+impl Port {
+    /// Reads a port, strictly: `8081x` and `0` are errors.
+    ///
+    /// # Errors
+    /// What a port may be and what was given instead.
+    pub fn parse(text: &str) -> Result<Port, String> {
+        let port = if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            text.parse().ok().filter(|&number| number != 0).map(Port::Number)
+        } else {
+            is_service(text).then(|| Port::Service(text.to_owned()))
+        };
+        port.ok_or_else(|| format!("port: want 1..65535 or a service name, got {}", quoted(text)))
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Port::Number(number) => number.fmt(f),
+            Port::Service(name) => f.write_str(name),
+        }
+    }
+}
+
+impl Host {
+    /// Reads an address, a name or a Unix socket path. IPv6 may stand in brackets.
+    ///
+    /// # Errors
+    /// What a host may be and what was given instead; a Unix path longer than [`UNIX_PATH_BYTES_MAX`].
+    pub fn parse(text: &str) -> Result<Host, String> {
+        let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+        if inner.contains('/') {
+            return unix_path(inner);
+        }
+        if let Ok(ip) = inner.parse() {
+            return Ok(Host::Ip(ip));
+        }
+        if is_name(inner) || is_zoned(inner) {
+            return Ok(Host::Name(inner.to_owned()));
+        }
+        Err(format!("address: want an address, a host name or a Unix socket path, got {}", quoted(text)))
+    }
+
+    /// Whether the host is a Unix socket, which has no port.
+    pub fn is_unix(&self) -> bool {
+        matches!(self, Host::Unix(_))
+    }
+}
+
+/// Without brackets.
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Ip(ip) => ip.fmt(f),
+            Host::Name(text) | Host::Unix(text) => f.write_str(text),
+        }
+    }
+}
+
+impl ListenAddr {
+    /// Reads where to listen.
+    ///
+    /// # Errors
+    /// The part that is wrong, what was expected and what was given.
+    pub fn parse(text: &str) -> Result<ListenAddr, String> {
+        let (host, port) = if text.contains('/') {
+            (Host::parse(text)?, None)
+        } else {
+            let (host, port) = if text.starts_with('[') {
+                split_host(text)?
+            } else {
+                text.rsplit_once(':').unwrap_or(("", text))
+            };
+            (listen_host(host)?, Some(Port::parse(port)?))
+        };
+        Ok(ListenAddr { host, port, text: text.to_owned() })
+    }
+}
+
+impl fmt::Display for ListenAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// The part of a listen address before its last colon.
+fn listen_host(text: &str) -> Result<Host, String> {
+    match text {
+        "" | "*" => Ok(Host::Ip(Ipv4Addr::UNSPECIFIED.into())),
+        _ => Host::parse(text),
+    }
+}
+
+impl ServerSpec {
+    /// A server at `host` with every other field left out.
+    pub fn at(host: Host) -> ServerSpec {
+        ServerSpec { host, port: None, max: 0, hard: 0, weight: None, prio: 0 }
+    }
+
+    /// Reads a server as it stands on the command line.
+    ///
+    /// # Errors
+    /// The field that is wrong, what was expected and what was given.
+    pub fn parse(text: &str) -> Result<ServerSpec, String> {
+        if text.parse::<Ipv6Addr>().is_ok() {
+            return Err(format!(
+                "an IPv6 address needs brackets here: [{text}], [{text}]:PORT or [{text}]:PORT:MAX"
+            ));
+        }
+        let (host, fields) = split_host(text)?;
+        let mut fields = fields.split(':');
+        let mut next = || fields.next().filter(|field| !field.is_empty());
+        let spec = ServerSpec {
+            host: Host::parse(host)?,
+            port: next().map(Port::parse).transpose()?,
+            max: number_field("max", next(), SERVER_LIMIT_MAX)?.unwrap_or(0),
+            hard: number_field("hard", next(), SERVER_LIMIT_MAX)?.unwrap_or(0),
+            weight: number_field("weight", next(), WEIGHT_MAX)?,
+            prio: number_field("prio", next(), SERVER_LIMIT_MAX)?.unwrap_or(0),
+        };
+        match fields.next() {
+            None => Ok(spec),
+            Some(surplus) => Err(format!("nothing may follow the prio, got {}", quoted(surplus))),
+        }
+    }
+
+    /// The fields after the host, each with its colon, without those at the end that were left out.
+    fn fields(&self) -> String {
+        let left_out_if_zero = |number: u32| if number == 0 { String::new() } else { number.to_string() };
+        let fields = [
+            self.port.as_ref().map(Port::to_string).unwrap_or_default(),
+            left_out_if_zero(self.max),
+            left_out_if_zero(self.hard),
+            self.weight.map(|weight| weight.to_string()).unwrap_or_default(),
+            left_out_if_zero(self.prio),
+        ];
+        let joined: String = fields.iter().flat_map(|field| [":", field]).collect();
+        joined.trim_end_matches(':').to_owned()
+    }
+}
+
+impl fmt::Display for ServerSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.host.to_string();
+        let fields = self.fields();
+        let plain = format!("{host}{fields}");
+        // A name such as `cafe` followed by `::10` would read as an IPv6 address.
+        if host.contains(':') || host.starts_with('[') || plain.parse::<Ipv6Addr>().is_ok() {
+            write!(f, "[{host}]{fields}")
+        } else {
+            f.write_str(&plain)
+        }
+    }
+}
+
+/// The host, and what follows its colon (empty when nothing does).
+fn split_host(text: &str) -> Result<(&str, &str), String> {
+    if !text.starts_with('[') {
+        return Ok(text.split_once(':').unwrap_or((text, "")));
+    }
+    let end = text.find(']').ok_or_else(|| format!("want a ] after the address, got {}", quoted(text)))?;
+    let (host, rest) = text.split_at(end + 1);
+    match rest.strip_prefix(':') {
+        Some(fields) => Ok((host, fields)),
+        None if rest.is_empty() => Ok((host, "")),
+        None => Err(format!("want a : after the ], got {}", quoted(rest))),
+    }
+}
+
+fn number_field(name: &str, field: Option<&str>, max: u32) -> Result<Option<u32>, String> {
+    let number = field.map(|field| strict_number(field, 0, max.into(), "")).transpose();
+    // The bound is a u32, so the number is one.
+    number.map(|number| number.map(|number| number as u32)).map_err(|reason| format!("{name}: {reason}"))
+}
+
+/// Reads decimal digits and nothing else, between `min` and `max` inclusive. `unit` only serves the message.
+///
+/// # Errors
+/// `want 1..86400 seconds, got "x"`.
+pub(crate) fn strict_number(text: &str, min: u64, max: u64, unit: &str) -> Result<u64, String> {
+    let number = if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None };
+    number.filter(|number| (min..=max).contains(number)).ok_or_else(|| {
+        let blank = if unit.is_empty() { "" } else { " " };
+        format!("want {min}..{max}{blank}{unit}, got {}", quoted(text))
+    })
+}
+
+fn unix_path(path: &str) -> Result<Host, String> {
+    if path.len() > UNIX_PATH_BYTES_MAX {
+        let bytes = path.len();
+        return Err(format!(
+            "address: want a Unix socket path of at most {UNIX_PATH_BYTES_MAX} bytes, got {bytes} bytes: {}",
+            quoted(path)
+        ));
+    }
+    path_word(path).map(|path| Host::Unix(path.to_owned())).map_err(|reason| format!("address: {reason}"))
+}
+
+/// Passes a file name on if a line of the language can carry it: without blanks and control characters, and not a
+/// comment.
+///
+/// # Errors
+/// `want a path without blanks and control characters, got "a b"`.
+pub(crate) fn path_word(path: &str) -> Result<&str, String> {
+    if path.starts_with('#') {
+        return Err(format!(
+            "want a path that does not begin a comment, got {}; write ./ before it",
+            quoted(path)
+        ));
+    }
+    if path.is_empty() || path.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(format!("want a path without blanks and control characters, got {}", quoted(path)));
+    }
+    Ok(path)
+}
+
+/// The resolver judges names; this keeps out what could not be one, or would be mistaken for an option.
+fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= NAME_BYTES_MAX
+        && !text.starts_with('-')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+}
+
+fn is_zoned(text: &str) -> bool {
+    text.split_once('%').is_some_and(|(address, zone)| address.parse::<Ipv6Addr>().is_ok() && is_name(zone))
+}
+
+fn is_service(text: &str) -> bool {
+    text.len() <= SERVICE_BYTES_MAX
+        && text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_+.".contains(&byte))
+}
+
+/// A word as messages show it: in double quotes, cut after 60 characters, with everything escaped that could move a
+/// terminal's cursor, forge a line or reverse the reading direction.
+pub fn quoted(text: &str) -> String {
+    let mut shown = String::from("\"");
+    for (count, c) in text.chars().enumerate() {
+        if count == QUOTED_CHARS_MAX {
+            shown.push_str("...");
+            break;
+        }
+        match c {
+            '"' | '\\' => shown.extend(['\\', c]),
+            _ if is_deceptive(c) => shown.extend(c.escape_default()),
+            _ => shown.push(c),
+        }
+    }
+    shown.push('"');
+    shown
+}
+
+/// Control characters, line and paragraph separators, and the marks of Unicode's bidirectional algorithm
+/// (CVE-2021-42574).
+fn is_deceptive(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// The address by which a client is remembered: no port, and an IPv4 client of an IPv6 listener is the IPv4 client.
@@ -90,6 +371,179 @@ impl fmt::Display for ClientAddr {
         match self {
             ClientAddr::Ip(ip) => ip.fmt(f),
             ClientAddr::Unix => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn listen(text: &str) -> (String, Option<Port>) {
+        let address = ListenAddr::parse(text).expect(text);
+        assert_eq!(address.text, text);
+        (address.host.to_string(), address.port)
+    }
+
+    #[test]
+    fn a_listen_address_has_many_forms() {
+        let cases = [
+            ("8080", "0.0.0.0", 8080),
+            (":8080", "0.0.0.0", 8080),
+            ("*:8080", "0.0.0.0", 8080),
+            ("127.0.0.1:8080", "127.0.0.1", 8080),
+            ("::1:8080", "::1", 8080),
+            (":::8080", "::", 8080),
+            ("[::1]:8080", "::1", 8080),
+            ("[fe80::1%eth0]:8080", "fe80::1%eth0", 8080),
+            ("www.example.org:8080", "www.example.org", 8080),
+        ];
+        for (text, host, port) in cases {
+            assert_eq!(listen(text), (host.to_owned(), Some(Port::Number(port))), "{text}");
+        }
+        assert_eq!(listen("pop3"), ("0.0.0.0".to_owned(), Some(Port::Service("pop3".to_owned()))));
+        assert_eq!(listen("/run/pen.sock"), ("/run/pen.sock".to_owned(), None));
+    }
+
+    #[test]
+    fn a_wrong_listen_address_says_what_was_wanted() {
+        let cases = [
+            ("8081x", r#"port: want 1..65535 or a service name, got "8081x""#),
+            ("", r#"port: want 1..65535 or a service name, got """#),
+            ("0", r#"port: want 1..65535 or a service name, got "0""#),
+            ("127.0.0.1:99999", r#"port: want 1..65535 or a service name, got "99999""#),
+            ("+80", r#"port: want 1..65535 or a service name, got "+80""#),
+            ("[::1]", r#"port: want 1..65535 or a service name, got """#),
+            ("::8080", r#"address: want an address, a host name or a Unix socket path, got ":""#),
+            ("-x:80", r#"address: want an address, a host name or a Unix socket path, got "-x""#),
+            ("/a b", r#"address: want a path without blanks and control characters, got "/a b""#),
+        ];
+        for (text, message) in cases {
+            assert_eq!(ListenAddr::parse(text).expect_err(text), message);
+        }
+    }
+
+    #[test]
+    fn a_unix_path_must_fit_the_kernel() {
+        let longest = format!("/{}", "x".repeat(UNIX_PATH_BYTES_MAX - 1));
+        assert_eq!(Host::parse(&longest), Ok(Host::Unix(longest.clone())));
+        let message = Host::parse(&format!("{longest}x")).expect_err("108 bytes");
+        assert!(
+            message.starts_with("address: want a Unix socket path of at most 107 bytes, got 108 bytes: ")
+        );
+    }
+
+    #[test]
+    fn server_fields_may_be_left_out() {
+        let full = ServerSpec {
+            host: Host::Name("www".to_owned()),
+            port: Some(Port::Number(80)),
+            max: 10,
+            hard: 12,
+            weight: Some(3),
+            prio: 1,
+        };
+        let with = |change: fn(&mut ServerSpec)| {
+            let mut spec = full.clone();
+            change(&mut spec);
+            spec
+        };
+        let cases = [
+            ("www:80:10:12:3:1", full.clone()),
+            ("[www]:80:10:12:3:1", full.clone()),
+            ("www::10:12:3:1", with(|spec| spec.port = None)),
+            ("www:80:10:12::1", with(|spec| spec.weight = None)),
+            ("www:80:10:12:0:1", with(|spec| spec.weight = Some(0))),
+            ("www:80:10:12:3", with(|spec| spec.prio = 0)),
+            ("www", ServerSpec::at(Host::Name("www".to_owned()))),
+            ("[::1]", ServerSpec::at(Host::Ip(Ipv6Addr::LOCALHOST.into()))),
+            ("/run/x.sock", ServerSpec::at(Host::Unix("/run/x.sock".to_owned()))),
+            ("[/run/a:b]", ServerSpec::at(Host::Unix("/run/a:b".to_owned()))),
+            ("/run/x::5", ServerSpec { max: 5, ..ServerSpec::at(Host::Unix("/run/x".to_owned())) }),
+        ];
+        for (text, spec) in cases {
+            assert_eq!(ServerSpec::parse(text), Ok(spec.clone()), "{text}");
+            assert_eq!(ServerSpec::parse(&spec.to_string()), Ok(spec), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_server_names_the_field() {
+        let cases = [
+            ("www:80:x", r#"max: want 0..2147483647, got "x""#),
+            ("www:80:-1", r#"max: want 0..2147483647, got "-1""#),
+            ("www:80:1:1:70000", r#"weight: want 0..65535, got "70000""#),
+            ("www:80:1:1:1:1:1", r#"nothing may follow the prio, got "1""#),
+            ("www:80x", r#"port: want 1..65535 or a service name, got "80x""#),
+            ("[::1", r#"want a ] after the address, got "[::1""#),
+            ("[::1]80", r#"want a : after the ], got "80""#),
+            ("::1", "an IPv6 address needs brackets here: [::1], [::1]:PORT or [::1]:PORT:MAX"),
+            ("", r#"address: want an address, a host name or a Unix socket path, got """#),
+        ];
+        for (text, message) in cases {
+            assert_eq!(ServerSpec::parse(text).expect_err(text), message);
+        }
+    }
+
+    #[test]
+    fn quoting_disarms_and_cuts() {
+        assert_eq!(quoted("a\"\\\u{1b}\u{202e}é"), r#""a\"\\\u{1b}\u{202e}é""#);
+        let long = quoted(&"x".repeat(1000));
+        assert_eq!(long.len(), QUOTED_CHARS_MAX + "\"...\"".len());
+    }
+
+    fn hosts() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[a-f]{1,4}",
+            "[a-z0-9._]{1,12}",
+            "/[a-z:]{0,9}",
+            any::<Ipv4Addr>().prop_map(|ip| ip.to_string()),
+            any::<Ipv6Addr>().prop_map(|ip| ip.to_string()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_parses_to_the_same_server(
+            host in hosts(), port in "|[1-9][0-9]{0,3}|[a-z]{1,5}", rest in "(:[0-9]{0,4}){0,4}",
+        ) {
+            let spec = ServerSpec::parse(&format!("[{host}]:{port}{rest}")).expect("a valid server");
+            prop_assert_eq!(ServerSpec::parse(&spec.to_string()), Ok(spec));
+        }
+
+        #[test]
+        fn what_is_written_parses_to_the_same_listener(host in hosts(), port in "[1-9][0-9]{0,3}|[a-z]{1,5}") {
+            let text = if host.contains('/') { host } else { format!("{host}:{port}") };
+            let address = ListenAddr::parse(&text).expect("a valid listener");
+            prop_assert_eq!(ListenAddr::parse(&address.to_string()), Ok(address));
+        }
+
+        #[test]
+        fn a_host_or_port_that_parses_is_written_back(text in "\\PC{0,20}") {
+            if let Ok(host) = Host::parse(&text) {
+                prop_assert_eq!(Host::parse(&host.to_string()), Ok(host));
+            }
+            if let Ok(port) = Port::parse(&text) {
+                prop_assert_eq!(Port::parse(&port.to_string()), Ok(port));
+            }
+        }
+
+        #[test]
+        fn nothing_makes_the_parsers_panic(text in any::<String>()) {
+            prop_assert!(quoted(&text).len() >= 2);
+            if let Err(message) = ListenAddr::parse(&text) {
+                prop_assert!(!message.is_empty());
+            }
+            if let Err(message) = ServerSpec::parse(&text) {
+                prop_assert!(!message.is_empty());
+            }
+        }
+
+        #[test]
+        fn a_client_key_names_its_client(ip in any::<Ipv4Addr>()) {
+            let client = ClientAddr::Ip(ip.into());
+            prop_assert_eq!(ClientAddr::from_key(client.key()), client);
         }
     }
 }

@@ -2,9 +2,23 @@
 //!
 //! The parser (`parse.rs`), the option reader (`cli.rs` of pen), `help`, penctl's completion, `write`, docs/commands.md
 //! and the man page all walk [`ROWS`]. A new command is a row, a match arm that the compiler asks for, and a test.
+//! This file owns the shape of a row and of a command; the rows themselves are in `commands/rows.rs`.
 
-use crate::addr::{Host, ListenAddr, Port};
-use std::net::IpAddr;
+mod rows;
+
+pub use rows::{ROWS, SERVER_KEYS};
+
+use crate::addr::{Host, ListenAddr, Port, path_word};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Longest time in seconds that any command takes: about 31 years, "for ever" in practice, and small enough that a
+/// clock in seconds plus this value still fits 32 bits.
+pub const SECONDS_MAX: u64 = 1_000_000_000;
+/// Highest number of an access list.
+pub const ACL_LAST: u8 = 9;
+/// Highest server number that parses. How many servers there may be is decided by who stores them.
+pub const SERVER_INDEX_MAX: u16 = 32_000;
 
 /// Settings that are on or off: `word` and `no word`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,7 +41,13 @@ pub enum Flag {
 }
 
 impl Flag {
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = Flag::Weight as usize + 1;
+
+    /// The row of this flag; the table has exactly one.
+    pub fn row(self) -> &'static Row {
+        let is_it = |row: &&Row| matches!(row.form, Form::Flag { flag, .. } if flag == self);
+        ROWS.iter().find(is_it).expect("every flag has a row")
+    }
 }
 
 /// Settings that are a number. Bounds, unit and default stand in the row.
@@ -64,7 +84,19 @@ pub enum Number {
 }
 
 impl Number {
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = Number::Tracking as usize + 1;
+
+    /// The row of this number; the table has exactly one.
+    pub fn row(self) -> &'static Row {
+        let is_it = |row: &&Row| matches!(row.form, Form::Number { number, .. } if number == self);
+        ROWS.iter().find(is_it).expect("every number has a row")
+    }
+
+    /// Whether a smaller value than the present one is passed over without a word, as Pen does where a table would
+    /// have to shrink.
+    pub fn only_grows(self) -> bool {
+        matches!(self, Number::ClientsMax | Number::ConnMax)
+    }
 }
 
 /// When an end of file ends the connection at once instead of travelling on: `tcp_fastclose`.
@@ -79,6 +111,22 @@ pub enum FastClose {
     Both,
 }
 
+impl FastClose {
+    /// Every value with the word for it.
+    pub const WORDS: [(&'static str, FastClose); 4] = [
+        ("up", FastClose::Up),
+        ("down", FastClose::Down),
+        ("both", FastClose::Both),
+        ("off", FastClose::Off),
+    ];
+}
+
+impl fmt::Display for FastClose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(word_of(&FastClose::WORDS, self))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
     /// Pen's line for every read from a client.
@@ -86,6 +134,25 @@ pub enum LogFormat {
     Pen,
     /// One JSON object at the end of each connection.
     Json,
+}
+
+impl LogFormat {
+    /// Every value with the word for it.
+    pub const WORDS: [(&'static str, LogFormat); 2] = [("pen", LogFormat::Pen), ("json", LogFormat::Json)];
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(word_of(&LogFormat::WORDS, self))
+    }
+}
+
+fn word_of<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> &'static str {
+    words
+        .iter()
+        .find(|(_, candidate)| candidate == value)
+        .map(|(word, _)| *word)
+        .expect("every value has a word")
 }
 
 /// Where `log` writes.
@@ -100,10 +167,40 @@ pub enum LogTarget {
     },
 }
 
+impl LogTarget {
+    /// Reads a log target: `host:port`, or else a file name.
+    ///
+    /// # Errors
+    /// The part that is wrong, what was expected and what was given.
+    pub fn parse(text: &str) -> Result<LogTarget, String> {
+        if text.starts_with('/') || !text.contains(':') {
+            return Ok(LogTarget::File(path_word(text)?.to_owned()));
+        }
+        let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+        Ok(LogTarget::Network { host: Host::parse(host)?, port: Port::parse(port)?, text: text.to_owned() })
+    }
+}
+
+impl fmt::Display for LogTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LogTarget::File(text) | LogTarget::Network { text, .. } => f.write_str(text),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AclEntry {
     pub permit: bool,
     pub what: AclMatch,
+}
+
+/// As after `acl N`: `permit 10.0.0.0 255.0.0.0`.
+impl fmt::Display for AclEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = if self.permit { "permit" } else { "deny" };
+        write!(f, "{verdict} {}", self.what)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +216,17 @@ pub enum AclMatch {
     },
 }
 
+impl fmt::Display for AclMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            AclMatch::V4 { address, mask } => {
+                write!(f, "{} {}", Ipv4Addr::from(address), Ipv4Addr::from(mask))
+            }
+            AclMatch::V6 { address, prefix } => write!(f, "{}/{prefix}", Ipv6Addr::from(address)),
+        }
+    }
+}
+
 /// One `key value` pair of `server N`, applied in the order written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerChange {
@@ -131,6 +239,44 @@ pub enum ServerChange {
     Prio(u32),
     /// Blacklists the server for so many seconds from now; 0 releases it.
     Blacklist(u32),
+}
+
+/// The pair as a line has it: `port 80`.
+impl fmt::Display for ServerChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServerChange::Acl(list) => write!(f, "acl {list}"),
+            ServerChange::Address(host) => write!(f, "address {host}"),
+            ServerChange::Port(port) => write!(f, "port {port}"),
+            ServerChange::Max(max) => write!(f, "max {max}"),
+            ServerChange::Hard(hard) => write!(f, "hard {hard}"),
+            ServerChange::Weight(weight) => write!(f, "weight {weight}"),
+            ServerChange::Prio(prio) => write!(f, "prio {prio}"),
+            ServerChange::Blacklist(seconds) => write!(f, "blacklist {seconds}"),
+        }
+    }
+}
+
+/// A key of `server N`, for the parser, help and completion.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerKey {
+    pub word: &'static str,
+    pub value: ServerValue,
+    /// One line, no full stop.
+    pub summary: &'static str,
+}
+
+/// What follows a key of `server N`.
+#[derive(Debug, Clone, Copy)]
+pub enum ServerValue {
+    Address(fn(Host) -> ServerChange),
+    Port(fn(Port) -> ServerChange),
+    /// From 0 to `max`.
+    Number {
+        max: u32,
+        unit: &'static str,
+        change: fn(u32) -> ServerChange,
+    },
 }
 
 /// How a listing is answered.
@@ -188,6 +334,44 @@ pub enum Command {
     Write(Option<String>),
 }
 
+impl Command {
+    /// The row the command comes from; `None` for [`Command::Explained`], which many rows share.
+    pub fn row(&self) -> Option<&'static Row> {
+        let word = match self {
+            Command::SetFlag(flag, _) => return Some(flag.row()),
+            Command::ShowNumber(number) | Command::SetNumber(number, _) => return Some(number.row()),
+            Command::Explained(_) => return None,
+            Command::Acl { .. } | Command::NoAcl(_) => "acl",
+            Command::Clients(_) => "clients",
+            Command::Close(_) => "close",
+            Command::Connection(_) => "connection",
+            Command::Connections(_) => "connections",
+            Command::Control => "control",
+            Command::Exit => "exit",
+            Command::Help(_) => "help",
+            Command::Include(_) => "include",
+            Command::Listen(_) => "listen",
+            Command::Log(_) | Command::NoLog => "log",
+            Command::LogFormat(_) => "log_format",
+            Command::Metrics => "metrics",
+            Command::Mode => "mode",
+            Command::Pid => "pid",
+            Command::Recent(_) => "recent",
+            Command::Server { .. } => "server",
+            Command::Servers(_) => "servers",
+            Command::Session => "session",
+            Command::Socket(_) => "socket",
+            Command::Source(_) => "source",
+            Command::Status(_) => "status",
+            Command::TcpFastclose(_) => "tcp_fastclose",
+            Command::Version => "version",
+            Command::WebStats(_) | Command::NoWebStats => "web_stats",
+            Command::Write(_) => "write",
+        };
+        row(word)
+    }
+}
+
 /// When a command may be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
@@ -225,11 +409,11 @@ pub enum Form {
     },
     /// Irregular: its own arm in `parse.rs`, looked up by the row's word.
     Own,
-    /// Accepted without effect; the text says why.
+    /// Accepted without effect; the sentence says why.
     Gone(&'static str),
-    /// Belongs to a capability that this build does not have; the text names it.
+    /// Belongs to a capability that this build does not have; the text names it: "this pen has no UDP yet".
     Missing(&'static str),
-    /// A letter that is not a command (`-f`, `-F`, `-p`): read by `cli.rs` only.
+    /// An option that is not a command (`-f`, `-F`, `--check`): read by `cli.rs` only.
     OptionOnly,
 }
 
@@ -266,17 +450,61 @@ pub enum From {
     Here,
 }
 
+/// Under which heading help lists a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    Choosing,
+    Connections,
+    Access,
+    Logs,
+    Control,
+    Process,
+    Obsolete,
+    Missing,
+}
+
+impl Group {
+    /// In the order of the headings.
+    pub const ALL: [Group; 8] = [
+        Group::Choosing,
+        Group::Connections,
+        Group::Access,
+        Group::Logs,
+        Group::Control,
+        Group::Process,
+        Group::Obsolete,
+        Group::Missing,
+    ];
+
+    /// The heading.
+    pub fn title(self) -> &'static str {
+        match self {
+            Group::Choosing => "Choosing a server",
+            Group::Connections => "Connections",
+            Group::Access => "Access",
+            Group::Logs => "Logs and statistics",
+            Group::Control => "Control and configuration",
+            Group::Process => "The process",
+            Group::Obsolete => "Accepted, without effect",
+            Group::Missing => "Not in this pen yet",
+        }
+    }
+}
+
 /// A row of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
-    /// The command word, or for [`Form::OptionOnly`] the name under which help lists the option.
+    /// The command word, or the option itself (`-F`, `--check`) when it is no command.
     pub word: &'static str,
+    pub group: Group,
     pub letter: Option<char>,
     /// Name after `--`, when the option has one.
     pub long: Option<&'static str>,
     /// `no word` exists (every [`Form::Flag`] has it).
     pub no: bool,
     pub args: &'static [Arg],
+    /// Arguments of the `no` form.
+    pub no_args: &'static [Arg],
     pub form: Form,
     pub when: When,
     /// Unit of the value: "seconds", "connections"; empty when there is none.
@@ -286,5 +514,55 @@ pub struct Row {
     /// Sentences for `help WORD`, docs/commands.md and the man page.
     pub detail: &'static str,
     pub from: From,
+    /// The version that brought it; empty for what comes from Pen.
     pub since: &'static str,
 }
+
+impl Row {
+    /// Whether the word may begin a line.
+    pub fn is_command(&self) -> bool {
+        !self.word.starts_with('-')
+    }
+
+    /// Whether it may be given on the command line without `-O`.
+    pub fn is_option(&self) -> bool {
+        self.letter.is_some() || self.long.is_some()
+    }
+
+    /// The argument of the option; `None` when it takes none: a flag, or `-d`, which is counted.
+    pub fn option_arg(&self) -> Option<&'static Arg> {
+        let counted = matches!(self.form, Form::Number { number: Number::Debug, .. });
+        if counted { None } else { self.args.first() }
+    }
+}
+
+/// The row of a command word, or of an option spelled as in [`Row::word`].
+pub fn row(word: &str) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.word == word)
+}
+
+/// The row of an option letter.
+pub fn row_for_letter(letter: char) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.letter == Some(letter))
+}
+
+/// The row of a long option, given without its `--`.
+pub fn row_for_long(name: &str) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.long == Some(name))
+}
+
+/// The row of a command or option however it is spelled: `blacklist`, `-b`, `-F`, `--check`.
+pub fn row_spelled(text: &str) -> Option<&'static Row> {
+    let by_option = || match text.strip_prefix('-')?.strip_prefix('-') {
+        Some(name) => row_for_long(name),
+        None => {
+            let mut letters = text.chars().skip(1);
+            let letter = letters.next()?;
+            if letters.next().is_none() { row_for_letter(letter) } else { None }
+        }
+    };
+    row(text).or_else(by_option)
+}
+
+#[cfg(test)]
+mod tests;

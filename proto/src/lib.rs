@@ -10,3 +10,4 @@ pub mod help;
 pub mod logline;
 pub mod parse;
 pub mod status;
+pub mod weblog;

@@ -1,2 +1,151 @@
-//! (in work) Listening sockets.
-pub struct Listener {}
+//! Listening sockets, for clients and for the control door.
+
+use crate::net::resolve;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, listen, setsockopt, socket,
+    sockopt,
+};
+use nix::sys::stat::{Mode, umask};
+use pen_proto::addr::{Host, ListenAddr};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+/// An open listening socket, non-blocking. A Unix socket's file goes when the listener does.
+#[derive(Debug)]
+pub struct Listener {
+    socket: OwnedFd,
+    /// What the operator wrote.
+    pub text: String,
+    /// `None` for a Unix socket. The real port, also when 0 was asked for.
+    pub address: Option<SocketAddr>,
+    file: Option<SocketFile>,
+}
+
+/// A socket file that we made, recognised by its inode: another process may have replaced it meanwhile.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if let Ok(now) = std::fs::symlink_metadata(&self.path)
+            && (now.dev(), now.ino()) == (self.device, self.inode)
+        {
+            // In a jail or without privileges the file may be out of reach; the next start replaces it.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// How a listener is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct ListenOptions {
+    /// Length of the queue of clients not yet accepted.
+    pub backlog: u64,
+    /// Accepted sockets inherit it.
+    pub nodelay: bool,
+    /// Makes a Unix socket mode 0600 instead of what the umask leaves.
+    pub private: bool,
+}
+
+impl Listener {
+    /// Opens a listener. Names are looked up, so this may block.
+    ///
+    /// The error says which address and why, for example `127.0.0.1:80: address already in use`.
+    pub fn open(address: &ListenAddr, options: ListenOptions) -> Result<Listener, String> {
+        let opened = match &address.host {
+            Host::Unix(path) => open_unix(path, options).map_err(|error| describe(&error)),
+            host => address
+                .port
+                .as_ref()
+                .ok_or_else(|| "want a port".to_string())
+                .and_then(resolve::port_number)
+                .and_then(|port| resolve::socket_address(host, port))
+                .and_then(|address| open_internet(address, options).map_err(|error| describe(&error))),
+        };
+        let (socket, file) = opened.map_err(|reason| format!("{}: {reason}", address.text))?;
+        let bound = nix::sys::socket::getsockname::<SockaddrStorage>(socket.as_raw_fd()).ok();
+        let address_bound = bound.as_ref().and_then(internet_address);
+        Ok(Listener { socket, text: address.text.clone(), address: address_bound, file })
+    }
+
+    /// The path of a Unix socket listener.
+    pub fn path(&self) -> Option<&std::path::Path> {
+        self.file.as_ref().map(|file| file.path.as_path())
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn describe(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_ascii_lowercase()
+}
+
+fn internet_address(storage: &SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = storage.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
+    v4.or_else(|| storage.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
+}
+
+fn new_socket(family: AddressFamily) -> io::Result<OwnedFd> {
+    Ok(socket(family, SockType::Stream, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)?)
+}
+
+fn start(socket: &OwnedFd, options: ListenOptions) -> io::Result<()> {
+    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+    Ok(listen(socket, Backlog::new(backlog).unwrap_or(Backlog::MAXCONN))?)
+}
+
+/// No SO_REUSEPORT: a second pen on the same port must be told, not given every other client.
+fn open_internet(address: SocketAddr, options: ListenOptions) -> io::Result<(OwnedFd, Option<SocketFile>)> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let socket = new_socket(family)?;
+    setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    setsockopt(&socket, sockopt::KeepAlive, &true)?;
+    if options.nodelay {
+        setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
+    }
+    if address.is_ipv6() {
+        setsockopt(&socket, sockopt::Ipv6V6Only, &false)?;
+    }
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    start(&socket, options)?;
+    Ok((socket, None))
+}
+
+/// A file in the way is removed only when it is a socket that nobody answers on.
+fn open_unix(path: &str, options: ListenOptions) -> io::Result<(OwnedFd, Option<SocketFile>)> {
+    if let Ok(existing) = std::fs::symlink_metadata(path) {
+        if !existing.file_type().is_socket() {
+            return Err(io::Error::other("exists and is not a socket; not removed"));
+        }
+        match UnixStream::connect(path) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+            Err(error) => return Err(error),
+            Ok(_) => return Err(io::Error::from(io::ErrorKind::AddrInUse)),
+        }
+    }
+    let socket = new_socket(AddressFamily::Unix)?;
+    // Set before bind(2) makes the file, so that there is no moment at which others could connect.
+    let before = options.private.then(|| umask(Mode::from_bits_truncate(0o177)));
+    let bound = bind(socket.as_raw_fd(), &UnixAddr::new(path)?);
+    if let Some(before) = before {
+        umask(before);
+    }
+    bound?;
+    let made = std::fs::symlink_metadata(path)?;
+    let file = SocketFile { path: path.into(), device: made.dev(), inode: made.ino() };
+    start(&socket, options)?;
+    Ok((socket, Some(file)))
+}

@@ -1,2 +1,6 @@
-//! (in work)
+//! Sockets: waiting for them, listening, connecting, looking up names. Mechanism without policy.
+
+pub mod connect;
 pub mod listen;
+pub mod poller;
+pub mod resolve;

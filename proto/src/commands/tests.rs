@@ -1,0 +1,109 @@
+//! Tests of the table as a whole.
+
+use super::*;
+use std::collections::HashSet;
+
+#[test]
+fn words_letters_and_long_names_are_unique() {
+    let words: HashSet<_> = ROWS.iter().map(|row| row.word).collect();
+    assert_eq!(words.len(), ROWS.len());
+    let letters: Vec<_> = ROWS.iter().filter_map(|row| row.letter).collect();
+    assert_eq!(letters.iter().collect::<HashSet<_>>().len(), letters.len());
+    let longs: Vec<_> = ROWS.iter().filter_map(|row| row.long).collect();
+    assert_eq!(longs.iter().collect::<HashSet<_>>().len(), longs.len());
+}
+
+#[test]
+fn every_flag_and_number_has_one_row() {
+    let flags = ROWS.iter().filter_map(|row| match row.form {
+        Form::Flag { flag, .. } => Some(flag),
+        _ => None,
+    });
+    let flags: Vec<_> = flags.collect();
+    assert_eq!(flags.len(), Flag::COUNT);
+    assert_eq!(flags.iter().collect::<HashSet<_>>().len(), Flag::COUNT);
+    let numbers = ROWS.iter().filter_map(|row| match row.form {
+        Form::Number { number, .. } => Some(number),
+        _ => None,
+    });
+    let numbers: Vec<_> = numbers.collect();
+    assert_eq!(numbers.len(), Number::COUNT);
+    assert_eq!(numbers.iter().collect::<HashSet<_>>().len(), Number::COUNT);
+}
+
+#[test]
+fn every_row_is_told_properly() {
+    for row in ROWS {
+        let word = row.word;
+        assert!(!row.summary.is_empty() && !row.summary.ends_with('.'), "{word}: summary");
+        assert!(row.detail.is_empty() || row.detail.ends_with('.'), "{word}: detail");
+        assert!(!row.detail.contains("  "), "{word}: two blanks in the detail");
+        assert_eq!(row.from == From::Here, !row.since.is_empty(), "{word}: since");
+        assert_eq!(row.is_command(), !word.starts_with('-'), "{word}");
+        if let Form::Flag { .. } = row.form {
+            assert!(row.no && row.args.is_empty(), "{word}: a flag has a no form and no argument");
+        }
+        if let Form::Number { min, max, default, .. } = row.form {
+            assert!((min..=max).contains(&default), "{word}: default");
+            assert_eq!(row.args.len(), 1, "{word}: a number has one argument");
+        }
+        if row.form == Form::OptionOnly {
+            assert!(!row.is_command() && row.is_option(), "{word}");
+        }
+    }
+}
+
+#[test]
+fn every_option_of_the_original_has_a_row() {
+    for letter in "BCDFHNOPQSTUWXZabcdefhijlmnopqrstuwxEKGARL".chars() {
+        assert!(row_for_letter(letter).is_some(), "-{letter}");
+    }
+}
+
+#[test]
+fn options_take_arguments_where_the_original_does() {
+    let taking: String =
+        ROWS.iter().filter(|row| row.option_arg().is_some()).filter_map(|row| row.letter).collect();
+    let mut taking: Vec<_> = taking.chars().collect();
+    taking.sort_unstable();
+    let mut expected: Vec<_> = "BCFOSTbceijlmopqtuwxEKGAL".chars().collect();
+    expected.sort_unstable();
+    assert_eq!(taking, expected);
+    assert!(row_for_long("threads").expect("--threads").option_arg().is_some());
+}
+
+#[test]
+fn a_row_is_found_however_it_is_spelled() {
+    for (text, word) in
+        [("blacklist", "blacklist"), ("-b", "blacklist"), ("-F", "-F"), ("--threads", "threads")]
+    {
+        assert_eq!(row_spelled(text).expect(text).word, word);
+    }
+    for text in ["", "-", "--", "-bb", "--nothing", "b"] {
+        assert!(row_spelled(text).is_none(), "{text:?}");
+    }
+}
+
+#[test]
+fn the_row_of_server_lists_the_keys() {
+    let Complete::Words(words) = row("server").expect("server").args[1].complete else {
+        panic!("the keys are words");
+    };
+    assert!(words.iter().eq(SERVER_KEYS.iter().map(|key| &key.word)));
+}
+
+#[test]
+fn a_log_target_is_a_file_or_a_host_and_port() {
+    let file = LogTarget::parse("/var/log/a:b").expect("a file");
+    assert_eq!(file, LogTarget::File("/var/log/a:b".to_owned()));
+    let text = "[::1]:514";
+    let network = LogTarget::parse(text).expect("a network target");
+    let host = Host::Ip(Ipv6Addr::LOCALHOST.into());
+    assert_eq!(network, LogTarget::Network { host, port: Port::Number(514), text: text.to_owned() });
+    for target in [file, network] {
+        assert_eq!(LogTarget::parse(&target.to_string()), Ok(target));
+    }
+    for wrong in ["", "a b", "loghost:", "loghost:99999", ":514"] {
+        assert!(LogTarget::parse(wrong).is_err(), "{wrong:?}");
+    }
+}

@@ -1,0 +1,58 @@
+//! docs/commands.md, from the table. A test keeps the file equal to what this says.
+
+use super::{facts, key_synopsis, rows_of, sentence, synopses};
+use crate::commands::{Group, Row, SERVER_KEYS};
+
+const HEAD: &str = "\
+<!-- Written from the command table (proto/src/commands/rows.rs); a test compares. Do not edit. -->
+
+# Commands and options
+
+A command is one line: a word and its arguments, separated by blanks or tabs. The same commands are given
+
+- to the control port (`-C`), for example with penctl,
+- in the configuration file (`-F`), one a line,
+- on the command line with `-O`; the frequent ones have option letters of their own.
+
+A word that begins with `#` begins a comment. `no` before a command that switches something on switches it off. Times
+are in whole seconds. A wrong line is answered with the word that is wrong and what was expected, and changes nothing.
+";
+
+/// The text of docs/commands.md.
+pub fn commands_md() -> String {
+    let mut text = String::from(HEAD);
+    for group in Group::ALL {
+        text.push_str(&format!("\n## {}\n", group.title()));
+        match group {
+            Group::Obsolete | Group::Missing => {
+                text.push('\n');
+                text.extend(rows_of(group).map(short_entry));
+            }
+            _ => text.extend(rows_of(group).map(entry)),
+        }
+    }
+    text
+}
+
+fn entry(row: &Row) -> String {
+    let lines = synopses(row);
+    let mut text = format!("\n### `{}`\n", row.word);
+    let also: String = lines.iter().map(|line| format!("    {line}\n")).collect();
+    text.push_str(&format!("\n{also}"));
+    let said = [sentence(row.summary), row.detail.to_owned(), facts(row)];
+    let said: Vec<_> = said.into_iter().filter(|part| !part.is_empty()).collect();
+    text.push_str(&format!("\n{}\n", said.join(" ")));
+    if row.word == "server" {
+        text.push_str("\n| key | |\n|---|---|\n");
+        let key_line = |key| format!("| `{}` | {} |\n", key_synopsis(key), key.summary);
+        text.extend(SERVER_KEYS.iter().map(key_line));
+    }
+    text
+}
+
+/// One line for what there is little to say about.
+fn short_entry(row: &Row) -> String {
+    let names: Vec<_> = synopses(row).iter().map(|line| format!("`{line}`")).collect();
+    let detail = if row.detail.is_empty() { facts(row) } else { row.detail.to_owned() };
+    format!("- {}: {}. {detail}\n", names.join(", "), row.summary)
+}

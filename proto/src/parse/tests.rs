@@ -1,0 +1,269 @@
+//! Tests of the line parser: one table of lines that parse, one of lines that do not, and properties over all lines.
+
+use super::*;
+use crate::commands::{Flag, row_for_letter, row_for_long};
+use proptest::prelude::*;
+
+fn command(line: &str) -> Command {
+    parse_line(line).unwrap_or_else(|error| panic!("{line}: {error}")).expect("not a comment")
+}
+
+fn error(line: &str) -> String {
+    parse_line(line).expect_err(line).to_string()
+}
+
+fn server_of(changes: &[ServerChange]) -> Command {
+    Command::Server { index: 3, changes: changes.to_vec() }
+}
+
+fn acl_of(permit: bool, what: AclMatch) -> Command {
+    Command::Acl { list: 1, entry: AclEntry { permit, what } }
+}
+
+#[test]
+fn lines_become_commands() {
+    let ten = u32::from(Ipv4Addr::new(10, 0, 0, 0));
+    let host = "10.0.0.1".parse().expect("an address");
+    let cases = [
+        ("hash", Command::SetFlag(Flag::Hash, true)),
+        ("no hash", Command::SetFlag(Flag::Hash, false)),
+        (" \tno\t hash \r\n", Command::SetFlag(Flag::Hash, false)),
+        ("hash # by address", Command::SetFlag(Flag::Hash, true)),
+        ("blacklist", Command::ShowNumber(Number::Blacklist)),
+        ("blacklist 007", Command::SetNumber(Number::Blacklist, 7)),
+        ("conn_max 0", Command::SetNumber(Number::ConnMax, 0)),
+        ("acl 1 permit 10.0.0.0/8", acl_of(true, AclMatch::V4 { address: ten, mask: 0xff00_0000 })),
+        ("acl 1 permit 0.0.0.0/0", acl_of(true, AclMatch::V4 { address: 0, mask: 0 })),
+        ("acl 1 deny 10.0.0.0", acl_of(false, AclMatch::V4 { address: ten, mask: u32::MAX })),
+        ("acl 1 deny 10.0.0.0 255.0.255.0", acl_of(false, AclMatch::V4 { address: ten, mask: 0xff00_ff00 })),
+        ("acl 1 deny ::1", acl_of(false, AclMatch::V6 { address: 1, prefix: 128 })),
+        ("acl 1 permit ::/0", acl_of(true, AclMatch::V6 { address: 0, prefix: 0 })),
+        ("no acl 9", Command::NoAcl(9)),
+        ("clients", Command::Clients(Listing::Text)),
+        ("servers json", Command::Servers(Listing::Json)),
+        ("close 4294967295", Command::Close(u32::MAX)),
+        ("connection", Command::Connection(0)),
+        ("socket 5", Command::Socket(5)),
+        ("recent", Command::Recent(300)),
+        ("recent 60", Command::Recent(60)),
+        ("help", Command::Help(None)),
+        ("help -b", Command::Help(Some("-b".to_owned()))),
+        ("include a.cfg", Command::Include("a.cfg".to_owned())),
+        ("listen", Command::Listen(None)),
+        ("listen :80", Command::Listen(Some(ListenAddr::parse(":80").expect("a listener")))),
+        ("log pen.log", Command::Log(Some(LogTarget::File("pen.log".to_owned())))),
+        ("no log", Command::NoLog),
+        ("log_format json", Command::LogFormat(Some(LogFormat::Json))),
+        ("tcp_fastclose both", Command::TcpFastclose(Some(FastClose::Both))),
+        ("tcp_fastclose", Command::TcpFastclose(None)),
+        ("source 10.0.0.1", Command::Source(Some(host))),
+        ("no source", Command::Source(None)),
+        ("web_stats a.html", Command::WebStats(Some("a.html".to_owned()))),
+        ("no web_stats", Command::NoWebStats),
+        ("write", Command::Write(None)),
+        ("epoll", Command::Explained("The operating system's best event interface is always used.")),
+        ("no block", Command::Explained("Sockets never block, so there is nothing to switch.")),
+        ("server 3 weight 5", server_of(&[ServerChange::Weight(5)])),
+        (
+            "server 3 port http address 10.0.0.1 max 1 hard 2 prio 3 acl 9 blacklist 0 max 4",
+            server_of(&[
+                ServerChange::Port(Port::Service("http".to_owned())),
+                ServerChange::Address(Host::Ip(host)),
+                ServerChange::Max(1),
+                ServerChange::Hard(2),
+                ServerChange::Prio(3),
+                ServerChange::Acl(9),
+                ServerChange::Blacklist(0),
+                ServerChange::Max(4),
+            ]),
+        ),
+    ];
+    for (line, expected) in cases {
+        assert_eq!(command(line), expected, "{line}");
+    }
+}
+
+#[test]
+fn wrong_lines_are_explained() {
+    let cases = [
+        ("blaklist", r#""blaklist": no such command; did you mean "blacklist"?"#),
+        ("Weight 5", r#""Weight": no such command; did you mean "weight"?"#),
+        ("xyzzy", r#""xyzzy": no such command"#),
+        ("-F x", r#""-F": no such command"#),
+        ("no", "no: want a command, got nothing"),
+        ("no blaklist", r#""blaklist": no such command; did you mean "blacklist"?"#),
+        ("no blacklist", "no blacklist: blacklist cannot be negated"),
+        ("no acl", "no acl: want 0..9, got nothing"),
+        ("no hash x", r#"no hash: nothing may follow here, got "x""#),
+        ("hash on", r#"hash: nothing may follow here, got "on""#),
+        ("blacklist 30 x y", r#"blacklist: nothing may follow here, got "x""#),
+        ("blacklist x", r#"blacklist: want 0..1000000000 seconds, got "x""#),
+        ("blacklist -1", r#"blacklist: want 0..1000000000 seconds, got "-1""#),
+        ("timeout 0", r#"timeout: want 1..86400 seconds, got "0""#),
+        ("clients_max 0", r#"clients_max: want 1..10000000 clients, got "0""#),
+        ("client_acl 10", r#"client_acl: want 0..9, got "10""#),
+        ("acl", "acl: want 0..9, got nothing"),
+        ("acl 10 permit 1.2.3.4", r#"acl: want 0..9, got "10""#),
+        ("acl 1", "acl 1: want permit or deny, got nothing"),
+        ("acl 1 allow 1.2.3.4", r#"acl 1: want permit or deny, got "allow""#),
+        ("acl 1 permit", "acl 1: want an address, got nothing"),
+        ("acl 1 permit 1.2.3", r#"acl 1: want an IP address, got "1.2.3""#),
+        ("acl 1 permit 1.2.3.4 24", r#"acl 1: want a mask such as 255.255.255.0, got "24""#),
+        ("acl 1 permit 1.2.3.4/33", r#"acl 1: want 0..32 bits, got "33""#),
+        ("acl 1 permit 10.1.2.3/8", "acl 1: 10.1.2.3/8 would match nobody; want 10.0.0.0/8"),
+        ("acl 1 permit 10.0.0.0/8 255.0.0.0", r#"acl 1: nothing may follow here, got "255.0.0.0""#),
+        ("acl 1 permit ::/129", r#"acl 1: want 0..128 bits, got "129""#),
+        ("acl 1 permit :x:", r#"acl 1: want an IPv6 address, got ":x:""#),
+        ("acl 1 permit country SE", "acl 1: this pen has no country lookup yet"),
+        ("close", "close: want 0..4294967295, got nothing"),
+        ("connections xml", r#"connections: want json, got "xml""#),
+        ("help blaklist", r#""blaklist": no such command; did you mean "blacklist"?"#),
+        ("include", "include: want a file name, got nothing"),
+        ("listen 99999", r#"listen: port: want 1..65535 or a service name, got "99999""#),
+        ("log_format xml", r#"log_format: want pen or json, got "xml""#),
+        ("tcp_fastclose on", r#"tcp_fastclose: want up or down or both or off, got "on""#),
+        ("source", "source: want an IP address, got nothing"),
+        ("source localhost", r#"source: want an IP address, got "localhost""#),
+        ("server", "server: want 0..32000, got nothing"),
+        ("server -1 port 80", r#"server: want 0..32000, got "-1""#),
+        ("server 3 weight x", r#"server 3: weight: want 0..65535, got "x""#),
+        ("server 3 weight", "server 3: weight: want 0..65535, got nothing"),
+        ("server 3 port 0", r#"server 3: port: want 1..65535 or a service name, got "0""#),
+        ("server 3 wieght 5", r#"server 3: "wieght": no such key; did you mean "weight"?"#),
+        (
+            "server 3",
+            "server 3: want acl or address or port or max or hard or blacklist or weight or prio, got nothing",
+        ),
+        ("ssl_ciphers ALL", "ssl_ciphers: this pen has no TLS yet"),
+        ("idlers 0", "idlers: this pen has no idle connections to servers yet"),
+        ("hash\nexit", r#""hash\nexit": no such command"#),
+        ("hash \u{202e}", r#"hash: nothing may follow here, got "\u{202e}""#),
+    ];
+    for (line, message) in cases {
+        assert_eq!(error(line), message, "{line}");
+    }
+}
+
+#[test]
+fn comments_and_empty_lines_are_nothing() {
+    for line in ["", " \t ", "\n", "#", "# hash", " \t#hash"] {
+        assert_eq!(parse_line(line), Ok(None), "{line:?}");
+    }
+}
+
+#[test]
+fn every_command_is_read_by_something() {
+    for row in ROWS.iter().filter(|row| row.is_command()) {
+        let word = row.word;
+        match parse_line(word) {
+            Ok(command) => assert!(command.is_some(), "{word}"),
+            Err(error) => assert!(error.place.starts_with(word), "{word}: {error}"),
+        }
+        let negative = parse_line(&format!("no {word}"));
+        let refused = negative.as_ref().is_err_and(|error| error.message.ends_with("cannot be negated"));
+        assert_eq!(refused, !row.no, "no {word}: {negative:?}");
+    }
+}
+
+#[test]
+fn a_command_knows_its_row() {
+    for row in ROWS.iter().filter(|row| row.is_command()) {
+        let example = match row.word {
+            "acl" => "acl 1 permit ::1",
+            "close" => "close 1",
+            "include" => "include x",
+            "server" => "server 1 max 1",
+            "source" => "source ::1",
+            word => word,
+        };
+        match parse_line(example) {
+            Ok(Some(Command::Explained(_))) => assert!(matches!(row.form, Form::Gone(_))),
+            Ok(Some(command)) => assert_eq!(command.row().expect("a row").word, row.word),
+            other => assert!(matches!(row.form, Form::Missing(_)), "{example}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn options_are_read_by_their_rows() {
+    let option = |letter, argument| parse_option(row_for_letter(letter).expect("a row"), argument);
+    assert_eq!(option('b', Some("5")), Ok(Command::SetNumber(Number::Blacklist, 5)));
+    assert_eq!(option('r', None), Ok(Command::SetFlag(Flag::Roundrobin, true)));
+    assert_eq!(option('l', Some("./#1.log")), Ok(Command::Log(Some(LogTarget::File("./#1.log".to_owned())))));
+    assert!(matches!(option('S', Some("16")), Ok(Command::Explained(_))));
+    assert!(matches!(option('N', None), Ok(Command::Explained(_))));
+    let message = |result: Parsed<Command>| result.expect_err("an error").to_string();
+    assert_eq!(message(option('U', None)), "-U: this pen has no UDP yet");
+    assert_eq!(message(option('E', Some("a.pem"))), "-E: this pen has no TLS yet");
+    assert_eq!(message(option('b', Some("x"))), r#"-b: want 0..1000000000 seconds, got "x""#);
+    assert_eq!(message(option('b', Some("1 2"))), r#"-b: want 0..1000000000 seconds, got "1 2""#);
+    assert_eq!(message(option('b', None)), "-b: want an argument, got nothing");
+    assert_eq!(
+        message(option('w', Some("a b"))),
+        r#"-w: want a path without blanks and control characters, got "a b""#
+    );
+    assert_eq!(
+        message(option('l', Some("#1.log"))),
+        r##"-l: want a path that does not begin a comment, got "#1.log"; write ./ before it"##
+    );
+    let threads = row_for_long("threads").expect("a row");
+    assert_eq!(message(parse_option(threads, Some("257"))), r#"--threads: want 0..256 threads, got "257""#);
+}
+
+#[test]
+fn a_long_line_is_read_once_and_its_error_is_short() {
+    const LINE_BYTES: usize = 8 << 20;
+    let word = "x".repeat(LINE_BYTES);
+    assert!(error(&word).len() < 100);
+    assert!(error(&format!("blacklist {word}")).len() < 120);
+    assert!(error(&format!("server 0 address {word}")).len() < 160);
+    assert!(error(&format!("log /{}\u{7}", "x".repeat(LINE_BYTES))).len() < 160);
+    let pairs = format!("server 0{}", " max 1".repeat(100_000));
+    assert!(matches!(command(&pairs), Command::Server { changes, .. } if changes.len() == 100_000));
+}
+
+const VALID: &[&str] = &[
+    "acl 1 permit 10.0.0.0 255.0.0.0",
+    "acl 2 deny 2001:db8::/32",
+    "no acl 3",
+    "blacklist 30",
+    "listen [::1]:8080",
+    "log 127.0.0.1:514",
+    "server 3 address www port http max 1 hard 2 blacklist 3 weight 4 prio 5 acl 6",
+    "source 127.0.0.1",
+    "tcp_fastclose up",
+    "no hash # comment",
+];
+
+proptest! {
+    #[test]
+    fn nothing_makes_the_parser_panic(line in any::<String>()) {
+        if let Err(error) = parse_line(&line) {
+            prop_assert!(!error.to_string().contains(char::is_control));
+        }
+    }
+
+    #[test]
+    fn almost_valid_lines_are_read_or_explained(
+        index in 0..VALID.len(), at in any::<prop::sample::Index>(), length in 0usize..4, insert in "\\PC{0,3}|[ \t#\u{0}-\u{2}]",
+    ) {
+        let mut line: Vec<char> = VALID[index].chars().collect();
+        let start = at.index(line.len());
+        let end = (start + length).min(line.len());
+        line.splice(start..end, insert.chars());
+        let line: String = line.into_iter().collect();
+        if let Err(error) = parse_line(&line) {
+            prop_assert!(error.to_string().len() < 400 && !error.message.is_empty());
+        }
+    }
+
+    #[test]
+    fn server_changes_are_written_as_they_are_read(
+        max in 0..=i32::MAX as u32, weight in 0u32..=65535, port in 1u16.., list in 0u8..=9,
+    ) {
+        let changes =
+            [ServerChange::Max(max), ServerChange::Weight(weight), ServerChange::Port(Port::Number(port)), ServerChange::Acl(list)];
+        let words: Vec<_> = changes.iter().map(ToString::to_string).collect();
+        prop_assert_eq!(command(&format!("server 3 {}", words.join(" "))), server_of(&changes));
+    }
+}

@@ -1,0 +1,220 @@
+//! One TCP connection: a downstream socket, an upstream socket and the two directions between them.
+//!
+//! What a connection *is* stands here; how bytes move in `relay`, who opens and ends it in `worker`.
+
+pub mod buffers;
+pub mod dummy;
+pub mod relay;
+pub mod slab;
+
+use crate::balance::{Attempt, Endpoint};
+use crate::half_close;
+use crate::http::Head;
+use buffers::Pending;
+use pen_proto::addr::ClientAddr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// The two ends of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Downstream.
+    Client,
+    /// Upstream.
+    Server,
+}
+
+/// What a connection waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// `peek`: the client's first bytes; no server is chosen yet.
+    FirstBytes,
+    /// The server to accept.
+    Connecting,
+    /// Descriptors for the upstream socket.
+    Shortage,
+    /// Either side to send or to take bytes.
+    Relaying,
+    /// `dummy`: the client to ask, or, once answered, to close.
+    Dummy { answered: bool },
+}
+
+/// Why a connection ended. One exit for all: `Worker::close`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// Both directions ended in order.
+    Finished,
+    /// `tcp_fastclose` ended it at the first end of file.
+    FastClose,
+    ClientReset,
+    ServerReset,
+    IdleTimeout,
+    /// No server could take the client.
+    NoServer,
+    /// `client_acl` refused the client and there is no abuse server.
+    Denied,
+    /// The command `close`.
+    Closed,
+    /// pen ends.
+    Shutdown,
+    /// pen made a mistake with it.
+    InternalError,
+    /// No descriptor for the upstream socket came free in time, or another local failure.
+    Shortage,
+}
+
+impl CloseReason {
+    /// The word in the JSON log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CloseReason::Finished => "finished",
+            CloseReason::FastClose => "fastclose",
+            CloseReason::ClientReset => "client_reset",
+            CloseReason::ServerReset => "server_reset",
+            CloseReason::IdleTimeout => "idle_timeout",
+            CloseReason::NoServer => "no_server",
+            CloseReason::Denied => "denied",
+            CloseReason::Closed => "closed",
+            CloseReason::Shutdown => "shutdown",
+            CloseReason::InternalError => "internal_error",
+            CloseReason::Shortage => "shortage",
+        }
+    }
+}
+
+/// A socket and what is known of its readiness: edges are reported once, so they are remembered here.
+#[derive(Debug, Default)]
+pub struct Socket {
+    pub fd: Option<OwnedFd>,
+    pub readable: bool,
+    pub writable: bool,
+    /// The peer has ended or reset: a short read does not mean that the socket is drained.
+    pub hangup: bool,
+    /// The kernel reported an error that is not fetched yet.
+    pub error: bool,
+    /// TCP_NODELAY is set, or is not wanted.
+    pub nodelay: bool,
+    /// The poller knows it.
+    pub registered: bool,
+}
+
+impl Socket {
+    pub fn fd(&self) -> io::Result<BorrowedFd<'_>> {
+        self.fd.as_ref().map(AsFd::as_fd).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// The descriptor's number for statistics, -1 when there is none.
+    pub fn number(&self) -> i32 {
+        use std::os::fd::AsRawFd;
+        self.fd.as_ref().map_or(-1, AsRawFd::as_raw_fd)
+    }
+}
+
+/// Bytes on their way from one side to the other.
+#[derive(Debug, Default)]
+pub struct Direction {
+    /// Read, but not yet taken by the receiver; while there is any, nothing more is read.
+    pub pending: Option<Box<Pending>>,
+    /// Relayed so far.
+    pub bytes: u64,
+    /// The sender has ended its side.
+    pub eof: bool,
+    /// The receiver was told so (or is gone, see `dead`).
+    pub shut: bool,
+    /// The receiver takes nothing any more; what still comes is of no use.
+    pub dead: bool,
+    /// Bytes asked for per read, as a power of two; grows with a sender that fills it.
+    pub chunk_log2: u8,
+}
+
+impl Direction {
+    pub fn pending_bytes(&self) -> usize {
+        self.pending.as_ref().map_or(0, |pending| pending.len())
+    }
+
+    /// As `half_close` decides on it. To a receiver that is gone there is nothing to pass on.
+    pub fn progress(&self) -> half_close::Direction {
+        half_close::Direction {
+            ended: self.eof || self.dead,
+            pending: self.pending.is_some(),
+            shutdown_sent: self.shut || self.dead,
+        }
+    }
+
+    /// Nothing more will flow this way.
+    pub fn ended(&self) -> bool {
+        self.dead || (self.eof && self.pending.is_none())
+    }
+}
+
+#[derive(Debug)]
+pub struct Connection {
+    pub client: Socket,
+    pub server: Socket,
+    pub from_client: Direction,
+    pub from_server: Direction,
+    pub stage: Stage,
+    /// The address it came from: kept here, because the client table may forget it while the connection lives.
+    pub address: ClientAddr,
+    pub port: u16,
+    /// The choice of its server, to be given back when it ends. `None` before a server is chosen.
+    pub attempt: Option<Attempt>,
+    pub endpoint: Endpoint,
+    /// Set while the head of an HTTP request is being read for `http`.
+    pub head: Option<Box<Head>>,
+    /// Monotonic.
+    pub started_ms: u64,
+    /// Monotonic time of the last event.
+    pub active_ms: u64,
+    /// When the connect under way is given up; monotonic.
+    pub connect_deadline_ms: u64,
+    /// Servers that failed before the present one.
+    pub retries: u32,
+    /// Counts towards `pending_max`.
+    pub counted_pending: bool,
+    /// Index of the listener it came through.
+    pub listener: u16,
+}
+
+impl Connection {
+    pub fn new(fd: OwnedFd, address: ClientAddr, port: u16, listener: u16, now_ms: u64) -> Connection {
+        // Read before the first event: the client's request is often here already.
+        let client =
+            Socket { fd: Some(fd), readable: true, writable: true, nodelay: true, ..Socket::default() };
+        Connection {
+            client,
+            server: Socket::default(),
+            from_client: Direction::default(),
+            from_server: Direction::default(),
+            stage: Stage::Connecting,
+            address,
+            port,
+            attempt: None,
+            endpoint: Endpoint::Unset,
+            head: None,
+            started_ms: now_ms,
+            active_ms: now_ms,
+            connect_deadline_ms: 0,
+            retries: 0,
+            counted_pending: false,
+            listener,
+        }
+    }
+
+    pub fn socket(&mut self, side: Side) -> &mut Socket {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.server,
+        }
+    }
+
+    /// Pen's state bits, see [`pen_proto::status::ConnectionStatus::state`].
+    pub fn state_bits(&self) -> u32 {
+        let stage = match self.stage {
+            Stage::FirstBytes => 32,
+            Stage::Connecting | Stage::Shortage => 1,
+            Stage::Relaying | Stage::Dummy { .. } => 2,
+        };
+        stage | u32::from(self.from_server.eof) << 2 | u32::from(self.from_client.eof) << 3
+    }
+}

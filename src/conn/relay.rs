@@ -1,0 +1,169 @@
+//! Moving bytes from one side of a connection to the other.
+//!
+//! A read goes into the worker's scratch buffer and is written at once; only what the receiver did not take is kept.
+//! While anything is kept, the sender is not read: that is the backpressure, and the bound on memory.
+
+use super::buffers::BufferPool;
+use super::{Direction, Socket};
+use crate::sys::socket;
+use std::io;
+use std::os::fd::AsRawFd;
+
+/// Smallest and largest read, as powers of two: 16 KiB for a newcomer, 256 KiB for a stream. On loopback the larger
+/// reads halve the cost per byte; the smaller ones keep what a stalled reader can make us hold small.
+const CHUNK_LOG2_MIN: u8 = 14;
+const CHUNK_LOG2_MAX: u8 = 18;
+/// Bytes in a worker's scratch buffer.
+pub const SCRATCH_BYTES: usize = 1 << CHUNK_LOG2_MAX;
+/// Bytes that one direction may move before the other connections of the worker get their turn.
+const TURN_BYTES_MAX: usize = 4 * SCRATCH_BYTES;
+
+/// What a worker lends to the relay.
+pub struct Lent<'a> {
+    pub scratch: &'a mut [u8],
+    pub pool: &'a mut BufferPool,
+}
+
+/// How a direction left off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// It waits for an event on one of its sockets, or has ended.
+    Waits,
+    /// More could move now, but others wait too.
+    TurnOver,
+    /// The sender's socket failed.
+    SenderFailed,
+}
+
+/// Moves what can be moved. `inspect` sees every read, and once an empty slice at end of file.
+///
+/// A receiver that fails makes the direction `dead` and no more: what the receiver itself still has to say is relayed
+/// by the other direction, which learns of the failure in its turn.
+pub fn pump(
+    sender: &mut Socket,
+    receiver: &mut Socket,
+    direction: &mut Direction,
+    lent: &mut Lent<'_>,
+    mut inspect: impl FnMut(&[u8]) -> Option<Vec<u8>>,
+) -> Flow {
+    let mut moved = 0;
+    loop {
+        if !flush(receiver, direction, lent.pool) || direction.eof || !sender.readable {
+            return Flow::Waits;
+        }
+        if moved >= TURN_BYTES_MAX {
+            return Flow::TurnOver;
+        }
+        let count = match read(sender, direction, lent.scratch) {
+            Ok(Some(count)) => count,
+            Ok(None) => return Flow::Waits,
+            Err(_) => return Flow::SenderFailed,
+        };
+        moved += count;
+        let replaced = inspect(&lent.scratch[..count]);
+        let bytes = replaced.as_deref().unwrap_or(&lent.scratch[..count]);
+        offer(receiver, direction, bytes, lent.pool);
+    }
+}
+
+/// One read. `None`: nothing there now. End of file sets `direction.eof` and counts as zero bytes.
+pub fn read(sender: &mut Socket, direction: &mut Direction, scratch: &mut [u8]) -> io::Result<Option<usize>> {
+    let wanted = 1 << direction.chunk_log2.clamp(CHUNK_LOG2_MIN, CHUNK_LOG2_MAX);
+    match socket::receive(sender.fd()?, &mut scratch[..wanted]) {
+        Ok(0) => {
+            direction.eof = true;
+            Ok(Some(0))
+        }
+        Ok(count) => {
+            if count == wanted {
+                direction.chunk_log2 = (direction.chunk_log2.max(CHUNK_LOG2_MIN) + 1).min(CHUNK_LOG2_MAX);
+            } else if !sender.hangup {
+                sender.readable = false; // a short read has drained the socket; the next bytes bring an event
+            }
+            Ok(Some(count))
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            sender.readable = false;
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes kept bytes; true when the direction is clear for more.
+fn flush(receiver: &mut Socket, direction: &mut Direction, pool: &mut BufferPool) -> bool {
+    if direction.dead {
+        return false;
+    }
+    let Some(mut pending) = direction.pending.take() else { return true };
+    if receiver.writable {
+        match write(receiver, direction.bytes, pending.unsent()) {
+            Ok(count) => {
+                direction.bytes += count as u64;
+                pending.take(count);
+            }
+            Err(_) => direction.dead = true,
+        }
+    }
+    if pending.is_empty() || direction.dead {
+        pool.give_back(pending);
+        return !direction.dead;
+    }
+    direction.pending = Some(pending);
+    false
+}
+
+/// Writes new bytes and keeps the rest.
+pub fn offer(receiver: &mut Socket, direction: &mut Direction, bytes: &[u8], pool: &mut BufferPool) {
+    if bytes.is_empty() || direction.dead {
+        return;
+    }
+    let mut count = 0;
+    if receiver.writable {
+        match write(receiver, direction.bytes, bytes) {
+            Ok(taken) => count = taken,
+            Err(_) => {
+                direction.dead = true;
+                return;
+            }
+        }
+        direction.bytes += count as u64;
+    }
+    if count < bytes.len() {
+        direction.pending = Some(pool.hold(&bytes[count..]));
+        direction.chunk_log2 = direction.chunk_log2.saturating_sub(1);
+    }
+}
+
+/// One write; 0 when the receiver takes nothing now. `sent_before` are the bytes it was sent already.
+fn write(receiver: &mut Socket, sent_before: u64, bytes: &[u8]) -> io::Result<usize> {
+    if sent_before > 0 && !receiver.nodelay {
+        // Nagle's algorithm holds back only a write that follows an unacknowledged one, so the first write of a
+        // connection goes out at once anyway, and a connection of one request is spared the call.
+        receiver.nodelay = true;
+        let fd = receiver.fd()?;
+        // Fails on Unix sockets, which do not delay.
+        let _ = nix::sys::socket::setsockopt(&fd, nix::sys::socket::sockopt::TcpNoDelay, &true);
+    }
+    match socket::send(receiver.fd()?, bytes) {
+        Ok(count) => {
+            if count < bytes.len() {
+                receiver.writable = false;
+            }
+            Ok(count)
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            receiver.writable = false;
+            Ok(0)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Tells `side` that nothing more comes. A peer that is gone already needs no telling.
+pub fn shut(socket: &Socket, direction: &mut Direction) {
+    direction.shut = true;
+    if let Some(fd) = &socket.fd {
+        let _ = nix::sys::socket::shutdown(fd.as_raw_fd(), nix::sys::socket::Shutdown::Write);
+    }
+}

@@ -1,0 +1,119 @@
+//! `pen --demo [address]`: pen at work on one machine, with nothing to install.
+//!
+//! Three small HTTP servers, each a pen in `dummy` mode that says its name, and a balancer in front of them, all in
+//! this process; then lines that say who serves whom.
+
+use crate::control::apply::{Engine, Wanted};
+use crate::instance::{Instance, listen_options};
+use crate::log::diag;
+use crate::log::target::OpenLog;
+use crate::net::listen::{ListenOptions, Listener};
+use crate::process::Process;
+use crate::settings::{Config, ServerEntry};
+use crate::sys::limits;
+use crate::sys::notify::Supervisor;
+use pen_proto::addr::{Host, ListenAddr, Port, ServerSpec};
+use pen_proto::commands::{Flag, Number};
+use pen_proto::status::ClientStatus;
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+const ADDRESS: &str = "127.0.0.1:8080";
+const SERVERS: usize = 3;
+/// How often the table of clients is looked at for news.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Runs until a signal ends it.
+///
+/// # Errors
+/// Most likely: the address is in use.
+pub fn run(address: Option<&str>) -> Result<(), String> {
+    limits::raise_descriptor_limit();
+    diag::to_stderr();
+    let listen = ListenAddr::parse(address.unwrap_or(ADDRESS))?;
+    let options = listen_options(&Config::default().settings);
+    let listener = Listener::open(&listen, options)
+        .map_err(|reason| format!("{reason}; another address can be given: pen --demo 127.0.0.1:8081"))?;
+    let where_to = listener.address.map_or(listener.text.clone(), |address| address.to_string());
+    let servers = (0..SERVERS).map(dummy_server).collect::<Result<Vec<_>, _>>()?;
+    let mut engine = Engine::new(Config::default());
+    let config = engine.config_mut();
+    config.listen = Some(listen);
+    config.foreground = true;
+    for (port, _) in &servers {
+        let spec = ServerSpec::parse(&format!("127.0.0.1:{port}"))?;
+        config.servers.push(Some(ServerEntry::from(spec)));
+    }
+    let socket = std::env::temp_dir().join(format!("pen-demo-{}.sock", std::process::id()));
+    let socket = socket.to_string_lossy().into_owned();
+    config.control = Some(ListenAddr::parse(&socket)?);
+    let control = ListenOptions { backlog: 16, nodelay: true, private: true };
+    let control = Listener::open(&ListenAddr::parse(&socket)?, control)?;
+    let numeric = engine.settle()?.clone();
+    engine.start(Instance::start(&numeric, vec![listener], OpenLog::open(None)?, None)?);
+    explain(&where_to, &socket, servers.iter().map(|(port, _)| *port));
+    let mut news = News::default();
+    let process = Process::new(engine, vec![control], Supervisor::from_environment())?;
+    let result = process.announce(None)?.run(Some(LOOK), |engine| news.tell(engine));
+    servers.into_iter().for_each(|(_, server)| server.stop());
+    result
+}
+
+/// A pen that answers every request with its own name; returns its port.
+fn dummy_server(number: usize) -> Result<(u16, Instance), String> {
+    let mut config = Config::default();
+    config.settings.set_flag(Flag::Dummy, true);
+    config.settings.set_number(Number::Threads, 1);
+    // Any free port: not something an operator can ask for, so built by hand.
+    let host = Host::Ip(Ipv4Addr::LOCALHOST.into());
+    let any = ListenAddr { host, port: Some(Port::Number(0)), text: name_of(number) };
+    let listener = Listener::open(&any, listen_options(&config.settings))?;
+    let port = listener.address.map_or(0, |address| address.port());
+    let name = format!("This is {}, on port {port}.\n", name_of(number));
+    Ok((port, Instance::start(&config, vec![listener], OpenLog::open(None)?, Some(name))?))
+}
+
+fn name_of(number: usize) -> String {
+    format!("server {number}")
+}
+
+fn explain(address: &str, socket: &str, ports: impl Iterator<Item = u16>) {
+    let ports: Vec<String> = ports.map(|port| port.to_string()).collect();
+    let other = match address.split_once(':') {
+        Some(("127.0.0.1", _)) => {
+            format!("  curl --interface 127.0.0.2 http://{address}/   # another client: another server\n")
+        }
+        _ => String::new(),
+    };
+    println!(
+        "pen balances {address} over three small servers on ports {}. Try, from another terminal:\n\n  \
+         curl http://{address}/                           # a client keeps its server\n{other}  \
+         penctl {socket} servers\n  \
+         penctl {socket} server 0 blacklist 10      # its clients move on\n  \
+         kill -USR1 {}                                # statistics, here\n\nControl-C ends it. Who serves whom:",
+        ports.join(", "),
+        std::process::id(),
+    );
+}
+
+/// What was told already: connects by client address.
+#[derive(Default)]
+struct News(HashMap<String, u64>);
+
+impl News {
+    fn tell(&mut self, engine: &mut Engine<Instance>) {
+        let status = engine.status(Wanted::Clients);
+        for client in &status.clients {
+            let told = self.0.insert(client.address.clone(), client.connects).unwrap_or(0);
+            if client.connects > told {
+                println!("{}", sentence(client));
+            }
+        }
+    }
+}
+
+fn sentence(client: &ClientStatus) -> String {
+    let plural = if client.connects == 1 { "" } else { "s" };
+    format!("  {} -> server {}, {} connection{plural} so far", client.address, client.server, client.connects)
+}

@@ -1,0 +1,235 @@
+//! A running pen, as commands see it: workers, traffic log and listeners behind the trait `Running`.
+//!
+//! Everything given to it is numeric and valid; names were looked up and values checked before.
+
+use crate::balance::{Balancer, Endpoint, ServerId, ServerSetup, add_live};
+use crate::control::apply::{Running, Wanted};
+use crate::log::diag::{self, Severity};
+use crate::log::local_time;
+use crate::log::target::OpenLog;
+use crate::log::traffic::LogHub;
+use crate::net::listen::{ListenOptions, Listener};
+use crate::net::resolve;
+use crate::runtime::{Parts, Runtime, Snapshot};
+use crate::settings::{Config, ServerEntry, Settings};
+use crate::sys::clock;
+use pen_proto::addr::{Host, ListenAddr};
+use pen_proto::commands::{Flag, LogTarget, Number};
+use pen_proto::status::{ClientStatus, Status};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Slots of the client table read under one hold of the balancer's lock: some tens of microseconds.
+const SLOTS_PER_LOOK: u32 = 1024;
+
+/// Workers and what they were started with.
+pub struct Instance {
+    runtime: Runtime,
+    log: LogHub,
+    /// The present settings, for statistics.
+    settings: Arc<Settings>,
+    stop_wanted: bool,
+}
+
+impl Instance {
+    /// Starts serving. The listeners are open, so that they could be opened with more privileges than are left now.
+    ///
+    /// # Errors
+    /// A server without a port, or a want of threads or descriptors.
+    pub fn start(
+        config: &Config,
+        listeners: Vec<Listener>,
+        log: OpenLog,
+        dummy_name: Option<String>,
+    ) -> Result<Instance, String> {
+        let mut hub = LogHub::new();
+        hub.set_target(log.into_output()).map_err(|error| format!("cannot start: {error}"))?;
+        let settings = config.settings.clone();
+        let mut balancer = Balancer::new(settings.number(Number::ClientsMax) as u32);
+        put_servers(&mut balancer, config)?;
+        let parts = Parts { settings: settings.clone(), balancer, listeners, dummy_name };
+        let runtime =
+            Runtime::start(parts, || hub.traffic_log()).map_err(|error| format!("cannot start: {error}"))?;
+        Ok(Instance { runtime, log: hub, settings: Arc::new(settings), stop_wanted: false })
+    }
+
+    /// Whether the command `exit` was given.
+    pub fn stop_wanted(&self) -> bool {
+        self.stop_wanted
+    }
+
+    /// Takes no more clients; those that are connected go on.
+    pub fn drain(&mut self) {
+        self.runtime.set_listeners(Vec::new());
+    }
+
+    pub fn connections_used(&self) -> u64 {
+        self.runtime.connections_used()
+    }
+
+    /// Where clients are awaited.
+    pub fn listeners(&self) -> Arc<Vec<Listener>> {
+        self.runtime.listeners()
+    }
+
+    /// The client table, some slots at a time: a worker that wants to choose waits for a part of it, not for all.
+    fn clients(&self, now_seconds: u32) -> Vec<ClientStatus> {
+        let mut clients = Vec::new();
+        let mut start = 0;
+        loop {
+            let balancer = self.runtime.balancer();
+            let used = balancer.client_slots_used();
+            let end = used.min(start + SLOTS_PER_LOOK);
+            clients.extend(balancer.client_statuses(&self.settings, start..end, now_seconds));
+            if end == used {
+                return clients;
+            }
+            start = end;
+        }
+    }
+
+    /// Closes every connection, ends the workers and writes the log to its end.
+    pub fn stop(mut self) {
+        self.runtime.stop();
+        self.log.shutdown();
+    }
+}
+
+impl Running for Instance {
+    type Log = OpenLog;
+
+    fn open_log(&mut self, target: Option<&LogTarget>) -> Result<OpenLog, String> {
+        OpenLog::open(target)
+    }
+
+    fn use_log(&mut self, log: OpenLog) {
+        if let Err(error) = self.log.set_target(log.into_output()) {
+            diag::say(Severity::Error, format_args!("log: cannot start writing: {error}"));
+        }
+    }
+
+    /// A new address that overlaps the old one can only be had after the old one was given up; if it cannot be had even
+    /// then, the old one is taken back.
+    fn listen(&mut self, address: &ListenAddr, settings: &Settings) -> Result<(), String> {
+        let options = listen_options(settings);
+        if let Ok(listener) = Listener::open(address, options) {
+            self.runtime.set_listeners(vec![listener]);
+            return Ok(());
+        }
+        let before: Vec<ListenAddr> =
+            self.listeners().iter().filter_map(|listener| ListenAddr::parse(&listener.text).ok()).collect();
+        self.runtime.set_listeners(Vec::new());
+        self.runtime.snapshot(); // every worker has let go of the old listener when it answers
+        let opened = Listener::open(address, options);
+        let reopened = match &opened {
+            Ok(_) => Vec::new(),
+            Err(_) => before.iter().filter_map(|old| Listener::open(old, options).ok()).collect(),
+        };
+        let (listeners, result) = match opened {
+            Ok(listener) => (vec![listener], Ok(())),
+            Err(reason) => (reopened, Err(reason)),
+        };
+        self.runtime.set_listeners(listeners);
+        result
+    }
+
+    fn set_settings(&mut self, settings: Arc<Settings>) {
+        self.runtime.balancer().grow_clients(settings.number(Number::ClientsMax) as u32);
+        self.runtime.set_settings(Settings::clone(&settings));
+        self.settings = settings;
+    }
+
+    fn set_servers(&mut self, config: &Config) {
+        if let Err(reason) = put_servers(&mut self.runtime.balancer(), config) {
+            diag::say(Severity::Error, reason);
+        }
+    }
+
+    fn blacklist(&mut self, server: u16, seconds: u32) {
+        let now_seconds = clock::steady_epoch_seconds(clock::monotonic_ms());
+        let server = ServerId::regular(server.into());
+        self.runtime.balancer().blacklist(&self.settings, server, seconds, now_seconds);
+    }
+
+    fn close_connection(&mut self, number: u32) -> bool {
+        self.runtime.close_connection(number)
+    }
+
+    fn status(&mut self, wanted: Wanted) -> Status {
+        let Snapshot { connections, totals, connections_last, connections_used, connections_max, workers } =
+            self.runtime.snapshot();
+        let now_ms = clock::monotonic_ms();
+        let mut status = Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            time_local: local_time::stamp(&local_time::now()).to_string(),
+            time_epoch_seconds: clock::epoch_ms() / 1000,
+            uptime_seconds: now_ms / 1000,
+            listen: self.listeners().iter().map(|listener| listener.text.clone()).collect(),
+            workers,
+            connections,
+            connections_used,
+            connections_max,
+            connections_last,
+            totals,
+            ..Status::default()
+        };
+        status.totals.log_lines_dropped = self.log.dropped_lines();
+        status.mode = self.settings.mode();
+        let now_seconds = clock::steady_epoch_seconds(now_ms);
+        {
+            let balancer = self.runtime.balancer();
+            status.current_server = balancer.current_server().number();
+            status.servers = balancer.server_statuses(&self.settings, now_seconds);
+            status.clients_max = balancer.clients_max().into();
+        }
+        if matches!(wanted, Wanted::Clients | Wanted::Everything) {
+            status.clients = self.clients(now_seconds);
+        }
+        add_live(&mut status.servers, &mut status.clients, &status.connections);
+        status
+    }
+
+    fn stop(&mut self) {
+        self.stop_wanted = true;
+    }
+}
+
+/// How the main listener is opened under these settings.
+pub fn listen_options(settings: &Settings) -> ListenOptions {
+    ListenOptions {
+        backlog: settings.number(Number::ListenQueue),
+        nodelay: settings.flag(Flag::TcpNodelay),
+        private: false,
+    }
+}
+
+fn put_servers(balancer: &mut Balancer, config: &Config) -> Result<(), String> {
+    let setup = |entry: &Option<ServerEntry>| match entry {
+        Some(entry) => server_setup(entry),
+        None => Ok(ServerSetup::new(Endpoint::Unset)),
+    };
+    let regular = config.servers.iter().map(setup).collect::<Result<Vec<_>, _>>()?;
+    let emergency = config.emergency.as_ref().map(server_setup).transpose()?;
+    let abuse = config.abuse.as_ref().map(server_setup).transpose()?;
+    balancer.set_servers(regular, emergency, abuse);
+    Ok(())
+}
+
+fn server_setup(entry: &ServerEntry) -> Result<ServerSetup, String> {
+    let spec = &entry.spec;
+    let endpoint = match (&spec.host, &spec.port) {
+        (Host::Unix(path), _) => Endpoint::Unix(Arc::from(Path::new(path))),
+        // Without a port, or with address 0.0.0.0, the endpoint is incomplete and never chosen.
+        (_, None) => Endpoint::Unset,
+        (host, Some(port)) => Endpoint::Inet(resolve::socket_address(host, resolve::port_number(port)?)?),
+    };
+    Ok(ServerSetup {
+        max: spec.max,
+        hard: spec.hard,
+        weight: spec.weight,
+        prio: spec.prio,
+        acl: entry.acl,
+        ..ServerSetup::new(endpoint)
+    })
+}

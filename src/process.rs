@@ -1,0 +1,139 @@
+//! The main thread of a pen that serves: control clients, signals, statistics, reload, graceful and plain end.
+
+use crate::control::apply::{Engine, Running, Wanted};
+use crate::control::server::ControlServer;
+use crate::instance::Instance;
+use crate::log::diag::{self, Severity};
+use crate::net::listen::Listener;
+use crate::sys::clock;
+use crate::sys::daemon::Detached;
+use crate::sys::notify::Supervisor;
+use crate::sys::signals::{Request, Signals};
+use crate::{reload, stats};
+use pen_proto::commands::Number;
+use std::path::Path;
+use std::time::Duration;
+
+/// How often the number of connections left is looked at while draining.
+const DRAIN_LOOK: Duration = Duration::from_millis(50);
+/// How long clients of the control socket get to take their last reply.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// The main thread of a pen that serves.
+pub struct Process {
+    engine: Engine<Instance>,
+    control: ControlServer,
+    signals: Signals,
+    supervisor: Supervisor,
+    /// When a graceful stop turns into a plain one; monotonic.
+    drain_until_ms: Option<u64>,
+    stopping: bool,
+}
+
+impl Process {
+    /// # Errors
+    /// Out of descriptors.
+    pub fn new(
+        engine: Engine<Instance>,
+        control: Vec<Listener>,
+        supervisor: Supervisor,
+    ) -> Result<Process, String> {
+        let start = || {
+            let control = ControlServer::new(control, Box::new(clock::monotonic_ms))?;
+            let signals = Signals::install(&control.waker().stream()?)?;
+            Ok((control, signals))
+        };
+        let (control, signals) = start().map_err(|error: std::io::Error| format!("cannot start: {error}"))?;
+        Ok(Process { engine, control, signals, supervisor, drain_until_ms: None, stopping: false })
+    }
+
+    /// Tells everyone who waits for it that pen serves.
+    pub fn announce(self, detached: Option<Detached>) -> Result<Process, String> {
+        diag::debug!(1, "pen {} starting", env!("CARGO_PKG_VERSION"));
+        if let Some(detached) = detached {
+            detached.ready().map_err(|error| format!("cannot go into the background: {error}"))?;
+        }
+        self.supervisor.tell("READY=1");
+        Ok(self)
+    }
+
+    /// Serves until told to end. `look` is called after every turn, at least every `patience`.
+    pub fn run(
+        mut self,
+        patience: Option<Duration>,
+        mut look: impl FnMut(&mut Engine<Instance>),
+    ) -> Result<(), String> {
+        while !self.stopping {
+            let patience = self.drain_until_ms.map_or(patience, |_| Some(DRAIN_LOOK));
+            self.control.turn(patience, &mut self.engine).map_err(|error| format!("control: {error}"))?;
+            for request in self.signals.take() {
+                self.obey(request);
+            }
+            look(&mut self.engine);
+            self.stopping |= self.drained() || self.instance().is_some_and(|instance| instance.stop_wanted());
+        }
+        self.supervisor.tell("STOPPING=1");
+        self.control.say_goodbye(GOODBYE);
+        drop(self.control);
+        if let Some(instance) = self.engine.into_running() {
+            instance.stop();
+        }
+        Ok(())
+    }
+
+    fn instance(&mut self) -> Option<&mut Instance> {
+        self.engine.running()
+    }
+
+    fn obey(&mut self, request: Request) {
+        match request {
+            Request::Stop => self.stopping = true,
+            Request::Reload => self.reload(),
+            Request::Statistics => self.statistics(),
+            Request::Drain => self.drain(),
+        }
+    }
+
+    fn reload(&mut self) {
+        self.supervisor.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::since_boot_usec()));
+        match reload::reload(&mut self.engine) {
+            Ok(warnings) => warnings.iter().for_each(|warning| diag::say(Severity::Notice, warning)),
+            Err(reason) => reason.lines().for_each(|line| diag::say(Severity::Error, line)),
+        }
+        self.supervisor.tell("READY=1");
+    }
+
+    /// USR1: into the file of `-w`, or as text to the diagnostics.
+    fn statistics(&mut self) {
+        let status = self.engine.status(Wanted::Everything);
+        match &self.engine.config().web_stats {
+            Some(file) => {
+                let page = stats::html::render(&status);
+                if let Err(error) =
+                    crate::sys::files::write_atomically(Path::new(file), page.as_bytes(), 0o644)
+                {
+                    diag::say(Severity::Error, format_args!("Unable to create webstats {file}: {error}"));
+                }
+            }
+            None => diag::block(&stats::text::render(&status)),
+        }
+    }
+
+    fn drain(&mut self) {
+        if self.drain_until_ms.is_some() {
+            return;
+        }
+        let seconds = self.engine.config().settings.number(Number::ShutdownTimeout);
+        let end_ms = if seconds == 0 { u64::MAX } else { clock::monotonic_ms() + seconds * 1000 };
+        self.drain_until_ms = Some(end_ms);
+        if let Some(instance) = self.instance() {
+            instance.drain();
+        }
+    }
+
+    fn drained(&mut self) -> bool {
+        let Some(until_ms) = self.drain_until_ms else { return false };
+        let left = self.instance().map_or(0, |instance| instance.connections_used());
+        left == 0 || clock::monotonic_ms() >= until_ms
+    }
+}

@@ -1,0 +1,326 @@
+//! Tests of the configuration: replies, limits, servers that come in pieces, and saving.
+
+use super::*;
+use pen_proto::addr::{Host, Port};
+use pen_proto::parse::parse_line;
+use proptest::prelude::*;
+
+fn apply(config: &mut Config, line: &str) -> Result<Applied, String> {
+    let command = parse_line(line).unwrap_or_else(|error| panic!("{line}: {error}")).expect("a command");
+    config.apply(&command)
+}
+
+fn reply(config: &mut Config, line: &str) -> String {
+    match apply(config, line) {
+        Ok(Applied::Reply(reply)) => reply,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn configured(lines: &[&str]) -> Config {
+    let mut config = Config::default();
+    for line in lines {
+        reply(&mut config, line);
+    }
+    config
+}
+
+#[test]
+fn defaults_come_from_the_table() {
+    let settings = Settings::default();
+    assert_eq!(settings.number(Number::Blacklist), 30);
+    assert_eq!(settings.number(Number::Timeout), 3);
+    assert_eq!(settings.number(Number::ClientsMax), 2048);
+    assert_eq!(settings.number(Number::ConnMax), 0);
+    assert!(settings.flag(Flag::TcpNodelay));
+    assert!(!settings.flag(Flag::Hash));
+}
+
+#[test]
+fn replies_are_those_of_the_original() {
+    let cases = [
+        ("blacklist", "30\n"),
+        ("blacklist 7", "7\n"),
+        ("blacklist", "7\n"),
+        ("idle_timeout", "Idle timeout: 0 seconds\n"),
+        ("idle_timeout 60", "Idle timeout: 60 seconds\n"),
+        ("pending_max 5", ""),
+        ("pending_max", "5\n"),
+        ("client_acl 3", "3\n"),
+        ("mode", "no hash no roundrobin no stubborn no weight no prio\n"),
+        ("hash", ""),
+        ("prio", ""),
+        ("mode", "hash no roundrobin no stubborn no weight prio\n"),
+        ("log", ""),
+        ("log pen.log", "pen.log\n"),
+        ("log 127.0.0.1:514", "127.0.0.1:514\n"),
+        ("no log", ""),
+        ("log", ""),
+        ("web_stats a.html", "a.html\n"),
+        ("web_stats", "a.html\n"),
+        ("control", ""),
+        ("listen ::1:80", "::1:80\n"),
+        ("listen", "::1:80\n"),
+        ("tcp_fastclose up", ""),
+        ("tcp_fastclose", "up\n"),
+        ("log_format json", "json\n"),
+        ("source 127.0.0.9", ""),
+        ("acl 1 permit ::1", ""),
+        ("no acl 1", ""),
+        ("epoll", "The operating system's best event interface is always used.\n"),
+    ];
+    let mut config = Config::default();
+    for (line, expected) in cases {
+        assert_eq!(reply(&mut config, line), expected, "{line}");
+    }
+}
+
+#[test]
+fn commands_about_the_running_pen_are_left_to_it() {
+    for line in ["servers", "status json", "close 1", "pid", "exit", "write", "session", "help", "recent"] {
+        let mut config = Config::default();
+        assert_eq!(apply(&mut config, line), Ok(Applied::NotStored), "{line}");
+        assert_eq!(config, Config::default(), "{line}");
+    }
+}
+
+#[test]
+fn the_client_table_only_grows_once_it_exists() {
+    let mut config = Config::default();
+    assert_eq!(reply(&mut config, "clients_max 2"), "2\n");
+    assert_eq!(reply(&mut config, "clients_max 1"), "2\n");
+    let mut config = Config { running: true, ..Config::default() };
+    assert_eq!(reply(&mut config, "clients_max 2"), "2048\n");
+    assert_eq!(reply(&mut config, "clients_max 3000"), "3000\n");
+    assert_eq!(reply(&mut config, "conn_max 10"), "10\n");
+    assert_eq!(reply(&mut config, "conn_max 9"), "10\n");
+    assert_eq!(reply(&mut config, "blacklist 9"), "9\n");
+}
+
+#[test]
+fn a_server_may_come_in_pieces() {
+    let mut config = configured(&["server 2 port 80 max 5", "server 2 port 81 weight 3"]);
+    assert_eq!(config.servers, vec![None, None, None]);
+    reply(&mut config, "server 2 address 10.0.0.1 acl 4");
+    let entry = config.servers[2].clone().expect("a server");
+    assert_eq!(entry.spec.host, Host::Ip("10.0.0.1".parse().expect("an address")));
+    assert_eq!((entry.spec.port, entry.spec.max, entry.spec.weight), (Some(Port::Number(81)), 5, Some(3)));
+    assert_eq!(entry.acl, 4);
+    assert!(config.unaddressed.is_empty());
+    reply(&mut config, "server 2 address ::1");
+    let spec = &config.servers[2].as_ref().expect("a server").spec;
+    assert_eq!((&spec.port, spec.max), (&Some(Port::Number(81)), 5));
+}
+
+#[test]
+fn blacklisting_is_not_configuration() {
+    let mut config = configured(&["server 0 address ::1 port 80"]);
+    let before = config.clone();
+    assert_eq!(reply(&mut config, "server 0 blacklist 5"), "");
+    assert_eq!(config, before);
+    assert_eq!(apply(&mut config, "server 1 blacklist 5"), Err("server 1: no such server".to_owned()));
+    assert_eq!(config, before);
+}
+
+#[test]
+fn limits_hold() {
+    let mut config = configured(&["server 4095 address ::1"]);
+    assert_eq!(config.servers.len(), SERVERS_MAX);
+    let before = config.clone();
+    let error = apply(&mut config, "server 4096 address ::1").expect_err("too far");
+    assert_eq!(error, r#"server: want 0..4095, got "4096""#);
+    assert_eq!(config, before);
+
+    let entry = parse_line("acl 1 permit ::1").expect("a line").expect("a command");
+    let mut config = Config::default();
+    for _ in 0..ACL_ENTRIES_MAX {
+        config.apply(&entry).expect("room");
+    }
+    assert_eq!(config.apply(&entry), Err("acl 1: want at most 65536 entries".to_owned()));
+    assert_eq!(config.settings.acls[1].entries.len(), ACL_ENTRIES_MAX);
+    assert_eq!(config.apply(&Command::NoAcl(10)), Err(r#"acl: want 0..9, got "10""#.to_owned()));
+}
+
+fn server(text: &str) -> Option<ServerEntry> {
+    Some(ServerSpec::parse(text).expect(text).into())
+}
+
+/// The configuration that the original was given when its output was recorded.
+fn recorded() -> Config {
+    let mut config = configured(&[
+        "exit_enabled",
+        "clients_max 4000",
+        "conn_max 800",
+        "hash",
+        "http",
+        "log pen.log",
+        "web_stats stats.html",
+        "acl 1 permit 10.0.0.0 255.0.0.0",
+        "acl 1 deny 1.2.3.4",
+        "acl 2 permit 2001:db8::/32",
+        "weight",
+        "no tcp_nodelay",
+    ]);
+    config.foreground = true;
+    config.emergency = server("127.0.0.1:21004");
+    config.abuse = server("127.0.0.1:21005");
+    config.pid_file = Some("pen.pid".to_owned());
+    config.user = Some("root".to_owned());
+    config.config_file = Some("ex.cfg".to_owned());
+    config.control = Some(ListenAddr::parse("127.0.0.1:8888").expect("an address"));
+    config.listen = Some(ListenAddr::parse("127.0.0.1:8080").expect("an address"));
+    config.servers = vec![server("127.0.0.1:21001:10:12:3"), server("127.0.0.1:21002:0:0:0")];
+    config
+}
+
+#[test]
+fn writing_begins_as_the_original_does() {
+    let original = "\
+# Generated by pen 2026-11-21 01:31:47
+# pen -f -X -c 4000 -e 127.0.0.1:21004 -B 127.0.0.1:21005 -p 'pen.pid' -u 'root' -x 800 -F 'ex.cfg' -C 127.0.0.1:8888 127.0.0.1:8080
+no acl 0
+no acl 1
+acl 1 permit 10.0.0.0 255.0.0.0
+acl 1 deny 1.2.3.4 255.255.255.255
+no acl 2
+acl 2 permit 2001:db8::/32
+no acl 3
+no acl 4
+no acl 5
+no acl 6
+no acl 7
+no acl 8
+no acl 9
+no ascii
+blacklist 30
+client_acl 0
+control_acl 0
+debug 0
+hash
+http
+log pen.log
+no roundrobin
+server 0 acl 0 address 127.0.0.1 port 21001 max 10 hard 12 weight 3
+server 1 acl 0 address 127.0.0.1 port 21002 max 0 hard 0 weight 0
+no stubborn
+tcp_fastclose off
+no tcp_nodelay
+timeout 3
+tracking 0
+web_stats stats.html
+weight
+no prio
+";
+    let ours = "\
+clients_max 4000
+conn_max 800
+no dummy
+idle_timeout 0
+no keepalive
+listen_queue 500
+multi_accept 100
+no peek
+pending_max 100
+no source
+no transparent
+log_format pen
+no abort_on_error
+shutdown_timeout 30
+";
+    assert_eq!(recorded().write("2026-11-21 01:31:47"), format!("{original}{ours}"));
+}
+
+#[test]
+fn the_comment_cannot_be_left() {
+    let config = Config { user: Some("a'b\nexit".to_owned()), ..Config::default() };
+    let text = config.write("now");
+    assert_eq!(text.lines().nth(1), Some(r"# pen -u 'a'\''b?exit'"));
+    assert!(!text.lines().any(|line| line == "exit"));
+}
+
+/// What [`Config::write`] leaves to the comment is set back to its default.
+fn stored_part(config: &Config) -> Config {
+    let mut part = Config {
+        settings: config.settings.clone(),
+        servers: config.servers.clone(),
+        unaddressed: config.unaddressed.clone(),
+        log: config.log.clone(),
+        web_stats: config.web_stats.clone(),
+        ..Config::default()
+    };
+    part.settings.set_flag(Flag::ExitEnabled, false);
+    part.settings.set_number(Number::Threads, 0);
+    part
+}
+
+fn read(text: &str) -> Config {
+    let mut config = Config::default();
+    for line in text.lines() {
+        let command = parse_line(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        if let Some(command) = command {
+            config.apply(&command).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+    config
+}
+
+#[test]
+fn what_was_recorded_is_read_back() {
+    let config = recorded();
+    assert_eq!(read(&config.write("now")), stored_part(&config));
+}
+
+fn flag_or_number_line() -> impl Strategy<Value = String> {
+    (0..ROWS.len(), any::<u64>()).prop_map(|(at, seed)| {
+        let ends = ROWS[at..].iter().chain(ROWS).find_map(|row| match row.form {
+            Form::Flag { .. } if seed % 2 == 0 => Some(row.word.to_owned()),
+            Form::Flag { .. } => Some(format!("no {}", row.word)),
+            Form::Number { min, max, .. } => Some(format!("{} {}", row.word, min + seed % (max - min + 1))),
+            _ => None,
+        });
+        ends.expect("the table has flags and numbers")
+    })
+}
+
+fn server_line() -> impl Strategy<Value = String> {
+    let pair = prop_oneof![
+        "address (10\\.0\\.0\\.[1-9]|::[1-9]|www[1-9]|/run/[a-z]{1,5})",
+        "port ([1-9][0-9]{0,3}|http)",
+        "(max|hard|prio|blacklist) [0-9]{1,6}",
+        "weight [0-9]{1,4}",
+        "acl [0-9]",
+    ];
+    (0..6, prop::collection::vec(pair, 1..5))
+        .prop_map(|(index, pairs)| format!("server {index} {}", pairs.join(" ")))
+}
+
+fn other_line() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "acl [0-9] (permit|deny) 10\\.[1-9]\\.0\\.[0-9]( 255\\.0\\.255\\.0)?",
+        "acl [0-9] (permit|deny) 2001:db8::[1-9]/[1-9]",
+        "no acl [0-9]",
+        "log ([a-z]{1,5}|127\\.0\\.0\\.1:514|\\[::1\\]:syslog)",
+        "web_stats [a-z/.]{1,9}",
+        "no (log|web_stats|source)",
+        "log_format (pen|json)",
+        "source (127\\.0\\.0\\.[1-9]|::1)",
+        "tcp_fastclose (up|down|both|off)",
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_configured_is_written_and_read_back(
+        lines in prop::collection::vec(prop_oneof![flag_or_number_line(), server_line(), other_line()], 0..40),
+    ) {
+        let mut config = Config::default();
+        for line in &lines {
+            let command = parse_line(line).expect("a valid line").expect("a command");
+            // A server that exists only by being blacklisted is refused, and leaves nothing behind.
+            if config.apply(&command).is_err() {
+                prop_assert!(line.contains("blacklist"), "{}", line);
+            }
+        }
+        prop_assert_eq!(read(&config.write("now")), stored_part(&config));
+    }
+}

@@ -1,0 +1,135 @@
+//! Start and end of the process, in order: read everything, open everything that needs privileges, go into the
+//! background, give up privileges, serve, end.
+//!
+//! Any error before pen serves ends with exit status 1, also for whoever started a daemon.
+
+use crate::cli::{self, CommandLine, Instead};
+use crate::control::apply::{Door, Engine};
+use crate::instance::{self, Instance};
+use crate::log::diag;
+use crate::log::target::OpenLog;
+use crate::net::listen::{ListenOptions, Listener};
+use crate::process::Process;
+use crate::settings::Config;
+use crate::sys::daemon;
+use crate::sys::files::PidFile;
+use crate::sys::limits;
+use crate::sys::notify::Supervisor;
+use crate::sys::privileges::{self, Account};
+use crate::{demo, reload};
+use pen_proto::commands::Number;
+use std::path::Path;
+
+/// Runs pen with these arguments (without the program's name) until it is told to end.
+///
+/// # Errors
+/// What to print after `pen: `.
+pub fn run(arguments: &[String]) -> Result<(), String> {
+    let line = cli::parse(arguments).map_err(|reason| format!("{reason}\n{TRY_HELP}"))?;
+    if line.is_empty() {
+        return Err(format!("want a listening address and servers\n{}", pen_proto::help::usage()));
+    }
+    match line.instead() {
+        Some(Instead::Help) => print(&pen_proto::help::usage()),
+        Some(Instead::Version) => print(&format!("pen {}\n", env!("CARGO_PKG_VERSION"))),
+        Some(Instead::Demo) => demo::run(line.first_positional())?,
+        None => serve(&line)?,
+    }
+    Ok(())
+}
+
+const TRY_HELP: &str = "pen --help lists the options";
+
+/// A reader that is gone (`pen --help | head`) is no error.
+fn print(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn explain(text: &str) {
+    eprintln!("pen: {text}");
+}
+
+fn serve(line: &CommandLine) -> Result<(), String> {
+    let mut engine = Engine::new(Config::default());
+    let numeric = read_everything(line, &mut engine)?;
+    if line.is_check() {
+        return Ok(());
+    }
+    limits::raise_descriptor_limit();
+    let listener = open_listener(&numeric)?;
+    let control = open_control(&numeric)?;
+    let account = numeric.user.as_deref().map(Account::look_up).transpose()?;
+    let supervisor = Supervisor::from_environment();
+    let detached = match numeric.foreground {
+        true => None,
+        false => Some(daemon::detach().map_err(|error| format!("cannot go into the background: {error}"))?),
+    };
+    if detached.is_some() {
+        diag::to_syslog();
+    } else {
+        diag::to_stderr();
+    }
+    diag::set_level(numeric.settings.number(Number::Debug).try_into().unwrap_or(u8::MAX));
+    let (pid_file, log) = give_up_privileges(&numeric, account.as_ref())?;
+    let instance = Instance::start(&numeric, vec![listener], log, None)?;
+    engine.start(instance);
+    let process = Process::new(engine, control, supervisor)?;
+    let result = process.announce(detached).and_then(|process| process.run(None, |_| {}));
+    drop(pid_file);
+    result
+}
+
+/// Options, then the configuration file, then servers given as arguments: each may override what came before.
+fn read_everything(line: &CommandLine, engine: &mut Engine<Instance>) -> Result<Config, String> {
+    line.apply_options(engine, print, explain)?;
+    if let Some(file) = engine.config().config_file.clone() {
+        let request = reload::request_of(&file)?;
+        let done = engine.carry_out(&request, Door::File)?;
+        print(&done.reply);
+        done.warnings.iter().for_each(|warning| explain(warning));
+    }
+    line.apply_positional(engine.config_mut())?;
+    if engine.config().listen.is_none() {
+        return Err(format!("want a listening address, as an argument or by the command listen\n{TRY_HELP}"));
+    }
+    engine.settle().cloned()
+}
+
+fn open_listener(config: &Config) -> Result<Listener, String> {
+    let address = config.listen.as_ref().ok_or("want a listening address")?;
+    Listener::open(address, instance::listen_options(&config.settings))
+}
+
+/// Anyone who can reach the control socket can do what pen can: not as root, unless the operator said so.
+fn open_control(config: &Config) -> Result<Vec<Listener>, String> {
+    let Some(address) = &config.control else { return Ok(Vec::new()) };
+    if privileges::is_root() && config.user.is_none() {
+        explain("Won't open control port running as root; use -u to run as different user");
+        return Ok(Vec::new());
+    }
+    let options = ListenOptions { backlog: 128, nodelay: true, private: true };
+    Listener::open(address, options).map(|listener| vec![listener])
+}
+
+/// Jail first, so that file names mean what they will mean when the log is reopened; then the files, while they can
+/// still be created; then the user, who is made their owner.
+fn give_up_privileges(
+    config: &Config,
+    account: Option<&Account>,
+) -> Result<(Option<PidFile>, OpenLog), String> {
+    if let Some(jail) = &config.jail {
+        privileges::enter_jail(jail)?;
+    }
+    let owner = account.map(|account| (account.uid, account.gid));
+    let log = OpenLog::open(config.log.as_ref())?;
+    let pid_file = config.pid_file.as_deref().map(|path| {
+        PidFile::create(Path::new(path)).map_err(|reason| format!("Can't create pidfile {path}: {reason}"))
+    });
+    let pid_file = pid_file.transpose()?;
+    if let (Some(owner), Some(account)) = (owner, account) {
+        log.give_to(owner.0, owner.1);
+        account.become_it()?;
+    }
+    Ok((pid_file, log))
+}

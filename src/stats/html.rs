@@ -1,0 +1,465 @@
+//! The snapshot as a page: `-w FILE`, `web_stats FILE`, `status`, and the programs that serve it.
+//!
+//! One valid HTML5 document that needs nothing else: style inside, no script, no image, no address to load from, and
+//! a policy that forbids them. Pen's words, its three tables and the order of their columns are kept, a tag or cell
+//! per line, because scripts read them; what is new stands after them or small beside them.
+
+use super::{special_name, time_line};
+use crate::escape::Escaped;
+use pen_proto::status::{ClientStatus, ConnectionStatus, ServerStatus, Status};
+use std::fmt::Display;
+
+const STYLE: &str = include_str!("page.css");
+
+/// SHA-256 of [`STYLE`] in base64: the only style that the page's policy lets a browser apply.
+const STYLE_SHA256: &str = "tkUaWDaZvyRgcYSEvegHk5qH9ZT4MpjSm7HrGN8reo0=";
+
+/// The whole document.
+pub fn render(status: &Status) -> String {
+    let mut page = Page(String::with_capacity(16 * 1024));
+    page.head();
+    page.summary(status);
+    page.servers(status);
+    page.clients(status);
+    page.connections(status);
+    page.totals(status);
+    page.line("</body>");
+    page.line("</html>");
+    page.0
+}
+
+struct Page(String);
+
+impl Page {
+    fn line(&mut self, text: impl AsRef<str>) {
+        self.0.push_str(text.as_ref());
+        self.0.push('\n');
+    }
+
+    fn head(&mut self) {
+        self.line("<!DOCTYPE html>");
+        self.line("<html lang=\"en\">");
+        self.line("<head>");
+        self.line("<meta charset=\"utf-8\">");
+        self.line(format!(
+            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src \
+             'sha256-{STYLE_SHA256}'; base-uri 'none'; form-action 'none'\">"
+        ));
+        self.line("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">");
+        self.line("<meta name=\"referrer\" content=\"no-referrer\">");
+        self.line("<meta name=\"robots\" content=\"noindex\">");
+        self.line("<title>Pen status page</title>");
+        self.line(format!("<style>{STYLE}</style>"));
+        self.line("</head>");
+    }
+
+    fn summary(&mut self, status: &Status) {
+        self.line("<body>");
+        self.line("<h1>Pen status page</h1>");
+        self.line(format!("<p>{}</p>", text(&time_line(status))));
+        self.line(format!(
+            "<p>pen {} · pid {} · up {} · {} · listening on {}</p>",
+            text(&status.version),
+            status.pid,
+            duration(status.uptime_seconds),
+            counted(status.workers.into(), "worker"),
+            text(&listed(&status.listen)),
+        ));
+        self.line(format!("<p>Mode: {}</p>", text(&status.mode)));
+        self.alarm(status);
+        self.cards(status);
+    }
+
+    fn alarm(&mut self, status: &Status) {
+        let blacklisted: Vec<_> =
+            status.servers.iter().filter(|s| s.blacklisted_seconds > 0).map(server_name).collect();
+        if !blacklisted.is_empty() {
+            self.line(format!("<p class=\"alarm\">Blacklisted: {}</p>", text(&blacklisted.join(", "))));
+        }
+    }
+
+    fn cards(&mut self, status: &Status) {
+        let totals = &status.totals;
+        self.line("<ul class=\"cards\">");
+        self.fill_card("connections", status.connections_used, status.connections_max);
+        self.fill_card("clients", status.clients.len() as u64, status.clients_max);
+        self.card("accepted so far", &grouped(totals.accepted), "");
+        self.card("to servers", &bytes(totals.up_bytes), "");
+        self.card("to clients", &bytes(totals.down_bytes), "");
+        self.line("</ul>");
+    }
+
+    fn fill_card(&mut self, name: &str, used: u64, max: u64) {
+        let share = Share::of(used, max);
+        let name = format!("{name}, {} max", grouped(max));
+        self.card(&name, &grouped(used), &bar(share, share.fill_class(), &name));
+    }
+
+    fn card(&mut self, name: &str, value: &str, below: &str) {
+        self.line("<li>");
+        self.line(format!("<span>{name}</span>"));
+        self.line(format!("<b>{value}</b>"));
+        if !below.is_empty() {
+            self.line(below);
+        }
+        self.line("</li>");
+    }
+
+    fn servers(&mut self, status: &Status) {
+        self.line("<h2>Servers</h2>");
+        self.table("servers", &SERVER_COLUMNS);
+        let all = Sums::of(&status.servers);
+        for server in &status.servers {
+            self.row(server_cells(server, status, &all));
+        }
+        self.table_end();
+    }
+
+    fn clients(&mut self, status: &Status) {
+        self.line("<h2>Active clients</h2>");
+        self.line(format!("<p>Max number of clients: {}</p>", status.clients_max));
+        self.table("clients", &CLIENT_COLUMNS);
+        for client in &status.clients {
+            self.row(client_cells(client));
+        }
+        self.table_end();
+    }
+
+    fn connections(&mut self, status: &Status) {
+        self.line("<h2>Active connections</h2>");
+        self.line(format!(
+            "<p>Number of connections: {} max, {} used, {} last</p>",
+            status.connections_max, status.connections_used, status.connections_last
+        ));
+        self.table("connections", &CONNECTION_COLUMNS);
+        for connection in &status.connections {
+            self.row(connection_cells(connection));
+        }
+        self.table_end();
+    }
+
+    fn totals(&mut self, status: &Status) {
+        let totals = &status.totals;
+        self.line("<h2>Since start</h2>");
+        self.line("<ul class=\"totals\">");
+        for (name, value) in [
+            ("connections accepted", totals.accepted),
+            ("connections ended", totals.closed),
+            ("clients without a server", totals.rejected),
+            ("clients refused by client_acl", totals.denied),
+            ("failovers to another server", totals.failovers),
+            ("connects failed", totals.connect_failures),
+            ("connects timed out", totals.connect_timeouts),
+            ("connects under way now", totals.pending_connects),
+            ("closed for being idle", totals.idle_timeouts),
+            ("resets by clients", totals.resets_by_client),
+            ("resets by servers", totals.resets_by_server),
+            ("descriptor shortages", totals.descriptor_shortages),
+            ("log lines dropped", totals.log_lines_dropped),
+        ] {
+            self.line(format!("<li>{name} <span>{}</span></li>", grouped(value)));
+        }
+        self.line("</ul>");
+    }
+
+    /// A table that scrolls by itself on a narrow screen; focusable, so that the keyboard can scroll it as well.
+    fn table(&mut self, name: &str, columns: &[&str]) {
+        self.line(format!("<div class=\"scroll\" role=\"region\" aria-label=\"{name}\" tabindex=\"0\">"));
+        self.line(format!("<table class=\"{name}\">"));
+        self.line("<thead>");
+        self.line("<tr>");
+        for column in columns {
+            self.line(format!("<th scope=\"col\">{column}</th>"));
+        }
+        self.line("</tr>");
+        self.line("</thead>");
+        self.line("<tbody>");
+    }
+
+    /// Cells are finished HTML.
+    fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.line("<tr>");
+        for cell in cells {
+            self.line(format!("<td>{cell}</td>"));
+        }
+        self.line("</tr>");
+    }
+
+    fn table_end(&mut self) {
+        self.line("</tbody>");
+        self.line("</table>");
+        self.line("</div>");
+    }
+}
+
+/// The first eleven are Pen's.
+const SERVER_COLUMNS: [&str; 13] = [
+    "server",
+    "address",
+    "status",
+    "port",
+    "connections",
+    "max soft",
+    "max hard",
+    "sent",
+    "received",
+    "weight",
+    "prio",
+    "opened",
+    "failures",
+];
+
+fn server_cells(server: &ServerStatus, status: &Status, all: &Sums) -> [String; SERVER_COLUMNS.len()] {
+    [
+        with_special_name(server.index),
+        text(&server.address),
+        server_status(server, status.time_epoch_seconds),
+        server.port.to_string(),
+        load(server, all.connections),
+        server.max.to_string(),
+        server.hard.to_string(),
+        traffic(server.sent_bytes, all.sent_bytes),
+        traffic(server.received_bytes, all.received_bytes),
+        server.weight.to_string(),
+        server.prio.to_string(),
+        server.connections_total.to_string(),
+        server.failures_total.to_string(),
+    ]
+}
+
+/// Pen's raw number, and in words what it means where it means something.
+fn server_status(server: &ServerStatus, now_epoch_seconds: u64) -> String {
+    let raw = server.failed_at_epoch_seconds;
+    let ago_seconds = now_epoch_seconds.saturating_sub(raw);
+    if server.blacklisted_seconds > 0 {
+        beside(raw, "bad", &format!("blacklisted, {} left", duration(server.blacklisted_seconds)))
+    } else if raw > 0 {
+        beside(raw, "warn", &format!("failed {} ago", duration(ago_seconds)))
+    } else {
+        raw.to_string()
+    }
+}
+
+/// Against the soft maximum where there is one, else the server's share of all connections.
+fn load(server: &ServerStatus, connections_all: u64) -> String {
+    let used = server.connections;
+    if used == 0 {
+        return "0".into();
+    }
+    if server.max == 0 {
+        let share = Share::of(used.into(), connections_all);
+        return beside(used, "", &format!("{share} of all")) + &bar(share, "good", "share of connections");
+    }
+    let share = Share::of(used.into(), server.max.into());
+    let class = share.fill_class();
+    let words = if share.is_full() { "full".into() } else { format!("{share} of max") };
+    beside(used, class, &words) + &bar(share, class, "load")
+}
+
+fn traffic(count: u64, all: u64) -> String {
+    if count == 0 {
+        return "0".into();
+    }
+    beside(count, "", &bytes(count)) + &bar(Share::of(count, all), "good", "share of bytes")
+}
+
+const CLIENT_COLUMNS: [&str; 7] =
+    ["client", "address", "age(secs)", "last server", "connects", "sent", "received"];
+
+fn client_cells(client: &ClientStatus) -> [String; CLIENT_COLUMNS.len()] {
+    [
+        client.slot.to_string(),
+        text(&client.address),
+        client.age_seconds.to_string(),
+        with_special_name(client.server),
+        client.connects.to_string(),
+        client.sent_bytes.to_string(),
+        client.received_bytes.to_string(),
+    ]
+}
+
+/// The first seven are Pen's.
+const CONNECTION_COLUMNS: [&str; 13] = [
+    "connection",
+    "downfd",
+    "upfd",
+    "pending data down",
+    "pending data up",
+    "client",
+    "server",
+    "client address",
+    "server address",
+    "sent up",
+    "sent down",
+    "age",
+    "idle",
+];
+
+fn connection_cells(connection: &ConnectionStatus) -> [String; CONNECTION_COLUMNS.len()] {
+    [
+        connection.number.to_string(),
+        connection.down_fd.to_string(),
+        connection.up_fd.to_string(),
+        connection.pending_down_bytes.to_string(),
+        connection.pending_up_bytes.to_string(),
+        connection.client_slot.to_string(),
+        with_special_name(connection.server),
+        text(&connection.client),
+        text(&connection.server_address),
+        bytes(connection.up_bytes),
+        bytes(connection.down_bytes),
+        duration(connection.age_seconds),
+        duration(connection.idle_seconds),
+    ]
+}
+
+/// What the servers have together.
+struct Sums {
+    connections: u64,
+    sent_bytes: u64,
+    received_bytes: u64,
+}
+
+impl Sums {
+    fn of(servers: &[ServerStatus]) -> Sums {
+        Sums {
+            connections: servers.iter().map(|server| u64::from(server.connections)).sum(),
+            sent_bytes: servers.iter().map(|server| server.sent_bytes).fold(0, u64::saturating_add),
+            received_bytes: servers.iter().map(|server| server.received_bytes).fold(0, u64::saturating_add),
+        }
+    }
+}
+
+/// A part of a whole in percent, 0 to 100; of nothing everything is 0.
+#[derive(Clone, Copy)]
+struct Share {
+    percent: f64,
+}
+
+impl Share {
+    fn of(part: u64, whole: u64) -> Share {
+        Share { percent: if whole == 0 { 0.0 } else { (100.0 * part as f64 / whole as f64).min(100.0) } }
+    }
+
+    fn is_full(self) -> bool {
+        self.percent >= 100.0
+    }
+
+    /// The colour of something that fills up.
+    fn fill_class(self) -> &'static str {
+        match self.percent {
+            full if full >= 95.0 => "bad",
+            high if high >= 80.0 => "warn",
+            _ => "good",
+        }
+    }
+}
+
+impl Display for Share {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.0} %", self.percent)
+    }
+}
+
+fn bar(share: Share, class: &str, name: &str) -> String {
+    format!(
+        "<svg class=\"bar {class}\" viewBox=\"0 0 100 1\" preserveAspectRatio=\"none\" role=\"img\" \
+         aria-label=\"{name}: {share}\"><rect width=\"{:.1}\" height=\"1\"/></svg>",
+        share.percent
+    )
+}
+
+/// The raw value first, so that whoever reads the first word of a cell reads what Pen writes there.
+///
+/// `class` is the colour of the words; empty for none.
+fn beside(raw: impl Display, class: &str, words: &str) -> String {
+    match class {
+        "" => format!("{raw} <small>{words}</small>"),
+        _ => format!("{raw} <small class=\"{class}\">{words}</small>"),
+    }
+}
+
+fn with_special_name(index: i32) -> String {
+    match special_name(index) {
+        Some(name) => beside(index, "", name),
+        None => index.to_string(),
+    }
+}
+
+fn server_name(server: &ServerStatus) -> String {
+    match special_name(server.index) {
+        Some(name) => format!("{name} server ({})", server.address),
+        None => format!("server {} ({})", server.index, server.address),
+    }
+}
+
+fn listed(addresses: &[String]) -> String {
+    if addresses.is_empty() { "no address".into() } else { addresses.join(", ") }
+}
+
+fn counted(number: u64, word: &str) -> String {
+    if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
+}
+
+/// Escaped for the inside of an element or of a quoted attribute, with nothing invisible left in it.
+fn text(raw: &str) -> String {
+    let mut html = String::with_capacity(raw.len());
+    for c in Escaped(raw).to_string().chars() {
+        match c {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '"' => html.push_str("&quot;"),
+            '\'' => html.push_str("&#39;"),
+            _ => html.push(c),
+        }
+    }
+    html
+}
+
+/// `254 431`: groups of three, with narrow spaces that do not break.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut groups: Vec<&str> = Vec::new();
+    let mut rest = digits.as_str();
+    while rest.len() > 3 {
+        let (front, group) = rest.split_at(rest.len() - 3);
+        groups.push(group);
+        rest = front;
+    }
+    groups.push(rest);
+    groups.reverse();
+    groups.join("\u{202f}")
+}
+
+/// `512 B`, `1.5 KiB`, `12.1 GiB`.
+fn bytes(count: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64 / 1024.0;
+    let mut unit = 0;
+    // 1023.95 would be printed as 1024.0.
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// The two largest units: `12 s`, `5 min 3 s`, `2 h 1 min`, `3 d 4 h`.
+fn duration(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let largest = UNITS.iter().position(|&(size, _)| seconds >= size).unwrap_or(UNITS.len() - 1);
+    let (size, name) = UNITS[largest];
+    let first = format!("{} {name}", seconds / size);
+    match UNITS.get(largest + 1) {
+        Some(&(next, name)) if seconds % size >= next => format!("{first} {} {name}", seconds % size / next),
+        _ => first,
+    }
+}
+
+#[cfg(test)]
+#[path = "html_tests.rs"]
+mod tests;

@@ -1,0 +1,151 @@
+use super::super::samples;
+use super::*;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+#[test]
+fn matches_the_golden_file() {
+    samples::assert_golden("status.html", &render(&samples::busy()));
+}
+
+#[test]
+fn pens_words_are_found() {
+    let mut status = samples::idle();
+    status.time_local = "2026-11-21 01:22:41".into();
+    status.servers = vec![ServerStatus::default(), ServerStatus { index: 1, ..Default::default() }];
+    status.current_server = 1;
+    status.clients_max = 3000;
+    status.connections_max = 600;
+    let page = render(&status);
+    for words in [
+        "<title>Pen status page</title>",
+        "<h1>Pen status page</h1>",
+        "Time 2026-11-21 01:22:41, 2 servers, 1 current",
+        "<h2>Active clients</h2>",
+        "Max number of clients: 3000",
+        "<h2>Active connections</h2>",
+        "Number of connections: 600 max, 0 used, 0 last",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+}
+
+#[test]
+fn raw_values_stand_first_in_their_cells() {
+    let page = render(&samples::busy());
+    assert!(page.contains("\n<td>1795224188 <small class=\"bad\">blacklisted, 12 s left</small></td>\n"));
+    assert!(page.contains("\n<td>-1 <small>emergency</small></td>\n"));
+    assert!(page.contains("\n<td>9761200448 <small>9.1 GiB</small><svg "));
+}
+
+#[test]
+fn nothing_from_outside_becomes_markup() {
+    let page = render(&samples::hostile());
+    assert!(!page.contains("<script"));
+    assert!(!page.contains(|c: char| c != '\n' && crate::escape::is_dangerous(c)));
+    assert!(page.contains(
+        "/run/&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;&#39;\\\\n\\x1b[2J\\u{202e}.sock"
+    ));
+}
+
+#[test]
+fn loads_nothing() {
+    let page = render(&samples::busy());
+    for reference in ["src=", "href", "url(", "@import", "http:", "https:", "<script", "style=\""] {
+        assert!(!page.contains(reference), "{reference}");
+    }
+}
+
+#[test]
+fn bytes_durations_and_numbers_read_well() {
+    for (count, words) in [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (1536, "1.5 KiB"),
+        (1_048_575, "1.0 MiB"),
+        (13_023_526_614, "12.1 GiB"),
+        (u64::MAX, "16.0 EiB"),
+    ] {
+        assert_eq!(bytes(count), words);
+    }
+    for (seconds, words) in [
+        (0, "0 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (303, "5 min 3 s"),
+        (7261, "2 h 1 min"),
+        (3605, "1 h"),
+        (273_907, "3 d 4 h"),
+    ] {
+        assert_eq!(duration(seconds), words);
+    }
+    for (number, words) in
+        [(0, "0"), (999, "999"), (1000, "1\u{202f}000"), (1_234_567, "1\u{202f}234\u{202f}567")]
+    {
+        assert_eq!(grouped(number), words);
+    }
+}
+
+#[test]
+fn shares_stay_between_nothing_and_everything() {
+    for (part, whole, percent) in
+        [(0, 0, 0.0), (5, 0, 0.0), (1, 4, 25.0), (9, 4, 100.0), (u64::MAX, 1, 100.0)]
+    {
+        assert_eq!(Share::of(part, whole).percent, percent);
+    }
+}
+
+/// The policy in the page names its own style by hash; a stale hash would leave the page bare.
+#[test]
+fn the_policy_admits_the_style() {
+    let script = "import base64,hashlib,sys\n\
+                  digest = hashlib.sha256(sys.stdin.buffer.read()).digest()\n\
+                  print(base64.b64encode(digest).decode(), end='')";
+    if let Some(hash) = run("python3", &["-c", script], STYLE) {
+        assert_eq!(hash, STYLE_SHA256, "put the left one into STYLE_SHA256");
+    }
+}
+
+/// Every element is closed where it was opened, every table has as many cells in each row as in its head.
+#[test]
+fn a_parser_finds_the_elements_in_balance() {
+    let script = include_str!("../../tests/check_page.py");
+    for (status, shape) in [
+        (samples::busy(), "13x6 7x4 13x3"),
+        (samples::hostile(), "13x1 7x1 13x1"),
+        (samples::idle(), "13x0 7x0 13x0"),
+    ] {
+        if let Some(found) = run("python3", &["-c", script], &render(&status)) {
+            assert_eq!(found.trim_end(), shape);
+        }
+    }
+}
+
+/// `tidy` (the Debian package of that name) reads the page as a browser would and reports what is not HTML5.
+#[test]
+fn tidy_has_no_complaint() {
+    for status in [samples::busy(), samples::hostile(), samples::idle()] {
+        run("tidy", &["-q", "-e", "-utf8", "--drop-empty-elements", "no"], &render(&status));
+    }
+}
+
+/// What `program` prints when it reads `input`. It must succeed without a word on standard error; `None` (and a
+/// note) when it is not installed.
+fn run(program: &str, arguments: &[&str], input: &str) -> Option<String> {
+    let spawned = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut child) = spawned else {
+        eprintln!("skipped: {program} is not installed");
+        return None;
+    };
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && complaints.is_empty(), "{program}: {}: {complaints}", output.status);
+    Some(String::from_utf8(output.stdout).unwrap())
+}

@@ -1,0 +1,272 @@
+//! The snapshot in the text exposition format of Prometheus, version 0.0.4: the answer to `metrics`.
+//!
+//! Names start with `pen_`, carry their unit, and end in `_total` when they only ever grow.
+
+use super::special_name;
+use pen_proto::status::{ServerStatus, Status};
+use std::fmt::Write;
+
+/// All metrics, each family with its HELP and TYPE line. To be served as `text/plain; version=0.0.4`.
+pub fn render(status: &Status) -> String {
+    let mut page = Page(String::with_capacity(8192));
+    page.process(status);
+    page.load(status);
+    page.totals(status);
+    page.servers(status);
+    page.0
+}
+
+const GAUGE: &str = "gauge";
+const COUNTER: &str = "counter";
+
+struct Page(String);
+
+impl Page {
+    fn process(&mut self, status: &Status) {
+        self.head("pen_build_info", GAUGE, "Version of the running pen; always 1.");
+        self.sample("pen_build_info", &[("version", &status.version)], 1);
+        let started = status.time_epoch_seconds.saturating_sub(status.uptime_seconds);
+        self.one("pen_start_time_seconds", GAUGE, "When pen started, in seconds since 1970.", started);
+        self.one("pen_uptime_seconds", GAUGE, "Seconds since pen started.", status.uptime_seconds);
+        self.one("pen_workers", GAUGE, "Worker threads.", status.workers.into());
+    }
+
+    fn load(&mut self, status: &Status) {
+        let totals = &status.totals;
+        self.one("pen_connections", GAUGE, "Open connections.", status.connections_used);
+        self.one("pen_connections_max", GAUGE, "Most connections at a time.", status.connections_max);
+        self.one("pen_connects_pending", GAUGE, "Connects to servers under way.", totals.pending_connects);
+        self.one("pen_clients", GAUGE, "Clients remembered.", status.clients.len() as u64);
+        self.one("pen_clients_max", GAUGE, "Slots of the client table.", status.clients_max);
+    }
+
+    fn totals(&mut self, status: &Status) {
+        let totals = &status.totals;
+        let mut one = |name, help, value| self.one(name, COUNTER, help, value);
+        one("pen_connections_accepted_total", "Connections accepted.", totals.accepted);
+        one("pen_connections_closed_total", "Connections ended.", totals.closed);
+        one("pen_connections_rejected_total", "Clients that no server could take.", totals.rejected);
+        one("pen_connections_denied_total", "Clients refused by client_acl.", totals.denied);
+        one("pen_failovers_total", "Connects tried again on another server.", totals.failovers);
+        one("pen_connect_failures_total", "Connects that failed.", totals.connect_failures);
+        one("pen_connect_timeouts_total", "Connects that timed out.", totals.connect_timeouts);
+        one("pen_idle_timeouts_total", "Connections closed for being idle.", totals.idle_timeouts);
+        one(
+            "pen_descriptor_shortages_total",
+            "Times accepting stopped for want of descriptors.",
+            totals.descriptor_shortages,
+        );
+        one("pen_log_lines_dropped_total", "Traffic log lines lost.", totals.log_lines_dropped);
+        self.head("pen_resets_total", COUNTER, "Connections reset, by the side that did it.");
+        self.sample("pen_resets_total", &[("side", "client")], totals.resets_by_client);
+        self.sample("pen_resets_total", &[("side", "server")], totals.resets_by_server);
+        self.head("pen_relayed_bytes_total", COUNTER, "Bytes relayed, by where they went.");
+        self.sample("pen_relayed_bytes_total", &[("to", "server")], totals.up_bytes);
+        self.sample("pen_relayed_bytes_total", &[("to", "client")], totals.down_bytes);
+    }
+
+    fn servers(&mut self, status: &Status) {
+        if status.servers.is_empty() {
+            return;
+        }
+        let labelled: Vec<_> = status.servers.iter().map(|server| (Labels::of(server), server)).collect();
+        for (name, kind, help, value) in SERVER_FAMILIES {
+            self.head(name, kind, help);
+            for (labels, server) in &labelled {
+                self.sample(name, &labels.pairs(), value(server));
+            }
+        }
+    }
+
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: u64) {
+        self.head(name, kind, help);
+        self.sample(name, &[], value);
+    }
+
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        self.put(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+        self.0.push_str(name);
+        for (i, (label, text)) in labels.iter().enumerate() {
+            self.put(format_args!("{}{label}=\"", if i == 0 { '{' } else { ',' }));
+            escape_label(&mut self.0, text);
+            self.0.push('"');
+        }
+        let close = if labels.is_empty() { "" } else { "}" };
+        self.put(format_args!("{close} {value}\n"));
+    }
+
+    fn put(&mut self, arguments: std::fmt::Arguments<'_>) {
+        self.0.write_fmt(arguments).expect("a String takes everything");
+    }
+}
+
+type Family = (&'static str, &'static str, &'static str, fn(&ServerStatus) -> u64);
+
+const SERVER_FAMILIES: [Family; 12] = [
+    ("pen_server_up", GAUGE, "1 while the server may be chosen, 0 while it is blacklisted.", |s| {
+        u64::from(s.blacklisted_seconds == 0)
+    }),
+    ("pen_server_blacklisted_seconds", GAUGE, "Seconds until the server is tried again.", |s| {
+        s.blacklisted_seconds
+    }),
+    ("pen_server_failed_time_seconds", GAUGE, "When a connect failed last, in seconds since 1970.", |s| {
+        s.failed_at_epoch_seconds
+    }),
+    ("pen_server_connections", GAUGE, "Open connections to the server.", |s| s.connections.into()),
+    ("pen_server_connections_soft_max", GAUGE, "Limit for new clients; 0 is none.", |s| s.max.into()),
+    ("pen_server_connections_hard_max", GAUGE, "Limit for clients that belong to it.", |s| s.hard.into()),
+    ("pen_server_weight", GAUGE, "Share of the clients it gets; 0 when not configured.", |s| s.weight.into()),
+    ("pen_server_prio", GAUGE, "Smallest is chosen first in prio mode.", |s| s.prio.into()),
+    ("pen_server_sent_bytes_total", COUNTER, "Bytes sent to the server.", |s| s.sent_bytes),
+    ("pen_server_received_bytes_total", COUNTER, "Bytes received from the server.", |s| s.received_bytes),
+    ("pen_server_connections_opened_total", COUNTER, "Connections opened to the server.", |s| {
+        s.connections_total
+    }),
+    ("pen_server_failures_total", COUNTER, "Connects to it that failed or timed out.", |s| s.failures_total),
+];
+
+/// The labels every metric of a server carries.
+struct Labels {
+    server: String,
+    address: String,
+}
+
+impl Labels {
+    fn of(server: &ServerStatus) -> Labels {
+        let name = special_name(server.index).map_or_else(|| server.index.to_string(), String::from);
+        Labels { server: name, address: endpoint(&server.address, server.port) }
+    }
+
+    fn pairs(&self) -> [(&str, &str); 2] {
+        [("server", &self.server), ("address", &self.address)]
+    }
+}
+
+/// `host:port`, `[v6]:port`, or the path of a Unix socket.
+fn endpoint(address: &str, port: u16) -> String {
+    if address.contains('/') {
+        address.into()
+    } else if address.contains(':') {
+        format!("[{address}]:{port}")
+    } else {
+        format!("{address}:{port}")
+    }
+}
+
+/// The format knows three escapes in label values; everything else may stand there as it is.
+fn escape_label(out: &mut String, text: &str) {
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            _ => out.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn matches_the_golden_file() {
+        samples::assert_golden("status.prom", &render(&samples::busy()));
+    }
+
+    #[test]
+    fn keeps_the_grammar() {
+        for status in [samples::busy(), samples::hostile(), samples::idle(), Status::default()] {
+            check_grammar(&render(&status)).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_grammar_check_finds_mistakes() {
+        let head = "# HELP a_total x\n# TYPE a_total counter\n";
+        for wrong in [
+            "a_total 1\n",
+            "# HELP a x\n# TYPE a counter\na 1\n",
+            &format!("{head}b_total 1\n"),
+            &format!("{head}a_total one\n"),
+            &format!("{head}a_total{{x=\"1\\q\"}} 1\n"),
+            &format!("{head}a_total{{x=\"1\"y=\"2\"}} 1\n"),
+            &format!("{head}a_total 1\na_total 2\n"),
+            &format!("{head}a_total 1"),
+            &format!("{head}{head}a_total 1\n"),
+            &format!("{head}1a_total 1\n"),
+        ] {
+            assert!(check_grammar(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    /// Families in one piece, headed by HELP and TYPE, counters and only counters in `_total`, no sample twice.
+    fn check_grammar(page: &str) -> Result<(), String> {
+        let mut families = BTreeSet::new();
+        let mut samples = BTreeSet::new();
+        let mut lines = page.strip_suffix('\n').ok_or("no newline at the end")?.split('\n').peekable();
+        while let Some(help) = lines.next() {
+            let (name, text) = help.strip_prefix("# HELP ").and_then(|h| h.split_once(' ')).ok_or(help)?;
+            let kind =
+                lines.next().and_then(|t| t.strip_prefix("# TYPE ")?.strip_prefix(name)?.strip_prefix(' '));
+            let counter = match kind {
+                Some("counter") => true,
+                Some("gauge") => false,
+                _ => return Err(format!("{name}: TYPE {kind:?}")),
+            };
+            let named = is_name(name) && counter == name.ends_with("_total") && !text.is_empty();
+            if !named || !families.insert(name) {
+                return Err(format!("family {name}"));
+            }
+            while let Some(sample) = lines.next_if(|line| !line.starts_with('#')) {
+                let (series, value) = sample.rsplit_once(' ').ok_or(sample)?;
+                value.parse::<f64>().map_err(|_| sample)?;
+                check_labels(series.strip_prefix(name).ok_or(sample)?)?;
+                if !samples.insert(series) {
+                    return Err(format!("twice: {series}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_name(name: &str) -> bool {
+        name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    }
+
+    /// Nothing, or `{name="value",name="value"}`.
+    fn check_labels(text: &str) -> Result<(), String> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        let mut rest = text.strip_prefix('{').ok_or(text)?;
+        loop {
+            let (name, value) = rest.split_once("=\"").ok_or(text)?;
+            rest = after_value(value).filter(|_| is_name(name)).ok_or(text)?;
+            match rest.strip_prefix(',') {
+                Some(more) => rest = more,
+                None => return (rest == "}").then_some(()).ok_or(text.into()),
+            }
+        }
+    }
+
+    /// What follows the closing quote of a label value.
+    fn after_value(text: &str) -> Option<&str> {
+        let mut chars = text.char_indices();
+        while let Some((at, c)) = chars.next() {
+            match c {
+                '"' => return Some(&text[at + 1..]),
+                '\\' if !matches!(chars.next()?.1, '\\' | '"' | 'n') => return None,
+                '\n' => return None,
+                _ => {}
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,99 @@
+//! The snapshot as the USR1 signal prints it, in Pen's shape.
+//!
+//! Pen says each block as one diagnostic, with the time in front of its first line only. The time is the business of
+//! whoever says it (`log/diag`), so [`blocks`] hands out the blocks and [`render`] all of them as one text.
+
+use super::{special_name, time_line};
+use pen_proto::status::{ClientStatus, ConnectionStatus, ServerStatus, Status};
+
+/// All blocks, each followed by a newline.
+pub fn render(status: &Status) -> String {
+    blocks(status).into_iter().flat_map(|block| [block, "\n".into()]).collect()
+}
+
+/// One diagnostic each. Blocks of several lines end with a newline of their own, which shows as an empty line.
+pub fn blocks(status: &Status) -> Vec<String> {
+    let mut blocks = vec![time_line(status)];
+    blocks.extend(status.servers.iter().map(server));
+    blocks.push(format!("Max number of clients: {}", status.clients_max));
+    blocks.push("Active clients:".into());
+    blocks.extend(status.clients.iter().map(client));
+    blocks.push(format!("Max number of connections: {}", status.connections_max));
+    blocks.push("Active connections:".into());
+    blocks.extend(status.connections.iter().map(connection));
+    blocks
+}
+
+/// The bare number in the third line is Pen's: when the last connect failed, 0 for never.
+fn server(server: &ServerStatus) -> String {
+    let title = match special_name(server.index) {
+        None => format!("Server {}", server.index),
+        Some("abuse") => "Abuse server".into(),
+        Some(_) => "Emergency server".into(),
+    };
+    format!(
+        "{title} status:\naddress {}\n{}\nport {}\n{} connections ({} soft, {} hard)\n{} sent, {} received\n",
+        server.address,
+        server.failed_at_epoch_seconds,
+        server.port,
+        server.connections,
+        server.max,
+        server.hard,
+        server.sent_bytes,
+        server.received_bytes,
+    )
+}
+
+/// The lines Pen means to print; what it prints is garbage. `last used` counts seconds since the last connect.
+fn client(client: &ClientStatus) -> String {
+    format!(
+        "Client {} status:\naddress {}\nlast used {}\nlast server {}\nconnects {}\nsent {}\nreceived {}\n",
+        client.slot,
+        client.address,
+        client.age_seconds,
+        client.server,
+        client.connects,
+        client.sent_bytes,
+        client.received_bytes,
+    )
+}
+
+fn connection(connection: &ConnectionStatus) -> String {
+    format!(
+        "Connection {} status:\ndownfd = {}, upfd = {}\npending data {} down, {} up\nclient {}, server {}\n",
+        connection.number,
+        connection.down_fd,
+        connection.up_fd,
+        connection.pending_down_bytes,
+        connection.pending_up_bytes,
+        connection.client_slot,
+        connection.server,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn has_pens_shape() {
+        samples::assert_golden("status.txt", &render(&samples::busy()));
+    }
+
+    #[test]
+    fn an_idle_pen_still_prints_every_heading() {
+        let text = render(&samples::idle());
+        assert_eq!(
+            text,
+            "Time 2026-11-21 01:23:26, 0 servers, -3 current\nMax number of clients: 2048\nActive clients:\n\
+             Max number of connections: 500\nActive connections:\n"
+        );
+    }
+
+    #[test]
+    fn blocks_and_text_are_the_same_words() {
+        let status = samples::busy();
+        assert_eq!(blocks(&status).join("\n") + "\n", render(&status));
+    }
+}

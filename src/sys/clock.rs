@@ -1,0 +1,36 @@
+//! The one place where pen reads a clock. Everything above takes the time as an argument.
+
+use std::sync::OnceLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+struct Origin {
+    instant: Instant,
+    epoch_ms: u64,
+}
+
+fn origin() -> &'static Origin {
+    static ORIGIN: OnceLock<Origin> = OnceLock::new();
+    ORIGIN.get_or_init(|| Origin { instant: Instant::now(), epoch_ms: epoch_ms() })
+}
+
+/// Milliseconds since the first call in this process; never goes back.
+pub fn monotonic_ms() -> u64 {
+    origin().instant.elapsed().as_millis() as u64
+}
+
+/// Microseconds of the system's monotonic clock, as systemd wants them with `RELOADING=1`.
+pub fn since_boot_usec() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+    now.map_or(0, |now| now.tv_sec() as u64 * 1_000_000 + now.tv_nsec() as u64 / 1000)
+}
+
+/// Wall-clock milliseconds since 1970. Follows every adjustment of the system's clock.
+pub fn epoch_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// Seconds since 1970 as they were at the first call plus what has passed since: an adjusted clock neither ends a
+/// blacklist early nor forgets clients.
+pub fn steady_epoch_seconds(monotonic_ms: u64) -> u32 {
+    ((origin().epoch_ms + monotonic_ms) / 1000) as u32
+}

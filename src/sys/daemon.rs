@@ -1,0 +1,56 @@
+//! Going into the background, with an honest exit status.
+//!
+//! The crate `daemonize` forks; a pipe between the two processes lets the parent wait until the child serves, so that
+//! whoever started pen learns whether it runs. The crate's own user, chroot and pid file options are not used: they can
+//! neither set supplementary groups nor be checked.
+
+use daemonize::{Daemonize, Outcome, Stdio};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::dup2_stderr;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::process::exit;
+
+/// The child's end: what is left to do before the parent may leave.
+#[derive(Debug)]
+pub struct Detached {
+    parent: File,
+    null: File,
+}
+
+/// Forks into the background. Returns in the child only; the parent ends with status 0 when the child says
+/// [`Detached::ready`] and 1 when it ends before. The working directory and umask stay. Standard input and output are
+/// /dev/null; standard error stays until the child is ready, so that it can say what is wrong.
+///
+/// Must be called before any thread is started.
+pub fn detach() -> io::Result<Detached> {
+    let (mut child_end, parent_end) = nix::unistd::pipe()?;
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    let mask = umask(Mode::empty());
+    umask(mask);
+    let daemon = Daemonize::new().working_directory(".").umask(mask.bits()).stderr(Stdio::keep());
+    match daemon.execute() {
+        Outcome::Parent(Ok(_)) => {
+            drop(parent_end);
+            let mut said = [0];
+            let ready = File::from(child_end).read(&mut said).is_ok_and(|count| count == 1);
+            exit(i32::from(!ready));
+        }
+        Outcome::Child(Ok(_)) => {
+            // Closes the reading end, which is the parent's.
+            child_end = null.try_clone()?.into();
+            drop(child_end);
+            Ok(Detached { parent: File::from(parent_end), null })
+        }
+        Outcome::Parent(Err(error)) | Outcome::Child(Err(error)) => Err(io::Error::other(error.to_string())),
+    }
+}
+
+impl Detached {
+    /// Lets the parent end with status 0 and lets go of its standard error.
+    pub fn ready(mut self) -> io::Result<()> {
+        // A parent that was killed meanwhile is no reason to stop.
+        let _ = self.parent.write_all(&[1]);
+        Ok(dup2_stderr(&self.null)?)
+    }
+}

@@ -1,0 +1,22 @@
+//! The descriptor limit and what of it may serve connections.
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// Descriptors kept back from connections: control clients, listeners, logs, epoll and the like, so that the operator
+/// always gets in.
+const RESERVE: u64 = 100;
+
+/// Raises the soft limit of open files to the hard limit and returns what holds now.
+pub fn raise_descriptor_limit() -> u64 {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1024 };
+    if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
+        return hard;
+    }
+    soft
+}
+
+/// How many connections fit into the present descriptor limit: two descriptors each, a reserve kept.
+pub fn connections_possible() -> u64 {
+    let soft = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
+    ((soft - RESERVE.min(soft / 2)) / 2).max(1)
+}

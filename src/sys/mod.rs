@@ -1,0 +1,10 @@
+//! What pen asks of the operating system, one mechanism a file. The only home of `unsafe` beside `net/poller.rs`.
+
+pub mod clock;
+pub mod daemon;
+pub mod files;
+pub mod limits;
+pub mod notify;
+pub mod privileges;
+pub mod signals;
+pub mod socket;

@@ -1,0 +1,57 @@
+//! Giving up root for good: jail, groups, user, and a check that nothing is left.
+
+use nix::errno::Errno;
+use nix::unistd::{Gid, Uid, User, chdir, chroot, geteuid, getgrouplist, setgid, setgroups, setuid};
+use std::ffi::CString;
+
+/// A user to become, looked up while /etc/passwd and /etc/group can still be seen.
+#[derive(Debug)]
+pub struct Account {
+    name: String,
+    pub uid: Uid,
+    pub gid: Gid,
+    groups: Vec<Gid>,
+}
+
+impl Account {
+    /// # Errors
+    /// `Can't getpwnam(NAME)`, in the words of the original, with the reason.
+    pub fn look_up(name: &str) -> Result<Account, String> {
+        let no = |reason: String| format!("Can't getpwnam({name}): {reason}");
+        let user = User::from_name(name).map_err(|errno| no(errno.desc().into()))?;
+        let user = user.ok_or_else(|| no("no such user".into()))?;
+        let c_name = CString::new(name).map_err(|_| no("NUL in name".into()))?;
+        let groups = getgrouplist(&c_name, user.gid).map_err(|errno| no(errno.desc().into()))?;
+        Ok(Account { name: name.into(), uid: user.uid, gid: user.gid, groups })
+    }
+
+    /// Becomes this user: supplementary groups, group, user. Afterwards nothing can bring root back, and no program
+    /// started from here gains privileges.
+    pub fn become_it(&self) -> Result<(), String> {
+        if geteuid() == self.uid && !geteuid().is_root() {
+            return Ok(());
+        }
+        let step = |what: &str, result: Result<(), Errno>| {
+            result.map_err(|errno| format!("cannot run as {}: {what}: {}", self.name, errno.desc()))
+        };
+        step("setgroups", setgroups(&self.groups))?;
+        step("setgid", setgid(self.gid))?;
+        step("setuid", setuid(self.uid))?;
+        if !self.uid.is_root() && (setuid(Uid::from_raw(0)).is_ok() || setgid(Gid::from_raw(0)).is_ok()) {
+            return Err(format!("cannot run as {}: root could be had back", self.name));
+        }
+        step("no_new_privs", nix::sys::prctl::set_no_new_privs())
+    }
+}
+
+/// Makes `directory` the root, and the place to be.
+pub fn enter_jail(directory: &str) -> Result<(), String> {
+    chroot(directory)
+        .and_then(|()| chdir("/"))
+        .map_err(|errno| format!("Can't chroot({directory}): {}", errno.desc()))
+}
+
+/// Whether the process may do everything.
+pub fn is_root() -> bool {
+    geteuid().is_root()
+}

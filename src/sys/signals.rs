@@ -1,0 +1,52 @@
+//! Signals, turned into flags that the main thread reads between turns.
+//!
+//! Handlers do no more than set a flag and write a byte (crate `signal-hook`); SIGPIPE is ignored by the Rust runtime.
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// TERM, INT: end now.
+    Stop,
+    /// HUP: open the log again, read the configuration again.
+    Reload,
+    /// USR1.
+    Statistics,
+    /// USR2: take no more clients, end when the last one has.
+    Drain,
+}
+
+#[derive(Debug)]
+pub struct Signals(Vec<(Request, Arc<AtomicBool>)>);
+
+impl Signals {
+    /// Installs the handlers. Each signal also writes a byte to `wake`, which ends the main thread's wait.
+    pub fn install(wake: &UnixStream) -> io::Result<Signals> {
+        let wanted = [
+            (SIGTERM, Request::Stop),
+            (SIGINT, Request::Stop),
+            (SIGHUP, Request::Reload),
+            (SIGUSR1, Request::Statistics),
+            (SIGUSR2, Request::Drain),
+        ];
+        let mut flags = Vec::new();
+        for (signal, request) in wanted {
+            let flag = Arc::new(AtomicBool::new(false));
+            signal_hook::flag::register(signal, flag.clone())?;
+            signal_hook::low_level::pipe::register(signal, wake.try_clone()?)?;
+            flags.push((request, flag));
+        }
+        Ok(Signals(flags))
+    }
+
+    /// What was asked since the last call; a stop comes first.
+    pub fn take(&self) -> Vec<Request> {
+        let asked = self.0.iter().filter(|(_, flag)| flag.swap(false, Ordering::SeqCst));
+        asked.map(|(request, _)| *request).collect()
+    }
+}

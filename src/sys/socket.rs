@@ -1,0 +1,143 @@
+//! System calls on sockets that the standard library and `nix` do not offer in one call.
+
+#![allow(unsafe_code)]
+
+use nix::libc;
+use std::ffi::CString;
+use std::io;
+use std::mem;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
+
+/// Takes a connection from the listener's queue, non-blocking and close-on-exec, with the address of the client, in one
+/// system call. `None` as address: a Unix socket.
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
+    // SAFETY: all-zero bytes are a valid sockaddr_storage.
+    let mut storage: libc::sockaddr_storage = unsafe { mem::zeroed() };
+    let mut length = mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    // SAFETY: `storage` and `length` live through the call and `length` is the size of `storage`.
+    let fd = unsafe {
+        libc::accept4(
+            listener.as_raw_fd(),
+            (&raw mut storage).cast(),
+            &mut length,
+            libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
+        )
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given us this descriptor; nobody else owns it.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    Ok((socket, internet_address(&storage)))
+}
+
+fn internet_address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
+    match libc::c_int::from(storage.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: the family says that the storage holds a sockaddr_in, which is smaller and no more aligned.
+            let v4 = unsafe { &*(&raw const *storage).cast::<libc::sockaddr_in>() };
+            let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
+            Some(SocketAddr::new(ip.into(), u16::from_be(v4.sin_port)))
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above, for sockaddr_in6.
+            let v6 = unsafe { &*(&raw const *storage).cast::<libc::sockaddr_in6>() };
+            let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
+            Some(SocketAddr::new(ip.into(), u16::from_be(v6.sin6_port)))
+        }
+        _ => None,
+    }
+}
+
+/// Reads what is there. `Ok(0)` is end of file.
+#[inline]
+pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the kernel writes at most `buffer.len()` bytes into `buffer`.
+    retry(|| unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) })
+}
+
+/// Writes what the socket takes, without SIGPIPE.
+#[inline]
+pub fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    // SAFETY: the kernel reads at most `bytes.len()` bytes from `bytes`.
+    retry(|| unsafe {
+        libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL)
+    })
+}
+
+/// Repeats a call that a signal interrupted: its edge-triggered event would not come again.
+fn retry(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
+    loop {
+        if let Ok(count) = usize::try_from(call()) {
+            return Ok(count);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// Lets the next close(2) send a reset instead of an orderly end, so that the peer learns that data was lost.
+pub fn reset_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::Linger, &linger).map_err(io::Error::from)
+}
+
+/// Allows a socket to be bound to an address that is not the host's (needs CAP_NET_ADMIN).
+pub fn set_transparent(socket: BorrowedFd<'_>, family: &IpAddr) -> io::Result<()> {
+    let (level, name) = match family {
+        IpAddr::V4(_) => (libc::SOL_IP, libc::IP_TRANSPARENT),
+        IpAddr::V6(_) => (libc::SOL_IPV6, libc::IPV6_TRANSPARENT),
+    };
+    let on: libc::c_int = 1;
+    // SAFETY: `on` is an int that lives through the call, and its size is given.
+    let failed = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw const on).cast(),
+            mem::size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// getaddrinfo(3) for stream sockets. May block for as long as a name server takes; never call it on a worker.
+///
+/// `host` `None` with a service name asks for the service's port alone. Errors carry the resolver's words.
+pub fn look_up(host: Option<&str>, service: Option<&str>) -> Result<Vec<SocketAddr>, String> {
+    let text = |s: Option<&str>| s.map(CString::new).transpose().map_err(|_| "NUL in name".to_string());
+    let (host, service) = (text(host)?, text(service)?);
+    let pointer = |s: &Option<CString>| s.as_ref().map_or(ptr::null(), |s| s.as_ptr());
+    // SAFETY: all-zero bytes are a valid addrinfo (no flags, null pointers).
+    let mut hints: libc::addrinfo = unsafe { mem::zeroed() };
+    hints.ai_socktype = libc::SOCK_STREAM;
+    let mut list: *mut libc::addrinfo = ptr::null_mut();
+    // SAFETY: the strings end in NUL and live through the call; `list` receives a list that is freed below.
+    let code = unsafe { libc::getaddrinfo(pointer(&host), pointer(&service), &hints, &mut list) };
+    if code != 0 {
+        // SAFETY: gai_strerror returns a static string that ends in NUL.
+        let reason = unsafe { std::ffi::CStr::from_ptr(libc::gai_strerror(code)) };
+        return Err(reason.to_string_lossy().into_owned());
+    }
+    let mut found = Vec::new();
+    let mut entry = list;
+    while !entry.is_null() {
+        // SAFETY: `entry` is a node of the list that getaddrinfo made and that is not freed yet.
+        let node = unsafe { &*entry };
+        // SAFETY: all-zero bytes are a valid sockaddr_storage.
+        let mut storage: libc::sockaddr_storage = unsafe { mem::zeroed() };
+        let length = (node.ai_addrlen as usize).min(mem::size_of_val(&storage));
+        // SAFETY: getaddrinfo says that `ai_addrlen` bytes are at `ai_addr`; `storage` has room for `length`.
+        unsafe { ptr::copy_nonoverlapping(node.ai_addr.cast::<u8>(), (&raw mut storage).cast(), length) };
+        found.extend(internet_address(&storage));
+        entry = node.ai_next;
+    }
+    // SAFETY: `list` came from getaddrinfo and is used no more.
+    unsafe { libc::freeaddrinfo(list) };
+    Ok(found)
+}

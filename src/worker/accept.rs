@@ -1,0 +1,173 @@
+//! Taking clients in, and not taking them in when there is no room.
+//!
+//! A full pen stops listening for events of the listener instead of accepting and closing, so clients wait in the
+//! kernel's backlog and no processor time is lost; see docs/architecture.md, "accept".
+
+use super::Worker;
+use crate::conn::{Connection, Side, Stage};
+use crate::log::diag;
+use crate::sys::socket;
+use nix::libc;
+use pen_proto::addr::ClientAddr;
+use pen_proto::commands::{Flag, Number};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// How long to wait for descriptors that some other process or thread may give back.
+const SHORTAGE_RETRY_MS: u64 = 100;
+
+/// Whether this worker's listeners are registered, and if not, why.
+#[derive(Debug, Default)]
+pub struct Accepting {
+    on: bool,
+    /// Out of descriptors: tried again at this time or when a connection ends.
+    retry_ms: Option<u64>,
+    /// No room (`conn_max`, `pending_max`, descriptors): resumed by whoever makes room.
+    paused: bool,
+    /// Clients to take per wake-up without asking whether there are more.
+    batch: u64,
+}
+
+impl Accepting {
+    pub fn is_on(&self) -> bool {
+        self.on
+    }
+
+    pub fn set_on(&mut self, on: bool) {
+        self.on = on;
+    }
+
+    pub fn retry_ms(&self) -> Option<u64> {
+        self.retry_ms
+    }
+}
+
+impl Worker {
+    /// Takes up to `multi_accept` clients from a listener.
+    ///
+    /// The listener is level-triggered: clients left over bring another event. So a worker that last found one client
+    /// at a time takes one, and is spared the accept(2) that would only tell that there is none.
+    pub(super) fn accept(&mut self, listener: usize) {
+        let limit = self.settings.number(Number::MultiAccept);
+        let batch = self.accepting.batch.clamp(1, limit);
+        let mut taken = 0;
+        while taken < batch {
+            if !self.shared.take_room(self.settings.number(Number::PendingMax)) {
+                return self.pause(None);
+            }
+            let Some(open) = self.listeners.get(listener) else { break };
+            match socket::accept(open.as_fd()) {
+                Ok((fd, address)) => {
+                    taken += 1;
+                    let (client, port) = match address {
+                        Some(address) => (ClientAddr::from(address), address.port()),
+                        None => (ClientAddr::Unix, 0),
+                    };
+                    self.take_in(fd, client, port, listener as u16);
+                }
+                Err(error) => {
+                    self.shared.give_room();
+                    if !self.accept_failed(&error) {
+                        break;
+                    }
+                }
+            }
+        }
+        self.accepting.batch = if taken == batch { batch * 2 } else { taken };
+    }
+
+    /// True when accepting may go on.
+    fn accept_failed(&mut self, error: &io::Error) -> bool {
+        match error.raw_os_error() {
+            Some(libc::EAGAIN) => false,
+            // The client left before it was taken, or the network gave an error of its own: accept(2), "Error handling".
+            Some(
+                libc::ECONNABORTED
+                | libc::EINTR
+                | libc::ENETDOWN
+                | libc::EPROTO
+                | libc::EHOSTDOWN
+                | libc::EHOSTUNREACH
+                | libc::ENETUNREACH,
+            ) => true,
+            _ => {
+                self.totals.descriptor_shortages += 1;
+                diag::once(
+                    "accept",
+                    format_args!("cannot accept clients: {error}; trying again as connections end"),
+                );
+                self.pause(Some(self.now_ms + SHORTAGE_RETRY_MS));
+                false
+            }
+        }
+    }
+
+    pub(super) fn pause(&mut self, retry_ms: Option<u64>) {
+        if self.accepting.is_on() {
+            self.deregister_listeners();
+        }
+        self.accepting.retry_ms = retry_ms;
+        if !self.accepting.paused {
+            self.accepting.paused = true;
+            self.shared.add_paused();
+        }
+        // Room made between the look and the note would wake nobody.
+        self.resume_accepting();
+    }
+
+    /// Registers the listeners again when there is room. Called after every wake-up.
+    pub(super) fn resume_accepting(&mut self) {
+        if !self.accepting.paused || self.accepting.retry_ms.is_some_and(|retry| self.now_ms < retry) {
+            return;
+        }
+        if !self.shared.has_room(self.settings.number(Number::PendingMax)) {
+            return;
+        }
+        self.accepting.paused = false;
+        self.accepting.retry_ms = None;
+        self.shared.remove_paused();
+        if !self.accepting.is_on()
+            && let Err(error) = self.register_listeners()
+        {
+            diag::once("listen", format_args!("cannot listen again: {error}"));
+            self.pause(Some(self.now_ms + SHORTAGE_RETRY_MS));
+        }
+    }
+
+    /// A connection ended here: the reason for a pause may be gone.
+    pub(super) fn room_made(&mut self) {
+        self.shared.give_room();
+        if self.accepting.paused {
+            self.accepting.retry_ms = None; // resumed at the end of this wake-up
+        } else {
+            self.shared.wake_paused();
+        }
+    }
+
+    fn take_in(&mut self, fd: OwnedFd, address: ClientAddr, port: u16, listener: u16) {
+        self.totals.accepted += 1;
+        let mut connection = Connection::new(fd, address, port, listener, self.now_ms);
+        let dummy = self.flag(Flag::Dummy);
+        let peek = self.flag(Flag::Peek);
+        if dummy {
+            connection.stage = Stage::Dummy { answered: false };
+        } else if peek {
+            connection.stage = Stage::FirstBytes;
+        }
+        if self.flag(Flag::Http) && !dummy {
+            connection.head = Some(Box::new(crate::http::Head::new(address)));
+        }
+        let index = self.connections.insert(connection);
+        if let Some(connection) = self.connections.get(index) {
+            self.trace_accept(index, connection);
+        }
+        self.last = Some((index, self.now_ms));
+        if dummy || peek {
+            self.register(index, Side::Client);
+            self.arm_idle_timer(index);
+            self.serve(index);
+        } else {
+            self.choose(index);
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Finding a server for a client: choose, connect, and on failure choose again, unseen by the client.
+
+use super::Worker;
+use super::serve::{log_read, rewrite};
+use crate::balance::{Admission, Refusal, ServerId};
+use crate::conn::relay;
+use crate::conn::{CloseReason, Side, Socket, Stage};
+use crate::log::diag;
+use crate::net::connect::{self, LocalAddress, StartError, Started};
+use crate::net::poller::REGISTRATIONS_LAST;
+use crate::sys::{clock, socket};
+use nix::sys::socket::{getsockopt, sockopt};
+use pen_proto::addr::ClientAddr;
+use pen_proto::commands::{Flag, Number};
+use std::io;
+
+/// How long to wait before a connection that found no descriptor tries again.
+const SHORTAGE_RETRY_MS: u64 = 100;
+
+/// Why a server did not take a client.
+#[derive(Debug)]
+enum Failure {
+    /// It refused, reset or could not be reached: it is blacklisted.
+    Refused(io::Error),
+    TimedOut,
+    /// The reason is on our side: it is passed over, not blacklisted.
+    Local(io::Error),
+}
+
+impl Worker {
+    /// Chooses a server for a new client and goes after it.
+    pub(super) fn choose(&mut self, index: u32) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        connection.stage = Stage::Connecting;
+        let now_seconds = clock::steady_epoch_seconds(self.now_ms);
+        let admission =
+            self.shared.balancer().admit(&self.settings, connection.address, connection.port, now_seconds);
+        match admission {
+            Admission::Connect(attempt, endpoint) => {
+                self.totals.denied += u64::from(attempt.server() == ServerId::ABUSE);
+                connection.attempt = Some(attempt);
+                connection.endpoint = endpoint;
+                self.pursue(index);
+            }
+            Admission::Refused(Refusal::Denied) => self.close(index, CloseReason::Denied),
+            Admission::Refused(Refusal::NoServer) => self.close(index, CloseReason::NoServer),
+        }
+    }
+
+    /// Connects to the chosen server, or to the next ones, until one has accepted or may still accept.
+    fn pursue(&mut self, index: u32) {
+        loop {
+            match self.start_connect(index) {
+                Ok(()) => return self.serve_when_established(index),
+                Err(failure) => {
+                    if !self.next_server(index, &failure) {
+                        return self.close(index, CloseReason::NoServer);
+                    }
+                }
+            }
+        }
+    }
+
+    fn serve_when_established(&mut self, index: u32) {
+        if self.connections.get(index).is_some_and(|connection| connection.stage == Stage::Relaying) {
+            self.serve(index);
+        }
+    }
+
+    fn start_connect(&mut self, index: u32) -> Result<(), Failure> {
+        let local = self.local_address(index);
+        let (keepalive, nodelay) = (self.flag(Flag::Keepalive), self.flag(Flag::TcpNodelay));
+        let Some(connection) = self.connections.get_mut(index) else { return Ok(()) };
+        if connection.stage != Stage::Shortage {
+            connection.connect_deadline_ms = self.now_ms + self.settings.number(Number::Timeout) * 1000;
+        }
+        let (fd, connected) = match connect::start(&connection.endpoint, local, keepalive) {
+            Ok(Started::Connected(fd)) => (fd, true),
+            Ok(Started::UnderWay(fd)) => (fd, false),
+            Err(StartError::Server(error)) => return Err(Failure::Refused(error)),
+            Err(StartError::Local(error)) => return Err(Failure::Local(error)),
+            Err(StartError::Shortage(error)) => {
+                self.wait_for_descriptors(index, &error);
+                return Ok(());
+            }
+        };
+        connection.server = Socket { fd: Some(fd), nodelay: !nodelay, ..Socket::default() };
+        connection.stage = Stage::Connecting;
+        self.register(index, Side::Client);
+        self.register(index, Side::Server);
+        if connected {
+            self.log_held(index);
+            self.established(index);
+            return Ok(());
+        }
+        self.hasten(index)?;
+        self.await_server(index);
+        Ok(())
+    }
+
+    /// Counts and times a connect that has not succeeded at once.
+    fn await_server(&mut self, index: u32) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        if connection.stage != Stage::Connecting {
+            return;
+        }
+        if !connection.counted_pending {
+            connection.counted_pending = true;
+            self.shared.add_pending();
+        }
+        self.timers.arm(index, connection.connect_deadline_ms);
+    }
+
+    fn local_address(&self, index: u32) -> LocalAddress {
+        if let Some(ip) = self.settings.source {
+            return LocalAddress::Source(ip);
+        }
+        match self.connections.get(index).map(|connection| connection.address) {
+            Some(ClientAddr::Ip(ip)) if self.flag(Flag::Transparent) => LocalAddress::Client(ip),
+            _ => LocalAddress::Any,
+        }
+    }
+
+    fn wait_for_descriptors(&mut self, index: u32, error: &io::Error) {
+        self.totals.descriptor_shortages += 1;
+        diag::once(
+            "socket",
+            format_args!("cannot open a socket to a server: {error}; trying again as connections end"),
+        );
+        let retry_ms = self.now_ms + SHORTAGE_RETRY_MS;
+        if let Some(connection) = self.connections.get_mut(index) {
+            connection.stage = Stage::Shortage;
+            self.timers.arm(index, retry_ms);
+        }
+        self.pause(Some(retry_ms));
+    }
+
+    /// A connection in want of a descriptor: tries again, or gives up when the connect would have timed out.
+    pub(super) fn retry_after_shortage(&mut self, index: u32) {
+        match self.connections.get(index) {
+            Some(connection) if self.now_ms >= connection.connect_deadline_ms => {
+                self.close(index, CloseReason::Shortage);
+            }
+            Some(_) => self.pursue(index),
+            None => {}
+        }
+    }
+
+    /// Something happened on either socket while the server has not accepted yet.
+    pub(super) fn connecting(&mut self, index: u32) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        let server = &mut connection.server;
+        if server.error || (server.writable && !REGISTRATIONS_LAST) {
+            let error =
+                server.fd().ok().and_then(|fd| getsockopt(&fd, sockopt::SocketError).ok()).unwrap_or(0);
+            server.error = false;
+            if error != 0 {
+                return self.server_failed(index, Failure::Refused(io::Error::from_raw_os_error(error)));
+            }
+        }
+        if server.writable {
+            self.log_held(index);
+            self.established(index);
+        } else if let Err(failure) = self.hasten(index) {
+            return self.server_failed(index, failure);
+        }
+        self.serve_when_established(index);
+        self.rearm(index);
+    }
+
+    /// Reads what the client has sent already and offers it to the server, which may have accepted already: on loopback
+    /// and fast networks this spares an event. A write to a socket that still connects says EAGAIN and does no harm.
+    fn hasten(&mut self, index: u32) -> Result<(), Failure> {
+        let dump = self.dump(index);
+        let Worker { connections, scratch, pool, log, settings, .. } = self;
+        let Some(connection) = connections.get_mut(index) else { return Ok(()) };
+        let direction = &mut connection.from_client;
+        if direction.pending.is_some() || direction.eof || !connection.client.readable {
+            return Ok(());
+        }
+        let count = match relay::read(&mut connection.client, direction, scratch) {
+            Ok(count) => count.unwrap_or(0),
+            Err(_) => {
+                self.close(index, CloseReason::ClientReset);
+                return Ok(());
+            }
+        };
+        dump.inspect(|dump| dump.up(&scratch[..count]));
+        let rewritten = rewrite(&mut connection.head, &scratch[..count], direction.eof);
+        let bytes = rewritten.as_deref().unwrap_or(&scratch[..count]);
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let Ok(server) = connection.server.fd() else { return Ok(()) };
+        let sent = match socket::send(server, bytes) {
+            Ok(sent) => sent,
+            Err(error) => {
+                direction.pending = Some(pool.hold(bytes));
+                let under_way = error.kind() == io::ErrorKind::WouldBlock;
+                return if under_way { Ok(()) } else { Err(Failure::Refused(error)) };
+            }
+        };
+        direction.bytes += sent as u64;
+        log_read(log, settings.log_format, connection.address, &connection.endpoint, bytes);
+        if sent < bytes.len() {
+            direction.pending = Some(pool.hold(&bytes[sent..]));
+        }
+        let drained = sent == bytes.len();
+        self.established(index);
+        if let Some(connection) = self.connections.get_mut(index) {
+            connection.server.writable = drained;
+        }
+        Ok(())
+    }
+
+    /// The server has accepted.
+    fn established(&mut self, index: u32) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        connection.stage = Stage::Relaying;
+        connection.server.writable = true;
+        self.settle_pending(index);
+        let Some(connection) = self.connections.get(index) else { return };
+        self.trace_server(index, connection);
+        if let Some(attempt) = connection.attempt.as_ref().filter(|attempt| attempt.clears_failure()) {
+            self.shared.balancer().connected(attempt);
+        }
+        self.arm_idle_timer(index);
+    }
+
+    /// Bytes read before the server had accepted are logged when it is known which server gets them.
+    fn log_held(&mut self, index: u32) {
+        let Some(connection) = self.connections.get(index) else { return };
+        if let Some(pending) = &connection.from_client.pending {
+            let format = self.settings.log_format;
+            log_read(&mut self.log, format, connection.address, &connection.endpoint, pending.unsent());
+        }
+    }
+
+    /// The connect is decided: it no longer counts towards `pending_max`.
+    pub(super) fn settle_pending(&mut self, index: u32) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        if std::mem::take(&mut connection.counted_pending) {
+            self.timers.disarm(index);
+            self.shared.remove_pending();
+        }
+    }
+
+    pub(super) fn connect_timed_out(&mut self, index: u32) {
+        self.server_failed(index, Failure::TimedOut);
+    }
+
+    /// A connect under way failed: on to the next server.
+    fn server_failed(&mut self, index: u32, failure: Failure) {
+        if self.next_server(index, &failure) {
+            self.pursue(index);
+        } else {
+            self.close(index, CloseReason::NoServer);
+        }
+    }
+
+    /// Blames the server and chooses another; false when none is left.
+    fn next_server(&mut self, index: u32, failure: &Failure) -> bool {
+        self.drop_server_socket(index);
+        let Some(connection) = self.connections.get_mut(index) else { return false };
+        let Some(attempt) = &mut connection.attempt else { return false };
+        let server = attempt.server();
+        let now_seconds = clock::steady_epoch_seconds(self.now_ms);
+        let next = {
+            let mut balancer = self.shared.balancer();
+            match failure {
+                Failure::Local(_) => balancer.passed_over(&self.settings, attempt, now_seconds),
+                _ => balancer.failed(&self.settings, attempt, now_seconds),
+            }
+        };
+        match failure {
+            Failure::Refused(_) => self.totals.connect_failures += 1,
+            Failure::TimedOut => self.totals.connect_timeouts += 1,
+            Failure::Local(_) => {}
+        }
+        failure.say(server);
+        let Some(endpoint) = next else {
+            // The balancer has taken the reservation back.
+            connection.attempt = None;
+            return false;
+        };
+        connection.endpoint = endpoint;
+        connection.retries += 1;
+        self.totals.failovers += 1;
+        true
+    }
+
+    fn drop_server_socket(&mut self, index: u32) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        if let Ok(fd) = connection.server.fd() {
+            self.poller.forget(fd);
+        }
+        connection.server = Socket::default();
+    }
+}
+
+impl Failure {
+    /// Tells the operator, in the words of the original.
+    fn say(&self, server: ServerId) {
+        match self {
+            Failure::Refused(error) => diag::once(
+                &format!("connect {server}"),
+                format_args!(
+                    "Connect failed: {error}; blacklisting server {server} because of connect failure"
+                ),
+            ),
+            Failure::TimedOut => diag::once(
+                &format!("timeout {server}"),
+                format_args!("blacklisting server {server} because of connect timeout"),
+            ),
+            Failure::Local(error) => {
+                diag::once(
+                    &format!("local {server}"),
+                    format_args!("cannot connect to server {server} from here: {error}"),
+                );
+            }
+        }
+    }
+}

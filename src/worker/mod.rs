@@ -1,0 +1,225 @@
+//! A worker: one thread, one poller, its own connections from accept to close. Nothing here blocks.
+//!
+//! `accept` takes clients in, `connect` finds them a server, `serve` moves their bytes and ends them, `report` answers
+//! the main thread. What workers share stands in [`crate::runtime::Shared`].
+
+mod accept;
+mod connect;
+mod report;
+mod serve;
+mod trace;
+
+use crate::conn::buffers::BufferPool;
+use crate::conn::relay::SCRATCH_BYTES;
+use crate::conn::slab::Slab;
+use crate::conn::{CloseReason, Connection, Side};
+use crate::log::diag::{self, Severity};
+use crate::log::traffic::TrafficLog;
+use crate::net::listen::Listener;
+use crate::net::poller::{Poller, Readiness};
+use crate::runtime::Shared;
+use crate::settings::Settings;
+use crate::sys::clock;
+use crate::timers::Timers;
+use accept::Accepting;
+use pen_proto::commands::{Flag, Number};
+use pen_proto::status::{ConnectionStatus, Totals};
+use std::io;
+use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex};
+
+/// Keys from here on are listeners; below, connections: twice the number, plus one for the upstream socket.
+const LISTENER_KEYS: usize = usize::MAX / 2;
+
+/// What the main thread asks of a worker.
+#[derive(Debug)]
+pub enum Message {
+    Report(Sender<Report>),
+    /// Closes a connection by its local number; answers whether there was one.
+    Close(u32, Sender<bool>),
+    /// Closes everything and ends.
+    Stop,
+}
+
+/// A worker's answer to [`Message::Report`].
+#[derive(Debug)]
+pub struct Report {
+    pub connections: Vec<ConnectionStatus>,
+    pub totals: Totals,
+    /// Number and start of the connection opened last.
+    pub last: Option<(u32, u64)>,
+}
+
+/// Where the main thread leaves messages for a worker. It wakes the worker after leaving one.
+#[derive(Debug, Default)]
+pub struct Mailbox(pub Mutex<Vec<Message>>);
+
+pub struct Worker {
+    number: usize,
+    shared: Arc<Shared>,
+    poller: Poller,
+    connections: Slab<Connection>,
+    timers: Timers,
+    settings: Arc<Settings>,
+    listeners: Arc<Vec<Listener>>,
+    /// The version of settings and listeners that this worker has.
+    generation: u64,
+    accepting: Accepting,
+    scratch: Vec<u8>,
+    pool: BufferPool,
+    /// Connections that used up their turn and go on after the others.
+    unfinished: Vec<u32>,
+    log: TrafficLog,
+    totals: Totals,
+    last: Option<(u32, u64)>,
+    now_ms: u64,
+    stopping: bool,
+}
+
+impl Worker {
+    /// Called before the thread starts, so that what fails here fails the start of pen.
+    pub fn new(number: usize, shared: Arc<Shared>, poller: Poller, log: TrafficLog) -> io::Result<Worker> {
+        let (generation, settings, listeners) = shared.published();
+        let mut worker = Worker {
+            number,
+            poller,
+            connections: Slab::default(),
+            timers: Timers::new(clock::monotonic_ms()),
+            settings,
+            listeners: Arc::new(Vec::new()),
+            generation,
+            accepting: Accepting::default(),
+            scratch: vec![0; SCRATCH_BYTES],
+            pool: BufferPool::default(),
+            unfinished: Vec::new(),
+            log,
+            totals: Totals::default(),
+            last: None,
+            now_ms: clock::monotonic_ms(),
+            stopping: false,
+            shared,
+        };
+        worker.change_listeners(listeners)?;
+        Ok(worker)
+    }
+
+    /// Serves until told to stop.
+    pub fn run(mut self) {
+        let mut ready: Vec<Readiness> = Vec::new();
+        let mut expired: Vec<u32> = Vec::new();
+        while !self.stopping {
+            ready.clear();
+            if let Err(error) = self.poller.wait(&mut ready, self.wait_ms()) {
+                diag::say(
+                    Severity::Error,
+                    format_args!("worker {}: cannot wait for events: {error}", self.number),
+                );
+                break;
+            }
+            self.now_ms = clock::monotonic_ms();
+            self.catch_up();
+            for event in &ready {
+                self.guard((event.key / 2) as u32, |worker, _| worker.dispatch(*event));
+            }
+            for index in std::mem::take(&mut self.unfinished) {
+                self.guard(index, Worker::serve);
+            }
+            self.timers.expire(self.now_ms, |index| expired.push(index));
+            for index in expired.drain(..) {
+                self.guard(index, Worker::expire);
+            }
+            self.resume_accepting();
+            self.connections.recycle();
+        }
+        for index in self.connections.indices() {
+            self.close(index, CloseReason::Shutdown);
+        }
+    }
+
+    /// A mistake of ours costs the connection that met it, not all the others.
+    fn guard(&mut self, index: u32, work: impl FnOnce(&mut Worker, u32)) {
+        if catch_unwind(AssertUnwindSafe(|| work(self, index))).is_err() {
+            // The panic hook has said what happened. Whether the close succeeds or not, the next event is served.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.close(index, CloseReason::InternalError)));
+        }
+    }
+
+    fn wait_ms(&self) -> Option<u64> {
+        if !self.unfinished.is_empty() {
+            return Some(0);
+        }
+        let timer = self.timers.next_deadline_ms();
+        let next = [timer, self.accepting.retry_ms()].into_iter().flatten().min()?;
+        Some(next.saturating_sub(clock::monotonic_ms()))
+    }
+
+    fn dispatch(&mut self, event: Readiness) {
+        if event.key >= LISTENER_KEYS {
+            return self.accept(event.key - LISTENER_KEYS);
+        }
+        let index = (event.key / 2) as u32;
+        let side = if event.key % 2 == 0 { Side::Client } else { Side::Server };
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        connection.active_ms = self.now_ms;
+        let socket = connection.socket(side);
+        socket.readable |= event.readable;
+        socket.writable |= event.writable;
+        socket.hangup |= event.hangup;
+        socket.error |= event.error;
+        self.serve(index);
+    }
+
+    /// Picks up new settings, listeners and messages.
+    fn catch_up(&mut self) {
+        if self.shared.generation() == self.generation {
+            return;
+        }
+        let (generation, settings, listeners) = self.shared.published();
+        self.generation = generation;
+        let idle_before = self.settings.number(Number::IdleTimeout);
+        self.settings = settings;
+        if self.settings.number(Number::IdleTimeout) != idle_before {
+            for index in self.connections.indices() {
+                self.arm_idle_timer(index);
+            }
+        }
+        if !Arc::ptr_eq(&listeners, &self.listeners)
+            && let Err(error) = self.change_listeners(listeners)
+        {
+            diag::say(Severity::Error, format_args!("worker {}: cannot listen: {error}", self.number));
+        }
+        for message in self.shared.take_messages(self.number) {
+            self.answer(message);
+        }
+    }
+
+    fn change_listeners(&mut self, listeners: Arc<Vec<Listener>>) -> io::Result<()> {
+        if self.accepting.is_on() {
+            self.deregister_listeners();
+        }
+        self.listeners = listeners;
+        self.register_listeners()
+    }
+
+    fn register_listeners(&mut self) -> io::Result<()> {
+        for (index, listener) in self.listeners.iter().enumerate() {
+            self.poller.add_listener(listener.as_fd(), LISTENER_KEYS + index)?;
+        }
+        self.accepting.set_on(true);
+        Ok(())
+    }
+
+    fn deregister_listeners(&mut self) {
+        for listener in self.listeners.iter() {
+            // Fails only when it was never registered, which is what is wanted.
+            let _ = self.poller.remove_listener(listener.as_fd());
+        }
+        self.accepting.set_on(false);
+    }
+
+    fn flag(&self, flag: Flag) -> bool {
+        self.settings.flag(flag)
+    }
+}

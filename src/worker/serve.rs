@@ -1,0 +1,322 @@
+//! Serving a connection: relaying, half-close, timers, and the one exit, [`Worker::close`].
+
+use super::Worker;
+use crate::balance::{Endpoint, Released, ServerId};
+use crate::conn::relay::{self, Flow, Lent};
+use crate::conn::{CloseReason, Connection, Side, Stage, dummy};
+use crate::half_close::{self, Action};
+use crate::http::{Head, Progress};
+use crate::log::diag;
+use crate::log::record::ConnectionRecord;
+use crate::log::traffic::{Target, TrafficLog};
+use crate::net::poller::REGISTRATIONS_LAST;
+use crate::sys::{clock, socket};
+use pen_proto::addr::ClientAddr;
+use pen_proto::commands::{FastClose, LogFormat, Number};
+use std::io::Write;
+use std::os::fd::AsFd;
+
+/// How long an answered `dummy` client gets to read and close before the connection is cut.
+const DUMMY_LINGER_MS: u64 = 2_000;
+
+impl Worker {
+    /// Does what can be done for a connection now.
+    pub(super) fn serve(&mut self, index: u32) {
+        let Some(connection) = self.connections.get(index) else { return };
+        match connection.stage {
+            Stage::Relaying => self.relay(index),
+            Stage::Connecting => self.connecting(index),
+            Stage::FirstBytes => self.first_bytes(index),
+            Stage::Dummy { answered } => self.dummy(index, answered),
+            Stage::Shortage => {}
+        }
+    }
+
+    fn relay(&mut self, index: u32) {
+        let dump = self.dump(index);
+        let Worker { connections, scratch, pool, log, settings, .. } = self;
+        let format = settings.log_format;
+        let Some(connection) = connections.get_mut(index) else { return };
+        let Connection { client, server, from_client, from_server, head, address, endpoint, .. } = connection;
+        let mut lent = Lent { scratch, pool };
+        let up = relay::pump(client, server, from_client, &mut lent, |bytes| {
+            if !bytes.is_empty() {
+                log_read(log, format, *address, endpoint, bytes);
+                dump.inspect(|dump| dump.up(bytes));
+            }
+            rewrite(head, bytes, bytes.is_empty())
+        });
+        let down = relay::pump(server, client, from_server, &mut lent, |bytes| {
+            dump.inspect(|dump| dump.down(bytes));
+            None
+        });
+        match (up, down) {
+            (_, Flow::SenderFailed) => return self.close(index, CloseReason::ServerReset),
+            (Flow::SenderFailed, _) => return self.close(index, CloseReason::ClientReset),
+            (Flow::TurnOver, _) | (_, Flow::TurnOver) => self.unfinished.push(index),
+            (Flow::Waits, Flow::Waits) => {}
+        }
+        self.pass_on_ends(index);
+        self.rearm(index);
+    }
+
+    /// Lets an end of file travel on, or ends the connection.
+    fn pass_on_ends(&mut self, index: u32) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        let Connection { client, server, from_client, from_server, .. } = connection;
+        // A side that takes nothing any more has not ended its own: what it still says is waited for.
+        let dead = from_client.dead || from_server.dead;
+        let fast_close = if dead { FastClose::Off } else { self.settings.tcp_fastclose };
+        loop {
+            match half_close::decide(from_client.progress(), from_server.progress(), fast_close) {
+                Action::Nothing => return,
+                Action::ShutdownServer => relay::shut(server, from_client),
+                Action::ShutdownClient => relay::shut(client, from_server),
+                Action::Close => {
+                    let both = from_client.ended() && from_server.ended();
+                    let reason = if both { CloseReason::Finished } else { CloseReason::FastClose };
+                    return self.close(index, reason);
+                }
+            }
+        }
+    }
+
+    /// `peek`: a server is chosen when the client has said something.
+    fn first_bytes(&mut self, index: u32) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        let Connection { client, from_client, .. } = connection;
+        if !client.readable {
+            return self.rearm(index);
+        }
+        match relay::read(client, from_client, &mut self.scratch) {
+            Ok(None) => self.rearm(index),
+            Ok(Some(0)) => self.close(index, CloseReason::Finished),
+            Ok(Some(count)) => {
+                let bytes = &self.scratch[..count];
+                let rewritten = rewrite(&mut connection.head, bytes, false);
+                let bytes = rewritten.as_deref().unwrap_or(bytes);
+                if !bytes.is_empty() {
+                    connection.from_client.pending = Some(self.pool.hold(bytes));
+                }
+                self.choose(index);
+            }
+            Err(_) => self.close(index, CloseReason::ClientReset),
+        }
+    }
+
+    fn dummy(&mut self, index: u32, answered: bool) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        let Connection { client, from_client, from_server, .. } = connection;
+        while client.readable && !from_client.eof {
+            match relay::read(client, from_client, &mut self.scratch) {
+                Ok(count) => from_client.bytes += count.unwrap_or(0) as u64,
+                Err(_) => return self.close(index, CloseReason::ClientReset),
+            }
+        }
+        if !answered && from_client.bytes > 0 {
+            let text = dummy::answer(self.shared.dummy_name());
+            relay::offer(client, from_server, text.as_bytes(), &mut self.pool);
+            relay::shut(client, from_server);
+            connection.stage = Stage::Dummy { answered: true };
+            self.timers.arm(index, self.now_ms + DUMMY_LINGER_MS);
+        }
+        if self.connections.get(index).is_some_and(|connection| connection.from_client.eof) {
+            return self.close(index, CloseReason::Finished);
+        }
+        self.rearm(index);
+    }
+
+    pub(super) fn register(&mut self, index: u32, side: Side) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        let socket = connection.socket(side);
+        let Ok(fd) = socket.fd() else { return };
+        if socket.registered {
+            return;
+        }
+        let key = index as usize * 2 + usize::from(side == Side::Server);
+        match self.poller.add(fd, key) {
+            Ok(()) => socket.registered = true,
+            // Without events it would hang for ever; as if the peer had reset it.
+            Err(error) => {
+                diag::once("register", format_args!("cannot watch a socket: {error}"));
+                socket.error = true;
+                self.timers.arm(index, self.now_ms);
+            }
+        }
+    }
+
+    /// Renews the registrations where they do not last.
+    pub(super) fn rearm(&mut self, index: u32) {
+        if REGISTRATIONS_LAST {
+            return;
+        }
+        let Some(connection) = self.connections.get(index) else { return };
+        for (side, socket, eof) in [
+            (0, &connection.client, connection.from_client.eof),
+            (1, &connection.server, connection.from_server.eof),
+        ] {
+            if let (Ok(fd), true) = (socket.fd(), socket.registered) {
+                let read = !socket.readable && !eof;
+                // Fails only when the socket is not registered, which is excluded.
+                let _ = self.poller.rearm(fd, index as usize * 2 + side, read, !socket.writable);
+            }
+        }
+    }
+
+    /// Starts or stops the idle timer as `idle_timeout` says. Activity does not move it: it looks when it rings.
+    pub(super) fn arm_idle_timer(&mut self, index: u32) {
+        let Some(connection) = self.connections.get(index) else { return };
+        if matches!(connection.stage, Stage::Connecting | Stage::Shortage | Stage::Dummy { answered: true }) {
+            return;
+        }
+        match self.settings.number(Number::IdleTimeout) {
+            0 => self.timers.disarm(index),
+            seconds => self.timers.arm(index, connection.active_ms + seconds * 1000),
+        }
+    }
+
+    /// A timer rang.
+    pub(super) fn expire(&mut self, index: u32) {
+        let Some(connection) = self.connections.get(index) else { return };
+        match connection.stage {
+            Stage::Shortage => self.retry_after_shortage(index),
+            Stage::Connecting if self.now_ms < connection.connect_deadline_ms && !connection.server.error => {
+                self.timers.arm(index, connection.connect_deadline_ms);
+            }
+            Stage::Connecting => self.connect_timed_out(index),
+            Stage::Dummy { answered: true } => self.close(index, CloseReason::Finished),
+            Stage::Relaying | Stage::FirstBytes | Stage::Dummy { .. } => {
+                let idle_ms = self.settings.number(Number::IdleTimeout) * 1000;
+                if idle_ms > 0 && self.now_ms >= connection.active_ms + idle_ms {
+                    self.totals.idle_timeouts += 1;
+                    self.close(index, CloseReason::IdleTimeout);
+                } else {
+                    self.arm_idle_timer(index);
+                }
+            }
+        }
+    }
+
+    /// The only exit of a connection: socket ends, buffers, counters, log, room for the next.
+    pub(super) fn close(&mut self, index: u32, reason: CloseReason) {
+        self.settle_pending(index);
+        let Some(mut connection) = self.connections.remove(index) else { return };
+        self.timers.disarm(index);
+        self.trace_close(index, &connection, reason);
+        pass_on_reset(&connection, reason);
+        for direction in [&mut connection.from_client, &mut connection.from_server] {
+            if let Some(pending) = direction.pending.take() {
+                self.pool.give_back(pending);
+            }
+        }
+        for socket in [&mut connection.client, &mut connection.server] {
+            if let Some(fd) = socket.fd.take() {
+                self.poller.forget(fd.as_fd());
+            } // closed here: the server must have its connection back before it is offered to another client
+        }
+        let (up_bytes, down_bytes) = (connection.from_client.bytes, connection.from_server.bytes);
+        let server = connection.attempt.as_ref().map_or(ServerId::NONE, |attempt| attempt.server());
+        if let Some(attempt) = connection.attempt.take() {
+            let established = connection.stage == Stage::Relaying;
+            self.shared.balancer().release(attempt, Released { established, up_bytes, down_bytes });
+        }
+        self.totals.closed += 1;
+        self.totals.up_bytes += up_bytes;
+        self.totals.down_bytes += down_bytes;
+        match reason {
+            CloseReason::NoServer | CloseReason::Shortage => self.totals.rejected += 1,
+            CloseReason::Denied => self.totals.denied += 1,
+            CloseReason::ClientReset => self.totals.resets_by_client += 1,
+            CloseReason::ServerReset => self.totals.resets_by_server += 1,
+            _ => {}
+        }
+        self.log_end(&connection, server, reason);
+        self.room_made();
+    }
+
+    fn log_end(&mut self, connection: &Connection, server: ServerId, reason: CloseReason) {
+        if self.settings.log_format != LogFormat::Json || self.log.target() != Target::File {
+            return;
+        }
+        let duration_milliseconds = clock::monotonic_ms().saturating_sub(connection.started_ms);
+        let mut address = AddressText::default();
+        self.log.json(&ConnectionRecord {
+            start_epoch_milliseconds: clock::epoch_ms().saturating_sub(duration_milliseconds),
+            duration_milliseconds,
+            client: connection.address,
+            client_port: (connection.address != ClientAddr::Unix).then_some(connection.port),
+            server: (server != ServerId::NONE).then_some(server.number()),
+            server_address: address.of(&connection.endpoint),
+            up_bytes: connection.from_client.bytes,
+            down_bytes: connection.from_server.bytes,
+            reason: reason.as_str(),
+            retries: connection.retries,
+            listener: self.listeners.get(connection.listener as usize).map_or("", |listener| &listener.text),
+        });
+    }
+}
+
+/// The side that did not reset learns of the reset as one, not as an orderly end of incomplete data.
+fn pass_on_reset(connection: &Connection, reason: CloseReason) {
+    let innocent = match reason {
+        CloseReason::ClientReset => &connection.server,
+        CloseReason::ServerReset => &connection.client,
+        _ => return,
+    };
+    if let Ok(fd) = innocent.fd() {
+        // Not possible on Unix sockets, which know no reset; the close that follows ends them.
+        let _ = socket::reset_on_close(fd);
+    }
+}
+
+/// Feeds client bytes to the rewriter of the request head, while there is one; returns what may go out instead of them.
+pub(super) fn rewrite(head: &mut Option<Box<Head>>, bytes: &[u8], end: bool) -> Option<Vec<u8>> {
+    let rewriter = head.as_mut()?;
+    let mut out = Vec::new();
+    let progress = rewriter.push(bytes, &mut out);
+    if end && progress == Progress::NeedMore {
+        rewriter.finish(&mut out);
+    }
+    if end || progress == Progress::Done {
+        *head = None;
+    }
+    Some(out)
+}
+
+/// One line for one read from a client, in Pen's format. Datagrams keep it whatever `log_format` says.
+pub(super) fn log_read(
+    log: &mut TrafficLog,
+    format: LogFormat,
+    client: ClientAddr,
+    server: &Endpoint,
+    bytes: &[u8],
+) {
+    let mut address = AddressText::default();
+    match log.target() {
+        Target::Off => {}
+        Target::File if format == LogFormat::Json => {}
+        Target::File => log.line(&client, clock::epoch_ms() / 1000, address.of(server), bytes),
+        Target::Network => log.datagram(&client, address.of(server), bytes),
+    }
+}
+
+/// Room for a server's address as text, so that a log line allocates nothing. A path is at most 107 bytes.
+struct AddressText {
+    bytes: [u8; 128],
+}
+
+impl Default for AddressText {
+    fn default() -> AddressText {
+        AddressText { bytes: [0; 128] }
+    }
+}
+
+impl AddressText {
+    fn of(&mut self, endpoint: &Endpoint) -> &str {
+        let mut rest = &mut self.bytes[..];
+        // Cannot fail: nothing that an endpoint holds is longer than the room.
+        let _ = write!(rest, "{endpoint}");
+        let length = 128 - rest.len();
+        std::str::from_utf8(&self.bytes[..length]).unwrap_or("")
+    }
+}
