@@ -1,0 +1,60 @@
+//! mergelogs: the access logs of the web servers behind pen, merged, with the real clients put back.
+//!
+//! Owns the exit status and what is said on standard error. The way of a line: `input` → `merge` (order) →
+//! `pen_log` and `window` (client) → `output`.
+#![forbid(unsafe_code)]
+
+mod input;
+mod merge;
+mod options;
+mod output;
+mod pen_log;
+mod progress;
+mod summary;
+mod window;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use options::{Request, Settings};
+use output::Failure;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = match std::env::args_os().skip(1).map(|word| word.into_string()).collect() {
+        Ok(arguments) => arguments,
+        Err(word) => return fail(&format!("{}: not UTF-8", word.display())),
+    };
+    match options::parse(&arguments) {
+        Ok(Request::Help) => print(options::USAGE),
+        Ok(Request::Version) => print(concat!("mergelogs (pen) ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Request::Merge(settings)) => merge(&settings),
+        Err(error) => fail(&format!("{error}\nmergelogs: try --help")),
+    }
+}
+
+fn merge(settings: &Settings) -> ExitCode {
+    match merge::run(settings) {
+        Ok(counts) => {
+            let summary = if settings.summary { counts.summary() } else { Vec::new() };
+            for sentence in counts.warnings().into_iter().chain(summary) {
+                eprintln!("mergelogs: {sentence}");
+            }
+            ExitCode::SUCCESS
+        }
+        Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
+        Err(Failure::Failed(error)) => fail(&error),
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("standard output: {error}")),
+    }
+}
+
+fn fail(error: &str) -> ExitCode {
+    // A standard error that is gone leaves the exit status to tell.
+    let _ = writeln!(io::stderr(), "mergelogs: {error}");
+    ExitCode::FAILURE
+}
