@@ -1,6 +1,6 @@
 //! The main thread of a pen that serves: control clients, signals, statistics, reload, graceful and plain end.
 
-use crate::control::apply::{Engine, Running, Wanted};
+use crate::control::apply::{Engine, Wanted};
 use crate::control::server::ControlServer;
 use crate::instance::Instance;
 use crate::log::diag::{self, Severity};
