@@ -8,6 +8,7 @@ use super::apply::{Door, Engine, Request, Running};
 use super::client::Client;
 use super::names::{Found, Helpers};
 use super::session::{Heard, LINE_BYTES_MAX};
+use crate::log::diag;
 use crate::net::listen::Listener;
 use crate::sys::socket::accept;
 use nix::errno::Errno;
@@ -319,21 +320,26 @@ impl ControlServer {
     }
 
     fn accept_from<R: Running>(&mut self, index: usize, engine: &Engine<R>, now_ms: u64) {
+        let mut short = false;
         for _ in 0..ACCEPTS_PER_TURN {
             match accept(self.listeners[index].as_fd()) {
                 Ok((socket, address)) => {
                     if let Some(address) = address
                         && !control_acl_permits(engine, address.into())
                     {
+                        diag::once("control_acl", format_args!("do_ctrl: not from there: {address}"));
                         continue;
                     }
                     let name = address.map_or("a local user".into(), |address| address.to_string());
                     self.welcome(Client::new(socket, name, now_ms));
+                    if short {
+                        return; // without descriptors accept(2) cannot tell whether anybody else waits
+                    }
                 }
                 Err(error) => match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
                     Errno::EAGAIN => return,
                     Errno::EINTR | Errno::ECONNABORTED => {}
-                    Errno::EMFILE | Errno::ENFILE if self.free_a_descriptor() => {}
+                    Errno::EMFILE | Errno::ENFILE if !short && self.free_a_descriptor() => short = true,
                     _ => {
                         self.accept_again_ms = now_ms + ACCEPT_PAUSE_MS;
                         return;
