@@ -57,6 +57,7 @@ const REPLIES: &[(&str, &str)] = &[
     ("no stubborn", ""),
     ("tcp_fastclose up", ""),
     ("tcp_fastclose off", ""),
+    ("tcp_fastclose", "off\n"),
     ("tcp_nodelay", ""),
     ("no tcp_nodelay", ""),
     ("timeout", "3\n"),
