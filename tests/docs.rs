@@ -100,11 +100,7 @@ fn option_table() -> String {
     for row in ROWS.iter().filter(|row| row.is_option() && is_offered(row)) {
         let argument = row.option_arg().map(|arg| format!(" {}", arg.name)).unwrap_or_default();
         let command = if row.is_command() { format!("`{}`", row.word) } else { String::new() };
-        text.push_str(&format!(
-            "| `{}{argument}` | {command} | {} |\n",
-            spelling(row),
-            row.summary
-        ));
+        text.push_str(&format!("| `{}{argument}` | {command} | {} |\n", spelling(row), row.summary));
     }
     text.replace("|HOST", "\\|HOST")
 }
@@ -123,7 +119,7 @@ fn spelling(row: &Row) -> String {
 }
 
 /// The options in a text: `-x` and `--long` that begin a word.
-fn options_in(text: &str) -> BTreeSet<String> {
+fn options_in(text: &str) -> impl Iterator<Item = String> {
     text.split(|c: char| c.is_whitespace() || "`|[],".contains(c))
         .filter(|word| {
             let name = word.trim_start_matches('-');
@@ -131,15 +127,13 @@ fn options_in(text: &str) -> BTreeSet<String> {
             is_option && name.starts_with(|c: char| c.is_ascii_alphabetic())
         })
         .map(String::from)
-        .collect()
 }
 
 #[test]
 fn the_readme_has_the_options_that_help_lists() {
     let usage = help::usage();
     let offered = usage.lines().filter(|line| line.starts_with("  -"));
-    let listed: BTreeSet<String> =
-        offered.filter_map(|line| options_in(line).into_iter().next().filter(|_| !line.is_empty())).collect();
+    let listed: BTreeSet<String> = offered.filter_map(|line| options_in(line).next()).collect();
     let parts = generated();
     let readme = read(parts[0].file);
     let table = parts[0].split(&readme).1;
@@ -182,7 +176,8 @@ fn the_manual_page_has_every_option_and_every_command() {
         };
         let command = row.is_command().then(|| format!("Cm {}", row.word));
         for item in option.into_iter().chain(command) {
-            let is_there = page.lines().any(|line| line.ends_with(&item) || line.contains(&format!("{item} ")));
+            let is_there =
+                page.lines().any(|line| line.ends_with(&item) || line.contains(&format!("{item} ")));
             assert!(is_there, "docs/man/pen.1: no item {item}");
         }
     }
@@ -206,7 +201,8 @@ fn manual_pages_have_no_mistakes() {
         return;
     }
     for page in pages {
-        let output = Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).arg(path(&page)).output();
+        let mut lint = Command::new("mandoc");
+        let output = lint.args(["-T", "lint", "-W", "warning", &page]).current_dir(ROOT).output();
         let output = output.expect("mandoc runs");
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{said}");
@@ -236,9 +232,13 @@ fn links_lead_somewhere() {
             let target = if file.is_empty() { path(&name) } else { directory.join(file) };
             assert!(target.exists(), "{name}: {link} does not exist");
             if !fragment.is_empty() {
-                let target = fs::read_to_string(&target).unwrap_or_else(|error| panic!("{name}: {link}: {error}"));
+                let target =
+                    fs::read_to_string(&target).unwrap_or_else(|error| panic!("{name}: {link}: {error}"));
                 let mut headings = target.lines().filter(|line| line.starts_with('#'));
-                assert!(headings.any(|line| anchor(line.trim_start_matches('#')) == fragment), "{name}: {link}");
+                assert!(
+                    headings.any(|line| anchor(line.trim_start_matches('#')) == fragment),
+                    "{name}: {link}"
+                );
             }
             count += 1;
         }
@@ -248,8 +248,11 @@ fn links_lead_somewhere() {
 
 /// The lines of the `sh` blocks in a file, continued lines joined.
 fn shell_lines(text: &str) -> Vec<String> {
-    let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```")).map(|(block, _)| block);
-    blocks.flat_map(|block| block.replace("\\\n", " ").lines().map(String::from).collect::<Vec<_>>()).collect()
+    let blocks =
+        text.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```")).map(|(block, _)| block);
+    blocks
+        .flat_map(|block| block.replace("\\\n", " ").lines().map(String::from).collect::<Vec<_>>())
+        .collect()
 }
 
 /// The words of a simple command, quotes removed, up to a comment, a redirection or the next command.
@@ -340,7 +343,9 @@ fn unit_files_start_pen_as_pen_understands_it() {
     let mut checked = 0;
     for name in ["packaging/pen.service", "docs/systemd.md"] {
         for line in read(name).lines() {
-            let Some(command) = line.strip_prefix("ExecStart=").filter(|command| !command.is_empty()) else { continue };
+            let Some(command) = line.strip_prefix("ExecStart=").filter(|command| !command.is_empty()) else {
+                continue;
+            };
             let words = words(command);
             assert!(words[0].ends_with("/pen"), "{name}: {line}");
             assert_eq!(check_pen(&words[1..]), Ok(()), "{name}: {line}");
@@ -357,7 +362,9 @@ fn limits_are_those_of_the_code() {
     let mut checked = 0;
     for part in text.split("[`").skip(1) {
         let Some((claim, rest)) = part.split_once("`](") else { continue };
-        let (Some((name, value)), Some((file, _))) = (claim.split_once(" = "), rest.split_once(')')) else { continue };
+        let (Some((name, value)), Some((file, _))) = (claim.split_once(" = "), rest.split_once(')')) else {
+            continue;
+        };
         let code = read(&format!("docs/{file}"));
         let is_it = |line: &&str| {
             let line = line.trim_start().trim_start_matches("pub ");
