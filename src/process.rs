@@ -1,6 +1,6 @@
 //! The main thread of a pen that serves: control clients, signals, statistics, reload, graceful and plain end.
 
-use crate::control::apply::{Engine, Running, Wanted};
+use crate::control::apply::{Engine, Wanted};
 use crate::control::server::ControlServer;
 use crate::instance::Instance;
 use crate::log::diag::{self, Severity};
@@ -50,6 +50,7 @@ impl Process {
     /// Tells everyone who waits for it that pen serves.
     pub fn announce(self, detached: Option<Detached>) -> Result<Process, String> {
         diag::debug!(1, "pen {} starting", env!("CARGO_PKG_VERSION"));
+        self.trace_servers();
         if let Some(detached) = detached {
             detached.ready().map_err(|error| format!("cannot go into the background: {error}"))?;
         }
@@ -79,6 +80,16 @@ impl Process {
             instance.stop();
         }
         Ok(())
+    }
+
+    /// The servers as `-d` shows them at start, in the form of the original.
+    fn trace_servers(&self) {
+        diag::debug!(1, "servers:");
+        for (index, entry) in self.engine.config().servers.iter().enumerate() {
+            if let Some(entry) = entry {
+                diag::debug!(1, "{index:2} {}", entry.spec);
+            }
+        }
     }
 
     fn instance(&mut self) -> Option<&mut Instance> {

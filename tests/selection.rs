@@ -57,7 +57,11 @@ fn as_observed_on_the_original() {
             "prio | servers A:0:0:0:5 B:0:0:0:2 C:0:0:0:2 | visit 1 | blacklist 1 9 | visit 1 | blacklist 2 9 | visit 1",
             "B C A",
         ),
-        ("the oldest client is forgotten", "clients_max 2 | servers A B C | visit 1 2 1 3 2", "B C B A B"),
+        (
+            "the oldest client is forgotten",
+            "clients_max 2 | servers A B C | visit 1 2 | pass 1 | visit 1 3 2",
+            "B C B A B",
+        ),
         (
             "no way back to a server that recovered",
             "servers A B C | visit 1 | blacklist 1 2 | visit 1 | pass 2 | visit 1",
