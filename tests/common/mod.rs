@@ -12,6 +12,7 @@ pub mod pattern;
 pub mod pen;
 pub mod ports;
 pub mod process;
+pub mod programs;
 pub mod tempdir;
 pub mod wait;
 
