@@ -4,7 +4,6 @@
 //! this process; then lines that say who serves whom.
 
 use crate::control::apply::{Engine, Wanted};
-use crate::control::server::ControlServer;
 use crate::instance::{Instance, listen_options};
 use crate::log::diag;
 use crate::log::target::OpenLog;
@@ -13,10 +12,11 @@ use crate::process::Process;
 use crate::settings::{Config, ServerEntry};
 use crate::sys::limits;
 use crate::sys::notify::Supervisor;
-use pen_proto::addr::{ListenAddr, ServerSpec};
+use pen_proto::addr::{Host, ListenAddr, Port, ServerSpec};
 use pen_proto::commands::{Flag, Number};
 use pen_proto::status::ClientStatus;
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 const ADDRESS: &str = "127.0.0.1:8080";
@@ -36,7 +36,7 @@ pub fn run(address: Option<&str>) -> Result<(), String> {
     let listener = Listener::open(&listen, options)
         .map_err(|reason| format!("{reason}; another address can be given: pen --demo 127.0.0.1:8081"))?;
     let where_to = listener.address.map_or(listener.text.clone(), |address| address.to_string());
-    let servers = (1..=SERVERS).map(dummy_server).collect::<Result<Vec<_>, _>>()?;
+    let servers = (0..SERVERS).map(dummy_server).collect::<Result<Vec<_>, _>>()?;
     let mut engine = Engine::new(Config::default());
     let config = engine.config_mut();
     config.listen = Some(listen);
@@ -65,10 +65,17 @@ fn dummy_server(number: usize) -> Result<(u16, Instance), String> {
     let mut config = Config::default();
     config.settings.set_flag(Flag::Dummy, true);
     config.settings.set_number(Number::Threads, 1);
-    let listener = Listener::open(&ListenAddr::parse("127.0.0.1:0")?, listen_options(&config.settings))?;
+    // Any free port: not something an operator can ask for, so built by hand.
+    let host = Host::Ip(Ipv4Addr::LOCALHOST.into());
+    let any = ListenAddr { host, port: Some(Port::Number(0)), text: name_of(number) };
+    let listener = Listener::open(&any, listen_options(&config.settings))?;
     let port = listener.address.map_or(0, |address| address.port());
-    let name = format!("This is server {}, on port {port}.\n", number - 1);
+    let name = format!("This is {}, on port {port}.\n", name_of(number));
     Ok((port, Instance::start(&config, vec![listener], OpenLog::open(None)?, Some(name))?))
+}
+
+fn name_of(number: usize) -> String {
+    format!("server {number}")
 }
 
 fn explain(address: &str, socket: &str, ports: impl Iterator<Item = u16>) {

@@ -48,6 +48,17 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// How servers are chosen, as Pen's `mode` answers: each word preceded by `no` when it is off.
+    pub fn mode(&self) -> String {
+        let words = [Flag::Hash, Flag::Roundrobin, Flag::Stubborn, Flag::Weight, Flag::Prio].map(|flag| {
+            let no = if self.flag(flag) { "" } else { "no " };
+            format!("{no}{}", flag.row().word)
+        });
+        words.join(" ")
+    }
+}
+
 impl Default for Settings {
     /// The defaults of the command table.
     fn default() -> Settings {
@@ -155,7 +166,7 @@ impl Config {
             Command::Log(target) => set_or_show(&mut self.log, target),
             Command::NoLog => unset(&mut self.log),
             Command::LogFormat(format) => set_or_show_value(&mut self.settings.log_format, *format),
-            Command::Mode => self.mode(),
+            Command::Mode => self.settings.mode() + "\n",
             Command::Server { index, changes } => self.change_server(usize::from(*index), changes)?,
             Command::Source(source) => {
                 self.settings.source = *source;
@@ -228,15 +239,6 @@ impl Config {
             .acls
             .get_mut(usize::from(list))
             .ok_or_else(|| format!("acl: want 0..{last}, got \"{list}\""))
-    }
-
-    /// As Pen's `mode`: each word preceded by `no` when it is off.
-    fn mode(&self) -> String {
-        let words = [Flag::Hash, Flag::Roundrobin, Flag::Stubborn, Flag::Weight, Flag::Prio].map(|flag| {
-            let no = if self.settings.flag(flag) { "" } else { "no " };
-            format!("{no}{}", flag.row().word)
-        });
-        words.join(" ") + "\n"
     }
 
     fn change_server(&mut self, index: usize, changes: &[ServerChange]) -> Result<String, String> {

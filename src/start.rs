@@ -16,7 +16,7 @@ use crate::sys::files::PidFile;
 use crate::sys::limits;
 use crate::sys::notify::Supervisor;
 use crate::sys::privileges::{self, Account};
-use crate::{config, demo};
+use crate::{demo, reload};
 use pen_proto::commands::Number;
 use std::path::Path;
 
@@ -84,7 +84,7 @@ fn serve(line: &CommandLine) -> Result<(), String> {
 fn read_everything(line: &CommandLine, engine: &mut Engine<Instance>) -> Result<Config, String> {
     line.apply_options(engine, print, explain)?;
     if let Some(file) = engine.config().config_file.clone() {
-        let request = config::request(&file)?;
+        let request = reload::request_of(&file)?;
         let done = engine.carry_out(&request, Door::File)?;
         print(&done.reply);
         done.warnings.iter().for_each(|warning| explain(warning));
@@ -128,10 +128,7 @@ fn give_up_privileges(
     });
     let pid_file = pid_file.transpose()?;
     if let (Some(owner), Some(account)) = (owner, account) {
-        log.give_to(owner);
-        if let Some(file) = &pid_file {
-            file.give_to(owner);
-        }
+        log.give_to(owner.0, owner.1);
         account.become_it()?;
     }
     Ok((pid_file, log))

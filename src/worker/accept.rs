@@ -158,6 +158,9 @@ impl Worker {
             connection.head = Some(Box::new(crate::http::Head::new(address)));
         }
         let index = self.connections.insert(connection);
+        if let Some(connection) = self.connections.get(index) {
+            self.trace_accept(index, connection);
+        }
         self.last = Some((index, self.now_ms));
         if dummy || peek {
             self.register(index, Side::Client);

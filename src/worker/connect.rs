@@ -171,6 +171,7 @@ impl Worker {
     /// Reads what the client has sent already and offers it to the server, which may have accepted already: on loopback
     /// and fast networks this spares an event. A write to a socket that still connects says EAGAIN and does no harm.
     fn hasten(&mut self, index: u32) -> Result<(), Failure> {
+        let dump = self.dump(index);
         let Worker { connections, scratch, pool, log, settings, .. } = self;
         let Some(connection) = connections.get_mut(index) else { return Ok(()) };
         let direction = &mut connection.from_client;
@@ -184,6 +185,7 @@ impl Worker {
                 return Ok(());
             }
         };
+        dump.inspect(|dump| dump.up(&scratch[..count]));
         let rewritten = rewrite(&mut connection.head, &scratch[..count], direction.eof);
         let bytes = rewritten.as_deref().unwrap_or(&scratch[..count]);
         if bytes.is_empty() {
@@ -218,6 +220,7 @@ impl Worker {
         connection.server.writable = true;
         self.settle_pending(index);
         let Some(connection) = self.connections.get(index) else { return };
+        self.trace_server(index, connection);
         if let Some(attempt) = connection.attempt.as_ref().filter(|attempt| attempt.clears_failure()) {
             self.shared.balancer().connected(attempt);
         }

@@ -7,6 +7,7 @@ mod accept;
 mod connect;
 mod report;
 mod serve;
+mod trace;
 
 use crate::conn::buffers::BufferPool;
 use crate::conn::relay::SCRATCH_BYTES;

@@ -33,6 +33,7 @@ impl Worker {
     }
 
     fn relay(&mut self, index: u32) {
+        let dump = self.dump(index);
         let Worker { connections, scratch, pool, log, settings, .. } = self;
         let format = settings.log_format;
         let Some(connection) = connections.get_mut(index) else { return };
@@ -41,10 +42,14 @@ impl Worker {
         let up = relay::pump(client, server, from_client, &mut lent, |bytes| {
             if !bytes.is_empty() {
                 log_read(log, format, *address, endpoint, bytes);
+                dump.inspect(|dump| dump.up(bytes));
             }
             rewrite(head, bytes, bytes.is_empty())
         });
-        let down = relay::pump(server, client, from_server, &mut lent, |_| None);
+        let down = relay::pump(server, client, from_server, &mut lent, |bytes| {
+            dump.inspect(|dump| dump.down(bytes));
+            None
+        });
         match (up, down) {
             (_, Flow::SenderFailed) => return self.close(index, CloseReason::ServerReset),
             (Flow::SenderFailed, _) => return self.close(index, CloseReason::ClientReset),
@@ -197,6 +202,7 @@ impl Worker {
         self.settle_pending(index);
         let Some(mut connection) = self.connections.remove(index) else { return };
         self.timers.disarm(index);
+        self.trace_close(index, &connection, reason);
         pass_on_reset(&connection, reason);
         for direction in [&mut connection.from_client, &mut connection.from_server] {
             if let Some(pending) = direction.pending.take() {

@@ -1,0 +1,13 @@
+//! What pen tells: diagnostics for its operator (`diag`) and the traffic log (`traffic`, written by `writer`).
+//!
+//! Nothing here may hold up a worker: diagnostics go out without waiting or not at all, log lines go into a buffer
+//! that a thread of its own empties.
+
+pub mod diag;
+pub mod local_time;
+pub mod record;
+mod repeats;
+mod syslog;
+pub mod target;
+pub mod traffic;
+mod writer;

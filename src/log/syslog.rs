@@ -1,0 +1,137 @@
+//! The way to syslogd: datagrams that never wait, over a socket that is connected again when syslogd was restarted.
+//!
+//! Used by `diag` only. In a jail a restarted syslogd is found again only if it listens on the jail's `/dev/log`.
+
+use super::local_time;
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use syslog::{Facility, LogFormat, Logger, Severity};
+
+/// Where syslogd listens.
+pub const PATH: &str = "/dev/log";
+
+/// A connection to syslogd, or the lack of one: that is never an error.
+pub struct Syslog(Logger<Connection, Format>);
+
+impl Syslog {
+    /// Connects at once, because a chroot may follow.
+    pub fn open(path: impl Into<PathBuf>) -> Syslog {
+        let mut connection = Connection { path: path.into(), socket: None };
+        // Without a syslogd now, there may be one at the next message.
+        let _ = connection.connect();
+        Syslog(Logger::new(connection, Format))
+    }
+
+    /// Whether the message went out. `text` is one line, escaped.
+    pub fn send(&mut self, severity: Severity, text: &str) -> bool {
+        self.0.formatter.format(&mut self.0.backend, severity, text).is_ok()
+    }
+}
+
+/// The line of RFC 3164 as the C library writes it. The one of the crate carries UTC on Unix; syslogd takes the time
+/// in a line for local time.
+struct Format;
+
+impl<T: Display> LogFormat<T> for Format {
+    fn format<W: Write>(&self, out: &mut W, severity: Severity, text: T) -> syslog::Result<()> {
+        let priority = Facility::LOG_USER as u8 | severity as u8;
+        let time = local_time::now();
+        let line =
+            format!("<{priority}>{} pen[{}]: {text}", time.format("%b %e %H:%M:%S"), std::process::id());
+        out.write_all(line.as_bytes()).map_err(syslog::Error::Write)
+    }
+}
+
+struct Connection {
+    path: PathBuf,
+    socket: Option<UnixDatagram>,
+}
+
+impl Connection {
+    fn connect(&mut self) -> io::Result<&UnixDatagram> {
+        self.socket = None;
+        let socket = UnixDatagram::unbound()?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&self.path)?;
+        Ok(self.socket.insert(socket))
+    }
+}
+
+/// One write is one datagram.
+impl Write for Connection {
+    fn write(&mut self, datagram: &[u8]) -> io::Result<usize> {
+        match self.socket.as_ref().map(|socket| socket.send(datagram)) {
+            Some(Ok(sent)) => Ok(sent),
+            // syslogd is there and busy; a new connection would not help.
+            Some(Err(error)) if error.kind() == ErrorKind::WouldBlock => Err(error),
+            Some(Err(_)) | None => self.connect()?.send(datagram),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_dir::TestDir;
+
+    fn receive(syslogd: &UnixDatagram) -> String {
+        let mut buffer = [0; 1024];
+        let length = syslogd.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_message_has_priority_time_name_and_number() {
+        let dir = TestDir::new();
+        let path = dir.join("log");
+        let syslogd = UnixDatagram::bind(&path).unwrap();
+        let mut syslog = Syslog::open(&path);
+        for (severity, priority) in [(Severity::LOG_ERR, "<11>"), (Severity::LOG_DEBUG, "<15>")] {
+            assert!(syslog.send(severity, "no servers"));
+            let line = receive(&syslogd);
+            let (head, text) = line.split_at(priority.len() + "Nov  1 01:02:03".len());
+            assert_eq!(text, format!(" pen[{}]: no servers", std::process::id()));
+            let time = head.strip_prefix(priority).unwrap();
+            let year = format!("2024 {time}");
+            chrono::NaiveDateTime::parse_from_str(&year, "%Y %b %e %H:%M:%S").expect(time);
+        }
+    }
+
+    #[test]
+    fn survives_a_restart_of_syslogd() {
+        let dir = TestDir::new();
+        let path = dir.join("log");
+        let mut syslog = Syslog::open(&path);
+        assert!(!syslog.send(Severity::LOG_INFO, "nobody is listening yet"));
+        for start in 0..3 {
+            let syslogd = UnixDatagram::bind(&path).unwrap();
+            for message in 0..2 {
+                let text = format!("start {start} message {message}");
+                assert!(syslog.send(Severity::LOG_INFO, &text));
+                assert!(receive(&syslogd).ends_with(&text));
+            }
+            drop(syslogd);
+            std::fs::remove_file(&path).unwrap();
+        }
+        assert!(!syslog.send(Severity::LOG_INFO, "nobody is listening any more"));
+    }
+
+    #[test]
+    fn a_busy_syslogd_makes_nobody_wait() {
+        let dir = TestDir::new();
+        let path = dir.join("log");
+        let syslogd = UnixDatagram::bind(&path).unwrap();
+        let mut syslog = Syslog::open(&path);
+        // Linux keeps 10 datagrams by default (net.unix.max_dgram_qlen), other settings a few hundred.
+        let sent = (0..100_000).take_while(|_| syslog.send(Severity::LOG_INFO, "busy")).count();
+        assert!(sent > 0 && sent < 100_000);
+        receive(&syslogd);
+        assert!(syslog.send(Severity::LOG_INFO, "free again"));
+    }
+}

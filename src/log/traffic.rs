@@ -1,0 +1,323 @@
+//! The traffic log (`log FILE`, `log HOST:PORT`): a line for every read from a client, or a JSON object for every
+//! ended connection.
+//!
+//! Each worker owns a [`TrafficLog`] and puts finished lines into a buffer that it shares with the writer thread alone;
+//! datagrams it sends itself. The main thread owns the [`LogHub`]: it hands the workers their logs and switches the
+//! target while they run. Opening files and looking up names is the main thread's business, so that a target that does
+//! not work is an error of the command that named it.
+
+use super::diag;
+use super::record::ConnectionRecord;
+use super::writer::{self, Writer};
+use pen_proto::addr::ClientAddr;
+use pen_proto::logline;
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::mem;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
+
+/// Lines a worker may have waiting for the writer; when there are more, new ones are dropped and counted.
+pub const QUEUE_BYTES_MAX: usize = 4 << 20;
+
+/// Where the traffic log goes at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Target {
+    /// There is none: nothing needs to be prepared.
+    Off,
+    /// [`TrafficLog::line`] and [`TrafficLog::json`] write.
+    File,
+    /// [`TrafficLog::datagram`] writes.
+    Network,
+}
+
+/// What the main thread opened for the traffic log.
+pub enum Output {
+    /// Opened for appending.
+    File(File),
+    /// From [`connect`].
+    Network(UdpSocket),
+}
+
+/// A socket for datagrams to a log server, IPv4 or IPv6, that never waits. Nothing is sent yet, and whether anybody
+/// listens there does not matter.
+///
+/// # Errors
+/// What the system says, for example when there is no route.
+pub fn connect(server: SocketAddr) -> io::Result<UdpSocket> {
+    let any = match server {
+        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+    };
+    let socket = UdpSocket::bind(any)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(server)?;
+    Ok(socket)
+}
+
+/// The main thread's end: makes the workers' logs, switches the target, ends the writer.
+pub struct LogHub {
+    shared: Arc<Shared>,
+    /// Started with the first file.
+    writer: Option<writer::Handle>,
+}
+
+impl LogHub {
+    /// No target, no thread. Set the first target after the last fork: threads do not survive one.
+    pub fn new() -> LogHub {
+        LogHub { shared: Arc::new(Shared::new()), writer: None }
+    }
+
+    /// A log for one more worker.
+    pub fn traffic_log(&self) -> TrafficLog {
+        let queue = Arc::new(Queue::default());
+        lock(&self.shared.queues).push(queue.clone());
+        TrafficLog {
+            shared: self.shared.clone(),
+            queue,
+            socket: None,
+            socket_version: 0,
+            datagram: Vec::new(),
+        }
+    }
+
+    /// Where the log goes from now on; `None` ends it. Lines that are waiting still go to the old target.
+    ///
+    /// # Errors
+    /// When the writer thread cannot be started; the target is what it was.
+    pub fn set_target(&mut self, output: Option<Output>) -> io::Result<()> {
+        match output {
+            Some(Output::File(file)) => {
+                self.writer()?.set_file(Some(file));
+                self.shared.set_target(Target::File);
+            }
+            Some(Output::Network(socket)) => {
+                self.shared.set_socket(Some(socket));
+                self.shared.set_target(Target::Network);
+                self.release_file();
+            }
+            None => {
+                self.shared.set_target(Target::Off);
+                self.shared.set_socket(None);
+                self.release_file();
+            }
+        }
+        Ok(())
+    }
+
+    /// The same log in a file opened anew (HUP, log rotation). Lines that are waiting still go to the old file.
+    ///
+    /// # Errors
+    /// As [`LogHub::set_target`].
+    pub fn reopen(&mut self, file: File) -> io::Result<()> {
+        self.set_target(Some(Output::File(file)))
+    }
+
+    pub fn target(&self) -> Target {
+        self.shared.target()
+    }
+
+    /// Lines and datagrams lost since the start, because the disk was full, the writer too slow or the log server
+    /// unreachable.
+    pub fn dropped_lines(&self) -> u64 {
+        self.shared.dropped_lines()
+    }
+
+    /// Writes what is waiting, ends the writer thread, and returns the final [`LogHub::dropped_lines`]. For the end,
+    /// when the workers have stopped.
+    pub fn shutdown(mut self) -> u64 {
+        self.stop_writer();
+        self.dropped_lines()
+    }
+
+    fn writer(&mut self) -> io::Result<&writer::Handle> {
+        if self.writer.is_none() {
+            self.writer = Some(Writer::start(self.shared.clone())?);
+        }
+        Ok(self.writer.as_ref().expect("just started"))
+    }
+
+    fn release_file(&self) {
+        if let Some(writer) = &self.writer {
+            writer.set_file(None);
+        }
+    }
+
+    fn stop_writer(&mut self) {
+        if let Some(writer) = self.writer.take() {
+            writer.stop();
+        }
+    }
+}
+
+impl Default for LogHub {
+    fn default() -> LogHub {
+        LogHub::new()
+    }
+}
+
+impl Drop for LogHub {
+    fn drop(&mut self) {
+        self.stop_writer();
+    }
+}
+
+/// A worker's end. Never waits for a file, a peer or another worker.
+pub struct TrafficLog {
+    shared: Arc<Shared>,
+    queue: Arc<Queue>,
+    socket: Option<Arc<UdpSocket>>,
+    socket_version: u64,
+    /// The datagram in the making; kept for its memory.
+    datagram: Vec<u8>,
+}
+
+impl TrafficLog {
+    /// What is wanted now; cheap enough to ask for every read.
+    #[inline]
+    pub fn target(&self) -> Target {
+        self.shared.target()
+    }
+
+    /// `CLIENT EPOCH SERVER DATA`, to the file. `data` is all that was read; the format takes what it needs.
+    pub fn line(&mut self, client: &ClientAddr, epoch_seconds: u64, server_address: &str, data: &[u8]) {
+        self.append(|lines| logline::write_line(lines, *client, epoch_seconds, server_address, data));
+    }
+
+    /// An ended connection, to the file.
+    pub fn json(&mut self, record: &ConnectionRecord<'_>) {
+        self.append(|lines| record.write(lines));
+    }
+
+    /// `+ CLIENT SERVER DATA`, to the log server, in one datagram. That none listens there stops nothing.
+    pub fn datagram(&mut self, client: &ClientAddr, server_address: &str, data: &[u8]) {
+        let mut datagram = mem::take(&mut self.datagram);
+        datagram.clear();
+        logline::write_datagram(&mut datagram, *client, server_address, data);
+        if let Some(socket) = self.socket()
+            && let Err(error) = send(&socket, &datagram)
+        {
+            self.shared.drop_lines(1);
+            diag::once("log datagram", format_args!("cannot send to the log server: {error}"));
+        }
+        self.datagram = datagram;
+    }
+
+    fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        {
+            let mut lines = lock(&self.queue.lines);
+            let end = lines.len();
+            write(&mut lines);
+            if lines.len() > QUEUE_BYTES_MAX {
+                lines.truncate(end);
+                self.shared.drop_lines(1);
+            }
+        }
+        self.shared.wake_writer();
+    }
+
+    /// Taken from the hub when it was exchanged there, else from memory.
+    fn socket(&mut self) -> Option<Arc<UdpSocket>> {
+        let version = self.shared.socket_version.load(Ordering::Acquire);
+        if version != self.socket_version {
+            self.socket = lock(&self.shared.socket).clone();
+            self.socket_version = version;
+        }
+        self.socket.clone()
+    }
+}
+
+/// A refusal belongs to an earlier datagram and keeps this one from being sent: Linux reports it instead of sending.
+fn send(socket: &UdpSocket, datagram: &[u8]) -> io::Result<usize> {
+    match socket.send(datagram) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+            let sent = socket.send(datagram);
+            sent.and(Err(error))
+        }
+        sent => sent,
+    }
+}
+
+/// Lines of one worker that wait for the writer.
+#[derive(Default)]
+pub(super) struct Queue {
+    pub lines: Mutex<Vec<u8>>,
+}
+
+/// What the hub, the workers and the writer have in common.
+pub(super) struct Shared {
+    target: AtomicU8,
+    socket: Mutex<Option<Arc<UdpSocket>>>,
+    /// Counts the changes of `socket`, so that workers look only when there was one.
+    socket_version: AtomicU64,
+    pub queues: Mutex<Vec<Arc<Queue>>>,
+    dropped_lines: AtomicU64,
+    /// Whether the writer waits to be woken for the next line.
+    pub writer_asleep: AtomicBool,
+    pub writer: OnceLock<Thread>,
+}
+
+impl Shared {
+    pub fn new() -> Shared {
+        Shared {
+            target: AtomicU8::new(Target::Off as u8),
+            socket: Mutex::new(None),
+            socket_version: AtomicU64::new(0),
+            queues: Mutex::new(Vec::new()),
+            dropped_lines: AtomicU64::new(0),
+            writer_asleep: AtomicBool::new(false),
+            writer: OnceLock::new(),
+        }
+    }
+
+    pub fn drop_lines(&self, count: u64) {
+        self.dropped_lines.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub fn dropped_lines(&self) -> u64 {
+        self.dropped_lines.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn target(&self) -> Target {
+        match self.target.load(Ordering::Relaxed) {
+            value if value == Target::File as u8 => Target::File,
+            value if value == Target::Network as u8 => Target::Network,
+            _ => Target::Off,
+        }
+    }
+
+    fn set_target(&self, target: Target) {
+        self.target.store(target as u8, Ordering::Relaxed);
+    }
+
+    fn set_socket(&self, socket: Option<UdpSocket>) {
+        *lock(&self.socket) = socket.map(Arc::new);
+        self.socket_version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Once per sleep of the writer, not once per line: while it is awake it looks by itself.
+    ///
+    /// The flag needs no order of its own. The writer sets it before it looks into the queues for the last time; a
+    /// worker reads it after it has put a line there. The lock of the queue puts one of them first.
+    fn wake_writer(&self) {
+        if self.writer_asleep.load(Ordering::Relaxed)
+            && self.writer_asleep.swap(false, Ordering::Relaxed)
+            && let Some(writer) = self.writer.get()
+        {
+            writer.unpark();
+        }
+    }
+}
+
+/// A panic of another thread leaves lines behind that are as good as any.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[path = "traffic_tests.rs"]
+mod tests;

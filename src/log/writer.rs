@@ -1,0 +1,265 @@
+//! The thread that writes the traffic log into its file, and the only place that does.
+//!
+//! It sleeps when there is nothing, is woken by the first line, and then looks every [`BUSY`], so a line is in the
+//! file within a second and a busy log costs no wake-up per line. When the file takes no more (disk full, nobody
+//! reads the FIFO) it keeps what it holds, byte for byte, and tries again; the workers' queues fill up meanwhile and
+//! drop what exceeds them. So a line is in the file whole or not at all, once there is room again.
+//!
+//! Started and told what to do by `traffic::LogHub`.
+
+use super::diag;
+use super::traffic::{Shared, lock};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::mem;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// Between two looks while lines keep coming, and until a slow reader is tried again.
+const BUSY: Duration = Duration::from_millis(100);
+
+/// Until a file that could not be written is tried again.
+const TROUBLED: Duration = Duration::from_secs(1);
+
+/// How long a slow reader may take for each piece at the end.
+const FAREWELL_MILLISECONDS: u16 = 1000;
+
+/// Memory kept for the next lines; more is given back after a rush.
+const KEPT_BYTES: usize = 256 << 10;
+
+enum Order {
+    SetFile(Option<File>),
+    Stop,
+}
+
+/// The writer as the hub sees it.
+pub(super) struct Handle {
+    orders: Sender<Order>,
+    thread: JoinHandle<()>,
+}
+
+impl Handle {
+    /// The file from now on; what is waiting goes into the old one first.
+    pub fn set_file(&self, file: Option<File>) {
+        self.order(Order::SetFile(file));
+    }
+
+    /// Writes what is waiting and ends the thread.
+    pub fn stop(self) {
+        self.order(Order::Stop);
+        if self.thread.join().is_err() {
+            diag::say(diag::Severity::Error, "the log writer failed");
+        }
+    }
+
+    fn order(&self, order: Order) {
+        // Without a receiver the thread has failed, which `stop` says.
+        let _ = self.orders.send(order);
+        self.thread.thread().unpark();
+    }
+}
+
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    orders: Receiver<Order>,
+    file: Option<File>,
+    /// Lines taken from a queue, of which the first `written` bytes are in the file.
+    batch: Vec<u8>,
+    written: usize,
+    in_trouble: bool,
+}
+
+/// What became of an attempt to write everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// There was nothing.
+    Idle,
+    Written,
+    /// The reader of a FIFO is slow.
+    Slow,
+    /// The file takes nothing.
+    Failed,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub fn start(shared: Arc<Shared>) -> io::Result<Handle> {
+        let (orders, received) = mpsc::channel();
+        let mut writer = Writer::new(shared.clone(), received);
+        let thread = thread::Builder::new().name("log writer".into()).spawn(move || writer.run())?;
+        // There is one writer per hub, and it is started once.
+        shared.writer.get_or_init(|| thread.thread().clone());
+        Ok(Handle { orders, thread })
+    }
+
+    fn new(shared: Arc<Shared>, orders: Receiver<Order>) -> Writer {
+        Writer { shared, orders, file: None, batch: Vec::new(), written: 0, in_trouble: false }
+    }
+
+    fn run(&mut self) {
+        loop {
+            let outcome = self.drain();
+            while let Ok(order) = self.orders.try_recv() {
+                match order {
+                    Order::SetFile(file) => self.set_file(file),
+                    Order::Stop => return self.finish(),
+                }
+            }
+            match outcome {
+                Outcome::Idle => self.sleep(),
+                Outcome::Written | Outcome::Slow => thread::park_timeout(BUSY),
+                Outcome::Failed => thread::park_timeout(TROUBLED),
+            }
+        }
+    }
+
+    /// Until a worker or an order wakes it. An order given meanwhile has left its wake-up behind: `park` returns.
+    fn sleep(&self) {
+        self.shared.writer_asleep.store(true, Ordering::Relaxed);
+        if self.file.is_none() || self.is_everything_taken() {
+            thread::park();
+        }
+        self.shared.writer_asleep.store(false, Ordering::Relaxed);
+    }
+
+    fn is_everything_taken(&self) -> bool {
+        lock(&self.shared.queues).iter().all(|queue| lock(&queue.lines).is_empty())
+    }
+
+    /// Writes what was left over, then the queues one after the other, as far as the file takes it.
+    fn drain(&mut self) -> Outcome {
+        if self.file.is_none() {
+            // What waits is for the file that is about to be named.
+            return Outcome::Idle;
+        }
+        self.forget_ended_workers();
+        let mut outcome = self.write_batch();
+        let mut number = 0;
+        while matches!(outcome, Outcome::Idle | Outcome::Written) {
+            if !self.take_queue(number) {
+                break;
+            }
+            number += 1;
+            outcome = match self.write_batch() {
+                Outcome::Idle => outcome,
+                other => other,
+            };
+        }
+        outcome
+    }
+
+    /// Exchanges the empty batch for the lines of one queue; false when there is no such queue.
+    fn take_queue(&mut self, number: usize) -> bool {
+        let queues = lock(&self.shared.queues);
+        let Some(queue) = queues.get(number) else { return false };
+        mem::swap(&mut self.batch, &mut *lock(&queue.lines));
+        true
+    }
+
+    fn forget_ended_workers(&self) {
+        // The worker of a queue that nobody else knows has ended.
+        lock(&self.shared.queues)
+            .retain(|queue| Arc::strong_count(queue) > 1 || !lock(&queue.lines).is_empty());
+    }
+
+    fn write_batch(&mut self) -> Outcome {
+        let Some(file) = self.file.as_mut().filter(|_| !self.batch.is_empty()) else {
+            return Outcome::Idle;
+        };
+        while self.written < self.batch.len() {
+            match file.write(&self.batch[self.written..]) {
+                Ok(0) => return self.failed(&ErrorKind::WriteZero.into()),
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Outcome::Slow,
+                Err(error) => return self.failed(&error),
+            }
+        }
+        self.recovered();
+        self.batch.clear();
+        self.batch.shrink_to(KEPT_BYTES);
+        self.written = 0;
+        Outcome::Written
+    }
+
+    fn failed(&mut self, error: &io::Error) -> Outcome {
+        self.in_trouble = true;
+        diag::once("log file", format_args!("cannot write the log: {error}"));
+        Outcome::Failed
+    }
+
+    fn recovered(&mut self) {
+        if mem::take(&mut self.in_trouble) {
+            diag::once("log file again", "the log can be written again");
+        }
+    }
+
+    fn set_file(&mut self, file: Option<File>) {
+        self.drain();
+        if !is_same(self.file.as_ref(), file.as_ref()) {
+            self.forget_torn_line();
+        }
+        if file.is_none() {
+            self.lose_everything();
+        }
+        self.file = file;
+        self.in_trouble = false;
+    }
+
+    /// The rest of a line whose beginning is in another file belongs nowhere.
+    fn forget_torn_line(&mut self) {
+        let is_torn = self.written > 0 && self.batch[self.written - 1] != b'\n';
+        if is_torn {
+            let rest = &self.batch[self.written..];
+            let length = rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |at| at + 1);
+            self.written += length;
+            self.shared.drop_lines(1);
+        }
+    }
+
+    /// The last chance: a slow reader is waited for a little, what is left then is counted as lost.
+    fn finish(&mut self) {
+        while self.drain() == Outcome::Slow && self.reader_makes_room() {}
+        self.lose_everything();
+    }
+
+    fn lose_everything(&mut self) {
+        let mut lost = lines_in(&self.batch[self.written..]);
+        self.batch.clear();
+        self.written = 0;
+        for queue in lock(&self.shared.queues).iter() {
+            lost += lines_in(&mem::take(&mut *lock(&queue.lines)));
+        }
+        self.shared.drop_lines(lost);
+    }
+
+    fn reader_makes_room(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| {
+            let mut asked = [PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
+            poll(&mut asked, PollTimeout::from(FAREWELL_MILLISECONDS)).is_ok_and(|ready| ready > 0)
+        })
+    }
+}
+
+/// A file that was opened again, as on HUP without a rotation: a torn line goes on in it.
+fn is_same(old: Option<&File>, new: Option<&File>) -> bool {
+    let identity = |file: &File| file.metadata().map(|metadata| (metadata.dev(), metadata.ino())).ok();
+    match (old.and_then(identity), new.and_then(identity)) {
+        (Some(old), Some(new)) => old == new,
+        _ => false,
+    }
+}
+
+fn lines_in(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|&&byte| byte == b'\n').count() as u64
+}
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;

@@ -1,0 +1,95 @@
+//! What `-d` tells about single connections: from level 2 their lives, from level 3 their bytes.
+
+use super::Worker;
+use crate::conn::{CloseReason, Connection};
+use crate::log::diag;
+use pen_proto::commands::Flag;
+use std::fmt::{self, Display};
+
+/// Level at which connections are told of.
+const LIVES: u8 = 2;
+/// Level at which every read is dumped.
+const BYTES: u8 = 3;
+/// A dump shows so much of a read.
+const DUMP_BYTES_MAX: usize = 512;
+
+/// Dumps what is read, if the operator wants to see it; asked once per turn of a connection.
+#[derive(Clone, Copy)]
+pub(super) struct Dump {
+    number: u32,
+    ascii: bool,
+}
+
+impl Dump {
+    /// The original's words: "up" is towards the server.
+    pub fn up(self, bytes: &[u8]) {
+        self.say("copy_up", bytes);
+    }
+
+    pub fn down(self, bytes: &[u8]) {
+        self.say("copy_down", bytes);
+    }
+
+    fn say(self, name: &str, bytes: &[u8]) {
+        let shown = Bytes { bytes: &bytes[..bytes.len().min(DUMP_BYTES_MAX)], ascii: self.ascii };
+        diag::debug!(BYTES, "{name}({}) {}: {shown}", self.number, bytes.len());
+    }
+}
+
+/// Hexadecimal pairs, or text with `.` for what cannot be printed.
+struct Bytes<'a> {
+    bytes: &'a [u8],
+    ascii: bool,
+}
+
+impl Display for Bytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, byte) in self.bytes.iter().enumerate() {
+            match (self.ascii, byte) {
+                (true, b' '..=b'~') => write!(f, "{}", *byte as char)?,
+                (true, _) => f.write_str(".")?,
+                (false, _) if index == 0 => write!(f, "{byte:02x}")?,
+                (false, _) => write!(f, " {byte:02x}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Worker {
+    pub(super) fn dump(&self, index: u32) -> Option<Dump> {
+        let ascii = self.settings.flag(Flag::Ascii);
+        diag::is_on(BYTES).then(|| Dump { number: self.shared.global_number(self.number, index), ascii })
+    }
+
+    pub(super) fn trace_accept(&self, index: u32, connection: &Connection) {
+        let number = || self.shared.global_number(self.number, index);
+        diag::debug!(LIVES, "connection {}: from {} port {}", number(), connection.address, connection.port);
+    }
+
+    pub(super) fn trace_server(&self, index: u32, connection: &Connection) {
+        if let Some(attempt) = &connection.attempt {
+            let number = || self.shared.global_number(self.number, index);
+            let server = attempt.server();
+            diag::debug!(LIVES, "connection {}: to server {server}, {}", number(), connection.endpoint);
+        }
+    }
+
+    pub(super) fn trace_close(&self, index: u32, connection: &Connection, reason: CloseReason) {
+        let number = || self.shared.global_number(self.number, index);
+        let (up, down) = (connection.from_client.bytes, connection.from_server.bytes);
+        diag::debug!(LIVES, "connection {}: {}, {up} bytes up, {down} down", number(), reason.as_str());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dumps_as_pairs_or_as_text() {
+        let shown = |ascii| Bytes { bytes: b"GET /\r\n\xff", ascii }.to_string();
+        assert_eq!(shown(false), "47 45 54 20 2f 0d 0a ff");
+        assert_eq!(shown(true), "GET /...");
+    }
+}

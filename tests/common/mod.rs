@@ -1,0 +1,27 @@
+//! The scenario harness: a real pen between mock servers and real clients, all on loopback.
+//!
+//! A scenario starts [`backend::Backend`]s, puts a [`pen::Pen`] before them, drives it with [`client::Client`]s and
+//! the control socket, and looks at what came out. Nothing here waits but [`wait::eventually`]; whatever a scenario
+//! starts ends when it goes out of scope. `PEN_UNDER_TEST=PATH` runs the scenarios on another program, for example
+//! on the original Pen, to see where that differs.
+#![allow(dead_code, reason = "each test target uses its part of the harness")]
+
+pub mod backend;
+pub mod client;
+pub mod pattern;
+pub mod pen;
+pub mod ports;
+pub mod process;
+pub mod tempdir;
+pub mod wait;
+
+/// Whether the tests run as root. What needs root says so and is skipped otherwise.
+pub fn root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// Says why a test does nothing here. Under `CI=true` nothing may be skipped.
+pub fn skip(reason: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "may not be skipped under CI=true: {reason}");
+    eprintln!("skipped: {reason}");
+}

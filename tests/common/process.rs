@@ -1,0 +1,74 @@
+//! What /proc tells about a process, and the file descriptor limit of this one.
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use super::wait::meanwhile;
+
+/// A field of `/proc/PID/status`, for example `Groups`.
+pub fn status_field(pid: u32, field: &str) -> String {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is gone");
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("no {field} in /proc/{pid}/status")).trim().to_string()
+}
+
+/// Resident memory.
+pub fn rss_kib(pid: u32) -> u64 {
+    let text = status_field(pid, "VmRSS");
+    text.trim_end_matches(" kB").parse().expect(&text)
+}
+
+/// Open file descriptors.
+pub fn descriptors(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).expect("the process is gone").count()
+}
+
+/// Processor time used so far, in ticks of 10 ms (`USER_HZ` is 100 on Linux).
+pub fn cpu_ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process is gone");
+    // The command name may hold anything; the fields start after its closing parenthesis with number 3.
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+/// Processor time used in a second, in percent of a core.
+pub fn cpu_percent(pid: u32) -> u64 {
+    let before = cpu_ticks(pid);
+    meanwhile(Duration::from_secs(1));
+    cpu_ticks(pid) - before
+}
+
+/// Whether the kernel has a TCP socket listening on the port (any address). Unlike a connect, asking disturbs nobody.
+pub fn listening(port: u16) -> bool {
+    const LISTEN: &str = "0A";
+    let suffix = format!(":{port:04X}");
+    ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
+        let table = fs::read_to_string(table).unwrap_or_default();
+        table.lines().any(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            fields.len() > 3 && fields[1].ends_with(&suffix) && fields[3] == LISTEN
+        })
+    })
+}
+
+/// Kills the processes that work in this directory: a daemon whose pid is not known otherwise.
+pub fn kill_processes_in(directory: &Path) {
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        if fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == directory) {
+            // It may end by itself at this moment.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+}
+
+/// Raises the descriptor limit of the test process as far as it may go and returns it.
+pub fn raise_descriptor_limit() -> u64 {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    hard
+}

@@ -1,0 +1,229 @@
+//! The command line: every letter, their clusters, and mistakes named on standard error with status 1.
+
+use crate::common::backend::Backend;
+use crate::common::pen::{Ended, Pen};
+use crate::common::tempdir::TempDir;
+use crate::common::wait::eventually;
+
+/// Options and what a control command then answers.
+const EFFECTS: &[(&str, &str, &str)] = &[
+    ("-T 60", "tracking", "60\n"),
+    ("-W", "mode", "no hash no roundrobin no stubborn weight no prio\n"),
+    ("-b 11", "blacklist", "11\n"),
+    ("-b11", "blacklist", "11\n"),
+    ("-c 4000", "clients_max", "4000\n"),
+    ("-d", "debug", "1\n"),
+    ("-d -d -d", "debug", "3\n"),
+    ("-ddd", "debug", "3\n"),
+    ("-fdd", "debug", "2\n"),
+    ("-frdd", "debug", "2\n"),
+    ("-frdd", "mode", "no hash roundrobin no stubborn no weight no prio\n"),
+    ("-h", "mode", "hash no roundrobin no stubborn no weight no prio\n"),
+    ("-hsr", "mode", "hash roundrobin stubborn no weight no prio\n"),
+    ("-l pen.log", "log", "pen.log\n"),
+    ("-m 20", "multi_accept", "20\n"),
+    ("-q 600", "listen_queue", "600\n"),
+    ("-r", "mode", "no hash roundrobin no stubborn no weight no prio\n"),
+    ("-rb5", "blacklist", "5\n"),
+    ("-s", "mode", "no hash no roundrobin stubborn no weight no prio\n"),
+    ("-t 7", "timeout", "7\n"),
+    ("-w stats.html", "web_stats", "stats.html\n"),
+    ("-x 800", "conn_max", "800\n"),
+    ("-O blacklist\u{a0}9", "blacklist", "9\n"),
+    ("-o blacklist\u{a0}9", "blacklist", "9\n"),
+    ("-O hash -O weight", "mode", "hash no roundrobin no stubborn weight no prio\n"),
+    ("-b 11 -O blacklist\u{a0}9", "blacklist", "9\n"),
+    ("-O blacklist\u{a0}9 -b 11", "blacklist", "11\n"),
+];
+
+#[test]
+fn options_do_what_they_say() {
+    for (options, command, reply) in EFFECTS {
+        let words = options.split(' ').map(|word| word.replace('\u{a0}', " "));
+        let pen = words.fold(Pen::before([] as [&str; 0]), |start, word| start.word(word)).start();
+        assert_eq!(pen.control(command), *reply, "{options}");
+    }
+}
+
+#[test]
+fn ascii_and_http_are_flags_like_the_commands() {
+    let pen = Pen::before([] as [&str; 0]).options("-a -H").start();
+    pen.control("write saved");
+    let saved = pen.text("saved");
+    for line in ["ascii", "http"] {
+        assert!(saved.lines().any(|written| written == line), "{line}: {saved}");
+    }
+}
+
+#[test]
+fn options_may_follow_the_addresses() {
+    let server = Backend::named("A");
+    let pen = Pen::before([&server]).server("-b").server("12").server("-r").start();
+    assert_eq!(pen.control("blacklist"), "12\n");
+    assert_eq!(pen.ask(), "A");
+}
+
+#[test]
+fn two_hyphens_end_the_options() {
+    let server = Backend::named("A");
+    let pen = Pen::before([&server]).options("-b 12 --").start();
+    assert_eq!(pen.control("blacklist"), "12\n");
+    assert_eq!(pen.ask(), "A");
+}
+
+/// Listen addresses and where a client then finds pen; `N` stands for the port.
+const LISTEN: &[(&str, &str)] = &[
+    ("N", "127.0.0.1"),
+    (":N", "127.0.0.1"),
+    ("*:N", "127.0.0.1"),
+    ("0.0.0.0:N", "127.0.0.1"),
+    ("localhost:N", "127.0.0.1"),
+    ("::1:N", "[::1]"),
+    ("[::1]:N", "[::1]"),
+    ("[::]:N", "[::1]"),
+    (":::N", "[::1]"),
+];
+
+#[test]
+fn listen_addresses_have_many_forms() {
+    let server = Backend::named("A");
+    for (form, host) in LISTEN {
+        let port = crate::common::ports::free_port().to_string();
+        let pen = Pen::before([&server]).listen(form.replace('N', &port)).start();
+        let address = format!("{host}:{port}").parse().unwrap();
+        assert_eq!(crate::common::client::Client::connect(address).line(), "A", "{form}");
+        drop(pen);
+    }
+}
+
+#[test]
+fn server_ports_default_to_the_listen_port() {
+    let port = crate::common::ports::free_port();
+    let other = std::net::TcpListener::bind(("127.0.0.77", port)).unwrap();
+    let pen = Pen::before(["127.0.0.77"]).listen(format!("127.0.0.1:{port}")).start();
+    assert!(
+        pen.control("servers").contains(&format!("addr 127.0.0.77 port {port} ")),
+        "{}",
+        pen.control("servers")
+    );
+    drop(other);
+}
+
+/// Command lines and the word the message must name; `PORT` stands for a free port.
+const MISTAKES: &[(&str, &str)] = &[
+    ("-b x PORT 127.0.0.1:80", "x"),
+    ("-b -1 PORT 127.0.0.1:80", "-1"),
+    ("-t 0 PORT 127.0.0.1:80", "0"),
+    ("-t x PORT 127.0.0.1:80", "x"),
+    ("-x -1 PORT 127.0.0.1:80", "-1"),
+    ("-c 0 PORT 127.0.0.1:80", "0"),
+    ("-T 1s PORT 127.0.0.1:80", "1s"),
+    ("-m 0 PORT 127.0.0.1:80", "0"),
+    ("-q many PORT 127.0.0.1:80", "many"),
+    ("-b", "b"),
+    ("-y PORT 127.0.0.1:80", "y"),
+    ("--bogus PORT 127.0.0.1:80", "bogus"),
+    ("99999 127.0.0.1:80", "99999"),
+    ("0 127.0.0.1:80", "0"),
+    ("8081x 127.0.0.1:80", "8081x"),
+    ("no.such.host.invalid:PORT 127.0.0.1:80", "no.such.host.invalid"),
+    ("PORT 127.0.0.1:99999", "99999"),
+    ("PORT 127.0.0.1:nosuchsvc", "nosuchsvc"),
+    ("PORT 127.0.0.1:80:x", "x"),
+    ("PORT 127.0.0.1:80:1:2:3:4:5", "5"),
+    ("PORT no.such.host.invalid:80", "no.such.host.invalid"),
+    ("-e 127.0.0.1:x0 PORT 127.0.0.1:80", "x0"),
+    ("-B 127.0.0.1:x0 PORT 127.0.0.1:80", "x0"),
+    ("-O bogus PORT 127.0.0.1:80", "bogus"),
+    ("-O source PORT 127.0.0.1:80", "source"),
+    ("-u nosuchuser PORT 127.0.0.1:80", "nosuchuser"),
+    ("-C 99999 PORT 127.0.0.1:80", "99999"),
+];
+
+fn run(words: &str) -> Ended {
+    let port = crate::common::ports::free_port().to_string();
+    Pen::bare(&format!("-f {}", words.replace("PORT", &port))).run()
+}
+
+fn is_a_usage_error(ended: &Ended, options: &str, name: &str) {
+    assert_eq!(ended.code, Some(1), "{options}: {ended:?}");
+    assert_eq!(ended.stdout, "", "{options}");
+    assert!(ended.stderr.starts_with("pen: "), "{options}: {ended:?}");
+    assert!(ended.stderr.contains(name), "{options}: {name:?} is not named: {ended:?}");
+}
+
+#[test]
+fn mistakes_are_named() {
+    for (words, name) in MISTAKES {
+        is_a_usage_error(&run(words), words, name);
+    }
+}
+
+#[test]
+fn capabilities_that_are_not_there_say_so() {
+    for words in ["-U", "-E cert", "-K key", "-G ca", "-A dir", "-R", "-L tls1", "-Z"] {
+        let ended = run(&format!("{words} PORT 127.0.0.1:80"));
+        is_a_usage_error(&ended, words, &words[..2]);
+        assert!(ended.stderr.contains(" no "), "{words}: {ended:?}");
+    }
+}
+
+#[test]
+fn options_that_mean_nothing_any_more_are_accepted() {
+    for words in ["-D", "-Q", "-S 3", "-n", "-P", "-O epoll", "-O no\u{a0}block"] {
+        let words = words.split(' ').map(|word| word.replace('\u{a0}', " "));
+        let pen = words.fold(Pen::before([] as [&str; 0]), |start, word| start.word(word)).start();
+        assert_eq!(pen.control("blacklist"), "30\n");
+    }
+}
+
+#[test]
+fn nothing_to_do_is_a_usage_error() {
+    let ended = Pen::bare("").run();
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    assert!(ended.stderr.to_lowercase().contains("usage"), "{ended:?}");
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    let help = Pen::bare("--help").run();
+    assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
+    for letter in "BCFHOTWXabcdefhjlmopqrstuwx".chars() {
+        assert!(help.stdout.contains(&format!("-{letter}")), "-{letter} is not in\n{}", help.stdout);
+    }
+    assert!(help.stdout.lines().all(|line| line.chars().count() <= 80), "for a terminal of 80 columns");
+    let version = Pen::bare("--version").run();
+    assert_eq!((version.code, version.stderr.as_str()), (Some(0), ""));
+    assert!(version.stdout.contains(env!("CARGO_PKG_VERSION")), "{version:?}");
+}
+
+#[test]
+fn check_reads_everything_and_starts_nothing() {
+    let taken = Backend::named("A");
+    let dir = TempDir::new();
+    let good = dir.file("good.conf", "blacklist 7\n");
+    let bad = dir.file("bad.conf", "\nbogus\n");
+    let check = |file: &std::path::Path| {
+        Pen::bare("--check -F").word(file.display()).word(taken.address()).word("127.0.0.1:80").run()
+    };
+    assert_eq!(check(&good).code, Some(0), "an address in use does not matter");
+    is_a_usage_error(&check(&bad), "bad.conf", "bad.conf:2");
+}
+
+#[test]
+fn replies_of_start_commands_go_to_standard_output() {
+    let pen = Pen::before([] as [&str; 0]).command("blacklist 9").command("mode").start();
+    let want = "9\nno hash no roundrobin no stubborn no weight no prio\n";
+    eventually("the replies", || pen.text("stdout"), |stdout| stdout == want);
+}
+
+#[test]
+fn debug_messages_appear_at_their_level() {
+    let server = Backend::named("A");
+    let pen = Pen::before([&server]).options("-d").start();
+    let head = format!("0 127.0.0.1:{}:0:0:0:0", server.port());
+    eventually("the servers", || pen.stderr(), |said| said.contains(&head));
+    let quiet = Pen::before([&server]).start();
+    assert_eq!(quiet.ask(), "A");
+    assert_eq!(quiet.stderr(), "");
+}

@@ -1,0 +1,101 @@
+//! `-H`: the header lines that tell a web server who its client is, and not one byte changed elsewhere.
+
+use crate::common::backend::{Backend, echo};
+use crate::common::pen::Pen;
+
+const INSERTED: &str = "X-Forwarded-Proto: http\r\nX-Forwarded-For: 127.0.0.7\r\n";
+
+/// What reaches the server when the pieces are sent one after the other, each as a packet of its own.
+fn through(pieces: &[&str]) -> String {
+    let server = Backend::serving(echo);
+    let pen = Pen::before([&server]).options("-H").start();
+    let mut client = pen.connect_from("127.0.0.7");
+    client.stream.set_nodelay(true).unwrap();
+    for piece in pieces {
+        client.send(piece);
+    }
+    client.end();
+    String::from_utf8(client.rest()).unwrap()
+}
+
+#[test]
+fn the_lines_are_inserted_before_the_blank_line() {
+    let got = through(&["GET / HTTP/1.1\r\nHost: example\r\n\r\n"]);
+    assert_eq!(got, format!("GET / HTTP/1.1\r\nHost: example\r\n{INSERTED}\r\n"));
+}
+
+#[test]
+fn a_head_in_pieces_is_the_same_head() {
+    let whole = "POST /form HTTP/1.0\r\nContent-Length: 4\r\n\r\nbody";
+    let mut text = [0; 4];
+    let bytes: Vec<String> = whole.chars().map(|byte| byte.encode_utf8(&mut text).to_string()).collect();
+    let pieces: Vec<&str> = bytes.iter().map(String::as_str).collect();
+    assert_eq!(through(&pieces), through(&[whole]));
+}
+
+#[test]
+fn lines_that_are_there_are_left_alone() {
+    let head = "GET / HTTP/1.1\r\nx-forwarded-for: 10.0.0.1\r\nX-FORWARDED-PROTO: https\r\n\r\n";
+    assert_eq!(through(&[head]), head);
+}
+
+#[test]
+fn a_body_is_never_touched() {
+    let body = "GET / HTTP/1.1\r\nthis is data\r\n\r\nGET ";
+    let head = format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n", body.len());
+    let want = format!("{head}{INSERTED}\r\n{body}");
+    assert_eq!(through(&[&format!("{head}\r\n"), body]), want);
+    assert_eq!(through(&[&format!("{head}\r\n{body}")]), want);
+}
+
+#[test]
+fn what_is_not_http_passes_unchanged() {
+    for text in ["EHLO example\r\n\r\nMAIL", "GE", "GETTING / HTTP/1.1", "\r\n\r\n", "SSH-2.0-x\r\n\r\n"] {
+        assert_eq!(through(&[text]), text);
+    }
+}
+
+#[test]
+fn a_head_that_never_ends_passes_unchanged() {
+    let endless = format!("GET / HTTP/1.1\r\nX: {}", "y".repeat(100_000));
+    assert_eq!(through(&[&endless]), endless);
+}
+
+#[test]
+fn the_reply_is_not_touched() {
+    let reply = "GET / HTTP/1.1\r\n\r\n";
+    let server = Backend::serving(move |mut stream| {
+        std::io::Write::write_all(&mut stream, reply.as_bytes()).unwrap();
+    });
+    let pen = Pen::before([&server]).options("-H").start();
+    assert_eq!(pen.connect().rest(), reply.as_bytes());
+}
+
+#[test]
+fn http_can_be_switched_while_running() {
+    let server = Backend::serving(echo);
+    let pen = Pen::before([&server]).start();
+    let ask = || {
+        let mut client = pen.connect_from("127.0.0.7");
+        client.send("GET / HTTP/1.1\r\n\r\n");
+        client.end();
+        String::from_utf8(client.rest()).unwrap()
+    };
+    assert_eq!(ask(), "GET / HTTP/1.1\r\n\r\n");
+    pen.control("http");
+    assert_eq!(ask(), format!("GET / HTTP/1.1\r\n{INSERTED}\r\n"));
+    pen.control("no http");
+    assert_eq!(ask(), "GET / HTTP/1.1\r\n\r\n");
+}
+
+#[test]
+fn the_address_is_that_of_the_connection_even_when_the_client_was_forgotten() {
+    let server = Backend::serving(echo);
+    let pen = Pen::before([&server]).options("-H -c 1").start();
+    let mut first = pen.connect_from("127.0.0.7");
+    let mut second = pen.connect_from("127.0.0.8");
+    assert_eq!(second.exchange("hello"), "hello", "the only slot belongs to the second client now");
+    first.send("GET / HTTP/1.1\r\n\r\n");
+    first.end();
+    assert_eq!(first.rest(), format!("GET / HTTP/1.1\r\n{INSERTED}\r\n").as_bytes());
+}

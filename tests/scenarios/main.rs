@@ -1,0 +1,32 @@
+//! What pen does, seen from outside: each module is one behaviour, played on the real program.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod access;
+mod affinity;
+mod blacklist;
+mod command_line;
+mod config_file;
+mod control_access;
+mod control_commands;
+mod control_protocol;
+mod daemon;
+mod descriptors;
+mod failover;
+mod fastclose;
+mod half_close;
+mod http_header;
+mod idle;
+mod limits;
+mod log_file;
+mod log_network;
+mod policies;
+mod privileges;
+mod readiness;
+mod reset;
+mod statistics;
+mod stopping;
+mod transfer;
+mod ways_to_connect;
+mod write;

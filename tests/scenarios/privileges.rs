@@ -1,0 +1,102 @@
+//! `-u` and `-j`: what is given up, completely.
+
+use crate::common::backend::Backend;
+use crate::common::pen::Pen;
+use crate::common::process::status_field;
+use crate::common::wait::eventually;
+use crate::common::{root, skip};
+use nix::unistd::User;
+use std::fs;
+use std::path::Path;
+
+fn nobody() -> User {
+    User::from_name("nobody").unwrap().expect("a user nobody")
+}
+
+#[test]
+fn as_another_user_nothing_of_root_is_left() {
+    if !root() {
+        return skip("only root can become somebody else");
+    }
+    let server = Backend::named("A");
+    let groups = "setpriv --groups=4,20,24";
+    let pen = Pen::before([&server]).through(groups).options("-u nobody").start();
+    let (user, group) = (nobody().uid.to_string(), nobody().gid.to_string());
+    let all = |id: &str| vec![id.to_string(); 4];
+    let ids = |field| status_field(pen.pid(), field).split_whitespace().map(String::from).collect::<Vec<_>>();
+    assert_eq!(ids("Uid"), all(&user));
+    assert_eq!(ids("Gid"), all(&group));
+    assert!(ids("Groups").iter().all(|id| *id == group), "supplementary groups: {:?}", ids("Groups"));
+    assert_eq!(status_field(pen.pid(), "CapEff"), "0000000000000000");
+    assert_eq!(status_field(pen.pid(), "CapPrm"), "0000000000000000");
+    assert_eq!(pen.ask(), "A");
+    assert_eq!(pen.control("blacklist"), "30\n", "root may still give commands");
+}
+
+#[test]
+fn every_thread_has_given_up_root() {
+    if !root() {
+        return skip("only root can become somebody else");
+    }
+    let server = Backend::named("A");
+    let pen = Pen::before([&server]).options("-u nobody").command("threads 4").start();
+    assert_eq!(pen.asks(8), "A".repeat(8));
+    let user = nobody().uid.to_string();
+    for thread in fs::read_dir(format!("/proc/{}/task", pen.pid())).unwrap() {
+        let status = fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
+        let ids = status.lines().find(|line| line.starts_with("Uid:")).unwrap();
+        assert!(ids.split_whitespace().skip(1).all(|id| id == user), "{ids}");
+    }
+}
+
+#[test]
+fn a_low_port_is_bound_before_root_is_given_up() {
+    if !root() {
+        return skip("only root can bind low ports");
+    }
+    let server = Backend::named("A");
+    let pen = Pen::before([&server]).listen("127.0.83.1:83").options("-u nobody").start();
+    assert_eq!(pen.ask(), "A");
+}
+
+#[test]
+fn in_a_jail_the_jail_is_all_there_is() {
+    if !root() {
+        return skip("only root can chroot");
+    }
+    let server = Backend::named("A");
+    let pen = Pen::before([&server]).directory("jail").options("-j jail -u nobody").start();
+    let jail = pen.path("jail");
+    assert_eq!(fs::read_link(format!("/proc/{}/root", pen.pid())).unwrap(), jail);
+    let directory = fs::read_link(format!("/proc/{}/cwd", pen.pid())).unwrap();
+    assert!(directory == jail || directory == Path::new("/"), "{directory:?} is outside");
+    assert_eq!(pen.ask(), "A");
+}
+
+#[test]
+fn in_a_jail_the_log_still_works_and_rotates() {
+    if !root() {
+        return skip("only root can chroot");
+    }
+    let server = Backend::named("A");
+    let start = Pen::before([&server]).directory("jail").options("-j jail");
+    let pen = start.command("log /pen.log").start();
+    let log = pen.path("jail").join("pen.log");
+    let lines = || fs::read_to_string(&log).unwrap_or_default().lines().count();
+    let say = || {
+        let mut client = pen.connect();
+        client.line();
+        client.exchange("hello");
+    };
+    if !log.exists() {
+        // Opened before the chroot, a path is the one outside; from now on it is the one inside.
+        pen.control("log /pen.log");
+    }
+    say();
+    eventually("a line", lines, |lines| *lines == 1);
+    fs::rename(&log, pen.path("jail").join("pen.log.1")).unwrap();
+    pen.signal(nix::sys::signal::SIGHUP);
+    eventually("a new file", || log.exists(), |exists| *exists);
+    say();
+    eventually("a line in the new file", lines, |lines| *lines == 1);
+}

@@ -1,0 +1,68 @@
+//! A reset is passed on as a reset, so that neither side takes half a message for a whole one.
+
+use crate::common::backend::{Backend, read_line};
+use crate::common::client::{End, ending, reset};
+use crate::common::pen::Pen;
+use crate::common::wait::eventually;
+use std::io::Write;
+use std::sync::mpsc;
+
+#[test]
+fn a_reset_by_the_client_reaches_the_server() {
+    let (ended, ends) = mpsc::channel();
+    let server = Backend::serving(move |mut stream| ended.send(ending(&mut stream)).unwrap());
+    let pen = Pen::before([&server]).start();
+    for _ in 0..20 {
+        let mut client = pen.connect();
+        client.send("half a mess");
+        eventually("the server to be reached", || server.open(), |open| *open == 1);
+        client.reset();
+        assert_eq!(ends.recv().unwrap(), End::Reset);
+        eventually("the server to be done", || server.open(), |open| *open == 0);
+    }
+}
+
+#[test]
+fn a_reset_by_the_server_reaches_the_client() {
+    let server = Backend::serving(|mut stream| {
+        stream.write_all(b"half a mess").unwrap();
+        read_line(&stream);
+        reset(stream);
+    });
+    let pen = Pen::before([&server]).start();
+    for _ in 0..20 {
+        let mut client = pen.connect();
+        client.send("go\n");
+        assert_eq!(client.ending(), End::Reset);
+    }
+}
+
+#[test]
+fn a_reset_after_half_close_is_still_a_reset() {
+    let (ended, ends) = mpsc::channel();
+    let server = Backend::serving(move |mut stream| {
+        stream.write_all(b"bye\n").unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        ended.send(ending(&mut stream)).unwrap();
+    });
+    let pen = Pen::before([&server]).start();
+    let mut client = pen.connect();
+    assert_eq!(client.rest(), b"bye\n");
+    client.reset();
+    assert_eq!(ends.recv().unwrap(), End::Reset);
+}
+
+#[test]
+fn clients_that_reset_leave_nothing_behind() {
+    let server = Backend::named("A");
+    let pen = Pen::before([format!("{server}:50")]).options("-r").start();
+    for _ in 0..200 {
+        pen.connect().reset();
+    }
+    eventually(
+        "all connections to be gone",
+        || pen.control("servers"),
+        |servers| servers.contains(" conn 0 "),
+    );
+    assert_eq!(pen.ask(), "A");
+}

@@ -1,0 +1,112 @@
+//! Signals that end pen, at once or gracefully, and one that must not.
+
+use crate::common::backend::Backend;
+use crate::common::client::End;
+use crate::common::pen::Pen;
+use crate::common::wait::eventually;
+use nix::sys::signal::{SIGINT, SIGPIPE, SIGTERM, SIGUSR2, Signal};
+use std::net::TcpStream;
+
+fn ends_at_once(signal: Signal) {
+    let server = Backend::named("A");
+    let mut pen = Pen::before([&server]).options("-p pen.pid").start();
+    let mut client = pen.connect();
+    client.line();
+    assert_eq!(pen.text("pen.pid"), pen.pid().to_string());
+    pen.signal(signal);
+    assert_eq!(pen.wait(), Some(0));
+    assert!(!pen.path("pen.pid").exists());
+    client.ending();
+    eventually("the server to be left", || server.open(), |open| *open == 0);
+}
+
+#[test]
+fn term_ends_at_once_with_status_zero() {
+    ends_at_once(SIGTERM);
+}
+
+#[test]
+fn int_ends_at_once_with_status_zero() {
+    ends_at_once(SIGINT);
+}
+
+#[test]
+fn usr2_lets_connections_finish() {
+    let server = Backend::named("A");
+    let mut pen = Pen::before([&server]).options("-p pen.pid").command("shutdown_timeout 0").start();
+    let mut client = pen.connect();
+    client.line();
+    pen.signal(SIGUSR2);
+    eventually("the listener to close", || TcpStream::connect(pen.address).is_err(), |refused| *refused);
+    assert_eq!(client.exchange("still here"), "still here");
+    client.end();
+    assert_eq!(client.ending(), End::Eof);
+    assert_eq!(pen.wait(), Some(0));
+    assert!(!pen.path("pen.pid").exists());
+}
+
+#[test]
+fn usr2_without_connections_ends_at_once() {
+    let mut pen = Pen::before([] as [&str; 0]).command("shutdown_timeout 0").start();
+    pen.signal(SIGUSR2);
+    assert_eq!(pen.wait(), Some(0));
+}
+
+#[test]
+fn usr2_waits_no_longer_than_allowed() {
+    let server = Backend::named("A");
+    let mut pen = Pen::before([&server]).command("shutdown_timeout 1").start();
+    let mut client = pen.connect();
+    client.line();
+    pen.signal(SIGUSR2);
+    assert_eq!(pen.wait(), Some(0));
+    client.ending();
+}
+
+#[test]
+fn a_successor_can_listen_while_the_predecessor_finishes() {
+    let server = Backend::named("A");
+    let mut old = Pen::before([&server]).command("shutdown_timeout 0").start();
+    let mut client = old.connect();
+    client.line();
+    old.signal(SIGUSR2);
+    eventually("the listener to close", || TcpStream::connect(old.address).is_err(), |refused| *refused);
+    let new = Pen::before([&server]).listen(old.address).start();
+    assert_eq!(new.ask(), "A");
+    assert_eq!(client.exchange("still here"), "still here");
+    client.end();
+    client.ending();
+    assert_eq!(old.wait(), Some(0));
+}
+
+#[test]
+fn term_ends_a_graceful_stop() {
+    let server = Backend::named("A");
+    let mut pen = Pen::before([&server]).command("shutdown_timeout 0").start();
+    let mut client = pen.connect();
+    client.line();
+    pen.signal(SIGUSR2);
+    eventually("the listener to close", || TcpStream::connect(pen.address).is_err(), |refused| *refused);
+    pen.signal(SIGTERM);
+    assert_eq!(pen.wait(), Some(0));
+}
+
+#[test]
+fn pipe_is_ignored() {
+    let server = Backend::named("A");
+    let pen = Pen::before([&server]).start();
+    pen.signal(SIGPIPE);
+    assert_eq!(pen.ask(), "A");
+}
+
+#[test]
+fn a_storm_of_signals_does_no_harm() {
+    let server = Backend::named("A");
+    let pen = Pen::before([&server]).options("-l pen.log -w stats.html").start();
+    for _ in 0..100 {
+        pen.signal(Signal::SIGHUP);
+        pen.signal(Signal::SIGUSR1);
+    }
+    assert_eq!(pen.asks(3), "AAA");
+    eventually("the page", || pen.text("stats.html"), |page| page.contains("</html>"));
+}
