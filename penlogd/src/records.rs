@@ -94,11 +94,17 @@ impl Records {
         Some(())
     }
 
-    fn take_web_line(&mut self, source: IpAddr, line: &[u8], now_seconds: u64, out: &mut Vec<u8>) -> Option<()> {
+    fn take_web_line(
+        &mut self,
+        source: IpAddr,
+        line: &[u8],
+        now_seconds: u64,
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
         let (_, request, _) = weblog::split_request(line)?;
-        let client_end = line.iter().position(|&byte| byte == b' ')?;
         match self.client_of(source, request, now_seconds) {
             Some(client) => {
+                let client_end = line.iter().position(|&byte| byte == b' ')?;
                 logline::write_address(out, client);
                 weblog::write_visible(out, &line[client_end..]);
                 self.counts.matched += 1;
@@ -178,7 +184,10 @@ mod tests {
             join.joined("127.0.0.1 - - [t] \"GET /v6 HTTP/1.1\" 200 5"),
             "2001:db8::7 - - [t] \"GET /v6 HTTP/1.1\" 200 5\n"
         );
-        assert_eq!(join.joined("127.0.0.1 - - [x] \"GET /ind\" 200 1\n"), "10.1.1.1 - - [x] \"GET /ind\" 200 1\n");
+        assert_eq!(
+            join.joined("127.0.0.1 - - [x] \"GET /ind\" 200 1\n"),
+            "10.1.1.1 - - [x] \"GET /ind\" 200 1\n"
+        );
         assert_eq!(join.records.counts, Counts { pen_lines: 2, web_lines: 4, matched: 3, bogus: 0 });
     }
 
@@ -189,7 +198,7 @@ mod tests {
             join.take("127.0.0.1", line);
             assert_eq!(join.bogus.pop(), Some((Bogus::PenLine, line.to_owned())));
         }
-        for line in ["one \"quote", "none", "\"no\"blank", " "] {
+        for line in ["one \"quote", "none", " "] {
             join.take("127.0.0.1", line);
             assert_eq!(join.bogus.pop(), Some((Bogus::WebLine, line.to_owned())));
         }
@@ -198,10 +207,22 @@ mod tests {
     }
 
     #[test]
+    fn a_match_needs_a_place_for_the_client() {
+        let mut join = Join::new();
+        assert_eq!(join.joined("\"no\"blank"), "\"no\"blank\n");
+        join.take("127.0.0.1", "+ 10.0.0.1 127.0.0.1 nothing");
+        assert_eq!(join.joined("\"no\"blank"), "");
+        assert_eq!(join.bogus.pop(), Some((Bogus::WebLine, "\"no\"blank".to_owned())));
+    }
+
+    #[test]
     fn every_line_of_a_datagram_counts() {
         let mut join = Join::new();
         join.take("127.0.0.1", "+ 10.0.0.1 127.0.0.1 GET /a\n+ 10.0.0.2 127.0.0.1 GET /b\n");
-        assert_eq!(join.joined("w \"GET /a\" 1\r\n\nw \"GET /b\" 2"), "10.0.0.1 \"GET /a\" 1\n10.0.0.2 \"GET /b\" 2\n");
+        assert_eq!(
+            join.joined("w \"GET /a\" 1\r\n\nw \"GET /b\" 2"),
+            "10.0.0.1 \"GET /a\" 1\n10.0.0.2 \"GET /b\" 2\n"
+        );
     }
 
     #[test]

@@ -79,7 +79,11 @@ mod tests {
             (&["::1", "10.0.0.0/8"], "10.255.0.1", true),
             (&["::1", "10.0.0.0/8"], "11.0.0.0", false),
         ] {
-            assert_eq!(sources(texts).unwrap().permit(source.parse().unwrap()), expected, "{texts:?} {source}");
+            assert_eq!(
+                sources(texts).unwrap().permit(source.parse().unwrap()),
+                expected,
+                "{texts:?} {source}"
+            );
         }
     }
 
