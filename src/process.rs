@@ -1,6 +1,6 @@
 //! The main thread of a pen that serves: control clients, signals, statistics, reload, graceful and plain end.
 
-use crate::control::apply::{Engine, Running, Wanted};
+use crate::control::apply::{Engine, Wanted};
 use crate::control::server::ControlServer;
 use crate::instance::Instance;
 use crate::log::diag::{self, Severity};
@@ -10,6 +10,7 @@ use crate::sys::daemon::Detached;
 use crate::sys::notify::Supervisor;
 use crate::sys::signals::{Request, Signals};
 use crate::{reload, stats};
+use pen_proto::addr::{Port, ServerSpec};
 use pen_proto::commands::Number;
 use std::path::Path;
 use std::time::Duration;
@@ -50,6 +51,7 @@ impl Process {
     /// Tells everyone who waits for it that pen serves.
     pub fn announce(self, detached: Option<Detached>) -> Result<Process, String> {
         diag::debug!(1, "pen {} starting", env!("CARGO_PKG_VERSION"));
+        self.trace_servers();
         if let Some(detached) = detached {
             detached.ready().map_err(|error| format!("cannot go into the background: {error}"))?;
         }
@@ -79,6 +81,19 @@ impl Process {
             instance.stop();
         }
         Ok(())
+    }
+
+    /// The servers as `-d` shows them at start, in the form of the original.
+    fn trace_servers(&self) {
+        diag::debug!(1, "servers:");
+        for (index, entry) in self.engine.config().servers.iter().enumerate() {
+            if let Some(entry) = entry {
+                let ServerSpec { host, port, max, hard, weight, prio } = &entry.spec;
+                let port = port.as_ref().map(Port::to_string).unwrap_or_default();
+                let weight = weight.unwrap_or(0);
+                diag::debug!(1, "{index:2} {host}:{port}:{max}:{hard}:{weight}:{prio}");
+            }
+        }
     }
 
     fn instance(&mut self) -> Option<&mut Instance> {

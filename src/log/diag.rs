@@ -7,9 +7,10 @@
 use super::local_time;
 use super::repeats::Repeats;
 use super::syslog::{self, Syslog};
+use super::takes_more;
 use crate::escape::Escaped;
 use ::syslog::Severity as Priority;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::errno::Errno;
 use std::fmt::{Display, Write};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -20,8 +21,11 @@ use std::time::{Duration, Instant};
 /// Longest message; what follows is cut off. Well below what a datagram to syslogd may hold.
 const TEXT_BYTES_MAX: usize = 8192;
 
-/// As long as a reader of standard error may take to make room, once; Linux makes no promise about less time.
-const PATIENCE_MILLISECONDS: u8 = 20;
+/// How long a reader of standard error may take to make room before messages are dropped.
+const PATIENCE_MILLISECONDS: u16 = 20;
+
+/// The same for the last words, which nobody works behind.
+const LAST_PATIENCE_MILLISECONDS: u16 = 250;
 
 /// A pipe that can be written to at all takes so much without waiting (PIPE_BUF on Linux).
 const PIECE_BYTES: usize = 4096;
@@ -91,7 +95,11 @@ pub fn fatal(text: impl Display) {
         diag.say(Severity::Error, &text);
     }
     // Who started pen waits for this; there is nobody to tell that standard error is gone.
-    let _ = write_patiently(io::stderr().as_fd(), format!("{}\n", line(&text)).as_bytes(), u8::MAX);
+    let _ = write_patiently(
+        io::stderr().as_fd(),
+        format!("{}\n", line(&text)).as_bytes(),
+        LAST_PATIENCE_MILLISECONDS,
+    );
 }
 
 /// Says a text of several lines, such as a block of the USR1 report: in the foreground as Pen does, with the time
@@ -219,16 +227,18 @@ fn line(text: &str) -> String {
 
 /// Writes all or fails, waiting at most so long for each piece. The stream is shared with other processes, so it
 /// cannot be made non-blocking; it is asked instead before it is given what it will take without waiting.
-fn write_patiently(stream: BorrowedFd<'_>, bytes: &[u8], patience_milliseconds: u8) -> io::Result<()> {
+fn write_patiently(stream: BorrowedFd<'_>, bytes: &[u8], patience_milliseconds: u16) -> io::Result<()> {
     for piece in bytes.chunks(PIECE_BYTES) {
         let mut rest = piece;
         while !rest.is_empty() {
-            let mut asked = [PollFd::new(stream, PollFlags::POLLOUT)];
-            poll(&mut asked, PollTimeout::from(patience_milliseconds))?;
-            if !asked[0].revents().is_some_and(|events| events == PollFlags::POLLOUT) {
+            if !takes_more(stream, patience_milliseconds) {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            rest = &rest[nix::unistd::write(stream, rest)?..];
+            match nix::unistd::write(stream, rest) {
+                Ok(count) => rest = &rest[count..],
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
     Ok(())

@@ -11,3 +11,14 @@ mod syslog;
 pub mod target;
 pub mod traffic;
 mod writer;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::os::fd::BorrowedFd;
+
+/// Whether the stream takes something without waiting, after so much patience; false for one that is broken.
+fn takes_more(stream: BorrowedFd<'_>, patience_milliseconds: u16) -> bool {
+    let mut asked = [PollFd::new(stream, PollFlags::POLLOUT)];
+    while poll(&mut asked, PollTimeout::from(patience_milliseconds)) == Err(Errno::EINTR) {}
+    asked[0].revents() == Some(PollFlags::POLLOUT)
+}

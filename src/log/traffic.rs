@@ -301,11 +301,11 @@ impl Shared {
 
     /// Once per sleep of the writer, not once per line: while it is awake it looks by itself.
     ///
-    /// The flag needs no order of its own. The writer sets it before it looks into the queues for the last time; a
-    /// worker reads it after it has put a line there. The lock of the queue puts one of them first.
+    /// No line is overlooked: the writer sets the flag before it looks into the queues for the last time, a worker
+    /// reads it after it has put a line there, and the lock of the queue puts one of them first.
     fn wake_writer(&self) {
         if self.writer_asleep.load(Ordering::Relaxed)
-            && self.writer_asleep.swap(false, Ordering::Relaxed)
+            && self.writer_asleep.swap(false, Ordering::Acquire)
             && let Some(writer) = self.writer.get()
         {
             writer.unpark();

@@ -8,8 +8,8 @@
 //! Started and told what to do by `traffic::LogHub`.
 
 use super::diag;
+use super::takes_more;
 use super::traffic::{Shared, lock};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::mem;
@@ -73,6 +73,8 @@ pub(super) struct Writer {
     batch: Vec<u8>,
     written: usize,
     in_trouble: bool,
+    /// Lost lines that the operator knows of.
+    losses_told: u64,
 }
 
 /// What became of an attempt to write everything.
@@ -91,18 +93,26 @@ impl Writer {
     /// Starts the thread.
     pub fn start(shared: Arc<Shared>) -> io::Result<Handle> {
         let (orders, received) = mpsc::channel();
-        let mut writer = Writer::new(shared.clone(), received);
+        let mut writer = Writer::new(shared, received);
         let thread = thread::Builder::new().name("log writer".into()).spawn(move || writer.run())?;
-        // There is one writer per hub, and it is started once.
-        shared.writer.get_or_init(|| thread.thread().clone());
         Ok(Handle { orders, thread })
     }
 
     fn new(shared: Arc<Shared>, orders: Receiver<Order>) -> Writer {
-        Writer { shared, orders, file: None, batch: Vec::new(), written: 0, in_trouble: false }
+        Writer {
+            shared,
+            orders,
+            file: None,
+            batch: Vec::new(),
+            written: 0,
+            in_trouble: false,
+            losses_told: 0,
+        }
     }
 
     fn run(&mut self) {
+        // There is one writer per hub, and it is started once.
+        self.shared.writer.get_or_init(thread::current);
         loop {
             let outcome = self.drain();
             while let Ok(order) = self.orders.try_recv() {
@@ -121,7 +131,7 @@ impl Writer {
 
     /// Until a worker or an order wakes it. An order given meanwhile has left its wake-up behind: `park` returns.
     fn sleep(&self) {
-        self.shared.writer_asleep.store(true, Ordering::Relaxed);
+        self.shared.writer_asleep.store(true, Ordering::Release);
         if self.file.is_none() || self.is_everything_taken() {
             thread::park();
         }
@@ -194,9 +204,15 @@ impl Writer {
         Outcome::Failed
     }
 
+    /// The file takes lines; that it did not, or not fast enough, must not stay a secret.
     fn recovered(&mut self) {
         if mem::take(&mut self.in_trouble) {
             diag::once("log file again", "the log can be written again");
+        }
+        let lost = self.shared.dropped_lines();
+        if lost > self.losses_told {
+            self.losses_told = lost;
+            diag::once("log lines", format_args!("lines of the log were lost, {lost} since the start"));
         }
     }
 
@@ -240,10 +256,7 @@ impl Writer {
     }
 
     fn reader_makes_room(&self) -> bool {
-        self.file.as_ref().is_some_and(|file| {
-            let mut asked = [PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
-            poll(&mut asked, PollTimeout::from(FAREWELL_MILLISECONDS)).is_ok_and(|ready| ready > 0)
-        })
+        self.file.as_ref().is_some_and(|file| takes_more(file.as_fd(), FAREWELL_MILLISECONDS))
     }
 }
 

@@ -51,12 +51,14 @@ impl Worker {
         let limit = self.settings.number(Number::MultiAccept);
         let batch = self.accepting.batch.clamp(1, limit);
         let mut taken = 0;
+        if listener >= self.listeners.len() {
+            return; // an event of a listener that is no longer ours
+        }
         while taken < batch {
             if !self.shared.take_room(self.settings.number(Number::PendingMax)) {
                 return self.pause(None);
             }
-            let Some(open) = self.listeners.get(listener) else { break };
-            match socket::accept(open.as_fd()) {
+            match socket::accept(self.listeners[listener].as_fd()) {
                 Ok((fd, address)) => {
                     taken += 1;
                     let (client, port) = match address {

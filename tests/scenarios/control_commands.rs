@@ -115,7 +115,6 @@ const NONSENSE: &[&str] = &[
     "ssl_client_renegotiation_interval",
     "ssl_ocsp_response",
     "tarpit_acl 0",
-    "tcp_fastclose",
     "tcp_fastclose sideways",
     "threads 3",
     "timeout 0",

@@ -1,0 +1,171 @@
+//! Reads configuration files into commands.
+//!
+//! Owns `include`, the limits on files, and saying what is wrong where. Changes nothing: `control/apply` executes what
+//! is read here, all of it or nothing. Called at start, by `reload.rs`, and for `include FILE` on the control socket.
+
+use pen_proto::commands::Command;
+use pen_proto::parse::parse_line;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+/// How deep files may include files.
+pub const INCLUDE_DEPTH_MAX: usize = 16;
+
+/// What a file and everything it includes may hold together.
+pub const TOTAL_BYTES_MAX: u64 = 64 << 20;
+
+/// Errors that are told at once; further ones are counted.
+pub const ERRORS_MAX: usize = 10;
+
+/// Where a command stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file as it was named.
+    pub file: Arc<str>,
+    /// Counted from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// Everything that is wrong, a line each, at most [`ERRORS_MAX`] of them followed by a count of the rest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Errors {
+    told: Vec<String>,
+    untold: usize,
+}
+
+impl Errors {
+    pub fn is_empty(&self) -> bool {
+        self.told.is_empty()
+    }
+
+    /// Adds a complaint that begins with its place.
+    pub fn push(&mut self, place: impl fmt::Display, what: impl fmt::Display) {
+        if self.told.len() < ERRORS_MAX {
+            self.told.push(format!("{place}: {what}"));
+        } else {
+            self.untold += 1;
+        }
+    }
+}
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.told.join("\n"))?;
+        if self.untold > 0 {
+            write!(f, "\nand {} more", self.untold)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads `path` and the files it includes, in the order in which their commands stand. Relative paths are relative to
+/// the current directory, also in an included file, as in Pen. `session` and `include` themselves do not come out.
+///
+/// # Errors
+///
+/// Any line that is not understood, any file that cannot be read, a file that includes itself, and files that exceed
+/// [`INCLUDE_DEPTH_MAX`] or [`TOTAL_BYTES_MAX`]. Then nothing is returned but the errors.
+pub fn read(path: &str) -> Result<Vec<(Place, Command)>, Errors> {
+    let mut reader = Reader {
+        commands: Vec::new(),
+        errors: Errors::default(),
+        open: Vec::new(),
+        bytes_left: TOTAL_BYTES_MAX,
+    };
+    if let Err(trouble) = reader.read_file(path) {
+        reader.errors.push(path, trouble);
+    }
+    if reader.errors.is_empty() { Ok(reader.commands) } else { Err(reader.errors) }
+}
+
+struct Reader {
+    commands: Vec<(Place, Command)>,
+    errors: Errors,
+    /// Device and inode of the files that are being read, outermost first.
+    open: Vec<(u64, u64)>,
+    bytes_left: u64,
+}
+
+impl Reader {
+    /// Reads a file; what is wrong inside is collected, what is wrong with the file itself is returned.
+    fn read_file(&mut self, path: &str) -> Result<(), String> {
+        let file = open_regular(Path::new(path)).map_err(|error| reason(&error))?;
+        let metadata = file.metadata().map_err(|error| reason(&error))?;
+        let identity = (metadata.dev(), metadata.ino());
+        if self.open.contains(&identity) {
+            return Err("includes itself".into());
+        }
+        if self.open.len() > INCLUDE_DEPTH_MAX {
+            return Err(format!("included more than {INCLUDE_DEPTH_MAX} files deep"));
+        }
+        let bytes = self.read_bytes(file)?;
+        self.open.push(identity);
+        self.read_lines(&Arc::from(path), &bytes);
+        self.open.pop();
+        Ok(())
+    }
+
+    fn read_bytes(&mut self, file: File) -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        file.take(self.bytes_left + 1).read_to_end(&mut bytes).map_err(|error| reason(&error))?;
+        match self.bytes_left.checked_sub(bytes.len() as u64) {
+            Some(left) => {
+                self.bytes_left = left;
+                Ok(bytes)
+            }
+            None => Err(format!("more than {TOTAL_BYTES_MAX} bytes of configuration")),
+        }
+    }
+
+    fn read_lines(&mut self, file: &Arc<str>, bytes: &[u8]) {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        for (index, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            self.read_line(Place { file: file.clone(), line: index + 1 }, line);
+        }
+    }
+
+    fn read_line(&mut self, place: Place, line: &[u8]) {
+        // A comment may be in any encoding; a command that is not UTF-8 would name some other file than was meant.
+        let text = String::from_utf8_lossy(line);
+        match parse_line(&text) {
+            Ok(None) => {}
+            Ok(Some(_)) if matches!(text, std::borrow::Cow::Owned(_)) => {
+                self.errors.push(place, "is not UTF-8")
+            }
+            Ok(Some(Command::Include(path))) => {
+                if let Err(trouble) = self.read_file(&path) {
+                    self.errors.push(place, format_args!("include {path}: {trouble}"));
+                }
+            }
+            Ok(Some(Command::Session)) => self.errors.push(place, "session: only on the control socket"),
+            Ok(Some(command)) => self.commands.push((place, command)),
+            Err(error) => self.errors.push(place, error),
+        }
+    }
+}
+
+/// Opens without waiting (a named pipe would wait for its writer) and takes regular files only.
+fn open_regular(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits()).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("not a regular file")),
+    }
+}
+
+/// The reason without the number that the standard library appends.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_string()
+}

@@ -1,0 +1,493 @@
+//! Carries out commands, whatever door they came through, and makes the running pen follow.
+//!
+//! Owns the configuration and all-or-nothing: a command, or a file of commands, is first applied to a copy; only when
+//! every one of them is right and everything it needs is open does the copy become the configuration. Reads no socket.
+//! Called by `server.rs`, `reload.rs`, and `main` at start.
+
+use super::commit::{commit, settle_ports};
+use super::names::{Lookup, Names, look_up, names_in, names_of};
+use super::queries;
+use crate::config::{self, Errors, Place};
+use crate::settings::{Applied, Config, ServerEntry, Settings};
+use crate::stats;
+use crate::sys::files::write_atomically;
+use pen_proto::addr::{ListenAddr, Port, quoted};
+use pen_proto::commands::{Command, Flag, Listing, LogTarget, ServerChange, When};
+use pen_proto::help;
+use pen_proto::parse::parse_line;
+use pen_proto::status::{ServerStatus, Status};
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Where a command came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// An option letter, before pen runs.
+    Option,
+    /// A line of a configuration file, at start or on reload.
+    File,
+    /// A control socket.
+    Control,
+}
+
+/// What a question about the running pen needs to know. More may be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    Servers,
+    Clients,
+    Connections,
+    Everything,
+}
+
+/// The running pen, as far as commands touch it. Addresses in what it is given are numeric: nothing here looks up a
+/// name.
+pub trait Running {
+    /// A log that was opened and is not yet written to.
+    type Log;
+
+    /// Opens a log target; `None` is no log. What is in use stays in use.
+    ///
+    /// # Errors
+    ///
+    /// The target with the reason.
+    fn open_log(&mut self, target: Option<&LogTarget>) -> Result<Self::Log, String>;
+    /// Writes to `log` from now on.
+    fn use_log(&mut self, log: Self::Log);
+    /// Listens on `address` instead of where it did. Open connections stay.
+    ///
+    /// # Errors
+    ///
+    /// The address with the reason; then it listens where it did.
+    fn listen(&mut self, address: &ListenAddr, settings: &Settings) -> Result<(), String>;
+    fn set_settings(&mut self, settings: Arc<Settings>);
+    /// Takes the servers, the emergency and the abuse server of `config`. State and counters of a server stay with its
+    /// number.
+    fn set_servers(&mut self, config: &Config);
+    /// Skips a server for so many seconds from now; 0 releases it.
+    fn blacklist(&mut self, server: u16, seconds: u32);
+    /// False when there is no such connection.
+    fn close_connection(&mut self, number: u32) -> bool;
+    fn status(&mut self, wanted: Wanted) -> Status;
+    /// Ends pen at the next turn of the main loop, as SIGTERM does.
+    fn stop(&mut self);
+}
+
+/// A command and where it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Placed {
+    /// `None` when it did not come from a file.
+    pub place: Option<Place>,
+    pub command: Command,
+}
+
+/// A line that was understood, `include` resolved into the commands of the file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    pub commands: Vec<Placed>,
+}
+
+impl Request {
+    /// Host names that must be looked up before the request can be executed through [`Door::Control`].
+    pub fn names(&self) -> Vec<String> {
+        self.commands.iter().flat_map(|placed| names_in(&placed.command)).collect()
+    }
+
+    /// Whether it asks to keep a control connection open.
+    pub fn is_session(&self) -> bool {
+        matches!(&self.commands[..], [Placed { command: Command::Session, .. }])
+    }
+}
+
+/// What came of a request that was carried out.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// The replies of all its commands, one after the other.
+    pub reply: String,
+    /// What the operator should know about commands that were passed over.
+    pub warnings: Vec<String>,
+}
+
+/// The room behind the doors.
+pub struct Engine<R> {
+    config: Config,
+    /// The configuration that `running` follows: `config` with every name a number.
+    followed: Config,
+    running: Option<R>,
+    names: Names,
+    /// `server N blacklist T` given before there was anything to blacklist.
+    early_blacklists: Vec<(u16, u32)>,
+}
+
+impl<R: Running> Engine<R> {
+    /// An engine for a pen that does not run yet.
+    pub fn new(config: Config) -> Engine<R> {
+        Engine::with_lookup(config, look_up)
+    }
+
+    /// As [`Engine::new`], with another way to look up host names.
+    pub fn with_lookup(config: Config, lookup: Lookup) -> Engine<R> {
+        let followed = config.clone();
+        Engine { config, followed, running: None, names: Names::new(lookup), early_blacklists: Vec::new() }
+    }
+
+    /// What is configured, as the operator wrote it.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// For options that are no commands (`-C`, `-F`, `-p`, `-e`, positional servers...), before pen runs.
+    pub fn config_mut(&mut self) -> &mut Config {
+        &mut self.config
+    }
+
+    /// The running pen, once started.
+    pub fn running(&mut self) -> Option<&mut R> {
+        self.running.as_mut()
+    }
+
+    /// Looks up every name, gives servers without a port that of the listener, and returns the configuration in
+    /// numbers, from which the running pen is to be built. May block.
+    ///
+    /// # Errors
+    ///
+    /// A host or service that is not known, with the setting it stands in.
+    pub fn settle(&mut self) -> Result<&Config, String> {
+        settle_ports(&mut self.config);
+        for name in names_of(&self.config) {
+            self.names.look_up_now(&name)?;
+        }
+        self.followed = self.names.numeric(&self.config)?;
+        Ok(&self.followed)
+    }
+
+    /// Hands over the running pen, built from what [`Engine::settle`] returned.
+    pub fn start(&mut self, mut running: R) {
+        for (server, seconds) in self.early_blacklists.drain(..) {
+            running.blacklist(server, seconds);
+        }
+        self.running = Some(running);
+        self.config.running = true;
+        self.followed.running = true;
+    }
+
+    /// Gives the running pen back, for its end.
+    pub fn into_running(self) -> Option<R> {
+        self.running
+    }
+
+    /// Reads a line; the files of `include` are read too.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the line, or with the file and where.
+    pub fn understand(&self, line: &str) -> Result<Request, String> {
+        let command = parse_line(line).map_err(|error| error.to_string())?;
+        command.map_or(Ok(Request { commands: Vec::new() }), |command| expand(&command))
+    }
+
+    /// Carries out one command. The reply is complete, with its newline; empty for most settings.
+    ///
+    /// # Errors
+    ///
+    /// The command is wrong or could not be carried out. Then nothing has changed.
+    pub fn execute(&mut self, command: &Command, door: Door) -> Result<String, String> {
+        self.carry_out(&expand(command)?, door).map(|done| done.reply)
+    }
+
+    /// The names that must be told to [`Engine::learn`] before `request` is carried out through [`Door::Control`].
+    pub fn needs_resolving(&self, request: &Request) -> Vec<String> {
+        if self.running.is_some() { request.names() } else { Vec::new() }
+    }
+
+    /// How host names are looked up; may block.
+    pub fn lookup(&self) -> Lookup {
+        self.names.lookup()
+    }
+
+    /// Takes addresses that were looked up elsewhere.
+    pub fn learn(&mut self, found: Vec<(String, IpAddr)>) {
+        self.names.learn(found);
+    }
+
+    /// Carries out all commands of a request or none. Only [`Door::Control`] never blocks on a name server; its names
+    /// must have been learned.
+    ///
+    /// # Errors
+    ///
+    /// Every command that is wrong, a line each; nothing has changed. A command about the running pen that fails after
+    /// others of the same file were carried out (`write` to a full disk) says so.
+    pub fn carry_out(&mut self, request: &Request, door: Door) -> Result<Done, String> {
+        let opens_log = |placed: &Placed| matches!(placed.command, Command::Log(Some(_)));
+        self.perform(request, door, request.commands.iter().any(opens_log))
+    }
+
+    /// As [`Engine::carry_out`] for the lines of the configuration file, and the log is opened again in any case.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::carry_out`], and a log that cannot be opened.
+    pub fn carry_out_reload(&mut self, request: &Request) -> Result<Done, String> {
+        self.perform(request, Door::File, true)
+    }
+
+    fn perform(&mut self, request: &Request, door: Door, reopen_log: bool) -> Result<Done, String> {
+        let mut draft = self.draft(&request.commands, door)?;
+        self.follow(std::mem::take(&mut draft.config), door, reopen_log)?;
+        let mut done = Done { reply: String::new(), warnings: draft.warnings };
+        for (placed, reply) in request.commands.iter().zip(draft.replies) {
+            let reply = match reply {
+                Reply::Ready(text) => text,
+                Reply::Later => self.act(&placed.command).map_err(|trouble| locate(placed, trouble))?,
+            };
+            done.reply.push_str(&reply);
+            self.blacklist_in(&placed.command);
+        }
+        Ok(done)
+    }
+
+    /// Applies commands to a copy of the configuration.
+    fn draft(&mut self, commands: &[Placed], door: Door) -> Result<Draft, String> {
+        let mut draft = Draft { config: self.config.clone(), replies: Vec::new(), warnings: Vec::new() };
+        let mut errors = Errors::default();
+        for placed in commands {
+            let refusal = self.refusal(&draft.config, &placed.command);
+            let result = match (refusal, door) {
+                (Some(Refusal::StartOnly(text)), Door::File) => {
+                    draft.warnings.push(locate(placed, text));
+                    Ok(Reply::Ready(String::new()))
+                }
+                (Some(Refusal::StartOnly(text) | Refusal::Impossible(text)), _) => Err(text),
+                (None, _) if self.asks_running(&placed.command) => Ok(Reply::Later),
+                (None, _) => draft.config.apply(&placed.command).map(|applied| match applied {
+                    Applied::Reply(text) => Reply::Ready(text),
+                    Applied::NotStored => Reply::Later,
+                }),
+            };
+            match (result, &placed.place) {
+                (Ok(reply), _) => draft.replies.push(reply),
+                (Err(text), Some(place)) => errors.push(place, text),
+                (Err(text), None) => return Err(text),
+            }
+        }
+        if errors.is_empty() { Ok(draft) } else { Err(errors.to_string()) }
+    }
+
+    /// Why a command cannot be carried out now, apart from its own sense.
+    fn refusal(&mut self, config: &Config, command: &Command) -> Option<Refusal> {
+        let running = self.running.as_mut()?;
+        match command {
+            Command::SetNumber(number, value) if number.row().when == When::Start => start_only(
+                number.row().word,
+                &value.to_string(),
+                &config.settings.number(*number).to_string(),
+            ),
+            Command::SetFlag(flag, on) if flag.row().when == When::Start => {
+                let word = |on: bool| if on { "on" } else { "off" };
+                start_only(flag.row().word, word(*on), word(config.settings.flag(*flag)))
+            }
+            Command::Close(number) => {
+                let status = running.status(Wanted::Connections);
+                let open = status.connections.iter().any(|connection| connection.number == *number);
+                let in_range = u64::from(*number) < status.connections_max;
+                (in_range && !open)
+                    .then(|| Refusal::Impossible(format!("close: connection {number} is not open")))
+            }
+            _ => None,
+        }
+    }
+
+    /// Makes `config` the configuration and the running pen follow it.
+    fn follow(&mut self, mut config: Config, door: Door, reopen_log: bool) -> Result<(), String> {
+        let Some(running) = &mut self.running else {
+            self.config = config;
+            return Ok(());
+        };
+        settle_ports(&mut config);
+        if door != Door::Control {
+            for name in names_of(&config) {
+                self.names.look_up_now(&name)?;
+            }
+        }
+        let numeric = self.names.numeric(&config)?;
+        commit(running, &self.followed, &numeric, reopen_log)?;
+        self.config = config;
+        self.followed = numeric;
+        Ok(())
+    }
+
+    /// `blacklist` is a deed, not a setting: it is done when the servers it names are there.
+    fn blacklist_in(&mut self, command: &Command) {
+        let Command::Server { index, changes } = command else { return };
+        for change in changes {
+            if let ServerChange::Blacklist(seconds) = change {
+                match &mut self.running {
+                    Some(running) => running.blacklist(*index, *seconds),
+                    None => self.early_blacklists.push((*index, *seconds)),
+                }
+            }
+        }
+    }
+
+    /// Carries out a command about the running pen.
+    fn act(&mut self, command: &Command) -> Result<String, String> {
+        match command {
+            Command::Clients(listing) => Ok(queries::clients(&self.status(Wanted::Clients), *listing)),
+            Command::Close(number) => Ok(self.close(*number)),
+            Command::Connection(number) => {
+                Ok(queries::connection(&self.status(Wanted::Connections), *number))
+            }
+            Command::Connections(listing) => {
+                Ok(queries::connections(&self.status(Wanted::Connections), *listing))
+            }
+            Command::Exit => Ok(self.exit()),
+            Command::Help(None) => Ok(help::help()),
+            Command::Help(Some(word)) => {
+                help::help_for(word).ok_or_else(|| format!("help: no such command: {}", quoted(word)))
+            }
+            Command::Listen(None) => Ok(self.listens_on()),
+            Command::Metrics => Ok(stats::prometheus::render(&self.status(Wanted::Everything))),
+            Command::Pid => Ok(format!("{}\n", std::process::id())),
+            Command::Recent(seconds) => Ok(queries::recent(&self.status(Wanted::Clients), *seconds)),
+            Command::Servers(listing) => Ok(queries::servers(&self.status(Wanted::Servers), *listing)),
+            Command::Session => Err("session: only on a control socket, as the first command".into()),
+            Command::Socket(descriptor) => {
+                Ok(queries::socket(&self.status(Wanted::Connections), *descriptor))
+            }
+            Command::Status(Listing::Json) => Ok(stats::json::render(&self.status(Wanted::Everything))),
+            Command::Status(Listing::Text) => self.page(),
+            Command::Version => Ok(format!("pen {}\n", env!("CARGO_PKG_VERSION"))),
+            Command::Write(file) => self.write(file.as_deref()),
+            _ => Ok(String::new()),
+        }
+    }
+
+    /// A snapshot of the running pen; before it runs, of what is configured.
+    pub fn status(&mut self, wanted: Wanted) -> Status {
+        match &mut self.running {
+            Some(running) => running.status(wanted),
+            None => configured(&self.config),
+        }
+    }
+
+    fn close(&mut self, number: u32) -> String {
+        match self.running.as_mut().is_some_and(|running| running.close_connection(number)) {
+            true => format!("Forcibly closing connection {number}\n"),
+            false => queries::out_of_range(number),
+        }
+    }
+
+    /// Before pen runs there is nothing to leave, as in Pen.
+    fn exit(&mut self) -> String {
+        let Some(running) = &mut self.running else { return String::new() };
+        if !self.config.settings.flag(Flag::ExitEnabled) {
+            return "Exit is not enabled; restart with -X flag\n".into();
+        }
+        running.stop();
+        String::new()
+    }
+
+    /// The HTML page, which the file of `-w` gets too.
+    fn page(&mut self) -> Result<String, String> {
+        let page = stats::html::render(&self.status(Wanted::Everything));
+        if let Some(file) = &self.config.web_stats {
+            save(file, &page).map_err(|trouble| format!("web_stats {file}: {trouble}"))?;
+        }
+        Ok(page)
+    }
+
+    fn write(&mut self, file: Option<&str>) -> Result<String, String> {
+        let time_local = self.status(Wanted::Servers).time_local;
+        let file = file.or(self.config.config_file.as_deref());
+        let file = file.ok_or("write: want a file name, as pen was started without -F")?;
+        let text = self.config.write(&time_local);
+        save(file, &text).map_err(|trouble| format!("write {file}: {trouble}"))?;
+        Ok(String::new())
+    }
+}
+
+impl<R: Running> Engine<R> {
+    /// Whether a command that shows a setting is answered better by the running pen: the port that was asked for as 0
+    /// is known only there.
+    fn asks_running(&self, command: &Command) -> bool {
+        self.running.is_some() && *command == Command::Listen(None)
+    }
+
+    fn listens_on(&mut self) -> String {
+        let asked = self.config.listen.as_ref();
+        let text = match asked.map(|address| &address.port) {
+            Some(Some(Port::Number(0))) => self.status(Wanted::Servers).listen.first().cloned(),
+            _ => asked.map(|address| address.text.clone()),
+        };
+        text.unwrap_or_default() + "\n"
+    }
+}
+
+/// Where a draft stands after a list of commands.
+struct Draft {
+    config: Config,
+    /// One for each command.
+    replies: Vec<Reply>,
+    warnings: Vec<String>,
+}
+
+enum Reply {
+    Ready(String),
+    /// The command is about the running pen: it is carried out when the whole draft is in force.
+    Later,
+}
+
+enum Refusal {
+    /// The setting cannot change while pen runs.
+    StartOnly(String),
+    Impossible(String),
+}
+
+fn start_only(word: &str, wanted: &str, now: &str) -> Option<Refusal> {
+    (wanted != now).then(|| Refusal::StartOnly(format!("{word}: only at start: now {now}")))
+}
+
+/// `include` becomes the commands of its file; any other command stands for itself.
+fn expand(command: &Command) -> Result<Request, String> {
+    let commands = match command {
+        Command::Include(file) => {
+            let commands = config::read(file).map_err(|errors| format!("include: {errors}"))?;
+            commands.into_iter().map(|(place, command)| Placed { place: Some(place), command }).collect()
+        }
+        command => vec![Placed { place: None, command: command.clone() }],
+    };
+    Ok(Request { commands })
+}
+
+fn locate(placed: &Placed, text: String) -> String {
+    match &placed.place {
+        Some(place) => format!("{place}: {text}"),
+        None => text,
+    }
+}
+
+fn save(file: &str, text: &str) -> Result<(), String> {
+    write_atomically(Path::new(file), text.as_bytes(), 0o644).map_err(|error| error.to_string())
+}
+
+/// The servers of a pen that does not run yet.
+fn configured(config: &Config) -> Status {
+    let server = |(index, entry): (usize, &Option<ServerEntry>)| {
+        let spec = entry.as_ref().map(|entry| &entry.spec);
+        ServerStatus {
+            index: index as i32,
+            address: spec.map(|spec| spec.host.to_string()).unwrap_or_default(),
+            port: match spec.and_then(|spec| spec.port.as_ref()) {
+                Some(Port::Number(port)) => *port,
+                _ => 0,
+            },
+            max: spec.map_or(0, |spec| spec.max),
+            hard: spec.map_or(0, |spec| spec.hard),
+            weight: spec.and_then(|spec| spec.weight).unwrap_or(0),
+            prio: spec.map_or(0, |spec| spec.prio),
+            acl: entry.as_ref().map_or(0, |entry| entry.acl),
+            ..ServerStatus::default()
+        }
+    };
+    Status { servers: config.servers.iter().enumerate().map(server).collect(), ..Status::default() }
+}

@@ -1,0 +1,59 @@
+//! Makes the running pen follow a changed configuration: everything that can fail first, then the rest.
+//!
+//! Compares two configurations and touches only what differs, so that a reload of an unchanged file changes nothing.
+//! Called by `apply.rs`.
+
+use super::apply::Running;
+use crate::settings::Config;
+use pen_proto::addr::{Host, Port};
+use std::sync::Arc;
+
+/// Brings `running` from the state `from` to the state `to`, both numeric ([`super::names::Names::numeric`]).
+/// `reopen_log` opens the log again even when its name is the same.
+///
+/// # Errors
+///
+/// Something could not be opened. Then `running` is as it was.
+pub fn commit<R: Running>(
+    running: &mut R,
+    from: &Config,
+    to: &Config,
+    reopen_log: bool,
+) -> Result<(), String> {
+    let log = match from.log != to.log || reopen_log && to.log.is_some() {
+        true => Some(running.open_log(to.log.as_ref()).map_err(|trouble| format!("log: {trouble}"))?),
+        false => None,
+    };
+    if let Some(address) = to.listen.as_ref().filter(|_| from.listen != to.listen) {
+        running.listen(address, &to.settings).map_err(|trouble| format!("listen: {trouble}"))?;
+    }
+    if let Some(log) = log {
+        running.use_log(log);
+    }
+    if from.settings != to.settings {
+        running.set_settings(Arc::new(to.settings.clone()));
+    }
+    if servers(from) != servers(to) {
+        running.set_servers(to);
+    }
+    Ok(())
+}
+
+fn servers(config: &Config) -> impl PartialEq + '_ {
+    (&config.servers, &config.emergency, &config.abuse)
+}
+
+/// Gives every server that has an address and no port the port of the main listener, for good: a later `listen` moves
+/// the listener, not the servers.
+pub fn settle_ports(config: &mut Config) {
+    let Some(port) = config.listen.as_ref().and_then(|listen| listen.port.clone()) else { return };
+    if port == Port::Number(0) {
+        return;
+    }
+    let servers = config.servers.iter_mut().chain([&mut config.emergency, &mut config.abuse]);
+    for entry in servers.flatten() {
+        if entry.spec.port.is_none() && !matches!(entry.spec.host, Host::Unix(_)) {
+            entry.spec.port = Some(port.clone());
+        }
+    }
+}

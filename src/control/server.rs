@@ -1,0 +1,401 @@
+//! The control sockets: takes callers in, hears their commands, gives each its reply, and lets none of them hold up the
+//! others or pen.
+//!
+//! One poll(2) over at most [`CLIENTS_MAX`] clients on the main thread; the balancing goes on elsewhere. What a command
+//! does is `apply.rs`'s business, what is said to one client `client.rs`'s. Called by the main loop.
+
+use super::apply::{Door, Engine, Request, Running};
+use super::client::Client;
+use super::names::{Found, Helpers};
+use super::session::{Heard, LINE_BYTES_MAX};
+use crate::log::diag;
+use crate::net::listen::Listener;
+use crate::sys::socket::accept;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use pen_proto::addr::ClientAddr;
+use pen_proto::commands::Number;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Clients at once. For one more the silent one that was active least recently is dropped.
+pub const CLIENTS_MAX: usize = 64;
+/// How long a command waits for a name server.
+pub const LOOKUP_MS: u64 = 5_000;
+/// How long callers are left in the queue when one cannot be accepted.
+const ACCEPT_PAUSE_MS: u64 = 100;
+/// Callers taken per turn and socket, so that a flood of them does not keep clients from being heard.
+const ACCEPTS_PER_TURN: usize = 16;
+
+/// Milliseconds of a clock that never goes back.
+pub type Clock = Box<dyn Fn() -> u64>;
+
+/// Ends a [`ControlServer::turn`] from another thread or a signal handler.
+#[derive(Debug, Clone)]
+pub struct Waker(Arc<UnixStream>);
+
+impl Waker {
+    /// Wakes the server; waking it twice before it looks is waking it once.
+    pub fn wake(&self) {
+        // A full socket buffer means that a wake-up is already under way.
+        let _ = (&*self.0).write(&[0]);
+    }
+
+    /// Another handle on the writing end, for a signal handler that writes a byte. Non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// Out of descriptors.
+    pub fn stream(&self) -> io::Result<UnixStream> {
+        self.0.try_clone()
+    }
+}
+
+/// A request that waits for the addresses of the names in it.
+struct Lookup {
+    client: u64,
+    request: Request,
+    since_ms: u64,
+    /// Whether a helper has it already.
+    asked: bool,
+}
+
+/// The control sockets and those who talk on them.
+pub struct ControlServer {
+    listeners: Vec<Listener>,
+    /// By the order in which they came.
+    clients: BTreeMap<u64, Client>,
+    /// Requests that wait for a name server, by question number.
+    lookups: BTreeMap<u64, Lookup>,
+    /// Number of the next client or question.
+    next: u64,
+    helpers: Helpers,
+    waker: Waker,
+    wake_end: UnixStream,
+    /// Given up for a caller when descriptors run out, so that the operator always gets in.
+    spare: Option<File>,
+    accept_again_ms: u64,
+    clock: Clock,
+}
+
+impl ControlServer {
+    /// Serves the callers of `listeners`; there may be none.
+    ///
+    /// # Errors
+    ///
+    /// Out of descriptors.
+    pub fn new(listeners: Vec<Listener>, clock: Clock) -> io::Result<ControlServer> {
+        let (wake_end, waker) = UnixStream::pair()?;
+        wake_end.set_nonblocking(true)?;
+        waker.set_nonblocking(true)?;
+        Ok(ControlServer {
+            listeners,
+            clients: BTreeMap::new(),
+            lookups: BTreeMap::new(),
+            next: 0,
+            helpers: Helpers::default(),
+            waker: Waker(Arc::new(waker)),
+            wake_end,
+            spare: open_spare(),
+            accept_again_ms: 0,
+            clock,
+        })
+    }
+
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// Where callers are awaited.
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// Waits until a client wants something, the waker was woken, or `timeout` is over (`None`: for ever), and does
+    /// what is to be done. May return early with nothing done.
+    ///
+    /// # Errors
+    ///
+    /// poll(2) failed for want of memory. Trouble with a client is that client's alone.
+    pub fn turn<R: Running>(&mut self, timeout: Option<Duration>, engine: &mut Engine<R>) -> io::Result<()> {
+        let ready = self.wait(timeout)?;
+        if ready.woken {
+            self.drain_waker();
+        }
+        let now_ms = (self.clock)();
+        for client in &ready.clients {
+            if let Some(client) = self.clients.get_mut(client) {
+                client.exchange(now_ms);
+            }
+        }
+        self.finish_lookups(engine, now_ms);
+        let numbers: Vec<u64> = self.clients.keys().copied().collect();
+        for number in numbers {
+            self.serve(number, engine, now_ms);
+        }
+        self.start_lookups(engine);
+        self.clients.retain(|_, client| !client.is_gone());
+        if self.spare.is_none() {
+            self.spare = open_spare();
+        }
+        for listener in ready.listeners {
+            self.accept_from(listener, engine, now_ms);
+        }
+        Ok(())
+    }
+
+    /// Gives clients what is still pending for them, for at most `patience`; for the end of pen, so that whoever said
+    /// `exit` gets its reply.
+    pub fn say_goodbye(&mut self, patience: Duration) {
+        let end_ms = (self.clock)() + patience.as_millis() as u64;
+        self.clients.retain(|_, client| !client.talk.pending().is_empty());
+        self.listeners.clear();
+        self.lookups.clear();
+        loop {
+            let now_ms = (self.clock)();
+            self.clients.retain(|_, client| !client.is_gone() && !client.talk.pending().is_empty());
+            if self.clients.is_empty() || now_ms >= end_ms {
+                return;
+            }
+            let Ok(ready) = self.wait(Some(Duration::from_millis(end_ms - now_ms))) else { return };
+            for client in ready.clients {
+                if let Some(client) = self.clients.get_mut(&client) {
+                    client.exchange(now_ms);
+                }
+            }
+        }
+    }
+
+    fn wait(&self, timeout: Option<Duration>) -> io::Result<Ready> {
+        let now_ms = (self.clock)();
+        let may_accept = now_ms >= self.accept_again_ms;
+        let mut sockets = vec![PollFd::new(self.wake_end.as_fd(), PollFlags::POLLIN)];
+        let listeners = if may_accept { &self.listeners[..] } else { &[] };
+        sockets.extend(listeners.iter().map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)));
+        let awaited: Vec<(u64, &Client)> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| !client.interest().is_empty())
+            .map(|(number, client)| (*number, client))
+            .collect();
+        sockets.extend(awaited.iter().map(|(_, client)| PollFd::new(client.as_fd(), client.interest())));
+        match poll(&mut sockets, self.patience(timeout, now_ms)) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => return Ok(Ready::default()),
+            Err(errno) => return Err(errno.into()),
+        }
+        let is_ready = |socket: &PollFd<'_>| socket.any() == Some(true);
+        let (clients_from, listeners_from) = (1 + listeners.len(), 1);
+        Ok(Ready {
+            woken: is_ready(&sockets[0]),
+            listeners: (0..listeners.len())
+                .filter(|index| is_ready(&sockets[listeners_from + index]))
+                .collect(),
+            clients: awaited
+                .iter()
+                .zip(&sockets[clients_from..])
+                .filter(|(_, socket)| is_ready(socket))
+                .map(|((number, _), _)| *number)
+                .collect(),
+        })
+    }
+
+    /// How long nothing can happen by itself.
+    fn patience(&self, timeout: Option<Duration>, now_ms: u64) -> PollTimeout {
+        let asked_ms = timeout.map(|timeout| now_ms.saturating_add(timeout.as_millis() as u64));
+        let accept_ms = Some(self.accept_again_ms).filter(|&again_ms| again_ms > now_ms);
+        let lookups = self.lookups.values().map(|lookup| lookup.since_ms + LOOKUP_MS);
+        let clients = self.clients.values().filter_map(|client| match client.has_work() {
+            true => Some(now_ms),
+            false => client.deadline_ms(),
+        });
+        match clients.chain(lookups).chain(asked_ms).chain(accept_ms).min() {
+            Some(at_ms) => {
+                let wait_ms = at_ms.saturating_sub(now_ms).min(i32::MAX as u64);
+                PollTimeout::try_from(wait_ms).unwrap_or(PollTimeout::MAX)
+            }
+            None => PollTimeout::NONE,
+        }
+    }
+
+    fn drain_waker(&self) {
+        let mut sink = [0; 64];
+        while matches!((&self.wake_end).read(&mut sink), Ok(count) if count == sink.len()) {}
+    }
+
+    /// Executes at most one line of a client, so that one with many does not keep the others waiting.
+    fn serve<R: Running>(&mut self, number: u64, engine: &mut Engine<R>, now_ms: u64) {
+        let Some(client) = self.clients.get_mut(&number) else { return };
+        match client.hear(now_ms) {
+            Heard::Nothing | Heard::End => {}
+            Heard::TooLong => {
+                client.reply(&Err(format!("a line has at most {LINE_BYTES_MAX} bytes")), now_ms);
+                client.talk.finish();
+            }
+            Heard::Line(line) => self.execute(number, &line, engine, now_ms),
+        }
+        if let Some(client) = self.clients.get_mut(&number) {
+            // Sees a client off in the turn in which it got its last reply.
+            if client.talk.is_over() {
+                client.hear(now_ms);
+            }
+            client.expire(now_ms);
+        }
+    }
+
+    fn execute<R: Running>(&mut self, number: u64, line: &str, engine: &mut Engine<R>, now_ms: u64) {
+        let Some(client) = self.clients.get_mut(&number) else { return };
+        if client.talk.is_session() && line.trim() == "quit" {
+            client.reply(&Ok(String::new()), now_ms);
+            client.talk.finish();
+            return;
+        }
+        let reply = match engine.understand(line) {
+            Ok(request) if request.is_session() && !client.talk.is_session() => {
+                client.talk.open_session();
+                Ok(format!("pen {}\n", env!("CARGO_PKG_VERSION")))
+            }
+            Ok(request) if !engine.needs_resolving(&request).is_empty() => {
+                client.wait();
+                let lookup = Lookup { client: number, request, since_ms: now_ms, asked: false };
+                self.lookups.insert(self.next, lookup);
+                self.next += 1;
+                return;
+            }
+            Ok(request) => carry_out(engine, &request, &client.name),
+            Err(trouble) => Err(trouble),
+        };
+        client.reply(&reply, now_ms);
+    }
+
+    /// Gives waiting questions to helpers that are free.
+    fn start_lookups<R: Running>(&mut self, engine: &mut Engine<R>) {
+        for (question, lookup) in self.lookups.iter_mut().filter(|(_, lookup)| !lookup.asked) {
+            if !self.helpers.are_free() {
+                return;
+            }
+            let (names, waker) = (lookup.request.names(), self.waker.clone());
+            // Without a thread the question waits for its turn again, or for its end.
+            lookup.asked = self.helpers.ask(*question, names, engine.lookup(), move || waker.wake()).is_ok();
+        }
+    }
+
+    /// Carries out the commands whose names are known now, and gives up on those that waited too long.
+    fn finish_lookups<R: Running>(&mut self, engine: &mut Engine<R>, now_ms: u64) {
+        while let Some((question, found)) = self.helpers.collect() {
+            self.finish_lookup(question, found, engine, now_ms);
+        }
+        let late: Vec<u64> = self
+            .lookups
+            .iter()
+            .filter(|(_, lookup)| lookup.since_ms + LOOKUP_MS <= now_ms)
+            .map(|(question, _)| *question)
+            .collect();
+        for question in late {
+            let trouble = format!("no answer from the name server within {} seconds", LOOKUP_MS / 1000);
+            self.finish_lookup(question, Err(trouble), engine, now_ms);
+        }
+    }
+
+    fn finish_lookup<R: Running>(
+        &mut self,
+        question: u64,
+        found: Found,
+        engine: &mut Engine<R>,
+        now_ms: u64,
+    ) {
+        // A question that was given up on, or whose client has gone, is answered to nobody.
+        let Some(lookup) = self.lookups.remove(&question) else { return };
+        let Some(client) = self.clients.get_mut(&lookup.client) else { return };
+        let reply = found.and_then(|found| {
+            engine.learn(found);
+            carry_out(engine, &lookup.request, &client.name)
+        });
+        client.reply(&reply, now_ms);
+    }
+
+    fn accept_from<R: Running>(&mut self, index: usize, engine: &Engine<R>, now_ms: u64) {
+        let mut short = false;
+        for _ in 0..ACCEPTS_PER_TURN {
+            match accept(self.listeners[index].as_fd()) {
+                Ok((socket, address)) => {
+                    if let Some(address) = address
+                        && !control_acl_permits(engine, address.into())
+                    {
+                        diag::once("control_acl", format_args!("do_ctrl: not from there: {address}"));
+                        continue;
+                    }
+                    let name = address.map_or("a local user".into(), |address| address.to_string());
+                    self.welcome(Client::new(socket, name, now_ms));
+                    if short {
+                        return; // without descriptors accept(2) cannot tell whether anybody else waits
+                    }
+                }
+                Err(error) => match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
+                    Errno::EAGAIN => return,
+                    Errno::EINTR | Errno::ECONNABORTED => {}
+                    Errno::EMFILE | Errno::ENFILE if !short && self.free_a_descriptor() => short = true,
+                    _ => {
+                        self.accept_again_ms = now_ms + ACCEPT_PAUSE_MS;
+                        return;
+                    }
+                },
+            }
+        }
+    }
+
+    fn welcome(&mut self, client: Client) {
+        if self.clients.len() >= CLIENTS_MAX {
+            self.drop_a_silent_client();
+        }
+        if self.clients.len() < CLIENTS_MAX {
+            self.clients.insert(self.next, client);
+            self.next += 1;
+        }
+    }
+
+    /// Makes room for one descriptor: the spare one, or that of a silent client. False when there is none.
+    fn free_a_descriptor(&mut self) -> bool {
+        self.spare.take().is_some() || self.drop_a_silent_client()
+    }
+
+    /// Drops the silent client that was active least recently.
+    fn drop_a_silent_client(&mut self) -> bool {
+        let silent = self.clients.iter().filter(|(_, client)| client.is_silent());
+        let longest = silent.min_by_key(|(_, client)| client.active_ms()).map(|(number, _)| *number);
+        longest.and_then(|number| self.clients.remove(&number)).is_some()
+    }
+}
+
+/// What a wait brought.
+#[derive(Default)]
+struct Ready {
+    woken: bool,
+    /// By index.
+    listeners: Vec<usize>,
+    /// By number.
+    clients: Vec<u64>,
+}
+
+fn open_spare() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+fn control_acl_permits<R: Running>(engine: &Engine<R>, address: ClientAddr) -> bool {
+    let settings = &engine.config().settings;
+    let list = settings.number(Number::ControlAcl) as usize;
+    settings.acls.get(list).is_none_or(|acl| acl.permits(address))
+}
+
+fn carry_out<R: Running>(engine: &mut Engine<R>, request: &Request, _client: &str) -> Result<String, String> {
+    engine.carry_out(request, Door::Control).map(|done| done.reply)
+}
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;
