@@ -1,7 +1,7 @@
 //! One timer for each of many small numbers, such as the connections of a worker. Pure: the time is an argument.
 //!
-//! Owns deadlines and nothing about their meaning. A worker keeps one [`Timers`] per kind (connect, idle) and calls
-//! [`Timers::expire`] with its coarse clock at each wake-up.
+//! Owns deadlines and nothing about their meaning: a connection has a deadline for its connect, later one for being
+//! idle. Each worker has a [`Timers`] of its own, and calls [`Timers::expire`] with its coarse clock at each wake-up.
 //!
 //! A wheel of wheels: the lowest has a slot for each tick, each higher one a slot for a whole turn of the one below, and
 //! a timer moves down as its time comes near. Arming, disarming and moving are O(1) on lists threaded through the

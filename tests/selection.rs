@@ -275,7 +275,7 @@ fn a_thousand_dead_servers_are_tried_once_each_and_then_left_alone() {
     while balancer.failed(&settings, &mut attempt, NOW_SECONDS).is_some() {
         tries += 1;
     }
-    assert_eq!((tries, attempt.failures()), (1_000, 1_000));
+    assert_eq!(tries, 1_000);
     let statuses = balancer.server_statuses(&settings, NOW_SECONDS);
     assert!(statuses.iter().all(|status| status.failures_total == 1 && status.connections == 0));
     assert_eq!(admit(&mut balancer, &settings, 2).unwrap_err(), Refusal::NoServer);

@@ -117,7 +117,18 @@ impl Balancer {
         if server.era == attempt.era {
             server.failed_at_seconds = Some(now_seconds.into());
         }
-        attempt.failures = attempt.failures.saturating_add(1);
+        self.fail_over(settings, attempt, forgiven_seconds(settings, now_seconds))
+    }
+
+    /// The server could not be tried for a reason on our side, such as no free local port. As [`Balancer::failed`], but
+    /// nobody is blamed.
+    pub fn passed_over(
+        &mut self,
+        settings: &Settings,
+        attempt: &mut Attempt,
+        now_seconds: u32,
+    ) -> Option<Endpoint> {
+        self.give_back(attempt)?;
         self.fail_over(settings, attempt, forgiven_seconds(settings, now_seconds))
     }
 

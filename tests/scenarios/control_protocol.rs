@@ -157,11 +157,7 @@ fn clients_that_leave_at_any_point_do_no_harm() {
 #[test]
 fn over_tcp_it_is_the_same() {
     let port = crate::common::ports::free_port();
-    let user = if crate::common::root() { "-u root" } else { "" };
-    let pen = Pen::before([] as [&str; 0])
-        .without_control()
-        .options(&format!("-C 127.0.0.1:{port} {user}"))
-        .start();
+    let pen = Pen::before([] as [&str; 0]).control_at(format!("127.0.0.1:{port}")).start();
     let reply = control_over_tcp("127.0.0.1", ([127, 0, 0, 1], port).into(), "control");
     assert_eq!(reply, format!("127.0.0.1:{port}\n"));
     drop(pen);

@@ -2,7 +2,7 @@
 
 use crate::common::pen::Pen;
 use crate::common::programs::{is_installed, run};
-use crate::common::skip;
+use crate::common::skip_without;
 use crate::common::wait::eventually;
 use nix::sys::signal::SIGINT;
 
@@ -20,7 +20,7 @@ fn page(pen: &Pen, client: &str) -> String {
 #[test]
 fn curl_shows_that_a_client_keeps_its_server_and_another_gets_another() {
     if !is_installed("curl") {
-        return skip("curl is not installed");
+        return skip_without("curl");
     }
     let pen = demo();
     let first = page(&pen, "127.0.0.1");

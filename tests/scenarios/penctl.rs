@@ -3,7 +3,7 @@
 use crate::common::backend::Backend;
 use crate::common::pen::{Ended, Make, ORIGINAL, Pen};
 use crate::common::programs::run;
-use crate::common::skip;
+use crate::common::skip_without;
 
 fn pen() -> Pen {
     Pen::before([] as [&str; 0]).options("-b 17").start()
@@ -90,7 +90,7 @@ fn help_and_version() {
 #[test]
 fn it_speaks_with_the_original_too() {
     if !std::path::Path::new(ORIGINAL).exists() {
-        return skip("the original is not installed (Debian package pen)");
+        return skip_without("pen");
     }
     let pen = Pen::before([] as [&str; 0]).make(Make::Original).options("-b 17").start();
     is_success(&penctl(&pen, &["blacklist"], ""), "17\n");

@@ -1,3 +1,5 @@
+//! The client table against a plain list, with clients by the million, and at its edges.
+
 use super::*;
 use proptest::prelude::*;
 use std::collections::HashMap;
