@@ -165,6 +165,23 @@ fn the_comparison_with_pen_has_every_option_and_every_command() {
     }
 }
 
+/// Every scenario in which the differential tests expect something else than the original does.
+#[test]
+fn the_comparison_with_pen_has_every_difference_that_is_tested() {
+    let tests = read("tests/differential.rs");
+    let text = read("docs/compatibility.md");
+    let told = first_cells(&text);
+    let tested: Vec<&str> = tests
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("differs(\"")?.split_once('"'))
+        .map(|(what, _)| what)
+        .collect();
+    assert!(tested.len() > 10, "{tested:?}");
+    for what in tested {
+        assert!(told.contains(what), "docs/compatibility.md: no table row about {what:?}");
+    }
+}
+
 #[test]
 fn the_manual_page_has_every_option_and_every_command() {
     let page = read("docs/man/pen.1").replace("\\-", "-").replace("\\&", "");
