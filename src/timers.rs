@@ -207,6 +207,15 @@ mod tests {
     }
 
     #[test]
+    fn a_near_deadline_costs_one_wake_up_however_long_nothing_was_armed() {
+        let mut timers = Timers::new(0);
+        timers.expire(1 << 40, |_| unreachable!("nothing is armed"));
+        timers.arm(0, (1 << 40) + 3_000);
+        let now_ms = timers.next_deadline_ms().unwrap();
+        assert_eq!(fired(&mut timers, now_ms), [0]);
+    }
+
+    #[test]
     fn a_deadline_beyond_all_time_is_kept_and_disturbs_nobody() {
         let mut timers = Timers::new(0);
         timers.arm(3, u64::MAX);
