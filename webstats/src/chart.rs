@@ -80,20 +80,18 @@ struct Scale {
 }
 
 impl Scale {
-    /// The smallest round number that is not below `most`, for a unit whose next larger is `kilo` times as much.
-    /// Half of it is round too.
-    fn reaching(most: f64, kilo: f64) -> Scale {
-        const ROUND: [f64; 10] = [10.0, 12.0, 16.0, 20.0, 24.0, 30.0, 40.0, 50.0, 60.0, 80.0];
-        if most <= 0.0 {
-            return Scale { top: 2.0 };
-        }
-        let mut unit = 0.001;
+    /// The smallest round number of pieces that is not below `most`. Half of it is round too, and whole. `kilo` pieces
+    /// have a name of their own, and so on.
+    fn reaching(most: f64, piece: f64, kilo: f64) -> Scale {
+        const FEW: [f64; 4] = [2.0, 4.0, 6.0, 8.0];
+        const MORE: [f64; 10] = [10.0, 12.0, 16.0, 20.0, 24.0, 30.0, 40.0, 50.0, 60.0, 80.0];
+        let mut unit = piece;
         while unit * 1000.0 < most && unit < 1e18 {
-            unit *= if unit < 1.0 { 10.0 } else { kilo };
+            unit *= kilo;
         }
-        let small = [1.0, 2.0, 4.0, 6.0, 8.0].map(|round| round * unit);
-        let large = [1.0, 10.0, 100.0].into_iter().flat_map(|ten| ROUND.map(|round| round * ten * unit));
-        Scale { top: small.into_iter().chain(large).find(|top| *top >= most).unwrap_or(most) }
+        let more = [1.0, 10.0, 100.0].into_iter().flat_map(|ten| MORE.map(|round| round * ten));
+        let tops = FEW.into_iter().chain(more).map(|round| round * unit);
+        Scale { top: tops.into_iter().find(|top| *top >= most).unwrap_or(most) }
     }
 
     /// From the top down.
@@ -109,15 +107,15 @@ pub struct Chart<'a> {
     pub word: &'a dyn Fn(f64) -> String,
     /// How many of its unit make the next larger: 1000, or 1024 for bytes.
     pub kilo: f64,
-    /// The drawing is at least so high: 2 for what comes in whole pieces, because half the height is marked too.
-    pub least: f64,
+    /// The smallest piece worth a mark: 1 for what comes whole. The height is an even number of these.
+    pub piece: f64,
 }
 
 impl Chart<'_> {
     /// Stacked areas with ticks, a figure with a caption. For eyes that do not see it, the caption has the figures.
     pub fn draw(&self, series: &Series, span: Span) -> String {
         let sums = series.sums();
-        let scale = Scale::reaching(sums.iter().copied().fold(self.least, f64::max), self.kilo);
+        let scale = Scale::reaching(sums.iter().copied().fold(0.0, f64::max), self.piece, self.kilo);
         let mut html = String::from("<figure class=\"chart\">\n");
         // Writing to a String cannot fail.
         let _ = writeln!(html, "<figcaption><b>{}</b> {}</figcaption>", self.title, self.caption(&sums));
@@ -280,22 +278,21 @@ mod tests {
 
     #[test]
     fn scales_end_at_round_numbers() {
-        for (most, kilo, top) in [
-            (0.0, 1000.0, 2.0),
-            (0.004, 1000.0, 0.004),
-            (1.0, 1000.0, 1.0),
-            (1.1, 1000.0, 2.0),
-            (3.0, 1000.0, 4.0),
-            (11.0, 1000.0, 12.0),
-            (129.0, 1000.0, 160.0),
-            (152.0, 1000.0, 160.0),
-            (999.0, 1000.0, 1000.0),
-            (1001.0, 1000.0, 2000.0),
-            (9001.0, 1000.0, 10_000.0),
-            (1025.0, 1024.0, 2048.0),
-            (1_500_000.0, 1024.0, 2_097_152.0),
+        for (most, piece, kilo, top) in [
+            (0.0, 1.0, 1000.0, 2.0),
+            (0.0, 0.01, 1000.0, 0.02),
+            (0.7, 0.01, 1000.0, 0.8),
+            (1.0, 1.0, 1000.0, 2.0),
+            (3.0, 1.0, 1000.0, 4.0),
+            (9.0, 1.0, 1000.0, 10.0),
+            (129.0, 1.0, 1000.0, 160.0),
+            (999.0, 1.0, 1000.0, 1000.0),
+            (1001.0, 1.0, 1000.0, 2000.0),
+            (9001.0, 1.0, 1000.0, 10_000.0),
+            (1025.0, 1.0, 1024.0, 2048.0),
+            (1_500_000.0, 1.0, 1024.0, 2_097_152.0),
         ] {
-            let found = Scale::reaching(most, kilo).top;
+            let found = Scale::reaching(most, piece, kilo).top;
             assert!((found - top).abs() < 1e-9 * top, "{most}: {found}, want {top}");
         }
     }
@@ -349,7 +346,7 @@ mod tests {
     #[test]
     fn labels_are_escaped_and_values_have_units() {
         let chart =
-            Chart { title: "Connections", word: &|value| format!("{value} conn"), kilo: 1000.0, least: 2.0 };
+            Chart { title: "Connections", word: &|value| format!("{value} conn"), kilo: 1000.0, piece: 1.0 };
         let html = chart.draw(&series(&[(0, 1.0), (10, 3.0)]), span(0, 1000));
         for part in
             ["<title>a &amp; b</title>", "3 conn now, 3 conn at most", ">4 conn</text>", ">2 conn</text>"]
@@ -360,9 +357,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_scale_holds_the_most_and_wastes_little(most in 0.001..1e15_f64, kilo in prop::sample::select(vec![1000.0, 1024.0])) {
-            let scale = Scale::reaching(most, kilo);
-            prop_assert!(scale.top >= most && scale.top <= 2.1 * most, "{}", scale.top);
+        fn a_scale_holds_the_most_and_wastes_little(
+            most in 0.02..1e15_f64, piece in prop::sample::select(vec![0.01, 1.0]), kilo in prop::sample::select(vec![1000.0, 1024.0]),
+        ) {
+            let top = Scale::reaching(most, piece, kilo).top;
+            prop_assert!(top >= most && top <= (2.1 * most).max(2.0 * piece), "{}", top);
+        }
+
+        #[test]
+        fn half_a_scale_of_whole_things_is_whole(most in 0.0..1e12_f64, kilo in prop::sample::select(vec![1000.0, 1024.0])) {
+            let half = Scale::reaching(most, 1.0, kilo).top / 2.0;
+            prop_assert_eq!(half, half.round());
         }
 
         #[test]

@@ -17,13 +17,16 @@ use pen_proto::status::{ClientStatus, Status};
 const OWN_STYLE: &str = include_str!("page.css");
 
 /// SHA-256 of [`OWN_STYLE`] in base64.
-const OWN_STYLE_SHA256: &str = "Dl/ARxEu8OMVTy6tdANPrkTflMbVACzcV7+ldDT61MI=";
+const OWN_STYLE_SHA256: &str = "kkbAc/vm6p+4qt5fmn9n9RSCxEWtuDVO9wljG1rKWz4=";
 
 /// In every page, so that one that pen wrote is told from one that webstats wrote in its place.
 pub const GENERATOR: &str = "<meta name=\"generator\" content=\"webstats";
 
 /// Rows of the table of clients.
 const CLIENTS_SHOWN_MAX: usize = 12;
+
+/// The oldest sample of a day may be so young.
+const NEARLY_SECONDS: u64 = 1800;
 
 /// What is known of one pen.
 pub struct PenView<'a> {
@@ -189,7 +192,7 @@ impl Page {
 
     fn day(&mut self, samples: &[Sample], palette: &Palette, span: Span, heading: &str) {
         let title = match span.seconds() {
-            day if day >= crate::history::DAY_SECONDS => "The last day".into(),
+            day if day >= crate::history::DAY_SECONDS - NEARLY_SECONDS => "The last day".into(),
             seconds => format!("The last {}", duration(seconds)),
         };
         self.line(format!("<{heading}>{title}</{heading}>"));
@@ -199,10 +202,10 @@ impl Page {
         let count = |value: f64| grouped(value.round() as u64);
         let per_second = |value: f64| format!("{}/s", rate(value));
         let bytes_per_second = |value: f64| format!("{}/s", bytes(value.round() as u64));
-        let connections_chart = Chart { title: "Connections", word: &count, kilo: 1000.0, least: 2.0 };
+        let connections_chart = Chart { title: "Connections", word: &count, kilo: 1000.0, piece: 1.0 };
         let load_chart =
-            Chart { title: "Load: new connections", word: &per_second, kilo: 1000.0, least: 0.1 };
-        let bytes_chart = Chart { title: "Traffic", word: &bytes_per_second, kilo: 1024.0, least: 20.0 };
+            Chart { title: "Load: new connections", word: &per_second, kilo: 1000.0, piece: 0.01 };
+        let bytes_chart = Chart { title: "Traffic", word: &bytes_per_second, kilo: 1024.0, piece: 1.0 };
         self.0.push_str(&connections_chart.draw(&connections, span));
         self.0.push_str(&load_chart.draw(&Series::of(Measure::Opened, samples, palette), span));
         self.0.push_str(&bytes_chart.draw(&Series::of(Measure::Bytes, samples, palette), span));
