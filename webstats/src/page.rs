@@ -17,7 +17,7 @@ use pen_proto::status::{ClientStatus, Status};
 const OWN_STYLE: &str = include_str!("page.css");
 
 /// SHA-256 of [`OWN_STYLE`] in base64.
-const OWN_STYLE_SHA256: &str = "kkbAc/vm6p+4qt5fmn9n9RSCxEWtuDVO9wljG1rKWz4=";
+const OWN_STYLE_SHA256: &str = "bRtYU3zJv+4mHvKDguPT+P4QtomzDcSwxf7A0KYJZEk=";
 
 /// In every page, so that one that pen wrote is told from one that webstats wrote in its place.
 pub const GENERATOR: &str = "<meta name=\"generator\" content=\"webstats";

@@ -83,7 +83,7 @@ impl Page {
         ));
         self.line(format!("<p class=\"address\">{}</p>", text(&endpoint(server))));
         self.0.push_str(curve);
-        self.line("<dl>");
+        self.line("<ul class=\"figures\">");
         self.figure("connections", &load(server));
         self.figure("sent to it", &bytes(server.sent_bytes));
         self.figure("received from it", &bytes(server.received_bytes));
@@ -93,12 +93,12 @@ impl Page {
         if server.weight > 0 || server.prio > 0 {
             self.figure("weight, prio", &format!("{}, {}", server.weight, server.prio));
         }
-        self.line("</dl>");
+        self.line("</ul>");
         self.line("</li>");
     }
 
     fn figure(&mut self, name: &str, value: &str) {
-        self.line(format!("<div><dt>{name}</dt><dd>{value}</dd></div>"));
+        self.line(format!("<li>{name} <span>{value}</span></li>"));
     }
 }
 
