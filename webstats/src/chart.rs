@@ -209,7 +209,7 @@ fn times(html: &mut String, span: Span) {
 
 /// The areas from the highest stack down: each is drawn from the bottom to the top of its layer, and those below it
 /// cover what is not its own.
-fn stack<'a>(series: &'a Series, span: Span, scale: Scale) -> Vec<(&'a Layer, String)> {
+fn stack(series: &Series, span: Span, scale: Scale) -> Vec<(&Layer, String)> {
     let mut below = vec![0.0; series.times.len()];
     let mut areas = Vec::new();
     for layer in &series.layers {

@@ -166,3 +166,102 @@ fn date() -> String {
     let now = DateTime::<Utc>::from_timestamp_millis(clock::epoch_ms() as i64).unwrap_or_default();
     now.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    fn documents() -> Documents {
+        Documents { page: b"<!DOCTYPE html>".to_vec().into(), json: b"{}\n".to_vec().into() }
+    }
+
+    /// A client that arrived at time 0, and its other end.
+    fn pair(guarded: bool) -> (Client, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let other = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (Client::new(listener.accept().unwrap().0, guarded, 0).unwrap(), other)
+    }
+
+    /// Lets the client go on until it has said everything. On loopback, what was sent is there.
+    fn answer_to(request: &str, guarded: bool) -> String {
+        let (mut client, mut other) = pair(guarded);
+        other.write_all(request.as_bytes()).unwrap();
+        client.go_on(&documents(), 1);
+        let mut answer = String::new();
+        other.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    #[test]
+    fn documents_are_served_by_their_paths() {
+        for (request, first, last) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 OK\r\n", "\r\n\r\n<!DOCTYPE html>"),
+            ("GET /status.json?a HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK\r\n", "\r\n\r\n{}\n"),
+            (
+                "HEAD / HTTP/1.0\r\n\r\n",
+                "HTTP/1.1 200 OK\r\n",
+                "\r\nContent-Length: 15\r\nConnection: close\r\n\r\n",
+            ),
+            ("GET /favicon.ico HTTP/1.0\r\n\r\n", "HTTP/1.1 404 Not Found\r\n", "\r\n\r\n404 Not Found\n"),
+            (
+                "POST / HTTP/1.0\r\n\r\n",
+                "HTTP/1.1 405 Method Not Allowed\r\n",
+                "\r\n\r\n405 Method Not Allowed\n",
+            ),
+        ] {
+            let answer = answer_to(request, false);
+            assert!(answer.starts_with(first) && answer.ends_with(last), "{request:?}: {answer:?}");
+        }
+    }
+
+    #[test]
+    fn a_guarded_client_answers_to_local_names_only() {
+        assert!(answer_to("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", true).starts_with("HTTP/1.1 421 "));
+        assert!(
+            answer_to("GET / HTTP/1.1\r\nHost: localhost:8081\r\n\r\n", true).starts_with("HTTP/1.1 200 ")
+        );
+        assert!(answer_to("GET / HTTP/1.1\r\nHost: lb.example\r\n\r\n", false).starts_with("HTTP/1.1 200 "));
+    }
+
+    #[test]
+    fn a_request_may_come_byte_by_byte_but_not_for_ever() {
+        let (mut client, mut other) = pair(false);
+        for byte in b"GET / HTTP/1.0\r\n\r" {
+            other.write_all(&[*byte]).unwrap();
+            client.go_on(&documents(), HEAR_MS - 1);
+            assert_eq!(client.need(), Need::Read);
+        }
+        assert_eq!(client.deadline_ms(), HEAR_MS);
+        client.go_on(&documents(), HEAR_MS);
+        let mut answer = String::new();
+        other.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    }
+
+    #[test]
+    fn who_takes_no_answer_or_does_not_go_is_let_go() {
+        let large = Documents { page: vec![b' '; 64 << 20].into(), ..documents() };
+        let (mut client, mut other) = pair(false);
+        other.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        client.go_on(&large, 1);
+        assert_eq!((client.need(), client.deadline_ms()), (Need::Write, 1 + ANSWER_MS));
+        client.go_on(&large, 1 + ANSWER_MS);
+        assert_eq!(client.need(), Need::Nothing);
+
+        let (mut client, mut other) = pair(false);
+        other.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        client.go_on(&documents(), 1);
+        assert_eq!((client.need(), client.deadline_ms()), (Need::Read, 1 + LEAVE_MS));
+        client.go_on(&documents(), 1 + LEAVE_MS);
+        assert_eq!(client.need(), Need::Nothing);
+    }
+
+    #[test]
+    fn who_leaves_early_is_gone() {
+        let (mut client, other) = pair(false);
+        drop(other);
+        client.go_on(&documents(), 1);
+        assert_eq!(client.need(), Need::Nothing);
+    }
+}
