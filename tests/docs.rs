@@ -70,8 +70,8 @@ impl Generated {
     fn split<'a>(&self, text: &'a str) -> (&'a str, &'a str, &'a str) {
         let missing = |marker| panic!("{}: no line begins with {marker:?}", self.file);
         let line_start = |marker: &str, text: &str| {
-            let found = text.match_indices(marker).map(|(at, _)| at);
-            found.filter(|&at| at == 0 || text.as_bytes()[at - 1] == b'\n').next()
+            let mut found = text.match_indices(marker).map(|(at, _)| at);
+            found.find(|&at| at == 0 || text.as_bytes()[at - 1] == b'\n')
         };
         let begin = line_start(self.begin, text).unwrap_or_else(|| missing(self.begin));
         let begin = begin + text[begin..].find('\n').expect("a line end") + 1;
