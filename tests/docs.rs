@@ -428,3 +428,13 @@ fn the_changelog_has_this_version() {
     let heading = format!("## [{}]", env!("CARGO_PKG_VERSION"));
     assert!(read("CHANGELOG.md").lines().any(|line| line.starts_with(&heading)), "no {heading}");
 }
+
+/// Among the programs of this workspace, `cargo run` without `--bin` starts the one that the manifest names.
+#[test]
+fn the_first_command_of_the_readme_starts_pen() {
+    assert!(read("README.md").contains("cargo run --release -- --demo"));
+    let manifest = read("Cargo.toml");
+    let package = manifest.split("\n[package]").nth(1).and_then(|rest| rest.split("\n[").next());
+    let named = package.expect("a package").lines().any(|line| line == "default-run = \"pen\"");
+    assert!(named, "Cargo.toml: want default-run = \"pen\" under [package]");
+}
