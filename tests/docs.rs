@@ -96,11 +96,16 @@ fn generated_parts_are_those_of_the_table() {
 }
 
 fn option_table() -> String {
-    let mut text = String::from("| Option | Command | Meaning |\n| --- | --- | --- |\n");
+    let mut text = String::from("| Option | Default | Command | Meaning |\n| --- | --- | --- | --- |\n");
     for row in ROWS.iter().filter(|row| row.is_option() && is_offered(row)) {
         let argument = row.option_arg().map(|arg| format!(" {}", arg.name)).unwrap_or_default();
         let command = if row.is_command() { format!("`{}`", row.word) } else { String::new() };
-        text.push_str(&format!("| `{}{argument}` | {command} | {} |\n", spelling(row), row.summary));
+        let default = match row.form {
+            Form::Number { default, .. } => default.to_string(),
+            _ => String::new(),
+        };
+        let option = spelling(row);
+        text.push_str(&format!("| `{option}{argument}` | {default} | {command} | {} |\n", row.summary));
     }
     text.replace("|HOST", "\\|HOST")
 }
