@@ -109,8 +109,8 @@ impl Client {
         }
     }
 
-    /// The next line to execute; a client with nothing more to say is seen off. After a [`Heard::Line`] the caller
-    /// answers, at once or after [`Client::wait`].
+    /// The next line to execute; a client with nothing more to say is seen off. After a line the caller answers, at
+    /// once or after [`Client::wait`].
     pub fn hear(&mut self, now_ms: u64) -> Heard {
         if self.phase != Phase::Talking || !self.talk.pending().is_empty() {
             return Heard::Nothing;
