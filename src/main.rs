@@ -4,11 +4,5 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match pen::start::run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
-            eprintln!("pen: {reason}");
-            ExitCode::FAILURE
-        }
-    }
+    pen::start::run(&arguments)
 }

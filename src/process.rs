@@ -10,6 +10,7 @@ use crate::sys::daemon::Detached;
 use crate::sys::notify::Supervisor;
 use crate::sys::signals::{Request, Signals};
 use crate::{reload, stats};
+use pen_proto::addr::{Port, ServerSpec};
 use pen_proto::commands::Number;
 use std::path::Path;
 use std::time::Duration;
@@ -87,7 +88,10 @@ impl Process {
         diag::debug!(1, "servers:");
         for (index, entry) in self.engine.config().servers.iter().enumerate() {
             if let Some(entry) = entry {
-                diag::debug!(1, "{index:2} {}", entry.spec);
+                let ServerSpec { host, port, max, hard, weight, prio } = &entry.spec;
+                let port = port.as_ref().map(Port::to_string).unwrap_or_default();
+                let weight = weight.unwrap_or(0);
+                diag::debug!(1, "{index:2} {host}:{port}:{max}:{hard}:{weight}:{prio}");
             }
         }
     }

@@ -11,20 +11,40 @@ use crate::log::target::OpenLog;
 use crate::net::listen::{ListenOptions, Listener};
 use crate::process::Process;
 use crate::settings::Config;
-use crate::sys::daemon;
+use crate::sys::daemon::{self, Detached};
 use crate::sys::files::PidFile;
 use crate::sys::limits;
 use crate::sys::notify::Supervisor;
 use crate::sys::privileges::{self, Account};
 use crate::{demo, reload};
-use pen_proto::commands::Number;
+use pen_proto::commands::{Flag, Number};
 use std::path::Path;
+use std::process::ExitCode;
 
-/// Runs pen with these arguments (without the program's name) until it is told to end.
-///
-/// # Errors
-/// What to print after `pen: `.
-pub fn run(arguments: &[String]) -> Result<(), String> {
+/// Runs pen with these arguments (without the program's name) until it is told to end, and says what went wrong.
+pub fn run(arguments: &[String]) -> ExitCode {
+    let mut waiting = Waiting::default();
+    let Err(reason) = run_until_end(arguments, &mut waiting) else { return ExitCode::SUCCESS };
+    reason.lines().enumerate().for_each(|(index, line)| match index {
+        0 => diag::fatal(format_args!("pen: {line}")),
+        _ => diag::fatal(line),
+    });
+    if waiting.for_core {
+        std::process::abort();
+    }
+    ExitCode::FAILURE
+}
+
+/// What must outlast an error until it is told.
+#[derive(Default)]
+struct Waiting {
+    /// The parent of a daemon: it ends when this is dropped.
+    parent: Option<Detached>,
+    /// `abort_on_error`.
+    for_core: bool,
+}
+
+fn run_until_end(arguments: &[String], waiting: &mut Waiting) -> Result<(), String> {
     let line = cli::parse(arguments).map_err(|reason| format!("{reason}\n{TRY_HELP}"))?;
     if line.is_empty() {
         return Err(format!("want a listening address and servers\n{}", pen_proto::help::usage()));
@@ -33,7 +53,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         Some(Instead::Help) => print(&pen_proto::help::usage()),
         Some(Instead::Version) => print(&format!("pen {}\n", env!("CARGO_PKG_VERSION"))),
         Some(Instead::Demo) => demo::run(line.first_positional())?,
-        None => serve(&line)?,
+        None => serve(&line, waiting)?,
     }
     Ok(())
 }
@@ -50,7 +70,7 @@ fn explain(text: &str) {
     eprintln!("pen: {text}");
 }
 
-fn serve(line: &CommandLine) -> Result<(), String> {
+fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     let mut engine = Engine::new(Config::default());
     let numeric = read_everything(line, &mut engine)?;
     if line.is_check() {
@@ -61,21 +81,20 @@ fn serve(line: &CommandLine) -> Result<(), String> {
     let control = open_control(&numeric)?;
     let account = numeric.user.as_deref().map(Account::look_up).transpose()?;
     let supervisor = Supervisor::from_environment();
-    let detached = match numeric.foreground {
-        true => None,
-        false => Some(daemon::detach().map_err(|error| format!("cannot go into the background: {error}"))?),
-    };
-    if detached.is_some() {
-        diag::to_syslog();
-    } else {
+    waiting.for_core = numeric.settings.flag(Flag::AbortOnError);
+    if numeric.foreground {
         diag::to_stderr();
+    } else {
+        let detached = daemon::detach().map_err(|error| format!("cannot go into the background: {error}"))?;
+        waiting.parent = Some(detached);
+        diag::to_syslog();
     }
     diag::set_level(numeric.settings.number(Number::Debug).try_into().unwrap_or(u8::MAX));
     let (pid_file, log) = give_up_privileges(&numeric, account.as_ref())?;
     let instance = Instance::start(&numeric, vec![listener], log, None)?;
     engine.start(instance);
     let process = Process::new(engine, control, supervisor)?;
-    let result = process.announce(detached).and_then(|process| process.run(None, |_| {}));
+    let result = process.announce(waiting.parent.take()).and_then(|process| process.run(None, |_| {}));
     drop(pid_file);
     result
 }

@@ -53,6 +53,16 @@ fn as_observed_on_the_original() {
             "A B A A B A",
         ),
         (
+            "loads that differ by less than a 256th are equal",
+            "roundrobin | weight | servers A:0:0:257 B:0:0:1 | hold 1 1 1",
+            "A A B",
+        ),
+        (
+            "loads that differ by a 256th are not",
+            "roundrobin | weight | servers A:0:0:256 B:0:0:1 | hold 1 1 1",
+            "A B A",
+        ),
+        (
             "by priority, the first among equals",
             "prio | servers A:0:0:0:5 B:0:0:0:2 C:0:0:0:2 | visit 1 | blacklist 1 9 | visit 1 | blacklist 2 9 | visit 1",
             "B C A",
@@ -275,7 +285,7 @@ fn a_thousand_dead_servers_are_tried_once_each_and_then_left_alone() {
     while balancer.failed(&settings, &mut attempt, NOW_SECONDS).is_some() {
         tries += 1;
     }
-    assert_eq!((tries, attempt.failures()), (1_000, 1_000));
+    assert_eq!(tries, 1_000);
     let statuses = balancer.server_statuses(&settings, NOW_SECONDS);
     assert!(statuses.iter().all(|status| status.failures_total == 1 && status.connections == 0));
     assert_eq!(admit(&mut balancer, &settings, 2).unwrap_err(), Refusal::NoServer);

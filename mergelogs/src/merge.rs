@@ -18,9 +18,6 @@ use crate::progress::Progress;
 use crate::summary::Counts;
 use crate::window::ServerId;
 
-/// How many lines pass between two looks at the clock.
-const PROGRESS_LINES: u64 = 1 << 14;
-
 /// A web server's log; its current line is an access log line.
 struct WebLog {
     server: String,
@@ -90,7 +87,7 @@ impl Merge {
                 Some(epoch_seconds) => *next = Reverse((epoch_seconds, index)),
                 None => drop(PeekMut::pop(next)),
             }
-            if self.counts.written.is_multiple_of(PROGRESS_LINES) {
+            if progress.is_due(self.counts.written) {
                 progress.show(self.counts.written, self.bytes_read(), self.total_bytes);
             }
         }

@@ -17,6 +17,9 @@ const BATCH_LINES: usize = 64;
 /// request ends, with the time when it began.
 const LATENESS_SECONDS: i64 = 600;
 
+/// How far lines of pen may be out of order and still be found. Its threads hand over their lines one after the other.
+const DISORDER_SECONDS: i64 = 10;
+
 /// Beyond all time stamps, yet far from overflow.
 const FOREVER_SECONDS: i64 = 1 << 50;
 
@@ -116,25 +119,27 @@ impl PenLogs {
         request: &[u8],
         epoch_seconds: i64,
     ) -> Result<Result<Client, Unmatched>, String> {
-        self.read_until(epoch_seconds + self.jitter_seconds)?;
+        self.read_until(epoch_seconds + self.jitter_seconds + DISORDER_SECONDS)?;
         self.latest_asked_epoch_seconds = self.latest_asked_epoch_seconds.max(epoch_seconds);
         let horizon = self.latest_asked_epoch_seconds - self.jitter_seconds - LATENESS_SECONDS;
         self.index.window.forget_before(horizon);
-        Ok(match self.index.nearest(server, request, epoch_seconds) {
+        let nearest = self.index.nearest(server, request, epoch_seconds);
+        Ok(match nearest {
             Some(found) if found.distance_seconds(epoch_seconds) <= self.jitter_seconds.unsigned_abs() => {
                 Ok(found.client)
             }
-            Some(_) => Err(Unmatched::TooFarApart),
-            None => Err(self.why_unknown(server, epoch_seconds)),
+            _ => Err(self.why_unmatched(server, epoch_seconds, nearest.is_some())),
         })
     }
 
-    fn why_unknown(&self, server: ServerId, epoch_seconds: i64) -> Unmatched {
+    fn why_unmatched(&self, server: ServerId, epoch_seconds: i64, is_known: bool) -> Unmatched {
         let (first, last) = (self.index.first_epoch_seconds, self.index.last_epoch_seconds);
         if epoch_seconds < first - self.jitter_seconds || epoch_seconds > last + self.jitter_seconds {
             Unmatched::TimeNotCovered
         } else if !self.index.servers[server as usize].was_seen {
             Unmatched::ServerUnknown
+        } else if is_known {
+            Unmatched::TooFarApart
         } else {
             Unmatched::RequestUnknown
         }

@@ -1,39 +1,37 @@
 //! One line on the terminal while a long merge runs.
 //!
-//! Owns when it is shown, how often, and its removal. Called by `merge` every so many lines.
+//! Owns when it is shown, how often, and its removal. Called by `merge` for every line; paced by lines, so that no
+//! clock is needed.
 
 use std::io::{self, IsTerminal, Write};
-use std::time::{Duration, Instant};
 
-/// A merge that takes no longer is not worth a word.
-const SILENCE: Duration = Duration::from_secs(2);
+/// A merge of fewer lines is over in a few seconds and not worth a word.
+const SILENT_LINES: u64 = 1 << 21;
 
-const INTERVAL: Duration = Duration::from_millis(500);
+/// Several times a second at full speed.
+const INTERVAL_LINES: u64 = 1 << 18;
 
 /// Back to the start of the line, and erase it.
 const CLEAR_LINE: &str = "\r\x1b[K";
 
 pub struct Progress {
-    /// `None` when nobody watches.
-    next: Option<Instant>,
+    is_watched: bool,
     shown: bool,
 }
 
 impl Progress {
     /// Shows nothing unless standard error is a terminal, and standard output is not.
     pub fn new() -> Progress {
-        let watched = io::stderr().is_terminal() && !io::stdout().is_terminal();
-        Progress { next: watched.then(|| now() + SILENCE), shown: false }
+        Progress { is_watched: io::stderr().is_terminal() && !io::stdout().is_terminal(), shown: false }
+    }
+
+    /// Whether to call [`Progress::show`] after so many lines.
+    pub fn is_due(&self, lines: u64) -> bool {
+        self.is_watched && lines.is_multiple_of(INTERVAL_LINES) && lines >= SILENT_LINES
     }
 
     /// `read_bytes` of `total_bytes`; a total of 0 is not known.
     pub fn show(&mut self, lines: u64, read_bytes: u64, total_bytes: u64) {
-        let Some(next) = self.next else { return };
-        let now = now();
-        if now < next {
-            return;
-        }
-        self.next = Some(now + INTERVAL);
         self.shown = true;
         // A terminal that is gone is no reason to stop merging.
         let _ = write!(io::stderr(), "{CLEAR_LINE}{}", describe(lines, read_bytes, total_bytes));
@@ -46,11 +44,6 @@ impl Drop for Progress {
             let _ = write!(io::stderr(), "{CLEAR_LINE}");
         }
     }
-}
-
-#[allow(clippy::disallowed_methods, reason = "the clock of this program: it only paces messages")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 fn describe(lines: u64, read_bytes: u64, total_bytes: u64) -> String {
@@ -68,5 +61,13 @@ mod tests {
         assert_eq!(describe(5, 50, 200), "mergelogs: 5 lines (25 %)");
         assert_eq!(describe(5, 50, 0), "mergelogs: 5 lines");
         assert_eq!(describe(5, 300, 200), "mergelogs: 5 lines (100 %)");
+    }
+
+    #[test]
+    fn it_is_due_when_long_and_watched() {
+        let watched = Progress { is_watched: true, shown: false };
+        let due = |lines: &u64| watched.is_due(*lines);
+        assert_eq!((1..=SILENT_LINES + INTERVAL_LINES).filter(due).count(), 2);
+        assert!(!Progress { is_watched: false, shown: false }.is_due(SILENT_LINES));
     }
 }

@@ -168,9 +168,16 @@ fn write_field(out: &mut Vec<u8>, field: &[u8]) {
 /// The same text as `ClientAddr`'s `Display`.
 fn write_client(out: &mut Vec<u8>, client: ClientAddr) {
     match client {
-        ClientAddr::Ip(IpAddr::V4(v4)) => write_v4(out, v4),
-        ClientAddr::Ip(IpAddr::V6(v6)) => write_v6(out, v6),
+        ClientAddr::Ip(address) => write_address(out, address),
         ClientAddr::Unix => {}
+    }
+}
+
+/// Appends an address as its `Display` writes it, but several times faster.
+pub fn write_address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(v4) => write_v4(out, v4),
+        IpAddr::V6(v6) => write_v6(out, v6),
     }
 }
 

@@ -50,24 +50,14 @@ pub struct Attempt {
     /// Of `current`, when it was reserved.
     pub(super) era: u16,
     pub(super) clears_failure: bool,
-    pub(super) failures: u16,
 }
 
 impl Attempt {
     pub(super) fn new(client: ClientAddr, slot: SlotKey, initial: ServerId) -> Attempt {
-        Attempt {
-            client,
-            slot,
-            initial,
-            current: initial,
-            holds_place: false,
-            era: 0,
-            clears_failure: false,
-            failures: 0,
-        }
+        Attempt { client, slot, initial, current: initial, holds_place: false, era: 0, clears_failure: false }
     }
 
-    /// The server of the connection; after a last failure, the one that failed.
+    /// The server of the connection; meaningless after a last failure.
     pub fn server(&self) -> ServerId {
         self.current
     }
@@ -81,11 +71,6 @@ impl Attempt {
     /// to clear, and an ordinary connection takes the balancer's lock only twice.
     pub fn clears_failure(&self) -> bool {
         self.clears_failure
-    }
-
-    /// Connects that failed so far.
-    pub fn failures(&self) -> u16 {
-        self.failures
     }
 
     /// The next server of the walk: upwards from the initial one and round, each at most once. Exact also when `count`

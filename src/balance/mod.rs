@@ -117,7 +117,6 @@ impl Balancer {
         if server.era == attempt.era {
             server.failed_at_seconds = Some(now_seconds.into());
         }
-        attempt.failures = attempt.failures.saturating_add(1);
         self.fail_over(settings, attempt, forgiven_seconds(settings, now_seconds))
     }
 
@@ -191,7 +190,6 @@ impl Balancer {
         if is_final || settings.flag(Flag::Stubborn) {
             return None;
         }
-        let tried_last = attempt.current;
         while let Some(next) = attempt.next_server(self.servers.regular().len()) {
             attempt.current = next;
             let endpoint = self.reserve(settings, attempt, next, forgiven_seconds);
@@ -199,7 +197,6 @@ impl Balancer {
                 return endpoint;
             }
         }
-        attempt.current = tried_last;
         self.reserve(settings, attempt, ServerId::EMERGENCY, forgiven_seconds)
     }
 

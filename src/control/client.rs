@@ -18,6 +18,9 @@ pub const SESSION_IDLE_MS: u64 = 3_600_000;
 /// How long we listen to a client that has its last reply, so that closing does not tear the reply out of its hands.
 pub const LEAVING_MS: u64 = 10_000;
 
+/// How much of what it sends then is thrown away before the connection is cut.
+const LEAVING_BYTES_MAX: usize = 1 << 20;
+
 const READ_BYTES: usize = 64 << 10;
 
 /// What a client is doing.
@@ -29,6 +32,7 @@ enum Phase {
     /// It has its last reply; whatever it still sends is thrown away.
     Leaving {
         since_ms: u64,
+        thrown_away_bytes: usize,
     },
     Gone,
 }
@@ -93,7 +97,7 @@ impl Client {
     pub fn deadline_ms(&self) -> Option<u64> {
         match self.phase {
             Phase::Waiting | Phase::Gone => None,
-            Phase::Leaving { since_ms } => Some(since_ms + LEAVING_MS),
+            Phase::Leaving { since_ms, .. } => Some(since_ms + LEAVING_MS),
             Phase::Talking if !self.talk.pending().is_empty() => Some(self.active_ms + IDLE_MS),
             Phase::Talking if self.talk.may_be_whole() => Some(self.active_ms + QUIET_MS),
             Phase::Talking if self.talk.is_session() => Some(self.active_ms + SESSION_IDLE_MS),
@@ -157,7 +161,7 @@ impl Client {
             false => {
                 // A failure means that the client has gone already; reading will tell.
                 let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Write);
-                Phase::Leaving { since_ms: now_ms }
+                Phase::Leaving { since_ms: now_ms, thrown_away_bytes: 0 }
             }
         };
     }
@@ -180,10 +184,18 @@ impl Client {
         let mut buffer = [0; READ_BYTES];
         match receive(self.socket.as_fd(), &mut buffer) {
             Ok(0) => self.end_of_input(),
-            Ok(count) => {
-                self.talk.receive(&buffer[..count]);
-                self.active_ms = now_ms;
-            }
+            Ok(count) => match &mut self.phase {
+                Phase::Leaving { thrown_away_bytes, .. } => {
+                    *thrown_away_bytes += count;
+                    if *thrown_away_bytes > LEAVING_BYTES_MAX {
+                        self.phase = Phase::Gone;
+                    }
+                }
+                _ => {
+                    self.talk.receive(&buffer[..count]);
+                    self.active_ms = now_ms;
+                }
+            },
             Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
             Err(_) => self.phase = Phase::Gone,
         }

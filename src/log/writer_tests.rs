@@ -1,3 +1,5 @@
+//! Unit tests of `writer`.
+
 use super::*;
 use crate::log::traffic::Queue;
 use crate::test_dir::TestDir;

@@ -149,6 +149,11 @@ impl Model {
         self.fail_over(settings, attempt, now_seconds);
     }
 
+    pub fn passed_over(&mut self, settings: &Settings, attempt: &mut ModelAttempt, now_seconds: u32) {
+        self.servers.get_mut(&attempt.server.take().unwrap()).unwrap().connections -= 1;
+        self.fail_over(settings, attempt, now_seconds);
+    }
+
     pub fn connected(&mut self, attempt: &ModelAttempt) {
         let server = self.servers.get_mut(&attempt.server.unwrap()).unwrap();
         if server.verdicts == attempt.verdicts {

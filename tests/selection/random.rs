@@ -22,18 +22,35 @@ struct Reload {
 }
 
 #[derive(Debug, Clone)]
+enum Event {
+    Succeed,
+    Fail,
+    PassOver,
+    Abandon,
+    Release { up_bytes: u64, down_bytes: u64 },
+}
+
+#[derive(Debug, Clone)]
 enum Step {
-    Connect { client: ClientAddr, port: u16 },
-    Succeed(Index),
-    Fail(Index),
-    Abandon(Index),
-    Release { which: Index, up_bytes: u64, down_bytes: u64 },
-    Pass { seconds: u32 },
+    Connect {
+        client: ClientAddr,
+        port: u16,
+    },
+    /// Something happens to one of the live connections.
+    Happens(Index, Event),
+    Pass {
+        seconds: u32,
+    },
     Flag(Flag, bool),
     Number(Number, u64),
-    Blacklist { server: i32, seconds: u32 },
+    Blacklist {
+        server: i32,
+        seconds: u32,
+    },
     Reload(Reload),
-    Grow { clients_max: u32 },
+    Grow {
+        clients_max: u32,
+    },
 }
 
 fn any_client() -> impl Strategy<Value = ClientAddr> {
@@ -84,6 +101,16 @@ fn any_reload() -> impl Strategy<Value = Reload> {
         .prop_map(|(regular, emergency, abuse)| Reload { regular, emergency, abuse })
 }
 
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => Just(Event::Succeed),
+        8 => Just(Event::Fail),
+        2 => Just(Event::PassOver),
+        2 => Just(Event::Abandon),
+        8 => (0..99u64, 0..99u64).prop_map(|(up_bytes, down_bytes)| Event::Release { up_bytes, down_bytes }),
+    ]
+}
+
 fn any_step() -> impl Strategy<Value = Step> {
     let modes = vec![Flag::Roundrobin, Flag::Prio, Flag::Weight, Flag::Hash, Flag::Stubborn];
     let numbers = prop_oneof![
@@ -93,11 +120,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         20 => (any_client(), any::<u16>()).prop_map(|(client, port)| Step::Connect { client, port }),
-        4 => any::<Index>().prop_map(Step::Succeed),
-        8 => any::<Index>().prop_map(Step::Fail),
-        2 => any::<Index>().prop_map(Step::Abandon),
-        8 => (any::<Index>(), 0..99u64, 0..99u64)
-            .prop_map(|(which, up_bytes, down_bytes)| Step::Release { which, up_bytes, down_bytes }),
+        24 => (any::<Index>(), any_event()).prop_map(|(which, event)| Step::Happens(which, event)),
         4 => (0..20u32).prop_map(|seconds| Step::Pass { seconds }),
         3 => (select(modes), any::<bool>()).prop_map(|(flag, on)| Step::Flag(flag, on)),
         2 => numbers.prop_map(|(number, value)| Step::Number(number, value)),
@@ -164,21 +187,20 @@ impl Run {
                 self.balancer.grow_clients(clients_max);
                 self.model.clients_max = self.model.clients_max.max(clients_max as usize);
             }
-            Step::Succeed(which) | Step::Fail(which) | Step::Abandon(which) | Step::Release { which, .. } => {
+            Step::Happens(which, event) => {
                 if !self.live.is_empty() {
                     let position = which.index(self.live.len());
-                    self.step_one(step, position)?;
+                    self.happens(position, event)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// A step of one live connection.
-    fn step_one(&mut self, step: Step, position: usize) -> Result<(), TestCaseError> {
+    fn happens(&mut self, position: usize, event: Event) -> Result<(), TestCaseError> {
         let (mut attempt, mut model) = self.live.swap_remove(position);
-        match step {
-            Step::Succeed(_) => {
+        match event {
+            Event::Succeed => {
                 prop_assert_eq!(attempt.clears_failure(), model.saw_failure);
                 if attempt.clears_failure() {
                     self.balancer.connected(&attempt);
@@ -186,24 +208,24 @@ impl Run {
                 }
                 self.live.push((attempt, model));
             }
-            Step::Fail(_) => {
+            Event::Fail => {
                 let endpoint = self.balancer.failed(&self.settings, &mut attempt, self.now_seconds);
                 self.model.failed(&self.settings, &mut model, self.now_seconds);
-                prop_assert_eq!(endpoint.is_some(), model.server.is_some());
-                match endpoint {
-                    Some(endpoint) => self.taken(attempt, model, &endpoint)?,
-                    None => self.balancer.release(attempt, Released::default()),
-                }
+                self.moved_on(attempt, model, endpoint)?;
             }
-            Step::Abandon(_) => {
+            Event::PassOver => {
+                let endpoint = self.balancer.passed_over(&self.settings, &mut attempt, self.now_seconds);
+                self.model.passed_over(&self.settings, &mut model, self.now_seconds);
+                self.moved_on(attempt, model, endpoint)?;
+            }
+            Event::Abandon => {
                 self.balancer.abandon(attempt);
                 self.model.release(&model, false, 0, 0);
             }
-            Step::Release { up_bytes, down_bytes, .. } => {
+            Event::Release { up_bytes, down_bytes } => {
                 self.balancer.release(attempt, Released { established: true, up_bytes, down_bytes });
                 self.model.release(&model, true, up_bytes, down_bytes);
             }
-            _ => unreachable!("not a step of one connection"),
         }
         Ok(())
     }
@@ -218,6 +240,21 @@ impl Run {
             (Admission::Refused(Refusal::Denied), ModelAdmission::Denied) => {}
             (Admission::Refused(Refusal::NoServer), ModelAdmission::NoServer) => {}
             (admission, _) => prop_assert!(false, "the model does not expect {admission:?}"),
+        }
+        Ok(())
+    }
+
+    /// A connection lost its server: it has another one or none.
+    fn moved_on(
+        &mut self,
+        attempt: Attempt,
+        model: ModelAttempt,
+        endpoint: Option<Endpoint>,
+    ) -> Result<(), TestCaseError> {
+        prop_assert_eq!(endpoint.is_some(), model.server.is_some());
+        match endpoint {
+            Some(endpoint) => self.taken(attempt, model, &endpoint)?,
+            None => self.balancer.release(attempt, Released::default()),
         }
         Ok(())
     }
@@ -297,7 +334,6 @@ impl Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
     #[test]
     fn agrees_with_the_model(
         clients_max in 1..8u32,
