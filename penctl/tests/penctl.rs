@@ -133,6 +133,8 @@ fn a_command_is_answered() {
     assert_done(&penctl(&[&pen.address, "hash"], ""), 0, "", "");
     assert_done(&penctl(&[&pen.address, "servers"], ""), 0, "0 addr 10.0.0.1\n", "");
     assert_eq!(pen.heard(), [["blacklist 30"], ["hash"], ["servers"]]);
+    let by_name = pen.address.replace("127.0.0.1", "localhost");
+    assert_done(&penctl(&[&by_name, "mode"], ""), 0, "no hash\n", "");
 }
 
 #[test]

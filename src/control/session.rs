@@ -251,6 +251,40 @@ impl Conversation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Packets end anywhere; lines do not.
+        #[test]
+        fn how_bytes_arrive_does_not_matter(text in "[ab\r\n]{0,40}", cuts in prop::collection::vec(0..40usize, 0..6)) {
+            let hear_all = |conversation: &mut Conversation| {
+                let mut heard = Vec::new();
+                loop {
+                    match conversation.hear() {
+                        Heard::Line(line) => heard.push(line),
+                        _ => return heard,
+                    }
+                }
+            };
+            let session = || Conversation { mode: Mode::Session, ..Conversation::default() };
+            let mut whole = session();
+            whole.receive(text.as_bytes());
+            whole.end_input();
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).collect();
+            cuts.extend([0, text.len()]);
+            cuts.sort_unstable();
+            let (mut pieces, mut heard) = (session(), Vec::new());
+            for cut in cuts.windows(2) {
+                pieces.receive(&text.as_bytes()[cut[0]..cut[1]]);
+                heard.extend(hear_all(&mut pieces));
+            }
+            pieces.end_input();
+            heard.extend(hear_all(&mut pieces));
+            let lines: Vec<String> = text.replace("\r\n", "\n").replace('\r', "\n").lines().map(str::to_string).collect();
+            prop_assert_eq!(&heard, &lines);
+            prop_assert_eq!(hear_all(&mut whole), lines);
+        }
+    }
 
     fn hearing(pieces: &[&str]) -> Conversation {
         let mut conversation = Conversation::default();
