@@ -87,6 +87,7 @@ fn rotation_loses_no_line() {
         pen.signal(SIGHUP);
         eventually("a new file", || pen.path("pen.log").exists(), |exists| *exists);
     }
+    pen.control("pid"); // answered after the last signal: the new file is in use
     say(&mut client, "last\n");
     eventually("the last line", || lines(&pen, "pen.log"), |lines| lines == &["127.0.0.1 127.0.0.1 last"]);
     let rotated: Vec<String> = (0..10).flat_map(|round| lines(&pen, &format!("pen.log.{round}"))).collect();
