@@ -130,7 +130,7 @@ impl Process {
                     diag::say(Severity::Error, format_args!("Unable to create webstats {file}: {error}"));
                 }
             }
-            None => diag::block(&stats::text::render(&status)),
+            None => stats::text::blocks(&status).iter().for_each(|block| diag::block(block)),
         }
     }
 

@@ -70,8 +70,8 @@ impl Generated {
     fn split<'a>(&self, text: &'a str) -> (&'a str, &'a str, &'a str) {
         let missing = |marker| panic!("{}: no line begins with {marker:?}", self.file);
         let line_start = |marker: &str, text: &str| {
-            let found = text.match_indices(marker).map(|(at, _)| at);
-            found.filter(|&at| at == 0 || text.as_bytes()[at - 1] == b'\n').next()
+            let mut found = text.match_indices(marker).map(|(at, _)| at);
+            found.find(|&at| at == 0 || text.as_bytes()[at - 1] == b'\n')
         };
         let begin = line_start(self.begin, text).unwrap_or_else(|| missing(self.begin));
         let begin = begin + text[begin..].find('\n').expect("a line end") + 1;
@@ -96,11 +96,16 @@ fn generated_parts_are_those_of_the_table() {
 }
 
 fn option_table() -> String {
-    let mut text = String::from("| Option | Command | Meaning |\n| --- | --- | --- |\n");
+    let mut text = String::from("| Option | Default | Command | Meaning |\n| --- | --- | --- | --- |\n");
     for row in ROWS.iter().filter(|row| row.is_option() && is_offered(row)) {
         let argument = row.option_arg().map(|arg| format!(" {}", arg.name)).unwrap_or_default();
         let command = if row.is_command() { format!("`{}`", row.word) } else { String::new() };
-        text.push_str(&format!("| `{}{argument}` | {command} | {} |\n", spelling(row), row.summary));
+        let default = match row.form {
+            Form::Number { default, .. } => default.to_string(),
+            _ => String::new(),
+        };
+        let option = spelling(row);
+        text.push_str(&format!("| `{option}{argument}` | {default} | {command} | {} |\n", row.summary));
     }
     text.replace("|HOST", "\\|HOST")
 }
@@ -162,6 +167,23 @@ fn the_comparison_with_pen_has_every_option_and_every_command() {
         for name in names {
             assert!(first_words.contains(name.as_str()), "docs/compatibility.md: no table row about {name}");
         }
+    }
+}
+
+/// Every scenario in which the differential tests expect something else than the original does.
+#[test]
+fn the_comparison_with_pen_has_every_difference_that_is_tested() {
+    let tests = read("tests/differential.rs");
+    let text = read("docs/compatibility.md");
+    let told = first_cells(&text);
+    let tested: Vec<&str> = tests
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("differs(\"")?.split_once('"'))
+        .map(|(what, _)| what)
+        .collect();
+    assert!(tested.len() > 10, "{tested:?}");
+    for what in tested {
+        assert!(told.contains(what), "docs/compatibility.md: no table row about {what:?}");
     }
 }
 
@@ -410,4 +432,14 @@ fn every_dependency_is_explained() {
 fn the_changelog_has_this_version() {
     let heading = format!("## [{}]", env!("CARGO_PKG_VERSION"));
     assert!(read("CHANGELOG.md").lines().any(|line| line.starts_with(&heading)), "no {heading}");
+}
+
+/// Among the programs of this workspace, `cargo run` without `--bin` starts the one that the manifest names.
+#[test]
+fn the_first_command_of_the_readme_starts_pen() {
+    assert!(read("README.md").contains("cargo run --release -- --demo"));
+    let manifest = read("Cargo.toml");
+    let package = manifest.split("\n[package]").nth(1).and_then(|rest| rest.split("\n[").next());
+    let named = package.expect("a package").lines().any(|line| line == "default-run = \"pen\"");
+    assert!(named, "Cargo.toml: want default-run = \"pen\" under [package]");
 }

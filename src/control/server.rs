@@ -361,7 +361,7 @@ impl ControlServer {
         if let Some(address) = address
             && !control_acl_permits(engine, address.into())
         {
-            diag::once("control_acl", format_args!("control: {address}: not from there (control_acl)"));
+            diag::once("control_acl", format_args!("do_ctrl: not from there: {address}"));
             return;
         }
         if self.clients.len() >= CLIENTS_MAX && !self.drop_a_silent_client() {

@@ -1,7 +1,7 @@
 //! The traffic log (`log FILE`, `log HOST:PORT`): a line for every read from a client, or a JSON object for every
 //! ended connection.
 //!
-//! Each worker owns a [`TrafficLog`] and puts finished lines into a buffer that it shares with the writer thread alone;
+//! Each worker owns a [`TrafficLog`] and puts finished lines into the queue of the writer thread;
 //! datagrams it sends itself. The main thread owns the [`LogHub`]: it hands the workers their logs and switches the
 //! target while they run. Opening files and looking up names is the main thread's business, so that a target that does
 //! not work is an error of the command that named it.
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 
-/// Lines a worker may have waiting for the writer; when there are more, new ones are dropped and counted.
+/// Lines that may wait for the writer; when there are more, new ones are dropped and counted.
 pub const QUEUE_BYTES_MAX: usize = 4 << 20;
 
 /// Where the traffic log goes at the moment.
@@ -73,11 +73,8 @@ impl LogHub {
 
     /// A log for one more worker.
     pub fn traffic_log(&self) -> TrafficLog {
-        let queue = Arc::new(Queue::default());
-        lock(&self.shared.queues).push(queue.clone());
         TrafficLog {
             shared: self.shared.clone(),
-            queue,
             socket: None,
             socket_version: 0,
             datagram: Vec::new(),
@@ -168,7 +165,6 @@ impl Drop for LogHub {
 /// A worker's end. Never waits for a file, a peer or another worker.
 pub struct TrafficLog {
     shared: Arc<Shared>,
-    queue: Arc<Queue>,
     socket: Option<Arc<UdpSocket>>,
     socket_version: u64,
     /// The datagram in the making; kept for its memory.
@@ -208,7 +204,7 @@ impl TrafficLog {
 
     fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         {
-            let mut lines = lock(&self.queue.lines);
+            let mut lines = lock(&self.shared.lines);
             let end = lines.len();
             write(&mut lines);
             if lines.len() > QUEUE_BYTES_MAX {
@@ -241,19 +237,15 @@ fn send(socket: &UdpSocket, datagram: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// Lines of one worker that wait for the writer.
-#[derive(Default)]
-pub(super) struct Queue {
-    pub lines: Mutex<Vec<u8>>,
-}
-
 /// What the hub, the workers and the writer have in common.
 pub(super) struct Shared {
     target: AtomicU8,
     socket: Mutex<Option<Arc<UdpSocket>>>,
     /// Counts the changes of `socket`, so that workers look only when there was one.
     socket_version: AtomicU64,
-    pub queues: Mutex<Vec<Arc<Queue>>>,
+    /// What waits for the writer. One queue for all workers keeps the lines in the order in which things happened;
+    /// its lock is held for as long as one line takes to write.
+    pub lines: Mutex<Vec<u8>>,
     dropped_lines: AtomicU64,
     /// Whether the writer waits to be woken for the next line.
     pub writer_asleep: AtomicBool,
@@ -266,7 +258,7 @@ impl Shared {
             target: AtomicU8::new(Target::Off as u8),
             socket: Mutex::new(None),
             socket_version: AtomicU64::new(0),
-            queues: Mutex::new(Vec::new()),
+            lines: Mutex::new(Vec::new()),
             dropped_lines: AtomicU64::new(0),
             writer_asleep: AtomicBool::new(false),
             writer: OnceLock::new(),
@@ -301,7 +293,7 @@ impl Shared {
 
     /// Once per sleep of the writer, not once per line: while it is awake it looks by itself.
     ///
-    /// No line is overlooked: the writer sets the flag before it looks into the queues for the last time, a worker
+    /// No line is overlooked: the writer sets the flag before it looks into the queue for the last time, a worker
     /// reads it after it has put a line there, and the lock of the queue puts one of them first.
     fn wake_writer(&self) {
         if self.writer_asleep.load(Ordering::Relaxed)

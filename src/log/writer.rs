@@ -2,7 +2,7 @@
 //!
 //! It sleeps when there is nothing, is woken by the first line, and then looks every [`BUSY`], so a line is in the
 //! file within a second and a busy log costs no wake-up per line. When the file takes no more (disk full, nobody
-//! reads the FIFO) it keeps what it holds, byte for byte, and tries again; the workers' queues fill up meanwhile and
+//! reads the FIFO) it keeps what it holds, byte for byte, and tries again; the queue fills up meanwhile and
 //! drop what exceeds them. So a line is in the file whole or not at all, once there is room again.
 //!
 //! Started and told what to do by `traffic::LogHub`.
@@ -139,43 +139,24 @@ impl Writer {
     }
 
     fn is_everything_taken(&self) -> bool {
-        lock(&self.shared.queues).iter().all(|queue| lock(&queue.lines).is_empty())
+        lock(&self.shared.lines).is_empty()
     }
 
-    /// Writes what was left over, then the queues one after the other, as far as the file takes it.
+    /// Writes what was left over, then what waits, as far as the file takes it.
     fn drain(&mut self) -> Outcome {
         if self.file.is_none() {
             // What waits is for the file that is about to be named.
             return Outcome::Idle;
         }
-        self.forget_ended_workers();
-        let mut outcome = self.write_batch();
-        let mut number = 0;
-        while matches!(outcome, Outcome::Idle | Outcome::Written) {
-            if !self.take_queue(number) {
-                break;
-            }
-            number += 1;
-            outcome = match self.write_batch() {
-                Outcome::Idle => outcome,
-                other => other,
-            };
+        let outcome = self.write_batch();
+        if !matches!(outcome, Outcome::Idle | Outcome::Written) {
+            return outcome;
         }
-        outcome
-    }
-
-    /// Exchanges the empty batch for the lines of one queue; false when there is no such queue.
-    fn take_queue(&mut self, number: usize) -> bool {
-        let queues = lock(&self.shared.queues);
-        let Some(queue) = queues.get(number) else { return false };
-        mem::swap(&mut self.batch, &mut *lock(&queue.lines));
-        true
-    }
-
-    fn forget_ended_workers(&self) {
-        // The worker of a queue that nobody else knows has ended.
-        lock(&self.shared.queues)
-            .retain(|queue| Arc::strong_count(queue) > 1 || !lock(&queue.lines).is_empty());
+        mem::swap(&mut self.batch, &mut *lock(&self.shared.lines));
+        match self.write_batch() {
+            Outcome::Idle => outcome,
+            other => other,
+        }
     }
 
     fn write_batch(&mut self) -> Outcome {
@@ -249,9 +230,7 @@ impl Writer {
         let mut lost = lines_in(&self.batch[self.written..]);
         self.batch.clear();
         self.written = 0;
-        for queue in lock(&self.shared.queues).iter() {
-            lost += lines_in(&mem::take(&mut *lock(&queue.lines)));
-        }
+        lost += lines_in(&mem::take(&mut *lock(&self.shared.lines)));
         self.shared.drop_lines(lost);
     }
 

@@ -1,5 +1,6 @@
+//! Unit tests of `writer`.
+
 use super::*;
-use crate::log::traffic::Queue;
 use crate::test_dir::TestDir;
 use std::fs::{self, OpenOptions};
 use std::io::Read;
@@ -9,17 +10,13 @@ use std::process::Command;
 /// A writer without its thread, so that each step is taken when the test says so.
 struct Bench {
     writer: Writer,
-    queue: Arc<Queue>,
     _orders: Sender<Order>,
 }
 
 impl Bench {
     fn new() -> Bench {
-        let shared = Arc::new(Shared::new());
-        let queue = Arc::new(Queue::default());
-        lock(&shared.queues).push(queue.clone());
         let (orders, received) = mpsc::channel();
-        Bench { writer: Writer::new(shared, received), queue, _orders: orders }
+        Bench { writer: Writer::new(Arc::new(Shared::new()), received), _orders: orders }
     }
 
     fn writing_to(path: &Path) -> Bench {
@@ -29,11 +26,11 @@ impl Bench {
     }
 
     fn put(&self, text: &str) {
-        lock(&self.queue.lines).extend_from_slice(text.as_bytes());
+        lock(&self.writer.shared.lines).extend_from_slice(text.as_bytes());
     }
 
     fn waiting_bytes(&self) -> usize {
-        lock(&self.queue.lines).len()
+        lock(&self.writer.shared.lines).len()
     }
 
     fn dropped(&self) -> u64 {
@@ -70,22 +67,6 @@ fn everything_that_waits_is_written_in_order() {
     assert_eq!(bench.writer.drain(), Outcome::Written);
     assert_eq!(bench.writer.drain(), Outcome::Idle);
     assert_eq!(fs::read_to_string(dir.join("log")).unwrap(), "one\ntwo\nthree\n");
-}
-
-#[test]
-fn every_queue_has_its_turn_and_those_of_ended_workers_go() {
-    let dir = TestDir::new();
-    let mut bench = Bench::writing_to(&dir.join("log"));
-    for number in 0..3 {
-        let queue = Arc::new(Queue::default());
-        lock(&queue.lines).extend_from_slice(format!("worker {number}\n").as_bytes());
-        lock(&bench.writer.shared.queues).insert(0, queue);
-    }
-    bench.put("the living\n");
-    bench.writer.drain();
-    assert_eq!(fs::read_to_string(dir.join("log")).unwrap(), "worker 2\nworker 1\nworker 0\nthe living\n");
-    bench.writer.drain();
-    assert_eq!(lock(&bench.writer.shared.queues).len(), 1);
 }
 
 #[test]
