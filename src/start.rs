@@ -12,6 +12,7 @@ use crate::net::listen::{ListenOptions, Listener};
 use crate::process::Process;
 use crate::settings::Config;
 use crate::sys::daemon::{self, Detached};
+use crate::sys::errors::reason;
 use crate::sys::files::PidFile;
 use crate::sys::limits;
 use crate::sys::notify::Supervisor;
@@ -143,7 +144,8 @@ fn give_up_privileges(
     let owner = account.map(|account| (account.uid, account.gid));
     let log = OpenLog::open(config.log.as_ref())?;
     let pid_file = config.pid_file.as_deref().map(|path| {
-        PidFile::create(Path::new(path)).map_err(|reason| format!("Can't create pidfile {path}: {reason}"))
+        PidFile::create(Path::new(path))
+            .map_err(|error| format!("Can't create pidfile {path}: {}", reason(&error)))
     });
     let pid_file = pid_file.transpose()?;
     if let (Some(owner), Some(account)) = (owner, account) {

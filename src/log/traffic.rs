@@ -73,12 +73,7 @@ impl LogHub {
 
     /// A log for one more worker.
     pub fn traffic_log(&self) -> TrafficLog {
-        TrafficLog {
-            shared: self.shared.clone(),
-            socket: None,
-            socket_version: 0,
-            datagram: Vec::new(),
-        }
+        TrafficLog { shared: self.shared.clone(), socket: None, socket_version: 0, datagram: Vec::new() }
     }
 
     /// Where the log goes from now on; `None` ends it. Lines that are waiting still go to the old target.
