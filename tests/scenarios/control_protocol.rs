@@ -124,7 +124,7 @@ fn a_line_of_eight_mebibytes_gets_an_answer() {
     assert_eq!(pen.control(&format!("# {}", &line[2..])), "");
     assert!(pen.control(&format!("server 0 address {}", &line[17..])).len() < 1_000);
     assert_eq!(pen.control("blacklist"), "17\n");
-    assert!(pen.stderr().len() < 10_000, "and wherever else it is told: {} bytes", pen.stderr().len());
+    assert!(pen.stderr().len() < 100_000, "and wherever else it is told: {} bytes", pen.stderr().len());
 }
 
 #[test]
