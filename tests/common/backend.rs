@@ -46,13 +46,6 @@ impl Backend {
         backend
     }
 
-    /// Accepts and says nothing until the other side ends the connection.
-    pub fn silent() -> Backend {
-        Backend::serving(|mut stream| {
-            ending(&mut stream);
-        })
-    }
-
     /// Waits for the end of file, then answers with `count` bytes of the pattern and closes.
     pub fn replying_after_eof(count: usize) -> Backend {
         Backend::serving(move |mut stream| {
