@@ -73,14 +73,17 @@ pub fn write_datagram(out: &mut Vec<u8>, client: ClientAddr, server: &str, data:
 /// (`\t`, `\x1b`), where Pen left them raw. Quotes and backslashes stay as they are, as in Pen. So a plain request
 /// reads the same in both programs, and writing something already written changes nothing but its length.
 pub fn write_data(out: &mut Vec<u8>, data: &[u8]) {
-    write_escaped(out, until_line_end(data, DATA_BYTES_MAX));
+    let start = &data[..data.len().min(DATA_BYTES_MAX)];
+    if are_printable(start) {
+        return out.extend_from_slice(start);
+    }
+    write_escaped(out, until_line_end(start, start.len()));
 }
 
 /// Appends `bytes` masked and escaped like [`write_data`], whatever their length; a CR or LF is escaped as well.
 pub fn write_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
-    if bytes.iter().all(|&byte| is_printable(byte)) {
-        out.extend_from_slice(bytes);
-        return;
+    if are_printable(bytes) {
+        return out.extend_from_slice(bytes);
     }
     for &byte in bytes {
         match byte {
@@ -132,8 +135,10 @@ fn split_blank(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&text[..blank], &text[blank + 1..]))
 }
 
-fn is_printable(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~')
+/// Whether there is nothing but printable ASCII. Looks at all bytes in any case, many at a time: nearly every line is
+/// printable, and a loop that may stop early goes byte by byte.
+pub(crate) fn are_printable(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |printable, byte| printable & matches!(byte, b' '..=b'~'))
 }
 
 /// The escapes of Apache's logs: a letter where C has a common one, else two hexadecimal digits.
@@ -364,7 +369,7 @@ mod tests {
             let mut escaped = Vec::new();
             write_escaped(&mut escaped, until_line_end(&data, DATA_BYTES_MAX));
             prop_assert_eq!(line.iter().position(|&byte| byte == b'\n'), Some(line.len() - 1));
-            prop_assert!(line[..line.len() - 1].iter().all(|&byte| is_printable(byte)));
+            prop_assert!(are_printable(&line[..line.len() - 1]));
             let client = client.to_string();
             prop_assert_eq!(parse_line(line), Some(LogLine {
                 client: client.as_bytes(),
