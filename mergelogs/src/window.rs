@@ -74,7 +74,7 @@ impl Sighting {
 /// line: finding it there is most of what a line costs.
 enum Sightings {
     One(Sighting),
-    Many(Box<Series>),
+    Many(Series),
 }
 
 /// In order of time; of sightings in one second only the first, because the others are never the answer.
@@ -91,7 +91,7 @@ impl Sightings {
             Sightings::One(first) => {
                 let mut series = Series { sightings: VecDeque::from([*first]), place: 0 };
                 series.insert(sighting);
-                *self = Sightings::Many(Box::new(series));
+                *self = Sightings::Many(series);
             }
             Sightings::Many(series) => series.insert(sighting),
         }

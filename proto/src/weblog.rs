@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::logline;
+use crate::logline::{self, position_of};
 
 /// A line of an access log, each part as it stands in the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,12 +37,12 @@ impl Places {
     /// Finds the parts of a line without its line end. `None` when it is no access log line: a part is missing, names
     /// no moment in time, or (but for the request, which servers leave empty for a client that said nothing) is empty.
     pub fn find(line: &[u8]) -> Option<Places> {
-        let client_end = position(line, b' ')?;
+        let client_end = position_of(line, [b' '])?;
         let names_start =
             client_end + line[client_end..].iter().position(|byte| !byte.is_ascii_whitespace())?;
-        let names_end = names_start + position(&line[names_start..], b'[')?;
+        let names_end = names_start + position_of(&line[names_start..], [b'['])?;
         let time = names_end + 1;
-        let time_end = time + position(&line[time..], b']')?;
+        let time_end = time + position_of(&line[time..], [b']'])?;
         let after_time = time_end + 1;
         let (gap, request, rest) = split_request(&line[after_time..])?;
         if client_end == 0 || names_end == names_start || gap.is_empty() || rest.is_empty() {
@@ -96,14 +96,14 @@ impl<'a> WebLine<'a> {
 /// writer does not escape, and the string ends at the next quote, as Pen reads it. `None` without two quotes.
 pub fn split_request(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (before, quoted) = split_at(text, b'"')?;
-    let end = closing_quote(quoted).or_else(|| position(quoted, b'"'))?;
+    let end = closing_quote(quoted).or_else(|| position_of(quoted, [b'"']))?;
     Some((before, &quoted[..end], &quoted[end + 1..]))
 }
 
 fn closing_quote(quoted: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
-        at += quoted[at..].iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+        at += position_of(&quoted[at..], *b"\"\\")?;
         if quoted[at] == b'"' {
             return Some(at);
         }
@@ -324,12 +324,8 @@ fn date(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
-fn position(text: &[u8], byte: u8) -> Option<usize> {
-    text.iter().position(|&candidate| candidate == byte)
-}
-
 fn split_at(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
-    let at = position(text, separator)?;
+    let at = position_of(text, [separator])?;
     Some((&text[..at], &text[at + 1..]))
 }
 
