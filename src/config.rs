@@ -3,6 +3,7 @@
 //! Owns `include`, the limits on files, and saying what is wrong where. Changes nothing: `control/apply` executes what
 //! is read here, all of it or nothing. Called at start, by `reload.rs`, and for `include FILE` on the control socket.
 
+use crate::sys::errors::reason;
 use pen_proto::commands::Command;
 use pen_proto::parse::parse_line;
 use std::fmt;
@@ -165,7 +166,117 @@ fn open_regular(path: &Path) -> io::Result<File> {
 }
 
 /// The reason without the number that the standard library appends.
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_string()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_dir::TestDir;
+    use std::fs;
+
+    struct Files(TestDir);
+
+    impl Files {
+        fn new() -> Files {
+            Files(TestDir::new())
+        }
+
+        fn path(&self, name: &str) -> String {
+            self.0.join(name).display().to_string()
+        }
+
+        fn add(&self, name: &str, text: impl AsRef<[u8]>) -> String {
+            fs::write(self.path(name), text).unwrap();
+            self.path(name)
+        }
+    }
+
+    fn errors(path: &str) -> String {
+        read(path).unwrap_err().to_string()
+    }
+
+    fn lines(path: &str) -> Vec<(String, usize)> {
+        read(path).unwrap().into_iter().map(|(place, _)| (place.file.to_string(), place.line)).collect()
+    }
+
+    #[test]
+    fn commands_come_with_their_places() {
+        let files = Files::new();
+        let inner = files.add("inner", "\nhash\n");
+        let text = format!("\u{feff}# comment\r\nblacklist 5\r\ninclude {inner}\r\n\r\nno hash");
+        let outer = files.add("outer", text);
+        assert_eq!(lines(&outer), [(outer.clone(), 2), (inner.clone(), 2), (outer.clone(), 5)]);
+        assert_eq!(lines(&files.add("empty", "")), []);
+    }
+
+    #[test]
+    fn every_error_names_its_line_word_and_wish() {
+        let files = Files::new();
+        let bad = files.add("bad", "hash\nserver 3 weight x\nbogus\nsession\n");
+        let told = errors(&bad);
+        let told: Vec<&str> = told.lines().collect();
+        assert_eq!(told.len(), 3, "{told:?}");
+        assert!(told[0].starts_with(&format!("{bad}:2: server 3: weight: want 0..")), "{told:?}");
+        assert!(told[0].ends_with("got \"x\""), "{told:?}");
+        assert!(told[1].starts_with(&format!("{bad}:3: \"bogus\"")), "{told:?}");
+        assert!(told[2].starts_with(&format!("{bad}:4: session")), "{told:?}");
+        let many = files.add("many", "bogus\n".repeat(25));
+        assert_eq!(errors(&many).lines().count(), ERRORS_MAX + 1);
+        assert!(errors(&many).ends_with("\nand 15 more"));
+    }
+
+    #[test]
+    fn includes_that_go_in_circles_or_too_deep_are_errors() {
+        let files = Files::new();
+        let own = files.add("own", format!("hash\ninclude {}\n", files.path("own")));
+        assert_eq!(errors(&own), format!("{own}:2: include {own}: includes itself"));
+        let other = files.path("other");
+        let first = files.add("first", format!("include {other}\n"));
+        files.add("other", format!("include {first}\n"));
+        assert_eq!(errors(&first), format!("{other}:1: include {first}: includes itself"));
+        let deepest = INCLUDE_DEPTH_MAX + 1;
+        for depth in 0..deepest {
+            files.add(
+                &format!("deep{depth}"),
+                format!("include {}\n", files.path(&format!("deep{}", depth + 1))),
+            );
+        }
+        files.add(&format!("deep{deepest}"), "hash\n");
+        assert!(errors(&files.path("deep0")).ends_with("included more than 16 files deep"));
+        assert_eq!(lines(&files.path("deep1")).len(), 1);
+        let twice = files.add("twice", format!("include {0}\ninclude {0}\n", files.path("deep17")));
+        assert_eq!(lines(&twice).len(), 2, "twice is no circle");
+    }
+
+    #[test]
+    fn only_files_are_read() {
+        let files = Files::new();
+        assert_eq!(errors("/no/such/file"), "/no/such/file: no such file or directory");
+        let fifo = files.path("fifo");
+        nix::unistd::mkfifo(fifo.as_str(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for path in [&fifo, "/dev/zero", &files.0.display().to_string()] {
+            assert_eq!(errors(path), format!("{path}: not a regular file"));
+        }
+    }
+
+    #[test]
+    fn old_encodings_are_fine_in_comments_only() {
+        let files = Files::new();
+        assert_eq!(lines(&files.add("comment", b"# l\xf6sung\nhash\n")).len(), 1);
+        let path = files.add("path", b"web_stats /tmp/l\xf6sung\n");
+        assert_eq!(errors(&path), format!("{path}:1: is not UTF-8"));
+    }
+
+    #[test]
+    fn long_lines_are_whole_lines() {
+        let files = Files::new();
+        let comment = format!("#{}\nhash\n", "exit ".repeat(100_000));
+        assert_eq!(lines(&files.add("long", comment)).len(), 1);
+    }
+
+    #[test]
+    fn configuration_has_a_limit() {
+        let files = Files::new();
+        let huge = files.path("huge");
+        File::create(&huge).unwrap().set_len(TOTAL_BYTES_MAX + 1).unwrap();
+        assert_eq!(errors(&huge), format!("{huge}: more than {TOTAL_BYTES_MAX} bytes of configuration"));
+    }
 }

@@ -255,7 +255,16 @@ mod tests {
             ("a body that names it", "PUT / HTTP/1.1\r\n", BOTH, "\r\nX-Forwarded-For: y\r\n\r\n"),
         ];
         for (name, before, inserted, after) in cases {
-            assert_eq!(whole(&format!("{before}{after}")), format!("{before}{inserted}{after}"), "{name}");
+            let (input, output) = (format!("{before}{after}"), format!("{before}{inserted}{after}"));
+            for cut in 0..=input.len() {
+                let (first, second) = input.as_bytes().split_at(cut);
+                let out = through(client(), [first, second]);
+                assert_eq!(
+                    out.escape_ascii().to_string(),
+                    output.as_bytes().escape_ascii().to_string(),
+                    "{name}"
+                );
+            }
         }
     }
 

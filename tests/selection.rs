@@ -53,6 +53,16 @@ fn as_observed_on_the_original() {
             "A B A A B A",
         ),
         (
+            "loads that differ by less than a 256th are equal",
+            "roundrobin | weight | servers A:0:0:257 B:0:0:1 | hold 1 1 1",
+            "A A B",
+        ),
+        (
+            "loads that differ by a 256th are not",
+            "roundrobin | weight | servers A:0:0:256 B:0:0:1 | hold 1 1 1",
+            "A B A",
+        ),
+        (
             "by priority, the first among equals",
             "prio | servers A:0:0:0:5 B:0:0:0:2 C:0:0:0:2 | visit 1 | blacklist 1 9 | visit 1 | blacklist 2 9 | visit 1",
             "B C A",

@@ -1,1 +1,152 @@
-fn main() {}
+//! `penctl`: sends commands to the control socket of a running pen and shows the answers.
+//!
+//! Owns the arguments and the order of things; `client` talks to pen, `screen` shows, `shell` is the interactive part.
+
+mod client;
+mod screen;
+mod shell;
+mod table;
+
+use client::{Address, Session};
+use getopts::{Options, ParsingStyle};
+use screen::Screen;
+use std::io::{self, BufRead, IsTerminal};
+use std::process::ExitCode;
+
+const SYNOPSIS: &str = "usage: penctl [-e COMMAND]... HOST:PORT|/PATH [COMMAND...]";
+
+const HELP: &str = "\
+Sends commands to the control socket of a running pen and prints the answers.
+
+  -e COMMAND     send this command; may be repeated, all go through one
+                 connection, and the first error ends it
+  -h, --help     print this
+      --version  print the version
+
+The words of COMMAND are joined by blanks. Without a command, a terminal gets
+a shell; otherwise commands are read from standard input, one a line.
+Exit status: 0, or 1 if pen could not be reached or answered with an error.
+";
+
+/// What the arguments ask for.
+#[derive(Debug, PartialEq, Eq)]
+enum Wish {
+    Help,
+    Version,
+    /// An address and the commands for it; none means standard input.
+    Talk {
+        address: String,
+        commands: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let done = read_arguments(&arguments).and_then(|wish| match wish {
+        Wish::Help => Screen::of_stdout().print(&format!("{SYNOPSIS}\n\n{HELP}")),
+        Wish::Version => Screen::of_stdout().print(&format!("penctl {}\n", env!("CARGO_PKG_VERSION"))),
+        Wish::Talk { address, commands } => talk(Address::parse(&address)?, &commands),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(trouble) => {
+            eprintln!("penctl: {}", table::harmless(&trouble));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Options end at the address, so that a command may have words that begin with `-`.
+fn read_arguments(arguments: &[String]) -> Result<Wish, String> {
+    let mut options = Options::new();
+    options.parsing_style(ParsingStyle::StopAtFirstFree);
+    options.optmulti("e", "", "", "COMMAND").optflag("h", "help", "").optflag("", "version", "");
+    let matches = options.parse(arguments).map_err(|error| format!("{error}\n{SYNOPSIS}"))?;
+    if matches.opt_present("help") {
+        return Ok(Wish::Help);
+    }
+    if matches.opt_present("version") {
+        return Ok(Wish::Version);
+    }
+    let (address, words) = matches.free.split_first().ok_or(SYNOPSIS)?;
+    let mut commands = matches.opt_strs("e");
+    if !words.is_empty() {
+        commands.push(words.join(" "));
+    }
+    if let Some(broken) = commands.iter().find(|command| command.contains(['\n', '\r'])) {
+        return Err(format!("a command is one line, got {}", pen_proto::addr::quoted(broken)));
+    }
+    Ok(Wish::Talk { address: address.clone(), commands })
+}
+
+fn talk(address: Address, commands: &[String]) -> Result<(), String> {
+    let screen = Screen::of_stdout();
+    match commands {
+        [] if io::stdin().is_terminal() => shell::run(Session::open(address)?, screen),
+        [] => obey_lines(&mut Session::open(address)?, screen, io::stdin().lock()),
+        [command] => screen.show(command, |command| address.ask(command)),
+        commands => {
+            let mut session = Session::open(address)?;
+            commands.iter().try_for_each(|command| screen.show(command, |command| session.ask(command)))
+        }
+    }
+}
+
+/// Carries out commands line by line, as they come, until one fails.
+fn obey_lines(session: &mut Session, screen: Screen, lines: impl BufRead) -> Result<(), String> {
+    for (index, line) in lines.lines().enumerate() {
+        let line = line.map_err(|error| format!("standard input: {error}"))?;
+        match line.trim() {
+            "" => {}
+            "quit" => break,
+            command => screen
+                .show(command, |command| session.ask(command))
+                .map_err(|trouble| format!("line {}: {trouble}", index + 1))?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &str) -> Result<Wish, String> {
+        let arguments: Vec<String> = arguments.split_whitespace().map(str::to_string).collect();
+        read_arguments(&arguments)
+    }
+
+    fn talk(address: &str, commands: &[&str]) -> Result<Wish, String> {
+        let commands = commands.iter().map(|command| command.to_string()).collect();
+        Ok(Wish::Talk { address: address.into(), commands })
+    }
+
+    #[test]
+    fn words_after_the_address_are_one_command() {
+        assert_eq!(
+            read("localhost:8888 server 1 blacklist 30"),
+            talk("localhost:8888", &["server 1 blacklist 30"])
+        );
+        assert_eq!(read("/run/pen.ctl"), talk("/run/pen.ctl", &[]));
+        assert_eq!(
+            read("-e mode -e pid :8888 blacklist -e"),
+            talk(":8888", &["mode", "pid", "blacklist -e"])
+        );
+    }
+
+    #[test]
+    fn a_call_without_address_is_explained() {
+        for arguments in ["", "-e mode", "-x", "-e"] {
+            assert!(read(arguments).unwrap_err().contains("usage: penctl"), "{arguments}");
+        }
+        assert_eq!(read("--help"), Ok(Wish::Help));
+        assert_eq!(read("--version :8888 mode"), Ok(Wish::Version));
+    }
+
+    #[test]
+    fn a_command_is_one_line() {
+        let arguments = [":8888", "mode\nexit"].map(str::to_string);
+        assert_eq!(read_arguments(&arguments), Err("a command is one line, got \"mode\\nexit\"".into()));
+    }
+}

@@ -57,7 +57,7 @@ impl Attempt {
         Attempt { client, slot, initial, current: initial, holds_place: false, era: 0, clears_failure: false }
     }
 
-    /// The server of the connection; after a last failure, the one that failed.
+    /// The server of the connection; meaningless after a last failure.
     pub fn server(&self) -> ServerId {
         self.current
     }

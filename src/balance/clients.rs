@@ -241,8 +241,6 @@ impl<S: BuildHasher> ClientTable<S> {
                 self.slots_used() - 1
             }
         };
-        // A new slot must not look as if it had been used at second 0.
-        self.slot_mut(index).last_use_seconds = now_seconds;
         self.link_bucket(index);
         index
     }

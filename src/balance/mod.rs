@@ -132,18 +132,6 @@ impl Balancer {
         self.fail_over(settings, attempt, forgiven_seconds(settings, now_seconds))
     }
 
-    /// The server could not be tried for a reason on our side, such as no free local port. As [`Balancer::failed`], but
-    /// nobody is blamed.
-    pub fn passed_over(
-        &mut self,
-        settings: &Settings,
-        attempt: &mut Attempt,
-        now_seconds: u32,
-    ) -> Option<Endpoint> {
-        self.give_back(attempt)?;
-        self.fail_over(settings, attempt, forgiven_seconds(settings, now_seconds))
-    }
-
     /// The connect succeeded: the server's failures are forgotten. Needed only if [`Attempt::clears_failure`].
     pub fn connected(&mut self, attempt: &Attempt) {
         let server = self.servers.get_mut(attempt.current).filter(|_| attempt.holds_place);
@@ -202,7 +190,6 @@ impl Balancer {
         if is_final || settings.flag(Flag::Stubborn) {
             return None;
         }
-        let tried_last = attempt.current;
         while let Some(next) = attempt.next_server(self.servers.regular().len()) {
             attempt.current = next;
             let endpoint = self.reserve(settings, attempt, next, forgiven_seconds);
@@ -210,7 +197,6 @@ impl Balancer {
                 return endpoint;
             }
         }
-        attempt.current = tried_last;
         self.reserve(settings, attempt, ServerId::EMERGENCY, forgiven_seconds)
     }
 

@@ -8,6 +8,7 @@ use super::commit::{commit, settle_ports};
 use super::names::{Lookup, Names, look_up, names_in, names_of};
 use super::queries;
 use crate::config::{self, Errors, Place};
+use crate::log::local_time;
 use crate::settings::{Applied, Config, ServerEntry, Settings};
 use crate::stats;
 use crate::sys::files::write_atomically;
@@ -258,7 +259,6 @@ impl<R: Running> Engine<R> {
                     Ok(Reply::Ready(String::new()))
                 }
                 (Some(Refusal::StartOnly(text) | Refusal::Impossible(text)), _) => Err(text),
-                (None, _) if self.asks_running(&placed.command) => Ok(Reply::Later),
                 (None, _) => draft.config.apply(&placed.command).map(|applied| match applied {
                     Applied::Reply(text) => Reply::Ready(text),
                     Applied::NotStored => Reply::Later,
@@ -345,7 +345,6 @@ impl<R: Running> Engine<R> {
             Command::Help(Some(word)) => {
                 help::help_for(word).ok_or_else(|| format!("help: no such command: {}", quoted(word)))
             }
-            Command::Listen(None) => Ok(self.listens_on()),
             Command::Metrics => Ok(stats::prometheus::render(&self.status(Wanted::Everything))),
             Command::Pid => Ok(format!("{}\n", std::process::id())),
             Command::Recent(seconds) => Ok(queries::recent(&self.status(Wanted::Clients), *seconds)),
@@ -397,29 +396,11 @@ impl<R: Running> Engine<R> {
     }
 
     fn write(&mut self, file: Option<&str>) -> Result<String, String> {
-        let time_local = self.status(Wanted::Servers).time_local;
         let file = file.or(self.config.config_file.as_deref());
         let file = file.ok_or("write: want a file name, as pen was started without -F")?;
-        let text = self.config.write(&time_local);
+        let text = self.config.write(&local_time::stamp(&local_time::now()).to_string());
         save(file, &text).map_err(|trouble| format!("write {file}: {trouble}"))?;
         Ok(String::new())
-    }
-}
-
-impl<R: Running> Engine<R> {
-    /// Whether a command that shows a setting is answered better by the running pen: the port that was asked for as 0
-    /// is known only there.
-    fn asks_running(&self, command: &Command) -> bool {
-        self.running.is_some() && *command == Command::Listen(None)
-    }
-
-    fn listens_on(&mut self) -> String {
-        let asked = self.config.listen.as_ref();
-        let text = match asked.map(|address| &address.port) {
-            Some(Some(Port::Number(0))) => self.status(Wanted::Servers).listen.first().cloned(),
-            _ => asked.map(|address| address.text.clone()),
-        };
-        text.unwrap_or_default() + "\n"
     }
 }
 
@@ -491,3 +472,7 @@ fn configured(config: &Config) -> Status {
     };
     Status { servers: config.servers.iter().enumerate().map(server).collect(), ..Status::default() }
 }
+
+#[cfg(test)]
+#[path = "apply_tests.rs"]
+mod tests;

@@ -18,7 +18,8 @@ use pen_proto::commands::Number;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -121,9 +122,14 @@ impl ControlServer {
     ///
     /// # Errors
     ///
-    /// poll(2) failed for want of memory. Trouble with a client is that client's alone.
+    /// poll(2) failed although no client could be given up. Trouble with a client is that client's alone.
     pub fn turn<R: Running>(&mut self, timeout: Option<Duration>, engine: &mut Engine<R>) -> io::Result<()> {
-        let ready = self.wait(timeout)?;
+        let ready = match self.wait(timeout) {
+            Ok(ready) => ready,
+            // poll(2) takes no more sockets than the descriptor limit, even if they were opened before it was lowered.
+            Err(_) if self.drop_a_silent_client() => return Ok(()),
+            Err(error) => return Err(error),
+        };
         if ready.woken {
             self.drain_waker();
         }
@@ -233,6 +239,7 @@ impl ControlServer {
         let Some(client) = self.clients.get_mut(&number) else { return };
         match client.hear(now_ms) {
             Heard::Nothing | Heard::End => {}
+            Heard::NotText => client.reply(&Err("a command is UTF-8 text".into()), now_ms),
             Heard::TooLong => {
                 client.reply(&Err(format!("a line has at most {LINE_BYTES_MAX} bytes")), now_ms);
                 client.talk.finish();
@@ -255,6 +262,7 @@ impl ControlServer {
             client.talk.finish();
             return;
         }
+        diag::debug!(1, "control: {}: {line}", client.name);
         let reply = match engine.understand(line) {
             Ok(request) if request.is_session() && !client.talk.is_session() => {
                 client.talk.open_session();
@@ -267,7 +275,7 @@ impl ControlServer {
                 self.next += 1;
                 return;
             }
-            Ok(request) => carry_out(engine, &request, &client.name),
+            Ok(request) => carry_out(engine, &request),
             Err(trouble) => Err(trouble),
         };
         client.reply(&reply, now_ms);
@@ -314,33 +322,32 @@ impl ControlServer {
         let Some(client) = self.clients.get_mut(&lookup.client) else { return };
         let reply = found.and_then(|found| {
             engine.learn(found);
-            carry_out(engine, &lookup.request, &client.name)
+            carry_out(engine, &lookup.request)
         });
         client.reply(&reply, now_ms);
     }
 
     fn accept_from<R: Running>(&mut self, index: usize, engine: &Engine<R>, now_ms: u64) {
-        let mut short = false;
-        for _ in 0..ACCEPTS_PER_TURN {
+        let mut made_room = false;
+        for attempt in 0..ACCEPTS_PER_TURN {
             match accept(self.listeners[index].as_fd()) {
                 Ok((socket, address)) => {
-                    if let Some(address) = address
-                        && !control_acl_permits(engine, address.into())
-                    {
-                        diag::once("control_acl", format_args!("do_ctrl: not from there: {address}"));
-                        continue;
-                    }
-                    let name = address.map_or("a local user".into(), |address| address.to_string());
-                    self.welcome(Client::new(socket, name, now_ms));
-                    if short {
-                        return; // without descriptors accept(2) cannot tell whether anybody else waits
+                    self.welcome(socket, address, engine, now_ms);
+                    if made_room {
+                        return;
                     }
                 }
                 Err(error) => match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
                     Errno::EAGAIN => return,
                     Errno::EINTR | Errno::ECONNABORTED => {}
-                    Errno::EMFILE | Errno::ENFILE if !short && self.free_a_descriptor() => short = true,
-                    _ => {
+                    // accept(2) wants a descriptor even when nobody waits: only poll(2) knows that somebody does.
+                    Errno::EMFILE | Errno::ENFILE if attempt > 0 => return,
+                    Errno::EMFILE | Errno::ENFILE if self.free_a_descriptor() => made_room = true,
+                    errno => {
+                        diag::once(
+                            "control accept",
+                            format_args!("control: cannot accept: {}", errno.desc()),
+                        );
                         self.accept_again_ms = now_ms + ACCEPT_PAUSE_MS;
                         return;
                     }
@@ -349,14 +356,27 @@ impl ControlServer {
         }
     }
 
-    fn welcome(&mut self, client: Client) {
-        if self.clients.len() >= CLIENTS_MAX {
-            self.drop_a_silent_client();
+    /// Takes a caller in, unless `control_acl` or a full house forbids it.
+    fn welcome<R: Running>(
+        &mut self,
+        socket: OwnedFd,
+        address: Option<SocketAddr>,
+        engine: &Engine<R>,
+        now_ms: u64,
+    ) {
+        if let Some(address) = address
+            && !control_acl_permits(engine, address.into())
+        {
+            diag::once("control_acl", format_args!("do_ctrl: not from there: {address}"));
+            return;
         }
-        if self.clients.len() < CLIENTS_MAX {
-            self.clients.insert(self.next, client);
-            self.next += 1;
+        if self.clients.len() >= CLIENTS_MAX && !self.drop_a_silent_client() {
+            diag::once("control clients", format_args!("control: more than {CLIENTS_MAX} clients at work"));
+            return;
         }
+        let name = address.map_or_else(|| "local".into(), |address| address.to_string());
+        self.clients.insert(self.next, Client::new(socket, name, now_ms));
+        self.next += 1;
     }
 
     /// Makes room for one descriptor: the spare one, or that of a silent client. False when there is none.
@@ -392,7 +412,7 @@ fn control_acl_permits<R: Running>(engine: &Engine<R>, address: ClientAddr) -> b
     settings.acls.get(list).is_none_or(|acl| acl.permits(address))
 }
 
-fn carry_out<R: Running>(engine: &mut Engine<R>, request: &Request, _client: &str) -> Result<String, String> {
+fn carry_out<R: Running>(engine: &mut Engine<R>, request: &Request) -> Result<String, String> {
     engine.carry_out(request, Door::Control).map(|done| done.reply)
 }
 

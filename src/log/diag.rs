@@ -9,6 +9,7 @@ use super::repeats::Repeats;
 use super::syslog::{self, Syslog};
 use super::takes_more;
 use crate::escape::Escaped;
+use crate::sys::clock;
 use ::syslog::Severity as Priority;
 use nix::errno::Errno;
 use std::fmt::{Display, Write};
@@ -112,14 +113,14 @@ pub fn block(text: &str) {
 ///
 /// `text` is not formatted when it is only counted.
 pub fn once(key: &str, text: impl Display) {
-    lock().once(key, text, Instant::now());
+    lock().once(key, text, clock::now());
 }
 
 /// Says the counts that [`once`] owes. Returns how long the next may wait; `None` when nothing is counted.
 ///
 /// For the main thread, each time it wakes up.
 pub fn tick() -> Option<Duration> {
-    lock().tick(Instant::now())
+    lock().tick(clock::now())
 }
 
 /// A panic elsewhere must not silence what there is to say about it.

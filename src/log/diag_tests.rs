@@ -1,3 +1,5 @@
+//! Unit tests of `diag`.
+
 use super::*;
 use crate::test_dir::TestDir;
 use std::io::{BufRead, BufReader};
@@ -102,7 +104,7 @@ fn nobody_to_read_is_no_trouble() {
 #[test]
 fn the_same_trouble_is_said_once_and_then_counted() {
     let (mut diag, mut reader) = to_pipe();
-    let start = Instant::now();
+    let start = crate::sys::clock::now();
     assert_eq!(diag.tick(start), None);
     for _ in 0..1000 {
         diag.once("log", format_args!("cannot write the log: {}", "disk full"), start);

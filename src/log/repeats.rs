@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn says_it_once_then_counts_then_says_the_number() {
-        let (mut repeats, start) = (Repeats::new(), Instant::now());
+        let (mut repeats, start) = (Repeats::new(), crate::sys::clock::now());
         assert_eq!(happen(&mut repeats, start, 0, "disk"), ["disk is broken"]);
         assert!(happen(&mut repeats, start, 1, "disk").is_empty());
         assert!(happen(&mut repeats, start, 59, "disk").is_empty());
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn troubles_do_not_hide_each_other() {
-        let (mut repeats, start) = (Repeats::new(), Instant::now());
+        let (mut repeats, start) = (Repeats::new(), crate::sys::clock::now());
         happen(&mut repeats, start, 0, "disk");
         assert_eq!(happen(&mut repeats, start, 30, "network"), ["network is broken"]);
         happen(&mut repeats, start, 31, "disk");
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn what_stays_away_is_forgotten_and_new_again() {
-        let (mut repeats, start) = (Repeats::new(), Instant::now());
+        let (mut repeats, start) = (Repeats::new(), crate::sys::clock::now());
         happen(&mut repeats, start, 0, "disk");
         assert!(due(&mut repeats, start, 60).is_empty());
         assert_eq!(repeats.next_due(), None);
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_no_count_is_lost() {
-        let (mut repeats, start) = (Repeats::new(), Instant::now());
+        let (mut repeats, start) = (Repeats::new(), crate::sys::clock::now());
         happen(&mut repeats, start, 0, "first");
         happen(&mut repeats, start, 1, "first");
         for key in 1..KEYS_MAX {
@@ -140,7 +140,7 @@ mod tests {
                 panic!("formatted")
             }
         }
-        let (mut repeats, start) = (Repeats::new(), Instant::now());
+        let (mut repeats, start) = (Repeats::new(), crate::sys::clock::now());
         happen(&mut repeats, start, 0, "disk");
         repeats.happened("disk", Panics, start, &mut Vec::new());
     }

@@ -1,3 +1,5 @@
+//! Unit tests of `traffic`.
+
 use super::*;
 use crate::test_dir::TestDir;
 use std::io::{BufRead, BufReader};

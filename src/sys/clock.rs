@@ -1,5 +1,7 @@
 //! The one place where pen reads a clock. Everything above takes the time as an argument.
 
+#![allow(clippy::disallowed_methods, reason = "this is where the clock is read")]
+
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,6 +13,11 @@ struct Origin {
 fn origin() -> &'static Origin {
     static ORIGIN: OnceLock<Origin> = OnceLock::new();
     ORIGIN.get_or_init(|| Origin { instant: Instant::now(), epoch_ms: epoch_ms() })
+}
+
+/// The moment, for whoever measures by `Instant`.
+pub fn now() -> Instant {
+    Instant::now()
 }
 
 /// Milliseconds since the first call in this process; never goes back.

@@ -160,7 +160,7 @@ impl Worker {
             return self.accept(event.key - LISTENER_KEYS);
         }
         let index = (event.key / 2) as u32;
-        let side = if event.key % 2 == 0 { Side::Client } else { Side::Server };
+        let side = if event.key & 1 == 0 { Side::Client } else { Side::Server };
         let Some(connection) = self.connections.get_mut(index) else { return };
         connection.active_ms = self.now_ms;
         let socket = connection.socket(side);

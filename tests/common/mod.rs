@@ -12,6 +12,7 @@ pub mod pattern;
 pub mod pen;
 pub mod ports;
 pub mod process;
+pub mod programs;
 pub mod tempdir;
 pub mod wait;
 
@@ -20,8 +21,14 @@ pub fn root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// Says why a test does nothing here. Under `CI=true` nothing may be skipped.
+/// Says why a test does nothing here.
 pub fn skip(reason: &str) {
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "may not be skipped under CI=true: {reason}");
     eprintln!("skipped: {reason}");
+}
+
+/// Says that a test does nothing because a Debian package is not installed. Under `CI=true` that is a failure:
+/// `tests/run` installs what is needed.
+pub fn skip_without(package: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "the Debian package {package} is not installed");
+    skip(&format!("the Debian package {package} is not installed"));
 }

@@ -36,7 +36,8 @@ pub struct Start {
     servers: Vec<String>,
     listen: String,
     foreground: bool,
-    control: bool,
+    /// Argument of `-C`.
+    control: Option<String>,
     dir: TempDir,
 }
 
@@ -119,7 +120,13 @@ impl Start {
 
     /// Leaves out the control socket that the harness otherwise asks for.
     pub fn without_control(mut self) -> Start {
-        self.control = false;
+        self.control = None;
+        self
+    }
+
+    /// Chooses where control clients are awaited.
+    pub fn control_at(mut self, address: impl Display) -> Start {
+        self.control = Some(address.to_string());
         self
     }
 
@@ -204,8 +211,8 @@ impl Start {
         if self.foreground {
             words.push("-f".to_string());
         }
-        if self.control {
-            words.extend(["-C".to_string(), self.path("control").display().to_string()]);
+        if let Some(control) = &self.control {
+            words.extend(["-C".to_string(), control.clone()]);
             if super::root() && !self.options.iter().any(|word| word.starts_with("-u")) {
                 words.extend(["-u", "root"].map(String::from));
             }
@@ -233,6 +240,7 @@ impl Pen {
     /// In front of these servers, with no options.
     pub fn before<S: Display>(servers: impl IntoIterator<Item = S>) -> Start {
         let make = if std::env::var_os("PEN_UNDER_TEST").is_some() { Make::Original } else { Make::Ours };
+        let dir = TempDir::new();
         Start {
             make,
             before: Vec::new(),
@@ -240,8 +248,8 @@ impl Pen {
             servers: servers.into_iter().map(|server| server.to_string()).collect(),
             listen: format!("127.0.0.1:{}", free_port()),
             foreground: true,
-            control: true,
-            dir: TempDir::new(),
+            control: Some(dir.path().join("control").display().to_string()),
+            dir,
         }
     }
 

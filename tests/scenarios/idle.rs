@@ -30,7 +30,7 @@ fn talk_keeps_a_connection() {
     let server = Backend::named("A");
     let pen = Pen::before([&server]).command("idle_timeout 2").start();
     let (mut talking, mut silent) = (pen.connect(), pen.connect());
-    (talking.line(), silent.line());
+    assert_eq!([talking.line(), silent.line()], ["A", "A"]);
     silent.stream.set_nonblocking(true).unwrap();
     let look = || {
         assert_eq!(talking.exchange("still here"), "still here");

@@ -1,0 +1,423 @@
+//! Listings for people: JSON from pen in, aligned columns out. Pure; whoever prints decides whether colour is wanted.
+
+use pen_proto::status::{ClientStatus, ConnectionStatus, ServerStatus};
+use serde::Deserialize;
+use std::fmt::Write;
+
+/// The commands whose answer is shown as a table on a terminal.
+pub const LISTINGS: [&str; 3] = ["servers", "clients", "connections"];
+
+/// Whether escape sequences for colour are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colour {
+    Never,
+    Always,
+}
+
+/// Renders the JSON answer of a listing command; `None` when it is not what `command` answers (an original Pen sends
+/// text).
+pub fn render(command: &str, json: &str, colour: Colour) -> Option<String> {
+    let table = match command {
+        "servers" => servers(&parse::<ServerStatus>(json)?),
+        "clients" => clients(&parse::<ClientStatus>(json)?),
+        "connections" => connections(&parse::<ConnectionStatus>(json)?),
+        _ => return None,
+    };
+    Some(table.draw(colour))
+}
+
+/// Makes text from pen harmless for a terminal: control characters and what reverses the reading direction become
+/// escapes; newlines and tabs stay.
+pub fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => shown.push(c),
+            _ if is_deceptive(c) => shown.extend(c.escape_default()),
+            _ => shown.push(c),
+        }
+    }
+    shown
+}
+
+fn is_deceptive(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Option<Vec<T>> {
+    serde_json::from_str(json).ok()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Left,
+    Right,
+}
+
+/// How a row stands out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tone {
+    Plain,
+    /// Out of service.
+    Bad,
+    /// At a limit.
+    Warm,
+    /// Nothing there.
+    Faint,
+}
+
+impl Tone {
+    fn code(self) -> &'static str {
+        match self {
+            Tone::Plain => "",
+            Tone::Bad => "\x1b[31m",
+            Tone::Warm => "\x1b[33m",
+            Tone::Faint => "\x1b[2m",
+        }
+    }
+}
+
+const BOLD: &str = "\x1b[1m";
+const RESET: &str = "\x1b[0m";
+
+struct Table {
+    columns: Vec<(&'static str, Side)>,
+    rows: Vec<(Tone, Vec<String>)>,
+    /// Shown when there is no row.
+    nothing: &'static str,
+}
+
+impl Table {
+    fn draw(&self, colour: Colour) -> String {
+        if self.rows.is_empty() {
+            return format!("{}\n", self.nothing);
+        }
+        let widths = self.widths();
+        let mut text = String::new();
+        let headings: Vec<String> = self.columns.iter().map(|(heading, _)| (*heading).into()).collect();
+        self.draw_line(&mut text, &headings, &widths, if colour == Colour::Always { BOLD } else { "" });
+        for (tone, cells) in &self.rows {
+            self.draw_line(
+                &mut text,
+                cells,
+                &widths,
+                if colour == Colour::Always { tone.code() } else { "" },
+            );
+        }
+        text
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let cells = |column: usize| self.rows.iter().map(move |(_, cells)| cells[column].chars().count());
+        let widest = |(column, (heading, _)): (usize, &(&str, Side))| {
+            cells(column).max().unwrap_or(0).max(heading.len())
+        };
+        self.columns.iter().enumerate().map(widest).collect()
+    }
+
+    fn draw_line(&self, text: &mut String, cells: &[String], widths: &[usize], code: &str) {
+        let mut line = String::new();
+        for ((cell, width), (_, side)) in cells.iter().zip(widths).zip(&self.columns) {
+            let width = *width;
+            match side {
+                Side::Left => write!(line, "{cell:<width$}  "),
+                Side::Right => write!(line, "{cell:>width$}  "),
+            }
+            .expect("a String takes everything");
+        }
+        let end = if code.is_empty() { "" } else { RESET };
+        text.extend([code, line.trim_end(), end, "\n"]);
+    }
+}
+
+use Side::{Left, Right};
+
+fn servers(servers: &[ServerStatus]) -> Table {
+    let row = |server: &ServerStatus| {
+        let cells = vec![
+            server_name(server.index),
+            endpoint(&server.address, server.port),
+            server_state(server),
+            server.connections.to_string(),
+            limit(server.max),
+            limit(server.hard),
+            server.weight.to_string(),
+            server.prio.to_string(),
+            server.acl.to_string(),
+            bytes(server.sent_bytes),
+            bytes(server.received_bytes),
+            server.connections_total.to_string(),
+            server.failures_total.to_string(),
+        ];
+        (server_tone(server), cells)
+    };
+    Table {
+        columns: vec![
+            ("SERVER", Right),
+            ("ADDRESS", Left),
+            ("STATE", Left),
+            ("CONN", Right),
+            ("MAX", Right),
+            ("HARD", Right),
+            ("WEIGHT", Right),
+            ("PRIO", Right),
+            ("ACL", Right),
+            ("SENT", Right),
+            ("RECEIVED", Right),
+            ("TOTAL", Right),
+            ("FAILED", Right),
+        ],
+        rows: servers.iter().map(row).collect(),
+        nothing: "no servers",
+    }
+}
+
+fn server_tone(server: &ServerStatus) -> Tone {
+    match server {
+        _ if server.address.is_empty() => Tone::Faint,
+        _ if server.blacklisted_seconds > 0 => Tone::Bad,
+        _ if server.max > 0 && server.connections >= server.max => Tone::Warm,
+        _ => Tone::Plain,
+    }
+}
+
+fn server_state(server: &ServerStatus) -> String {
+    match server {
+        _ if server.address.is_empty() => "unset".into(),
+        _ if server.blacklisted_seconds > 0 => format!("down {}", duration(server.blacklisted_seconds)),
+        _ if server.max > 0 && server.connections >= server.max => "full".into(),
+        _ => "up".into(),
+    }
+}
+
+fn clients(clients: &[ClientStatus]) -> Table {
+    let row = |client: &ClientStatus| {
+        let cells = vec![
+            client.slot.to_string(),
+            or_dash(&client.address),
+            duration(client.age_seconds),
+            server_name(client.server),
+            client.connects.to_string(),
+            bytes(client.sent_bytes),
+            bytes(client.received_bytes),
+        ];
+        (Tone::Plain, cells)
+    };
+    Table {
+        columns: vec![
+            ("SLOT", Right),
+            ("CLIENT", Left),
+            ("AGE", Right),
+            ("SERVER", Right),
+            ("CONNECTS", Right),
+            ("SENT", Right),
+            ("RECEIVED", Right),
+        ],
+        rows: clients.iter().map(row).collect(),
+        nothing: "no clients",
+    }
+}
+
+fn connections(connections: &[ConnectionStatus]) -> Table {
+    let row = |connection: &ConnectionStatus| {
+        let tone = if connection.state & 1 != 0 { Tone::Warm } else { Tone::Plain };
+        let cells = vec![
+            connection.number.to_string(),
+            or_dash(&connection.client),
+            server_name(connection.server),
+            or_dash(&connection.server_address),
+            connection_state(connection.state),
+            duration(connection.age_seconds),
+            duration(connection.idle_seconds),
+            bytes(connection.up_bytes),
+            bytes(connection.down_bytes),
+            bytes(connection.pending_up_bytes),
+            bytes(connection.pending_down_bytes),
+        ];
+        (tone, cells)
+    };
+    Table {
+        columns: vec![
+            ("NUMBER", Right),
+            ("CLIENT", Left),
+            ("SERVER", Right),
+            ("ADDRESS", Left),
+            ("STATE", Left),
+            ("AGE", Right),
+            ("IDLE", Right),
+            ("UP", Right),
+            ("DOWN", Right),
+            ("PENDING UP", Right),
+            ("PENDING DOWN", Right),
+        ],
+        rows: connections.iter().map(row).collect(),
+        nothing: "no connections",
+    }
+}
+
+/// The state bits of `connection N` in words.
+fn connection_state(bits: u32) -> String {
+    const WORDS: [(u32, &str); 5] = [
+        (1, "connecting"),
+        (2, "open"),
+        (32, "waiting for the first bytes"),
+        (4, "server ended"),
+        (8, "client ended"),
+    ];
+    let words: Vec<&str> = WORDS.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, word)| *word).collect();
+    if words.is_empty() { bits.to_string() } else { words.join(", ") }
+}
+
+fn server_name(index: i32) -> String {
+    match index {
+        -1 => "emergency".into(),
+        -2 => "abuse".into(),
+        index if index < 0 => "-".into(),
+        index => index.to_string(),
+    }
+}
+
+fn or_dash(text: &str) -> String {
+    if text.is_empty() { "-".into() } else { harmless(text) }
+}
+
+/// 0 is no limit.
+fn limit(value: u32) -> String {
+    if value == 0 { "-".into() } else { value.to_string() }
+}
+
+fn endpoint(address: &str, port: u16) -> String {
+    match address {
+        "" => "-".into(),
+        path if path.contains('/') => harmless(path),
+        v6 if v6.contains(':') => format!("[{}]:{port}", harmless(v6)),
+        v4 => format!("{}:{port}", harmless(v4)),
+    }
+}
+
+/// A byte count with three significant digits and a binary unit.
+fn bytes(count: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if count < 1000 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    match value {
+        _ if value < 9.995 => format!("{value:.2} {}", UNITS[unit]),
+        _ if value < 99.95 => format!("{value:.1} {}", UNITS[unit]),
+        _ => format!("{value:.0} {}", UNITS[unit]),
+    }
+}
+
+/// A duration in its two largest units.
+fn duration(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{minutes} min {:02} s", seconds % 60),
+        3600..86400 => format!("{hours} h {:02} min", minutes % 60),
+        _ => format!("{days} d {:02} h", hours % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_readable() {
+        let cases = [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "0.98 KiB"),
+            (1024, "1.00 KiB"),
+            (10_240, "10.0 KiB"),
+            (102_400, "100 KiB"),
+            (1_023_500, "0.98 MiB"),
+            (5 << 30, "5.00 GiB"),
+            (u64::MAX, "16.0 EiB"),
+        ];
+        for (count, text) in cases {
+            assert_eq!(bytes(count), text, "{count}");
+        }
+    }
+
+    #[test]
+    fn durations_are_readable() {
+        for (seconds, text) in
+            [(0, "0 s"), (59, "59 s"), (61, "1 min 01 s"), (3600, "1 h 00 min"), (90000, "1 d 01 h")]
+        {
+            assert_eq!(duration(seconds), text, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn servers_are_aligned_and_trouble_stands_out() {
+        let servers = [
+            ServerStatus {
+                index: 0,
+                address: "10.0.0.1".into(),
+                port: 80,
+                sent_bytes: 2048,
+                ..Default::default()
+            },
+            ServerStatus {
+                index: 1,
+                address: "2001:db8::1".into(),
+                port: 8080,
+                blacklisted_seconds: 12,
+                ..Default::default()
+            },
+            ServerStatus { index: 2, ..Default::default() },
+            ServerStatus {
+                index: -1,
+                address: "/run/sorry".into(),
+                connections: 7,
+                max: 7,
+                ..Default::default()
+            },
+        ];
+        let json = serde_json::to_string(&servers).unwrap();
+        let plain = render("servers", &json, Colour::Never).unwrap();
+        let expected = [
+            "   SERVER  ADDRESS             STATE      CONN  MAX  HARD  WEIGHT  PRIO  ACL      SENT  RECEIVED  TOTAL  FAILED",
+            "        0  10.0.0.1:80         up            0    -     -       0     0    0  2.00 KiB       0 B      0       0",
+            "        1  [2001:db8::1]:8080  down 12 s     0    -     -       0     0    0       0 B       0 B      0       0",
+            "        2  -                   unset         0    -     -       0     0    0       0 B       0 B      0       0",
+            "emergency  /run/sorry          full          7    7     -       0     0    0       0 B       0 B      0       0",
+        ];
+        assert_eq!(plain.lines().collect::<Vec<_>>(), expected);
+        let coloured = render("servers", &json, Colour::Always).unwrap();
+        assert!(coloured.contains("\x1b[31m        1  "), "{coloured}");
+        assert!(!plain.contains('\x1b'));
+    }
+
+    #[test]
+    fn connections_say_their_state_in_words() {
+        let connection = ConnectionStatus { state: 2 | 8, client: "1.2.3.4:5".into(), ..Default::default() };
+        let table =
+            render("connections", &serde_json::to_string(&[connection]).unwrap(), Colour::Never).unwrap();
+        assert!(table.contains("open, client ended"), "{table}");
+        assert_eq!(render("connections", "[]", Colour::Always).unwrap(), "no connections\n");
+    }
+
+    #[test]
+    fn what_is_no_listing_is_left_to_the_caller() {
+        assert_eq!(render("servers", "0 addr 127.0.0.1 port 80\n", Colour::Never), None);
+        assert_eq!(render("mode", "[]", Colour::Never), None);
+    }
+
+    #[test]
+    fn nothing_from_pen_moves_the_cursor() {
+        assert_eq!(harmless("a\x1b[2Jb\r\u{202e}\u{9b}\n\tü"), "a\\u{1b}[2Jb\\r\\u{202e}\\u{9b}\n\tü");
+        let client = ClientStatus { address: "\x1b]0;x\x07".into(), ..Default::default() };
+        let table = render("clients", &serde_json::to_string(&[client]).unwrap(), Colour::Never).unwrap();
+        assert!(!table.contains('\x1b') && !table.contains('\x07'));
+    }
+}
