@@ -3,6 +3,7 @@
 //! Owns `include`, the limits on files, and saying what is wrong where. Changes nothing: `control/apply` executes what
 //! is read here, all of it or nothing. Called at start, by `reload.rs`, and for `include FILE` on the control socket.
 
+use crate::sys::errors::reason;
 use pen_proto::commands::Command;
 use pen_proto::parse::parse_line;
 use std::fmt;
@@ -165,11 +166,6 @@ fn open_regular(path: &Path) -> io::Result<File> {
 }
 
 /// The reason without the number that the standard library appends.
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

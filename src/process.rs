@@ -7,6 +7,7 @@ use crate::log::diag::{self, Severity};
 use crate::net::listen::Listener;
 use crate::sys::clock;
 use crate::sys::daemon::Detached;
+use crate::sys::errors::reason;
 use crate::sys::notify::Supervisor;
 use crate::sys::signals::{Request, Signals};
 use crate::{reload, stats};
@@ -127,10 +128,13 @@ impl Process {
                 if let Err(error) =
                     crate::sys::files::write_atomically(Path::new(file), page.as_bytes(), 0o644)
                 {
-                    diag::say(Severity::Error, format_args!("Unable to create webstats {file}: {error}"));
+                    diag::say(
+                        Severity::Error,
+                        format_args!("Unable to create webstats {file}: {}", reason(&error)),
+                    );
                 }
             }
-            None => diag::block(&stats::text::render(&status)),
+            None => stats::text::blocks(&status).iter().for_each(|block| diag::block(block)),
         }
     }
 

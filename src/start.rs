@@ -12,12 +12,13 @@ use crate::net::listen::{ListenOptions, Listener};
 use crate::process::Process;
 use crate::settings::Config;
 use crate::sys::daemon::{self, Detached};
+use crate::sys::errors::reason;
 use crate::sys::files::PidFile;
 use crate::sys::limits;
 use crate::sys::notify::Supervisor;
 use crate::sys::privileges::{self, Account};
 use crate::{demo, reload};
-use pen_proto::commands::{Flag, Number};
+use pen_proto::commands::Flag;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -89,7 +90,7 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
         waiting.parent = Some(detached);
         diag::to_syslog();
     }
-    diag::set_level(numeric.settings.number(Number::Debug).try_into().unwrap_or(u8::MAX));
+    diag::set_level(instance::debug_level(&numeric.settings));
     let (pid_file, log) = give_up_privileges(&numeric, account.as_ref())?;
     let instance = Instance::start(&numeric, vec![listener], log, None)?;
     engine.start(instance);
@@ -143,7 +144,8 @@ fn give_up_privileges(
     let owner = account.map(|account| (account.uid, account.gid));
     let log = OpenLog::open(config.log.as_ref())?;
     let pid_file = config.pid_file.as_deref().map(|path| {
-        PidFile::create(Path::new(path)).map_err(|reason| format!("Can't create pidfile {path}: {reason}"))
+        PidFile::create(Path::new(path))
+            .map_err(|error| format!("Can't create pidfile {path}: {}", reason(&error)))
     });
     let pid_file = pid_file.transpose()?;
     if let (Some(owner), Some(account)) = (owner, account) {

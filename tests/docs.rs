@@ -96,11 +96,16 @@ fn generated_parts_are_those_of_the_table() {
 }
 
 fn option_table() -> String {
-    let mut text = String::from("| Option | Command | Meaning |\n| --- | --- | --- |\n");
+    let mut text = String::from("| Option | Default | Command | Meaning |\n| --- | --- | --- | --- |\n");
     for row in ROWS.iter().filter(|row| row.is_option() && is_offered(row)) {
         let argument = row.option_arg().map(|arg| format!(" {}", arg.name)).unwrap_or_default();
         let command = if row.is_command() { format!("`{}`", row.word) } else { String::new() };
-        text.push_str(&format!("| `{}{argument}` | {command} | {} |\n", spelling(row), row.summary));
+        let default = match row.form {
+            Form::Number { default, .. } => default.to_string(),
+            _ => String::new(),
+        };
+        let option = spelling(row);
+        text.push_str(&format!("| `{option}{argument}` | {default} | {command} | {} |\n", row.summary));
     }
     text.replace("|HOST", "\\|HOST")
 }
@@ -427,4 +432,14 @@ fn every_dependency_is_explained() {
 fn the_changelog_has_this_version() {
     let heading = format!("## [{}]", env!("CARGO_PKG_VERSION"));
     assert!(read("CHANGELOG.md").lines().any(|line| line.starts_with(&heading)), "no {heading}");
+}
+
+/// Among the programs of this workspace, `cargo run` without `--bin` starts the one that the manifest names.
+#[test]
+fn the_first_command_of_the_readme_starts_pen() {
+    assert!(read("README.md").contains("cargo run --release -- --demo"));
+    let manifest = read("Cargo.toml");
+    let package = manifest.split("\n[package]").nth(1).and_then(|rest| rest.split("\n[").next());
+    let named = package.expect("a package").lines().any(|line| line == "default-run = \"pen\"");
+    assert!(named, "Cargo.toml: want default-run = \"pen\" under [package]");
 }

@@ -66,7 +66,7 @@ const FOREIGN_WORDS: &[&str] = &[
 ];
 
 /// Files that name registries by nature.
-const MAY_NAME_REGISTRIES: &[&str] = &["Cargo.lock", "deny.toml"];
+const MAY_NAME_REGISTRIES: &[&str] = &["Cargo.lock", "fuzz/Cargo.lock"];
 
 struct Source {
     /// Below the top of the project, with `/`.
@@ -262,7 +262,7 @@ fn files_begin_by_saying_what_they_are() {
             writeln!(findings, "{}:1: want //! and what it owns, must not do, who calls it", source.path)
                 .unwrap();
         }
-        if source.text.contains("//! (in work)") {
+        if source.text.contains(concat!("//! (in ", "work)")) {
             writeln!(findings, "{}: in work", source.path).unwrap();
         }
     }

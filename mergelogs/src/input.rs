@@ -14,7 +14,7 @@ use flate2::read::MultiGzDecoder;
 /// beyond this is no log line, and a compressed file can hold one that fills the memory.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
-const BUFFER_BYTES: usize = 256 << 10;
+const BUFFER_BYTES: usize = 64 << 10;
 
 /// What a gzip file begins with (RFC 1952, section 2.3.1).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];

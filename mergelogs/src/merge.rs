@@ -8,7 +8,7 @@ use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 
 use chrono::{Local, Offset, TimeZone};
-use pen_proto::weblog::WebLine;
+use pen_proto::weblog::Places;
 
 use crate::input::{Advance, LogFile};
 use crate::options::{Settings, WebLogSpec};
@@ -18,11 +18,13 @@ use crate::progress::Progress;
 use crate::summary::Counts;
 use crate::window::ServerId;
 
-/// A web server's log; its current line is an access log line.
+/// A web server's log.
 struct WebLog {
     server: String,
     server_id: ServerId,
     file: LogFile,
+    /// Of the current line, which is an access log line; `None` before the first and after the last.
+    places: Option<Places>,
 }
 
 /// Merges everything and returns what was found.
@@ -96,26 +98,28 @@ impl Merge {
 
     /// Goes to the next access log line of a log and returns its time.
     fn advance(&mut self, index: usize) -> Result<Option<i64>, Failure> {
-        let file = &mut self.web_logs[index].file;
+        let WebLog { file, places, .. } = &mut self.web_logs[index];
+        *places = None;
         loop {
-            match file.advance()? {
-                Advance::Line => match WebLine::parse(file.line()) {
-                    Some(line) => return Ok(Some(line.epoch_seconds)),
-                    None => {
-                        reject(file, "no access log line", self.debug, &mut self.counts, &mut self.rejects)?
-                    }
-                },
-                Advance::TooLong => {
-                    reject(file, "line too long", self.debug, &mut self.counts, &mut self.rejects)?;
+            let why = match file.advance()? {
+                Advance::Line => {
+                    *places = Places::find(file.line());
+                    "no access log line"
                 }
+                Advance::TooLong => "line too long",
                 Advance::End => return Ok(None),
+            };
+            if let Some(places) = places {
+                return Ok(Some(places.epoch_seconds));
             }
+            reject(file, why, self.debug, &mut self.counts, &mut self.rejects)?;
         }
     }
 
     fn write_line(&mut self, index: usize) -> Result<(), Failure> {
         let web_log = &self.web_logs[index];
-        let Some(line) = WebLine::parse(web_log.file.line()) else { return Ok(()) };
+        let Some(places) = &web_log.places else { return Ok(()) };
+        let line = places.of(web_log.file.line());
         let found = self.pen_logs.client_of(web_log.server_id, line.request, line.epoch_seconds)?;
         match found {
             Ok(client) => line.write(&mut self.output.buffer, client.as_bytes()),
@@ -155,7 +159,7 @@ impl Merge {
 impl WebLog {
     fn new(spec: &WebLogSpec, file: LogFile, pen_logs: &PenLogs) -> WebLog {
         let server_id = pen_logs.server_id(&spec.server).expect("the pen logs were told all servers");
-        WebLog { server: spec.server.clone(), server_id, file }
+        WebLog { server: spec.server.clone(), server_id, file, places: None }
     }
 }
 

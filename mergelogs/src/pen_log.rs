@@ -220,7 +220,7 @@ impl Index {
             // Pen itself left control characters raw.
             self.key.clear();
             logline::write_escaped(&mut self.key, line.data);
-            let sighting = Sighting { epoch_seconds, order: self.entries, client };
+            let sighting = Sighting { epoch_seconds, client };
             self.batch.push((self.fingerprints.of(server, &self.key), sighting));
         }
         epoch_seconds
@@ -242,13 +242,10 @@ impl Index {
         self.key.clear();
         logline::write_data(&mut self.key, request);
         let verbatim = self.nearest_of_key(server, epoch_seconds);
-        unescaped
-            .into_iter()
-            .chain(verbatim)
-            .min_by_key(|found| (found.distance_seconds(epoch_seconds), found.order))
+        unescaped.into_iter().chain(verbatim).min_by_key(|found| found.distance_seconds(epoch_seconds))
     }
 
-    fn nearest_of_key(&self, server: ServerId, epoch_seconds: i64) -> Option<Sighting> {
+    fn nearest_of_key(&mut self, server: ServerId, epoch_seconds: i64) -> Option<Sighting> {
         self.window.nearest(self.fingerprints.of(server, &self.key), epoch_seconds).copied()
     }
 }

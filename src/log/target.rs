@@ -2,6 +2,7 @@
 
 use super::traffic::{self, Output};
 use crate::net::resolve;
+use crate::sys::errors::reason;
 use crate::sys::files;
 use nix::unistd::{Gid, Uid, fchown};
 use pen_proto::commands::LogTarget;
@@ -20,12 +21,14 @@ impl OpenLog {
             None => None,
             Some(LogTarget::File(name)) => {
                 let file = files::open_append(Path::new(name));
-                Some(Output::File(file.map_err(|error| format!("Can't open logfile {name}: {error}"))?))
+                Some(Output::File(
+                    file.map_err(|error| format!("Can't open logfile {name}: {}", reason(&error)))?,
+                ))
             }
             Some(LogTarget::Network { host, port, text }) => {
                 let address = resolve::port_number(port).and_then(|port| resolve::socket_address(host, port));
                 let socket = address
-                    .and_then(|address| traffic::connect(address).map_err(|error| error.to_string()))
+                    .and_then(|address| traffic::connect(address).map_err(|error| reason(&error)))
                     .map_err(|reason| format!("Bogus host {text}: {reason}"))?;
                 Some(Output::Network(socket))
             }

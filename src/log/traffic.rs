@@ -1,16 +1,17 @@
 //! The traffic log (`log FILE`, `log HOST:PORT`): a line for every read from a client, or a JSON object for every
 //! ended connection.
 //!
-//! Each worker owns a [`TrafficLog`] and puts finished lines into a buffer that it shares with the writer thread alone;
+//! Each worker owns a [`TrafficLog`] and puts finished lines into the queue of the writer thread;
 //! datagrams it sends itself. The main thread owns the [`LogHub`]: it hands the workers their logs and switches the
 //! target while they run. Opening files and looking up names is the main thread's business, so that a target that does
 //! not work is an error of the command that named it.
 
 use super::diag;
 use super::record::ConnectionRecord;
-use super::writer::{self, Writer};
+use super::writer::{self, Order, Writer};
 use pen_proto::addr::ClientAddr;
 use pen_proto::logline;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::mem;
@@ -19,7 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 
-/// Lines a worker may have waiting for the writer; when there are more, new ones are dropped and counted.
+/// Lines that may wait for the writer; when there are more, new ones are dropped and counted.
 pub const QUEUE_BYTES_MAX: usize = 4 << 20;
 
 /// Where the traffic log goes at the moment.
@@ -73,15 +74,7 @@ impl LogHub {
 
     /// A log for one more worker.
     pub fn traffic_log(&self) -> TrafficLog {
-        let queue = Arc::new(Queue::default());
-        lock(&self.shared.queues).push(queue.clone());
-        TrafficLog {
-            shared: self.shared.clone(),
-            queue,
-            socket: None,
-            socket_version: 0,
-            datagram: Vec::new(),
-        }
+        TrafficLog { shared: self.shared.clone(), socket: None, socket_version: 0, datagram: Vec::new() }
     }
 
     /// Where the log goes from now on; `None` ends it. Lines that are waiting still go to the old target.
@@ -168,7 +161,6 @@ impl Drop for LogHub {
 /// A worker's end. Never waits for a file, a peer or another worker.
 pub struct TrafficLog {
     shared: Arc<Shared>,
-    queue: Arc<Queue>,
     socket: Option<Arc<UdpSocket>>,
     socket_version: u64,
     /// The datagram in the making; kept for its memory.
@@ -208,9 +200,9 @@ impl TrafficLog {
 
     fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         {
-            let mut lines = lock(&self.queue.lines);
+            let lines = &mut lock(&self.shared.queue).lines;
             let end = lines.len();
-            write(&mut lines);
+            write(lines);
             if lines.len() > QUEUE_BYTES_MAX {
                 lines.truncate(end);
                 self.shared.drop_lines(1);
@@ -241,10 +233,13 @@ fn send(socket: &UdpSocket, datagram: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// Lines of one worker that wait for the writer.
+/// What waits for the writer.
 #[derive(Default)]
 pub(super) struct Queue {
-    pub lines: Mutex<Vec<u8>>,
+    /// What came after the last order.
+    pub lines: Vec<u8>,
+    /// Each with the lines that came before it: they are for the file that was in use then, and no later one is.
+    pub orders: VecDeque<(Vec<u8>, Order)>,
 }
 
 /// What the hub, the workers and the writer have in common.
@@ -253,7 +248,9 @@ pub(super) struct Shared {
     socket: Mutex<Option<Arc<UdpSocket>>>,
     /// Counts the changes of `socket`, so that workers look only when there was one.
     socket_version: AtomicU64,
-    pub queues: Mutex<Vec<Arc<Queue>>>,
+    /// One queue for all workers keeps the lines in the order in which things happened; its lock is held for as long
+    /// as one line takes to write.
+    pub queue: Mutex<Queue>,
     dropped_lines: AtomicU64,
     /// Whether the writer waits to be woken for the next line.
     pub writer_asleep: AtomicBool,
@@ -266,11 +263,18 @@ impl Shared {
             target: AtomicU8::new(Target::Off as u8),
             socket: Mutex::new(None),
             socket_version: AtomicU64::new(0),
-            queues: Mutex::new(Vec::new()),
+            queue: Mutex::new(Queue::default()),
             dropped_lines: AtomicU64::new(0),
             writer_asleep: AtomicBool::new(false),
             writer: OnceLock::new(),
         }
+    }
+
+    /// Leaves an order for the writer, who is to be woken for it.
+    pub fn order(&self, order: Order) {
+        let mut queue = lock(&self.queue);
+        let before = mem::take(&mut queue.lines);
+        queue.orders.push_back((before, order));
     }
 
     pub fn drop_lines(&self, count: u64) {
@@ -301,7 +305,7 @@ impl Shared {
 
     /// Once per sleep of the writer, not once per line: while it is awake it looks by itself.
     ///
-    /// No line is overlooked: the writer sets the flag before it looks into the queues for the last time, a worker
+    /// No line is overlooked: the writer sets the flag before it looks into the queue for the last time, a worker
     /// reads it after it has put a line there, and the lock of the queue puts one of them first.
     fn wake_writer(&self) {
         if self.writer_asleep.load(Ordering::Relaxed)

@@ -1,6 +1,7 @@
 //! Listening sockets, for clients and for the control door.
 
 use crate::net::resolve;
+use crate::sys::errors::reason;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, listen, setsockopt, socket,
     sockopt,
@@ -61,14 +62,14 @@ impl Listener {
     /// The error says which address and why, for example `127.0.0.1:80: address already in use`.
     pub fn open(address: &ListenAddr, options: ListenOptions) -> Result<Listener, String> {
         let opened = match &address.host {
-            Host::Unix(path) => open_unix(path, options).map_err(|error| describe(&error)),
+            Host::Unix(path) => open_unix(path, options).map_err(|error| reason(&error)),
             host => address
                 .port
                 .as_ref()
                 .ok_or_else(|| "want a port".to_string())
                 .and_then(resolve::port_number)
                 .and_then(|port| resolve::socket_address(host, port))
-                .and_then(|address| open_internet(address, options).map_err(|error| describe(&error))),
+                .and_then(|address| open_internet(address, options).map_err(|error| reason(&error))),
         };
         let (socket, file) = opened.map_err(|reason| format!("{}: {reason}", address.text))?;
         let bound = nix::sys::socket::getsockname::<SockaddrStorage>(socket.as_raw_fd()).ok();
@@ -86,11 +87,6 @@ impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
-
-fn describe(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_ascii_lowercase()
 }
 
 fn internet_address(storage: &SockaddrStorage) -> Option<SocketAddr> {

@@ -78,7 +78,7 @@ impl Config {
     fn server_lines(&self) -> String {
         let line = |(index, entry): (usize, &Option<ServerEntry>)| {
             let words = match entry {
-                Some(entry) => server_words(entry),
+                Some(entry) => server_words(entry, self.settings.flag(Flag::Prio)),
                 None => self.unaddressed.get(&index)?.iter().map(ServerChange::to_string).collect(),
             };
             Some(format!("server {index} {}\n", words.join(" ")))
@@ -120,14 +120,14 @@ impl Config {
     }
 }
 
-/// Port and weight only if given; prio, which Pen writes in prio mode only, unless it is 0.
-fn server_words(entry: &ServerEntry) -> Vec<String> {
+/// Port and weight only if given; prio always in prio mode, as Pen does, and otherwise unless it is 0.
+fn server_words(entry: &ServerEntry, prio_mode: bool) -> Vec<String> {
     let spec = &entry.spec;
     let mut changes = vec![ServerChange::Acl(entry.acl), ServerChange::Address(spec.host.clone())];
     changes.extend(spec.port.clone().map(ServerChange::Port));
     changes.extend([ServerChange::Max(spec.max), ServerChange::Hard(spec.hard)]);
     changes.extend(spec.weight.map(ServerChange::Weight));
-    changes.extend((spec.prio != 0).then_some(ServerChange::Prio(spec.prio)));
+    changes.extend((prio_mode || spec.prio != 0).then_some(ServerChange::Prio(spec.prio)));
     changes.iter().map(ServerChange::to_string).collect()
 }
 

@@ -1,3 +1,5 @@
+//! Unit tests of `html`.
+
 use super::super::samples;
 use super::*;
 use std::io::Write;

@@ -1,3 +1,5 @@
+//! Unit tests of `files`.
+
 use super::*;
 use crate::test_dir::TestDir;
 use nix::sys::stat::Mode;

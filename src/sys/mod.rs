@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod daemon;
+pub mod errors;
 pub mod files;
 pub mod limits;
 pub mod notify;

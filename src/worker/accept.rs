@@ -6,6 +6,7 @@
 use super::Worker;
 use crate::conn::{Connection, Side, Stage};
 use crate::log::diag;
+use crate::sys::errors::reason;
 use crate::sys::socket;
 use nix::libc;
 use pen_proto::addr::ClientAddr;
@@ -96,7 +97,7 @@ impl Worker {
                 self.totals.descriptor_shortages += 1;
                 diag::once(
                     "accept",
-                    format_args!("cannot accept clients: {error}; trying again as connections end"),
+                    format_args!("cannot accept clients: {}; trying again as connections end", reason(error)),
                 );
                 self.pause(Some(self.now_ms + SHORTAGE_RETRY_MS));
                 false
@@ -131,7 +132,7 @@ impl Worker {
         if !self.accepting.is_on()
             && let Err(error) = self.register_listeners()
         {
-            diag::once("listen", format_args!("cannot listen again: {error}"));
+            diag::once("listen", format_args!("cannot listen again: {}", reason(&error)));
             self.pause(Some(self.now_ms + SHORTAGE_RETRY_MS));
         }
     }

@@ -8,6 +8,7 @@ use crate::conn::{CloseReason, Side, Socket, Stage};
 use crate::log::diag;
 use crate::net::connect::{self, LocalAddress, StartError, Started};
 use crate::net::poller::REGISTRATIONS_LAST;
+use crate::sys::errors::reason;
 use crate::sys::{clock, socket};
 use nix::sys::socket::{getsockopt, sockopt};
 use pen_proto::addr::ClientAddr;
@@ -125,7 +126,10 @@ impl Worker {
         self.totals.descriptor_shortages += 1;
         diag::once(
             "socket",
-            format_args!("cannot open a socket to a server: {error}; trying again as connections end"),
+            format_args!(
+                "cannot open a socket to a server: {}; trying again as connections end",
+                reason(error)
+            ),
         );
         let retry_ms = self.now_ms + SHORTAGE_RETRY_MS;
         if let Some(connection) = self.connections.get_mut(index) {
@@ -305,7 +309,8 @@ impl Failure {
             Failure::Refused(error) => diag::once(
                 &format!("connect {server}"),
                 format_args!(
-                    "Connect failed: {error}; blacklisting server {server} because of connect failure"
+                    "Connect failed: {}; blacklisting server {server} because of connect failure",
+                    reason(error)
                 ),
             ),
             Failure::TimedOut => diag::once(
@@ -315,7 +320,7 @@ impl Failure {
             Failure::Local(error) => {
                 diag::once(
                     &format!("local {server}"),
-                    format_args!("cannot connect to server {server} from here: {error}"),
+                    format_args!("cannot connect to server {server} from here: {}", reason(error)),
                 );
             }
         }

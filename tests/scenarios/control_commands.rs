@@ -2,6 +2,8 @@
 
 use crate::common::backend::Backend;
 use crate::common::pen::Pen;
+use crate::common::wait::eventually;
+use pen_proto::commands::ROWS;
 
 /// Command and its whole reply, in this order on a pen started without options.
 const REPLIES: &[(&str, &str)] = &[
@@ -153,6 +155,30 @@ fn nonsense_is_an_error_and_changes_nothing() {
 }
 
 #[test]
+fn no_word_of_the_language_ends_pen_however_it_is_used() {
+    let server = Backend::named("A");
+    let pen = Pen::before([&server]).start();
+    // What moves the listener, ends pen or goes on for ever has tests of its own.
+    let words = ROWS.iter().map(|row| row.word).filter(|word| !["exit", "listen", "session"].contains(word));
+    let long = "9".repeat(400);
+    for word in words {
+        for form in
+            ["W", "no W", "W 0", "W -1", "W x", "W 0 0 0 0 0 0", "no W 0", "W LONG", "W LONG LONG", "help W"]
+        {
+            let command = form.replace('W', word).replace("LONG", &long);
+            let reply = pen.control(&command);
+            assert!(reply.is_empty() || reply.ends_with('\n'), "{command:.80}: {reply:?}");
+        }
+    }
+    pen.control("no dummy");
+    pen.control("no peek");
+    pen.control("no source");
+    pen.control("no transparent");
+    pen.control("client_acl 9");
+    assert_eq!(pen.ask(), "A");
+}
+
+#[test]
 fn servers_and_connections_are_listed_in_pens_words() {
     let server = Backend::named("A");
     let pen = Pen::before([format!("{server}:4:5:6:7")]).start();
@@ -202,7 +228,8 @@ fn listen_moves_the_listener_and_keeps_connections() {
     let port = crate::common::ports::free_port();
     assert_eq!(pen.control(&format!("listen 127.0.0.1:{port}")), format!("127.0.0.1:{port}\n"));
     assert_eq!(old.exchange("still"), "still");
-    assert!(std::net::TcpStream::connect(pen.address).is_err(), "the old address is closed");
+    let is_refused = || std::net::TcpStream::connect(pen.address).is_err();
+    eventually("the old address to be closed", is_refused, |refused| *refused);
     let mut new = crate::common::client::Client::connect(([127, 0, 0, 1], port).into());
     assert_eq!(new.line(), "A");
 }
