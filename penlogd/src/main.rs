@@ -29,7 +29,7 @@ use pen::sys::signals::{self, Signals};
 
 use cache::Cache;
 use options::{Families, Request, Settings};
-use output::{Output, Trouble};
+use output::{Output, Target, Trouble};
 use receive::Receiver;
 use records::Records;
 use voice::Voice;
@@ -68,7 +68,11 @@ fn fail(error: &str) -> ExitCode {
 fn serve(settings: Settings) -> Result<(), String> {
     let receivers = bind(settings.port, settings.families)?;
     let account = settings.user.as_deref().map(Account::look_up).transpose()?;
-    let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+    // Going to the background closes standard output. Only a daemon that writes there holds on to it.
+    let target = match &settings.log_file {
+        Some(path) => Target::File(path),
+        None => Target::Stdout(copy_of_stdout()?),
+    };
     let supervisor = Supervisor::from_environment();
     let mut voice = Voice::new(settings.debug);
     let detached = if settings.foreground { None } else { Some(go_to_background(&mut voice)?) };
@@ -79,10 +83,7 @@ fn serve(settings: Settings) -> Result<(), String> {
     if let Some(account) = &account {
         account.become_it()?;
     }
-    let output = match &settings.log_file {
-        Some(path) => Output::to_file(path)?,
-        None => Output::to_stdout(stdout.map_err(|error| format!("standard output: {error}"))?),
-    };
+    let output = Output::open(target)?;
     let cannot_start = |error: io::Error| format!("cannot start: {error}");
     let (wake, waker) = UnixStream::pair().map_err(cannot_start)?;
     wake.set_nonblocking(true).map_err(cannot_start)?;
@@ -116,6 +117,11 @@ fn bind(port: u16, families: Families) -> Result<Vec<Receiver>, String> {
             }
         }
     }
+}
+
+fn copy_of_stdout() -> Result<File, String> {
+    let copy = io::stdout().as_fd().try_clone_to_owned();
+    copy.map(File::from).map_err(|error| format!("standard output: {error}"))
 }
 
 fn go_to_background(voice: &mut Voice) -> Result<Detached, String> {
