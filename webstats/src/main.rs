@@ -14,6 +14,7 @@ mod history;
 mod http;
 mod live;
 mod options;
+mod output;
 mod page;
 mod page_file;
 mod series;
@@ -21,7 +22,6 @@ mod sources;
 mod watch;
 
 use options::{Request, Settings};
-use pen::sys::files;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -67,8 +67,7 @@ fn write(settings: Settings, output: &Path) -> ExitCode {
     let mut watch = Watch::new(settings.sources, history, settings.timeout_seconds);
     watch.ask();
     let page = watch.page(Audience::Operator, settings.refresh_seconds, None);
-    let written = files::write_atomically(output, page.as_bytes(), files::MODE)
-        .map_err(|error| format!("{}: {error}", output.display()));
+    let written = output::replace(output, &page);
     let stored = history_file.map_or(Ok(()), |file| archive::store(file, watch.history()));
     warning.iter().for_each(|warning| say(warning));
     let mut exit = ExitCode::SUCCESS;

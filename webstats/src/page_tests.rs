@@ -1,3 +1,5 @@
+//! Unit tests of `page`: what it shows, what it never contains, and that it can be read.
+
 use super::*;
 use crate::history::{History, tests::sample};
 use pen_proto::status::{ServerStatus, Totals};

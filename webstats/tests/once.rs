@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{NOW, TempDir, json, play_pen, run, run_well, status, stderr};
+use common::{NOW, TempDir, json, play_pen, run, run_well, skip, status, stderr};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
@@ -50,6 +50,22 @@ fn the_page_that_pen_wrote_is_read_and_replaced() {
     let output = run(&dir, "-w page.html");
     assert_eq!(stderr(&output), "webstats: page.html: pen has not written it since webstats did\n");
     assert_eq!(output.status.code(), Some(1));
+}
+
+/// Root's cron must not take the page away from a pen that is nobody by now.
+#[test]
+fn the_page_still_belongs_to_its_owner() {
+    const NOBODY: u32 = 65_534;
+    if !nix::unistd::geteuid().is_root() {
+        return skip("only root can give files away");
+    }
+    let dir = TempDir::new();
+    let page = dir.file("page.html", &pen::stats::html::render(&status(NOW)));
+    std::os::unix::fs::chown(&page, Some(NOBODY), Some(NOBODY)).unwrap();
+    run_well(&dir, "-w page.html");
+    let metadata = fs::metadata(&page).unwrap();
+    assert_eq!((metadata.uid(), metadata.gid()), (NOBODY, NOBODY));
+    assert!(text(&dir, "page.html").contains("is skipped"));
 }
 
 #[test]
