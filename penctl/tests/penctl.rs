@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -33,6 +34,8 @@ type Heard = Arc<Mutex<Vec<Vec<String>>>>;
 struct FakePen {
     address: String,
     heard: Heard,
+    /// Says so when a connection was closed.
+    closed: Receiver<()>,
 }
 
 impl FakePen {
@@ -40,12 +43,15 @@ impl FakePen {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, heard) = (listener.local_addr().unwrap().to_string(), Heard::default());
         let ears = heard.clone();
+        let (close, closed) = channel();
         thread::spawn(move || {
             for stream in listener.incoming() {
                 serve(stream.unwrap(), kind, &ears);
+                // The test may be over.
+                let _ = close.send(());
             }
         });
-        FakePen { address, heard }
+        FakePen { address, heard, closed }
     }
 
     fn heard(&self) -> Vec<Vec<String>> {
@@ -133,6 +139,8 @@ fn a_command_is_answered() {
     assert_done(&penctl(&[&pen.address, "hash"], ""), 0, "", "");
     assert_done(&penctl(&[&pen.address, "servers"], ""), 0, "0 addr 10.0.0.1\n", "");
     assert_eq!(pen.heard(), [["blacklist 30"], ["hash"], ["servers"]]);
+    let by_name = pen.address.replace("127.0.0.1", "localhost");
+    assert_done(&penctl(&[&by_name, "mode"], ""), 0, "no hash\n", "");
 }
 
 #[test]
@@ -191,7 +199,18 @@ fn an_original_pen_is_served_too() {
 #[test]
 fn a_session_that_was_ended_is_opened_anew() {
     let pen = FakePen::new(Kind::Forgetful);
-    assert_done(&penctl(&["-e", "mode", "-e", "blacklist 30", &pen.address], ""), 0, "no hash\n30\n", "");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_penctl"))
+        .arg(&pen.address)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    for command in ["mode\n", "blacklist 30\n"] {
+        child.stdin.as_mut().unwrap().write_all(command.as_bytes()).unwrap();
+        pen.closed.recv().unwrap();
+    }
+    assert_done(&child.wait_with_output().unwrap(), 0, "no hash\n30\n", "");
     assert_eq!(pen.heard(), [["session", "mode"], ["session", "blacklist 30"]]);
 }
 
@@ -277,6 +296,8 @@ fn the_shell_completes_hints_and_remembers() {
 struct Terminal {
     master: File,
     child: Child,
+    /// Shown and not yet waited for.
+    shown: String,
 }
 
 impl Terminal {
@@ -290,26 +311,27 @@ impl Terminal {
         if let Some(home) = home {
             command.env("HOME", home);
         }
-        Terminal { master: File::from(pty.master), child: command.spawn().unwrap() }
+        Terminal { master: File::from(pty.master), child: command.spawn().unwrap(), shown: String::new() }
     }
 
     fn write(&mut self, keys: &str) {
         self.master.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// What is shown up to and with `wanted`; fails after ten silent seconds.
+    /// What is shown up to and with `wanted`, after what was waited for last; fails after ten silent seconds.
     fn until(&mut self, wanted: &str) -> String {
-        let mut shown = String::new();
-        while !shown.contains(wanted) {
+        loop {
+            if let Some(at) = self.shown.find(wanted) {
+                return self.shown.drain(..at + wanted.len()).collect();
+            }
             let mut sockets = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
             let ready = poll(&mut sockets, PollTimeout::from(10_000u16)).unwrap();
-            assert!(ready > 0, "waited for {wanted:?}, got {shown:?}");
+            assert!(ready > 0, "waited for {wanted:?}, got {:?}", self.shown);
             let mut buffer = [0; 4096];
             let count = self.master.read(&mut buffer).unwrap_or(0);
-            assert!(count > 0, "penctl ended before {wanted:?}: {shown:?}");
-            shown.push_str(&String::from_utf8_lossy(&buffer[..count]));
+            assert!(count > 0, "penctl ended before {wanted:?}: {:?}", self.shown);
+            self.shown.push_str(&String::from_utf8_lossy(&buffer[..count]));
         }
-        shown
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Never blocks and knows no command. Called by `server.rs`.
 
-use super::session::{Conversation, Heard};
+use super::session::{Conversation, Heard, LINE_BYTES_MAX};
 use crate::sys::socket::{receive, send};
 use nix::poll::PollFlags;
 use nix::sys::socket::{Shutdown, shutdown};
@@ -18,8 +18,9 @@ pub const SESSION_IDLE_MS: u64 = 3_600_000;
 /// How long we listen to a client that has its last reply, so that closing does not tear the reply out of its hands.
 pub const LEAVING_MS: u64 = 10_000;
 
-/// How much of what it sends then is thrown away before the connection is cut.
-const LEAVING_BYTES_MAX: usize = 1 << 20;
+/// How much of what it sends then is thrown away before the connection is cut. Enough for who overran the limit on a line
+/// by its length to read so.
+const LEAVING_BYTES_MAX: usize = LINE_BYTES_MAX;
 
 const READ_BYTES: usize = 64 << 10;
 
@@ -113,8 +114,8 @@ impl Client {
         }
     }
 
-    /// The next line to execute; a client with nothing more to say is seen off. After a [`Heard::Line`] the caller
-    /// answers, at once or after [`Client::wait`].
+    /// The next line to execute; a client with nothing more to say is seen off. After a line the caller answers, at
+    /// once or after [`Client::wait`].
     pub fn hear(&mut self, now_ms: u64) -> Heard {
         if self.phase != Phase::Talking || !self.talk.pending().is_empty() {
             return Heard::Nothing;

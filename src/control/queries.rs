@@ -102,8 +102,7 @@ pub fn connections(status: &Status, listing: Listing) -> String {
 
 /// `connection N`; a number that could be a connection but is none shows as state 0.
 pub fn connection(status: &Status, number: u32) -> String {
-    let unused =
-        ConnectionStatus { down_fd: -1, up_fd: -1, client_slot: -1, server: -1, ..Default::default() };
+    let unused = ConnectionStatus { down_fd: -1, up_fd: -1, ..ConnectionStatus::default() };
     let found = match find(status, number) {
         Some(found) => found,
         None if u64::from(number) < status.connections_max => &unused,
@@ -202,7 +201,7 @@ mod tests {
         );
         assert_eq!(
             connection(&status(), 4),
-            "Connection 4:\nstate = 0\ndownfd = -1, upfd = -1\nclient = -1, server = -1\npend = 0\n"
+            "Connection 4:\nstate = 0\ndownfd = -1, upfd = -1\nclient = 0, server = 0\npend = 0\n"
         );
         assert_eq!(connection(&status(), 500), "Connection 500 out of range\n");
     }

@@ -122,9 +122,14 @@ impl ControlServer {
     ///
     /// # Errors
     ///
-    /// poll(2) failed for want of memory. Trouble with a client is that client's alone.
+    /// poll(2) failed although no client could be given up. Trouble with a client is that client's alone.
     pub fn turn<R: Running>(&mut self, timeout: Option<Duration>, engine: &mut Engine<R>) -> io::Result<()> {
-        let ready = self.wait(timeout)?;
+        let ready = match self.wait(timeout) {
+            Ok(ready) => ready,
+            // poll(2) takes no more sockets than the descriptor limit, even if they were opened before it was lowered.
+            Err(_) if self.drop_a_silent_client() => return Ok(()),
+            Err(error) => return Err(error),
+        };
         if ready.woken {
             self.drain_waker();
         }
@@ -234,6 +239,7 @@ impl ControlServer {
         let Some(client) = self.clients.get_mut(&number) else { return };
         match client.hear(now_ms) {
             Heard::Nothing | Heard::End => {}
+            Heard::NotText => client.reply(&Err("a command is UTF-8 text".into()), now_ms),
             Heard::TooLong => {
                 client.reply(&Err(format!("a line has at most {LINE_BYTES_MAX} bytes")), now_ms);
                 client.talk.finish();

@@ -226,7 +226,7 @@ fn a_line_without_end_is_refused() {
     let mut house = House::new();
     let mut stream = house.connect();
     let client = thread::spawn(move || {
-        let endless = vec![b'x'; LINE_BYTES_MAX + 1];
+        let endless = vec![b'x'; LINE_BYTES_MAX * 3 / 2];
         stream.write_all(&endless).unwrap();
         read_all(stream)
     });
@@ -390,6 +390,21 @@ fn included_commands_answer_the_asker() {
 }
 
 #[test]
+fn the_last_reply_is_given_before_pen_ends() {
+    let mut house = House::new();
+    house.offer_servers(10_000);
+    let mut stream = house.connect();
+    stream.write_all(b"servers\n").unwrap();
+    house.until("the reply is on its way", |house| {
+        house.server.clients.values().any(|client| !client.talk.pending().is_empty())
+    });
+    let reader = thread::spawn(move || read_all(stream));
+    house.server.say_goodbye(Duration::from_secs(10));
+    drop(house);
+    assert_eq!(reader.join().unwrap().lines().count(), 10_000);
+}
+
+#[test]
 fn a_waker_ends_the_wait() {
     let mut house = House::new();
     let waker = house.server.waker();
@@ -426,4 +441,7 @@ fn the_operator_gets_in_without_descriptors() {
     hoard.clear();
     house.settle();
     assert!(house.server.spare.is_some());
+    setrlimit(Resource::RLIMIT_NOFILE, 2, 64).unwrap();
+    house.settle();
+    assert!(house.server.clients.is_empty(), "poll takes no socket any more");
 }

@@ -30,6 +30,8 @@ pub enum Heard {
     /// A command line without its line end. It must be answered by [`Conversation::reply`] before the next is asked
     /// for.
     Line(String),
+    /// A line that is not UTF-8, to be answered like any other: half understood it would name something else.
+    NotText,
     /// The line is longer than [`LINE_BYTES_MAX`].
     TooLong,
     /// The client has said everything: what is still to be written is the last.
@@ -227,7 +229,7 @@ impl Conversation {
             return self.give_up();
         }
         let end = self.start + length;
-        let line = String::from_utf8_lossy(&self.input[self.start..end]).into_owned();
+        let line = str::from_utf8(&self.input[self.start..end]).map(str::to_string);
         self.after_return = line_end_bytes > 0 && self.input[end] == b'\r';
         self.start = end + line_end_bytes;
         self.searched = self.start;
@@ -237,7 +239,7 @@ impl Conversation {
             self.start = 0;
             self.searched = 0;
         }
-        Heard::Line(line)
+        line.map_or(Heard::NotText, Heard::Line)
     }
 
     fn give_up(&mut self) -> Heard {
@@ -249,6 +251,40 @@ impl Conversation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Packets end anywhere; lines do not.
+        #[test]
+        fn how_bytes_arrive_does_not_matter(text in "[ab\r\n]{0,40}", cuts in prop::collection::vec(0..40usize, 0..6)) {
+            let hear_all = |conversation: &mut Conversation| {
+                let mut heard = Vec::new();
+                loop {
+                    match conversation.hear() {
+                        Heard::Line(line) => heard.push(line),
+                        _ => return heard,
+                    }
+                }
+            };
+            let session = || Conversation { mode: Mode::Session, ..Conversation::default() };
+            let mut whole = session();
+            whole.receive(text.as_bytes());
+            whole.end_input();
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).collect();
+            cuts.extend([0, text.len()]);
+            cuts.sort_unstable();
+            let (mut pieces, mut heard) = (session(), Vec::new());
+            for cut in cuts.windows(2) {
+                pieces.receive(&text.as_bytes()[cut[0]..cut[1]]);
+                heard.extend(hear_all(&mut pieces));
+            }
+            pieces.end_input();
+            heard.extend(hear_all(&mut pieces));
+            let lines: Vec<String> = text.replace("\r\n", "\n").replace('\r', "\n").lines().map(str::to_string).collect();
+            prop_assert_eq!(&heard, &lines);
+            prop_assert_eq!(hear_all(&mut whole), lines);
+        }
+    }
 
     fn hearing(pieces: &[&str]) -> Conversation {
         let mut conversation = Conversation::default();
@@ -331,6 +367,19 @@ mod tests {
         assert_eq!(conversation.hear(), Heard::Nothing);
         conversation.end_input();
         assert_eq!(conversation.hear(), Heard::End);
+    }
+
+    #[test]
+    fn what_is_no_text_is_no_command() {
+        let mut conversation = Conversation::default();
+        conversation.receive(b"web_stats /tmp/l\xf6\n");
+        assert_eq!(conversation.hear(), Heard::NotText);
+        let mut bytewise = Conversation::default();
+        for byte in "web_stats /tmp/lö\n".bytes() {
+            assert_eq!(bytewise.hear(), Heard::Nothing);
+            bytewise.receive(&[byte]);
+        }
+        assert_eq!(bytewise.hear(), line("web_stats /tmp/lö"));
     }
 
     #[test]
