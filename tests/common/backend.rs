@@ -1,6 +1,6 @@
 //! Mock servers. Each connection is served by a closure in a thread of its own.
 
-use super::client::{Client, ending};
+use super::client::{Client, ending, read};
 use super::ports::bound_port;
 use super::tempdir::TempDir;
 use super::wait::PATIENCE;
@@ -164,7 +164,7 @@ fn greet_and_echo(name: &str, mut stream: TcpStream) {
 pub fn echo(mut stream: impl Read + Write) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        match stream.read(&mut buffer) {
+        match read(&mut stream, &mut buffer) {
             Ok(0) | Err(_) => return,
             Ok(count) => {
                 if stream.write_all(&buffer[..count]).is_err() {

@@ -5,7 +5,7 @@ use nix::libc::linger;
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
 };
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -74,7 +74,7 @@ impl Client {
         let mut line = Vec::new();
         let mut byte = [0];
         loop {
-            match self.stream.read(&mut byte) {
+            match read(&mut self.stream, &mut byte) {
                 Ok(0) => return None,
                 Ok(_) if byte[0] == b'\n' => return Some(String::from_utf8_lossy(&line).into_owned()),
                 Ok(_) => line.push(byte[0]),
@@ -117,6 +117,16 @@ fn tcp_socket(to: SocketAddr) -> OwnedFd {
     socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap()
 }
 
+/// read(2), again when a signal interrupts it: the kernel does not do so by itself for a socket with a timeout.
+pub fn read(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match from.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
+    }
+}
+
 /// Closes with a reset instead of an end of file.
 pub fn reset(stream: TcpStream) {
     setsockopt(&stream.as_fd(), sockopt::Linger, &linger { l_onoff: 1, l_linger: 0 }).unwrap();
@@ -126,7 +136,7 @@ pub fn reset(stream: TcpStream) {
 pub fn ending(stream: &mut impl Read) -> End {
     let mut buffer = [0; 4096];
     loop {
-        match stream.read(&mut buffer) {
+        match read(stream, &mut buffer) {
             Ok(0) => return End::Eof,
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::ConnectionReset => return End::Reset,

@@ -37,7 +37,8 @@ pub fn read_to_end(from: &mut impl Read) -> usize {
     let mut buffer = [0; 64 * 1024];
     let mut position = 0;
     loop {
-        let got = from.read(&mut buffer).unwrap_or_else(|error| panic!("after {position} bytes: {error}"));
+        let got = super::client::read(from, &mut buffer)
+            .unwrap_or_else(|error| panic!("after {position} bytes: {error}"));
         if got == 0 {
             return position;
         }

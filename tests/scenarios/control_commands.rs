@@ -2,6 +2,7 @@
 
 use crate::common::backend::Backend;
 use crate::common::pen::Pen;
+use crate::common::wait::eventually;
 
 /// Command and its whole reply, in this order on a pen started without options.
 const REPLIES: &[(&str, &str)] = &[
@@ -202,7 +203,8 @@ fn listen_moves_the_listener_and_keeps_connections() {
     let port = crate::common::ports::free_port();
     assert_eq!(pen.control(&format!("listen 127.0.0.1:{port}")), format!("127.0.0.1:{port}\n"));
     assert_eq!(old.exchange("still"), "still");
-    assert!(std::net::TcpStream::connect(pen.address).is_err(), "the old address is closed");
+    let is_refused = || std::net::TcpStream::connect(pen.address).is_err();
+    eventually("the old address to be closed", is_refused, |refused| *refused);
     let mut new = crate::common::client::Client::connect(([127, 0, 0, 1], port).into());
     assert_eq!(new.line(), "A");
 }
