@@ -135,6 +135,7 @@ impl Running for Instance {
 
     fn set_settings(&mut self, settings: Arc<Settings>) {
         self.runtime.balancer().grow_clients(settings.number(Number::ClientsMax) as u32);
+        diag::set_level(debug_level(&settings));
         self.runtime.set_settings(Settings::clone(&settings));
         self.settings = settings;
     }
@@ -193,6 +194,11 @@ impl Running for Instance {
     fn stop(&mut self) {
         self.stop_wanted = true;
     }
+}
+
+/// How much the diagnostics tell under these settings.
+pub fn debug_level(settings: &Settings) -> u8 {
+    settings.number(Number::Debug).try_into().unwrap_or(u8::MAX)
 }
 
 /// How the main listener is opened under these settings.

@@ -18,7 +18,7 @@ use crate::sys::limits;
 use crate::sys::notify::Supervisor;
 use crate::sys::privileges::{self, Account};
 use crate::{demo, reload};
-use pen_proto::commands::{Flag, Number};
+use pen_proto::commands::Flag;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -90,7 +90,7 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
         waiting.parent = Some(detached);
         diag::to_syslog();
     }
-    diag::set_level(numeric.settings.number(Number::Debug).try_into().unwrap_or(u8::MAX));
+    diag::set_level(instance::debug_level(&numeric.settings));
     let (pid_file, log) = give_up_privileges(&numeric, account.as_ref())?;
     let instance = Instance::start(&numeric, vec![listener], log, None)?;
     engine.start(instance);

@@ -8,9 +8,10 @@
 
 use super::diag;
 use super::record::ConnectionRecord;
-use super::writer::{self, Writer};
+use super::writer::{self, Order, Writer};
 use pen_proto::addr::ClientAddr;
 use pen_proto::logline;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::mem;
@@ -199,9 +200,9 @@ impl TrafficLog {
 
     fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         {
-            let mut lines = lock(&self.shared.lines);
+            let lines = &mut lock(&self.shared.queue).lines;
             let end = lines.len();
-            write(&mut lines);
+            write(lines);
             if lines.len() > QUEUE_BYTES_MAX {
                 lines.truncate(end);
                 self.shared.drop_lines(1);
@@ -232,15 +233,24 @@ fn send(socket: &UdpSocket, datagram: &[u8]) -> io::Result<usize> {
     }
 }
 
+/// What waits for the writer.
+#[derive(Default)]
+pub(super) struct Queue {
+    /// What came after the last order.
+    pub lines: Vec<u8>,
+    /// Each with the lines that came before it: they are for the file that was in use then, and no later one is.
+    pub orders: VecDeque<(Vec<u8>, Order)>,
+}
+
 /// What the hub, the workers and the writer have in common.
 pub(super) struct Shared {
     target: AtomicU8,
     socket: Mutex<Option<Arc<UdpSocket>>>,
     /// Counts the changes of `socket`, so that workers look only when there was one.
     socket_version: AtomicU64,
-    /// What waits for the writer. One queue for all workers keeps the lines in the order in which things happened;
-    /// its lock is held for as long as one line takes to write.
-    pub lines: Mutex<Vec<u8>>,
+    /// One queue for all workers keeps the lines in the order in which things happened; its lock is held for as long
+    /// as one line takes to write.
+    pub queue: Mutex<Queue>,
     dropped_lines: AtomicU64,
     /// Whether the writer waits to be woken for the next line.
     pub writer_asleep: AtomicBool,
@@ -253,11 +263,18 @@ impl Shared {
             target: AtomicU8::new(Target::Off as u8),
             socket: Mutex::new(None),
             socket_version: AtomicU64::new(0),
-            lines: Mutex::new(Vec::new()),
+            queue: Mutex::new(Queue::default()),
             dropped_lines: AtomicU64::new(0),
             writer_asleep: AtomicBool::new(false),
             writer: OnceLock::new(),
         }
+    }
+
+    /// Leaves an order for the writer, who is to be woken for it.
+    pub fn order(&self, order: Order) {
+        let mut queue = lock(&self.queue);
+        let before = mem::take(&mut queue.lines);
+        queue.orders.push_back((before, order));
     }
 
     pub fn drop_lines(&self, count: u64) {

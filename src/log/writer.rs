@@ -3,7 +3,7 @@
 //! It sleeps when there is nothing, is woken by the first line, and then looks every [`BUSY`], so a line is in the
 //! file within a second and a busy log costs no wake-up per line. When the file takes no more (disk full, nobody
 //! reads the FIFO) it keeps what it holds, byte for byte, and tries again; the queue fills up meanwhile and
-//! drop what exceeds them. So a line is in the file whole or not at all, once there is room again.
+//! what exceeds it is dropped. So a line is in the file whole or not at all, once there is room again.
 //!
 //! Started and told what to do by `traffic::LogHub`.
 
@@ -17,7 +17,6 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -33,14 +32,15 @@ const FAREWELL_MILLISECONDS: u16 = 1000;
 /// Memory kept for the next lines; more is given back after a rush.
 const KEPT_BYTES: usize = 256 << 10;
 
-enum Order {
+/// What the hub asks of the writer.
+pub(super) enum Order {
     SetFile(Option<File>),
     Stop,
 }
 
 /// The writer as the hub sees it.
 pub(super) struct Handle {
-    orders: Sender<Order>,
+    shared: Arc<Shared>,
     thread: JoinHandle<()>,
 }
 
@@ -59,15 +59,13 @@ impl Handle {
     }
 
     fn order(&self, order: Order) {
-        // Without a receiver the thread has failed, which `stop` says.
-        let _ = self.orders.send(order);
+        self.shared.order(order);
         self.thread.thread().unpark();
     }
 }
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    orders: Receiver<Order>,
     file: Option<File>,
     /// Lines taken from a queue, of which the first `written` bytes are in the file.
     batch: Vec<u8>,
@@ -75,6 +73,13 @@ pub(super) struct Writer {
     in_trouble: bool,
     /// Lost lines that the operator knows of.
     losses_told: u64,
+}
+
+/// Whether the thread goes on.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    GoOn,
+    End,
 }
 
 /// What became of an attempt to write everything.
@@ -92,22 +97,13 @@ enum Outcome {
 impl Writer {
     /// Starts the thread.
     pub fn start(shared: Arc<Shared>) -> io::Result<Handle> {
-        let (orders, received) = mpsc::channel();
-        let mut writer = Writer::new(shared, received);
+        let mut writer = Writer::new(shared.clone());
         let thread = thread::Builder::new().name("log writer".into()).spawn(move || writer.run())?;
-        Ok(Handle { orders, thread })
+        Ok(Handle { shared, thread })
     }
 
-    fn new(shared: Arc<Shared>, orders: Receiver<Order>) -> Writer {
-        Writer {
-            shared,
-            orders,
-            file: None,
-            batch: Vec::new(),
-            written: 0,
-            in_trouble: false,
-            losses_told: 0,
-        }
+    fn new(shared: Arc<Shared>) -> Writer {
+        Writer { shared, file: None, batch: Vec::new(), written: 0, in_trouble: false, losses_told: 0 }
     }
 
     fn run(&mut self) {
@@ -115,11 +111,8 @@ impl Writer {
         self.shared.writer.get_or_init(thread::current);
         loop {
             let outcome = self.drain();
-            while let Ok(order) = self.orders.try_recv() {
-                match order {
-                    Order::SetFile(file) => self.set_file(file),
-                    Order::Stop => return self.finish(),
-                }
+            if self.obey() == Next::End {
+                return self.finish();
             }
             match outcome {
                 Outcome::Idle => self.sleep(),
@@ -129,17 +122,33 @@ impl Writer {
         }
     }
 
+    /// Carries out the orders, each after the lines that came before it.
+    fn obey(&mut self) -> Next {
+        loop {
+            // The lock is let go before anything is written.
+            let Some((before, order)) = lock(&self.shared.queue).orders.pop_front() else {
+                return Next::GoOn;
+            };
+            self.batch.extend_from_slice(&before);
+            match order {
+                Order::SetFile(file) => self.set_file(file),
+                Order::Stop => return Next::End,
+            }
+        }
+    }
+
     /// Until a worker or an order wakes it. An order given meanwhile has left its wake-up behind: `park` returns.
     fn sleep(&self) {
         self.shared.writer_asleep.store(true, Ordering::Release);
-        if self.file.is_none() || self.is_everything_taken() {
+        if self.is_everything_taken() {
             thread::park();
         }
         self.shared.writer_asleep.store(false, Ordering::Relaxed);
     }
 
     fn is_everything_taken(&self) -> bool {
-        lock(&self.shared.lines).is_empty()
+        let queue = lock(&self.shared.queue);
+        queue.lines.is_empty() && queue.orders.is_empty()
     }
 
     /// Writes what was left over, then what waits, as far as the file takes it.
@@ -152,10 +161,18 @@ impl Writer {
         if !matches!(outcome, Outcome::Idle | Outcome::Written) {
             return outcome;
         }
-        mem::swap(&mut self.batch, &mut *lock(&self.shared.lines));
+        self.take_lines();
         match self.write_batch() {
             Outcome::Idle => outcome,
             other => other,
+        }
+    }
+
+    /// Exchanges the empty batch for the lines that wait, unless they are for the file of an order.
+    fn take_lines(&mut self) {
+        let mut queue = lock(&self.shared.queue);
+        if queue.orders.is_empty() {
+            mem::swap(&mut self.batch, &mut queue.lines);
         }
     }
 
@@ -198,7 +215,7 @@ impl Writer {
     }
 
     fn set_file(&mut self, file: Option<File>) {
-        self.drain();
+        self.write_batch();
         if !is_same(self.file.as_ref(), file.as_ref()) {
             self.forget_torn_line();
         }
@@ -230,7 +247,7 @@ impl Writer {
         let mut lost = lines_in(&self.batch[self.written..]);
         self.batch.clear();
         self.written = 0;
-        lost += lines_in(&mem::take(&mut *lock(&self.shared.lines)));
+        lost += lines_in(&mem::take(&mut lock(&self.shared.queue).lines));
         self.shared.drop_lines(lost);
     }
 

@@ -10,27 +10,30 @@ use std::process::Command;
 /// A writer without its thread, so that each step is taken when the test says so.
 struct Bench {
     writer: Writer,
-    _orders: Sender<Order>,
 }
 
 impl Bench {
     fn new() -> Bench {
-        let (orders, received) = mpsc::channel();
-        Bench { writer: Writer::new(Arc::new(Shared::new()), received), _orders: orders }
+        Bench { writer: Writer::new(Arc::new(Shared::new())) }
     }
 
     fn writing_to(path: &Path) -> Bench {
         let mut bench = Bench::new();
-        bench.writer.set_file(Some(append(path)));
+        bench.set_file(Some(append(path)));
         bench
     }
 
+    fn set_file(&mut self, file: Option<File>) {
+        self.writer.shared.order(Order::SetFile(file));
+        assert_eq!(self.writer.obey(), Next::GoOn);
+    }
+
     fn put(&self, text: &str) {
-        lock(&self.writer.shared.lines).extend_from_slice(text.as_bytes());
+        lock(&self.writer.shared.queue).lines.extend_from_slice(text.as_bytes());
     }
 
     fn waiting_bytes(&self) -> usize {
-        lock(&self.writer.shared.lines).len()
+        lock(&self.writer.shared.queue).lines.len()
     }
 
     fn dropped(&self) -> u64 {
@@ -75,8 +78,10 @@ fn the_old_file_gets_what_was_waiting_when_the_file_changed() {
     let mut bench = Bench::writing_to(&dir.join("log"));
     bench.put("old\n");
     fs::rename(dir.join("log"), dir.join("log.1")).unwrap();
-    bench.writer.set_file(Some(append(&dir.join("log"))));
-    bench.put("new\n");
+    bench.writer.shared.order(Order::SetFile(Some(append(&dir.join("log")))));
+    bench.put("new\n"); // after the order, though the writer has not seen it yet
+    bench.writer.drain();
+    assert_eq!(bench.writer.obey(), Next::GoOn);
     bench.writer.drain();
     assert_eq!(fs::read_to_string(dir.join("log.1")).unwrap(), "old\n");
     assert_eq!(fs::read_to_string(dir.join("log")).unwrap(), "new\n");
@@ -100,7 +105,7 @@ fn what_one_file_did_not_take_goes_into_the_next() {
     let mut bench = Bench::writing_to(Path::new("/dev/full"));
     bench.put("one\ntwo\n");
     bench.writer.drain();
-    bench.writer.set_file(Some(append(&dir.join("log"))));
+    bench.set_file(Some(append(&dir.join("log"))));
     bench.writer.drain();
     assert_eq!(fs::read_to_string(dir.join("log")).unwrap(), "one\ntwo\n");
     assert_eq!(bench.dropped(), 0);
@@ -112,7 +117,7 @@ fn when_the_log_ends_what_its_file_did_not_take_is_lost() {
     bench.put("one\n");
     bench.writer.drain();
     bench.put("two\n");
-    bench.writer.set_file(None);
+    bench.set_file(None);
     assert_eq!((bench.dropped(), bench.waiting_bytes()), (2, 0));
 }
 
@@ -123,7 +128,7 @@ fn lines_wait_for_their_file() {
     let mut bench = Bench::new();
     bench.put("early\n");
     assert_eq!(bench.writer.drain(), Outcome::Idle);
-    bench.writer.set_file(Some(append(&dir.join("log"))));
+    bench.set_file(Some(append(&dir.join("log"))));
     bench.writer.drain();
     assert_eq!(fs::read_to_string(dir.join("log")).unwrap(), "early\n");
 }
@@ -142,7 +147,7 @@ fn a_slow_reader_gets_every_byte() {
     let (mut reader, writer) = io::pipe().unwrap();
     let lines = numbered_lines(1 << 20);
     let mut bench = Bench::new();
-    bench.writer.set_file(Some(nonblocking(writer)));
+    bench.set_file(Some(nonblocking(writer)));
     bench.put(&lines);
     assert_eq!(bench.writer.drain(), Outcome::Slow);
     let mut received = Vec::new();
@@ -161,7 +166,7 @@ fn at_the_end_a_reader_that_reads_is_waited_for() {
     let (mut reader, writer) = io::pipe().unwrap();
     let lines = numbered_lines(1 << 20);
     let mut bench = Bench::new();
-    bench.writer.set_file(Some(nonblocking(writer)));
+    bench.set_file(Some(nonblocking(writer)));
     bench.put(&lines);
     let received = thread::spawn(move || {
         let mut received = String::new();
@@ -210,7 +215,7 @@ fn a_torn_line_goes_on_in_its_own_file_only() {
         let torn_bytes = fs::metadata(&path).unwrap().len() as usize;
         let elsewhere = TestDir::new();
         let next = if rotated { elsewhere.join("log") } else { path };
-        bench.writer.set_file(Some(append(&next)));
+        bench.set_file(Some(append(&next)));
         disk.grow();
         assert_eq!(bench.writer.drain(), Outcome::Written);
         let text = fs::read_to_string(&next).unwrap();

@@ -47,10 +47,11 @@ pub fn detach() -> io::Result<Detached> {
 }
 
 impl Detached {
-    /// Lets the parent end with status 0 and lets go of its standard error.
+    /// Lets go of standard error and lets the parent end with status 0.
     pub fn ready(mut self) -> io::Result<()> {
+        dup2_stderr(&self.null)?;
         // A parent that was killed meanwhile is no reason to stop.
         let _ = self.parent.write_all(&[1]);
-        Ok(dup2_stderr(&self.null)?)
+        Ok(())
     }
 }

@@ -45,14 +45,23 @@ pub fn cpu_percent(pid: u32) -> u64 {
 /// Whether the kernel has a TCP socket listening on the port (any address). Unlike a connect, asking disturbs nobody.
 pub fn listening(port: u16) -> bool {
     const LISTEN: &str = "0A";
+    sockets_on(port).iter().any(|fields| fields[3] == LISTEN)
+}
+
+/// Whether the connection from this local port has its keepalive timer running.
+pub fn has_keepalive_timer(port: u16) -> bool {
+    const KEEPALIVE: &str = "02:";
+    sockets_on(port).iter().any(|fields| fields[5].starts_with(KEEPALIVE))
+}
+
+/// The rows of /proc/net/tcp and tcp6 with this local port: number, local, remote, state, queues, timer, ...
+fn sockets_on(port: u16) -> Vec<Vec<String>> {
     let suffix = format!(":{port:04X}");
-    ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
-        let table = fs::read_to_string(table).unwrap_or_default();
-        table.lines().any(|line| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            fields.len() > 3 && fields[1].ends_with(&suffix) && fields[3] == LISTEN
-        })
-    })
+    let tables =
+        ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
+    let rows = tables.iter().flat_map(|table| table.lines().skip(1));
+    let fields = rows.map(|row| row.split_whitespace().map(String::from).collect::<Vec<_>>());
+    fields.filter(|fields| fields[1].ends_with(&suffix)).collect()
 }
 
 /// Kills the processes that work in this directory: a daemon whose pid is not known otherwise.

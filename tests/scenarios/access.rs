@@ -88,3 +88,30 @@ fn lists_decide_by_the_first_match_and_else_by_the_opposite_of_the_last() {
         }
     }
 }
+
+#[test]
+fn an_ipv4_client_of_an_ipv6_listener_is_an_ipv4_client() {
+    let server = Backend::named("A");
+    let port = crate::common::ports::free_port();
+    let start = Pen::before([&server]).listen(format!("[::]:{port}"));
+    let pen = start.command("acl 1 deny 127.0.0.2").command("client_acl 1").start();
+    let ask = |client: &str| {
+        let to = ([127, 0, 0, 1], port).into();
+        crate::common::client::Client::connect_from(client, to).try_line()
+    };
+    assert_eq!((ask(FRIEND), ask(STRANGER)), (Some("A".into()), None));
+    assert!(pen.control("recent").contains("127.0.0.1 connects 1 "), "{}", pen.control("recent"));
+}
+
+#[test]
+fn ipv6_clients_are_told_apart_by_all_of_their_address() {
+    let server = Backend::named("A");
+    let port = crate::common::ports::free_port();
+    let start = Pen::before([&server]).listen(format!("[::1]:{port}"));
+    let pen = start.command("acl 1 deny ::1").command("client_acl 1").start();
+    let to = format!("[::1]:{port}").parse().unwrap();
+    assert_eq!(crate::common::client::Client::connect(to).try_line(), None);
+    pen.control("no acl 1");
+    pen.control("acl 1 deny 2001:db8::/32");
+    assert_eq!(crate::common::client::Client::connect(to).try_line().as_deref(), Some("A"));
+}

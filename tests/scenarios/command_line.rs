@@ -218,12 +218,17 @@ fn replies_of_start_commands_go_to_standard_output() {
 }
 
 #[test]
-fn debug_messages_appear_at_their_level() {
+fn servers_may_have_names() {
     let server = Backend::named("A");
-    let pen = Pen::before([&server]).options("-d").start();
-    let head = format!("0 127.0.0.1:{}:0:0:0:0", server.port());
-    eventually("the servers", || pen.stderr(), |said| said.contains(&head));
-    let quiet = Pen::before([&server]).start();
-    assert_eq!(quiet.ask(), "A");
-    assert_eq!(quiet.stderr(), "");
+    let pen = Pen::before([format!("localhost:{}", server.port())]).start();
+    assert_eq!(pen.ask(), "A");
+}
+
+#[test]
+fn threads_are_as_many_as_asked_for() {
+    let threads = |count: usize| {
+        let pen = Pen::before([] as [&str; 0]).options(&format!("--threads {count}")).start();
+        std::fs::read_dir(format!("/proc/{}/task", pen.pid())).unwrap().count()
+    };
+    assert_eq!(threads(5) - threads(1), 4);
 }

@@ -3,6 +3,7 @@
 use crate::common::backend::Backend;
 use crate::common::pen::Pen;
 use crate::common::wait::eventually;
+use pen_proto::commands::ROWS;
 
 /// Command and its whole reply, in this order on a pen started without options.
 const REPLIES: &[(&str, &str)] = &[
@@ -150,6 +151,30 @@ fn nonsense_is_an_error_and_changes_nothing() {
     }
     assert_eq!(pen.control("servers"), servers);
     assert_eq!(pen.control("timeout"), "3\n");
+    assert_eq!(pen.ask(), "A");
+}
+
+#[test]
+fn no_word_of_the_language_ends_pen_however_it_is_used() {
+    let server = Backend::named("A");
+    let pen = Pen::before([&server]).start();
+    // What moves the listener, ends pen or goes on for ever has tests of its own.
+    let words = ROWS.iter().map(|row| row.word).filter(|word| !["exit", "listen", "session"].contains(word));
+    let long = "9".repeat(400);
+    for word in words {
+        for form in
+            ["W", "no W", "W 0", "W -1", "W x", "W 0 0 0 0 0 0", "no W 0", "W LONG", "W LONG LONG", "help W"]
+        {
+            let command = form.replace('W', word).replace("LONG", &long);
+            let reply = pen.control(&command);
+            assert!(reply.is_empty() || reply.ends_with('\n'), "{command:.80}: {reply:?}");
+        }
+    }
+    pen.control("no dummy");
+    pen.control("no peek");
+    pen.control("no source");
+    pen.control("no transparent");
+    pen.control("client_acl 9");
     assert_eq!(pen.ask(), "A");
 }
 

@@ -1,6 +1,7 @@
 //! A server that cannot be reached is somebody else's turn, and the client never notices.
 
 use crate::common::backend::{Backend, Unresponsive};
+use crate::common::client::Client;
 use crate::common::pen::Pen;
 use crate::common::wait::eventually;
 use std::thread;
@@ -68,6 +69,20 @@ fn timeouts_do_not_use_up_the_pending_connects() {
     });
     assert_eq!(names.concat(), "B".repeat(12));
     assert_eq!(pen.ask(), "B", "still accepting");
+}
+
+#[test]
+fn clients_that_leave_while_pen_connects_blame_nobody() {
+    let deaf = Unresponsive::new();
+    let pen = Pen::before([deaf.to_string()]).options("-t 3600").start();
+    let figures = || -> serde_json::Value { serde_json::from_str(&pen.control("status json")).unwrap() };
+    let clients: Vec<Client> = (0..20).map(|_| pen.connect()).collect();
+    eventually("pending connects", figures, |status| status["totals"]["pending_connects"] == 20);
+    clients.into_iter().for_each(Client::reset);
+    let status = eventually("them to be given up", figures, |status| status["connections_used"] == 0);
+    assert_eq!(status["totals"]["pending_connects"], 0);
+    assert_eq!(status["servers"][0]["connections"], 0);
+    assert_eq!(status["servers"][0]["failures_total"], 0);
 }
 
 #[test]

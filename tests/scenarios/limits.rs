@@ -99,6 +99,17 @@ fn above_conn_max_clients_wait_for_their_turn() {
 }
 
 #[test]
+fn raising_conn_max_lets_those_who_wait_in() {
+    let server = Backend::named("A");
+    let pen = Pen::before([&server]).options("-x 1").start();
+    let mut first = pen.connect();
+    assert_eq!(first.line(), "A");
+    let mut second = pen.connect();
+    assert_eq!(pen.control("conn_max 2"), "2\n");
+    assert_eq!(second.line(), "A");
+}
+
+#[test]
 fn conn_max_holds_across_workers() {
     let server = Backend::named("A");
     let pen = Pen::before([&server]).options("-x 9").command("threads 4").start();

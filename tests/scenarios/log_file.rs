@@ -87,6 +87,7 @@ fn rotation_loses_no_line() {
         pen.signal(SIGHUP);
         eventually("a new file", || pen.path("pen.log").exists(), |exists| *exists);
     }
+    pen.control("pid"); // answered after the last signal: the new file is in use
     say(&mut client, "last\n");
     // A line on its way when the file changes may be the last of the old one or the first of the new one.
     let everywhere = || {

@@ -14,6 +14,7 @@ mod control_protocol;
 mod daemon;
 mod demo;
 mod descriptors;
+mod diagnostics;
 mod failover;
 mod fastclose;
 mod half_close;

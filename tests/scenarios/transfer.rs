@@ -139,3 +139,12 @@ fn ipv6_clients_and_ipv4_servers() {
     assert_eq!(client.exchange("hello"), "hello");
     drop(pen);
 }
+
+#[test]
+fn ipv4_clients_and_ipv6_servers() {
+    let listener = std::net::TcpListener::bind("[::1]:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || echo(listener.accept().unwrap().0));
+    let pen = Pen::before([address]).start();
+    assert_eq!(pen.connect().exchange("hello"), "hello");
+}

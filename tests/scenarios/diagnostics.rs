@@ -1,0 +1,82 @@
+//! What pen says about its work, and to whom: levels of `-d`, dumps, core files, and text that cannot do harm.
+
+use crate::common::backend::Backend;
+use crate::common::pen::Pen;
+use crate::common::ports::free_port;
+use crate::common::wait::eventually;
+
+#[test]
+fn level_one_tells_the_servers_at_start() {
+    let server = Backend::named("A");
+    let pen = Pen::before([format!("{server}:4:5:6:7")]).options("-d").start();
+    let head = format!("0 127.0.0.1:{}:4:5:6:7\n", server.port());
+    eventually("the servers", || pen.stderr(), |said| said.contains(" starting\n") && said.contains(&head));
+}
+
+#[test]
+fn without_d_a_pen_that_has_no_trouble_is_silent() {
+    let server = Backend::named("A");
+    let mut pen = Pen::before([&server]).start();
+    assert_eq!(pen.ask(), "A");
+    pen.signal(nix::sys::signal::SIGTERM);
+    assert_eq!(pen.wait(), Some(0));
+    assert_eq!(pen.stderr(), "");
+}
+
+fn dump(options: &str, wanted: &[&str]) {
+    let server = Backend::named("A");
+    let pen = Pen::before([&server]).options(options).start();
+    let mut client = pen.connect();
+    client.line();
+    assert_eq!(client.exchange("he\u{1b}lo"), "he\u{1b}lo");
+    eventually("the dump", || pen.stderr(), |said| wanted.iter().all(|text| said.contains(text)));
+}
+
+#[test]
+fn level_three_dumps_bytes_as_hexadecimal_or_as_text() {
+    dump("-ddd", &["68 65 1b 6c 6f 0a"]);
+    dump("-ddd -a", &["he.lo."]);
+}
+
+#[test]
+fn the_level_can_be_changed_while_running() {
+    let server = Backend::named("A");
+    let pen = Pen::before([&server]).start();
+    assert_eq!(pen.control("debug 3"), "3\n");
+    let mut client = pen.connect();
+    client.line();
+    client.exchange("hello");
+    eventually("the dump", || pen.stderr(), |said| said.contains("68 65 6c 6c 6f"));
+}
+
+#[test]
+fn messages_begin_with_the_time() {
+    let pen = Pen::before([] as [&str; 0]).options("-d").start();
+    let said = eventually("a message", || pen.stderr(), |said| said.ends_with('\n'));
+    for line in said.lines() {
+        let (time, text) = line.split_at(line.find(": ").unwrap_or_else(|| panic!("{line:?}")));
+        let form: String = time.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
+        assert_eq!(form, "9999-99-99 99:99:99", "{line:?}");
+        assert!(text.len() > ": ".len(), "{line:?}");
+    }
+}
+
+#[test]
+fn abort_on_error_leaves_a_core() {
+    let failing = |start: fn() -> crate::common::pen::Start| {
+        start().word(format!("127.0.0.1:{}", free_port())).options("-l missing/directory/log").run()
+    };
+    let ended = failing(|| Pen::bare("-f -O abort_on_error").through("prlimit --core=0"));
+    assert_eq!(ended.code, None, "ended by a signal: {ended:?}");
+    assert!(ended.stderr.contains("missing/directory/log"), "{ended:?}");
+    assert_eq!(failing(|| Pen::bare("-f")).code, Some(1));
+}
+
+#[test]
+fn trouble_that_goes_on_is_not_said_for_every_client() {
+    let dead = Backend::refusing("A");
+    let pen = Pen::before([&dead]).options("-b 0").start();
+    assert_eq!(pen.asks(300), "-".repeat(300));
+    let lines = pen.stderr().lines().count();
+    assert!(lines < 100, "{lines} lines for 300 refused connects");
+}
