@@ -13,6 +13,7 @@ use crate::net::resolve;
 use crate::runtime::{Parts, Runtime, Snapshot};
 use crate::settings::{Config, ServerEntry, Settings};
 use crate::sys::clock;
+use crate::sys::errors::reason;
 use pen_proto::addr::{Host, ListenAddr};
 use pen_proto::commands::{Flag, LogTarget, Number};
 use pen_proto::status::{ClientStatus, Status};
@@ -43,13 +44,13 @@ impl Instance {
         dummy_name: Option<String>,
     ) -> Result<Instance, String> {
         let mut hub = LogHub::new();
-        hub.set_target(log.into_output()).map_err(|error| format!("cannot start: {error}"))?;
+        hub.set_target(log.into_output()).map_err(|error| format!("cannot start: {}", reason(&error)))?;
         let settings = config.settings.clone();
         let mut balancer = Balancer::new(settings.number(Number::ClientsMax) as u32);
         put_servers(&mut balancer, config)?;
         let parts = Parts { settings: settings.clone(), balancer, listeners, dummy_name };
-        let runtime =
-            Runtime::start(parts, || hub.traffic_log()).map_err(|error| format!("cannot start: {error}"))?;
+        let runtime = Runtime::start(parts, || hub.traffic_log())
+            .map_err(|error| format!("cannot start: {}", reason(&error)))?;
         Ok(Instance { runtime, log: hub, settings: Arc::new(settings), stop_wanted: false })
     }
 
@@ -104,7 +105,7 @@ impl Running for Instance {
 
     fn use_log(&mut self, log: OpenLog) {
         if let Err(error) = self.log.set_target(log.into_output()) {
-            diag::say(Severity::Error, format_args!("log: cannot start writing: {error}"));
+            diag::say(Severity::Error, format_args!("log: cannot start writing: {}", reason(&error)));
         }
     }
 
