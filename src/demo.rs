@@ -82,21 +82,35 @@ fn name_of(number: usize) -> String {
 
 fn explain(address: &str, socket: &str, ports: impl Iterator<Item = u16>) {
     let ports: Vec<String> = ports.map(|port| port.to_string()).collect();
-    let other = match address.split_once(':') {
-        Some(("127.0.0.1", _)) => {
-            format!("  curl --interface 127.0.0.2 http://{address}/   # another client: another server\n")
-        }
-        _ => String::new(),
-    };
     println!(
-        "pen balances {address} over three small servers on ports {}. Try, from another terminal:\n\n  \
-         curl http://{address}/                           # a client keeps its server\n{other}  \
-         penctl {socket} servers\n  \
-         penctl {socket} server 0 blacklist 10      # its clients move on\n  \
-         kill -USR1 {}                                # statistics, here\n\nControl-C ends it. Who serves whom:",
-        ports.join(", "),
-        std::process::id(),
+        "pen balances {address} over three small servers on ports {}. Try, from another terminal:\n",
+        ports.join(", ")
     );
+    let suggestions = suggestions(address, socket, penctl());
+    let width = suggestions.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
+    for (command, effect) in suggestions {
+        println!("  {command:width$}  # {effect}");
+    }
+    println!("\nControl-C ends it. Who serves whom:");
+}
+
+/// Commands and what they show.
+fn suggestions(address: &str, socket: &str, penctl: &str) -> Vec<(String, &'static str)> {
+    let mut list = vec![(format!("curl http://{address}/"), "a client keeps its server")];
+    if address.starts_with("127.0.0.1:") {
+        let other = format!("curl --interface 127.0.0.2 http://{address}/");
+        list.push((other, "another client, another server"));
+    }
+    list.push((format!("{penctl} {socket} servers"), "how busy they are"));
+    // The first client gets server 1, as in Pen.
+    list.push((format!("{penctl} {socket} server 1 blacklist 10"), "its clients move on"));
+    list.push((format!("kill -USR1 {}", std::process::id()), "statistics, here"));
+    list
+}
+
+/// How to call penctl: under cargo it may not be built yet.
+fn penctl() -> &'static str {
+    if std::env::var_os("CARGO").is_some() { "cargo run -qrp penctl" } else { "penctl" }
 }
 
 /// What was told already: connects by client address.

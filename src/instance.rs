@@ -135,7 +135,7 @@ impl Running for Instance {
 
     fn use_log(&mut self, log: OpenLog) {
         if let Err(error) = self.log.set_target(log.into_output()) {
-            diag::say(Severity::Error, format_args!("log: cannot start writing: {error}"));
+            diag::say(Severity::Error, format_args!("log: cannot start writing: {}", reason(&error)));
         }
     }
 

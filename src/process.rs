@@ -8,6 +8,7 @@ use crate::net::listen::Listener;
 use crate::sys::clock;
 use crate::sys::daemon::Detached;
 use crate::sys::errors::reason;
+use crate::sys::limits;
 use crate::sys::notify::Supervisor;
 use crate::sys::signals::{Request, Signals};
 use crate::{reload, stats};
@@ -35,7 +36,8 @@ impl Doors {
     /// Out of descriptors.
     pub fn open(control: Vec<Listener>) -> Result<Doors, String> {
         let open = || {
-            let control = ControlServer::new(control, Box::new(clock::monotonic_ms))?;
+            let mut control = ControlServer::new(control, Box::new(clock::monotonic_ms))?;
+            control.limit_clients(limits::control_clients_possible());
             let signals = Signals::install(&control.waker().stream()?)?;
             Ok(Doors { control, signals })
         };
@@ -108,7 +110,7 @@ impl Process {
     /// The servers as `-d` shows them at start, in the form of the original.
     fn trace_servers(&self) {
         diag::debug!(1, "servers:");
-        for (index, entry) in self.engine.config().servers.iter().enumerate() {
+        for (index, entry) in self.engine.numeric().servers.iter().enumerate() {
             if let Some(entry) = entry {
                 let ServerSpec { host, port, max, hard, weight, prio } = &entry.spec;
                 let port = port.as_ref().map(Port::to_string).unwrap_or_default();

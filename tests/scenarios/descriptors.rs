@@ -36,6 +36,18 @@ fn with_few_descriptors_clients_wait_and_all_are_served() {
 }
 
 #[test]
+fn silent_control_clients_leave_the_others_their_descriptors() {
+    let server = Backend::named("A");
+    let pen = Pen::before([&server]).through("prlimit --nofile=64:64").options("--threads 2").start();
+    let silent: Vec<_> = (0..50).map(|_| pen.control_stream().unwrap()).collect();
+    assert_eq!(pen.control("blacklist"), "30\n", "the operator gets in");
+    let held: Vec<Client> = (0..16).map(|_| pen.connect()).collect();
+    eventually("all 16 to be served at once", || server.open(), |open| *open == 16);
+    assert_eq!(names_in_turn(held), "A".repeat(16));
+    drop(silent);
+}
+
+#[test]
 fn a_limit_lowered_while_running_is_survived() {
     let server = Backend::named("A");
     let pen = Pen::before([&server]).start();
