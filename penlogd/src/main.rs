@@ -34,6 +34,9 @@ use receive::Receiver;
 use records::Records;
 use voice::Voice;
 
+/// How many batches are taken from a socket before signals and the other socket have their turn.
+const BATCHES_MAX: usize = 256;
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = match std::env::args_os().skip(1).map(|word| word.into_string()).collect() {
         Ok(arguments) => arguments,
@@ -112,11 +115,16 @@ fn bind(port: u16, families: Families) -> Result<Vec<Receiver>, String> {
             let v4 = v4()?;
             // A host without IPv6 is no reason not to serve.
             match Receiver::bind_v6(port) {
-                Err(error) if error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT) => Ok(vec![v4]),
+                Err(error) if lacks_ipv6(&error) => Ok(vec![v4]),
                 v6 => Ok(vec![v4, v6.map_err(|error| named("IPv6", error))?]),
             }
         }
     }
+}
+
+/// Built without IPv6, or with IPv6 switched off.
+fn lacks_ipv6(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(nix::libc::EAFNOSUPPORT | nix::libc::EADDRNOTAVAIL))
 }
 
 fn copy_of_stdout() -> Result<File, String> {
@@ -152,12 +160,14 @@ impl Server {
     fn run(&mut self) -> Result<(), String> {
         while !self.stopping {
             self.wait()?;
-            for request in self.signals.take() {
+            // What came before a signal is dealt with before it.
+            let requests = self.signals.take();
+            self.drain()?;
+            for request in requests {
                 self.obey(request);
             }
-            self.drain()?;
         }
-        self.flush()
+        Ok(())
     }
 
     fn wait(&mut self) -> Result<(), String> {
@@ -181,21 +191,20 @@ impl Server {
                 self.voice.notice(statistics);
             }
             signals::Request::Reload => {
-                // What came before the signal belongs into the old file.
-                if let Err(error) = self.drain().and_then(|()| self.output.reopen()) {
+                if let Err(error) = self.output.reopen() {
                     self.voice.error(error);
                 }
             }
         }
     }
 
-    /// Takes all datagrams that wait, then writes their lines: in a quiet time a line is in the log at once, and in a
+    /// Takes the datagrams that wait, then writes their lines: in a quiet time a line is in the log at once, and in a
     /// busy one many are written together.
     fn drain(&mut self) -> Result<(), String> {
         let now_seconds = clock::monotonic_ms() / 1000;
         let mut received = 0;
         for index in 0..self.receivers.len() {
-            loop {
+            for _ in 0..BATCHES_MAX {
                 let count = self.receive(index, now_seconds);
                 received += count;
                 if count == 0 {

@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{OURS, Penlogd, TempDir, eventually, exists, free_port, is_bound, is_root, skip, status_field};
+use common::{
+    OURS, Penlogd, TempDir, eventually, exists, free_port, is_bound, is_root, is_waiting, skip, status_field,
+};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -125,6 +127,31 @@ fn a_full_disk_costs_lines_and_nothing_else() {
     penlogd.expect_said(" 2 lines lost on writing");
     assert_eq!(penlogd.read("stderr").matches("No space left on device").count(), 1);
     assert_eq!(penlogd.end(Signal::SIGTERM), Some(0));
+}
+
+/// More than any socket buffer holds while nobody receives.
+#[test]
+fn what_finds_no_room_is_counted() {
+    const SENT: u64 = 100_000;
+    let penlogd = Penlogd::start("");
+    penlogd.signal(Signal::SIGSTOP);
+    eventually("it to stop", || status_field(penlogd.child.id(), "State"), |state| state.starts_with('T'));
+    penlogd.send("127.0.0.1", &vec![WEB_LINE; SENT as usize]);
+    penlogd.signal(Signal::SIGCONT);
+    eventually("room", || is_waiting(penlogd.port), |waiting| !waiting);
+    // The kernel tells of the losses with the next datagram.
+    penlogd.send("127.0.0.1", &[b"the last \"\"\n"]);
+    eventually("the last line", || penlogd.read("log"), |log| log.ends_with("the last \"\"\n"));
+    penlogd.signal(Signal::SIGUSR1);
+    let said = penlogd.expect_said("lost on receipt");
+    let number_before = |words: &str| -> u64 {
+        let before = said.split(words).next().unwrap();
+        before.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let (written, lost) = (number_before(" from web servers"), number_before(" lost on receipt"));
+    assert_eq!(written + lost, SENT + 1, "{said}");
+    assert!(lost > 0, "{said}");
+    assert_eq!(penlogd.read("log").lines().count() as u64, written);
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod limits;
 mod log_file;
 mod log_network;
 mod penctl;
+mod pile_up;
 mod policies;
 mod privileges;
 mod readiness;

@@ -44,11 +44,24 @@ pub fn free_port() -> u16 {
 
 /// Whether somebody receives on the port.
 pub fn is_bound(port: u16) -> bool {
+    !sockets(port).is_empty()
+}
+
+/// Whether something waits to be received on the port.
+pub fn is_waiting(port: u16) -> bool {
+    sockets(port).iter().any(|fields| !fields[4].ends_with(":00000000"))
+}
+
+/// What the kernel tells of the sockets on this port.
+fn sockets(port: u16) -> Vec<Vec<String>> {
     let suffix = format!(":{port:04X}");
-    ["/proc/net/udp", "/proc/net/udp6"].iter().any(|table| {
-        let table = fs::read_to_string(table).unwrap_or_default();
-        table.lines().any(|line| line.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&suffix)))
-    })
+    let tables =
+        ["/proc/net/udp", "/proc/net/udp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
+    let lines = tables.iter().flat_map(|table| table.lines());
+    lines
+        .map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        .filter(|fields| fields[1].ends_with(&suffix))
+        .collect()
 }
 
 /// A penlogd that serves, in the foreground, with its log in a file.
