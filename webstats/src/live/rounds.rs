@@ -22,6 +22,8 @@ const STORE_MS: u64 = 60_000;
 
 /// Where the figures are beside the page.
 pub const JSON_PATH: &str = "/status.json";
+/// The same, seen from the page: where another web server passes visitors on, both have another path in front.
+const JSON_LINK: &str = "status.json";
 
 /// The loop's end: asks for rounds, takes documents.
 pub struct Rounds {
@@ -134,7 +136,7 @@ impl Asker {
         self.store_when_due();
         let troubles: Vec<String> = self.watch.troubles().map(str::to_string).collect();
         self.say_news(troubles);
-        let page = self.watch.page(Audience::Operator, self.refresh_seconds, Some(JSON_PATH));
+        let page = self.watch.page(Audience::Operator, self.refresh_seconds, Some(JSON_LINK));
         Documents { page: page.into_bytes().into(), json: self.watch.json().into_bytes().into() }
     }
 
