@@ -40,7 +40,8 @@ environment.
 ";
 
 const TIMEOUT_SECONDS_DEFAULT: u32 = 10;
-const REFRESH_SECONDS_DEFAULT: u32 = 5;
+/// With `--listen`.
+pub const REFRESH_SECONDS_DEFAULT: u32 = 5;
 /// A day. More is a slip of the finger.
 const SECONDS_MAX: u32 = 86_400;
 /// Each is asked by a thread of its own.

@@ -6,7 +6,7 @@
 use super::client::Documents;
 use crate::archive;
 use crate::history::History;
-use crate::options::Settings;
+use crate::options::{REFRESH_SECONDS_DEFAULT, Settings};
 use crate::watch::{Audience, Watch};
 use pen::sys::clock;
 use std::io::{Read, Write};
@@ -51,7 +51,7 @@ impl Rounds {
     /// # Errors
     /// The history cannot be read, or the system is out of descriptors or threads.
     pub fn start(settings: Settings) -> Result<Rounds, String> {
-        let interval_ms = u64::from(settings.refresh_seconds.unwrap_or(1)) * 1000;
+        let interval_ms = u64::from(settings.refresh_seconds.unwrap_or(REFRESH_SECONDS_DEFAULT)) * 1000;
         let mut asker = Asker::new(settings)?;
         let documents = Arc::new(asker.round());
         let shared = Arc::new(Mutex::new(documents.clone()));
@@ -111,7 +111,7 @@ impl Asker {
             None => (History::default(), None),
         };
         if let Some(warning) = warning {
-            eprintln!("webstats: {warning}");
+            crate::say(&warning);
         }
         Ok(Asker {
             watch: Watch::new(settings.sources, history, settings.timeout_seconds),
@@ -147,15 +147,15 @@ impl Asker {
         };
         self.stored_ms = now_ms;
         if let Err(sentence) = archive::store(file, self.watch.history()) {
-            eprintln!("webstats: {sentence}");
+            crate::say(&sentence);
         }
     }
 
     fn say_news(&mut self, troubles: Vec<String>) {
         if troubles != self.said {
-            troubles.iter().for_each(|sentence| eprintln!("webstats: {sentence}"));
+            troubles.iter().for_each(|sentence| crate::say(sentence));
             if troubles.is_empty() {
-                eprintln!("webstats: all is well again");
+                crate::say("all is well again");
             }
             self.said = troubles;
         }
