@@ -7,6 +7,7 @@ use crate::balance::{Admission, Refusal, ServerId};
 use crate::conn::relay;
 use crate::conn::{CloseReason, Side, Socket, Stage};
 use crate::log::diag;
+use crate::log::traffic::Target;
 use crate::net::connect::{self, LocalAddress, StartError, Started};
 use crate::net::poller::REGISTRATIONS_LAST;
 use crate::sys::errors::reason;
@@ -205,6 +206,12 @@ impl Worker {
         let rewritten = rewrite(&mut connection.head, &scratch[..count], direction.eof);
         let bytes = rewritten.as_deref().unwrap_or(&scratch[..count]);
         if bytes.is_empty() {
+            return Ok(());
+        }
+        if log.target() == Target::Network {
+            // penlogd must hear of the request before the server can answer and log it: the line is sent when it is
+            // certain which server gets the bytes, and before they go.
+            direction.pending = Some(pool.hold(bytes));
             return Ok(());
         }
         let Ok(server) = connection.server.fd() else { return Ok(()) };

@@ -124,7 +124,7 @@ impl Chart<'_> {
             "<svg width=\"100%\" height=\"{CHART_PX}\" role=\"img\" aria-label=\"{}\">",
             self.title
         );
-        self.grid(&mut html, scale);
+        grid(&mut html);
         html.push_str(&plot_start(&format!("y=\"{TOP_PX}\" height=\"{PLOT_PX}\"")));
         for (layer, path) in stack(series, span, scale) {
             let _ = writeln!(
@@ -135,6 +135,7 @@ impl Chart<'_> {
             );
         }
         html.push_str("</svg>\n");
+        self.values(&mut html, scale);
         times(&mut html, span);
         html.push_str("</svg>\n</figure>\n");
         html
@@ -150,20 +151,19 @@ impl Chart<'_> {
         }
     }
 
-    /// Lines at the top, the middle and the bottom, with the value above the first two.
-    fn grid(&self, html: &mut String, scale: Scale) {
-        for (half, value) in [(0, Some(scale.top)), (1, Some(scale.top / 2.0)), (2, None)] {
-            let y = TOP_PX + PLOT_PX * half / 2;
-            let _ = writeln!(html, "<line class=\"grid\" x2=\"100%\" y1=\"{y}\" y2=\"{y}\"/>");
-            if let Some(value) = value {
-                let _ = writeln!(
-                    html,
-                    "<text class=\"tick\" x=\"2\" y=\"{}\">{}</text>",
-                    y + 13,
-                    (self.word)(value)
-                );
-            }
+    /// The values at the top and the middle, over the areas.
+    fn values(&self, html: &mut String, scale: Scale) {
+        for (value, y) in [(scale.top, TOP_PX), (scale.top / 2.0, TOP_PX + PLOT_PX / 2)] {
+            let word = (self.word)(value);
+            let _ = writeln!(html, "<text class=\"tick\" x=\"2\" y=\"{}\">{word}</text>", y + 13);
         }
+    }
+}
+
+/// Lines at the top, the middle and the bottom.
+fn grid(html: &mut String) {
+    for y in [TOP_PX, TOP_PX + PLOT_PX / 2, TOP_PX + PLOT_PX] {
+        let _ = writeln!(html, "<line class=\"grid\" x2=\"100%\" y1=\"{y}\" y2=\"{y}\"/>");
     }
 }
 

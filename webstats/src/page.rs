@@ -17,7 +17,7 @@ use pen_proto::status::{ClientStatus, Status};
 const OWN_STYLE: &str = include_str!("page.css");
 
 /// SHA-256 of [`OWN_STYLE`] in base64.
-const OWN_STYLE_SHA256: &str = "bRtYU3zJv+4mHvKDguPT+P4QtomzDcSwxf7A0KYJZEk=";
+const OWN_STYLE_SHA256: &str = "GcdiYfky8FLmxyyl/ddR1XAcm2c91WVNpNlmcILZs7c=";
 
 /// In every page, so that one that pen wrote is told from one that webstats wrote in its place.
 pub const GENERATOR: &str = "<meta name=\"generator\" content=\"webstats";
@@ -204,7 +204,7 @@ impl Page {
         let bytes_per_second = |value: f64| format!("{}/s", bytes(value.round() as u64));
         let connections_chart = Chart { title: "Connections", word: &count, kilo: 1000.0, piece: 1.0 };
         let load_chart =
-            Chart { title: "Load: new connections", word: &per_second, kilo: 1000.0, piece: 0.01 };
+            Chart { title: "Load, in new connections", word: &per_second, kilo: 1000.0, piece: 0.01 };
         let bytes_chart = Chart { title: "Traffic", word: &bytes_per_second, kilo: 1024.0, piece: 1.0 };
         self.0.push_str(&connections_chart.draw(&connections, span));
         self.0.push_str(&load_chart.draw(&Series::of(Measure::Opened, samples, palette), span));

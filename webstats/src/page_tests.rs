@@ -184,7 +184,7 @@ fn rates_come_from_the_last_two_samples() {
     let page = render(&View { pens: &pens, refresh_seconds: None, json: None });
     assert_has(
         &page,
-        &["per second</span> <b>2.5</b>", "per second</span> <b>2.0 KiB</b>", "The last 10 min"],
+        &["connections/s</span> <b>2.5</b>", "traffic/s</span> <b>2.0 KiB</b>", "The last 10 min"],
     );
     let pens = [PenView {
         samples: &samples[..1],

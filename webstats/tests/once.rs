@@ -20,7 +20,7 @@ fn a_control_socket_gives_a_page_and_a_day_to_remember() {
     assert_eq!(text(&dir, "page.html.history").lines().count(), 1);
     run_well(&dir, "-c ./ctl -w page.html");
     let page = text(&dir, "page.html");
-    assert!(page.contains("per second</span> <b>2</b>") && page.contains("class=\"c0\" d=\"M"), "{page}");
+    assert!(page.contains("connections/s</span> <b>2</b>") && page.contains("class=\"c0\" d=\"M"), "{page}");
     let history = text(&dir, "page.html.history");
     assert!(
         history

@@ -18,11 +18,11 @@ impl Page {
         self.line("<ul class=\"cards\">");
         self.fill_tile("connections", status.connections_used, status.connections_max);
         match latest(Measure::Opened, samples) {
-            Some(per_second) => self.tile("new connections per second", &rate(per_second), ""),
+            Some(per_second) => self.tile("new connections/s", &rate(per_second), ""),
             None => self.tile("connections so far", &grouped(totals.accepted), ""),
         }
         match latest(Measure::Bytes, samples) {
-            Some(per_second) => self.tile("traffic per second", &bytes(per_second.round() as u64), ""),
+            Some(per_second) => self.tile("traffic/s", &bytes(per_second.round() as u64), ""),
             None => {
                 self.tile("traffic so far", &bytes(totals.up_bytes.saturating_add(totals.down_bytes)), "")
             }
