@@ -167,3 +167,7 @@ pub fn shut(socket: &Socket, direction: &mut Direction) {
         let _ = nix::sys::socket::shutdown(fd.as_raw_fd(), nix::sys::socket::Shutdown::Write);
     }
 }
+
+#[cfg(test)]
+#[path = "relay_tests.rs"]
+mod tests;

@@ -168,7 +168,7 @@ impl Worker {
         }
     }
 
-    fn take_in(&mut self, fd: OwnedFd, address: ClientAddr, port: u16, listener: usize) {
+    pub(super) fn take_in(&mut self, fd: OwnedFd, address: ClientAddr, port: u16, listener: usize) {
         self.totals.accepted += 1;
         let listener = self.listeners[listener].text.clone();
         let mut connection = Connection::new(fd, address, port, listener, self.now_ms);

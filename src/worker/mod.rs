@@ -246,3 +246,6 @@ impl Worker {
         self.settings.flag(flag)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,7 +63,7 @@ impl Worker {
 
     /// The connection goes on after the others. There is an entry at most for each, however many events it has: and few
     /// of them, because each stands for a turn that was used up.
-    fn put_off(&mut self, index: u32) {
+    pub(super) fn put_off(&mut self, index: u32) {
         if !self.unfinished.contains(&index) {
             self.unfinished.push(index);
         }

@@ -15,6 +15,7 @@ mod daemon;
 mod demo;
 mod descriptors;
 mod diagnostics;
+mod exactness;
 mod failover;
 mod fastclose;
 mod half_close;
