@@ -14,6 +14,7 @@ use buffers::Pending;
 use pen_proto::addr::ClientAddr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 /// The two ends of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,12 +173,12 @@ pub struct Connection {
     pub retries: u32,
     /// Counts towards `pending_max`.
     pub counted_pending: bool,
-    /// Index of the listener it came through.
-    pub listener: u16,
+    /// Where it came in, as the operator wrote it; the listener may be gone before the connection ends.
+    pub listener: Arc<str>,
 }
 
 impl Connection {
-    pub fn new(fd: OwnedFd, address: ClientAddr, port: u16, listener: u16, now_ms: u64) -> Connection {
+    pub fn new(fd: OwnedFd, address: ClientAddr, port: u16, listener: Arc<str>, now_ms: u64) -> Connection {
         // Read before the first event: the client's request is often here already.
         let client =
             Socket { fd: Some(fd), readable: true, writable: true, nodelay: true, ..Socket::default() };

@@ -13,6 +13,7 @@ use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{Flag, Number};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 /// How long to wait for descriptors that some other process or thread may give back.
 const SHORTAGE_RETRY_MS: u64 = 100;
@@ -66,7 +67,7 @@ impl Worker {
                         Some(address) => (ClientAddr::from(address), address.port()),
                         None => (ClientAddr::Unix, 0),
                     };
-                    self.take_in(fd, client, port, listener as u16);
+                    self.take_in(fd, client, port, self.listener_names[listener].clone());
                 }
                 Err(error) => {
                     self.shared.give_room();
@@ -147,7 +148,7 @@ impl Worker {
         }
     }
 
-    fn take_in(&mut self, fd: OwnedFd, address: ClientAddr, port: u16, listener: u16) {
+    fn take_in(&mut self, fd: OwnedFd, address: ClientAddr, port: u16, listener: Arc<str>) {
         self.totals.accepted += 1;
         let mut connection = Connection::new(fd, address, port, listener, self.now_ms);
         let dummy = self.flag(Flag::Dummy);

@@ -64,6 +64,8 @@ pub struct Worker {
     timers: Timers,
     settings: Arc<Settings>,
     listeners: Arc<Vec<Listener>>,
+    /// Their texts, which connections keep. Not shared with other workers, so that nobody waits for the counts.
+    listener_names: Vec<Arc<str>>,
     /// The version of settings and listeners that this worker has.
     generation: u64,
     accepting: Accepting,
@@ -89,6 +91,7 @@ impl Worker {
             timers: Timers::new(clock::monotonic_ms()),
             settings,
             listeners: Arc::new(Vec::new()),
+            listener_names: Vec::new(),
             generation,
             accepting: Accepting::default(),
             scratch: vec![0; SCRATCH_BYTES],
@@ -199,6 +202,7 @@ impl Worker {
         if self.accepting.is_on() {
             self.deregister_listeners();
         }
+        self.listener_names = listeners.iter().map(|listener| listener.text.as_str().into()).collect();
         self.listeners = listeners;
         self.register_listeners()
     }

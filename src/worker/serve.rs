@@ -251,7 +251,7 @@ impl Worker {
             down_bytes: connection.from_server.bytes,
             reason: reason.as_str(),
             retries: connection.retries,
-            listener: self.listeners.get(connection.listener as usize).map_or("", |listener| &listener.text),
+            listener: &connection.listener,
         });
     }
 }
