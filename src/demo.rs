@@ -8,7 +8,7 @@ use crate::instance::{Instance, listen_options};
 use crate::log::diag;
 use crate::log::target::OpenLog;
 use crate::net::listen::{ListenOptions, Listener};
-use crate::process::Process;
+use crate::process::{Doors, Process};
 use crate::settings::{Config, ServerEntry};
 use crate::sys::limits;
 use crate::sys::notify::Supervisor;
@@ -35,7 +35,7 @@ pub fn run(address: Option<&str>) -> Result<(), String> {
     let options = listen_options(&Config::default().settings);
     let listener = Listener::open(&listen, options)
         .map_err(|reason| format!("{reason}; another address can be given: pen --demo 127.0.0.1:8081"))?;
-    let where_to = listener.address.map_or(listener.text.clone(), |address| address.to_string());
+    let where_to = listener.address.map_or(listener.text.to_string(), |address| address.to_string());
     let servers = (0..SERVERS).map(dummy_server).collect::<Result<Vec<_>, _>>()?;
     let mut engine = Engine::new(Config::default());
     let config = engine.config_mut();
@@ -49,13 +49,14 @@ pub fn run(address: Option<&str>) -> Result<(), String> {
     let socket = socket.to_string_lossy().into_owned();
     config.control = Some(ListenAddr::parse(&socket)?);
     let control = ListenOptions { backlog: 16, nodelay: true, private: true };
-    let control = Listener::open(&ListenAddr::parse(&socket)?, control)?;
+    let control = Listener::open(&ListenAddr::parse(&socket)?, control).map_err(|error| error.to_string())?;
+    let doors = Doors::open(vec![control])?;
     let numeric = engine.settle()?.clone();
     engine.start(Instance::start(&numeric, vec![listener], OpenLog::open(None)?, None)?);
     explain(&where_to, &socket, servers.iter().map(|(port, _)| *port));
     let mut news = News::default();
-    let process = Process::new(engine, vec![control], Supervisor::from_environment())?;
-    let result = process.announce(None)?.run(Some(LOOK), |engine| news.tell(engine));
+    let process = Process::new(engine, doors, Supervisor::from_environment());
+    let result = process.run(None, Some(LOOK), |engine| news.tell(engine));
     servers.into_iter().for_each(|(_, server)| server.stop());
     result
 }
@@ -68,7 +69,8 @@ fn dummy_server(number: usize) -> Result<(u16, Instance), String> {
     // Any free port: not something an operator can ask for, so built by hand.
     let host = Host::Ip(Ipv4Addr::LOCALHOST.into());
     let any = ListenAddr { host, port: Some(Port::Number(0)), text: name_of(number) };
-    let listener = Listener::open(&any, listen_options(&config.settings))?;
+    let listener =
+        Listener::open(&any, listen_options(&config.settings)).map_err(|error| error.to_string())?;
     let port = listener.address.map_or(0, |address| address.port());
     let name = format!("This is {}, on port {port}.\n", name_of(number));
     Ok((port, Instance::start(&config, vec![listener], OpenLog::open(None)?, Some(name))?))

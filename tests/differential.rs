@@ -91,17 +91,22 @@ fn three() -> [Backend; 3] {
     ["A", "B", "C"].map(Backend::named)
 }
 
-/// Ports, process ids and descriptors replaced by words.
+/// The directory, ports and the process id replaced by words. The directory first: its name has digits as well.
 fn normal(text: &str, pen: &Pen, servers: &[Backend]) -> String {
     if text.trim_end() == pen.pid().to_string() {
         return "PID\n".to_string();
     }
-    let mut text = text.to_string();
+    let mut text = text.replace(&pen.path("").display().to_string(), "DIR/");
     for (index, server) in servers.iter().enumerate() {
         text = text.replace(&server.port().to_string(), &format!("PORT{index}"));
     }
     text.replace(&pen.address.port().to_string(), "LISTEN")
-        .replace(&pen.path("").display().to_string(), "DIR/")
+}
+
+fn with_weights(make: Make, servers: &[Backend]) -> Start {
+    let weighted =
+        servers.iter().zip([3, 1, 2]).map(|(server, weight)| format!("{server}:0:0:{weight}:{weight}"));
+    Pen::before(weighted).make(make)
 }
 
 /// Digits replaced by `N`, for headings in which only the words matter.
@@ -122,23 +127,15 @@ fn servers_are_chosen_alike() {
     let clients = ["127.0.0.1", "127.0.0.2", "127.0.0.1", "127.0.0.9", "127.0.1.3", "127.0.0.2", "127.0.0.1"];
     compare(|make| {
         let servers = three();
-        let weighted = || {
-            Pen::before(
-                servers
-                    .iter()
-                    .zip([3, 1, 2])
-                    .map(|(server, weight)| format!("{server}:0:0:{weight}:{weight}")),
-            )
-        };
         let modes = [
             ("tracked", before(make, &servers)),
             ("-r", before(make, &servers).options("-r")),
             ("-h", before(make, &servers).options("-h")),
             ("-h -s", before(make, &servers).options("-h -s")),
-            ("-r -W", weighted().make(make).options("-r -W")),
-            ("-W", weighted().make(make).options("-W")),
-            ("prio", weighted().make(make).command("prio")),
-            ("prio and weight and hash", weighted().make(make).options("-r -W -h").command("prio")),
+            ("-r -W", with_weights(make, &servers).options("-r -W")),
+            ("-W", with_weights(make, &servers).options("-W")),
+            ("prio", with_weights(make, &servers).command("prio")),
+            ("prio and weight and hash", with_weights(make, &servers).options("-r -W -h").command("prio")),
         ];
         modes
             .into_iter()
@@ -162,8 +159,7 @@ fn ask_and_settle(pen: &Pen, client: &str) -> String {
 fn held_connections_are_weighed_alike() {
     compare(|make| {
         let servers = three();
-        let weighted = servers.iter().zip([3, 1, 2]).map(|(server, weight)| format!("{server}:0:0:{weight}"));
-        let pen = Pen::before(weighted).make(make).options("-r -W").start();
+        let pen = with_weights(make, &servers).options("-r -W").start();
         let mut held: Vec<Client> = Vec::new();
         let mut names = String::new();
         for _ in 0..12 {

@@ -66,7 +66,7 @@ const FOREIGN_WORDS: &[&str] = &[
 ];
 
 /// Files that name registries by nature.
-const MAY_NAME_REGISTRIES: &[&str] = &["Cargo.lock", "deny.toml"];
+const MAY_NAME_REGISTRIES: &[&str] = &["Cargo.lock", "fuzz/Cargo.lock"];
 
 struct Source {
     /// Below the top of the project, with `/`.

@@ -14,7 +14,7 @@ use flate2::read::MultiGzDecoder;
 /// beyond this is no log line, and a compressed file can hold one that fills the memory.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
-const BUFFER_BYTES: usize = 256 << 10;
+const BUFFER_BYTES: usize = 64 << 10;
 
 /// What a gzip file begins with (RFC 1952, section 2.3.1).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -108,6 +108,11 @@ impl LogFile {
     /// The current line without its line end.
     pub fn line(&self) -> &[u8] {
         &self.line
+    }
+
+    /// Gives the current line away. `spare` is a buffer for the next one, whatever is in it.
+    pub fn take_line(&mut self, spare: Vec<u8>) -> Vec<u8> {
+        std::mem::replace(&mut self.line, spare)
     }
 
     /// `FILE:NUMBER` of the current line, for messages.

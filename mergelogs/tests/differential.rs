@@ -132,7 +132,8 @@ impl Logs {
             .min()
     }
 
-    /// The rule: the nearest entry of the same server and request within the jitter, of equals the first.
+    /// The rule: the nearest entry of the same server and request within the jitter, of equals the earliest, of
+    /// those in one second the first.
     fn expected_client(&self, line: &WebLine<'_>, server: &str) -> String {
         self.pen
             .iter()
@@ -140,7 +141,7 @@ impl Logs {
                 SERVERS[entry.server] == server && REQUESTS[entry.request].as_bytes() == line.request
             })
             .filter(|entry| entry.epoch_seconds.abs_diff(line.epoch_seconds) <= self.jitter_seconds as u64)
-            .min_by_key(|entry| entry.epoch_seconds.abs_diff(line.epoch_seconds))
+            .min_by_key(|entry| (entry.epoch_seconds.abs_diff(line.epoch_seconds), entry.epoch_seconds))
             .map_or(server.to_owned(), |entry| client_text(entry.client))
     }
 }
@@ -198,6 +199,12 @@ fn split_client(line: &str) -> (&str, &str) {
     line.split_once(' ').unwrap()
 }
 
+/// See [`WebEntry::line`].
+fn server_in<'a>(line: &WebLine<'a>) -> &'a str {
+    let after_time = str::from_utf8(line.after_time).unwrap();
+    after_time.split_once("\" 200 ").unwrap().1.split(' ').next().unwrap()
+}
+
 /// What came out has the same lines in the same order, and ours the right clients. Where the original has another
 /// client, `excuse` must accept its distance and ours.
 fn compare(
@@ -215,7 +222,7 @@ fn compare(
         let (their_client, their_rest) = split_client(theirs);
         prop_assert_eq!(our_rest, their_rest);
         let line = WebLine::parse(ours.as_bytes()).unwrap();
-        let server = str::from_utf8(line.rest).unwrap().split(' ').nth(2).unwrap();
+        let server = server_in(&line);
         prop_assert_eq!(our_client, logs.expected_client(&line, server));
         if our_client != their_client {
             let (our_distance, their_distance) =

@@ -73,14 +73,17 @@ pub fn write_datagram(out: &mut Vec<u8>, client: ClientAddr, server: &str, data:
 /// (`\t`, `\x1b`), where Pen left them raw. Quotes and backslashes stay as they are, as in Pen. So a plain request
 /// reads the same in both programs, and writing something already written changes nothing but its length.
 pub fn write_data(out: &mut Vec<u8>, data: &[u8]) {
-    write_escaped(out, until_line_end(data, DATA_BYTES_MAX));
+    let start = &data[..data.len().min(DATA_BYTES_MAX)];
+    if are_printable(start) {
+        return out.extend_from_slice(start);
+    }
+    write_escaped(out, until_line_end(start, start.len()));
 }
 
 /// Appends `bytes` masked and escaped like [`write_data`], whatever their length; a CR or LF is escaped as well.
 pub fn write_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
-    if bytes.iter().all(|&byte| is_printable(byte)) {
-        out.extend_from_slice(bytes);
-        return;
+    if are_printable(bytes) {
+        return out.extend_from_slice(bytes);
     }
     for &byte in bytes {
         match byte {
@@ -116,7 +119,7 @@ pub fn parse_datagram(datagram: &[u8]) -> Option<Datagram<'_>> {
 /// At most `bytes_max` bytes of `data`, and nothing from the first CR or LF on.
 fn until_line_end(data: &[u8], bytes_max: usize) -> &[u8] {
     let data = &data[..data.len().min(bytes_max)];
-    match data.iter().position(|&byte| byte == b'\r' || byte == b'\n') {
+    match position_of(data, *b"\r\n") {
         Some(end) => &data[..end],
         None => data,
     }
@@ -128,12 +131,34 @@ fn without_line_end(line: &[u8]) -> &[u8] {
 }
 
 fn split_blank(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let blank = text.iter().position(|&byte| byte == b' ')?;
+    let blank = position_of(text, [b' '])?;
     Some((&text[..blank], &text[blank + 1..]))
 }
 
-fn is_printable(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~')
+/// Where the first of these bytes is. Looks at eight bytes at a time.
+pub(crate) fn position_of<const N: usize>(text: &[u8], wanted: [u8; N]) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGH_BITS: u64 = ONES << 7;
+    let (words, tail) = text.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // A byte that is wanted becomes zero, and only of a zero byte the high bit is set: of the first one for sure.
+        let found = wanted.iter().fold(0, |found, &byte| {
+            let zero_where_wanted = word ^ (ONES * u64::from(byte));
+            found | (zero_where_wanted.wrapping_sub(ONES) & !zero_where_wanted & HIGH_BITS)
+        });
+        if found != 0 {
+            return Some(index * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let in_tail = tail.iter().position(|byte| wanted.contains(byte))?;
+    Some(words.len() * 8 + in_tail)
+}
+
+/// Whether there is nothing but printable ASCII. Looks at all bytes in any case, many at a time: nearly every line is
+/// printable, and a loop that may stop early goes byte by byte.
+pub(crate) fn are_printable(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |printable, byte| printable & matches!(byte, b' '..=b'~'))
 }
 
 /// The escapes of Apache's logs: a letter where C has a common one, else two hexadecimal digits.
@@ -364,7 +389,7 @@ mod tests {
             let mut escaped = Vec::new();
             write_escaped(&mut escaped, until_line_end(&data, DATA_BYTES_MAX));
             prop_assert_eq!(line.iter().position(|&byte| byte == b'\n'), Some(line.len() - 1));
-            prop_assert!(line[..line.len() - 1].iter().all(|&byte| is_printable(byte)));
+            prop_assert!(are_printable(&line[..line.len() - 1]));
             let client = client.to_string();
             prop_assert_eq!(parse_line(line), Some(LogLine {
                 client: client.as_bytes(),
@@ -391,6 +416,16 @@ mod tests {
         fn any_server_text_keeps_a_datagram_within_its_size(client in clients(), server in ".{0,1200}") {
             let sent = datagram(client, &server, b"data");
             prop_assert!(sent.len() <= DATAGRAM_BYTES_MAX && sent.ends_with(b"\n"));
+        }
+
+        #[test]
+        fn the_first_of_several_bytes_is_found(text in proptest::collection::vec(prop_oneof![
+            Just(b'"'), Just(b'\\'), Just(b'!'), Just(b'#'), Just(0xa2), any::<u8>()
+        ], 0..30), wanted: [u8; 2]) {
+            for wanted in [wanted, *b"\"\\"] {
+                let expected = text.iter().position(|byte| wanted.contains(byte));
+                prop_assert_eq!(position_of(&text, wanted), expected);
+            }
         }
 
         #[test]

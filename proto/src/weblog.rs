@@ -3,7 +3,9 @@
 //! Owns their grammar, `CLIENT IDENT USER [TIME] "REQUEST" REST`, both ways, the arithmetic of their time stamps, and
 //! the form in which a request compares with what pen logged of it. Pure; called by mergelogs and penlogd.
 
-use crate::logline;
+use std::ops::Range;
+
+use crate::logline::{self, position_of};
 
 /// A line of an access log, each part as it stands in the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,25 +16,64 @@ pub struct WebLine<'a> {
     pub names: &'a [u8],
     /// Seconds since 1970-01-01 00:00 UTC, the zone of the time stamp taken off. Negative before 1970.
     pub epoch_seconds: i64,
-    /// Between `]` and the request's opening quote: a blank.
-    pub gap: &'a [u8],
-    /// Between the quotes, escapes as written.
+    /// Everything after `]`: the request in its quotes, status, size, and in Combined format referrer and browser.
+    pub after_time: &'a [u8],
+    /// Of these, what is between the first quotes, escapes as written.
     pub request: &'a [u8],
-    /// After the request's closing quote: status, size, and in Combined format referrer and browser.
-    pub rest: &'a [u8],
+}
+
+/// Where the parts of a line are. For who keeps the line itself and does not want to read it twice.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// Seconds since 1970-01-01 00:00 UTC.
+    pub epoch_seconds: i64,
+    client_end: usize,
+    names: Range<usize>,
+    after_time: usize,
+    request: Range<usize>,
+}
+
+impl Places {
+    /// Finds the parts of a line without its line end. `None` when it is no access log line: a part is missing, names
+    /// no moment in time, or (but for the request, which servers leave empty for a client that said nothing) is empty.
+    pub fn find(line: &[u8]) -> Option<Places> {
+        let client_end = position_of(line, [b' '])?;
+        let names_start =
+            client_end + line[client_end..].iter().position(|byte| !byte.is_ascii_whitespace())?;
+        let names_end = names_start + position_of(&line[names_start..], [b'['])?;
+        let time = names_end + 1;
+        let time_end = time + position_of(&line[time..], [b']'])?;
+        let after_time = time_end + 1;
+        let (gap, request, rest) = split_request(&line[after_time..])?;
+        if client_end == 0 || names_end == names_start || gap.is_empty() || rest.is_empty() {
+            return None;
+        }
+        let request_start = after_time + gap.len() + 1;
+        Some(Places {
+            epoch_seconds: parse_time(&line[time..time_end])?,
+            client_end,
+            names: names_start..names_end,
+            after_time,
+            request: request_start..request_start + request.len(),
+        })
+    }
+
+    /// The parts of the line in which these places were found.
+    pub fn of<'a>(&self, line: &'a [u8]) -> WebLine<'a> {
+        WebLine {
+            client: &line[..self.client_end],
+            names: &line[self.names.clone()],
+            epoch_seconds: self.epoch_seconds,
+            after_time: &line[self.after_time..],
+            request: &line[self.request.clone()],
+        }
+    }
 }
 
 impl<'a> WebLine<'a> {
-    /// Reads a line without its line end. `None` when it is no access log line: a part is missing, names no moment
-    /// in time, or (but for the request, which servers leave empty for a client that said nothing) is empty.
+    /// Reads a line without its line end; see [`Places::find`].
     pub fn parse(line: &'a [u8]) -> Option<WebLine<'a>> {
-        let (client, rest) = split_at(line, b' ')?;
-        let (names, rest) = split_at(rest.trim_ascii_start(), b'[')?;
-        let (time, rest) = split_at(rest, b']')?;
-        let (gap, request, rest) = split_request(rest)?;
-        let complete = ![client, names, gap, rest].contains(&b"".as_slice());
-        let epoch_seconds = parse_time(time)?;
-        complete.then_some(WebLine { client, names, epoch_seconds, gap, request, rest })
+        Some(Places::find(line)?.of(line))
     }
 
     /// Appends the line and its line end, with `client` in the place of its own, the time stamp in UTC, and
@@ -44,11 +85,7 @@ impl<'a> WebLine<'a> {
         out.push(b'[');
         write_time(out, self.epoch_seconds);
         out.push(b']');
-        write_visible(out, self.gap);
-        out.push(b'"');
-        write_visible(out, self.request);
-        out.push(b'"');
-        write_visible(out, self.rest);
+        write_visible(out, self.after_time);
         out.push(b'\n');
     }
 }
@@ -59,17 +96,20 @@ impl<'a> WebLine<'a> {
 /// writer does not escape, and the string ends at the next quote, as Pen reads it. `None` without two quotes.
 pub fn split_request(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (before, quoted) = split_at(text, b'"')?;
-    let end = closing_quote(quoted).or_else(|| position(quoted, b'"'))?;
+    let end = closing_quote(quoted).or_else(|| position_of(quoted, [b'"']))?;
     Some((before, &quoted[..end], &quoted[end + 1..]))
 }
 
 fn closing_quote(quoted: &[u8]) -> Option<usize> {
-    let mut escaped = false;
-    quoted.iter().position(|&byte| {
-        let closes = byte == b'"' && !escaped;
-        escaped = byte == b'\\' && !escaped;
-        closes
-    })
+    let mut at = 0;
+    loop {
+        at += position_of(&quoted[at..], *b"\"\\")?;
+        if quoted[at] == b'"' {
+            return Some(at);
+        }
+        // Past the backslash and what it escapes.
+        at = (at + 2).min(quoted.len());
+    }
 }
 
 /// Appends what pen logs of the request that a web server wrote as `request`: its escapes undone, then
@@ -125,7 +165,7 @@ fn hexadecimal(digit: u8) -> Option<u8> {
 /// Obeyed are the control characters C0, DEL and C1, the line and paragraph separators, and the characters that
 /// reorder text (U+202A to U+202E and U+2066 to U+2069, CVE-2021-42574).
 pub fn write_visible(out: &mut Vec<u8>, text: &[u8]) {
-    if text.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+    if logline::are_printable(text) {
         return out.extend_from_slice(text);
     }
     for chunk in text.utf8_chunks() {
@@ -148,25 +188,24 @@ fn is_obeyed(character: char) -> bool {
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// Three letters each, in the order of the year, as Apache writes them in every locale.
-const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+/// As Apache writes them in every locale.
+const MONTHS: [&[u8; 3]; 12] =
+    [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
 
 /// Reads `dd/Mon/yyyy:HH:MM:SS +hhmm` to seconds since 1970-01-01 00:00 UTC. The zone may be left out and is UTC
 /// then; one digit is enough for all but the year. `None` for what is no moment: an unknown month, a 31st of April.
 pub fn parse_time(text: &[u8]) -> Option<i64> {
-    let (day, rest) = split_at(text, b'/')?;
-    let (month, rest) = split_at(rest, b'/')?;
-    let (year, rest) = split_at(rest, b':')?;
-    let (hour, rest) = split_at(rest, b':')?;
-    let (minute, rest) = split_at(rest, b':')?;
-    let (second, zone) = split_at(rest, b' ').unwrap_or((rest, b"+0000"));
-    let year = if year.len() == 4 { i64::from(digits(year)?) } else { return None };
-    let month = MONTHS.chunks_exact(3).position(|name| name == month)? as i64 + 1;
-    let day = i64::from(within(day, 1, days_in_month(year, month))?);
-    let hour = i64::from(within(hour, 0, 23)?);
-    let minute = i64::from(within(minute, 0, 59)?);
+    let (text, zone) = split_at(text, b' ').unwrap_or((text, b"+0000"));
+    let (day, text) = take_number(text, b'/')?;
+    let (month, text) = take_month(text)?;
+    let (year, text) = take_year(text)?;
+    let (hour, text) = take_number(text, b':')?;
+    let (minute, text) = take_number(text, b':')?;
+    let second = number(text)?;
     // A leap second has the number 60.
-    let second = i64::from(within(second, 0, 60)?);
+    if day < 1 || day > days_in_month(year, month) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
     let seconds = days_since_1970(year, month, day) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second;
     Some(seconds - zone_offset_seconds(zone)?)
 }
@@ -177,10 +216,9 @@ pub fn write_time(out: &mut Vec<u8>, epoch_seconds: i64) {
     let second_of_day = epoch_seconds.rem_euclid(SECONDS_PER_DAY);
     let (year, month, day) = date(days);
     let year = year.clamp(0, 9999);
-    let name = 3 * (month as usize - 1);
     write_two_digits(out, day);
     out.push(b'/');
-    out.extend_from_slice(&MONTHS[name..name + 3]);
+    out.extend_from_slice(MONTHS[month as usize - 1]);
     out.push(b'/');
     write_two_digits(out, year / 100);
     write_two_digits(out, year % 100);
@@ -192,39 +230,62 @@ pub fn write_time(out: &mut Vec<u8>, epoch_seconds: i64) {
 }
 
 fn zone_offset_seconds(zone: &[u8]) -> Option<i64> {
-    let [sign, hour @ .., minute_high, minute_low] = zone else { return None };
-    if hour.len() != 2 {
+    let [sign, hour @ .., minute_tens, minute_ones] = zone else { return None };
+    let (hour, minute) = (number(hour)?, two_digits(*minute_tens, *minute_ones)?);
+    if zone.len() != b"+hhmm".len() || hour > 23 || minute > 59 {
         return None;
     }
-    let seconds =
-        i64::from(within(hour, 0, 23)?) * 3600 + i64::from(within(&[*minute_high, *minute_low], 0, 59)?) * 60;
     match sign {
-        b'+' => Some(seconds),
-        b'-' => Some(-seconds),
+        b'+' => Some(hour * 3600 + minute * 60),
+        b'-' => Some(-(hour * 3600 + minute * 60)),
         _ => None,
     }
 }
 
-/// A number of one or two digits.
-fn within(text: &[u8], smallest: u32, largest: u32) -> Option<u32> {
-    let number = digits(text)?;
-    (text.len() <= 2 && (smallest..=largest).contains(&number)).then_some(number)
+/// A number of one or two digits and what is after the separator behind it.
+fn take_number(text: &[u8], separator: u8) -> Option<(i64, &[u8])> {
+    match text {
+        [tens, ones, end, rest @ ..] if *end == separator => Some((two_digits(*tens, *ones)?, rest)),
+        [ones, end, rest @ ..] if *end == separator => Some((digit(*ones)?, rest)),
+        _ => None,
+    }
 }
 
-/// A number of one to four digits.
-fn digits(text: &[u8]) -> Option<u32> {
-    if text.is_empty() || text.len() > 4 {
-        return None;
+/// `Mon/` from 1.
+fn take_month(text: &[u8]) -> Option<(i64, &[u8])> {
+    let (name, rest) = text.split_first_chunk::<3>()?;
+    let month = MONTHS.iter().position(|month| *month == name)? as i64 + 1;
+    Some((month, rest.strip_prefix(b"/")?))
+}
+
+/// `yyyy:`
+fn take_year(text: &[u8]) -> Option<(i64, &[u8])> {
+    let [thousands, hundreds, tens, ones, b':', rest @ ..] = text else { return None };
+    Some((two_digits(*thousands, *hundreds)? * 100 + two_digits(*tens, *ones)?, rest))
+}
+
+/// A number of one or two digits.
+fn number(text: &[u8]) -> Option<i64> {
+    match text {
+        [tens, ones] => two_digits(*tens, *ones),
+        [ones] => digit(*ones),
+        _ => None,
     }
-    text.iter()
-        .try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + u32::from(byte - b'0')))
+}
+
+fn two_digits(tens: u8, ones: u8) -> Option<i64> {
+    Some(digit(tens)? * 10 + digit(ones)?)
+}
+
+fn digit(byte: u8) -> Option<i64> {
+    byte.is_ascii_digit().then(|| i64::from(byte - b'0'))
 }
 
 fn write_two_digits(out: &mut Vec<u8>, number: i64) {
     out.extend_from_slice(&[b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]);
 }
 
-fn days_in_month(year: i64, month: i64) -> u32 {
+fn days_in_month(year: i64, month: i64) -> i64 {
     match month {
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
         2 => 28,
@@ -263,12 +324,8 @@ fn date(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
-fn position(text: &[u8], byte: u8) -> Option<usize> {
-    text.iter().position(|&candidate| candidate == byte)
-}
-
 fn split_at(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
-    let at = position(text, separator)?;
+    let at = position_of(text, [separator])?;
     Some((&text[..at], &text[at + 1..]))
 }
 
@@ -305,9 +362,8 @@ mod tests {
         assert_eq!(line.client, b"10.0.0.9");
         assert_eq!(line.names, b"- jo hn ");
         assert_eq!(line.epoch_seconds, 1_010_532_530);
-        assert_eq!(line.gap, b" ");
         assert_eq!(line.request, br#"GET /?q=\"a\" HTTP/1.0"#);
-        assert_eq!(line.rest, br#" 404 2 "-" "B [x]""#);
+        assert_eq!(line.after_time, br#" "GET /?q=\"a\" HTTP/1.0" 404 2 "-" "B [x]""#);
     }
 
     #[test]
@@ -436,10 +492,12 @@ mod tests {
             request in r#"([ !#-\[\]-~é]|\\"|\\\\|\\x1b){0,200}"#,
             rest in "[ -~]{1,300}",
         ) {
-            let (names, request, rest) = (names.as_bytes(), request.as_bytes(), rest.as_bytes());
-            let line = WebLine { client: client.as_bytes(), names, epoch_seconds, gap: b" ", request, rest };
+            let after_time = format!(" \"{request}\"{rest}");
+            let (client, names) = (client.as_bytes(), names.as_bytes());
+            let (request, after_time) = (request.as_bytes(), after_time.as_bytes());
+            let line = WebLine { client, names, epoch_seconds, after_time, request };
             let mut out = Vec::new();
-            line.write(&mut out, client.as_bytes());
+            line.write(&mut out, client);
             prop_assert_eq!(WebLine::parse(out.strip_suffix(b"\n").unwrap()), Some(line));
         }
 

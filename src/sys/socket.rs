@@ -87,7 +87,7 @@ pub fn reset_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// Allows a socket to be bound to an address that is not the host's (needs CAP_NET_ADMIN).
-pub fn set_transparent(socket: BorrowedFd<'_>, family: &IpAddr) -> io::Result<()> {
+pub fn set_transparent(socket: BorrowedFd<'_>, family: &IpAddr) -> nix::Result<()> {
     let (level, name) = match family {
         IpAddr::V4(_) => (libc::SOL_IP, libc::IP_TRANSPARENT),
         IpAddr::V6(_) => (libc::SOL_IPV6, libc::IPV6_TRANSPARENT),
@@ -103,7 +103,7 @@ pub fn set_transparent(socket: BorrowedFd<'_>, family: &IpAddr) -> io::Result<()
             mem::size_of::<libc::c_int>() as libc::socklen_t,
         )
     };
-    if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    nix::errno::Errno::result(failed).map(drop)
 }
 
 /// getaddrinfo(3) for stream sockets. May block for as long as a name server takes; never call it on a worker.

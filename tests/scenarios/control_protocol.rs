@@ -116,12 +116,15 @@ fn a_client_that_does_not_read_its_reply_delays_nobody() {
 
 #[test]
 fn a_line_of_eight_mebibytes_gets_an_answer() {
-    let pen = pen();
+    let pen = Pen::before([] as [&str; 0]).options("-b 17 -d").start();
     let line = "x".repeat(8 * 1024 * 1024 - 1);
     let reply = pen.control(&line);
     assert!(reply.starts_with("error: "), "{}", &reply[..reply.len().min(200)]);
     assert!(reply.len() < 1_000, "the word is cut in the reply: {} bytes", reply.len());
+    assert_eq!(pen.control(&format!("# {}", &line[2..])), "");
+    assert!(pen.control(&format!("server 0 address {}", &line[17..])).len() < 1_000);
     assert_eq!(pen.control("blacklist"), "17\n");
+    assert!(pen.stderr().len() < 100_000, "and wherever else it is told: {} bytes", pen.stderr().len());
 }
 
 #[test]

@@ -64,6 +64,21 @@ fn a_limit_lowered_while_running_is_survived() {
 }
 
 #[test]
+fn two_reasons_to_wait_are_waited_for_as_one_is() {
+    let server = Backend::named("A");
+    let pen = Pen::before([&server]).start();
+    assert_eq!(pen.ask(), "A");
+    let limit = format!("--nofile={0}:{0}", descriptors(pen.pid()) + 7);
+    let lowered = Command::new("prlimit").args(["--pid", &pen.pid().to_string(), &limit]).status().unwrap();
+    assert!(lowered.success());
+    let held: Vec<Client> = (0..50).map(|_| pen.connect()).collect();
+    eventually("pen to take some", || server.open(), |open| *open >= 2);
+    assert_eq!(pen.control("conn_max 1"), "1\n");
+    assert!(cpu_percent(pen.pid()) < BUSY_PERCENT, "pen spins");
+    assert_eq!(names_in_turn(held), "A".repeat(50));
+}
+
+#[test]
 fn an_idle_pen_does_nothing() {
     let server = Backend::named("A");
     let pen = Pen::before([&server]).command("threads 4").start();

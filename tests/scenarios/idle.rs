@@ -11,7 +11,6 @@ fn silence_ends_a_connection_on_both_sides() {
     let server = Backend::named("A");
     let pen = Pen::before([&server]).command("idle_timeout 1").start();
     let mut client = pen.connect();
-    client.line();
     assert_eq!(client.ending(), End::Eof);
     eventually("the server to be left", || server.open(), |open| *open == 0);
 }
@@ -21,14 +20,13 @@ fn more_seconds_than_connections_is_no_reason_to_forget_it() {
     let server = Backend::named("A");
     let pen = Pen::before([&server]).options("-x 1").command("idle_timeout 2").start();
     let mut client = pen.connect();
-    client.line();
     assert_eq!(client.ending(), End::Eof);
 }
 
 #[test]
 fn talk_keeps_a_connection() {
     let server = Backend::named("A");
-    let pen = Pen::before([&server]).command("idle_timeout 2").start();
+    let pen = Pen::before([&server]).command("idle_timeout 3").start();
     let (mut talking, mut silent) = (pen.connect(), pen.connect());
     assert_eq!([talking.line(), silent.line()], ["A", "A"]);
     silent.stream.set_nonblocking(true).unwrap();

@@ -1,0 +1,21 @@
+//! Access log lines: parsing never panics, and nothing dangerous reaches a terminal.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pen_proto::weblog::{WebLine, parse_time, split_request, write_as_pen_data, write_time, write_visible};
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = split_request(bytes);
+    if let Some(line) = WebLine::parse(bytes) {
+        let mut out = Vec::new();
+        line.write(&mut out, b"192.0.2.1");
+        write_as_pen_data(&mut out, bytes);
+    }
+    if let Some(seconds) = parse_time(bytes) {
+        let mut text = Vec::new();
+        write_time(&mut text, seconds);
+    }
+    let mut visible = Vec::new();
+    write_visible(&mut visible, bytes);
+    assert!(visible.iter().all(|&byte| byte >= b' ' && byte != 0x7f || byte == b'\n'));
+});
