@@ -80,6 +80,38 @@ fn retry(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
     }
 }
 
+/// Whether the peer has acknowledged nothing of what was written to this connection. False when the system cannot tell,
+/// as for Unix sockets.
+pub fn nothing_arrived(socket: BorrowedFd<'_>) -> bool {
+    // Linux counts the acknowledgement of our SYN as one byte.
+    acknowledged_bytes(socket).is_some_and(|count| count <= 1)
+}
+
+#[cfg(target_os = "linux")]
+fn acknowledged_bytes(socket: BorrowedFd<'_>) -> Option<u64> {
+    // SAFETY: all-zero bytes are a valid tcp_info.
+    let mut info: libc::tcp_info = unsafe { mem::zeroed() };
+    let mut length = mem::size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: `info` and `length` live through the call and `length` is the size of `info`.
+    let failed = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &mut length,
+        )
+    };
+    // A kernel before 4.1 fills less of it.
+    let is_filled = length as usize >= mem::offset_of!(libc::tcp_info, tcpi_bytes_received);
+    (failed == 0 && is_filled).then_some(info.tcpi_bytes_acked)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn acknowledged_bytes(_: BorrowedFd<'_>) -> Option<u64> {
+    None
+}
+
 /// Lets the next close(2) send a reset instead of an orderly end, so that the peer learns that data was lost.
 pub fn reset_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };

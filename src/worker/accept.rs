@@ -93,6 +93,7 @@ impl Worker {
                 | libc::EHOSTUNREACH
                 | libc::ENETUNREACH,
             ) => true,
+            _ if self.idlers_make_way() => true,
             _ => {
                 self.totals.descriptor_shortages += 1;
                 diag::once(

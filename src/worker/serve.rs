@@ -1,6 +1,7 @@
 //! Serving a connection: relaying, half-close, timers, and the one exit, [`Worker::close`].
 
-use super::Worker;
+use super::hand_over::keep;
+use super::{Worker, key};
 use crate::balance::{Endpoint, Released, ServerId};
 use crate::conn::relay::{self, Flow, Lent};
 use crate::conn::{CloseReason, Connection, Side, Stage, dummy};
@@ -37,19 +38,26 @@ impl Worker {
         let Worker { connections, scratch, pool, log, settings, .. } = self;
         let format = settings.log_format;
         let Some(connection) = connections.get_mut(index) else { return };
-        let Connection { client, server, from_client, from_server, head, address, endpoint, .. } = connection;
+        let Connection {
+            client, server, from_client, from_server, head, address, endpoint, unproven, ..
+        } = connection;
         let mut lent = Lent { scratch, pool };
         let up = relay::pump(client, server, from_client, &mut lent, |bytes| {
             if !bytes.is_empty() {
                 log_read(log, format, *address, endpoint, bytes);
                 dump.inspect(|dump| dump.up(bytes));
             }
-            rewrite(head, bytes, bytes.is_empty())
+            let rewritten = rewrite(head, bytes, bytes.is_empty());
+            keep(unproven, rewritten.as_deref().unwrap_or(bytes));
+            rewritten
         });
         let down = relay::pump(server, client, from_server, &mut lent, |bytes| {
             dump.inspect(|dump| dump.down(bytes));
             None
         });
+        if unproven.is_some() && up != Flow::SenderFailed && self.replace_dead_idler(index, down) {
+            return;
+        }
         match (up, down) {
             (_, Flow::SenderFailed) => return self.close(index, CloseReason::ServerReset),
             (Flow::SenderFailed, _) => return self.close(index, CloseReason::ClientReset),
@@ -97,6 +105,7 @@ impl Worker {
                 let bytes = rewritten.as_deref().unwrap_or(bytes);
                 if !bytes.is_empty() {
                     connection.from_client.pending = Some(self.pool.hold(bytes));
+                    connection.unlogged = true;
                 }
                 self.choose(index);
             }
@@ -133,8 +142,7 @@ impl Worker {
         if socket.registered {
             return;
         }
-        let key = index as usize * 2 + usize::from(side == Side::Server);
-        match self.poller.add(fd, key) {
+        match self.poller.add(fd, key(index, side)) {
             Ok(()) => socket.registered = true,
             // Without events it would hang for ever; as if the peer had reset it.
             Err(error) => {
@@ -152,13 +160,13 @@ impl Worker {
         }
         let Some(connection) = self.connections.get(index) else { return };
         for (side, socket, eof) in [
-            (0, &connection.client, connection.from_client.eof),
-            (1, &connection.server, connection.from_server.eof),
+            (Side::Client, &connection.client, connection.from_client.eof),
+            (Side::Server, &connection.server, connection.from_server.eof),
         ] {
             if let (Ok(fd), true) = (socket.fd(), socket.registered) {
                 let read = !socket.readable && !eof;
                 // Fails only when the socket is not registered, which is excluded.
-                let _ = self.poller.rearm(fd, index as usize * 2 + side, read, !socket.writable);
+                let _ = self.poller.rearm(fd, key(index, side), read, !socket.writable);
             }
         }
     }
@@ -204,8 +212,9 @@ impl Worker {
         self.timers.disarm(index);
         self.trace_close(index, &connection, reason);
         pass_on_reset(&connection, reason);
-        for direction in [&mut connection.from_client, &mut connection.from_server] {
-            if let Some(pending) = direction.pending.take() {
+        let Connection { from_client, from_server, unproven, .. } = &mut connection;
+        for pending in [&mut from_client.pending, &mut from_server.pending, unproven] {
+            if let Some(pending) = pending.take() {
                 self.pool.give_back(pending);
             }
         }

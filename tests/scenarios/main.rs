@@ -20,6 +20,7 @@ mod fastclose;
 mod half_close;
 mod http_header;
 mod idle;
+mod idlers;
 mod limits;
 mod log_file;
 mod log_network;
