@@ -224,6 +224,7 @@ clients_max 4000
 conn_max 800
 no dummy
 idle_timeout 0
+idlers 0
 no keepalive
 listen_queue 500
 multi_accept 100

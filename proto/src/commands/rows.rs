@@ -316,8 +316,9 @@ pub static ROWS: &[Row] = &[
         detail: "A client whose server has one ready is given it and need not wait for a connect: its first byte comes \
                  a round trip sooner. Which server it gets does not change. They are spread evenly over the threads \
                  and over the servers that are usable and have no `max`; so give at least one for each thread and \
-                 server. There are none with `transparent`, where every client comes with its own address. The reply \
-                 is `Idlers: HAVE/WANTED`.",
+                 server. A server sees clients that say nothing for a while; one that closes such connections gets \
+                 the next after a pause. There are none with `transparent`, where every client comes with its own \
+                 address. The reply is `Idlers: HAVE/WANTED`.",
         ..CONNECTIONS
     },
     Row {
