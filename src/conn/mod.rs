@@ -172,7 +172,8 @@ pub struct Connection {
     pub started_ms: u64,
     /// Monotonic time of the last event.
     pub active_ms: u64,
-    /// When the connect under way is given up; monotonic.
+    /// When the server is given up that has answered neither the connect nor, on a connection that was kept ready, the
+    /// first bytes; monotonic.
     pub connect_deadline_ms: u64,
     /// Servers that failed before the present one.
     pub retries: u32,

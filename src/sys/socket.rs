@@ -173,3 +173,34 @@ pub fn look_up(host: Option<&str>, service: Option<&str>) -> Result<Vec<SocketAd
     unsafe { libc::freeaddrinfo(list) };
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn knows_whether_anything_arrived() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connect = || {
+            let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            (ours, listener.accept().unwrap().0)
+        };
+        let (mut ours, theirs) = connect();
+        drop(theirs);
+        ours.write_all(b"to nobody").unwrap();
+        assert_eq!(ours.read(&mut [0]).unwrap(), 0);
+        assert!(nothing_arrived(ours.as_fd()), "it had been closed before");
+        let (mut ours, mut theirs) = connect();
+        ours.write_all(b"x").unwrap();
+        theirs.read_exact(&mut [0]).unwrap();
+        drop(theirs);
+        assert_eq!(ours.read(&mut [0]).unwrap(), 0);
+        assert!(!nothing_arrived(ours.as_fd()), "it was read");
+        assert!(!nothing_arrived(UnixStream::pair().unwrap().0.as_fd()), "not known of Unix sockets");
+    }
+}

@@ -306,6 +306,7 @@ impl Worker {
             Failure::Local(_) => {}
         }
         failure.say(server);
+        self.idlers.look_at_once(self.now_ms);
     }
 
     pub(super) fn drop_server_socket(&mut self, index: u32) {

@@ -78,6 +78,11 @@ impl Idlers {
         self.are_kept().then_some(self.look_ms)
     }
 
+    /// A server has failed: its idlers are to go.
+    pub fn look_at_once(&mut self, now_ms: u64) {
+        self.look_ms = now_ms;
+    }
+
     /// How many are ready, by server.
     pub fn ready(&self) -> Vec<(ServerId, usize)> {
         self.reserve.ready()

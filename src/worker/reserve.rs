@@ -160,3 +160,105 @@ fn place_of(places: &mut [Place], server: ServerId) -> Option<&mut Place> {
     let found = places.binary_search_by_key(&server, |place| place.plan.target.server);
     found.ok().map(|at| &mut places[at])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::{Balancer, Endpoint, ServerSetup};
+    use crate::settings::Settings;
+    use std::os::unix::net::UnixStream;
+
+    /// For servers at these ports, `wanted` in all.
+    fn plan(ports: &[u16], wanted: u64) -> Vec<IdlerPlace> {
+        let setup = |port: &u16| ServerSetup::new(Endpoint::Inet(([127, 0, 0, 1], *port).into()));
+        let mut balancer = Balancer::new(1);
+        balancer.set_servers(ports.iter().map(setup).collect(), None, None);
+        balancer.idler_places(&Settings::default(), 0..wanted, 0)
+    }
+
+    fn open(reserve: &mut Reserve, deadline_ms: u64) -> u32 {
+        let target = reserve.missing(0).expect("one is missing").clone();
+        let fd = OwnedFd::from(UnixStream::pair().expect("a pair of sockets").0);
+        reserve.insert(Idler { target, fd, stage: Stage::Connecting { deadline_ms } })
+    }
+
+    fn fill(reserve: &mut Reserve) -> Vec<u32> {
+        let mut opened = Vec::new();
+        while reserve.missing(0).is_some() {
+            let index = open(reserve, 9);
+            reserve.connected(index);
+            opened.push(index);
+        }
+        opened
+    }
+
+    fn counts(reserve: &Reserve) -> Vec<usize> {
+        reserve.ready().into_iter().map(|(_, count)| count).collect()
+    }
+
+    fn adopt(reserve: &mut Reserve, plan: Vec<IdlerPlace>) -> usize {
+        let surplus = reserve.adopt(plan);
+        surplus.iter().for_each(|index| assert!(reserve.remove(*index).is_some()));
+        surplus.len()
+    }
+
+    #[test]
+    fn what_was_taken_or_removed_is_missing_again() {
+        let mut reserve = Reserve::default();
+        reserve.adopt(plan(&[1, 2], 5));
+        let opened = fill(&mut reserve);
+        assert_eq!(counts(&reserve), [3, 2]);
+        assert!(reserve.take(ServerId::regular(1)).is_some());
+        assert!(reserve.remove(opened[0]).is_some());
+        assert!(reserve.remove(opened[0]).is_none());
+        assert_eq!(counts(&reserve), [2, 1]);
+        assert_eq!(fill(&mut reserve).len(), 2);
+        assert_eq!(counts(&reserve), [3, 2]);
+        assert!(reserve.take(ServerId::regular(7)).is_none());
+    }
+
+    #[test]
+    fn the_latest_is_taken_first_and_none_that_still_connects() {
+        let mut reserve = Reserve::default();
+        reserve.adopt(plan(&[1], 3));
+        let opened = [9, 8, 7].map(|deadline_ms| open(&mut reserve, deadline_ms));
+        assert!(reserve.missing(0).is_none());
+        assert!(reserve.take(ServerId::regular(0)).is_none());
+        [opened[1], opened[0]].into_iter().for_each(|index| reserve.connected(index));
+        reserve.get_mut(opened[0]).expect("it is there").stage = Stage::Ready { readable: true };
+        let taken = reserve.take(ServerId::regular(0)).expect("two are ready");
+        assert_eq!(taken.stage, Stage::Ready { readable: true });
+        assert!(reserve.overdue(6).is_empty());
+        assert_eq!(reserve.overdue(7), [opened[2]]);
+    }
+
+    #[test]
+    fn a_pause_is_kept_and_not_made_longer() {
+        let mut reserve = Reserve::default();
+        reserve.adopt(plan(&[1, 2], 2));
+        reserve.pause(ServerId::regular(0), 100, 50);
+        reserve.pause(ServerId::regular(0), 120, 50);
+        let missing = |reserve: &Reserve, now_ms| reserve.missing(now_ms).map(|target| target.server);
+        assert_eq!(missing(&reserve, 149), Some(ServerId::regular(1)));
+        reserve.adopt(plan(&[1, 3], 4));
+        assert_eq!(missing(&reserve, 149), Some(ServerId::regular(1)));
+        assert_eq!(missing(&reserve, 150), Some(ServerId::regular(0)));
+    }
+
+    #[test]
+    fn a_new_plan_keeps_what_fits_it() {
+        let mut reserve = Reserve::default();
+        reserve.adopt(plan(&[1, 2, 3], 6));
+        fill(&mut reserve);
+        assert_eq!(adopt(&mut reserve, plan(&[1, 2, 3], 6)), 0);
+        assert_eq!(adopt(&mut reserve, plan(&[1, 4, 3], 6)), 2, "another address");
+        assert_eq!(counts(&reserve), [2, 0, 2]);
+        fill(&mut reserve);
+        assert_eq!(adopt(&mut reserve, plan(&[1, 4, 3], 4)), 2, "fewer");
+        assert_eq!(counts(&reserve), [2, 1, 1]);
+        assert_eq!(adopt(&mut reserve, plan(&[1], 4)), 2, "servers are gone");
+        assert_eq!(counts(&reserve), [2]);
+        assert_eq!(adopt(&mut reserve, Vec::new()), 2);
+        assert_eq!(reserve.any(), None);
+    }
+}

@@ -1,6 +1,6 @@
 //! Serving a connection: relaying, half-close, timers, and the one exit, [`Worker::close`].
 
-use super::hand_over::keep;
+use super::hand_over::{keep, proof_deadline_ms};
 use super::{Worker, key};
 use crate::balance::{Endpoint, Released, ServerId};
 use crate::conn::relay::{self, Flow, Lent};
@@ -55,7 +55,7 @@ impl Worker {
             dump.inspect(|dump| dump.down(bytes));
             None
         });
-        if unproven.is_some() && up != Flow::SenderFailed && self.replace_dead_idler(index, down) {
+        if unproven.is_some() && up != Flow::SenderFailed && !self.is_idler_alive(index, down) {
             return;
         }
         match (up, down) {
@@ -171,20 +171,28 @@ impl Worker {
         }
     }
 
-    /// Starts or stops the idle timer as `idle_timeout` says. Activity does not move it: it looks when it rings.
+    /// Starts or stops the timer of an established connection as `idle_timeout` says. Activity does not move it: it looks
+    /// when it rings. It also rings when an idler that was handed over should have proved alive.
     pub(super) fn arm_idle_timer(&mut self, index: u32) {
         let Some(connection) = self.connections.get(index) else { return };
         if matches!(connection.stage, Stage::Connecting | Stage::Shortage | Stage::Dummy { answered: true }) {
             return;
         }
-        match self.settings.number(Number::IdleTimeout) {
-            0 => self.timers.disarm(index),
-            seconds => self.timers.arm(index, connection.active_ms + seconds * 1000),
+        let idle = match self.settings.number(Number::IdleTimeout) {
+            0 => None,
+            seconds => Some(connection.active_ms + seconds * 1000),
+        };
+        match [idle, proof_deadline_ms(connection)].into_iter().flatten().min() {
+            Some(deadline_ms) => self.timers.arm(index, deadline_ms),
+            None => self.timers.disarm(index),
         }
     }
 
     /// A timer rang.
     pub(super) fn expire(&mut self, index: u32) {
+        if self.is_proof_overdue(index) {
+            return self.give_up_idler(index);
+        }
         let Some(connection) = self.connections.get(index) else { return };
         match connection.stage {
             Stage::Shortage => self.retry_after_shortage(index),
