@@ -101,6 +101,7 @@ impl CommandLine {
         let Some((listen, servers)) = self.positional.split_first() else { return Ok(()) };
         if config.listen.is_none() {
             config.listen = Some(ListenAddr::parse(listen)?);
+            config.on_command_line.insert("listen");
         }
         for (index, text) in servers.iter().enumerate() {
             let entry = ServerEntry::from(server(text)?);
@@ -146,7 +147,10 @@ fn apply_option<R: Running>(
                 let level = engine.config().settings.number(Number::Debug);
                 engine.execute(&Command::SetNumber(Number::Debug, level + 1), Door::Option)?;
             }
-            command => drop(engine.execute(&command, Door::Option)?),
+            command => {
+                engine.execute(&command, Door::Option)?;
+                engine.config_mut().on_command_line.insert(row.word);
+            }
         },
     }
     Ok(())

@@ -8,7 +8,7 @@ use crate::instance::{Instance, listen_options};
 use crate::log::diag;
 use crate::log::target::OpenLog;
 use crate::net::listen::{ListenOptions, Listener};
-use crate::process::Process;
+use crate::process::{Doors, Process};
 use crate::settings::{Config, ServerEntry};
 use crate::sys::limits;
 use crate::sys::notify::Supervisor;
@@ -35,7 +35,7 @@ pub fn run(address: Option<&str>) -> Result<(), String> {
     let options = listen_options(&Config::default().settings);
     let listener = Listener::open(&listen, options)
         .map_err(|reason| format!("{reason}; another address can be given: pen --demo 127.0.0.1:8081"))?;
-    let where_to = listener.address.map_or(listener.text.clone(), |address| address.to_string());
+    let where_to = listener.address.map_or(listener.text.to_string(), |address| address.to_string());
     let servers = (0..SERVERS).map(dummy_server).collect::<Result<Vec<_>, _>>()?;
     let mut engine = Engine::new(Config::default());
     let config = engine.config_mut();
@@ -49,13 +49,14 @@ pub fn run(address: Option<&str>) -> Result<(), String> {
     let socket = socket.to_string_lossy().into_owned();
     config.control = Some(ListenAddr::parse(&socket)?);
     let control = ListenOptions { backlog: 16, nodelay: true, private: true };
-    let control = Listener::open(&ListenAddr::parse(&socket)?, control)?;
+    let control = Listener::open(&ListenAddr::parse(&socket)?, control).map_err(|error| error.to_string())?;
+    let doors = Doors::open(vec![control])?;
     let numeric = engine.settle()?.clone();
     engine.start(Instance::start(&numeric, vec![listener], OpenLog::open(None)?, None)?);
     explain(&where_to, &socket, servers.iter().map(|(port, _)| *port));
     let mut news = News::default();
-    let process = Process::new(engine, vec![control], Supervisor::from_environment())?;
-    let result = process.announce(None)?.run(Some(LOOK), |engine| news.tell(engine));
+    let process = Process::new(engine, doors, Supervisor::from_environment());
+    let result = process.run(None, Some(LOOK), |engine| news.tell(engine));
     servers.into_iter().for_each(|(_, server)| server.stop());
     result
 }
@@ -68,7 +69,8 @@ fn dummy_server(number: usize) -> Result<(u16, Instance), String> {
     // Any free port: not something an operator can ask for, so built by hand.
     let host = Host::Ip(Ipv4Addr::LOCALHOST.into());
     let any = ListenAddr { host, port: Some(Port::Number(0)), text: name_of(number) };
-    let listener = Listener::open(&any, listen_options(&config.settings))?;
+    let listener =
+        Listener::open(&any, listen_options(&config.settings)).map_err(|error| error.to_string())?;
     let port = listener.address.map_or(0, |address| address.port());
     let name = format!("This is {}, on port {port}.\n", name_of(number));
     Ok((port, Instance::start(&config, vec![listener], OpenLog::open(None)?, Some(name))?))
@@ -80,21 +82,35 @@ fn name_of(number: usize) -> String {
 
 fn explain(address: &str, socket: &str, ports: impl Iterator<Item = u16>) {
     let ports: Vec<String> = ports.map(|port| port.to_string()).collect();
-    let other = match address.split_once(':') {
-        Some(("127.0.0.1", _)) => {
-            format!("  curl --interface 127.0.0.2 http://{address}/   # another client: another server\n")
-        }
-        _ => String::new(),
-    };
     println!(
-        "pen balances {address} over three small servers on ports {}. Try, from another terminal:\n\n  \
-         curl http://{address}/                           # a client keeps its server\n{other}  \
-         penctl {socket} servers\n  \
-         penctl {socket} server 0 blacklist 10      # its clients move on\n  \
-         kill -USR1 {}                                # statistics, here\n\nControl-C ends it. Who serves whom:",
-        ports.join(", "),
-        std::process::id(),
+        "pen balances {address} over three small servers on ports {}. Try, from another terminal:\n",
+        ports.join(", ")
     );
+    let suggestions = suggestions(address, socket, penctl());
+    let width = suggestions.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
+    for (command, effect) in suggestions {
+        println!("  {command:width$}  # {effect}");
+    }
+    println!("\nControl-C ends it. Who serves whom:");
+}
+
+/// Commands and what they show.
+fn suggestions(address: &str, socket: &str, penctl: &str) -> Vec<(String, &'static str)> {
+    let mut list = vec![(format!("curl http://{address}/"), "a client keeps its server")];
+    if address.starts_with("127.0.0.1:") {
+        let other = format!("curl --interface 127.0.0.2 http://{address}/");
+        list.push((other, "another client, another server"));
+    }
+    list.push((format!("{penctl} {socket} servers"), "how busy they are"));
+    // The first client gets server 1, as in Pen.
+    list.push((format!("{penctl} {socket} server 1 blacklist 10"), "its clients move on"));
+    list.push((format!("kill -USR1 {}", std::process::id()), "statistics, here"));
+    list
+}
+
+/// How to call penctl: under cargo it may not be built yet.
+fn penctl() -> &'static str {
+    if std::env::var_os("CARGO").is_some() { "cargo run -qrp penctl" } else { "penctl" }
 }
 
 /// What was told already: connects by client address.

@@ -13,9 +13,11 @@ use crate::net::resolve;
 use crate::runtime::{Parts, Runtime, Snapshot};
 use crate::settings::{Config, ServerEntry, Settings};
 use crate::sys::clock;
+use crate::sys::errors::reason;
 use pen_proto::addr::{Host, ListenAddr};
 use pen_proto::commands::{Flag, LogTarget, Number};
 use pen_proto::status::{ClientStatus, Status};
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,6 +31,7 @@ pub struct Instance {
     /// The present settings, for statistics.
     settings: Arc<Settings>,
     stop_wanted: bool,
+    draining: bool,
 }
 
 impl Instance {
@@ -43,14 +46,14 @@ impl Instance {
         dummy_name: Option<String>,
     ) -> Result<Instance, String> {
         let mut hub = LogHub::new();
-        hub.set_target(log.into_output()).map_err(|error| format!("cannot start: {error}"))?;
+        hub.set_target(log.into_output()).map_err(|error| format!("cannot start: {}", reason(&error)))?;
         let settings = config.settings.clone();
         let mut balancer = Balancer::new(settings.number(Number::ClientsMax) as u32);
         put_servers(&mut balancer, config)?;
         let parts = Parts { settings: settings.clone(), balancer, listeners, dummy_name };
-        let runtime =
-            Runtime::start(parts, || hub.traffic_log()).map_err(|error| format!("cannot start: {error}"))?;
-        Ok(Instance { runtime, log: hub, settings: Arc::new(settings), stop_wanted: false })
+        let runtime = Runtime::start(parts, || hub.traffic_log())
+            .map_err(|error| format!("cannot start: {}", reason(&error)))?;
+        Ok(Instance { runtime, log: hub, settings: Arc::new(settings), stop_wanted: false, draining: false })
     }
 
     /// Whether the command `exit` was given.
@@ -60,7 +63,8 @@ impl Instance {
 
     /// Takes no more clients; those that are connected go on.
     pub fn drain(&mut self) {
-        self.runtime.set_listeners(Vec::new());
+        self.draining = true;
+        self.close_listeners();
     }
 
     pub fn connections_used(&self) -> u64 {
@@ -88,6 +92,33 @@ impl Instance {
         }
     }
 
+    /// Returns when every worker has let go of them and counted in the clients that waited there.
+    fn close_listeners(&mut self) {
+        self.runtime.set_listeners(Vec::new());
+        self.runtime.snapshot(); // a worker follows before it answers
+    }
+
+    /// Gives up the old listeners for a new one.
+    fn move_over(
+        &mut self,
+        old: Arc<Vec<Listener>>,
+        address: &ListenAddr,
+        options: ListenOptions,
+    ) -> io::Result<Listener> {
+        let texts: Vec<_> = old.iter().map(|listener| listener.text.clone()).collect();
+        drop(old);
+        self.close_listeners();
+        let opened = Listener::open(address, options);
+        if opened.is_err() {
+            let again = texts.iter().filter_map(|text| {
+                let opened = ListenAddr::parse(text).map(|old| Listener::open(&old, options)).ok()?;
+                opened.inspect_err(|error| diag::say(Severity::Error, error)).ok()
+            });
+            self.runtime.set_listeners(again.collect());
+        }
+        opened
+    }
+
     /// Closes every connection, ends the workers and writes the log to its end.
     pub fn stop(mut self) {
         self.runtime.stop();
@@ -104,33 +135,27 @@ impl Running for Instance {
 
     fn use_log(&mut self, log: OpenLog) {
         if let Err(error) = self.log.set_target(log.into_output()) {
-            diag::say(Severity::Error, format_args!("log: cannot start writing: {error}"));
+            diag::say(Severity::Error, format_args!("log: cannot start writing: {}", reason(&error)));
         }
     }
 
     /// A new address that overlaps the old one can only be had after the old one was given up; if it cannot be had even
     /// then, the old one is taken back.
     fn listen(&mut self, address: &ListenAddr, settings: &Settings) -> Result<(), String> {
-        let options = listen_options(settings);
-        if let Ok(listener) = Listener::open(address, options) {
-            self.runtime.set_listeners(vec![listener]);
-            return Ok(());
+        if self.draining {
+            return Err("pen is about to end and takes no more clients".into());
         }
-        let before: Vec<ListenAddr> =
-            self.listeners().iter().filter_map(|listener| ListenAddr::parse(&listener.text).ok()).collect();
-        self.runtime.set_listeners(Vec::new());
-        self.runtime.snapshot(); // every worker has let go of the old listener when it answers
-        let opened = Listener::open(address, options);
-        let reopened = match &opened {
-            Ok(_) => Vec::new(),
-            Err(_) => before.iter().filter_map(|old| Listener::open(old, options).ok()).collect(),
-        };
-        let (listeners, result) = match opened {
-            Ok(listener) => (vec![listener], Ok(())),
-            Err(reason) => (reopened, Err(reason)),
-        };
-        self.runtime.set_listeners(listeners);
-        result
+        let options = listen_options(settings);
+        let mut opened = Listener::open(address, options);
+        // Not for any other reason: without privileges, the old one might never be had again.
+        let in_use = opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::AddrInUse);
+        let before = self.listeners();
+        if in_use && before.iter().any(|old| overlaps(old, address)) {
+            opened = self.move_over(before, address, options);
+        }
+        let listener = opened.map_err(|error| error.to_string())?;
+        self.runtime.set_listeners(vec![listener]);
+        Ok(())
     }
 
     fn set_settings(&mut self, settings: Arc<Settings>) {
@@ -175,7 +200,7 @@ impl Running for Instance {
             time_local: local_time::stamp(&local_time::now()).to_string(),
             time_epoch_seconds: clock::epoch_ms() / 1000,
             uptime_seconds: now_ms / 1000,
-            listen: self.listeners().iter().map(|listener| listener.text.clone()).collect(),
+            listen: self.listeners().iter().map(|listener| listener.text.to_string()).collect(),
             workers,
             connections,
             connections_used,
@@ -211,6 +236,15 @@ impl Running for Instance {
 /// How much the diagnostics tell under these settings.
 pub fn debug_level(settings: &Settings) -> u8 {
     settings.number(Number::Debug).try_into().unwrap_or(u8::MAX)
+}
+
+/// Whether one may be in the way of the other.
+fn overlaps(old: &Listener, new: &ListenAddr) -> bool {
+    match (&new.host, &new.port) {
+        (Host::Unix(path), _) => old.path() == Some(Path::new(path)),
+        (_, Some(port)) => old.address.map(|old| old.port()) == resolve::port_number(port).ok(),
+        (_, None) => false,
+    }
 }
 
 /// How the main listener is opened under these settings.

@@ -8,6 +8,7 @@ use crate::net::listen::Listener;
 use crate::sys::clock;
 use crate::sys::daemon::Detached;
 use crate::sys::errors::reason;
+use crate::sys::limits;
 use crate::sys::notify::Supervisor;
 use crate::sys::signals::{Request, Signals};
 use crate::{reload, stats};
@@ -21,11 +22,33 @@ const DRAIN_LOOK: Duration = Duration::from_millis(50);
 /// How long clients of the control socket get to take their last reply.
 const GOODBYE: Duration = Duration::from_millis(500);
 
+/// What reaches the main thread: control clients and signals.
+pub struct Doors {
+    control: ControlServer,
+    signals: Signals,
+}
+
+impl Doors {
+    /// From now on signals are not fatal but waited for. Call it after the last fork, and before anything is made that
+    /// must not be left behind.
+    ///
+    /// # Errors
+    /// Out of descriptors.
+    pub fn open(control: Vec<Listener>) -> Result<Doors, String> {
+        let open = || {
+            let mut control = ControlServer::new(control, Box::new(clock::monotonic_ms))?;
+            control.limit_clients(limits::control_clients_possible());
+            let signals = Signals::install(&control.waker().stream()?)?;
+            Ok(Doors { control, signals })
+        };
+        open().map_err(|error: std::io::Error| format!("cannot start: {}", reason(&error)))
+    }
+}
+
 /// The main thread of a pen that serves.
 pub struct Process {
     engine: Engine<Instance>,
-    control: ControlServer,
-    signals: Signals,
+    doors: Doors,
     supervisor: Supervisor,
     /// When a graceful stop turns into a plain one; monotonic.
     drain_until_ms: Option<u64>,
@@ -33,53 +56,53 @@ pub struct Process {
 }
 
 impl Process {
-    /// # Errors
-    /// Out of descriptors.
-    pub fn new(
-        engine: Engine<Instance>,
-        control: Vec<Listener>,
-        supervisor: Supervisor,
-    ) -> Result<Process, String> {
-        let start = || {
-            let control = ControlServer::new(control, Box::new(clock::monotonic_ms))?;
-            let signals = Signals::install(&control.waker().stream()?)?;
-            Ok((control, signals))
-        };
-        let (control, signals) = start().map_err(|error: std::io::Error| format!("cannot start: {error}"))?;
-        Ok(Process { engine, control, signals, supervisor, drain_until_ms: None, stopping: false })
+    pub fn new(engine: Engine<Instance>, doors: Doors, supervisor: Supervisor) -> Process {
+        Process { engine, doors, supervisor, drain_until_ms: None, stopping: false }
+    }
+
+    /// Serves until told to end, then ends everything, also after an error. `look` is called after every turn, at least
+    /// every `patience`.
+    pub fn run(
+        mut self,
+        detached: Option<Detached>,
+        patience: Option<Duration>,
+        look: impl FnMut(&mut Engine<Instance>),
+    ) -> Result<(), String> {
+        let result = self.announce(detached).and_then(|()| self.serve(patience, look));
+        self.supervisor.tell("STOPPING=1");
+        self.doors.control.say_goodbye(GOODBYE);
+        drop(self.doors);
+        if let Some(instance) = self.engine.into_running() {
+            instance.stop();
+        }
+        result
     }
 
     /// Tells everyone who waits for it that pen serves.
-    pub fn announce(self, detached: Option<Detached>) -> Result<Process, String> {
+    fn announce(&self, detached: Option<Detached>) -> Result<(), String> {
         diag::debug!(1, "pen {} starting", env!("CARGO_PKG_VERSION"));
         self.trace_servers();
         if let Some(detached) = detached {
-            detached.ready().map_err(|error| format!("cannot go into the background: {error}"))?;
+            detached.ready().map_err(|error| format!("cannot go into the background: {}", reason(&error)))?;
         }
         self.supervisor.tell("READY=1");
-        Ok(self)
+        Ok(())
     }
 
-    /// Serves until told to end. `look` is called after every turn, at least every `patience`.
-    pub fn run(
-        mut self,
+    fn serve(
+        &mut self,
         patience: Option<Duration>,
         mut look: impl FnMut(&mut Engine<Instance>),
     ) -> Result<(), String> {
         while !self.stopping {
             let patience = self.drain_until_ms.map_or(patience, |_| Some(DRAIN_LOOK));
-            self.control.turn(patience, &mut self.engine).map_err(|error| format!("control: {error}"))?;
-            for request in self.signals.take() {
+            let turned = self.doors.control.turn(patience, &mut self.engine);
+            turned.map_err(|error| format!("control: {}", reason(&error)))?;
+            for request in self.doors.signals.take() {
                 self.obey(request);
             }
             look(&mut self.engine);
             self.stopping |= self.drained() || self.instance().is_some_and(|instance| instance.stop_wanted());
-        }
-        self.supervisor.tell("STOPPING=1");
-        self.control.say_goodbye(GOODBYE);
-        drop(self.control);
-        if let Some(instance) = self.engine.into_running() {
-            instance.stop();
         }
         Ok(())
     }
@@ -87,7 +110,7 @@ impl Process {
     /// The servers as `-d` shows them at start, in the form of the original.
     fn trace_servers(&self) {
         diag::debug!(1, "servers:");
-        for (index, entry) in self.engine.config().servers.iter().enumerate() {
+        for (index, entry) in self.engine.numeric().servers.iter().enumerate() {
             if let Some(entry) = entry {
                 let ServerSpec { host, port, max, hard, weight, prio } = &entry.spec;
                 let port = port.as_ref().map(Port::to_string).unwrap_or_default();

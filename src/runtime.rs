@@ -54,6 +54,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
+    /// For as many workers as there are wakers.
+    pub fn new(parts: Parts, wakers: impl Iterator<Item = Waker>) -> Shared {
+        Shared {
+            connections_max: AtomicU64::new(effective_connections_max(&parts.settings)),
+            settings: Mutex::new(Arc::new(parts.settings)),
+            listeners: Mutex::new(Arc::new(parts.listeners)),
+            generation: AtomicU64::new(0),
+            balancer: Mutex::new(parts.balancer),
+            connections: AtomicU64::new(0),
+            pending: AtomicU64::new(0),
+            idlers: AtomicU64::new(0),
+            idlers_shed: AtomicU64::new(0),
+            paused: AtomicU64::new(0),
+            seats: wakers.map(|waker| Seat { mailbox: Mailbox::default(), waker }).collect(),
+            dummy_name: parts.dummy_name,
+        }
+    }
+
     pub fn balancer(&self) -> MutexGuard<'_, Balancer> {
         lock(&self.balancer)
     }
@@ -226,21 +244,7 @@ impl Runtime {
     pub fn start(parts: Parts, mut log: impl FnMut() -> TrafficLog) -> io::Result<Runtime> {
         let workers = worker_count(&parts.settings);
         let pollers = (0..workers).map(|_| Poller::new()).collect::<io::Result<Vec<_>>>()?;
-        let seats = pollers.iter().map(|poller| Seat { mailbox: Mailbox::default(), waker: poller.waker() });
-        let shared = Arc::new(Shared {
-            connections_max: AtomicU64::new(effective_connections_max(&parts.settings)),
-            settings: Mutex::new(Arc::new(parts.settings)),
-            listeners: Mutex::new(Arc::new(parts.listeners)),
-            generation: AtomicU64::new(0),
-            balancer: Mutex::new(parts.balancer),
-            connections: AtomicU64::new(0),
-            pending: AtomicU64::new(0),
-            idlers: AtomicU64::new(0),
-            idlers_shed: AtomicU64::new(0),
-            paused: AtomicU64::new(0),
-            seats: seats.collect(),
-            dummy_name: parts.dummy_name,
-        });
+        let shared = Arc::new(Shared::new(parts, pollers.iter().map(Poller::waker)));
         let mut ready = Vec::new();
         for (number, poller) in pollers.into_iter().enumerate() {
             ready.push(Worker::new(number, shared.clone(), poller, log())?);

@@ -11,7 +11,7 @@ use pen_proto::addr::{ListenAddr, ServerSpec};
 use pen_proto::commands::{
     AclEntry, Answer, Command, FastClose, Flag, Form, LogFormat, LogTarget, Number, ROWS, ServerChange,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::mem::discriminant;
 use std::net::IpAddr;
@@ -131,6 +131,9 @@ pub struct Config {
     /// Directory of `-j`.
     pub jail: Option<String>,
     pub foreground: bool,
+    /// Words of commands whose value came as an option or argument. The listening address and what counts at start only
+    /// stay there: [`Config::write`] does not put them into a file that the command line would then contradict.
+    pub on_command_line: BTreeSet<&'static str>,
     /// Whether pen runs: from then on the default of a number that only grows is as good as a value that was set.
     pub running: bool,
 }
@@ -153,6 +156,11 @@ impl Config {
     /// # Errors
     /// A limit of this file is exceeded, or a server does not exist. The text begins with the command.
     pub fn apply(&mut self, command: &Command) -> Result<Applied, String> {
+        let sets =
+            matches!(command, Command::SetFlag(..) | Command::SetNumber(..) | Command::Listen(Some(_)));
+        if let Some(row) = command.row().filter(|_| sets) {
+            self.on_command_line.remove(row.word);
+        }
         let reply = match command {
             Command::SetFlag(flag, on) => {
                 self.settings.set_flag(*flag, *on);

@@ -9,7 +9,7 @@ use crate::instance::{self, Instance};
 use crate::log::diag;
 use crate::log::target::OpenLog;
 use crate::net::listen::{ListenOptions, Listener};
-use crate::process::Process;
+use crate::process::{Doors, Process};
 use crate::settings::Config;
 use crate::sys::daemon::{self, Detached};
 use crate::sys::errors::reason;
@@ -86,18 +86,16 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     if numeric.foreground {
         diag::to_stderr();
     } else {
-        let detached = daemon::detach().map_err(|error| format!("cannot go into the background: {error}"))?;
+        let detached =
+            daemon::detach().map_err(|error| format!("cannot go into the background: {}", reason(&error)))?;
         waiting.parent = Some(detached);
         diag::to_syslog();
     }
     diag::set_level(instance::debug_level(&numeric.settings));
-    let (pid_file, log) = give_up_privileges(&numeric, account.as_ref())?;
-    let instance = Instance::start(&numeric, vec![listener], log, None)?;
-    engine.start(instance);
-    let process = Process::new(engine, control, supervisor)?;
-    let result = process.announce(waiting.parent.take()).and_then(|process| process.run(None, |_| {}));
-    drop(pid_file);
-    result
+    let doors = Doors::open(control)?;
+    let (_pid_file, log) = give_up_privileges(&numeric, account.as_ref())?;
+    engine.start(Instance::start(&numeric, vec![listener], log, None)?);
+    Process::new(engine, doors, supervisor).run(waiting.parent.take(), None, |_| {})
 }
 
 /// Options, then the configuration file, then servers given as arguments: each may override what came before.
@@ -118,7 +116,7 @@ fn read_everything(line: &CommandLine, engine: &mut Engine<Instance>) -> Result<
 
 fn open_listener(config: &Config) -> Result<Listener, String> {
     let address = config.listen.as_ref().ok_or("want a listening address")?;
-    Listener::open(address, instance::listen_options(&config.settings))
+    Listener::open(address, instance::listen_options(&config.settings)).map_err(|error| error.to_string())
 }
 
 /// Anyone who can reach the control socket can do what pen can: not as root, unless the operator said so.
@@ -129,7 +127,8 @@ fn open_control(config: &Config) -> Result<Vec<Listener>, String> {
         return Ok(Vec::new());
     }
     let options = ListenOptions { backlog: 128, nodelay: true, private: true };
-    Listener::open(address, options).map(|listener| vec![listener])
+    let listener = Listener::open(address, options).map_err(|error| error.to_string())?;
+    Ok(vec![listener])
 }
 
 /// Jail first, so that file names mean what they will mean when the log is reopened; then the files, while they can

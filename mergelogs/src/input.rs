@@ -110,6 +110,11 @@ impl LogFile {
         &self.line
     }
 
+    /// Gives the current line away. `spare` is a buffer for the next one, whatever is in it.
+    pub fn take_line(&mut self, spare: Vec<u8>) -> Vec<u8> {
+        std::mem::replace(&mut self.line, spare)
+    }
+
     /// `FILE:NUMBER` of the current line, for messages.
     pub fn place(&self) -> String {
         format!("{}:{}", self.name, self.line_number)

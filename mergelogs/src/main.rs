@@ -1,7 +1,7 @@
 //! mergelogs: the access logs of the web servers behind pen, merged, with the real clients put back.
 //!
-//! Owns the exit status and what is said on standard error. The way of a line: `input` → `merge` (order) →
-//! `pen_log` and `window` (client) → `output`.
+//! Owns the exit status and what is said on standard error. The way of a line: `input` → `web_logs` (order)
+//! → `pen_log` and `window` (client) → `output`; `merge` wires them.
 #![forbid(unsafe_code)]
 
 mod input;
@@ -11,8 +11,10 @@ mod output;
 mod pen_log;
 mod progress;
 mod summary;
+mod web_logs;
 mod window;
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -37,7 +39,7 @@ fn merge(settings: &Settings) -> ExitCode {
         Ok(counts) => {
             let summary = if settings.summary { counts.summary() } else { Vec::new() };
             for sentence in counts.warnings().into_iter().chain(summary) {
-                eprintln!("mergelogs: {sentence}");
+                say(sentence);
             }
             ExitCode::SUCCESS
         }
@@ -54,7 +56,11 @@ fn print(text: &str) -> ExitCode {
 }
 
 fn fail(error: &str) -> ExitCode {
-    // A standard error that is gone leaves the exit status to tell.
-    let _ = writeln!(io::stderr(), "mergelogs: {error}");
+    say(error);
     ExitCode::FAILURE
+}
+
+/// Says something on standard error. That nobody hears it is no reason to stop.
+fn say(text: impl Display) {
+    let _ = writeln!(io::stderr(), "mergelogs: {text}");
 }

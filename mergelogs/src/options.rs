@@ -197,9 +197,11 @@ mod tests {
     }
 
     #[test]
-    fn the_usage_names_every_letter() {
-        for letter in ["-p", "-o", "-r", "-j", "-t", "-c", "-v", "-d", "--help", "--version"] {
-            assert!(USAGE.lines().any(|line| line.trim_start().starts_with(letter)), "{letter}");
+    fn usage_and_manual_page_name_every_letter() {
+        let page = include_str!("../../docs/man/mergelogs.1");
+        for letter in "pcdjortv".chars() {
+            assert!(USAGE.contains(&format!("\n  -{letter}")), "usage: {letter}");
+            assert!(page.contains(&format!("\n.It Fl {letter}")), "manual page: {letter}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Pen's logs as the answer to one question: who made this request to this server at about this time?
 //!
 //! Owns how far the logs are read and how much of them is kept: from before the line that is asked about to after it,
-//! never a whole log (unless `-c` asks for it). Called by `merge`, once for every line of a web log.
+//! never a whole log (unless `-c` asks for it). Called by `merge` for all lines of the web logs, in order of time.
 
 use pen_proto::logline::{self, LogLine};
 use pen_proto::weblog;
@@ -22,6 +22,15 @@ const DISORDER_SECONDS: i64 = 10;
 
 /// Beyond all time stamps, yet far from overflow.
 const FOREVER_SECONDS: i64 = 1 << 50;
+
+/// Who made this request to this server at this time?
+#[derive(Debug)]
+pub struct Question<'a> {
+    pub server: ServerId,
+    /// As the web server wrote it.
+    pub request: &'a [u8],
+    pub epoch_seconds: i64,
+}
 
 /// Why a request has no client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,34 +118,39 @@ impl PenLogs {
         self.sources.iter().map(|source| source.file.bytes_read()).sum()
     }
 
-    /// Who made `request`, as the web server wrote it, to `server` nearest to the given time.
+    /// Who made these requests, each nearest to its time. Several at a time, because the answers lie far apart in a
+    /// large memory, and the processor fetches them side by side.
     ///
     /// # Errors
     /// A pen log that cannot be read, named.
-    pub fn client_of(
+    pub fn clients_of(
         &mut self,
-        server: ServerId,
-        request: &[u8],
-        epoch_seconds: i64,
-    ) -> Result<Result<Client, Unmatched>, String> {
-        self.read_until(epoch_seconds + self.jitter_seconds + DISORDER_SECONDS)?;
-        self.latest_asked_epoch_seconds = self.latest_asked_epoch_seconds.max(epoch_seconds);
+        questions: &[Question<'_>],
+    ) -> Result<Vec<Result<Client, Unmatched>>, String> {
+        let latest = questions.iter().map(|question| question.epoch_seconds).fold(-FOREVER_SECONDS, i64::max);
+        self.read_until(latest + self.jitter_seconds + DISORDER_SECONDS)?;
+        let nearest = self.index.nearest(questions);
+        let answers = questions.iter().zip(nearest).map(|(question, nearest)| match nearest {
+            Some(found) if self.is_within_jitter(found, question) => Ok(found.client),
+            _ => Err(self.why_unmatched(question, nearest.is_some())),
+        });
+        let answers = answers.collect();
+        self.latest_asked_epoch_seconds = self.latest_asked_epoch_seconds.max(latest);
         let horizon = self.latest_asked_epoch_seconds - self.jitter_seconds - LATENESS_SECONDS;
         self.index.window.forget_before(horizon);
-        let nearest = self.index.nearest(server, request, epoch_seconds);
-        Ok(match nearest {
-            Some(found) if found.distance_seconds(epoch_seconds) <= self.jitter_seconds.unsigned_abs() => {
-                Ok(found.client)
-            }
-            _ => Err(self.why_unmatched(server, epoch_seconds, nearest.is_some())),
-        })
+        Ok(answers)
     }
 
-    fn why_unmatched(&self, server: ServerId, epoch_seconds: i64, is_known: bool) -> Unmatched {
-        let (first, last) = (self.index.first_epoch_seconds, self.index.last_epoch_seconds);
-        if epoch_seconds < first - self.jitter_seconds || epoch_seconds > last + self.jitter_seconds {
+    fn is_within_jitter(&self, found: Sighting, question: &Question<'_>) -> bool {
+        found.distance_seconds(question.epoch_seconds) <= self.jitter_seconds.unsigned_abs()
+    }
+
+    fn why_unmatched(&self, question: &Question<'_>, is_known: bool) -> Unmatched {
+        let earliest = self.index.first_epoch_seconds - self.jitter_seconds;
+        let latest = self.index.last_epoch_seconds + self.jitter_seconds;
+        if !(earliest..=latest).contains(&question.epoch_seconds) {
             Unmatched::TimeNotCovered
-        } else if !self.index.servers[server as usize].was_seen {
+        } else if !self.index.servers[question.server as usize].was_seen {
             Unmatched::ServerUnknown
         } else if is_known {
             Unmatched::TooFarApart
@@ -231,21 +245,33 @@ impl Index {
         self.batch.clear();
     }
 
-    fn nearest(&mut self, server: ServerId, request: &[u8], epoch_seconds: i64) -> Option<Sighting> {
-        self.key.clear();
-        weblog::write_as_pen_data(&mut self.key, request);
-        let unescaped = self.nearest_of_key(server, epoch_seconds);
-        if !request.contains(&b'\\') {
-            return unescaped;
+    fn nearest(&mut self, questions: &[Question<'_>]) -> Vec<Option<Sighting>> {
+        let fingerprints: Vec<_> = questions.iter().map(|question| self.fingerprint(question)).collect();
+        // Nothing else is in this loop, so that many of its reads can be under way at once.
+        let nearest = |(fingerprint, question): (Fingerprint, &Question<'_>)| {
+            self.window.nearest(fingerprint, question.epoch_seconds).copied()
+        };
+        let mut found: Vec<_> = fingerprints.into_iter().zip(questions).map(nearest).collect();
+        for (found, question) in found.iter_mut().zip(questions) {
+            if question.request.contains(&b'\\') {
+                let both = [*found, self.nearest_verbatim(question)].into_iter().flatten();
+                *found = both.min_by_key(|sighting| sighting.distance_seconds(question.epoch_seconds));
+            }
         }
-        // Not every web server escapes: a backslash may be just that.
-        self.key.clear();
-        logline::write_data(&mut self.key, request);
-        let verbatim = self.nearest_of_key(server, epoch_seconds);
-        unescaped.into_iter().chain(verbatim).min_by_key(|found| found.distance_seconds(epoch_seconds))
+        found
     }
 
-    fn nearest_of_key(&mut self, server: ServerId, epoch_seconds: i64) -> Option<Sighting> {
-        self.window.nearest(self.fingerprints.of(server, &self.key), epoch_seconds).copied()
+    fn fingerprint(&mut self, question: &Question<'_>) -> Fingerprint {
+        self.key.clear();
+        weblog::write_as_pen_data(&mut self.key, question.request);
+        self.fingerprints.of(question.server, &self.key)
+    }
+
+    /// Not every web server escapes: a backslash may be just that.
+    fn nearest_verbatim(&mut self, question: &Question<'_>) -> Option<Sighting> {
+        self.key.clear();
+        logline::write_data(&mut self.key, question.request);
+        let fingerprint = self.fingerprints.of(question.server, &self.key);
+        self.window.nearest(fingerprint, question.epoch_seconds).copied()
     }
 }

@@ -14,8 +14,9 @@ pub struct Counts {
     time_not_covered: u64,
     too_far_apart: u64,
     request_unknown: u64,
-    rejected: u64,
-    first_rejected: Option<String>,
+    /// Lines that are no access log lines, and where the first is.
+    pub rejected: u64,
+    pub first_rejected: Option<String>,
     pub pen_log_entries: u64,
     /// Name of the log, and lines in it that are no entries.
     pub pen_log_skipped: Vec<(String, u64)>,
@@ -40,11 +41,6 @@ impl Counts {
             Unmatched::TooFarApart => &mut self.too_far_apart,
             Unmatched::RequestUnknown => &mut self.request_unknown,
         } += 1;
-    }
-
-    pub fn count_rejected(&mut self, place: impl FnOnce() -> String) {
-        self.rejected += 1;
-        self.first_rejected.get_or_insert_with(place);
     }
 
     /// What the user should know unasked: something in the input was of no use.
@@ -109,8 +105,8 @@ mod tests {
         ] {
             counts.count_unmatched(why);
         }
-        counts.count_rejected(|| "a.log:7".to_owned());
-        counts.count_rejected(|| "a.log:9".to_owned());
+        counts.rejected = 2;
+        counts.first_rejected = Some("a.log:7".to_owned());
         counts.pen_log_skipped = vec![("pen.log".to_owned(), 3), ("other".to_owned(), 0)];
         assert_eq!(
             counts.warnings(),

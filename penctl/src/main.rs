@@ -57,22 +57,24 @@ fn main() -> ExitCode {
     }
 }
 
-/// Options end at the address, so that a command may have words that begin with `-`.
+/// Options stand before or right behind the address; a command's own words may begin with `-`.
 fn read_arguments(arguments: &[String]) -> Result<Wish, String> {
     let mut options = Options::new();
     options.parsing_style(ParsingStyle::StopAtFirstFree);
     options.optmulti("e", "", "", "COMMAND").optflag("h", "help", "").optflag("", "version", "");
-    let matches = options.parse(arguments).map_err(|error| format!("{error}\n{SYNOPSIS}"))?;
-    if matches.opt_present("help") {
+    let parse = |words: &[String]| options.parse(words).map_err(|error| format!("{error}\n{SYNOPSIS}"));
+    let before = parse(arguments)?;
+    let behind = parse(before.free.get(1..).unwrap_or_default())?;
+    if before.opt_present("help") || behind.opt_present("help") {
         return Ok(Wish::Help);
     }
-    if matches.opt_present("version") {
+    if before.opt_present("version") || behind.opt_present("version") {
         return Ok(Wish::Version);
     }
-    let (address, words) = matches.free.split_first().ok_or(SYNOPSIS)?;
-    let mut commands = matches.opt_strs("e");
-    if !words.is_empty() {
-        commands.push(words.join(" "));
+    let address = before.free.first().ok_or(SYNOPSIS)?;
+    let mut commands = [before.opt_strs("e"), behind.opt_strs("e")].concat();
+    if !behind.free.is_empty() {
+        commands.push(behind.free.join(" "));
     }
     if let Some(broken) = commands.iter().find(|command| command.contains(['\n', '\r'])) {
         return Err(format!("a command is one line, got {}", pen_proto::addr::quoted(broken)));
@@ -133,6 +135,14 @@ mod tests {
             read("-e mode -e pid :8888 blacklist -e"),
             talk(":8888", &["mode", "pid", "blacklist -e"])
         );
+    }
+
+    #[test]
+    fn options_may_stand_behind_the_address() {
+        assert_eq!(read(":8888 -e mode"), talk(":8888", &["mode"]));
+        assert_eq!(read("-e mode :8888 -e pid servers -e"), talk(":8888", &["mode", "pid", "servers -e"]));
+        assert_eq!(read(":8888 --help"), Ok(Wish::Help));
+        assert!(read(":8888 -x").unwrap_err().contains("usage: penctl"));
     }
 
     #[test]

@@ -29,10 +29,13 @@ use pen::sys::signals::{self, Signals};
 
 use cache::Cache;
 use options::{Families, Request, Settings};
-use output::{Output, Trouble};
+use output::{Output, Target, Trouble};
 use receive::Receiver;
 use records::Records;
 use voice::Voice;
+
+/// How many batches are taken from a socket before signals and the other socket have their turn.
+const BATCHES_MAX: usize = 256;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = match std::env::args_os().skip(1).map(|word| word.into_string()).collect() {
@@ -68,7 +71,11 @@ fn fail(error: &str) -> ExitCode {
 fn serve(settings: Settings) -> Result<(), String> {
     let receivers = bind(settings.port, settings.families)?;
     let account = settings.user.as_deref().map(Account::look_up).transpose()?;
-    let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+    // Going to the background closes standard output. Only a daemon that writes there holds on to it.
+    let target = match &settings.log_file {
+        Some(path) => Target::File(path),
+        None => Target::Stdout(copy_of_stdout()?),
+    };
     let supervisor = Supervisor::from_environment();
     let mut voice = Voice::new(settings.debug);
     let detached = if settings.foreground { None } else { Some(go_to_background(&mut voice)?) };
@@ -79,10 +86,7 @@ fn serve(settings: Settings) -> Result<(), String> {
     if let Some(account) = &account {
         account.become_it()?;
     }
-    let output = match &settings.log_file {
-        Some(path) => Output::to_file(path)?,
-        None => Output::to_stdout(stdout.map_err(|error| format!("standard output: {error}"))?),
-    };
+    let output = Output::open(target)?;
     let cannot_start = |error: io::Error| format!("cannot start: {error}");
     let (wake, waker) = UnixStream::pair().map_err(cannot_start)?;
     wake.set_nonblocking(true).map_err(cannot_start)?;
@@ -111,11 +115,21 @@ fn bind(port: u16, families: Families) -> Result<Vec<Receiver>, String> {
             let v4 = v4()?;
             // A host without IPv6 is no reason not to serve.
             match Receiver::bind_v6(port) {
-                Err(error) if error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT) => Ok(vec![v4]),
+                Err(error) if lacks_ipv6(&error) => Ok(vec![v4]),
                 v6 => Ok(vec![v4, v6.map_err(|error| named("IPv6", error))?]),
             }
         }
     }
+}
+
+/// Built without IPv6, or with IPv6 switched off.
+fn lacks_ipv6(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(nix::libc::EAFNOSUPPORT | nix::libc::EADDRNOTAVAIL))
+}
+
+fn copy_of_stdout() -> Result<File, String> {
+    let copy = io::stdout().as_fd().try_clone_to_owned();
+    copy.map(File::from).map_err(|error| format!("standard output: {error}"))
 }
 
 fn go_to_background(voice: &mut Voice) -> Result<Detached, String> {
@@ -146,12 +160,14 @@ impl Server {
     fn run(&mut self) -> Result<(), String> {
         while !self.stopping {
             self.wait()?;
-            for request in self.signals.take() {
+            // What came before a signal is dealt with before it.
+            let requests = self.signals.take();
+            self.drain()?;
+            for request in requests {
                 self.obey(request);
             }
-            self.drain()?;
         }
-        self.flush()
+        Ok(())
     }
 
     fn wait(&mut self) -> Result<(), String> {
@@ -175,21 +191,20 @@ impl Server {
                 self.voice.notice(statistics);
             }
             signals::Request::Reload => {
-                // What came before the signal belongs into the old file.
-                if let Err(error) = self.drain().and_then(|()| self.output.reopen()) {
+                if let Err(error) = self.output.reopen() {
                     self.voice.error(error);
                 }
             }
         }
     }
 
-    /// Takes all datagrams that wait, then writes their lines: in a quiet time a line is in the log at once, and in a
+    /// Takes the datagrams that wait, then writes their lines: in a quiet time a line is in the log at once, and in a
     /// busy one many are written together.
     fn drain(&mut self) -> Result<(), String> {
         let now_seconds = clock::monotonic_ms() / 1000;
         let mut received = 0;
         for index in 0..self.receivers.len() {
-            loop {
+            for _ in 0..BATCHES_MAX {
                 let count = self.receive(index, now_seconds);
                 received += count;
                 if count == 0 {

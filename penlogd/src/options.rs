@@ -24,9 +24,9 @@ Receives the log lines of pen (log HOST:PORT) and of the web servers behind it
                 repeated
   -n N          lines of pen to remember [1000]
   -e seconds    forget a line of pen after so long [0: only when N came later]
-  -b            write every line at once, not when no more are waiting
+  -b            write after every few lines, not only when no more are waiting
   -d            say on standard error, or to syslog in the background, what is
-                dropped (repeat: and statistics of every burst)
+                dropped (repeat: and how many datagrams came at a time)
       --help    this text
       --version name and version
 ";
@@ -164,6 +164,17 @@ mod tests {
         assert_eq!(settings("-4 1").families, Families::Ipv4);
         assert_eq!(settings("1 -6").families, Families::Ipv6);
         assert_eq!(settings("-46 1").families, Families::Both);
+    }
+
+    #[test]
+    fn usage_and_manual_page_name_every_letter() {
+        let page = include_str!("../../docs/man/penlogd.1");
+        for letter in "46abdefjlnpu".chars() {
+            assert!(USAGE.contains(&format!("  -{letter}")) || letter == '6', "usage: {letter}");
+            let described =
+                page.lines().any(|line| line.starts_with(".It Fl") && line.contains(&format!("Fl {letter}")));
+            assert!(described, "manual page: {letter}");
+        }
     }
 
     #[test]

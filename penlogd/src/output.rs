@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pen::sys::files;
 
@@ -25,6 +25,13 @@ pub struct Output {
     is_torn: bool,
 }
 
+/// Where to write.
+pub enum Target<'a> {
+    /// Standard output, or a copy of it.
+    Stdout(File),
+    File(&'a str),
+}
+
 /// What [`Output::flush`] has to tell.
 #[derive(Debug)]
 pub enum Trouble {
@@ -36,21 +43,14 @@ pub enum Trouble {
 }
 
 impl Output {
-    pub fn to_stdout(stdout: File) -> Output {
-        Output::new(stdout, None)
-    }
-
     /// # Errors
     /// A sentence that names the file.
-    pub fn to_file(path: &str) -> Result<Output, String> {
-        let path = PathBuf::from(path);
-        let file = files::open_append(&path)
-            .map_err(|error| format!("Can't open logfile {}: {error}", path.display()))?;
-        Ok(Output::new(file, Some(path)))
-    }
-
-    fn new(file: File, path: Option<PathBuf>) -> Output {
-        Output { file, path, buffer: Vec::new(), lost_lines: 0, failing: false, is_torn: false }
+    pub fn open(target: Target<'_>) -> Result<Output, String> {
+        let (file, path) = match target {
+            Target::Stdout(file) => (file, None),
+            Target::File(path) => (open_log("open", Path::new(path))?, Some(path.into())),
+        };
+        Ok(Output { file, path, buffer: Vec::new(), lost_lines: 0, failing: false, is_torn: false })
     }
 
     /// Opens the file again, so that a renamed one is let go. On failure it stays as it is.
@@ -59,9 +59,7 @@ impl Output {
     /// A sentence that names the file.
     pub fn reopen(&mut self) -> Result<(), String> {
         let Some(path) = &self.path else { return Ok(()) };
-        let file = files::open_append(path)
-            .map_err(|error| format!("Can't reopen logfile {}: {error}", path.display()))?;
-        self.file = file;
+        self.file = open_log("reopen", path)?;
         self.is_torn = false;
         Ok(())
     }
@@ -127,6 +125,10 @@ impl Output {
             }
         }
     }
+}
+
+fn open_log(verb: &str, path: &Path) -> Result<File, String> {
+    files::open_append(path).map_err(|error| format!("Can't {verb} logfile {}: {error}", path.display()))
 }
 
 fn count_lines(bytes: &[u8]) -> u64 {

@@ -187,23 +187,31 @@ fn cut_line(line: &[u8], bytes_max: usize) -> Cow<'_, [u8]> {
 
 /// The last position up to `position` that is neither within an escape (`\"`, `\xhh`) nor within a UTF-8 character.
 fn cut_position(line: &[u8], position: usize) -> usize {
-    const ESCAPE_BYTES_MAX: usize = 4;
     let mut end = 0;
-    while end < position {
-        let unit = match line[end..] {
-            [b'\\', b'x', ..] => ESCAPE_BYTES_MAX,
-            [b'\\', ..] => 2,
-            [0xc0..=0xff, ..] => {
-                1 + line[end + 1..].iter().take(3).take_while(|&&byte| byte & 0xc0 == 0x80).count()
-            }
-            _ => 1,
-        };
-        if end + unit > position {
-            break;
+    loop {
+        let next = end + unit_bytes(&line[end..]);
+        if next > position {
+            return end;
         }
-        end += unit;
+        end = next;
     }
-    end
+}
+
+/// How many bytes belong together at the beginning of a text that is not empty.
+fn unit_bytes(text: &[u8]) -> usize {
+    match text {
+        [b'\\', b'x', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => 4,
+        [b'\\', escaped @ ..] => 1 + character_bytes(escaped),
+        _ => character_bytes(text),
+    }
+}
+
+fn character_bytes(text: &[u8]) -> usize {
+    match text {
+        [] => 0,
+        [0xc0..=0xff, rest @ ..] => 1 + rest.iter().take(3).take_while(|&&byte| byte & 0xc0 == 0x80).count(),
+        _ => 1,
+    }
 }
 
 fn ends_quoted(line: &[u8]) -> bool {

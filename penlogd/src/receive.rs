@@ -25,7 +25,6 @@ const SOCKET_BUFFER_BYTES: usize = 16 << 20;
 /// One socket that receives.
 pub struct Receiver {
     socket: OwnedFd,
-    headers: MultiHeaders<SockaddrStorage>,
     buffers: Vec<u8>,
     /// Datagrams that found no room in the socket's buffer, since the start.
     pub lost: u64,
@@ -53,13 +52,7 @@ impl Receiver {
     fn new(socket: OwnedFd) -> io::Result<Receiver> {
         enlarge_buffer(&socket);
         setsockopt(&socket, sockopt::RxqOvfl, &1)?;
-        Ok(Receiver {
-            socket,
-            headers: MultiHeaders::preallocate(BATCH, Some(cmsg_space!(u32))),
-            buffers: vec![0; BATCH * DATAGRAM_BYTES_MAX],
-            lost: 0,
-            lost_reported: 0,
-        })
+        Ok(Receiver { socket, buffers: vec![0; BATCH * DATAGRAM_BYTES_MAX], lost: 0, lost_reported: 0 })
     }
 
     /// Hands over what has arrived, at most a batch, and returns how many datagrams that were.
@@ -72,13 +65,10 @@ impl Receiver {
             .chunks_exact_mut(DATAGRAM_BYTES_MAX)
             .map(|buffer| [IoSliceMut::new(buffer)])
             .collect();
-        let received = recvmmsg(
-            self.socket.as_raw_fd(),
-            &mut self.headers,
-            slices.iter_mut(),
-            MsgFlags::MSG_DONTWAIT,
-            None,
-        );
+        // New ones for each call: the kernel shrinks the room for control messages to what it used of it.
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, Some(cmsg_space!(u32)));
+        let received =
+            recvmmsg(self.socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None);
         let messages = match received {
             Ok(messages) => messages,
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(0),
@@ -88,7 +78,7 @@ impl Receiver {
         let mut lost_reported = self.lost_reported;
         for message in messages {
             count += 1;
-            for control in message.cmsgs()? {
+            for control in message.cmsgs().into_iter().flatten() {
                 if let ControlMessageOwned::RxqOvfl(lost) = control {
                     lost_reported = lost;
                 }

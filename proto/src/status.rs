@@ -31,8 +31,10 @@ pub struct Status {
     pub connections_last: u64,
     pub connections: Vec<ConnectionStatus>,
     /// Connections to servers that are ready for clients; they count in nothing else here.
+    #[serde(default)]
     pub idlers: u64,
     /// As `idlers` sets it.
+    #[serde(default)]
     pub idlers_wanted: u64,
     pub totals: Totals,
 }
@@ -51,6 +53,7 @@ pub struct ServerStatus {
     /// With a client.
     pub connections: u32,
     /// Ready for a client.
+    #[serde(default)]
     pub idlers: u32,
     pub max: u32,
     pub hard: u32,
@@ -129,7 +132,9 @@ pub struct Totals {
     pub log_lines_dropped: u64,
     pub pending_connects: u64,
     /// Clients that were given a connection kept ready.
+    #[serde(default)]
     pub idlers_used: u64,
     /// Connections kept ready that ended before they were of use.
+    #[serde(default)]
     pub idlers_lost: u64,
 }

@@ -14,6 +14,7 @@ use buffers::Pending;
 use pen_proto::addr::ClientAddr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 /// The two ends of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub enum Stage {
     Connecting,
     /// Descriptors for the upstream socket.
     Shortage,
+    /// Room in the queue of a server on a Unix socket.
+    Busy,
     /// Either side to send or to take bytes.
     Relaying,
     /// `dummy`: the client to ask, or, once answered, to close.
@@ -88,14 +91,17 @@ pub struct Socket {
     pub fd: Option<OwnedFd>,
     pub readable: bool,
     pub writable: bool,
-    /// The peer has ended or reset: a short read does not mean that the socket is drained.
-    pub hangup: bool,
+    /// The peer has ended or reset its side or sent urgent bytes, at which a read stops: a short read does not mean that
+    /// nothing is left.
+    pub until_dry: bool,
     /// The kernel reported an error that is not fetched yet.
     pub error: bool,
+    /// A write has fetched the error of a reset: after it the kernel reports an end of file that is none.
+    pub torn: bool,
     /// TCP_NODELAY is set, or is not wanted.
     pub nodelay: bool,
-    /// The poller knows it.
-    pub registered: bool,
+    /// The poller knows it since this wake-up, counted from the start of the worker.
+    pub registered: Option<u64>,
 }
 
 impl Socket {
@@ -179,12 +185,12 @@ pub struct Connection {
     pub retries: u32,
     /// Counts towards `pending_max`.
     pub counted_pending: bool,
-    /// Index of the listener it came through.
-    pub listener: u16,
+    /// The listener it came through, which another may have replaced since.
+    pub listener: Arc<str>,
 }
 
 impl Connection {
-    pub fn new(fd: OwnedFd, address: ClientAddr, port: u16, listener: u16, now_ms: u64) -> Connection {
+    pub fn new(fd: OwnedFd, address: ClientAddr, port: u16, listener: Arc<str>, now_ms: u64) -> Connection {
         // Read before the first event: the client's request is often here already.
         let client =
             Socket { fd: Some(fd), readable: true, writable: true, nodelay: true, ..Socket::default() };
@@ -222,7 +228,7 @@ impl Connection {
     pub fn state_bits(&self) -> u32 {
         let stage = match self.stage {
             Stage::FirstBytes => 32,
-            Stage::Connecting | Stage::Shortage => 1,
+            Stage::Connecting | Stage::Shortage | Stage::Busy => 1,
             Stage::Relaying | Stage::Dummy { .. } => 2,
         };
         stage | u32::from(self.from_server.eof) << 2 | u32::from(self.from_client.eof) << 3

@@ -38,7 +38,8 @@ pub enum Flow {
 /// Moves what can be moved. `inspect` sees every read, and once an empty slice at end of file.
 ///
 /// A receiver that fails makes the direction `dead` and no more: what the receiver itself still has to say is relayed
-/// by the other direction, which learns of the failure in its turn.
+/// by the other direction, which learns of the failure in its turn. Until then the sender is read all the same, for
+/// nothing: bytes left unread would make the close a reset, which takes what the sender itself has yet to receive.
 pub fn pump(
     sender: &mut Socket,
     receiver: &mut Socket,
@@ -70,6 +71,7 @@ pub fn pump(
 pub fn read(sender: &mut Socket, direction: &mut Direction, scratch: &mut [u8]) -> io::Result<Option<usize>> {
     let wanted = 1 << direction.chunk_log2.clamp(CHUNK_LOG2_MIN, CHUNK_LOG2_MAX);
     match socket::receive(sender.fd()?, &mut scratch[..wanted]) {
+        Ok(0) if sender.torn => Err(io::ErrorKind::ConnectionReset.into()),
         Ok(0) => {
             direction.eof = true;
             Ok(Some(0))
@@ -77,7 +79,7 @@ pub fn read(sender: &mut Socket, direction: &mut Direction, scratch: &mut [u8]) 
         Ok(count) => {
             if count == wanted {
                 direction.chunk_log2 = (direction.chunk_log2.max(CHUNK_LOG2_MIN) + 1).min(CHUNK_LOG2_MAX);
-            } else if !sender.hangup {
+            } else if !sender.until_dry {
                 sender.readable = false; // a short read has drained the socket; the next bytes bring an event
             }
             Ok(Some(count))
@@ -90,24 +92,13 @@ pub fn read(sender: &mut Socket, direction: &mut Direction, scratch: &mut [u8]) 
     }
 }
 
-/// Writes kept bytes; true when the direction is clear for more.
+/// Writes kept bytes; true when none are left.
 fn flush(receiver: &mut Socket, direction: &mut Direction, pool: &mut BufferPool) -> bool {
-    if direction.dead {
-        return false;
-    }
     let Some(mut pending) = direction.pending.take() else { return true };
-    if receiver.writable {
-        match write(receiver, direction.bytes, pending.unsent()) {
-            Ok(count) => {
-                direction.bytes += count as u64;
-                pending.take(count);
-            }
-            Err(_) => direction.dead = true,
-        }
-    }
-    if pending.is_empty() || direction.dead {
+    pending.take(put(receiver, direction, pending.unsent()));
+    if pending.is_empty() {
         pool.give_back(pending);
-        return !direction.dead;
+        return true;
     }
     direction.pending = Some(pending);
     false
@@ -115,23 +106,32 @@ fn flush(receiver: &mut Socket, direction: &mut Direction, pool: &mut BufferPool
 
 /// Writes new bytes and keeps the rest.
 pub fn offer(receiver: &mut Socket, direction: &mut Direction, bytes: &[u8], pool: &mut BufferPool) {
-    if bytes.is_empty() || direction.dead {
-        return;
-    }
-    let mut count = 0;
-    if receiver.writable {
-        match write(receiver, direction.bytes, bytes) {
-            Ok(taken) => count = taken,
-            Err(_) => {
-                direction.dead = true;
-                return;
-            }
-        }
-        direction.bytes += count as u64;
-    }
+    let count = put(receiver, direction, bytes);
     if count < bytes.len() {
         direction.pending = Some(pool.hold(&bytes[count..]));
         direction.chunk_log2 = direction.chunk_log2.saturating_sub(1);
+    }
+}
+
+/// Gives the receiver what it takes now, and says how many bytes are done with: all of them when it takes no more.
+fn put(receiver: &mut Socket, direction: &mut Direction, bytes: &[u8]) -> usize {
+    if direction.dead {
+        return bytes.len();
+    }
+    if !receiver.writable || bytes.is_empty() {
+        return 0;
+    }
+    match write(receiver, direction.bytes, bytes) {
+        Ok(count) => {
+            direction.bytes += count as u64;
+            count
+        }
+        Err(error) => {
+            direction.dead = true;
+            // A peer that has ended its side before it reset the connection is no longer there, but it is complete.
+            receiver.torn = error.kind() != io::ErrorKind::BrokenPipe;
+            bytes.len()
+        }
     }
 }
 
@@ -167,3 +167,7 @@ pub fn shut(socket: &Socket, direction: &mut Direction) {
         let _ = nix::sys::socket::shutdown(fd.as_raw_fd(), nix::sys::socket::Shutdown::Write);
     }
 }
+
+#[cfg(test)]
+#[path = "relay_tests.rs"]
+mod tests;

@@ -11,6 +11,7 @@ use crate::config::{self, Errors, Place};
 use crate::log::local_time;
 use crate::settings::{Applied, Config, ServerEntry, Settings};
 use crate::stats;
+use crate::sys::errors::reason;
 use crate::sys::files::write_atomically;
 use pen_proto::addr::{ListenAddr, Port, quoted};
 use pen_proto::commands::{Command, Flag, Listing, LogTarget, Number, ServerChange, When};
@@ -140,6 +141,11 @@ impl<R: Running> Engine<R> {
     /// For options that are no commands (`-C`, `-F`, `-p`, `-e`, positional servers...), before pen runs.
     pub fn config_mut(&mut self) -> &mut Config {
         &mut self.config
+    }
+
+    /// The configuration in numbers, as [`Engine::settle`] returned it or a later command made it.
+    pub fn numeric(&self) -> &Config {
+        &self.followed
     }
 
     /// The running pen, once started.
@@ -451,7 +457,7 @@ fn locate(placed: &Placed, text: String) -> String {
 }
 
 fn save(file: &str, text: &str) -> Result<(), String> {
-    write_atomically(Path::new(file), text.as_bytes(), 0o644).map_err(|error| error.to_string())
+    write_atomically(Path::new(file), text.as_bytes(), 0o644).map_err(|error| reason(&error))
 }
 
 /// The servers of a pen that does not run yet.

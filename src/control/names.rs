@@ -94,14 +94,15 @@ impl Names {
     /// A name that was not looked up before, or a service that is not known; with the setting it stands in.
     pub fn numeric(&self, config: &Config) -> Result<Config, String> {
         let mut config = config.clone();
+        // First, because servers may have their port from it: the error belongs to where it was written.
+        if let Some(ListenAddr { host, port, .. }) = &mut config.listen {
+            self.number(host, port.as_mut()).map_err(|trouble| format!("listen: {trouble}"))?;
+        }
         for (index, entry) in config.servers.iter_mut().enumerate() {
             self.number_server(entry.as_mut()).map_err(|trouble| format!("server {index}: {trouble}"))?;
         }
         self.number_server(config.emergency.as_mut()).map_err(|trouble| format!("-e: {trouble}"))?;
         self.number_server(config.abuse.as_mut()).map_err(|trouble| format!("-B: {trouble}"))?;
-        if let Some(ListenAddr { host, port, .. }) = &mut config.listen {
-            self.number(host, port.as_mut()).map_err(|trouble| format!("listen: {trouble}"))?;
-        }
         if let Some(LogTarget::Network { host, port, .. }) = &mut config.log {
             self.number(host, Some(port)).map_err(|trouble| format!("log: {trouble}"))?;
         }

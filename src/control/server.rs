@@ -10,6 +10,7 @@ use super::names::{Found, Helpers};
 use super::session::{Heard, LINE_BYTES_MAX};
 use crate::log::diag;
 use crate::net::listen::Listener;
+use crate::sys::errors::reason;
 use crate::sys::socket::accept;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -80,6 +81,7 @@ pub struct ControlServer {
     wake_end: UnixStream,
     /// Given up for a caller when descriptors run out, so that the operator always gets in.
     spare: Option<File>,
+    clients_max: usize,
     accept_again_ms: u64,
     clock: Clock,
 }
@@ -103,9 +105,16 @@ impl ControlServer {
             waker: Waker(Arc::new(waker)),
             wake_end,
             spare: open_spare(),
+            clients_max: CLIENTS_MAX,
             accept_again_ms: 0,
             clock,
         })
+    }
+
+    /// Serves no more clients at once than this, at least one and at most [`CLIENTS_MAX`]: where descriptors are few,
+    /// control clients must leave the others theirs.
+    pub fn limit_clients(&mut self, clients_max: usize) {
+        self.clients_max = clients_max.clamp(1, CLIENTS_MAX);
     }
 
     pub fn waker(&self) -> Waker {
@@ -343,10 +352,10 @@ impl ControlServer {
                     // accept(2) wants a descriptor even when nobody waits: only poll(2) knows that somebody does.
                     Errno::EMFILE | Errno::ENFILE if attempt > 0 => return,
                     Errno::EMFILE | Errno::ENFILE if self.free_a_descriptor() => made_room = true,
-                    errno => {
+                    _ => {
                         diag::once(
                             "control accept",
-                            format_args!("control: cannot accept: {}", errno.desc()),
+                            format_args!("control: cannot accept: {}", reason(&error)),
                         );
                         self.accept_again_ms = now_ms + ACCEPT_PAUSE_MS;
                         return;
@@ -370,8 +379,9 @@ impl ControlServer {
             diag::once("control_acl", format_args!("do_ctrl: not from there: {address}"));
             return;
         }
-        if self.clients.len() >= CLIENTS_MAX && !self.drop_a_silent_client() {
-            diag::once("control clients", format_args!("control: more than {CLIENTS_MAX} clients at work"));
+        if self.clients.len() >= self.clients_max && !self.drop_a_silent_client() {
+            let trouble = format_args!("control: more than {} clients at work", self.clients_max);
+            diag::once("control clients", trouble);
             return;
         }
         let name = address.map_or_else(|| "local".into(), |address| address.to_string());

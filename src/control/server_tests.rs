@@ -305,6 +305,22 @@ fn the_longest_silent_client_makes_room() {
 }
 
 #[test]
+fn fewer_clients_may_be_served() {
+    let mut house = House::new();
+    house.server.limit_clients(2);
+    let mut streams: Vec<TcpStream> = Vec::new();
+    for _ in 0..4 {
+        streams.push(house.connect());
+        house.pass(1);
+    }
+    assert_eq!(house.server.clients.len(), 2);
+    assert_eq!(arrived(&mut streams[1]), None);
+    assert_eq!(arrived(&mut streams[3]), Some(String::new()));
+    house.server.limit_clients(0);
+    assert_eq!(house.ask("blacklist\n"), "30\n", "one is always served");
+}
+
+#[test]
 fn control_acl_keeps_strangers_out() {
     let mut config = Config::default();
     let entry = AclEntry { permit: true, what: AclMatch::V4 { address: 0x0a00_0000, mask: 0xff00_0000 } };

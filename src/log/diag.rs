@@ -183,7 +183,8 @@ impl Diag {
 
     /// `text` is escaped already.
     fn put(&mut self, severity: Severity, text: &str) {
-        if self.lost > 0 && self.send(Severity::Notice, &format!("{} messages lost", self.lost)) {
+        let plural = if self.lost == 1 { "" } else { "s" };
+        if self.lost > 0 && self.send(Severity::Notice, &format!("{} message{plural} lost", self.lost)) {
             self.lost = 0;
         }
         if self.lost > 0 || !self.send(severity, text) {
@@ -197,7 +198,7 @@ impl Diag {
         let stderr = io::stderr();
         let stream = match &mut self.sink {
             Sink::Stderr => stderr.as_fd(),
-            Sink::Syslog(syslog) => return syslog.send(priority(severity), text),
+            Sink::Syslog(syslog) => return syslog.send(priority(severity), text, patience),
             #[cfg(test)]
             Sink::Stream(stream) => (*stream).as_fd(),
         };

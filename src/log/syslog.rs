@@ -1,10 +1,11 @@
-//! The way to syslogd: datagrams that never wait, over a socket that is connected again when syslogd was restarted.
+//! The way to syslogd: datagrams that never wait for long, over a socket that is connected again when syslogd was restarted.
 //!
 //! Used by `diag` only. In a jail a restarted syslogd is found again only if it listens on the jail's `/dev/log`.
 
-use super::local_time;
+use super::{local_time, takes_more};
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use syslog::{Facility, LogFormat, Logger, Severity};
@@ -18,14 +19,15 @@ pub struct Syslog(Logger<Connection, Format>);
 impl Syslog {
     /// Connects at once, because a chroot may follow.
     pub fn open(path: impl Into<PathBuf>) -> Syslog {
-        let mut connection = Connection { path: path.into(), socket: None };
+        let mut connection = Connection { path: path.into(), socket: None, patience_milliseconds: 0 };
         // Without a syslogd now, there may be one at the next message.
         let _ = connection.connect();
         Syslog(Logger::new(connection, Format))
     }
 
-    /// Whether the message went out. `text` is one line, escaped.
-    pub fn send(&mut self, severity: Severity, text: &str) -> bool {
+    /// Whether the message went out, to which a busy syslogd gets so long. `text` is one line, escaped.
+    pub fn send(&mut self, severity: Severity, text: &str, patience_milliseconds: u16) -> bool {
+        self.0.backend.patience_milliseconds = patience_milliseconds;
         self.0.formatter.format(&mut self.0.backend, severity, text).is_ok()
     }
 }
@@ -47,6 +49,7 @@ impl<T: Display> LogFormat<T> for Format {
 struct Connection {
     path: PathBuf,
     socket: Option<UnixDatagram>,
+    patience_milliseconds: u16,
 }
 
 impl Connection {
@@ -62,16 +65,30 @@ impl Connection {
 /// One write is one datagram.
 impl Write for Connection {
     fn write(&mut self, datagram: &[u8]) -> io::Result<usize> {
-        match self.socket.as_ref().map(|socket| socket.send(datagram)) {
+        let patience = self.patience_milliseconds;
+        match self.socket.as_ref().map(|socket| send(socket, datagram, patience)) {
             Some(Ok(sent)) => Ok(sent),
             // syslogd is there and busy; a new connection would not help.
             Some(Err(error)) if error.kind() == ErrorKind::WouldBlock => Err(error),
-            Some(Err(_)) | None => self.connect()?.send(datagram),
+            Some(Err(_)) | None => send(self.connect()?, datagram, patience),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// A queue to syslogd holds ten datagrams on many a Linux, less than one report of USR1: it gets time to take some.
+fn send(socket: &UnixDatagram, datagram: &[u8], patience_milliseconds: u16) -> io::Result<usize> {
+    match socket.send(datagram) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            if !takes_more(socket.as_fd(), patience_milliseconds) {
+                return Err(error);
+            }
+            socket.send(datagram)
+        }
+        result => result,
     }
 }
 
@@ -93,7 +110,7 @@ mod tests {
         let syslogd = UnixDatagram::bind(&path).unwrap();
         let mut syslog = Syslog::open(&path);
         for (severity, priority) in [(Severity::LOG_ERR, "<11>"), (Severity::LOG_DEBUG, "<15>")] {
-            assert!(syslog.send(severity, "no servers"));
+            assert!(syslog.send(severity, "no servers", 0));
             let line = receive(&syslogd);
             let (head, text) = line.split_at(priority.len() + "Nov  1 01:02:03".len());
             assert_eq!(text, format!(" pen[{}]: no servers", std::process::id()));
@@ -108,18 +125,18 @@ mod tests {
         let dir = TestDir::new();
         let path = dir.join("log");
         let mut syslog = Syslog::open(&path);
-        assert!(!syslog.send(Severity::LOG_INFO, "nobody is listening yet"));
+        assert!(!syslog.send(Severity::LOG_INFO, "nobody is listening yet", 0));
         for start in 0..3 {
             let syslogd = UnixDatagram::bind(&path).unwrap();
             for message in 0..2 {
                 let text = format!("start {start} message {message}");
-                assert!(syslog.send(Severity::LOG_INFO, &text));
+                assert!(syslog.send(Severity::LOG_INFO, &text, 0));
                 assert!(receive(&syslogd).ends_with(&text));
             }
             drop(syslogd);
             std::fs::remove_file(&path).unwrap();
         }
-        assert!(!syslog.send(Severity::LOG_INFO, "nobody is listening any more"));
+        assert!(!syslog.send(Severity::LOG_INFO, "nobody is listening any more", 0));
     }
 
     #[test]
@@ -129,9 +146,25 @@ mod tests {
         let syslogd = UnixDatagram::bind(&path).unwrap();
         let mut syslog = Syslog::open(&path);
         // Linux keeps 10 datagrams by default (net.unix.max_dgram_qlen), other settings a few hundred.
-        let sent = (0..100_000).take_while(|_| syslog.send(Severity::LOG_INFO, "busy")).count();
+        let sent = (0..100_000).take_while(|_| syslog.send(Severity::LOG_INFO, "busy", 0)).count();
         assert!(sent > 0 && sent < 100_000);
         receive(&syslogd);
-        assert!(syslog.send(Severity::LOG_INFO, "free again"));
+        assert!(syslog.send(Severity::LOG_INFO, "free again", 0));
+    }
+
+    #[test]
+    fn a_report_longer_than_the_queue_arrives_whole() {
+        let dir = TestDir::new();
+        let path = dir.join("log");
+        let syslogd = UnixDatagram::bind(&path).unwrap();
+        let mut syslog = Syslog::open(&path);
+        let reader = std::thread::spawn(move || (0..2000).map(|_| receive(&syslogd)).collect::<Vec<_>>());
+        for line in 0..2000 {
+            assert!(syslog.send(Severity::LOG_INFO, &format!("line {line}."), 10_000), "line {line}");
+        }
+        let received = reader.join().unwrap();
+        for (line, text) in received.iter().enumerate() {
+            assert!(text.ends_with(&format!(": line {line}.")), "{text}");
+        }
     }
 }

@@ -9,6 +9,7 @@
 use super::diag;
 use super::record::ConnectionRecord;
 use super::writer::{self, Order, Writer};
+use crate::sys::errors::reason;
 use pen_proto::addr::ClientAddr;
 use pen_proto::logline;
 use std::collections::VecDeque;
@@ -193,7 +194,7 @@ impl TrafficLog {
             && let Err(error) = send(&socket, &datagram)
         {
             self.shared.drop_lines(1);
-            diag::once("log datagram", format_args!("cannot send to the log server: {error}"));
+            diag::once("log datagram", format_args!("cannot send to the log server: {}", reason(&error)));
         }
         self.datagram = datagram;
     }

@@ -10,6 +10,7 @@
 use super::diag;
 use super::takes_more;
 use super::traffic::{Shared, lock};
+use crate::sys::errors::reason;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::mem;
@@ -198,7 +199,7 @@ impl Writer {
 
     fn failed(&mut self, error: &io::Error) -> Outcome {
         self.in_trouble = true;
-        diag::once("log file", format_args!("cannot write the log: {error}"));
+        diag::once("log file", format_args!("cannot write the log: {}", reason(error)));
         Outcome::Failed
     }
 

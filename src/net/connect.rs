@@ -33,8 +33,10 @@ pub enum Started {
 pub enum StartError {
     /// The server's fault: blacklist it.
     Server(io::Error),
-    /// Ours (no local port, wrong source address): the next server may do, this one is not to blame.
+    /// Ours (no local port, wrong source address, no such family here): the next server may do, this one is not to blame.
     Local(io::Error),
+    /// The queue of a Unix socket is full: the server is there and may take the client in a moment.
+    Busy,
     /// Out of descriptors or buffers: every server would fail now, later none.
     Shortage(io::Error),
 }
@@ -48,14 +50,13 @@ pub fn start(endpoint: &Endpoint, local: LocalAddress, keepalive: bool) -> Resul
         Endpoint::Unset => return Err(StartError::Server(io::ErrorKind::AddrNotAvailable.into())),
     };
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let socket = nix::sys::socket::socket(family, SockType::Stream, flags, None)
-        .map_err(|errno| StartError::Shortage(errno.into()))?;
+    let socket = nix::sys::socket::socket(family, SockType::Stream, flags, None).map_err(ours)?;
     if keepalive {
-        setsockopt(&socket, sockopt::KeepAlive, &true).map_err(|errno| StartError::Local(errno.into()))?;
+        setsockopt(&socket, sockopt::KeepAlive, &true).map_err(ours)?;
     }
     let connected = match endpoint {
         Endpoint::Inet(address) => {
-            bind_local(&socket, *address, local).map_err(StartError::Local)?;
+            bind_local(&socket, *address, local).map_err(ours)?;
             connect(socket.as_raw_fd(), &SockaddrStorage::from(*address))
         }
         Endpoint::Unix(path) => UnixAddr::new(&**path).and_then(|unix| connect(socket.as_raw_fd(), &unix)),
@@ -64,15 +65,23 @@ pub fn start(endpoint: &Endpoint, local: LocalAddress, keepalive: bool) -> Resul
     match connected {
         Ok(()) => Ok(Started::Connected(socket)),
         Err(Errno::EINPROGRESS) => Ok(Started::UnderWay(socket)),
-        Err(errno @ (Errno::EADDRNOTAVAIL | Errno::EACCES | Errno::EPERM)) => {
-            Err(StartError::Local(errno.into()))
-        }
-        Err(errno @ (Errno::ENOBUFS | Errno::ENOMEM)) => Err(StartError::Shortage(errno.into())),
+        Err(Errno::EAGAIN) => Err(StartError::Busy),
+        Err(
+            errno @ (Errno::EADDRNOTAVAIL | Errno::EACCES | Errno::EPERM | Errno::ENOBUFS | Errno::ENOMEM),
+        ) => Err(ours(errno)),
         Err(errno) => Err(StartError::Server(errno.into())),
     }
 }
 
-fn bind_local(socket: &OwnedFd, server: SocketAddr, local: LocalAddress) -> io::Result<()> {
+/// What keeps a connect from being started on this side.
+fn ours(errno: Errno) -> StartError {
+    match errno {
+        Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM => StartError::Shortage(errno.into()),
+        errno => StartError::Local(errno.into()),
+    }
+}
+
+fn bind_local(socket: &OwnedFd, server: SocketAddr, local: LocalAddress) -> nix::Result<()> {
     let ip = match local {
         LocalAddress::Any => return Ok(()),
         LocalAddress::Source(ip) => ip,
@@ -90,5 +99,21 @@ fn bind_local(socket: &OwnedFd, server: SocketAddr, local: LocalAddress) -> io::
     // The port is chosen at connect(2), when the server is known: 64,000 ports per server, not in all.
     #[cfg(target_os = "linux")]
     setsockopt(socket, sockopt::IpBindAddressNoPort, &true)?;
-    Ok(bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(ip, 0)))?)
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(ip, 0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_comes_back_by_itself_is_waited_for() {
+        for errno in [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM] {
+            assert!(matches!(ours(errno), StartError::Shortage(_)), "{errno}");
+        }
+        // A machine without IPv6, among others.
+        for errno in [Errno::EAFNOSUPPORT, Errno::EADDRNOTAVAIL, Errno::EACCES] {
+            assert!(matches!(ours(errno), StartError::Local(_)), "{errno}");
+        }
+    }
 }

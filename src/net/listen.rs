@@ -2,9 +2,10 @@
 
 use crate::net::resolve;
 use crate::sys::errors::reason;
+use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, listen, setsockopt, socket,
-    sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect, listen, setsockopt,
+    socket, sockopt,
 };
 use nix::sys::stat::{Mode, umask};
 use pen_proto::addr::{Host, ListenAddr};
@@ -12,15 +13,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// An open listening socket, non-blocking. A Unix socket's file goes when the listener does.
 #[derive(Debug)]
 pub struct Listener {
     socket: OwnedFd,
     /// What the operator wrote.
-    pub text: String,
+    pub text: Arc<str>,
     /// `None` for a Unix socket. The real port, also when 0 was asked for.
     pub address: Option<SocketAddr>,
     file: Option<SocketFile>,
@@ -60,21 +61,12 @@ impl Listener {
     /// Opens a listener. Names are looked up, so this may block.
     ///
     /// The error says which address and why, for example `127.0.0.1:80: address already in use`.
-    pub fn open(address: &ListenAddr, options: ListenOptions) -> Result<Listener, String> {
-        let opened = match &address.host {
-            Host::Unix(path) => open_unix(path, options).map_err(|error| reason(&error)),
-            host => address
-                .port
-                .as_ref()
-                .ok_or_else(|| "want a port".to_string())
-                .and_then(resolve::port_number)
-                .and_then(|port| resolve::socket_address(host, port))
-                .and_then(|address| open_internet(address, options).map_err(|error| reason(&error))),
-        };
-        let (socket, file) = opened.map_err(|reason| format!("{}: {reason}", address.text))?;
+    pub fn open(address: &ListenAddr, options: ListenOptions) -> io::Result<Listener> {
+        let (socket, file) = open_socket(address, options)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {}", address.text, reason(&error))))?;
         let bound = nix::sys::socket::getsockname::<SockaddrStorage>(socket.as_raw_fd()).ok();
         let address_bound = bound.as_ref().and_then(internet_address);
-        Ok(Listener { socket, text: address.text.clone(), address: address_bound, file })
+        Ok(Listener { socket, text: address.text.as_str().into(), address: address_bound, file })
     }
 
     /// The path of a Unix socket listener.
@@ -92,6 +84,15 @@ impl AsFd for Listener {
 fn internet_address(storage: &SockaddrStorage) -> Option<SocketAddr> {
     let v4 = storage.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
     v4.or_else(|| storage.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
+}
+
+fn open_socket(address: &ListenAddr, options: ListenOptions) -> io::Result<(OwnedFd, Option<SocketFile>)> {
+    if let Host::Unix(path) = &address.host {
+        return open_unix(path, options);
+    }
+    let port = address.port.as_ref().ok_or_else(|| io::Error::other("want a port"))?;
+    let port = resolve::port_number(port).map_err(io::Error::other)?;
+    open_internet(resolve::socket_address(&address.host, port).map_err(io::Error::other)?, options)
 }
 
 fn new_socket(family: AddressFamily) -> io::Result<OwnedFd> {
@@ -122,20 +123,20 @@ fn open_internet(address: SocketAddr, options: ListenOptions) -> io::Result<(Own
 
 /// A file in the way is removed only when it is a socket that nobody answers on.
 fn open_unix(path: &str, options: ListenOptions) -> io::Result<(OwnedFd, Option<SocketFile>)> {
+    let address = UnixAddr::new(path)?;
     if let Ok(existing) = std::fs::symlink_metadata(path) {
         if !existing.file_type().is_socket() {
             return Err(io::Error::other("exists and is not a socket; not removed"));
         }
-        match UnixStream::connect(path) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
-            Err(error) => return Err(error),
-            Ok(_) => return Err(io::Error::from(io::ErrorKind::AddrInUse)),
+        if is_answered(&address)? {
+            return Err(io::Error::from(io::ErrorKind::AddrInUse));
         }
+        std::fs::remove_file(path)?;
     }
     let socket = new_socket(AddressFamily::Unix)?;
     // Set before bind(2) makes the file, so that there is no moment at which others could connect.
     let before = options.private.then(|| umask(Mode::from_bits_truncate(0o177)));
-    let bound = bind(socket.as_raw_fd(), &UnixAddr::new(path)?);
+    let bound = bind(socket.as_raw_fd(), &address);
     if let Some(before) = before {
         umask(before);
     }
@@ -144,4 +145,44 @@ fn open_unix(path: &str, options: ListenOptions) -> io::Result<(OwnedFd, Option<
     let file = SocketFile { path: path.into(), device: made.dev(), inode: made.ino() };
     start(&socket, options)?;
     Ok((socket, Some(file)))
+}
+
+/// Whether somebody listens there. A full queue is an answer too, and not waited for.
+fn is_answered(address: &UnixAddr) -> io::Result<bool> {
+    match connect(new_socket(AddressFamily::Unix)?.as_raw_fd(), address) {
+        Ok(()) | Err(Errno::EAGAIN) => Ok(true),
+        Err(Errno::ECONNREFUSED) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_dir::TestDir;
+
+    const OPTIONS: ListenOptions = ListenOptions { backlog: 0, nodelay: true, private: true };
+
+    #[test]
+    fn a_unix_socket_with_a_full_queue_is_in_use() {
+        let directory = TestDir::new();
+        let address = ListenAddr::parse(directory.join("socket").to_str().unwrap()).unwrap();
+        let listener = Listener::open(&address, OPTIONS).unwrap();
+        let _waiting = std::os::unix::net::UnixStream::connect(listener.path().unwrap()).unwrap();
+        let error = Listener::open(&address, OPTIONS).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{error}");
+        assert!(error.to_string().ends_with("/socket: address in use"), "{error}");
+    }
+
+    #[test]
+    fn a_unix_socket_left_behind_is_replaced_and_removed_at_the_end() {
+        let directory = TestDir::new();
+        let path = directory.join("socket");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let address = ListenAddr::parse(path.to_str().unwrap()).unwrap();
+        let listener = Listener::open(&address, OPTIONS).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        drop(listener);
+        assert!(!path.exists());
+    }
 }

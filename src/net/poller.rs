@@ -24,8 +24,10 @@ pub struct Readiness {
     pub key: usize,
     pub readable: bool,
     pub writable: bool,
-    /// The peer ended or reset its side, or may have: a short read does not mean that nothing more comes.
-    pub hangup: bool,
+    /// The peer ended or reset its side or sent urgent bytes, or may have: a short read does not tell that nothing is left.
+    pub until_dry: bool,
+    /// Urgent bytes are on their way.
+    pub urgent: bool,
     /// The socket has an error to fetch.
     pub error: bool,
 }
@@ -85,8 +87,8 @@ mod backend {
     use super::*;
     use nix::libc;
 
-    /// Both directions and the end of the peer's, edge-triggered.
-    const BOTH: i32 = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
+    /// Both directions, the end of the peer's and urgent bytes, edge-triggered.
+    const BOTH: i32 = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLET;
 
     pub struct State {
         events: Vec<libc::epoll_event>,
@@ -165,6 +167,7 @@ mod backend {
                 let error = io::Error::last_os_error();
                 return if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) };
             }
+            const UNTIL_DRY: i32 = libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR | libc::EPOLLPRI;
             let mut woken = false;
             for event in &self.backend.events[..count as usize] {
                 let (flags, key) = (event.events as i32, event.u64 as usize);
@@ -176,7 +179,8 @@ mod backend {
                     key,
                     readable: flags & !libc::EPOLLOUT != 0,
                     writable: flags & (libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR) != 0,
-                    hangup: flags & (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) != 0,
+                    until_dry: flags & UNTIL_DRY != 0,
+                    urgent: flags & libc::EPOLLPRI != 0,
                     error: flags & libc::EPOLLERR != 0,
                 });
             }
@@ -212,7 +216,17 @@ mod backend {
         read: bool,
         write: bool,
     ) -> io::Result<()> {
-        poller.inner.modify(socket, Event::new(key, read, write))
+        if !read && !write {
+            // poll(2) reports a hang-up even where nothing is asked for: it would be the same event for ever.
+            return poller.inner.delete(socket);
+        }
+        match poller.inner.modify(socket, Event::new(key, read, write)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // SAFETY: `forget` takes the socket out before its owner closes it.
+                unsafe { poller.inner.add(socket.as_raw_fd(), Event::new(key, read, write)) }
+            }
+            modified => modified,
+        }
     }
 
     impl Poller {
@@ -224,7 +238,7 @@ mod backend {
 
         /// Gives a registered socket another key, for both directions.
         pub fn rekey(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
-            self.inner.modify(socket, Event::all(key))
+            rearm(self, socket, key, true, true)
         }
 
         pub fn add_listener(&self, listener: BorrowedFd<'_>, key: usize) -> io::Result<()> {
@@ -263,7 +277,8 @@ mod backend {
                     key: event.key,
                     readable: event.readable || error,
                     writable: event.writable || error,
-                    hangup: true,
+                    until_dry: true,
+                    urgent: event.is_priority(),
                     error,
                 });
             }

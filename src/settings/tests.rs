@@ -170,6 +170,7 @@ fn recorded() -> Config {
         "no tcp_nodelay",
     ]);
     config.foreground = true;
+    config.on_command_line.extend(["exit_enabled", "listen"]);
     config.emergency = server("127.0.0.1:21004");
     config.abuse = server("127.0.0.1:21005");
     config.pid_file = Some("pen.pid".to_owned());
@@ -257,8 +258,10 @@ fn stored_part(config: &Config) -> Config {
         web_stats: config.web_stats.clone(),
         ..Config::default()
     };
-    part.settings.set_flag(Flag::ExitEnabled, false);
-    part.settings.set_number(Number::Threads, 0);
+    match config.on_command_line.is_empty() {
+        true => part.listen = config.listen.clone(),
+        false => part.settings.set_flag(Flag::ExitEnabled, false),
+    }
     part
 }
 
@@ -311,10 +314,28 @@ fn other_line() -> impl Strategy<Value = String> {
         "log ([a-z]{1,5}|127\\.0\\.0\\.1:514|\\[::1\\]:syslog)",
         "web_stats [a-z/.]{1,9}",
         "no (log|web_stats|source)",
+        "listen (127\\.0\\.0\\.1:|\\[::1\\]:|/run/)[1-9][0-9]",
         "log_format (pen|json)",
         "source (127\\.0\\.0\\.[1-9]|::1)",
         "tcp_fastclose (up|down|both|off)",
     ]
+}
+
+#[test]
+fn what_counts_at_start_is_written_when_a_command_said_it() {
+    let lines = ["exit_enabled", "listen 127.0.0.1:8080", "threads 3"];
+    let written = |config: &Config| {
+        let text = config.write("now");
+        lines.iter().filter(|line| text.lines().any(|written| written == **line)).count()
+    };
+    let mut config = configured(&lines);
+    assert_eq!(written(&config), 3);
+    config.on_command_line.extend(["exit_enabled", "listen", "threads"]);
+    assert_eq!(written(&config), 0, "the command line says it");
+    config.apply(&parse_line("threads").unwrap().unwrap()).unwrap();
+    assert_eq!(written(&config), 0, "asking says nothing");
+    config.apply(&parse_line("threads 3").unwrap().unwrap()).unwrap();
+    assert_eq!(written(&config), 1);
 }
 
 proptest! {

@@ -2,17 +2,19 @@
 //!
 //! One valid HTML5 document that needs nothing else: style inside, no script, no image, no address to load from, and
 //! a policy that forbids them. Pen's words, its three tables and the order of their columns are kept, a tag or cell
-//! per line, because scripts read them; what is new stands after them or small beside them.
+//! per line, because scripts read them; what is new stands after them or small beside them. Programs of our own read the
+//! whole snapshot from a hidden element at the end.
 
-use super::{special_name, time_line};
-use crate::escape::Escaped;
+use super::parts::{STYLE, STYLE_SHA256, Share, bar, bytes, counted, duration, grouped, text};
+use super::{json, special_name, time_line};
 use pen_proto::status::{ClientStatus, ConnectionStatus, ServerStatus, Status};
 use std::fmt::Display;
 
-const STYLE: &str = include_str!("page.css");
-
-/// SHA-256 of [`STYLE`] in base64: the only style that the page's policy lets a browser apply.
-const STYLE_SHA256: &str = "tkUaWDaZvyRgcYSEvegHk5qH9ZT4MpjSm7HrGN8reo0=";
+/// Around the snapshot in JSON, in its form for a quoted attribute.
+const FIGURES_BEGIN: &str = "<div hidden data-status='";
+const FIGURES_END: &str = "'></div>";
+/// Nothing comes after it in a page that was written to its end.
+const PAGE_END: &str = "</html>\n";
 
 /// The whole document.
 pub fn render(status: &Status) -> String {
@@ -23,9 +25,18 @@ pub fn render(status: &Status) -> String {
     page.clients(status);
     page.connections(status);
     page.totals(status);
+    page.line(format!("{FIGURES_BEGIN}{}{FIGURES_END}", json::for_attribute(status)));
     page.line("</body>");
-    page.line("</html>");
+    page.0.push_str(PAGE_END);
     page.0
+}
+
+/// The snapshot that a page was made of; `None` for anything but a whole page of [`render`].
+pub fn figures(page: &str) -> Option<Status> {
+    let page = page.strip_suffix(PAGE_END)?;
+    let (_, figures) = page.split_once(FIGURES_BEGIN)?;
+    let (figures, _) = figures.split_once(FIGURES_END)?;
+    serde_json::from_str(figures).ok()
 }
 
 struct Page(String);
@@ -330,45 +341,6 @@ impl Sums {
     }
 }
 
-/// A part of a whole in percent, 0 to 100; of nothing everything is 0.
-#[derive(Clone, Copy)]
-struct Share {
-    percent: f64,
-}
-
-impl Share {
-    fn of(part: u64, whole: u64) -> Share {
-        Share { percent: if whole == 0 { 0.0 } else { (100.0 * part as f64 / whole as f64).min(100.0) } }
-    }
-
-    fn is_full(self) -> bool {
-        self.percent >= 100.0
-    }
-
-    /// The colour of something that fills up.
-    fn fill_class(self) -> &'static str {
-        match self.percent {
-            full if full >= 95.0 => "bad",
-            high if high >= 80.0 => "warn",
-            _ => "good",
-        }
-    }
-}
-
-impl Display for Share {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:.0} %", self.percent)
-    }
-}
-
-fn bar(share: Share, class: &str, name: &str) -> String {
-    format!(
-        "<svg class=\"bar {class}\" viewBox=\"0 0 100 1\" preserveAspectRatio=\"none\" role=\"img\" \
-         aria-label=\"{name}: {share}\"><rect width=\"{:.1}\" height=\"1\"/></svg>",
-        share.percent
-    )
-}
-
 /// The raw value first, so that whoever reads the first word of a cell reads what Pen writes there.
 ///
 /// `class` is the colour of the words; empty for none.
@@ -395,69 +367,6 @@ fn server_name(server: &ServerStatus) -> String {
 
 fn listed(addresses: &[String]) -> String {
     if addresses.is_empty() { "no address".into() } else { addresses.join(", ") }
-}
-
-fn counted(number: u64, word: &str) -> String {
-    if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
-}
-
-/// Escaped for the inside of an element or of a quoted attribute, with nothing invisible left in it.
-fn text(raw: &str) -> String {
-    let mut html = String::with_capacity(raw.len());
-    for c in Escaped(raw).to_string().chars() {
-        match c {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            _ => html.push(c),
-        }
-    }
-    html
-}
-
-/// `254 431`: groups of three, with narrow spaces that do not break.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut groups: Vec<&str> = Vec::new();
-    let mut rest = digits.as_str();
-    while rest.len() > 3 {
-        let (front, group) = rest.split_at(rest.len() - 3);
-        groups.push(group);
-        rest = front;
-    }
-    groups.push(rest);
-    groups.reverse();
-    groups.join("\u{202f}")
-}
-
-/// `512 B`, `1.5 KiB`, `12.1 GiB`.
-fn bytes(count: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if count < 1024 {
-        return format!("{count} B");
-    }
-    let mut value = count as f64 / 1024.0;
-    let mut unit = 0;
-    // 1023.95 would be printed as 1024.0.
-    while value >= 1023.95 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
-
-/// The two largest units: `12 s`, `5 min 3 s`, `2 h 1 min`, `3 d 4 h`.
-fn duration(seconds: u64) -> String {
-    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
-    let largest = UNITS.iter().position(|&(size, _)| seconds >= size).unwrap_or(UNITS.len() - 1);
-    let (size, name) = UNITS[largest];
-    let first = format!("{} {name}", seconds / size);
-    match UNITS.get(largest + 1) {
-        Some(&(next, name)) if seconds % size >= next => format!("{first} {} {name}", seconds % size / next),
-        _ => first,
-    }
 }
 
 #[cfg(test)]

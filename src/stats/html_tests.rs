@@ -59,42 +59,20 @@ fn loads_nothing() {
 }
 
 #[test]
-fn bytes_durations_and_numbers_read_well() {
-    for (count, words) in [
-        (0, "0 B"),
-        (1023, "1023 B"),
-        (1024, "1.0 KiB"),
-        (1536, "1.5 KiB"),
-        (1_048_575, "1.0 MiB"),
-        (13_023_526_614, "12.1 GiB"),
-        (u64::MAX, "16.0 EiB"),
-    ] {
-        assert_eq!(bytes(count), words);
-    }
-    for (seconds, words) in [
-        (0, "0 s"),
-        (59, "59 s"),
-        (60, "1 min"),
-        (303, "5 min 3 s"),
-        (7261, "2 h 1 min"),
-        (3605, "1 h"),
-        (273_907, "3 d 4 h"),
-    ] {
-        assert_eq!(duration(seconds), words);
-    }
-    for (number, words) in
-        [(0, "0"), (999, "999"), (1000, "1\u{202f}000"), (1_234_567, "1\u{202f}234\u{202f}567")]
-    {
-        assert_eq!(grouped(number), words);
+fn the_figures_read_back_as_the_same_snapshot() {
+    for status in [samples::busy(), samples::hostile(), samples::idle()] {
+        assert_eq!(figures(&render(&status)), Some(status));
     }
 }
 
 #[test]
-fn shares_stay_between_nothing_and_everything() {
-    for (part, whole, percent) in
-        [(0, 0, 0.0), (5, 0, 0.0), (1, 4, 25.0), (9, 4, 100.0), (u64::MAX, 1, 100.0)]
-    {
-        assert_eq!(Share::of(part, whole).percent, percent);
+fn what_is_no_page_of_pens_has_no_figures() {
+    let page = render(&samples::busy());
+    let cut = &page[..page.len() - "</body>\n</html>\n".len()];
+    let (before, _) = page.split_once(FIGURES_BEGIN).unwrap();
+    let torn = format!("{before}{FIGURES_BEGIN}{{\"version\":{FIGURES_END}");
+    for text in ["", "<html>", cut, before, &torn] {
+        assert_eq!(figures(text), None);
     }
 }
 

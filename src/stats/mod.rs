@@ -6,6 +6,7 @@
 
 pub mod html;
 pub mod json;
+pub mod parts;
 pub mod prometheus;
 pub mod text;
 
@@ -18,12 +19,12 @@ fn time_line(status: &Status) -> String {
 }
 
 /// The servers that have a number; the emergency and the abuse server do not count.
-fn regular_servers(status: &Status) -> impl Iterator<Item = &ServerStatus> {
+pub fn regular_servers(status: &Status) -> impl Iterator<Item = &ServerStatus> {
     status.servers.iter().filter(|server| server.index >= 0)
 }
 
 /// The name of a server that has no number: `emergency` for -1, `abuse` for -2.
-fn special_name(index: i32) -> Option<&'static str> {
+pub fn special_name(index: i32) -> Option<&'static str> {
     match index {
         -1 => Some("emergency"),
         -2 => Some("abuse"),

@@ -6,6 +6,9 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 /// always gets in.
 const RESERVE: u64 = 100;
 
+/// Of so many descriptors one may be a control client's.
+const DESCRIPTORS_PER_CONTROL_CLIENT: u64 = 16;
+
 /// Raises the soft limit of open files to the hard limit and returns what holds now.
 pub fn raise_descriptor_limit() -> u64 {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1024 };
@@ -17,6 +20,15 @@ pub fn raise_descriptor_limit() -> u64 {
 
 /// How many connections fit into the present descriptor limit: two descriptors each, a reserve kept.
 pub fn connections_possible() -> u64 {
-    let soft = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
+    let soft = soft_limit();
     ((soft - RESERVE.min(soft / 2)) / 2).max(1)
+}
+
+/// How many control clients fit: silent ones must not take what connections are meant to have.
+pub fn control_clients_possible() -> usize {
+    (soft_limit() / DESCRIPTORS_PER_CONTROL_CLIENT) as usize
+}
+
+fn soft_limit() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft)
 }

@@ -1,5 +1,6 @@
 //! Giving up root for good: jail, groups, user, and a check that nothing is left.
 
+use crate::sys::errors::reason;
 use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, User, chdir, chroot, geteuid, getgrouplist, setgid, setgroups, setuid};
 use std::ffi::CString;
@@ -48,7 +49,7 @@ impl Account {
 pub fn enter_jail(directory: &str) -> Result<(), String> {
     chroot(directory)
         .and_then(|()| chdir("/"))
-        .map_err(|errno| format!("Can't chroot({directory}): {}", errno.desc()))
+        .map_err(|errno| format!("Can't chroot({directory}): {}", reason(&errno.into())))
 }
 
 /// Whether the process may do everything.

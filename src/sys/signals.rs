@@ -2,7 +2,7 @@
 //!
 //! Handlers do no more than set a flag and write a byte (crate `signal-hook`); SIGPIPE is ignored by the Rust runtime.
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -41,6 +41,8 @@ impl Signals {
             signal_hook::low_level::pipe::register(signal, wake.try_clone()?)?;
             flags.push((request, flag));
         }
+        // Not to end with a log that has reached the file size limit: with a handler, write(2) says so instead.
+        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         Ok(Signals(flags))
     }
 

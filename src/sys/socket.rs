@@ -119,7 +119,7 @@ pub fn reset_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// Allows a socket to be bound to an address that is not the host's (needs CAP_NET_ADMIN).
-pub fn set_transparent(socket: BorrowedFd<'_>, family: &IpAddr) -> io::Result<()> {
+pub fn set_transparent(socket: BorrowedFd<'_>, family: &IpAddr) -> nix::Result<()> {
     let (level, name) = match family {
         IpAddr::V4(_) => (libc::SOL_IP, libc::IP_TRANSPARENT),
         IpAddr::V6(_) => (libc::SOL_IPV6, libc::IPV6_TRANSPARENT),
@@ -135,26 +135,44 @@ pub fn set_transparent(socket: BorrowedFd<'_>, family: &IpAddr) -> io::Result<()
             mem::size_of::<libc::c_int>() as libc::socklen_t,
         )
     };
-    if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    nix::errno::Errno::result(failed).map(drop)
 }
 
 /// getaddrinfo(3) for stream sockets. May block for as long as a name server takes; never call it on a worker.
 ///
-/// `host` `None` with a service name asks for the service's port alone. Errors carry the resolver's words.
+/// `host` `None` with a service name asks for the service's port alone. Addresses of a family that this machine uses come
+/// alone, where there are any: on a machine without IPv6 `localhost` is 127.0.0.1. Errors carry the resolver's words.
 pub fn look_up(host: Option<&str>, service: Option<&str>) -> Result<Vec<SocketAddr>, String> {
     let text = |s: Option<&str>| s.map(CString::new).transpose().map_err(|_| "NUL in name".to_string());
     let (host, service) = (text(host)?, text(service)?);
+    let found = match look_up_with(&host, &service, libc::AI_ADDRCONFIG) {
+        // A name server that does not answer is not asked twice.
+        Err(code) if code != libc::EAI_AGAIN => look_up_with(&host, &service, 0),
+        found => found,
+    };
+    found.map_err(|code| {
+        // SAFETY: gai_strerror returns a static string that ends in NUL.
+        let reason = unsafe { std::ffi::CStr::from_ptr(libc::gai_strerror(code)) };
+        reason.to_string_lossy().into_owned()
+    })
+}
+
+/// The error is getaddrinfo's.
+fn look_up_with(
+    host: &Option<CString>,
+    service: &Option<CString>,
+    flags: libc::c_int,
+) -> Result<Vec<SocketAddr>, libc::c_int> {
     let pointer = |s: &Option<CString>| s.as_ref().map_or(ptr::null(), |s| s.as_ptr());
     // SAFETY: all-zero bytes are a valid addrinfo (no flags, null pointers).
     let mut hints: libc::addrinfo = unsafe { mem::zeroed() };
     hints.ai_socktype = libc::SOCK_STREAM;
+    hints.ai_flags = flags;
     let mut list: *mut libc::addrinfo = ptr::null_mut();
     // SAFETY: the strings end in NUL and live through the call; `list` receives a list that is freed below.
-    let code = unsafe { libc::getaddrinfo(pointer(&host), pointer(&service), &hints, &mut list) };
+    let code = unsafe { libc::getaddrinfo(pointer(host), pointer(service), &hints, &mut list) };
     if code != 0 {
-        // SAFETY: gai_strerror returns a static string that ends in NUL.
-        let reason = unsafe { std::ffi::CStr::from_ptr(libc::gai_strerror(code)) };
-        return Err(reason.to_string_lossy().into_owned());
+        return Err(code);
     }
     let mut found = Vec::new();
     let mut entry = list;

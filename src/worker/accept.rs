@@ -15,7 +15,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// How long to wait for descriptors that some other process or thread may give back.
-const SHORTAGE_RETRY_MS: u64 = 100;
+pub const SHORTAGE_RETRY_MS: u64 = 100;
 
 /// Whether this worker's listeners are registered, and if not, why.
 #[derive(Debug, Default)]
@@ -44,20 +44,20 @@ impl Accepting {
 }
 
 impl Worker {
-    /// Takes up to `multi_accept` clients from a listener.
+    /// Takes up to `multi_accept` clients from a listener; returns how many came.
     ///
     /// The listener is level-triggered: clients left over bring another event. So a worker that last found one client
     /// at a time takes one, and is spared the accept(2) that would only tell that there is none.
-    pub(super) fn accept(&mut self, listener: usize) {
-        let limit = self.settings.number(Number::MultiAccept);
-        let batch = self.accepting.batch.clamp(1, limit);
-        let mut taken = 0;
+    pub(super) fn accept(&mut self, listener: usize) -> u64 {
+        let batch = self.accepting.batch.clamp(1, self.settings.number(Number::MultiAccept));
         if listener >= self.listeners.len() {
-            return; // an event of a listener that is no longer ours
+            return 0; // an event of a listener that is no longer ours
         }
-        while taken < batch {
+        let mut taken = 0;
+        while taken < batch && self.accepting.is_on() {
             if !self.shared.take_room(self.settings.number(Number::PendingMax)) {
-                return self.pause(None);
+                self.pause(None);
+                break;
             }
             match socket::accept(self.listeners[listener].as_fd()) {
                 Ok((fd, address)) => {
@@ -66,34 +66,51 @@ impl Worker {
                         Some(address) => (ClientAddr::from(address), address.port()),
                         None => (ClientAddr::Unix, 0),
                     };
-                    self.take_in(fd, client, port, listener as u16);
+                    self.take_in(fd, client, port, listener);
                 }
                 Err(error) => {
-                    self.shared.give_room();
-                    if !self.accept_failed(&error) {
-                        break;
-                    }
+                    self.room_made();
+                    self.accept_failed(&error);
+                    break;
                 }
             }
         }
         self.accepting.batch = if taken == batch { batch * 2 } else { taken };
+        taken
     }
 
-    /// True when accepting may go on.
-    fn accept_failed(&mut self, error: &io::Error) -> bool {
+    /// Takes in who waits already: with a listener that is closed they would be turned away.
+    pub(super) fn take_in_waiting(&mut self) {
+        let waiting_max = self.settings.number(Number::ListenQueue);
+        for listener in 0..self.listeners.len() {
+            let mut taken = 0;
+            while taken < waiting_max {
+                match self.accept(listener) {
+                    0 => break,
+                    more => taken += more,
+                }
+            }
+        }
+    }
+
+    fn accept_failed(&mut self, error: &io::Error) {
         match error.raw_os_error() {
-            Some(libc::EAGAIN) => false,
-            // The client left before it was taken, or the network gave an error of its own: accept(2), "Error handling".
+            // Nobody is there, or left before he was taken, or the network had an error of its own, see accept(2),
+            // "Error handling". If there are more, there is another event.
             Some(
-                libc::ECONNABORTED
+                libc::EAGAIN
+                | libc::ECONNABORTED
                 | libc::EINTR
                 | libc::ENETDOWN
                 | libc::EPROTO
+                | libc::ENOPROTOOPT
                 | libc::EHOSTDOWN
                 | libc::EHOSTUNREACH
+                | libc::EOPNOTSUPP
                 | libc::ENETUNREACH,
-            ) => true,
-            _ if self.idlers_make_way() => true,
+            ) => {}
+            // There is another event at once.
+            _ if self.idlers_make_way() => {}
             _ => {
                 self.totals.descriptor_shortages += 1;
                 diag::once(
@@ -101,7 +118,6 @@ impl Worker {
                     format_args!("cannot accept clients: {}; trying again as connections end", reason(error)),
                 );
                 self.pause(Some(self.now_ms + SHORTAGE_RETRY_MS));
-                false
             }
         }
     }
@@ -124,18 +140,24 @@ impl Worker {
         if !self.accepting.paused || self.accepting.retry_ms.is_some_and(|retry| self.now_ms < retry) {
             return;
         }
+        // From now on it waits for room, and whoever makes room wakes it.
+        self.accepting.retry_ms = None;
         if !self.shared.has_room(self.settings.number(Number::PendingMax)) {
             return;
         }
         self.accepting.paused = false;
-        self.accepting.retry_ms = None;
         self.shared.remove_paused();
         if !self.accepting.is_on()
             && let Err(error) = self.register_listeners()
         {
-            diag::once("listen", format_args!("cannot listen again: {}", reason(&error)));
-            self.pause(Some(self.now_ms + SHORTAGE_RETRY_MS));
+            self.listen_later(&error);
         }
+    }
+
+    /// The poller refused the listeners.
+    pub(super) fn listen_later(&mut self, error: &io::Error) {
+        diag::once("listen", format_args!("cannot listen: {}; trying again", reason(error)));
+        self.pause(Some(self.now_ms + SHORTAGE_RETRY_MS));
     }
 
     /// A connection ended here: the reason for a pause may be gone.
@@ -148,8 +170,9 @@ impl Worker {
         }
     }
 
-    fn take_in(&mut self, fd: OwnedFd, address: ClientAddr, port: u16, listener: u16) {
+    pub(super) fn take_in(&mut self, fd: OwnedFd, address: ClientAddr, port: u16, listener: usize) {
         self.totals.accepted += 1;
+        let listener = self.listeners[listener].text.clone();
         let mut connection = Connection::new(fd, address, port, listener, self.now_ms);
         let dummy = self.flag(Flag::Dummy);
         let peek = self.flag(Flag::Peek);
@@ -166,12 +189,11 @@ impl Worker {
             self.trace_accept(index, connection);
         }
         self.last = Some((index, self.now_ms));
-        if dummy || peek {
-            self.register(index, Side::Client);
+        if !(dummy || peek) {
+            self.choose(index);
+        } else if self.register(index, Side::Client) {
             self.arm_idle_timer(index);
             self.serve(index);
-        } else {
-            self.choose(index);
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Finding a server for a client: choose, connect, and on failure choose again, unseen by the client.
 
 use super::Worker;
+use super::accept::SHORTAGE_RETRY_MS;
 use super::serve::{log_read, rewrite};
 use crate::balance::{Admission, Refusal, ServerId};
 use crate::conn::relay;
 use crate::conn::{CloseReason, Side, Socket, Stage};
 use crate::log::diag;
+use crate::log::traffic::Target;
 use crate::net::connect::{self, LocalAddress, StartError, Started};
 use crate::net::poller::REGISTRATIONS_LAST;
 use crate::sys::errors::reason;
@@ -14,9 +16,6 @@ use nix::sys::socket::{getsockopt, sockopt};
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{Flag, Number};
 use std::io;
-
-/// How long to wait before a connection that found no descriptor tries again.
-const SHORTAGE_RETRY_MS: u64 = 100;
 
 /// Why a server did not take a client.
 #[derive(Debug)]
@@ -75,24 +74,30 @@ impl Worker {
         let local = self.local_address(index);
         let (keepalive, nodelay) = (self.flag(Flag::Keepalive), self.flag(Flag::TcpNodelay));
         let Some(connection) = self.connections.get_mut(index) else { return Ok(()) };
-        if connection.stage != Stage::Shortage {
+        if !matches!(connection.stage, Stage::Shortage | Stage::Busy) {
             connection.connect_deadline_ms = self.now_ms + self.settings.number(Number::Timeout) * 1000;
         }
+        connection.stage = Stage::Connecting;
         let (fd, connected) = match connect::start(&connection.endpoint, local, keepalive) {
             Ok(Started::Connected(fd)) => (fd, true),
             Ok(Started::UnderWay(fd)) => (fd, false),
             Err(StartError::Server(error)) => return Err(Failure::Refused(error)),
             Err(StartError::Local(error)) => return Err(Failure::Local(error)),
             Err(StartError::Shortage(_)) if self.idlers_make_way() => return self.start_connect(index),
+            Err(StartError::Busy) => {
+                self.count_pending(index);
+                self.put_off_connect(index, Stage::Busy);
+                return Ok(());
+            }
             Err(StartError::Shortage(error)) => {
                 self.wait_for_descriptors(index, &error);
                 return Ok(());
             }
         };
         connection.server = Socket { fd: Some(fd), nodelay: !nodelay, ..Socket::default() };
-        connection.stage = Stage::Connecting;
-        self.register(index, Side::Client);
-        self.register(index, Side::Server);
+        if !(self.register(index, Side::Client) && self.register(index, Side::Server)) {
+            return Ok(());
+        }
         if connected {
             self.log_held(index);
             self.established(index);
@@ -105,15 +110,19 @@ impl Worker {
 
     /// Counts and times a connect that has not succeeded at once.
     fn await_server(&mut self, index: u32) {
-        let Some(connection) = self.connections.get_mut(index) else { return };
-        if connection.stage != Stage::Connecting {
-            return;
+        let Some(connection) = self.connections.get(index) else { return };
+        if connection.stage == Stage::Connecting {
+            self.timers.arm(index, connection.connect_deadline_ms);
+            self.count_pending(index);
         }
+    }
+
+    fn count_pending(&mut self, index: u32) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
         if !connection.counted_pending {
             connection.counted_pending = true;
             self.shared.add_pending();
         }
-        self.timers.arm(index, connection.connect_deadline_ms);
     }
 
     fn local_address(&self, index: u32) -> LocalAddress {
@@ -135,22 +144,26 @@ impl Worker {
                 reason(error)
             ),
         );
-        let retry_ms = self.now_ms + SHORTAGE_RETRY_MS;
-        if let Some(connection) = self.connections.get_mut(index) {
-            connection.stage = Stage::Shortage;
-            self.timers.arm(index, retry_ms);
-        }
-        self.pause(Some(retry_ms));
+        self.put_off_connect(index, Stage::Shortage);
+        self.pause(Some(self.now_ms + SHORTAGE_RETRY_MS));
     }
 
-    /// A connection in want of a descriptor: tries again, or gives up when the connect would have timed out.
-    pub(super) fn retry_after_shortage(&mut self, index: u32) {
-        match self.connections.get(index) {
-            Some(connection) if self.now_ms >= connection.connect_deadline_ms => {
-                self.close(index, CloseReason::Shortage);
-            }
-            Some(_) => self.pursue(index),
-            None => {}
+    fn put_off_connect(&mut self, index: u32, stage: Stage) {
+        if let Some(connection) = self.connections.get_mut(index) {
+            connection.stage = stage;
+            self.timers.arm(index, self.now_ms + SHORTAGE_RETRY_MS);
+        }
+    }
+
+    /// A connect that was put off is tried again until it would have timed out.
+    pub(super) fn try_again(&mut self, index: u32) {
+        let Some(connection) = self.connections.get(index) else { return };
+        if self.now_ms < connection.connect_deadline_ms {
+            self.pursue(index);
+        } else if connection.stage == Stage::Busy {
+            self.server_failed(index, Failure::TimedOut);
+        } else {
+            self.close(index, CloseReason::Shortage);
         }
     }
 
@@ -197,6 +210,13 @@ impl Worker {
         let rewritten = rewrite(&mut connection.head, &scratch[..count], direction.eof);
         let bytes = rewritten.as_deref().unwrap_or(&scratch[..count]);
         if bytes.is_empty() {
+            return Ok(());
+        }
+        if log.target() == Target::Network {
+            // penlogd must hear of the request before the server can answer and log it: the line is sent when it is
+            // certain which server gets the bytes, and before they go.
+            direction.pending = Some(pool.hold(bytes));
+            connection.unlogged = true;
             return Ok(());
         }
         let Ok(server) = connection.server.fd() else { return Ok(()) };

@@ -32,14 +32,15 @@ impl Worker {
             fd: Some(idler.fd),
             readable: idler.readable,
             nodelay: !nodelay,
-            registered: true,
+            registered: Some(self.turn),
             ..Socket::default()
         };
         connection.connect_deadline_ms = NEVER;
         self.totals.idlers_used += 1;
-        self.register(index, Side::Client);
-        self.log_held(index);
-        self.established(index);
+        if self.register(index, Side::Client) {
+            self.log_held(index);
+            self.established(index);
+        }
         true
     }
 

@@ -170,6 +170,7 @@ impl Worker {
         match trouble {
             StartError::Server(error) => self.idler_failed(&target, &Failure::Refused(error)),
             StartError::Local(error) => self.idler_failed(&target, &Failure::Local(error)),
+            StartError::Busy => self.idlers.reserve.pause(target.server, self.now_ms, PAUSE_MS),
             StartError::Shortage(_) => self.idlers.paused_until_ms = self.now_ms + PAUSE_MS,
         }
     }
@@ -284,11 +285,11 @@ impl Worker {
     }
 }
 
-/// Whether the server has closed or reset its side. What it said before is of no use then: the client would be told by a
-/// server that is gone.
+/// Whether the server has closed or reset its side, whatever it said before; such an idler could only disappoint. One
+/// that brings urgent bytes, before there is anything to be urgent about, is taken for ended too.
 fn has_ended(fd: &OwnedFd, event: &Readiness) -> bool {
     if REGISTRATIONS_LAST {
-        return event.hangup;
+        return event.until_dry;
     }
     // Here an event may mean anything.
     match recv(fd.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK) {

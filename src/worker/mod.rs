@@ -27,6 +27,7 @@ use crate::sys::clock;
 use crate::timers::Timers;
 use accept::Accepting;
 use idlers::Idlers;
+use nix::sys::socket::{setsockopt, sockopt};
 use pen_proto::commands::{Flag, Number};
 use pen_proto::status::{ConnectionStatus, Totals};
 use std::io;
@@ -87,7 +88,14 @@ pub struct Worker {
     totals: Totals,
     last: Option<(u32, u64)>,
     now_ms: u64,
+    /// Counts the wake-ups.
+    turn: u64,
     stopping: bool,
+}
+
+/// Under which the poller knows a connection's socket.
+fn key(index: u32, side: Side) -> usize {
+    index as usize * 2 + usize::from(side == Side::Server)
 }
 
 impl Worker {
@@ -111,6 +119,7 @@ impl Worker {
             totals: Totals::default(),
             last: None,
             now_ms: clock::monotonic_ms(),
+            turn: 0,
             stopping: false,
             shared,
         };
@@ -133,11 +142,13 @@ impl Worker {
                 break;
             }
             self.now_ms = clock::monotonic_ms();
+            self.turn += 1;
+            let unfinished = std::mem::take(&mut self.unfinished);
             self.catch_up();
             for event in &ready {
                 self.guard(connection_number(event.key), |worker, _| worker.dispatch(*event));
             }
-            for index in std::mem::take(&mut self.unfinished) {
+            for index in unfinished {
                 self.guard(index, Worker::serve);
             }
             self.timers.expire(self.now_ms, |index| expired.push(index));
@@ -176,17 +187,27 @@ impl Worker {
         match event.key {
             ..IDLER_KEYS => {}
             IDLER_KEYS..LISTENER_KEYS => return self.idler_event((event.key - IDLER_KEYS) as u32, event),
-            LISTENER_KEYS.. => return self.accept(event.key - LISTENER_KEYS),
+            LISTENER_KEYS.. => {
+                self.accept(event.key - LISTENER_KEYS);
+                return;
+            }
         }
         let index = connection_number(event.key);
         let side = if event.key & 1 == 0 { Side::Client } else { Side::Server };
         let Some(connection) = self.connections.get_mut(index) else { return };
         connection.active_ms = self.now_ms;
         let socket = connection.socket(side);
+        if socket.registered == Some(self.turn) {
+            return; // the last word of another socket, from which this one has taken over during the wake-up
+        }
         socket.readable |= event.readable;
         socket.writable |= event.writable;
-        socket.hangup |= event.hangup;
+        socket.until_dry |= event.until_dry;
         socket.error |= event.error;
+        if event.urgent {
+            // Read in their place in the stream, as they were sent. Unix sockets know no urgent bytes.
+            let _ = socket.fd().map(|fd| setsockopt(&fd, sockopt::OobInline, &true));
+        }
         self.serve(index);
     }
 
@@ -204,10 +225,11 @@ impl Worker {
                 self.arm_idle_timer(index);
             }
         }
-        if !Arc::ptr_eq(&listeners, &self.listeners)
-            && let Err(error) = self.change_listeners(listeners)
-        {
-            diag::say(Severity::Error, format_args!("worker {}: cannot listen: {error}", self.number));
+        if !Arc::ptr_eq(&listeners, &self.listeners) {
+            self.take_in_waiting();
+            if let Err(error) = self.change_listeners(listeners) {
+                self.listen_later(&error);
+            }
         }
         self.renew_idlers();
         for message in self.shared.take_messages(self.number) {
@@ -216,19 +238,22 @@ impl Worker {
     }
 
     fn change_listeners(&mut self, listeners: Arc<Vec<Listener>>) -> io::Result<()> {
-        if self.accepting.is_on() {
-            self.deregister_listeners();
-        }
+        self.deregister_listeners();
         self.listeners = listeners;
         self.register_listeners()
     }
 
+    /// All or none.
     fn register_listeners(&mut self) -> io::Result<()> {
-        for (index, listener) in self.listeners.iter().enumerate() {
-            self.poller.add_listener(listener.as_fd(), LISTENER_KEYS + index)?;
+        let mut listeners = self.listeners.iter().enumerate();
+        let added = listeners.try_for_each(|(index, listener)| {
+            self.poller.add_listener(listener.as_fd(), LISTENER_KEYS + index)
+        });
+        match added {
+            Ok(()) => self.accepting.set_on(true),
+            Err(_) => self.deregister_listeners(),
         }
-        self.accepting.set_on(true);
-        Ok(())
+        added
     }
 
     fn deregister_listeners(&mut self) {
@@ -244,12 +269,10 @@ impl Worker {
     }
 }
 
-/// The key of a connection's socket.
-fn key(index: u32, side: Side) -> usize {
-    index as usize * 2 + usize::from(side == Side::Server)
-}
-
 /// The connection that events under this key belong to.
 fn connection_number(key: usize) -> u32 {
     if key < IDLER_KEYS { (key / 2) as u32 } else { NO_CONNECTION }
 }
+
+#[cfg(test)]
+mod tests;

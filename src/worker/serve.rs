@@ -11,6 +11,7 @@ use crate::log::diag;
 use crate::log::record::ConnectionRecord;
 use crate::log::traffic::{Target, TrafficLog};
 use crate::net::poller::REGISTRATIONS_LAST;
+use crate::sys::errors::reason;
 use crate::sys::{clock, socket};
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{FastClose, LogFormat, Number};
@@ -29,7 +30,7 @@ impl Worker {
             Stage::Connecting => self.connecting(index),
             Stage::FirstBytes => self.first_bytes(index),
             Stage::Dummy { answered } => self.dummy(index, answered),
-            Stage::Shortage => {}
+            Stage::Shortage | Stage::Busy => {}
         }
     }
 
@@ -61,11 +62,19 @@ impl Worker {
         match (up, down) {
             (_, Flow::SenderFailed) => return self.close(index, CloseReason::ServerReset),
             (Flow::SenderFailed, _) => return self.close(index, CloseReason::ClientReset),
-            (Flow::TurnOver, _) | (_, Flow::TurnOver) => self.unfinished.push(index),
+            (Flow::TurnOver, _) | (_, Flow::TurnOver) => self.put_off(index),
             (Flow::Waits, Flow::Waits) => {}
         }
         self.pass_on_ends(index);
         self.rearm(index);
+    }
+
+    /// The connection goes on after the others. There is an entry at most for each, however many events it has: and few
+    /// of them, because each stands for a turn that was used up.
+    pub(super) fn put_off(&mut self, index: u32) {
+        if !self.unfinished.contains(&index) {
+            self.unfinished.push(index);
+        }
     }
 
     /// Lets an end of file travel on, or ends the connection.
@@ -113,42 +122,49 @@ impl Worker {
         }
     }
 
+    /// `dummy`: whatever the client says, it hears the same answer.
     fn dummy(&mut self, index: u32, answered: bool) {
         let Some(connection) = self.connections.get_mut(index) else { return };
-        let Connection { client, from_client, from_server, .. } = connection;
-        while client.readable && !from_client.eof {
-            match relay::read(client, from_client, &mut self.scratch) {
-                Ok(count) => from_client.bytes += count.unwrap_or(0) as u64,
-                Err(_) => return self.close(index, CloseReason::ClientReset),
-            }
-        }
-        if !answered && from_client.bytes > 0 {
+        let Connection { client, server, from_client, from_server, .. } = connection;
+        let mut lent = Lent { scratch: &mut self.scratch, pool: &mut self.pool };
+        from_client.dead = true; // there is no server to hear it
+        let mut asked = false;
+        let flow = relay::pump(client, server, from_client, &mut lent, |bytes| {
+            asked |= !bytes.is_empty();
+            None
+        });
+        if asked && !answered {
             let text = dummy::answer(self.shared.dummy_name());
             relay::offer(client, from_server, text.as_bytes(), &mut self.pool);
             relay::shut(client, from_server);
             connection.stage = Stage::Dummy { answered: true };
             self.timers.arm(index, self.now_ms + DUMMY_LINGER_MS);
         }
-        if self.connections.get(index).is_some_and(|connection| connection.from_client.eof) {
-            return self.close(index, CloseReason::Finished);
+        match flow {
+            Flow::SenderFailed => self.close(index, CloseReason::ClientReset),
+            Flow::TurnOver => self.put_off(index),
+            Flow::Waits if connection.from_client.eof => self.close(index, CloseReason::Finished),
+            Flow::Waits => self.rearm(index),
         }
-        self.rearm(index);
     }
 
-    pub(super) fn register(&mut self, index: u32, side: Side) {
-        let Some(connection) = self.connections.get_mut(index) else { return };
+    /// Tells the poller of a socket. False when it refuses: then the connection, which would hang for ever, is closed.
+    pub(super) fn register(&mut self, index: u32, side: Side) -> bool {
+        let Some(connection) = self.connections.get_mut(index) else { return false };
         let socket = connection.socket(side);
-        let Ok(fd) = socket.fd() else { return };
-        if socket.registered {
-            return;
+        let Ok(fd) = socket.fd() else { return false };
+        if socket.registered.is_some() {
+            return true;
         }
         match self.poller.add(fd, key(index, side)) {
-            Ok(()) => socket.registered = true,
-            // Without events it would hang for ever; as if the peer had reset it.
+            Ok(()) => {
+                socket.registered = Some(self.turn);
+                true
+            }
             Err(error) => {
-                diag::once("register", format_args!("cannot watch a socket: {error}"));
-                socket.error = true;
-                self.timers.arm(index, self.now_ms);
+                diag::once("register", format_args!("cannot watch a socket: {}", reason(&error)));
+                self.close(index, CloseReason::Shortage);
+                false
             }
         }
     }
@@ -163,7 +179,7 @@ impl Worker {
             (Side::Client, &connection.client, connection.from_client.eof),
             (Side::Server, &connection.server, connection.from_server.eof),
         ] {
-            if let (Ok(fd), true) = (socket.fd(), socket.registered) {
+            if let (Ok(fd), Some(_)) = (socket.fd(), socket.registered) {
                 let read = !socket.readable && !eof;
                 // Fails only when the socket is not registered, which is excluded.
                 let _ = self.poller.rearm(fd, key(index, side), read, !socket.writable);
@@ -175,7 +191,10 @@ impl Worker {
     /// when it rings. It also rings when an idler that was handed over should have proved alive.
     pub(super) fn arm_idle_timer(&mut self, index: u32) {
         let Some(connection) = self.connections.get(index) else { return };
-        if matches!(connection.stage, Stage::Connecting | Stage::Shortage | Stage::Dummy { answered: true }) {
+        if matches!(
+            connection.stage,
+            Stage::Connecting | Stage::Shortage | Stage::Busy | Stage::Dummy { answered: true }
+        ) {
             return;
         }
         let idle = match self.settings.number(Number::IdleTimeout) {
@@ -195,10 +214,7 @@ impl Worker {
         }
         let Some(connection) = self.connections.get(index) else { return };
         match connection.stage {
-            Stage::Shortage => self.retry_after_shortage(index),
-            Stage::Connecting if self.now_ms < connection.connect_deadline_ms && !connection.server.error => {
-                self.timers.arm(index, connection.connect_deadline_ms);
-            }
+            Stage::Shortage | Stage::Busy => self.try_again(index),
             Stage::Connecting => self.connect_timed_out(index),
             Stage::Dummy { answered: true } => self.close(index, CloseReason::Finished),
             Stage::Relaying | Stage::FirstBytes | Stage::Dummy { .. } => {
@@ -219,7 +235,7 @@ impl Worker {
         let Some(mut connection) = self.connections.remove(index) else { return };
         self.timers.disarm(index);
         self.trace_close(index, &connection, reason);
-        pass_on_reset(&connection, reason);
+        pass_on_loss(&connection, reason);
         let Connection { from_client, from_server, unproven, .. } = &mut connection;
         for pending in [&mut from_client.pending, &mut from_server.pending, unproven] {
             if let Some(pending) = pending.take() {
@@ -268,21 +284,24 @@ impl Worker {
             down_bytes: connection.from_server.bytes,
             reason: reason.as_str(),
             retries: connection.retries,
-            listener: self.listeners.get(connection.listener as usize).map_or("", |listener| &listener.text),
+            listener: &connection.listener,
         });
     }
 }
 
-/// The side that did not reset learns of the reset as one, not as an orderly end of incomplete data.
-fn pass_on_reset(connection: &Connection, reason: CloseReason) {
-    let innocent = match reason {
-        CloseReason::ClientReset => &connection.server,
-        CloseReason::ServerReset => &connection.client,
-        _ => return,
-    };
-    if let Ok(fd) = innocent.fd() {
-        // Not possible on Unix sockets, which know no reset; the close that follows ends them.
-        let _ = socket::reset_on_close(fd);
+/// A side that did not get everything, because the other reset the connection or because it is ended while bytes are
+/// kept, learns of it by a reset: an orderly end would make incomplete data look complete.
+fn pass_on_loss(connection: &Connection, reason: CloseReason) {
+    for (direction, receiver, reset) in [
+        (&connection.from_client, &connection.server, CloseReason::ClientReset),
+        (&connection.from_server, &connection.client, CloseReason::ServerReset),
+    ] {
+        if (reason == reset || direction.pending.is_some())
+            && let Ok(fd) = receiver.fd()
+        {
+            // Not possible on Unix sockets, which know no reset; the close that follows ends them.
+            let _ = socket::reset_on_close(fd);
+        }
     }
 }
 

@@ -183,6 +183,10 @@ impl Unresponsive {
         let filler = Client::connect(listener.local_addr().unwrap());
         Unresponsive { listener, _filler: filler }
     }
+
+    pub fn port(&self) -> u16 {
+        self.listener.local_addr().unwrap().port()
+    }
 }
 
 impl fmt::Display for Unresponsive {
@@ -194,19 +198,37 @@ impl fmt::Display for Unresponsive {
 /// An echo server on a Unix socket.
 pub struct UnixBackend {
     dir: TempDir,
+    listener: Arc<UnixListener>,
 }
 
 impl UnixBackend {
     pub fn echo() -> UnixBackend {
+        let backend = UnixBackend::new();
+        backend.echo_from_now_on();
+        backend
+    }
+
+    /// Its queue holds one connection, and nobody takes it until [`UnixBackend::echo_from_now_on`].
+    pub fn busy() -> UnixBackend {
+        let backend = UnixBackend::new();
+        listen(&backend.listener, Backlog::new(0).unwrap()).unwrap();
+        backend
+    }
+
+    fn new() -> UnixBackend {
         let dir = TempDir::new();
-        let listener = UnixListener::bind(dir.path().join("server")).unwrap();
+        let listener = Arc::new(UnixListener::bind(dir.path().join("server")).unwrap());
+        UnixBackend { dir, listener }
+    }
+
+    pub fn echo_from_now_on(&self) {
+        let listener = self.listener.clone();
         // The thread waits for clients until the test process ends.
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 thread::spawn(move || echo(stream));
             }
         });
-        UnixBackend { dir }
     }
 
     pub fn path(&self) -> PathBuf {

@@ -3,7 +3,7 @@
 use super::wait::PATIENCE;
 use nix::libc::linger;
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
 };
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
@@ -62,6 +62,11 @@ impl Client {
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).expect("send");
+    }
+
+    /// Sends bytes of which the last is out of band.
+    pub fn send_urgent(&mut self, bytes: &str) {
+        nix::sys::socket::send(self.stream.as_raw_fd(), bytes.as_bytes(), MsgFlags::MSG_OOB).expect("send");
     }
 
     /// Says that nothing more will be sent.

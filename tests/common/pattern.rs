@@ -47,7 +47,15 @@ pub fn read_to_end(from: &mut impl Read) -> usize {
     }
 }
 
-fn check(bytes: &[u8], position: usize) {
+/// The bytes of the pattern from `position` on, as many as lie before its next repetition or `count`.
+pub fn piece(position: usize, count: usize) -> &'static [u8] {
+    let start = position % PERIOD;
+    &block()[start..PERIOD.min(start + count)]
+}
+
+/// # Panics
+/// When these bytes do not belong to `position`.
+pub fn check(bytes: &[u8], position: usize) {
     let mut seen = 0;
     while seen < bytes.len() {
         let start = (position + seen) % PERIOD;

@@ -2,7 +2,7 @@
 
 use super::client::Client;
 use super::ports::free_port;
-use super::process::{kill_processes_in, listening};
+use super::process::{kill_processes_in, listening, status_field};
 use super::tempdir::TempDir;
 use super::wait::{PATIENCE, eventually, watch};
 use nix::sys::signal::{Signal, kill};
@@ -321,6 +321,13 @@ impl Pen {
 
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.pid() as i32), signal).expect("pen is gone");
+    }
+
+    /// Keeps it from running until SIGCONT.
+    pub fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+        let state = || status_field(self.pid(), "State");
+        eventually("pen to stand still", state, |state| state.starts_with('T'));
     }
 
     /// Waits for its end and returns the exit code, `None` when a signal ended it.

@@ -54,14 +54,37 @@ pub fn has_keepalive_timer(port: u16) -> bool {
     sockets_on(port).iter().any(|fields| fields[5].starts_with(KEEPALIVE))
 }
 
-/// The rows of /proc/net/tcp and tcp6 with this local port: number, local, remote, state, queues, timer, ...
+/// Whether a connect to this port is waiting for an answer.
+pub fn connecting(port: u16) -> bool {
+    const SYN_SENT: &str = "02";
+    sockets(2, port).iter().any(|fields| fields[3] == SYN_SENT)
+}
+
+/// Whether there is an open connection from this local port.
+pub fn connected(port: u16) -> bool {
+    const ESTABLISHED: &str = "01";
+    sockets_on(port).iter().any(|fields| fields[3] == ESTABLISHED)
+}
+
+/// Whether the peer of a connection from this local port has everything, the end of file included.
+pub fn delivered(port: u16) -> bool {
+    const FIN_WAIT2: &str = "05";
+    sockets_on(port).iter().any(|fields| fields[3] == FIN_WAIT2)
+}
+
+/// The sockets with this local port.
 fn sockets_on(port: u16) -> Vec<Vec<String>> {
+    sockets(1, port)
+}
+
+/// The rows of /proc/net/tcp and tcp6 with this port in a field: number, local, remote, state, queues, timer, ...
+fn sockets(field: usize, port: u16) -> Vec<Vec<String>> {
     let suffix = format!(":{port:04X}");
     let tables =
         ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
     let rows = tables.iter().flat_map(|table| table.lines().skip(1));
     let fields = rows.map(|row| row.split_whitespace().map(String::from).collect::<Vec<_>>());
-    fields.filter(|fields| fields[1].ends_with(&suffix)).collect()
+    fields.filter(|fields| fields[field].ends_with(&suffix)).collect()
 }
 
 /// Kills the processes that work in this directory: a daemon whose pid is not known otherwise.

@@ -4,6 +4,7 @@ use crate::common::backend::Backend;
 use crate::common::pen::{Ended, Pen};
 use crate::common::tempdir::TempDir;
 use crate::common::wait::eventually;
+use crate::common::{root, skip};
 
 /// Options and what a control command then answers.
 const EFFECTS: &[(&str, &str, &str)] = &[
@@ -123,7 +124,9 @@ const MISTAKES: &[(&str, &str)] = &[
     ("-b", "b"),
     ("-y PORT 127.0.0.1:80", "y"),
     ("--bogus PORT 127.0.0.1:80", "bogus"),
+    ("-q 0 PORT 127.0.0.1:80", "0"),
     ("99999 127.0.0.1:80", "99999"),
+    ("nosuchsvc 127.0.0.1", "listen: port"),
     ("0 127.0.0.1:80", "0"),
     ("8081x 127.0.0.1:80", "8081x"),
     ("no.such.host.invalid:PORT 127.0.0.1:80", "no.such.host.invalid"),
@@ -222,6 +225,25 @@ fn servers_may_have_names() {
     let server = Backend::named("A");
     let pen = Pen::before([format!("localhost:{}", server.port())]).start();
     assert_eq!(pen.ask(), "A");
+}
+
+/// Adds to `/etc/hosts` of Debian what nearly every machine has, and lets pen say what it made of `localhost`.
+const NAMES_IN_A_NAMESPACE: &str = r#"
+    printf '::1 localhost\n127.0.0.1 localhost\n' > hosts && mount --bind hosts /etc/hosts || exit
+    ip link set lo up && ip address add 192.0.2.1/32 dev lo || exit
+    "$0" "$@" & until grep -q ' 0 ' stderr; do kill -0 $! || exit; done; kill $!
+"#;
+
+#[test]
+fn without_ipv6_localhost_is_an_ipv4_address() {
+    if !root() {
+        return skip("a network namespace needs root");
+    }
+    let ended = Pen::bare("-f -d 192.0.2.1:80 localhost:1110")
+        .through("unshare --net --mount sh -c")
+        .through_script(NAMES_IN_A_NAMESPACE)
+        .run();
+    assert!(ended.stderr.contains("  0 127.0.0.1:1110:"), "{ended:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::common::backend::Backend;
 use crate::common::client::Client;
 use crate::common::pen::{Daemon, Pen};
+use crate::common::process::kill_processes_in;
 use crate::common::wait::eventually;
 use nix::sys::signal::{SIGKILL, SIGTERM};
 use std::fs;
@@ -83,6 +84,28 @@ fn every_failure_at_start_is_the_parents_exit_status() {
         assert!(ended.stderr.contains(name), "{options}: {ended:?}");
         assert_eq!(ended.stdout, "", "{options}");
     }
+}
+
+#[test]
+fn with_any_number_of_descriptors_it_starts_or_leaves_nothing_behind() {
+    let mut failures = 0;
+    for limit in 8..40 {
+        let start = Pen::before(["127.0.0.1:9"]).in_background().listen("./listen").control_at("./control");
+        let start = start.options("-p pen.pid -l pen.log").command("threads 2");
+        let (ended, dir) = start.through(&format!("prlimit --nofile={limit}:{limit}")).run_and_keep();
+        let left = ["pen.pid", "listen", "control"].map(|name| dir.path().join(name).exists());
+        match ended.code {
+            Some(0) => {
+                assert_eq!(left, [true; 3], "{limit} descriptors");
+                kill_processes_in(dir.path());
+            }
+            _ => {
+                failures += 1;
+                assert_eq!(left, [false; 3], "{limit} descriptors: {ended:?}");
+            }
+        }
+    }
+    assert!((1..32).contains(&failures), "{failures} of 32 failed");
 }
 
 #[test]

@@ -36,6 +36,18 @@ fn with_few_descriptors_clients_wait_and_all_are_served() {
 }
 
 #[test]
+fn silent_control_clients_leave_the_others_their_descriptors() {
+    let server = Backend::named("A");
+    let pen = Pen::before([&server]).through("prlimit --nofile=64:64").options("--threads 2").start();
+    let silent: Vec<_> = (0..50).map(|_| pen.control_stream().unwrap()).collect();
+    assert_eq!(pen.control("blacklist"), "30\n", "the operator gets in");
+    let held: Vec<Client> = (0..16).map(|_| pen.connect()).collect();
+    eventually("all 16 to be served at once", || server.open(), |open| *open == 16);
+    assert_eq!(names_in_turn(held), "A".repeat(16));
+    drop(silent);
+}
+
+#[test]
 fn a_limit_lowered_while_running_is_survived() {
     let server = Backend::named("A");
     let pen = Pen::before([&server]).start();
@@ -49,6 +61,21 @@ fn a_limit_lowered_while_running_is_survived() {
     assert_eq!(pen.control("blacklist"), "30\n", "the operator gets in");
     assert_eq!(names_in_turn(held), "A".repeat(50));
     assert_eq!(pen.ask(), "A");
+}
+
+#[test]
+fn two_reasons_to_wait_are_waited_for_as_one_is() {
+    let server = Backend::named("A");
+    let pen = Pen::before([&server]).start();
+    assert_eq!(pen.ask(), "A");
+    let limit = format!("--nofile={0}:{0}", descriptors(pen.pid()) + 7);
+    let lowered = Command::new("prlimit").args(["--pid", &pen.pid().to_string(), &limit]).status().unwrap();
+    assert!(lowered.success());
+    let held: Vec<Client> = (0..50).map(|_| pen.connect()).collect();
+    eventually("pen to take some", || server.open(), |open| *open >= 2);
+    assert_eq!(pen.control("conn_max 1"), "1\n");
+    assert!(cpu_percent(pen.pid()) < BUSY_PERCENT, "pen spins");
+    assert_eq!(names_in_turn(held), "A".repeat(50));
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! A server that cannot be reached is somebody else's turn, and the client never notices.
 
-use crate::common::backend::{Backend, Unresponsive};
+use crate::common::backend::{Backend, UnixBackend, Unresponsive};
 use crate::common::client::Client;
 use crate::common::pen::Pen;
-use crate::common::wait::eventually;
+use crate::common::wait::{eventually, meanwhile};
+use std::os::unix::net::UnixStream;
 use std::thread;
+use std::time::Duration;
 
 #[test]
 fn a_refused_connect_is_tried_on_the_next_server() {
@@ -115,6 +117,26 @@ fn a_missing_unix_socket_fails_over_too() {
     let alive = Backend::named("B");
     let pen = Pen::before(["/nonexistent/socket".to_string(), alive.to_string()]).options("-r -b 0").start();
     assert_eq!(pen.asks(4), "BBBB");
+}
+
+#[test]
+fn a_unix_server_that_is_busy_for_a_moment_is_waited_for() {
+    let server = UnixBackend::busy();
+    let pen = Pen::before([server.path().display()]).options("-t 10 -b 3600").start();
+    let mut clients: Vec<Client> = (0..10).map(|_| pen.connect()).collect();
+    clients.iter_mut().for_each(|client| client.send("hello\n"));
+    meanwhile(Duration::from_millis(300));
+    server.echo_from_now_on();
+    clients.iter_mut().for_each(|client| assert_eq!(client.line(), "hello"));
+}
+
+#[test]
+fn a_unix_server_that_stays_busy_is_replaced() {
+    let (busy, alive) = (UnixBackend::busy(), Backend::named("B"));
+    let filler = UnixStream::connect(busy.path()).unwrap();
+    let pen = Pen::before([alive.to_string(), busy.path().display().to_string()]).options("-t 1").start();
+    assert_eq!(pen.asks(2), "BB");
+    drop(filler);
 }
 
 #[test]

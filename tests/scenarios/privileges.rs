@@ -60,6 +60,21 @@ fn a_low_port_is_bound_before_root_is_given_up() {
 }
 
 #[test]
+fn a_low_port_is_not_given_up_for_an_address_that_cannot_be_had() {
+    if !root() {
+        return skip("only root can bind low ports");
+    }
+    let server = Backend::named("A");
+    let pen = Pen::before([&server]).listen("127.0.83.2:83").options("-u nobody").start();
+    // Nobody has the first; the others would need root again.
+    for address in ["192.0.2.1:8083", "127.0.83.2:84", "83"] {
+        let reply = pen.control(&format!("listen {address}"));
+        assert!(reply.starts_with("error: "), "{address}: {reply}");
+        assert_eq!(pen.ask(), "A", "{address}");
+    }
+}
+
+#[test]
 fn in_a_jail_the_jail_is_all_there_is() {
     if !root() {
         return skip("only root can chroot");

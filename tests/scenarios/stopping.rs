@@ -3,6 +3,7 @@
 use crate::common::backend::Backend;
 use crate::common::client::End;
 use crate::common::pen::Pen;
+use crate::common::ports::free_port;
 use crate::common::wait::eventually;
 use nix::sys::signal::{SIGINT, SIGPIPE, SIGTERM, SIGUSR2, Signal};
 use std::net::TcpStream;
@@ -88,6 +89,20 @@ fn term_ends_a_graceful_stop() {
     pen.signal(SIGUSR2);
     eventually("the listener to close", || TcpStream::connect(pen.address).is_err(), |refused| *refused);
     pen.signal(SIGTERM);
+    assert_eq!(pen.wait(), Some(0));
+}
+
+#[test]
+fn a_graceful_stop_is_not_undone_by_another_address() {
+    let server = Backend::named("A");
+    let mut pen = Pen::before([&server]).command("shutdown_timeout 0").start();
+    let mut client = pen.connect();
+    client.line();
+    pen.signal(SIGUSR2);
+    eventually("the listener to close", || TcpStream::connect(pen.address).is_err(), |refused| *refused);
+    let reply = pen.control(&format!("listen 127.0.0.1:{}", free_port()));
+    assert!(reply.starts_with("error: "), "{reply}");
+    drop(client);
     assert_eq!(pen.wait(), Some(0));
 }
 

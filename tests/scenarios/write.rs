@@ -1,7 +1,9 @@
 //! `write`: what is written starts the same pen again.
 
 use crate::common::backend::Backend;
+use crate::common::client::Client;
 use crate::common::pen::Pen;
+use crate::common::ports::free_port;
 
 const COMMANDS: &[&str] = &[
     "acl 1 permit 10.0.0.0 255.0.0.0",
@@ -60,6 +62,35 @@ fn without_a_name_the_configuration_file_is_written() {
     pen.control("blacklist 8");
     pen.control("write");
     assert!(pen.text("pen.conf").lines().any(|line| line == "blacklist 8"), "{}", pen.text("pen.conf"));
+}
+
+#[test]
+fn a_configuration_file_can_be_written_over_and_started_from_again() {
+    let server = Backend::named("A");
+    let listen = format!("127.0.0.1:{}", free_port());
+    let text = format!(
+        "listen {listen}\nthreads 1\nexit_enabled\nserver 0 address 127.0.0.1 port {}\n",
+        server.port()
+    );
+    let mut pen = Pen::before([] as [&str; 0]).listen("").config(&text).start();
+    assert_eq!(pen.control("write"), "");
+    let written = pen.text("pen.conf");
+    pen.control("exit");
+    assert_eq!(pen.wait(), Some(0));
+    let again = Pen::before([] as [&str; 0]).listen("").config(&written).start();
+    assert_eq!(again.control("threads"), "1\n");
+    assert_eq!(Client::connect(listen.parse().unwrap()).line(), "A");
+}
+
+#[test]
+fn what_the_command_line_says_is_left_to_it() {
+    let pen = Pen::before([] as [&str; 0]).options("-X --threads 1").start();
+    assert_eq!(pen.control("write saved.conf"), "");
+    let text = pen.text("saved.conf");
+    let start_only =
+        |line: &&str| ["listen ", "threads ", "exit_enabled"].iter().any(|word| line.starts_with(word));
+    assert_eq!(text.lines().find(start_only), None, "{text}");
+    assert!(text.lines().nth(1).unwrap().ends_with(&pen.address.to_string()), "{text}");
 }
 
 #[test]

@@ -341,7 +341,7 @@ pub static ROWS: &[Row] = &[
         word: "listen_queue",
         letter: Some('q'),
         args: NUMBER,
-        form: number(Number::ListenQueue, 50, 1_000_000, 500),
+        form: number(Number::ListenQueue, 1, 1_000_000, 500),
         unit: "connections",
         summary: "how many clients may wait to be accepted",
         detail: "The backlog of listen(2); the system may have a lower limit of its own.",

@@ -1,0 +1,14 @@
+//! The whole way, with real parts on both sides: Apache behind pen, curl before it, GoAccess behind the logs, Chromium
+//! before the page. What docs/howto.md tells is what is done here.
+//!
+//! A test that does not find a program says so and does nothing; under `CI=true` it fails.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod apache;
+mod browser;
+mod logs;
+mod pages;
+mod programs;
+mod site;

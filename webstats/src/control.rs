@@ -1,0 +1,116 @@
+//! Figures from pen's control socket: `status json`.
+//!
+//! Owns the conversation, its deadline and the limit on the reply. Reads only; blocks its caller.
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use pen::escape::Escaped;
+use pen::sys::clock;
+use pen_proto::status::Status;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+/// Several hundred thousand clients and connections.
+const REPLY_BYTES_MAX: usize = 128 << 20;
+
+/// How much of an answer that makes no sense is repeated.
+const NONSENSE_CHARS: usize = 80;
+
+/// Asks the pen at a path (with a `/`) or HOST:PORT.
+///
+/// # Errors
+/// A sentence that names the address.
+pub fn status(address: &str, deadline_ms: u64) -> Result<Status, String> {
+    let fail = |error: io::Error| format!("{address}: {}", reason(&error));
+    let reply = if address.contains('/') {
+        let stream = connect_unix(address).map_err(fail)?;
+        converse(
+            &stream,
+            &|left| stream.set_read_timeout(left).and(stream.set_write_timeout(left)),
+            deadline_ms,
+        )
+    } else {
+        let stream = connect_tcp(address, deadline_ms).map_err(fail)?;
+        converse(
+            &stream,
+            &|left| stream.set_read_timeout(left).and(stream.set_write_timeout(left)),
+            deadline_ms,
+        )
+    };
+    understand(&reply.map_err(fail)?).map_err(|sentence| format!("{address}: {sentence}"))
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => "pen did not answer in time".into(),
+        ErrorKind::NotFound => "no such socket; is pen running, with -C?".into(),
+        ErrorKind::ConnectionRefused => "nobody answers; is pen running, with -C?".into(),
+        _ => error.to_string(),
+    }
+}
+
+/// Does not wait for room in the queue of a pen that hangs.
+fn connect_unix(path: &str) -> io::Result<UnixStream> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
+fn connect_tcp(address: &str, deadline_ms: u64) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(ErrorKind::InvalidInput, "no address");
+    for candidate in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&candidate, left(deadline_ms)?) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Time until the deadline; never zero, which would mean for ever.
+fn left(deadline_ms: u64) -> io::Result<Duration> {
+    match deadline_ms.saturating_sub(clock::monotonic_ms()) {
+        0 => Err(ErrorKind::TimedOut.into()),
+        left_ms => Ok(Duration::from_millis(left_ms)),
+    }
+}
+
+type SetTimeout<'a> = &'a dyn Fn(Option<Duration>) -> io::Result<()>;
+
+fn converse<S>(stream: &S, set_timeout: SetTimeout, deadline_ms: u64) -> io::Result<Vec<u8>>
+where
+    for<'a> &'a S: Read + Write,
+{
+    let mut stream = stream;
+    set_timeout(Some(left(deadline_ms)?))?;
+    stream.write_all(b"status json\n")?;
+    let mut reply = Vec::new();
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        set_timeout(Some(left(deadline_ms)?))?;
+        match stream.read(&mut piece) {
+            Ok(0) => return Ok(reply),
+            Ok(count) if reply.len() + count > REPLY_BYTES_MAX => {
+                return Err(io::Error::other(format!("the reply is longer than {REPLY_BYTES_MAX} bytes")));
+            }
+            Ok(count) => reply.extend_from_slice(&piece[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn understand(reply: &[u8]) -> Result<Status, String> {
+    if reply.is_empty() {
+        return Err("pen turned the question away (control_acl?)".into());
+    }
+    serde_json::from_slice(reply).map_err(|_| {
+        let start: String = String::from_utf8_lossy(reply).chars().take(NONSENSE_CHARS).collect();
+        format!("want figures, got \"{}\"; is this a pen 0.1.0 or later?", Escaped(start.trim_end()))
+    })
+}

@@ -1,0 +1,161 @@
+//! Asking the pens again and again, beside the loop that serves visitors.
+//!
+//! Owns the thread that asks (it waits for pens as long as it must), when the next round is due, and the documents made
+//! of the last one.
+
+use super::client::Documents;
+use crate::archive;
+use crate::history::History;
+use crate::options::Settings;
+use crate::watch::{Audience, Watch};
+use pen::sys::clock;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+/// Between two writings of the history file: as much as is lost when the process ends.
+const STORE_MS: u64 = 60_000;
+
+/// Where the figures are beside the page.
+pub const JSON_PATH: &str = "/status.json";
+
+/// The loop's end: asks for rounds, takes documents.
+pub struct Rounds {
+    ask: SyncSender<()>,
+    news: UnixStream,
+    shared: Arc<Mutex<Arc<Documents>>>,
+    documents: Arc<Documents>,
+    due_ms: u64,
+    interval_ms: u64,
+}
+
+/// The thread's end.
+struct Asker {
+    watch: Watch,
+    refresh_seconds: Option<u32>,
+    history_file: Option<PathBuf>,
+    stored_ms: u64,
+    /// What was said about troubles, which is said once.
+    said: Vec<String>,
+}
+
+impl Rounds {
+    /// Goes through a first round and starts the thread for more.
+    ///
+    /// # Errors
+    /// The history cannot be read, or the system is out of descriptors or threads.
+    pub fn start(settings: Settings) -> Result<Rounds, String> {
+        let interval_ms = u64::from(settings.refresh_seconds.unwrap_or(1)) * 1000;
+        let mut asker = Asker::new(settings)?;
+        let documents = Arc::new(asker.round());
+        let shared = Arc::new(Mutex::new(documents.clone()));
+        // One round may wait for its turn; more would not make the figures any newer.
+        let (ask, asked) = sync_channel(1);
+        let start = || -> std::io::Result<UnixStream> {
+            let (news, bell) = UnixStream::pair()?;
+            news.set_nonblocking(true)?;
+            bell.set_nonblocking(true)?;
+            let shared = shared.clone();
+            thread::Builder::new()
+                .name("rounds".into())
+                .spawn(move || asker.serve(&asked, &shared, &bell))?;
+            Ok(news)
+        };
+        let news = start().map_err(|error| format!("cannot start: {error}"))?;
+        Ok(Rounds { ask, news, shared, documents, due_ms: clock::monotonic_ms() + interval_ms, interval_ms })
+    }
+
+    /// Readable when a round has brought new documents.
+    pub fn news(&self) -> BorrowedFd<'_> {
+        self.news.as_fd()
+    }
+
+    pub fn take_news(&mut self) {
+        // What was rung does not matter, only that it was.
+        let _ = self.news.read(&mut [0; 64]);
+        self.documents = self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    }
+
+    pub fn documents(&self) -> &Arc<Documents> {
+        &self.documents
+    }
+
+    pub fn due_ms(&self) -> u64 {
+        self.due_ms
+    }
+
+    /// # Panics
+    /// When the thread that asks has panicked.
+    pub fn ask_when_due(&mut self, now_ms: u64) {
+        if now_ms < self.due_ms {
+            return;
+        }
+        self.due_ms = now_ms + self.interval_ms;
+        match self.ask.try_send(()) {
+            Ok(()) | Err(TrySendError::Full(())) => {}
+            Err(TrySendError::Disconnected(())) => panic!("nobody asks the pens any more"),
+        }
+    }
+}
+
+impl Asker {
+    fn new(settings: Settings) -> Result<Asker, String> {
+        let (history, warning) = match &settings.history {
+            Some(file) => archive::load(file)?,
+            None => (History::default(), None),
+        };
+        if let Some(warning) = warning {
+            eprintln!("webstats: {warning}");
+        }
+        Ok(Asker {
+            watch: Watch::new(settings.sources, history, settings.timeout_seconds),
+            refresh_seconds: settings.refresh_seconds,
+            history_file: settings.history,
+            stored_ms: clock::monotonic_ms(),
+            said: Vec::new(),
+        })
+    }
+
+    fn serve(mut self, asked: &Receiver<()>, shared: &Mutex<Arc<Documents>>, mut bell: &UnixStream) {
+        while asked.recv().is_ok() {
+            let documents = Arc::new(self.round());
+            *shared.lock().unwrap_or_else(PoisonError::into_inner) = documents;
+            // A bell that is full has been rung.
+            let _ = bell.write(&[0]);
+        }
+    }
+
+    fn round(&mut self) -> Documents {
+        self.watch.ask();
+        self.store_when_due();
+        let troubles: Vec<String> = self.watch.troubles().map(str::to_string).collect();
+        self.say_news(troubles);
+        let page = self.watch.page(Audience::Operator, self.refresh_seconds, Some(JSON_PATH));
+        Documents { page: page.into_bytes().into(), json: self.watch.json().into_bytes().into() }
+    }
+
+    fn store_when_due(&mut self) {
+        let now_ms = clock::monotonic_ms();
+        let Some(file) = self.history_file.as_deref().filter(|_| now_ms >= self.stored_ms + STORE_MS) else {
+            return;
+        };
+        self.stored_ms = now_ms;
+        if let Err(sentence) = archive::store(file, self.watch.history()) {
+            eprintln!("webstats: {sentence}");
+        }
+    }
+
+    fn say_news(&mut self, troubles: Vec<String>) {
+        if troubles != self.said {
+            troubles.iter().for_each(|sentence| eprintln!("webstats: {sentence}"));
+            if troubles.is_empty() {
+                eprintln!("webstats: all is well again");
+            }
+            self.said = troubles;
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! webstats: what pen does, as a web page. From cron it writes a file, as CGI it answers one visit, with `--listen` it is
+//! a small web server of its own.
+//!
+//! Owns the exit status and what is said on standard error. The way of the figures, whichever use it is: `sources`
+//! (`control`, `page_file`) → `watch` and `history` → `series` → `chart` and `page`.
+#![forbid(unsafe_code)]
+
+mod archive;
+mod cgi;
+mod chart;
+mod control;
+mod health;
+mod history;
+mod http;
+mod live;
+mod options;
+mod output;
+mod page;
+mod page_file;
+mod series;
+mod sources;
+mod watch;
+
+use options::{Request, Settings};
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use watch::{Audience, Watch};
+
+fn main() -> ExitCode {
+    // Set by every web server, and by nothing else.
+    if std::env::var_os("GATEWAY_INTERFACE").is_some() {
+        return answer_as_cgi();
+    }
+    let arguments: Vec<String> = match std::env::args_os().skip(1).map(|word| word.into_string()).collect() {
+        Ok(arguments) => arguments,
+        Err(word) => return fail(&format!("{}: not UTF-8", word.display())),
+    };
+    match options::parse(&arguments) {
+        Ok(Request::Help) => print(options::USAGE),
+        Ok(Request::Version) => print(concat!("webstats (pen) ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Request::Write(settings, output)) => write(settings, &output),
+        Ok(Request::Listen(settings, address)) => match live::run(settings, &address) {
+            Ok(never) => match never {},
+            Err(error) => fail(&error),
+        },
+        Err(error) => fail(&format!("{error}\nwebstats: try --help")),
+    }
+}
+
+fn answer_as_cgi() -> ExitCode {
+    let response = cgi::respond(|name| std::env::var(name).ok());
+    for complaint in &response.complaints {
+        say(complaint);
+    }
+    // A visitor who left takes nothing more.
+    print(&response.output)
+}
+
+/// For cron: the page is written even when a pen does not answer, and then says so; the exit status says it as well.
+fn write(settings: Settings, output: &Path) -> ExitCode {
+    let history_file = settings.history.as_deref();
+    let (history, warning) = match history_file.map_or(Ok(Default::default()), archive::load) {
+        Ok(loaded) => loaded,
+        Err(error) => return fail(&error),
+    };
+    let mut watch = Watch::new(settings.sources, history, settings.timeout_seconds);
+    watch.ask();
+    let page = watch.page(Audience::Operator, settings.refresh_seconds, None);
+    let written = output::replace(output, &page);
+    let stored = history_file.map_or(Ok(()), |file| archive::store(file, watch.history()));
+    warning.iter().for_each(|warning| say(warning));
+    let mut exit = ExitCode::SUCCESS;
+    for trouble in watch.troubles().map(str::to_string).chain(written.err()).chain(stored.err()) {
+        exit = fail(&trouble);
+    }
+    exit
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("standard output: {error}")),
+    }
+}
+
+fn fail(error: &str) -> ExitCode {
+    say(error);
+    ExitCode::FAILURE
+}
+
+fn say(sentence: &str) {
+    // A standard error that is gone leaves the exit status to tell.
+    let _ = writeln!(io::stderr(), "webstats: {sentence}");
+}
