@@ -2,7 +2,7 @@
 //!
 //! Everything given to it is numeric and valid; names were looked up and values checked before.
 
-use crate::balance::{Balancer, Endpoint, ServerId, ServerSetup, add_live};
+use crate::balance::{Balancer, Endpoint, ServerId, ServerSetup, add_idlers, add_live};
 use crate::control::apply::{Running, Wanted};
 use crate::log::diag::{self, Severity};
 use crate::log::local_time;
@@ -169,12 +169,14 @@ impl Running for Instance {
         if let Err(reason) = put_servers(&mut self.runtime.balancer(), config) {
             diag::say(Severity::Error, reason);
         }
+        self.runtime.servers_changed();
     }
 
     fn blacklist(&mut self, server: u16, seconds: u32) {
         let now_seconds = clock::steady_epoch_seconds(clock::monotonic_ms());
         let server = ServerId::regular(server.into());
         self.runtime.balancer().blacklist(&self.settings, server, seconds, now_seconds);
+        self.runtime.servers_changed();
     }
 
     fn close_connection(&mut self, number: u32) -> bool {
@@ -182,8 +184,15 @@ impl Running for Instance {
     }
 
     fn status(&mut self, wanted: Wanted) -> Status {
-        let Snapshot { connections, totals, connections_last, connections_used, connections_max, workers } =
-            self.runtime.snapshot();
+        let Snapshot {
+            connections,
+            totals,
+            connections_last,
+            connections_used,
+            connections_max,
+            workers,
+            idlers,
+        } = self.runtime.snapshot();
         let now_ms = clock::monotonic_ms();
         let mut status = Status {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -197,6 +206,8 @@ impl Running for Instance {
             connections_used,
             connections_max,
             connections_last,
+            idlers: idlers.iter().map(|(_, count)| *count as u64).sum(),
+            idlers_wanted: self.settings.number(Number::Idlers),
             totals,
             ..Status::default()
         };
@@ -213,6 +224,7 @@ impl Running for Instance {
             status.clients = self.clients(now_seconds);
         }
         add_live(&mut status.servers, &mut status.clients, &status.connections);
+        add_idlers(&mut status.servers, &idlers);
         status
     }
 

@@ -1,6 +1,6 @@
 //! The running balancer as the main thread sees it: workers, the state they share, and messages to them.
 
-use crate::balance::Balancer;
+use crate::balance::{Balancer, ServerId};
 use crate::log::traffic::TrafficLog;
 use crate::net::listen::Listener;
 use crate::net::poller::{Poller, Waker};
@@ -31,6 +31,10 @@ pub struct Shared {
     connections_max: AtomicU64,
     /// Connects under way.
     pending: AtomicU64,
+    /// Connections to servers kept ready for clients, those still connecting included.
+    idlers: AtomicU64,
+    /// Moves when all workers are to give up their idlers.
+    idlers_shed: AtomicU64,
     /// Workers that stopped accepting for want of room.
     paused: AtomicU64,
     seats: Vec<Seat>,
@@ -60,6 +64,8 @@ impl Shared {
             balancer: Mutex::new(parts.balancer),
             connections: AtomicU64::new(0),
             pending: AtomicU64::new(0),
+            idlers: AtomicU64::new(0),
+            idlers_shed: AtomicU64::new(0),
             paused: AtomicU64::new(0),
             seats: wakers.map(|waker| Seat { mailbox: Mailbox::default(), waker }).collect(),
             dummy_name: parts.dummy_name,
@@ -103,6 +109,47 @@ impl Shared {
 
     pub fn give_room(&self) {
         self.connections.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Counts an idler in; false when there is no room beside the connections, or clients wait for room, and then
+    /// nothing is counted.
+    pub fn take_idler_room(&self) -> bool {
+        if self.paused.load(Ordering::SeqCst) > 0 {
+            return false;
+        }
+        self.idlers.fetch_add(1, Ordering::SeqCst);
+        if self.is_crowded() {
+            self.give_idler_room();
+            return false;
+        }
+        true
+    }
+
+    pub fn give_idler_room(&self) {
+        self.idlers.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Whether connections have taken room that idlers hold. They do not ask: idlers have to make way.
+    pub fn is_crowded(&self) -> bool {
+        let used = self.connections.load(Ordering::SeqCst) + self.idlers.load(Ordering::SeqCst);
+        used > self.connections_max.load(Ordering::Relaxed)
+    }
+
+    /// Asks all workers to give up their idlers, if there are any.
+    pub fn shed_idlers(&self) {
+        if self.idlers.load(Ordering::SeqCst) > 0 {
+            self.idlers_shed.fetch_add(1, Ordering::SeqCst);
+            self.announce();
+        }
+    }
+
+    /// Moves with every [`Shared::shed_idlers`].
+    pub fn idlers_shed(&self) -> u64 {
+        self.idlers_shed.load(Ordering::SeqCst)
+    }
+
+    pub fn workers(&self) -> usize {
+        self.seats.len()
     }
 
     pub fn add_pending(&self) {
@@ -185,6 +232,8 @@ pub struct Snapshot {
     /// Effective limit after `conn_max` and the descriptor limit.
     pub connections_max: u64,
     pub workers: u32,
+    /// Ready connections to servers, in no particular order; a server may occur several times.
+    pub idlers: Vec<(ServerId, usize)>,
 }
 
 impl Runtime {
@@ -239,6 +288,11 @@ impl Runtime {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
+    /// Servers have changed: workers look whether their idlers are still in the right places.
+    pub fn servers_changed(&self) {
+        self.shared.announce();
+    }
+
     /// Asks every worker; a worker that does not answer within a second is left out.
     pub fn snapshot(&self) -> Snapshot {
         let (asker, answers) = mpsc::channel::<Report>();
@@ -255,6 +309,7 @@ impl Runtime {
         let mut last_ms = None;
         while let Ok(report) = answers.recv_timeout(ANSWER_WAIT) {
             snapshot.connections.extend(report.connections);
+            snapshot.idlers.extend(report.idlers);
             add_totals(&mut snapshot.totals, &report.totals);
             if let Some((number, at_ms)) = report.last.filter(|last| Some(last.1) >= last_ms) {
                 last_ms = Some(at_ms);
@@ -319,6 +374,8 @@ fn add_totals(sum: &mut Totals, more: &Totals) {
         descriptor_shortages,
         log_lines_dropped,
         pending_connects,
+        idlers_used,
+        idlers_lost,
     } = more;
     sum.accepted += accepted;
     sum.closed += closed;
@@ -335,4 +392,6 @@ fn add_totals(sum: &mut Totals, more: &Totals) {
     sum.descriptor_shortages += descriptor_shortages;
     sum.log_lines_dropped += log_lines_dropped;
     sum.pending_connects += pending_connects;
+    sum.idlers_used += idlers_used;
+    sum.idlers_lost += idlers_lost;
 }

@@ -143,6 +143,8 @@ pub struct Config {
 pub enum Applied {
     /// A value was set or asked for; the reply with its line ends, often empty.
     Reply(String),
+    /// A value was set or asked for; only the running pen knows the reply.
+    ReplyLater,
     /// The command is about the running pen and left the configuration alone.
     NotStored,
 }
@@ -164,8 +166,8 @@ impl Config {
                 self.settings.set_flag(*flag, *on);
                 String::new()
             }
-            Command::ShowNumber(number) => self.number_reply(*number),
-            Command::SetNumber(number, value) => self.set_number(*number, *value),
+            Command::ShowNumber(number) => return Ok(self.number_reply(*number)),
+            Command::SetNumber(number, value) => return Ok(self.set_number(*number, *value)),
             Command::Acl { list, entry } => self.add_to_list(*list, *entry)?,
             Command::NoAcl(list) => self.empty_list(*list)?,
             Command::Control => line(&self.control),
@@ -207,7 +209,7 @@ impl Config {
         Ok(Applied::Reply(reply))
     }
 
-    fn set_number(&mut self, number: Number, value: u64) -> String {
+    fn set_number(&mut self, number: Number, value: u64) -> Applied {
         let Form::Number { default, answer, .. } = number.row().form else {
             unreachable!("Number::row finds rows of this form only");
         };
@@ -216,14 +218,17 @@ impl Config {
         if value >= present || yields || !number.only_grows() {
             self.settings.set_number(number, value);
         }
-        if answer == Answer::Silent { String::new() } else { self.number_reply(number) }
+        if answer == Answer::Silent { Applied::Reply(String::new()) } else { self.number_reply(number) }
     }
 
-    fn number_reply(&self, number: Number) -> String {
+    fn number_reply(&self, number: Number) -> Applied {
         let value = self.settings.number(number);
         match number.row().form {
-            Form::Number { answer: Answer::IdleTimeout, .. } => format!("Idle timeout: {value} seconds\n"),
-            _ => format!("{value}\n"),
+            Form::Number { answer: Answer::IdleTimeout, .. } => {
+                Applied::Reply(format!("Idle timeout: {value} seconds\n"))
+            }
+            Form::Number { answer: Answer::Idlers, .. } => Applied::ReplyLater,
+            _ => Applied::Reply(format!("{value}\n")),
         }
     }
 

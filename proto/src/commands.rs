@@ -67,6 +67,8 @@ pub enum Number {
     Debug,
     /// Seconds without a byte after which a connection is closed; 0 never.
     IdleTimeout,
+    /// Ready connections to servers, over all workers; 0 none.
+    Idlers,
     /// listen(2) backlog.
     ListenQueue,
     /// Accepts per wake-up.
@@ -391,6 +393,8 @@ pub enum Answer {
     Silent,
     /// `Idle timeout: N seconds`.
     IdleTimeout,
+    /// `Idlers: HAVE/WANTED`; only a running pen knows how many it has.
+    Idlers,
 }
 
 /// How the words after the command are read; the parser has one arm for each.

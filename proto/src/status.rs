@@ -30,6 +30,12 @@ pub struct Status {
     /// Number of the connection opened last.
     pub connections_last: u64,
     pub connections: Vec<ConnectionStatus>,
+    /// Connections to servers that are ready for clients; they count in nothing else here.
+    #[serde(default)]
+    pub idlers: u64,
+    /// As `idlers` sets it.
+    #[serde(default)]
+    pub idlers_wanted: u64,
     pub totals: Totals,
 }
 
@@ -44,7 +50,11 @@ pub struct ServerStatus {
     pub failed_at_epoch_seconds: u64,
     /// Seconds until the server is tried again, 0 when it is available.
     pub blacklisted_seconds: u64,
+    /// With a client.
     pub connections: u32,
+    /// Ready for a client.
+    #[serde(default)]
+    pub idlers: u32,
     pub max: u32,
     pub hard: u32,
     pub weight: u32,
@@ -121,4 +131,10 @@ pub struct Totals {
     pub descriptor_shortages: u64,
     pub log_lines_dropped: u64,
     pub pending_connects: u64,
+    /// Clients that were given a connection kept ready.
+    #[serde(default)]
+    pub idlers_used: u64,
+    /// Connections kept ready that ended before they were of use.
+    #[serde(default)]
+    pub idlers_lost: u64,
 }

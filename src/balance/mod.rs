@@ -16,14 +16,16 @@
 
 mod attempt;
 mod clients;
+mod idlers;
 mod policy;
 mod servers;
 mod status;
 
 pub use attempt::{Admission, Attempt, Refusal, Released};
 pub use clients::SlotKey;
+pub use idlers::{IdlerPlace, IdlerTarget};
 pub use servers::{Endpoint, SERVERS_MAX, ServerId, ServerSetup};
-pub use status::add_live;
+pub use status::{add_idlers, add_live};
 
 use crate::settings::Settings;
 use clients::ClientTable;

@@ -67,6 +67,7 @@ fn server_status(id: ServerId, server: &Server, forgiven_seconds: i64) -> Server
         failed_at_epoch_seconds: server.failed_at_seconds.unwrap_or(0).try_into().unwrap_or(0),
         blacklisted_seconds: server.blacklisted_seconds(forgiven_seconds),
         connections: server.connections,
+        idlers: 0, // the workers have them: `add_idlers`
         max: setup.max,
         hard: setup.hard,
         weight: setup.weight.unwrap_or(0),
@@ -108,6 +109,17 @@ pub fn add_live(
         if let Some(client) = client_of(clients, connection) {
             client.sent_bytes += connection.down_bytes;
             client.received_bytes += connection.up_bytes;
+        }
+    }
+}
+
+/// Adds the ready connections that workers have to regular servers.
+pub fn add_idlers(servers: &mut [ServerStatus], idlers: &[(ServerId, usize)]) {
+    for (server, count) in idlers {
+        // A server that has just ceased to be configured may still have some.
+        let found = server.index().and_then(|index| servers.get_mut(index));
+        if let Some(status) = found.filter(|status| status.index == server.number()) {
+            status.idlers += *count as u32;
         }
     }
 }

@@ -168,11 +168,18 @@ pub struct Connection {
     pub endpoint: Endpoint,
     /// Set while the head of an HTTP request is being read for `http`.
     pub head: Option<Box<Head>>,
+    /// What the client has sent to a connection that was kept ready, while it is not certain that this was still alive.
+    pub unproven: Option<Box<Pending>>,
+    /// Such a connection was dead; the next is to be a new one.
+    pub revived: bool,
+    /// The bytes pending from the client are not in the log yet.
+    pub unlogged: bool,
     /// Monotonic.
     pub started_ms: u64,
     /// Monotonic time of the last event.
     pub active_ms: u64,
-    /// When the connect under way is given up; monotonic.
+    /// When the server is given up that has answered neither the connect nor, on a connection that was kept ready, the
+    /// first bytes; monotonic.
     pub connect_deadline_ms: u64,
     /// Servers that failed before the present one.
     pub retries: u32,
@@ -198,6 +205,9 @@ impl Connection {
             attempt: None,
             endpoint: Endpoint::Unset,
             head: None,
+            unproven: None,
+            revived: false,
+            unlogged: false,
             started_ms: now_ms,
             active_ms: now_ms,
             connect_deadline_ms: 0,

@@ -14,7 +14,7 @@ use crate::stats;
 use crate::sys::errors::reason;
 use crate::sys::files::write_atomically;
 use pen_proto::addr::{ListenAddr, Port, quoted};
-use pen_proto::commands::{Command, Flag, Listing, LogTarget, ServerChange, When};
+use pen_proto::commands::{Command, Flag, Listing, LogTarget, Number, ServerChange, When};
 use pen_proto::help;
 use pen_proto::parse::parse_line;
 use pen_proto::status::{ServerStatus, Status};
@@ -267,7 +267,7 @@ impl<R: Running> Engine<R> {
                 (Some(Refusal::StartOnly(text) | Refusal::Impossible(text)), _) => Err(text),
                 (None, _) => draft.config.apply(&placed.command).map(|applied| match applied {
                     Applied::Reply(text) => Reply::Ready(text),
-                    Applied::NotStored => Reply::Later,
+                    Applied::ReplyLater | Applied::NotStored => Reply::Later,
                 }),
             };
             match (result, &placed.place) {
@@ -351,6 +351,9 @@ impl<R: Running> Engine<R> {
             Command::Help(Some(word)) => {
                 help::help_for(word).ok_or_else(|| format!("help: no such command: {}", quoted(word)))
             }
+            Command::ShowNumber(Number::Idlers) | Command::SetNumber(Number::Idlers, _) => {
+                Ok(queries::idlers(&self.status(Wanted::Servers)))
+            }
             Command::Metrics => Ok(stats::prometheus::render(&self.status(Wanted::Everything))),
             Command::Pid => Ok(format!("{}\n", std::process::id())),
             Command::Recent(seconds) => Ok(queries::recent(&self.status(Wanted::Clients), *seconds)),
@@ -420,7 +423,7 @@ struct Draft {
 
 enum Reply {
     Ready(String),
-    /// The command is about the running pen: it is carried out when the whole draft is in force.
+    /// The command, or its reply, is about the running pen: it is carried out when the whole draft is in force.
     Later,
 }
 
@@ -476,7 +479,11 @@ fn configured(config: &Config) -> Status {
             ..ServerStatus::default()
         }
     };
-    Status { servers: config.servers.iter().enumerate().map(server).collect(), ..Status::default() }
+    Status {
+        servers: config.servers.iter().enumerate().map(server).collect(),
+        idlers_wanted: config.settings.number(Number::Idlers),
+        ..Status::default()
+    }
 }
 
 #[cfg(test)]

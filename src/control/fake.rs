@@ -3,7 +3,7 @@
 use super::apply::{Running, Wanted};
 use crate::settings::{Config, Settings};
 use pen_proto::addr::ListenAddr;
-use pen_proto::commands::LogTarget;
+use pen_proto::commands::{LogTarget, Number};
 use pen_proto::status::{ConnectionStatus, ServerStatus, Status};
 use std::cell::{Ref, RefCell, RefMut};
 use std::collections::BTreeSet;
@@ -83,6 +83,7 @@ impl Running for FakePen {
 
     fn set_settings(&mut self, settings: Arc<Settings>) {
         self.did("settings".into());
+        self.told_mut().status.idlers_wanted = settings.number(Number::Idlers);
         self.told_mut().settings = Some(settings);
     }
 

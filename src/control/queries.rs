@@ -115,6 +115,11 @@ pub fn connection(status: &Status, number: u32) -> String {
     )
 }
 
+/// `idlers`: how many connections to servers are ready, of how many that are wanted.
+pub fn idlers(status: &Status) -> String {
+    format!("Idlers: {}/{}\n", status.idlers, status.idlers_wanted)
+}
+
 /// `socket FD`: which connection a descriptor belongs to, -1 for none.
 pub fn socket(status: &Status, descriptor: u32) -> String {
     let owns = |connection: &&ConnectionStatus| {

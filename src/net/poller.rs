@@ -87,6 +87,9 @@ mod backend {
     use super::*;
     use nix::libc;
 
+    /// Both directions, the end of the peer's and urgent bytes, edge-triggered.
+    const BOTH: i32 = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLET;
+
     pub struct State {
         events: Vec<libc::epoll_event>,
     }
@@ -121,9 +124,12 @@ mod backend {
     impl Poller {
         /// Registers a connection's socket once, for both directions, edge-triggered.
         pub fn add(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
-            const BOTH: i32 =
-                libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLET;
             control(self, libc::EPOLL_CTL_ADD, socket, BOTH, key)
+        }
+
+        /// Gives a registered socket another key. What it is ready for is reported again, under the new key.
+        pub fn rekey(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+            control(self, libc::EPOLL_CTL_MOD, socket, BOTH, key)
         }
 
         /// Registers a listener that several pollers share: one of them is woken for a client, not all.
@@ -228,6 +234,11 @@ mod backend {
         pub fn add(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
             // SAFETY: `forget` takes the socket out before its owner closes it.
             unsafe { self.inner.add(socket.as_raw_fd(), Event::all(key)) }
+        }
+
+        /// Gives a registered socket another key, for both directions.
+        pub fn rekey(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+            rearm(self, socket, key, true, true)
         }
 
         pub fn add_listener(&self, listener: BorrowedFd<'_>, key: usize) -> io::Result<()> {

@@ -85,6 +85,14 @@ fn commands_about_the_running_pen_are_left_to_it() {
 }
 
 #[test]
+fn how_many_idlers_there_are_only_the_running_pen_can_say() {
+    let mut config = Config::default();
+    assert_eq!(apply(&mut config, "idlers 5"), Ok(Applied::ReplyLater));
+    assert_eq!(apply(&mut config, "idlers"), Ok(Applied::ReplyLater));
+    assert_eq!(config.settings.number(Number::Idlers), 5);
+}
+
+#[test]
 fn the_client_table_only_grows_once_it_exists() {
     let mut config = Config::default();
     assert_eq!(reply(&mut config, "clients_max 2"), "2\n");
@@ -217,6 +225,7 @@ clients_max 4000
 conn_max 800
 no dummy
 idle_timeout 0
+idlers 0
 no keepalive
 listen_queue 500
 multi_accept 100

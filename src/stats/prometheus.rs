@@ -36,6 +36,8 @@ impl Page {
         self.one("pen_connections", GAUGE, "Open connections.", status.connections_used);
         self.one("pen_connections_max", GAUGE, "Most connections at a time.", status.connections_max);
         self.one("pen_connects_pending", GAUGE, "Connects to servers under way.", totals.pending_connects);
+        self.one("pen_idlers", GAUGE, "Connections to servers ready for clients.", status.idlers);
+        self.one("pen_idlers_wanted", GAUGE, "How many there are to be.", status.idlers_wanted);
         self.one("pen_clients", GAUGE, "Clients remembered.", status.clients.len() as u64);
         self.one("pen_clients_max", GAUGE, "Slots of the client table.", status.clients_max);
     }
@@ -57,6 +59,8 @@ impl Page {
             totals.descriptor_shortages,
         );
         one("pen_log_lines_dropped_total", "Traffic log lines lost.", totals.log_lines_dropped);
+        one("pen_idlers_used_total", "Clients given a connection kept ready.", totals.idlers_used);
+        one("pen_idlers_lost_total", "Connections kept ready that ended unused.", totals.idlers_lost);
         self.head("pen_resets_total", COUNTER, "Connections reset, by the side that did it.");
         self.sample("pen_resets_total", &[("side", "client")], totals.resets_by_client);
         self.sample("pen_resets_total", &[("side", "server")], totals.resets_by_server);
@@ -105,7 +109,7 @@ impl Page {
 
 type Family = (&'static str, &'static str, &'static str, fn(&ServerStatus) -> u64);
 
-const SERVER_FAMILIES: [Family; 12] = [
+const SERVER_FAMILIES: [Family; 13] = [
     ("pen_server_up", GAUGE, "1 while the server may be chosen, 0 while it is blacklisted.", |s| {
         u64::from(s.blacklisted_seconds == 0)
     }),
@@ -116,6 +120,7 @@ const SERVER_FAMILIES: [Family; 12] = [
         s.failed_at_epoch_seconds
     }),
     ("pen_server_connections", GAUGE, "Open connections to the server.", |s| s.connections.into()),
+    ("pen_server_idlers", GAUGE, "Connections to the server ready for clients.", |s| s.idlers.into()),
     ("pen_server_connections_soft_max", GAUGE, "Limit for new clients; 0 is none.", |s| s.max.into()),
     ("pen_server_connections_hard_max", GAUGE, "Limit for clients that belong to it.", |s| s.hard.into()),
     ("pen_server_weight", GAUGE, "Share of the clients it gets; 0 when not configured.", |s| s.weight.into()),

@@ -37,6 +37,8 @@ pub fn busy() -> Status {
         connections_used: 152,
         connections_last: 599,
         connections: connections(),
+        idlers: 7,
+        idlers_wanted: 8,
         totals: totals(),
         ..idle()
     }
@@ -64,6 +66,7 @@ fn servers() -> Vec<ServerStatus> {
     vec![
         ServerStatus {
             connections: 96,
+            idlers: 7,
             max: 200,
             hard: 240,
             weight: 3,
@@ -183,6 +186,8 @@ fn totals() -> Totals {
         descriptor_shortages: 1,
         log_lines_dropped: 0,
         pending_connects: 3,
+        idlers_used: 181_350,
+        idlers_lost: 212,
     }
 }
 

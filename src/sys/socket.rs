@@ -80,6 +80,38 @@ fn retry(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
     }
 }
 
+/// Whether the peer has acknowledged nothing of what was written to this connection. False when the system cannot tell,
+/// as for Unix sockets.
+pub fn nothing_arrived(socket: BorrowedFd<'_>) -> bool {
+    // Linux counts the acknowledgement of our SYN as one byte.
+    acknowledged_bytes(socket).is_some_and(|count| count <= 1)
+}
+
+#[cfg(target_os = "linux")]
+fn acknowledged_bytes(socket: BorrowedFd<'_>) -> Option<u64> {
+    // SAFETY: all-zero bytes are a valid tcp_info.
+    let mut info: libc::tcp_info = unsafe { mem::zeroed() };
+    let mut length = mem::size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: `info` and `length` live through the call and `length` is the size of `info`.
+    let failed = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &mut length,
+        )
+    };
+    // A kernel before 4.1 fills less of it.
+    let is_filled = length as usize >= mem::offset_of!(libc::tcp_info, tcpi_bytes_received);
+    (failed == 0 && is_filled).then_some(info.tcpi_bytes_acked)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn acknowledged_bytes(_: BorrowedFd<'_>) -> Option<u64> {
+    None
+}
+
 /// Lets the next close(2) send a reset instead of an orderly end, so that the peer learns that data was lost.
 pub fn reset_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };
@@ -158,4 +190,35 @@ fn look_up_with(
     // SAFETY: `list` came from getaddrinfo and is used no more.
     unsafe { libc::freeaddrinfo(list) };
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn knows_whether_anything_arrived() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connect = || {
+            let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            (ours, listener.accept().unwrap().0)
+        };
+        let (mut ours, theirs) = connect();
+        drop(theirs);
+        ours.write_all(b"to nobody").unwrap();
+        assert_eq!(ours.read(&mut [0]).unwrap(), 0);
+        assert!(nothing_arrived(ours.as_fd()), "it had been closed before");
+        let (mut ours, mut theirs) = connect();
+        ours.write_all(b"x").unwrap();
+        theirs.read_exact(&mut [0]).unwrap();
+        drop(theirs);
+        assert_eq!(ours.read(&mut [0]).unwrap(), 0);
+        assert!(!nothing_arrived(ours.as_fd()), "it was read");
+        assert!(!nothing_arrived(UnixStream::pair().unwrap().0.as_fd()), "not known of Unix sockets");
+    }
 }

@@ -109,6 +109,8 @@ impl Worker {
                 | libc::EOPNOTSUPP
                 | libc::ENETUNREACH,
             ) => {}
+            // There is another event at once.
+            _ if self.idlers_make_way() => {}
             _ => {
                 self.totals.descriptor_shortages += 1;
                 diag::once(

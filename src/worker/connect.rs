@@ -19,7 +19,7 @@ use std::io;
 
 /// Why a server did not take a client.
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     /// It refused, reset or could not be reached: it is blacklisted.
     Refused(io::Error),
     TimedOut,
@@ -48,7 +48,7 @@ impl Worker {
     }
 
     /// Connects to the chosen server, or to the next ones, until one has accepted or may still accept.
-    fn pursue(&mut self, index: u32) {
+    pub(super) fn pursue(&mut self, index: u32) {
         loop {
             match self.start_connect(index) {
                 Ok(()) => return self.serve_when_established(index),
@@ -68,6 +68,9 @@ impl Worker {
     }
 
     fn start_connect(&mut self, index: u32) -> Result<(), Failure> {
+        if self.idlers.are_kept() && self.hand_over(index) {
+            return Ok(());
+        }
         let local = self.local_address(index);
         let (keepalive, nodelay) = (self.flag(Flag::Keepalive), self.flag(Flag::TcpNodelay));
         let Some(connection) = self.connections.get_mut(index) else { return Ok(()) };
@@ -80,6 +83,7 @@ impl Worker {
             Ok(Started::UnderWay(fd)) => (fd, false),
             Err(StartError::Server(error)) => return Err(Failure::Refused(error)),
             Err(StartError::Local(error)) => return Err(Failure::Local(error)),
+            Err(StartError::Shortage(_)) if self.idlers_make_way() => return self.start_connect(index),
             Err(StartError::Busy) => {
                 self.count_pending(index);
                 self.put_off_connect(index, Stage::Busy);
@@ -212,6 +216,7 @@ impl Worker {
             // penlogd must hear of the request before the server can answer and log it: the line is sent when it is
             // certain which server gets the bytes, and before they go.
             direction.pending = Some(pool.hold(bytes));
+            connection.unlogged = true;
             return Ok(());
         }
         let Ok(server) = connection.server.fd() else { return Ok(()) };
@@ -219,6 +224,7 @@ impl Worker {
             Ok(sent) => sent,
             Err(error) => {
                 direction.pending = Some(pool.hold(bytes));
+                connection.unlogged = true;
                 let under_way = error.kind() == io::ErrorKind::WouldBlock;
                 return if under_way { Ok(()) } else { Err(Failure::Refused(error)) };
             }
@@ -237,7 +243,7 @@ impl Worker {
     }
 
     /// The server has accepted.
-    fn established(&mut self, index: u32) {
+    pub(super) fn established(&mut self, index: u32) {
         let Some(connection) = self.connections.get_mut(index) else { return };
         connection.stage = Stage::Relaying;
         connection.server.writable = true;
@@ -251,8 +257,11 @@ impl Worker {
     }
 
     /// Bytes read before the server had accepted are logged when it is known which server gets them.
-    fn log_held(&mut self, index: u32) {
-        let Some(connection) = self.connections.get(index) else { return };
+    pub(super) fn log_held(&mut self, index: u32) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        if !std::mem::take(&mut connection.unlogged) {
+            return;
+        }
         if let Some(pending) = &connection.from_client.pending {
             let format = self.settings.log_format;
             log_read(&mut self.log, format, connection.address, &connection.endpoint, pending.unsent());
@@ -295,24 +304,32 @@ impl Worker {
                 _ => balancer.failed(&self.settings, attempt, now_seconds),
             }
         };
+        let goes_on = next.is_some();
+        match next {
+            Some(endpoint) => {
+                connection.endpoint = endpoint;
+                connection.retries += 1;
+                self.totals.failovers += 1;
+            }
+            // The balancer has taken the reservation back.
+            None => connection.attempt = None,
+        }
+        self.report_failure(server, failure);
+        goes_on
+    }
+
+    /// Counts a failure and tells the operator.
+    pub(super) fn report_failure(&mut self, server: ServerId, failure: &Failure) {
         match failure {
             Failure::Refused(_) => self.totals.connect_failures += 1,
             Failure::TimedOut => self.totals.connect_timeouts += 1,
             Failure::Local(_) => {}
         }
         failure.say(server);
-        let Some(endpoint) = next else {
-            // The balancer has taken the reservation back.
-            connection.attempt = None;
-            return false;
-        };
-        connection.endpoint = endpoint;
-        connection.retries += 1;
-        self.totals.failovers += 1;
-        true
+        self.idlers.look_at_once(self.now_ms);
     }
 
-    fn drop_server_socket(&mut self, index: u32) {
+    pub(super) fn drop_server_socket(&mut self, index: u32) {
         let Some(connection) = self.connections.get_mut(index) else { return };
         if let Ok(fd) = connection.server.fd() {
             self.poller.forget(fd);

@@ -1,14 +1,18 @@
 //! A worker: one thread, one poller, its own connections from accept to close. Nothing here blocks.
 //!
-//! `accept` takes clients in, `connect` finds them a server, `serve` moves their bytes and ends them, `report` answers
-//! the main thread. What workers share stands in [`crate::runtime::Shared`].
+//! `accept` takes clients in, `connect` finds them a server, `serve` moves their bytes and ends them, `idlers` keeps
+//! connections to servers ready for them, `report` answers the main thread. What workers share stands in [`crate::runtime::Shared`].
 
 mod accept;
 mod connect;
+mod hand_over;
+mod idlers;
 mod report;
+mod reserve;
 mod serve;
 mod trace;
 
+use crate::balance::ServerId;
 use crate::conn::buffers::BufferPool;
 use crate::conn::relay::SCRATCH_BYTES;
 use crate::conn::slab::Slab;
@@ -22,6 +26,7 @@ use crate::settings::Settings;
 use crate::sys::clock;
 use crate::timers::Timers;
 use accept::Accepting;
+use idlers::Idlers;
 use nix::sys::socket::{setsockopt, sockopt};
 use pen_proto::commands::{Flag, Number};
 use pen_proto::status::{ConnectionStatus, Totals};
@@ -31,8 +36,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 
-/// Keys from here on are listeners; below, connections: twice the number, plus one for the upstream socket.
+/// Keys from here on are listeners.
 const LISTENER_KEYS: usize = usize::MAX / 2;
+/// Keys from here to the listeners are idlers; below, connections: twice the number, plus one for the upstream socket.
+const IDLER_KEYS: usize = LISTENER_KEYS / 2;
+/// What an event has to do with that belongs to no connection.
+const NO_CONNECTION: u32 = u32::MAX;
 
 /// What the main thread asks of a worker.
 #[derive(Debug)]
@@ -48,6 +57,8 @@ pub enum Message {
 #[derive(Debug)]
 pub struct Report {
     pub connections: Vec<ConnectionStatus>,
+    /// How many idlers are ready for clients, by server.
+    pub idlers: Vec<(ServerId, usize)>,
     pub totals: Totals,
     /// Number and start of the connection opened last.
     pub last: Option<(u32, u64)>,
@@ -68,6 +79,7 @@ pub struct Worker {
     /// The version of settings and listeners that this worker has.
     generation: u64,
     accepting: Accepting,
+    idlers: Idlers,
     scratch: Vec<u8>,
     pool: BufferPool,
     /// Connections that used up their turn and go on after the others.
@@ -99,6 +111,7 @@ impl Worker {
             listeners: Arc::new(Vec::new()),
             generation,
             accepting: Accepting::default(),
+            idlers: Idlers::default(),
             scratch: vec![0; SCRATCH_BYTES],
             pool: BufferPool::default(),
             unfinished: Vec::new(),
@@ -118,6 +131,7 @@ impl Worker {
     pub fn run(mut self) {
         let mut ready: Vec<Readiness> = Vec::new();
         let mut expired: Vec<u32> = Vec::new();
+        self.renew_idlers();
         while !self.stopping {
             ready.clear();
             if let Err(error) = self.poller.wait(&mut ready, self.wait_ms()) {
@@ -132,7 +146,7 @@ impl Worker {
             let unfinished = std::mem::take(&mut self.unfinished);
             self.catch_up();
             for event in &ready {
-                self.guard((event.key / 2) as u32, |worker, _| worker.dispatch(*event));
+                self.guard(connection_number(event.key), |worker, _| worker.dispatch(*event));
             }
             for index in unfinished {
                 self.guard(index, Worker::serve);
@@ -142,6 +156,9 @@ impl Worker {
                 self.guard(index, Worker::expire);
             }
             self.resume_accepting();
+            if self.idlers.are_kept() {
+                self.guard(NO_CONNECTION, |worker, _| worker.keep_idlers());
+            }
             self.connections.recycle();
         }
         for index in self.connections.indices() {
@@ -162,16 +179,20 @@ impl Worker {
             return Some(0);
         }
         let timer = self.timers.next_deadline_ms();
-        let next = [timer, self.accepting.retry_ms()].into_iter().flatten().min()?;
+        let next = [timer, self.accepting.retry_ms(), self.idlers.look_ms()].into_iter().flatten().min()?;
         Some(next.saturating_sub(clock::monotonic_ms()))
     }
 
     fn dispatch(&mut self, event: Readiness) {
-        if event.key >= LISTENER_KEYS {
-            self.accept(event.key - LISTENER_KEYS);
-            return;
+        match event.key {
+            ..IDLER_KEYS => {}
+            IDLER_KEYS..LISTENER_KEYS => return self.idler_event((event.key - IDLER_KEYS) as u32, event),
+            LISTENER_KEYS.. => {
+                self.accept(event.key - LISTENER_KEYS);
+                return;
+            }
         }
-        let index = (event.key / 2) as u32;
+        let index = connection_number(event.key);
         let side = if event.key & 1 == 0 { Side::Client } else { Side::Server };
         let Some(connection) = self.connections.get_mut(index) else { return };
         connection.active_ms = self.now_ms;
@@ -210,6 +231,7 @@ impl Worker {
                 self.listen_later(&error);
             }
         }
+        self.renew_idlers();
         for message in self.shared.take_messages(self.number) {
             self.answer(message);
         }
@@ -245,6 +267,11 @@ impl Worker {
     fn flag(&self, flag: Flag) -> bool {
         self.settings.flag(flag)
     }
+}
+
+/// The connection that events under this key belong to.
+fn connection_number(key: usize) -> u32 {
+    if key < IDLER_KEYS { (key / 2) as u32 } else { NO_CONNECTION }
 }
 
 #[cfg(test)]

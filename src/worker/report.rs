@@ -29,7 +29,7 @@ impl Worker {
             totals.down_bytes += connection.from_server.bytes;
         }
         let last = self.last.map(|(index, at_ms)| (self.shared.global_number(self.number, index), at_ms));
-        Report { connections: connections.collect(), totals, last }
+        Report { connections: connections.collect(), idlers: self.idlers.ready(), totals, last }
     }
 
     fn describe(&self, index: u32, connection: &Connection) -> ConnectionStatus {

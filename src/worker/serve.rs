@@ -1,5 +1,6 @@
 //! Serving a connection: relaying, half-close, timers, and the one exit, [`Worker::close`].
 
+use super::hand_over::{keep, proof_deadline_ms};
 use super::{Worker, key};
 use crate::balance::{Endpoint, Released, ServerId};
 use crate::conn::relay::{self, Flow, Lent};
@@ -38,19 +39,26 @@ impl Worker {
         let Worker { connections, scratch, pool, log, settings, .. } = self;
         let format = settings.log_format;
         let Some(connection) = connections.get_mut(index) else { return };
-        let Connection { client, server, from_client, from_server, head, address, endpoint, .. } = connection;
+        let Connection {
+            client, server, from_client, from_server, head, address, endpoint, unproven, ..
+        } = connection;
         let mut lent = Lent { scratch, pool };
         let up = relay::pump(client, server, from_client, &mut lent, |bytes| {
             if !bytes.is_empty() {
                 log_read(log, format, *address, endpoint, bytes);
                 dump.inspect(|dump| dump.up(bytes));
             }
-            rewrite(head, bytes, bytes.is_empty())
+            let rewritten = rewrite(head, bytes, bytes.is_empty());
+            keep(unproven, rewritten.as_deref().unwrap_or(bytes));
+            rewritten
         });
         let down = relay::pump(server, client, from_server, &mut lent, |bytes| {
             dump.inspect(|dump| dump.down(bytes));
             None
         });
+        if unproven.is_some() && up != Flow::SenderFailed && !self.is_idler_alive(index, down) {
+            return;
+        }
         match (up, down) {
             (_, Flow::SenderFailed) => return self.close(index, CloseReason::ServerReset),
             (Flow::SenderFailed, _) => return self.close(index, CloseReason::ClientReset),
@@ -106,6 +114,7 @@ impl Worker {
                 let bytes = rewritten.as_deref().unwrap_or(bytes);
                 if !bytes.is_empty() {
                     connection.from_client.pending = Some(self.pool.hold(bytes));
+                    connection.unlogged = true;
                 }
                 self.choose(index);
             }
@@ -178,7 +187,8 @@ impl Worker {
         }
     }
 
-    /// Starts or stops the idle timer as `idle_timeout` says. Activity does not move it: it looks when it rings.
+    /// Starts or stops the timer of an established connection as `idle_timeout` says. Activity does not move it: it looks
+    /// when it rings. It also rings when an idler that was handed over should have proved alive.
     pub(super) fn arm_idle_timer(&mut self, index: u32) {
         let Some(connection) = self.connections.get(index) else { return };
         if matches!(
@@ -187,14 +197,21 @@ impl Worker {
         ) {
             return;
         }
-        match self.settings.number(Number::IdleTimeout) {
-            0 => self.timers.disarm(index),
-            seconds => self.timers.arm(index, connection.active_ms + seconds * 1000),
+        let idle = match self.settings.number(Number::IdleTimeout) {
+            0 => None,
+            seconds => Some(connection.active_ms + seconds * 1000),
+        };
+        match [idle, proof_deadline_ms(connection)].into_iter().flatten().min() {
+            Some(deadline_ms) => self.timers.arm(index, deadline_ms),
+            None => self.timers.disarm(index),
         }
     }
 
     /// A timer rang.
     pub(super) fn expire(&mut self, index: u32) {
+        if self.is_proof_overdue(index) {
+            return self.give_up_idler(index);
+        }
         let Some(connection) = self.connections.get(index) else { return };
         match connection.stage {
             Stage::Shortage | Stage::Busy => self.try_again(index),
@@ -219,8 +236,9 @@ impl Worker {
         self.timers.disarm(index);
         self.trace_close(index, &connection, reason);
         pass_on_loss(&connection, reason);
-        for direction in [&mut connection.from_client, &mut connection.from_server] {
-            if let Some(pending) = direction.pending.take() {
+        let Connection { from_client, from_server, unproven, .. } = &mut connection;
+        for pending in [&mut from_client.pending, &mut from_server.pending, unproven] {
+            if let Some(pending) = pending.take() {
                 self.pool.give_back(pending);
             }
         }

@@ -147,7 +147,8 @@ impl fmt::Debug for Backend {
     }
 }
 
-fn greet_and_echo(name: &str, mut stream: TcpStream) {
+/// What [`Backend::named`] does.
+pub fn greet_and_echo(name: &str, mut stream: TcpStream) {
     // A client that leaves early is none of the server's business.
     let _ = stream.write_all(format!("{name}\n").as_bytes());
     echo(stream);

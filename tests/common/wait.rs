@@ -32,6 +32,14 @@ pub fn watch<T>(mut look: impl FnMut() -> T, wanted: impl Fn(&T) -> bool) -> Res
     }
 }
 
+/// What `work` returns and how long it took. For times that a delay made on purpose dominates; a busy machine adds to
+/// them what it likes.
+#[allow(clippy::disallowed_methods, reason = "see watch")]
+pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    (work(), start.elapsed())
+}
+
 /// Lets time pass in which something must *not* happen. A wrong program is found only if it does the thing within
 /// this time; a right one never fails.
 #[allow(clippy::disallowed_methods, reason = "see watch")]

@@ -92,7 +92,6 @@ const NONSENSE: &[&str] = &[
     "connection x",
     "debug x",
     "dsr_if lo",
-    "idlers 3",
     "include",
     "include /nonexistent/file",
     "listen 99999",

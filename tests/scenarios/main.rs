@@ -21,6 +21,8 @@ mod fastclose;
 mod half_close;
 mod http_header;
 mod idle;
+mod idlers;
+mod idlers_dead;
 mod limits;
 mod log_file;
 mod log_network;

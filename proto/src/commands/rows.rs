@@ -79,6 +79,9 @@ const SERVER: &[Arg] = &[arg("HOST[:PORT...]", Complete::Address)];
 const LINE: &[Arg] = &[arg("COMMAND", Complete::Command)];
 const LISTS: &[&str] = &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
+/// As many as one address has ports for connections to one server.
+const IDLERS_MAX: u64 = 65_535;
+
 const POLLER: &str = "The operating system's best event interface is always used.";
 const BLOCKING: &str = "Sockets never block, so there is nothing to switch.";
 const DELAYED: &str = "Data is always forwarded at once, and kept only while the receiver cannot take it.";
@@ -296,6 +299,26 @@ pub static ROWS: &[Row] = &[
         unit: "seconds",
         summary: "how long a connection may be silent; 0: no limit",
         detail: "A connection on which no byte passed for this time is closed. With 0 it may stay for ever.",
+        ..CONNECTIONS
+    },
+    Row {
+        word: "idlers",
+        args: NUMBER,
+        form: Form::Number {
+            number: Number::Idlers,
+            min: 0,
+            max: IDLERS_MAX,
+            default: 0,
+            answer: Answer::Idlers,
+        },
+        unit: "connections",
+        summary: "how many connections to servers are kept ready for clients; 0: none",
+        detail: "A client whose server has one ready is given it and need not wait for a connect: its first byte comes \
+                 a round trip sooner. Which server it gets does not change. They are spread evenly over the threads \
+                 and over the servers that are usable and have no `max`; so give at least one for each thread and \
+                 server. A server sees clients that say nothing for a while; one that closes such connections gets \
+                 the next after a pause. There are none with `transparent`, where every client comes with its own \
+                 address. The reply is `Idlers: HAVE/WANTED`.",
         ..CONNECTIONS
     },
     Row {
@@ -704,7 +727,6 @@ pub static ROWS: &[Row] = &[
     gone_option("-n", 'n', BLOCKING),
     missing("dsr_if", "direct server return", "network interface for direct server return"),
     missing("dsr_ip", "direct server return", "address for direct server return"),
-    missing("idlers", "idle connections to servers", "how many idle connections to servers are kept"),
     missing("ssl_ciphers", "TLS", "ciphers to offer"),
     missing("ssl_client_renegotiation_interval", "TLS", "how often a client may renegotiate"),
     missing("ssl_ocsp_response", "TLS", "file with the OCSP response"),

@@ -135,7 +135,7 @@ fn wrong_lines_are_explained() {
             "server 3: want acl or address or port or max or hard or blacklist or weight or prio, got nothing",
         ),
         ("ssl_ciphers ALL", "ssl_ciphers: this pen has no TLS yet"),
-        ("idlers 0", "idlers: this pen has no idle connections to servers yet"),
+        ("idlers x", r#"idlers: want 0..65535 connections, got "x""#),
         ("hash\nexit", r#""hash\nexit": no such command"#),
         ("hash \u{202e}", r#"hash: nothing may follow here, got "\u{202e}""#),
     ];

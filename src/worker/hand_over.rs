@@ -1,0 +1,144 @@
+//! Giving a connection that is ready to a client, and a new one if it turns out to have been dead.
+//!
+//! A server may end a connection at the very moment at which a client is given it, or have vanished while it was idle.
+//! Until the server has sent something, what the client sends is therefore kept. If the connection ends before that, or
+//! `timeout` passes, and the server has not acknowledged a byte, the client gets a new connection or another server and
+//! never learns of the old one. What was acknowledged may have been acted on, and is not sent twice. Called by
+//! `connect.rs` and `serve.rs`; the connections come from `idlers.rs`.
+
+use super::idlers::ReadyIdler;
+use super::{Worker, key};
+use crate::conn::buffers::Pending;
+use crate::conn::relay::Flow;
+use crate::conn::{Connection, Direction, Side, Socket, Stage};
+use crate::sys::socket;
+use pen_proto::commands::{Flag, Number};
+use std::os::fd::AsFd;
+
+/// The deadline of a server that has nothing to acknowledge yet.
+const NEVER: u64 = u64::MAX;
+/// So many bytes of a client are kept. Who sends more before the server has sent anything gets no new connection.
+const UNPROVEN_BYTES_MAX: usize = 64 * 1024;
+
+impl Worker {
+    /// Gives the client a connection to its server that is ready. False when there is none.
+    pub(super) fn hand_over(&mut self, index: u32) -> bool {
+        let nodelay = self.flag(Flag::TcpNodelay);
+        let Some(idler) = self.idler_for(index) else { return false };
+        let Some(connection) = self.connections.get_mut(index) else { return false };
+        let kept = connection.from_client.pending.as_ref().map_or(&[][..], |pending| pending.unsent());
+        connection.unproven = Some(self.pool.hold(kept));
+        connection.server = Socket {
+            fd: Some(idler.fd),
+            readable: idler.readable,
+            nodelay: !nodelay,
+            registered: Some(self.turn),
+            ..Socket::default()
+        };
+        connection.connect_deadline_ms = NEVER;
+        self.totals.idlers_used += 1;
+        if self.register(index, Side::Client) {
+            self.log_held(index);
+            self.established(index);
+        }
+        true
+    }
+
+    fn idler_for(&mut self, index: u32) -> Option<ReadyIdler> {
+        let connection = self.connections.get(index).filter(|connection| !connection.revived)?;
+        let server = connection.attempt.as_ref()?.server();
+        let endpoint = connection.endpoint.clone();
+        let idler = self.take_idler(server, &endpoint)?;
+        // Fails only for want of kernel memory; a connect is as good then.
+        self.poller.rekey(idler.fd.as_fd(), key(index, Side::Server)).ok().map(|()| idler)
+    }
+
+    /// Looks whether the idler that a client was given is alive. If it has ended without having done anything, the client
+    /// gets a new connection: then false, and this turn of the old one is over.
+    pub(super) fn is_idler_alive(&mut self, index: u32, from_server: Flow) -> bool {
+        let Some(connection) = self.connections.get_mut(index) else { return false };
+        let has_spoken = connection.from_server.bytes > 0 || connection.from_server.pending.is_some();
+        let has_ended =
+            from_server == Flow::SenderFailed || connection.from_server.eof || connection.from_client.dead;
+        if has_spoken || (has_ended && !nothing_arrived(connection)) {
+            self.trust(index);
+        } else if has_ended {
+            self.totals.idlers_lost += 1;
+            self.start_again(index);
+            self.drop_server_socket(index);
+            self.pursue(index);
+            return false;
+        } else if connection.from_client.bytes > 0 && connection.connect_deadline_ms == NEVER {
+            connection.connect_deadline_ms = self.now_ms + self.settings.number(Number::Timeout) * 1000;
+            self.arm_idle_timer(index);
+        }
+        true
+    }
+
+    /// The server is alive: what was kept is needed no more.
+    fn trust(&mut self, index: u32) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        if let Some(kept) = connection.unproven.take() {
+            self.pool.give_back(kept);
+        }
+        self.arm_idle_timer(index);
+    }
+
+    /// Whether the server had as much time to acknowledge something as it would have had for a connect, and has not. If
+    /// it has, it is trusted, however long it takes for an answer.
+    pub(super) fn is_proof_overdue(&mut self, index: u32) -> bool {
+        let Some(connection) = self.connections.get(index) else { return false };
+        if proof_deadline_ms(connection).is_none_or(|deadline_ms| self.now_ms < deadline_ms) {
+            return false;
+        }
+        let is_overdue = nothing_arrived(connection);
+        if !is_overdue {
+            self.trust(index);
+        }
+        is_overdue
+    }
+
+    /// The server has vanished without a word: as a connect that timed out.
+    pub(super) fn give_up_idler(&mut self, index: u32) {
+        self.totals.idlers_lost += 1;
+        self.start_again(index);
+        self.connect_timed_out(index);
+    }
+
+    /// As if nothing had gone to a server yet.
+    fn start_again(&mut self, index: u32) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        let Connection { from_client, unproven, .. } = connection;
+        let kept = unproven.take().filter(|kept| !kept.is_empty());
+        if let Some(unsent) = std::mem::replace(&mut from_client.pending, kept) {
+            self.pool.give_back(unsent);
+        }
+        from_client.bytes = 0;
+        from_client.shut = false;
+        from_client.dead = false;
+        connection.from_server = Direction::default();
+        connection.stage = Stage::Connecting;
+        connection.revived = true;
+    }
+}
+
+/// Remembers what was sent to a connection that has not proved alive.
+pub(super) fn keep(unproven: &mut Option<Box<Pending>>, sent: &[u8]) {
+    let Some(kept) = unproven else { return };
+    if kept.len() + sent.len() > UNPROVEN_BYTES_MAX {
+        *unproven = None;
+    } else {
+        kept.bytes_mut().extend_from_slice(sent);
+    }
+}
+
+/// When the server that the client was given must have acknowledged something; `None` when there is nothing to wait for.
+pub(super) fn proof_deadline_ms(connection: &Connection) -> Option<u64> {
+    let waits = connection.unproven.is_some() && connection.connect_deadline_ms != NEVER;
+    waits.then_some(connection.connect_deadline_ms)
+}
+
+fn nothing_arrived(connection: &Connection) -> bool {
+    let never_sent = connection.from_client.bytes == 0;
+    never_sent || connection.server.fd().is_ok_and(socket::nothing_arrived)
+}

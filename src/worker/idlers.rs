@@ -1,0 +1,299 @@
+//! `idlers`: connections to servers that are ready before a client needs them, so that the client is spared the round
+//! trip of the connect.
+//!
+//! Owns when they are opened, watched, handed over and given up. Which servers get them is for `balance/idlers.rs`, and
+//! which server a client gets is not affected. Called from the worker's loop; `hand_over.rs` gives them to clients.
+
+use super::connect::Failure;
+use super::reserve::{Idler, Reserve, Stage};
+use super::{IDLER_KEYS, Worker};
+use crate::balance::{Endpoint, IdlerTarget, ServerId};
+use crate::net::connect::{self, LocalAddress, StartError, Started};
+use crate::net::poller::{REGISTRATIONS_LAST, Readiness};
+use crate::sys::clock;
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, getsockopt, recv, sockopt};
+use pen_proto::commands::{Flag, Number};
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+/// How often a worker looks whether its idlers are where they should be: servers are blacklisted and come back.
+const LOOK_MS: u64 = 1_000;
+/// How long a server waits for its next idler when one has ended unused or could not be connected, and everybody when
+/// descriptors have run out.
+const PAUSE_MS: u64 = 1_000;
+
+/// The idlers of a worker and what they were opened with.
+#[derive(Debug)]
+pub struct Idlers {
+    /// The numbers of this worker's among those of all workers; empty when there are to be none.
+    numbers: Range<u64>,
+    terms: Terms,
+    reserve: Reserve,
+    /// When to look next; monotonic.
+    look_ms: u64,
+    /// Some may be missing.
+    short: bool,
+    /// None is opened before; monotonic.
+    paused_until_ms: u64,
+    /// The version of `Shared::idlers_shed` that was obeyed.
+    shed: u64,
+}
+
+/// What all idlers are opened with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Terms {
+    local: LocalAddress,
+    keepalive: bool,
+}
+
+/// What a client is given.
+pub(super) struct ReadyIdler {
+    pub fd: OwnedFd,
+    /// The server has said something.
+    pub readable: bool,
+}
+
+impl Default for Idlers {
+    fn default() -> Idlers {
+        Idlers {
+            numbers: 0..0,
+            terms: Terms { local: LocalAddress::Any, keepalive: false },
+            reserve: Reserve::default(),
+            look_ms: 0,
+            short: false,
+            paused_until_ms: 0,
+            shed: 0,
+        }
+    }
+}
+
+impl Idlers {
+    pub fn are_kept(&self) -> bool {
+        !self.numbers.is_empty()
+    }
+
+    pub fn look_ms(&self) -> Option<u64> {
+        self.are_kept().then_some(self.look_ms)
+    }
+
+    /// A server has failed: its idlers are to go.
+    pub fn look_at_once(&mut self, now_ms: u64) {
+        self.look_ms = now_ms;
+    }
+
+    /// How many are ready, by server.
+    pub fn ready(&self) -> Vec<(ServerId, usize)> {
+        self.reserve.ready()
+    }
+}
+
+impl Worker {
+    /// Follows the settings. What was opened on other terms is given up.
+    pub(super) fn renew_idlers(&mut self) {
+        let local = self.settings.source.map_or(LocalAddress::Any, LocalAddress::Source);
+        let terms = Terms { local, keepalive: self.flag(Flag::Keepalive) };
+        let shed = self.shared.idlers_shed();
+        self.idlers.numbers = self.idler_numbers();
+        if self.idlers.shed != shed {
+            self.idlers.paused_until_ms = self.now_ms + PAUSE_MS;
+        }
+        if terms != self.idlers.terms || shed != self.idlers.shed || !self.idlers.are_kept() {
+            self.close_idlers();
+        }
+        self.idlers.terms = terms;
+        self.idlers.shed = shed;
+        self.idlers.look_ms = self.now_ms;
+    }
+
+    /// An equal share for every worker, in runs of numbers. None where connections to servers cannot be made ahead
+    /// (`transparent`), lead nowhere (`dummy`), or nobody comes any more.
+    fn idler_numbers(&self) -> Range<u64> {
+        let wanted = self.settings.number(Number::Idlers);
+        let by_client = self.flag(Flag::Transparent) && self.settings.source.is_none();
+        if wanted == 0 || by_client || self.flag(Flag::Dummy) || self.listeners.is_empty() {
+            return 0..0;
+        }
+        let start = |worker: usize| wanted * worker as u64 / self.shared.workers() as u64;
+        start(self.number)..start(self.number + 1)
+    }
+
+    /// After every wake-up: makes way for clients, replaces what was handed over, looks around when it is time.
+    pub(super) fn keep_idlers(&mut self) {
+        while self.shared.is_crowded()
+            && let Some(index) = self.idlers.reserve.any()
+        {
+            self.close_idler(index);
+        }
+        if self.now_ms >= self.idlers.look_ms {
+            self.look_after_idlers();
+        }
+        if std::mem::take(&mut self.idlers.short) && self.now_ms >= self.idlers.paused_until_ms {
+            self.open_idlers();
+        }
+        self.idlers.reserve.recycle();
+    }
+
+    fn look_after_idlers(&mut self) {
+        self.idlers.look_ms = self.now_ms + LOOK_MS;
+        for index in self.idlers.reserve.overdue(self.now_ms) {
+            if let Some(idler) = self.close_idler(index) {
+                self.idler_failed(&idler.target, &Failure::TimedOut);
+            }
+        }
+        let now_seconds = clock::steady_epoch_seconds(self.now_ms);
+        let numbers = self.idlers.numbers.clone();
+        let plan = self.shared.balancer().idler_places(&self.settings, numbers, now_seconds);
+        for index in self.idlers.reserve.adopt(plan) {
+            self.close_idler(index);
+        }
+        self.idlers.short = true;
+    }
+
+    fn open_idlers(&mut self) {
+        while self.now_ms >= self.idlers.paused_until_ms
+            && let Some(target) = self.idlers.reserve.missing(self.now_ms).cloned()
+            && self.shared.take_idler_room()
+        {
+            self.open_idler(target);
+        }
+    }
+
+    fn open_idler(&mut self, target: IdlerTarget) {
+        let Terms { local, keepalive } = self.idlers.terms;
+        let trouble = match connect::start(&target.endpoint, local, keepalive) {
+            Ok(Started::UnderWay(fd) | Started::Connected(fd)) => return self.watch_idler(target, fd),
+            Err(trouble) => trouble,
+        };
+        self.shared.give_idler_room();
+        match trouble {
+            StartError::Server(error) => self.idler_failed(&target, &Failure::Refused(error)),
+            StartError::Local(error) => self.idler_failed(&target, &Failure::Local(error)),
+            StartError::Busy => self.idlers.reserve.pause(target.server, self.now_ms, PAUSE_MS),
+            StartError::Shortage(_) => self.idlers.paused_until_ms = self.now_ms + PAUSE_MS,
+        }
+    }
+
+    /// One that is connected already is told so by its first event, like the others.
+    fn watch_idler(&mut self, target: IdlerTarget, fd: OwnedFd) {
+        let deadline_ms = self.now_ms + self.settings.number(Number::Timeout) * 1000;
+        let server = target.server;
+        let index =
+            self.idlers.reserve.insert(Idler { target, fd, stage: Stage::Connecting { deadline_ms } });
+        let Some(idler) = self.idlers.reserve.get_mut(index) else { return };
+        if self.poller.add(idler.fd.as_fd(), IDLER_KEYS + index as usize).is_err() {
+            self.close_idler(index);
+            self.idlers.reserve.pause(server, self.now_ms, PAUSE_MS);
+        }
+    }
+
+    /// Something happened to an idler.
+    pub(super) fn idler_event(&mut self, index: u32, event: Readiness) {
+        let Some(idler) = self.idlers.reserve.get_mut(index) else { return };
+        if let Stage::Connecting { .. } = idler.stage {
+            match getsockopt(&idler.fd, sockopt::SocketError) {
+                Ok(0) if event.writable => self.idlers.reserve.connected(index),
+                Ok(0) => return self.rearm_idler(index),
+                error => return self.idler_refused(index, error.unwrap_or(0)),
+            }
+        }
+        let Some(Idler { fd, stage, .. }) = self.idlers.reserve.get_mut(index) else { return };
+        if has_ended(fd, &event) {
+            return self.idler_ended(index);
+        }
+        if let Stage::Ready { readable } = stage {
+            *readable |= event.readable;
+        }
+        self.rearm_idler(index);
+    }
+
+    fn idler_refused(&mut self, index: u32, error: i32) {
+        if let Some(idler) = self.close_idler(index) {
+            self.idler_failed(&idler.target, &Failure::Refused(io::Error::from_raw_os_error(error)));
+        }
+    }
+
+    /// The server did not want to wait for a client. It is not to blame, but neither is it to be kept busy.
+    fn idler_ended(&mut self, index: u32) {
+        if let Some(idler) = self.close_idler(index) {
+            self.totals.idlers_lost += 1;
+            self.idlers.reserve.pause(idler.target.server, self.now_ms, PAUSE_MS);
+            self.idlers.short = true;
+        }
+    }
+
+    /// As with a client's connect that fails: the server is blacklisted, unless the reason is ours.
+    fn idler_failed(&mut self, target: &IdlerTarget, failure: &Failure) {
+        if !matches!(failure, Failure::Local(_)) {
+            self.shared.balancer().idler_failed(target, clock::steady_epoch_seconds(self.now_ms));
+        }
+        self.report_failure(target.server, failure);
+        self.idlers.reserve.pause(target.server, self.now_ms, PAUSE_MS);
+    }
+
+    /// Renews the registration where it does not last. What was said stays unread, so it is not asked for again.
+    fn rearm_idler(&mut self, index: u32) {
+        if REGISTRATIONS_LAST {
+            return;
+        }
+        let Some(idler) = self.idlers.reserve.get_mut(index) else { return };
+        let (read, write) = match idler.stage {
+            Stage::Connecting { .. } => (false, true),
+            Stage::Ready { readable } => (!readable, false),
+        };
+        // Fails only when the socket is not registered, which is excluded.
+        let _ = self.poller.rearm(idler.fd.as_fd(), IDLER_KEYS + index as usize, read, write);
+    }
+
+    /// A connection to this place that is ready, if there is one. It is still registered, under a key of its own.
+    pub(super) fn take_idler(&mut self, server: ServerId, endpoint: &Endpoint) -> Option<ReadyIdler> {
+        while let Some(idler) = self.idlers.reserve.take(server) {
+            self.idlers.short = true;
+            self.shared.give_idler_room();
+            match idler.stage {
+                Stage::Ready { readable } if idler.target.endpoint == *endpoint => {
+                    return Some(ReadyIdler { fd: idler.fd, readable });
+                }
+                _ => self.poller.forget(idler.fd.as_fd()),
+            }
+        }
+        None
+    }
+
+    fn close_idler(&mut self, index: u32) -> Option<Idler> {
+        let idler = self.idlers.reserve.remove(index)?;
+        self.poller.forget(idler.fd.as_fd());
+        self.shared.give_idler_room();
+        Some(idler)
+    }
+
+    fn close_idlers(&mut self) {
+        while let Some(index) = self.idlers.reserve.any() {
+            self.close_idler(index);
+        }
+        self.idlers.reserve.adopt(Vec::new());
+    }
+
+    /// Descriptors have run out: idlers make way. True when some of this worker did; others are asked to.
+    pub(super) fn idlers_make_way(&mut self) -> bool {
+        let had_some = self.idlers.reserve.any().is_some();
+        self.close_idlers();
+        self.idlers.paused_until_ms = self.now_ms + PAUSE_MS;
+        self.shared.shed_idlers();
+        had_some
+    }
+}
+
+/// Whether the server has closed or reset its side, whatever it said before; such an idler could only disappoint. One
+/// that brings urgent bytes, before there is anything to be urgent about, is taken for ended too.
+fn has_ended(fd: &OwnedFd, event: &Readiness) -> bool {
+    if REGISTRATIONS_LAST {
+        return event.until_dry;
+    }
+    // Here an event may mean anything.
+    match recv(fd.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK) {
+        Ok(count) => count == 0,
+        Err(error) => error != Errno::EAGAIN,
+    }
+}

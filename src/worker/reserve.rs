@@ -1,0 +1,264 @@
+//! The connections a worker keeps ready, by server: which there are, and which are missing.
+//!
+//! Owns the sockets and the book about them; opens and watches none, which is for `idlers.rs`, its only user.
+
+use crate::balance::{IdlerPlace, IdlerTarget, ServerId};
+use crate::conn::slab::Slab;
+use std::os::fd::OwnedFd;
+
+/// A connection to a server, without a client.
+#[derive(Debug)]
+pub struct Idler {
+    pub target: IdlerTarget,
+    pub fd: OwnedFd,
+    pub stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Given up at this time; monotonic.
+    Connecting { deadline_ms: u64 },
+    /// `readable`: the server has said something, which stays unread for the client to come.
+    Ready { readable: bool },
+}
+
+/// A server and its idlers.
+#[derive(Debug)]
+struct Place {
+    plan: IdlerPlace,
+    /// The numbers of those that are ready, the latest last.
+    ready: Vec<u32>,
+    connecting: usize,
+    /// Gets no new one before; monotonic.
+    paused_until_ms: u64,
+}
+
+impl Place {
+    fn count(&self) -> usize {
+        self.ready.len() + self.connecting
+    }
+}
+
+/// The idlers of a worker.
+#[derive(Debug, Default)]
+pub struct Reserve {
+    /// In the order of the servers.
+    places: Vec<Place>,
+    idlers: Slab<Idler>,
+}
+
+impl Reserve {
+    /// Takes over where idlers are to be, and returns the numbers of those that are too many now or at a server that is
+    /// to have none. They are still to be removed.
+    pub fn adopt(&mut self, plan: Vec<IdlerPlace>) -> Vec<u32> {
+        if self.places.iter().map(|place| &place.plan).eq(&plan) {
+            return Vec::new();
+        }
+        let places = plan.into_iter().map(|plan| {
+            let paused_until_ms = self.place(plan.target.server).map_or(0, |place| place.paused_until_ms);
+            Place { plan, ready: Vec::new(), connecting: 0, paused_until_ms }
+        });
+        self.places = places.collect();
+        let mut surplus = Vec::new();
+        for (index, idler) in self.idlers.iter() {
+            let place = place_of(&mut self.places, idler.target.server)
+                .filter(|place| place.plan.target.endpoint == idler.target.endpoint)
+                .filter(|place| place.count() < place.plan.wanted);
+            match (place, idler.stage) {
+                (Some(place), Stage::Ready { .. }) => place.ready.push(index),
+                (Some(place), Stage::Connecting { .. }) => place.connecting += 1,
+                (None, _) => surplus.push(index),
+            }
+        }
+        surplus
+    }
+
+    /// A server that has fewer than it is to have, and no pause.
+    pub fn missing(&self, now_ms: u64) -> Option<&IdlerTarget> {
+        let is_short = |place: &&Place| place.count() < place.plan.wanted && place.paused_until_ms <= now_ms;
+        self.places.iter().find(is_short).map(|place| &place.plan.target)
+    }
+
+    /// Lets the server wait for its next idler; a pause that it has already is not made longer.
+    pub fn pause(&mut self, server: ServerId, now_ms: u64, pause_ms: u64) {
+        if let Some(place) = place_of(&mut self.places, server)
+            && place.paused_until_ms <= now_ms
+        {
+            place.paused_until_ms = now_ms + pause_ms;
+        }
+    }
+
+    /// Adds one that is not ready yet.
+    pub fn insert(&mut self, idler: Idler) -> u32 {
+        debug_assert!(matches!(idler.stage, Stage::Connecting { .. }));
+        if let Some(place) = place_of(&mut self.places, idler.target.server) {
+            place.connecting += 1;
+        }
+        self.idlers.insert(idler)
+    }
+
+    /// The server has accepted it.
+    pub fn connected(&mut self, index: u32) {
+        let Some(idler) = self.idlers.get_mut(index) else { return };
+        idler.stage = Stage::Ready { readable: false };
+        if let Some(place) = place_of(&mut self.places, idler.target.server) {
+            place.connecting -= 1;
+            place.ready.push(index);
+        }
+    }
+
+    /// The latest that is ready at this server: of all it has waited the shortest, so the server is the least likely to
+    /// be about to close it.
+    pub fn take(&mut self, server: ServerId) -> Option<Idler> {
+        let index = place_of(&mut self.places, server)?.ready.pop()?;
+        self.idlers.remove(index)
+    }
+
+    pub fn remove(&mut self, index: u32) -> Option<Idler> {
+        let idler = self.idlers.remove(index)?;
+        if let Some(place) = place_of(&mut self.places, idler.target.server) {
+            match idler.stage {
+                Stage::Ready { .. } => place.ready.retain(|ready| *ready != index),
+                Stage::Connecting { .. } => place.connecting -= 1,
+            }
+        }
+        Some(idler)
+    }
+
+    pub fn get_mut(&mut self, index: u32) -> Option<&mut Idler> {
+        self.idlers.get_mut(index)
+    }
+
+    /// Any one of them.
+    pub fn any(&self) -> Option<u32> {
+        self.idlers.iter().next().map(|(index, _)| index)
+    }
+
+    /// Those whose connect has taken too long.
+    pub fn overdue(&self, now_ms: u64) -> Vec<u32> {
+        let is_late = |stage| matches!(stage, Stage::Connecting { deadline_ms } if deadline_ms <= now_ms);
+        self.idlers.iter().filter(|(_, idler)| is_late(idler.stage)).map(|(index, _)| index).collect()
+    }
+
+    /// How many are ready, by server.
+    pub fn ready(&self) -> Vec<(ServerId, usize)> {
+        self.places.iter().map(|place| (place.plan.target.server, place.ready.len())).collect()
+    }
+
+    /// Makes the numbers of removed ones available again: see [`Slab::recycle`].
+    pub fn recycle(&mut self) {
+        self.idlers.recycle();
+    }
+
+    fn place(&self, server: ServerId) -> Option<&Place> {
+        let found = self.places.binary_search_by_key(&server, |place| place.plan.target.server);
+        found.ok().map(|at| &self.places[at])
+    }
+}
+
+fn place_of(places: &mut [Place], server: ServerId) -> Option<&mut Place> {
+    let found = places.binary_search_by_key(&server, |place| place.plan.target.server);
+    found.ok().map(|at| &mut places[at])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::{Balancer, Endpoint, ServerSetup};
+    use crate::settings::Settings;
+    use std::os::unix::net::UnixStream;
+
+    /// For servers at these ports, `wanted` in all.
+    fn plan(ports: &[u16], wanted: u64) -> Vec<IdlerPlace> {
+        let setup = |port: &u16| ServerSetup::new(Endpoint::Inet(([127, 0, 0, 1], *port).into()));
+        let mut balancer = Balancer::new(1);
+        balancer.set_servers(ports.iter().map(setup).collect(), None, None);
+        balancer.idler_places(&Settings::default(), 0..wanted, 0)
+    }
+
+    fn open(reserve: &mut Reserve, deadline_ms: u64) -> u32 {
+        let target = reserve.missing(0).expect("one is missing").clone();
+        let fd = OwnedFd::from(UnixStream::pair().expect("a pair of sockets").0);
+        reserve.insert(Idler { target, fd, stage: Stage::Connecting { deadline_ms } })
+    }
+
+    fn fill(reserve: &mut Reserve) -> Vec<u32> {
+        let mut opened = Vec::new();
+        while reserve.missing(0).is_some() {
+            let index = open(reserve, 9);
+            reserve.connected(index);
+            opened.push(index);
+        }
+        opened
+    }
+
+    fn counts(reserve: &Reserve) -> Vec<usize> {
+        reserve.ready().into_iter().map(|(_, count)| count).collect()
+    }
+
+    fn adopt(reserve: &mut Reserve, plan: Vec<IdlerPlace>) -> usize {
+        let surplus = reserve.adopt(plan);
+        surplus.iter().for_each(|index| assert!(reserve.remove(*index).is_some()));
+        surplus.len()
+    }
+
+    #[test]
+    fn what_was_taken_or_removed_is_missing_again() {
+        let mut reserve = Reserve::default();
+        reserve.adopt(plan(&[1, 2], 5));
+        let opened = fill(&mut reserve);
+        assert_eq!(counts(&reserve), [3, 2]);
+        assert!(reserve.take(ServerId::regular(1)).is_some());
+        assert!(reserve.remove(opened[0]).is_some());
+        assert!(reserve.remove(opened[0]).is_none());
+        assert_eq!(counts(&reserve), [2, 1]);
+        assert_eq!(fill(&mut reserve).len(), 2);
+        assert_eq!(counts(&reserve), [3, 2]);
+        assert!(reserve.take(ServerId::regular(7)).is_none());
+    }
+
+    #[test]
+    fn the_latest_is_taken_first_and_none_that_still_connects() {
+        let mut reserve = Reserve::default();
+        reserve.adopt(plan(&[1], 3));
+        let opened = [9, 8, 7].map(|deadline_ms| open(&mut reserve, deadline_ms));
+        assert!(reserve.missing(0).is_none());
+        assert!(reserve.take(ServerId::regular(0)).is_none());
+        [opened[1], opened[0]].into_iter().for_each(|index| reserve.connected(index));
+        reserve.get_mut(opened[0]).expect("it is there").stage = Stage::Ready { readable: true };
+        let taken = reserve.take(ServerId::regular(0)).expect("two are ready");
+        assert_eq!(taken.stage, Stage::Ready { readable: true });
+        assert!(reserve.overdue(6).is_empty());
+        assert_eq!(reserve.overdue(7), [opened[2]]);
+    }
+
+    #[test]
+    fn a_pause_is_kept_and_not_made_longer() {
+        let mut reserve = Reserve::default();
+        reserve.adopt(plan(&[1, 2], 2));
+        reserve.pause(ServerId::regular(0), 100, 50);
+        reserve.pause(ServerId::regular(0), 120, 50);
+        let missing = |reserve: &Reserve, now_ms| reserve.missing(now_ms).map(|target| target.server);
+        assert_eq!(missing(&reserve, 149), Some(ServerId::regular(1)));
+        reserve.adopt(plan(&[1, 3], 4));
+        assert_eq!(missing(&reserve, 149), Some(ServerId::regular(1)));
+        assert_eq!(missing(&reserve, 150), Some(ServerId::regular(0)));
+    }
+
+    #[test]
+    fn a_new_plan_keeps_what_fits_it() {
+        let mut reserve = Reserve::default();
+        reserve.adopt(plan(&[1, 2, 3], 6));
+        fill(&mut reserve);
+        assert_eq!(adopt(&mut reserve, plan(&[1, 2, 3], 6)), 0);
+        assert_eq!(adopt(&mut reserve, plan(&[1, 4, 3], 6)), 2, "another address");
+        assert_eq!(counts(&reserve), [2, 0, 2]);
+        fill(&mut reserve);
+        assert_eq!(adopt(&mut reserve, plan(&[1, 4, 3], 4)), 2, "fewer");
+        assert_eq!(counts(&reserve), [2, 1, 1]);
+        assert_eq!(adopt(&mut reserve, plan(&[1], 4)), 2, "servers are gone");
+        assert_eq!(counts(&reserve), [2]);
+        assert_eq!(adopt(&mut reserve, Vec::new()), 2);
+        assert_eq!(reserve.any(), None);
+    }
+}
