@@ -1,7 +1,7 @@
 //! SIGHUP: reopens the log and reads the configuration file again, on top of what is configured now.
 //!
 //! Additive, as in Pen: a server that left the file stays. All or nothing: with one error in the file the old
-//! configuration stays as it is. Called by the main loop, which says what is returned here.
+//! configuration stays as it is; the log is opened again all the same, because somebody may have moved it. Called by the main loop, which says what is returned here.
 
 use crate::config;
 use crate::control::apply::{Engine, Placed, Request, Running};
@@ -10,13 +10,16 @@ use crate::control::apply::{Engine, Placed, Request, Running};
 ///
 /// # Errors
 ///
-/// Everything that is wrong, a line each, with its place. Then nothing has changed, and the log is still the old one.
+/// Everything that is wrong, a line each, with its place. Then no setting has changed, and a log that cannot be opened
+/// is still the old one.
 pub fn reload<R: Running>(engine: &mut Engine<R>) -> Result<Vec<String>, String> {
-    let request = match &engine.config().config_file {
-        Some(file) => request_of(file)?,
-        None => Request { commands: Vec::new() },
-    };
-    engine.carry_out_reload(&request).map(|done| done.warnings)
+    let nothing = Request { commands: Vec::new() };
+    let request = engine.config().config_file.as_deref().map_or(Ok(nothing.clone()), request_of);
+    let done = request.and_then(|request| engine.carry_out_reload(&request));
+    done.map(|done| done.warnings).map_err(|trouble| match engine.carry_out_reload(&nothing) {
+        Err(more) if more != trouble => format!("{trouble}\n{more}"),
+        _ => trouble,
+    })
 }
 
 /// The commands of a configuration file, to be carried out together.
@@ -94,10 +97,11 @@ mod tests {
             let got = again(&mut engine, &file, text).unwrap_err();
             assert!(got.contains(trouble), "{got}");
             assert_eq!(*engine.config(), before);
-            assert_eq!(pen.deeds(), Vec::<String>::new());
+            assert_eq!(pen.deeds(), ["log /a"], "the log is opened again");
         }
         fs::remove_file(&file).unwrap();
         assert!(reload(&mut engine).unwrap_err().ends_with("no such file or directory"));
+        assert_eq!(pen.deeds(), ["log /a"]);
         pen.told_mut().broken.insert("/a".into());
         assert_eq!(
             again(&mut engine, &file, ""),

@@ -74,13 +74,13 @@ fn explain(text: &str) {
 fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     let mut engine = Engine::new(Config::default());
     let numeric = read_everything(line, &mut engine)?;
+    let account = numeric.user.as_deref().map(Account::look_up).transpose()?;
     if line.is_check() {
         return Ok(());
     }
     limits::raise_descriptor_limit();
     let listener = open_listener(&numeric)?;
     let control = open_control(&numeric)?;
-    let account = numeric.user.as_deref().map(Account::look_up).transpose()?;
     let supervisor = Supervisor::from_environment();
     waiting.for_core = numeric.settings.flag(Flag::AbortOnError);
     if numeric.foreground {

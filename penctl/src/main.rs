@@ -87,7 +87,7 @@ fn talk(address: Address, commands: &[String]) -> Result<(), String> {
     match commands {
         [] if io::stdin().is_terminal() => shell::run(Session::open(address)?, screen),
         [] => obey_lines(&mut Session::open(address)?, screen, io::stdin().lock()),
-        [command] => screen.show(command, |command| address.ask(command)),
+        // A session even for one: without it, being turned away looks like the empty answer of most settings.
         commands => {
             let mut session = Session::open(address)?;
             commands.iter().try_for_each(|command| screen.show(command, |command| session.ask(command)))

@@ -26,6 +26,8 @@ enum Kind {
     Forgetful,
     /// As the original: one read, one command, one answer.
     Old,
+    /// Closes without a word.
+    Forbidding,
 }
 
 /// What a fake pen heard: a list of command lines for each connection.
@@ -61,6 +63,9 @@ impl FakePen {
 
 /// A client that hangs up early is its own business.
 fn serve(stream: impl Read + Write, kind: Kind, heard: &Heard) {
+    if kind == Kind::Forbidding {
+        return;
+    }
     heard.lock().unwrap().push(Vec::new());
     let hear = |line: &str| heard.lock().unwrap().last_mut().unwrap().push(line.to_string());
     let mut stream = BufReader::new(stream);
@@ -138,7 +143,7 @@ fn a_command_is_answered() {
     assert_done(&penctl(&[&pen.address, "blacklist", "30"], ""), 0, "30\n", "");
     assert_done(&penctl(&[&pen.address, "hash"], ""), 0, "", "");
     assert_done(&penctl(&[&pen.address, "servers"], ""), 0, "0 addr 10.0.0.1\n", "");
-    assert_eq!(pen.heard(), [["blacklist 30"], ["hash"], ["servers"]]);
+    assert_eq!(pen.heard(), [["session", "blacklist 30"], ["session", "hash"], ["session", "servers"]]);
     let by_name = pen.address.replace("127.0.0.1", "localhost");
     assert_done(&penctl(&[&by_name, "mode"], ""), 0, "no hash\n", "");
 }
@@ -161,6 +166,17 @@ fn what_is_wrong_is_said_and_fails() {
     for arguments in [&[][..], &["-x"], &["nowhere", "mode"]] {
         let output = penctl(arguments, "");
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{arguments:?}");
+    }
+}
+
+/// As `control_acl` does it. A setting that is answered by nothing must not look as if it had been made.
+#[test]
+fn being_turned_away_is_a_failure() {
+    let pen = FakePen::new(Kind::Forbidding);
+    for arguments in [&[pen.address.as_str(), "hash"][..], &["-e", "hash", "-e", "mode", &pen.address]] {
+        let output = penctl(arguments, "");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(&pen.address), "{output:?}");
     }
 }
 

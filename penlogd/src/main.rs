@@ -79,6 +79,11 @@ fn serve(settings: Settings) -> Result<(), String> {
     let supervisor = Supervisor::from_environment();
     let mut voice = Voice::new(settings.debug);
     let detached = if settings.foreground { None } else { Some(go_to_background(&mut voice)?) };
+    let cannot_start = |error: io::Error| format!("cannot start: {error}");
+    let (wake, waker) = UnixStream::pair().map_err(cannot_start)?;
+    wake.set_nonblocking(true).map_err(cannot_start)?;
+    // Before there is a pid file, which the first signal would leave behind.
+    let signals = Signals::install(&waker).map_err(cannot_start)?;
     if let Some(directory) = &settings.jail {
         privileges::enter_jail(directory)?;
     }
@@ -87,10 +92,6 @@ fn serve(settings: Settings) -> Result<(), String> {
         account.become_it()?;
     }
     let output = Output::open(target)?;
-    let cannot_start = |error: io::Error| format!("cannot start: {error}");
-    let (wake, waker) = UnixStream::pair().map_err(cannot_start)?;
-    wake.set_nonblocking(true).map_err(cannot_start)?;
-    let signals = Signals::install(&waker).map_err(cannot_start)?;
     if let Some(detached) = detached {
         detached.ready().map_err(cannot_start)?;
     }
@@ -99,6 +100,11 @@ fn serve(settings: Settings) -> Result<(), String> {
     let mut server =
         Server { receivers, wake, signals, records, output, voice, refused: 0, settings, stopping: false };
     let result = server.run();
+    if let Err(error) = &result
+        && !server.settings.foreground
+    {
+        server.voice.error(error);
+    }
     supervisor.tell("STOPPING=1");
     drop(pid_file);
     result

@@ -210,6 +210,8 @@ fn check_reads_everything_and_starts_nothing() {
         Pen::bare("--check -F").word(file.display()).word(taken.address()).word("127.0.0.1:80").run()
     };
     assert_eq!(check(&good).code, Some(0), "an address in use does not matter");
+    let nobody = Pen::bare("--check -u nosuchuser").word(taken.address()).run();
+    is_a_usage_error(&nobody, "-u", "nosuchuser");
     is_a_usage_error(&check(&bad), "bad.conf", "bad.conf:2");
 }
 

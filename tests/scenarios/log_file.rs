@@ -100,6 +100,18 @@ fn rotation_loses_no_line() {
 }
 
 #[test]
+fn the_log_is_rotated_whatever_is_wrong_with_the_configuration_file() {
+    let server = Backend::serving(echo);
+    let pen = Pen::before([&server]).options("-l pen.log").config("blacklist 7\n").start();
+    fs::remove_file(pen.path("pen.conf")).unwrap();
+    fs::rename(pen.path("pen.log"), pen.path("pen.log.1")).unwrap();
+    pen.signal(SIGHUP);
+    eventually("a new log", || pen.path("pen.log").exists(), |exists| *exists);
+    eventually("a word about it", || pen.stderr(), |said| said.contains("pen.conf"));
+    assert_eq!(pen.control("blacklist"), "7\n");
+}
+
+#[test]
 fn the_log_can_be_switched_while_running() {
     let server = Backend::serving(echo);
     let pen = Pen::before([&server]).start();

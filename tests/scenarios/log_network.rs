@@ -1,6 +1,7 @@
 //! Datagrams to a log server, and the log of whole connections as JSON.
 
 use crate::common::backend::{Backend, echo, read_line};
+use crate::common::client::Client;
 use crate::common::pen::Pen;
 use crate::common::ports::free_port;
 use crate::common::wait::{PATIENCE, eventually};
@@ -107,6 +108,22 @@ fn as_json_each_connection_is_an_object_when_it_has_ended() {
     for field in ["time", "duration_ms", "server_address", "reason", "retries", "listener"] {
         assert!(!object[field].is_null(), "no {field} in {object}");
     }
+}
+
+#[test]
+fn a_connection_that_outlives_its_listener_still_names_it() {
+    let server = Backend::named("A");
+    let pen = Pen::before([&server]).options("-l pen.log").command("log_format json").start();
+    let (before, after) = (pen.address, format!("127.0.0.1:{}", free_port()));
+    let mut client = pen.connect();
+    client.line();
+    assert_eq!(pen.control(&format!("listen {after}")), format!("{after}\n"));
+    assert_eq!(Client::connect(after.parse().unwrap()).line(), "A");
+    drop(client);
+    let objects = eventually("two objects", || objects(&pen), |objects| objects.len() == 2);
+    let mut listeners: Vec<_> = objects.iter().map(|object| object["listener"].clone()).collect();
+    listeners.sort_by_key(|listener| *listener != before.to_string());
+    assert_eq!(listeners, [before.to_string(), after]);
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn config(dir: &Path, listen: &str, more: &str) -> String {
         "ServerRoot {dir}\nServerName localhost\nListen {listen}\nPidFile {dir}/apache.pid\n\
          DefaultRuntimeDir {dir}\nMutex posixsem\n{modules}{user}\
          StartServers 2\nMinSpareServers 1\nMaxSpareServers 4\n\
-         TypesConfig /etc/mime.types\nDirectoryIndex index.html\nDocumentRoot {dir}/htdocs\n\
+         TypesConfig /dev/null\nAddType text/html .html\nDirectoryIndex index.html\nDocumentRoot {dir}/htdocs\n\
          <Directory />\nRequire all granted\n</Directory>\n\
          ErrorLog {dir}/error.log\n{COMBINED}\n{more}\n"
     )

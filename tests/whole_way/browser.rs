@@ -35,8 +35,11 @@ pub struct Seen {
 }
 
 fn chromium(dir: &TempDir) -> Command {
-    let mut chromium = command("chromium");
+    // A browser that hangs must not hang the tests.
+    let mut chromium = command("timeout");
     chromium.args([
+        "180",
+        "chromium",
         "--headless",
         "--no-sandbox",
         "--disable-gpu",

@@ -10,10 +10,12 @@ use crate::common::{root, skip};
 use crate::programs::{command, found, ours, succeed};
 use crate::site;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 
 /// The line for cron in a document that has these words; what comes after the five columns of times.
 fn cron_command(document: &str, words: &str) -> String {
@@ -229,12 +231,18 @@ fn live_in_a_browser() {
     browser::assert_styled(&seen);
 }
 
-/// A page worth showing, always the same: six servers and a day of an imaginary site.
+/// A page worth showing, always the same: eight servers and a day of an imaginary site.
 fn show_page(dir: &TempDir) -> String {
-    dir.file("pen.html", &pen::stats::html::render(&crate::browser::show::status()));
-    dir.file("history", &crate::browser::show::history());
+    dir.file("history", &browser::show::history());
+    let control = UnixListener::bind(dir.path().join("control")).unwrap();
+    let pen = thread::spawn(move || {
+        let (stream, _) = control.accept().unwrap();
+        assert_eq!(BufReader::new(&stream).lines().next().unwrap().unwrap(), "status json");
+        (&stream).write_all(pen::stats::json::render(&browser::show::status()).as_bytes()).unwrap();
+    });
     let mut webstats = Command::new(ours("webstats"));
-    succeed(webstats.args(["-w", "pen.html", "-o", "show.html", "-H", "history"]).current_dir(dir.path()));
+    succeed(webstats.args(["-c", "./control", "-o", "show.html", "-H", "history"]).current_dir(dir.path()));
+    pen.join().unwrap();
     format!("file://{}/show.html", dir.path().display())
 }
 

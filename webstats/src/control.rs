@@ -23,23 +23,13 @@ const NONSENSE_CHARS: usize = 80;
 /// # Errors
 /// A sentence that names the address.
 pub fn status(address: &str, deadline_ms: u64) -> Result<Status, String> {
-    let fail = |error: io::Error| format!("{address}: {}", reason(&error));
     let reply = if address.contains('/') {
-        let stream = connect_unix(address).map_err(fail)?;
-        converse(
-            &stream,
-            &|left| stream.set_read_timeout(left).and(stream.set_write_timeout(left)),
-            deadline_ms,
-        )
+        connect_unix(address).and_then(|stream| converse(stream, deadline_ms))
     } else {
-        let stream = connect_tcp(address, deadline_ms).map_err(fail)?;
-        converse(
-            &stream,
-            &|left| stream.set_read_timeout(left).and(stream.set_write_timeout(left)),
-            deadline_ms,
-        )
+        connect_tcp(address, deadline_ms).and_then(|stream| converse(stream, deadline_ms))
     };
-    understand(&reply.map_err(fail)?).map_err(|sentence| format!("{address}: {sentence}"))
+    let reply = reply.map_err(|error| format!("{address}: {}", reason(&error)))?;
+    understand(&reply).map_err(|sentence| format!("{address}: {sentence}"))
 }
 
 fn reason(error: &io::Error) -> String {
@@ -80,19 +70,29 @@ fn left(deadline_ms: u64) -> io::Result<Duration> {
     }
 }
 
-type SetTimeout<'a> = &'a dyn Fn(Option<Duration>) -> io::Result<()>;
+trait Stream: Read + Write {
+    fn set_timeout(&self, timeout: Duration) -> io::Result<()>;
+}
 
-fn converse<S>(stream: &S, set_timeout: SetTimeout, deadline_ms: u64) -> io::Result<Vec<u8>>
-where
-    for<'a> &'a S: Read + Write,
-{
-    let mut stream = stream;
-    set_timeout(Some(left(deadline_ms)?))?;
+impl Stream for UnixStream {
+    fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(timeout)).and(self.set_write_timeout(Some(timeout)))
+    }
+}
+
+impl Stream for TcpStream {
+    fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(timeout)).and(self.set_write_timeout(Some(timeout)))
+    }
+}
+
+fn converse(mut stream: impl Stream, deadline_ms: u64) -> io::Result<Vec<u8>> {
+    stream.set_timeout(left(deadline_ms)?)?;
     stream.write_all(b"status json\n")?;
     let mut reply = Vec::new();
     let mut piece = vec![0; 64 * 1024];
     loop {
-        set_timeout(Some(left(deadline_ms)?))?;
+        stream.set_timeout(left(deadline_ms)?)?;
         match stream.read(&mut piece) {
             Ok(0) => return Ok(reply),
             Ok(count) if reply.len() + count > REPLY_BYTES_MAX => {

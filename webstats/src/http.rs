@@ -86,18 +86,15 @@ pub fn hear(bytes: &[u8]) -> Heard {
     }
 }
 
-/// Where the lines before the empty one end. A lone line feed ends a line too, as RFC 9112 section 2.2 allows.
+/// Where the lines before the empty one end. A lone line feed ends a line too, as RFC 9112 section 2.2 allows; empty
+/// lines before the request are ignored.
 fn head_end(bytes: &[u8]) -> Option<usize> {
-    let mut line_start = 0;
-    for at in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at) {
-        let line = &bytes[line_start..at];
-        // Empty lines before the request are ignored.
-        if (line.is_empty() || line == b"\r")
-            && bytes[..line_start].iter().any(|byte| !b"\r\n".contains(byte))
-        {
+    let mut line_start = bytes.iter().position(|byte| !b"\r\n".contains(byte))?;
+    for line in bytes[line_start..].split_inclusive(|byte| *byte == b'\n') {
+        if line == b"\n" || line == b"\r\n" {
             return Some(line_start);
         }
-        line_start = at + 1;
+        line_start += line.len();
     }
     None
 }

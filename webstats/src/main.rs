@@ -89,6 +89,7 @@ fn fail(error: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// On standard error.
 fn say(sentence: &str) {
     // A standard error that is gone leaves the exit status to tell.
     let _ = writeln!(io::stderr(), "webstats: {sentence}");

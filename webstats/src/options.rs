@@ -40,7 +40,8 @@ environment.
 ";
 
 const TIMEOUT_SECONDS_DEFAULT: u32 = 10;
-const REFRESH_SECONDS_DEFAULT: u32 = 5;
+/// With `--listen`.
+pub const REFRESH_SECONDS_DEFAULT: u32 = 5;
 /// A day. More is a slip of the finger.
 const SECONDS_MAX: u32 = 86_400;
 /// Each is asked by a thread of its own.
@@ -324,9 +325,21 @@ mod tests {
     }
 
     #[test]
-    fn the_usage_names_every_letter() {
-        for letter in ["-p,", "-w,", "-c,", "-o,", "-H,", "-t,", "-r,", "--listen", "--help", "--version"] {
-            assert!(USAGE.lines().any(|line| line.trim_start().starts_with(letter)), "{letter}");
+    fn the_manual_page_has_every_option_and_every_variable() {
+        let page = include_str!("../../docs/man/webstats.1");
+        let lines = USAGE.lines().filter_map(|line| line.trim_start().strip_prefix('-'));
+        let words: Vec<&str> = lines.filter_map(|line| line.split_whitespace().next()).collect();
+        assert!(words.len() >= 10, "{words:?}");
+        for word in words {
+            let item = match word.strip_prefix('-') {
+                Some(long) => format!(".It Fl Fl {long}"),
+                None => format!(".It Fl {} , Fl Fl ", word.trim_end_matches(',')),
+            };
+            assert!(page.lines().any(|line| line.starts_with(&item)), "{item}");
+        }
+        for name in ["CONTROL", "PID", "PAGE", "HISTORY", "TIMEOUT", "REFRESH"] {
+            let name = format!("WEBSTATS_{name}");
+            assert!(USAGE.contains(&name) && page.contains(&name), "{name}");
         }
     }
 }

@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pen::escape::EscapedBytes;
 use pen::stats::html;
+use pen::stats::parts::duration;
 use pen::sys::clock;
 use pen_proto::status::Status;
 use std::fs::{File, Metadata, OpenOptions};
@@ -19,16 +20,28 @@ use std::path::Path;
 
 /// Several hundred thousand clients and connections.
 const PAGE_BYTES_MAX: u64 = 256 << 20;
+/// Three rounds of the usual line for cron.
+const AGE_SECONDS_MAX: u64 = 1800;
 /// Room for any number and a newline.
 const PID_FILE_BYTES_MAX: u64 = 32;
 /// Between two looks at the page.
 const LOOK_MS: u16 = 20;
 
-/// The figures in the page as it is.
+/// The figures in the page as it is, if pen has written it lately: a page that is left alone looks well for ever.
 ///
 /// # Errors
 /// A sentence that names the file.
 pub fn read(page: &Path) -> Result<Status, String> {
+    let status = figures(page)?;
+    match (clock::epoch_ms() / 1000).saturating_sub(status.time_epoch_seconds) {
+        0..=AGE_SECONDS_MAX => Ok(status),
+        age_seconds => {
+            Err(format!("{}: pen has not written it for {}", page.display(), duration(age_seconds)))
+        }
+    }
+}
+
+fn figures(page: &Path) -> Result<Status, String> {
     let text = read_text(page, PAGE_BYTES_MAX).map_err(|error| format!("{}: {error}", page.display()))?;
     html::figures(&text).ok_or_else(|| match text.contains(GENERATOR) {
         true => format!("{}: pen has not written it since webstats did", page.display()),
@@ -52,7 +65,7 @@ pub fn renew(pid_file: &Path, page: &Path, deadline_ms: u64) -> Result<Status, S
     loop {
         // A pen that had to write in place is not done when the file changes, but when the page is whole.
         if state(page) != before
-            && let Ok(status) = read(page)
+            && let Ok(status) = figures(page)
         {
             return Ok(status);
         }

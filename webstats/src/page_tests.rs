@@ -80,7 +80,7 @@ fn day() -> History {
 fn page_of(name: &str, status: Option<&Status>, trouble: Option<&str>) -> String {
     let history = day();
     let pens = [PenView { name, status, trouble, samples: history.samples("web") }];
-    render(&View { pens: &pens, refresh_seconds: Some(5), json: Some("/status.json") })
+    render(&View { pens: &pens, refresh_seconds: Some(5), json: Some("status.json") })
 }
 
 fn pages() -> Vec<String> {
@@ -127,7 +127,7 @@ fn the_page_shows_how_everything_is() {
             "<th scope=\"row\">192.0.2.39</th>\n<td>server 0 (10.0.0.1:80)</td>",
             ">20:00</text>",
             "<meta http-equiv=\"refresh\" content=\"5\">",
-            "<a href=\"/status.json\">",
+            "<a href=\"status.json\">",
         ],
     );
     assert!(!page.contains("192.0.2.27<"), "thirteenth by bytes");

@@ -7,6 +7,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 
+fn now() -> u64 {
+    pen::sys::clock::epoch_ms() / 1000
+}
+
 fn text(dir: &TempDir, name: &str) -> String {
     fs::read_to_string(dir.path().join(name)).unwrap_or_default()
 }
@@ -34,7 +38,7 @@ fn a_control_socket_gives_a_page_and_a_day_to_remember() {
 #[test]
 fn the_page_that_pen_wrote_is_read_and_replaced() {
     let dir = TempDir::new();
-    dir.file("page.html", &pen::stats::html::render(&status(NOW)));
+    dir.file("page.html", &pen::stats::html::render(&status(now())));
     run_well(&dir, "-w page.html -o other.html");
     assert!(text(&dir, "page.html").contains("Pen status page"), "left as it is");
     let before = fs::metadata(dir.path().join("page.html")).unwrap().ino();
@@ -60,7 +64,7 @@ fn the_page_still_belongs_to_its_owner() {
         return skip("only root can give files away");
     }
     let dir = TempDir::new();
-    let page = dir.file("page.html", &pen::stats::html::render(&status(NOW)));
+    let page = dir.file("page.html", &pen::stats::html::render(&status(now())));
     std::os::unix::fs::chown(&page, Some(NOBODY), Some(NOBODY)).unwrap();
     run_well(&dir, "-w page.html");
     let metadata = fs::metadata(&page).unwrap();
@@ -72,7 +76,7 @@ fn the_page_still_belongs_to_its_owner() {
 fn several_pens_share_a_page() {
     let dir = TempDir::new();
     play_pen(&dir.path().join("a"), vec![json(&status(NOW))]);
-    dir.file("b.html", &pen::stats::html::render(&status(NOW)));
+    dir.file("b.html", &pen::stats::html::render(&status(now())));
     let output = run(&dir, "-c web=./a -c mail=./gone -w b=b.html -o page.html");
     assert_eq!(stderr(&output), "webstats: ./gone: no such socket; is pen running, with -C?\n");
     assert_eq!(output.status.code(), Some(1));
@@ -99,7 +103,8 @@ fn a_pen_that_does_not_answer_is_named_and_shown() {
     let silent = UnixListener::bind(dir.path().join("silent")).unwrap();
     play_pen(&dir.path().join("closed"), vec![String::new()]);
     play_pen(&dir.path().join("old"), vec!["Bad command: status \x1b[2J\n".into()]);
-    dir.file("half.html", &pen::stats::html::render(&status(NOW))[..900]);
+    dir.file("old.html", &pen::stats::html::render(&status(now() - 7300)));
+    dir.file("half.html", &pen::stats::html::render(&status(now()))[..900]);
     dir.file("other.pid", &std::process::id().to_string());
     dir.file("strange.pid", "12x");
     for (words, reason) in [
@@ -112,6 +117,7 @@ fn a_pen_that_does_not_answer_is_named_and_shown() {
         ("-c ./none", "./none: no such socket; is pen running, with -C?"),
         ("-c 127.0.0.1:1", "127.0.0.1:1: nobody answers; is pen running, with -C?"),
         ("-w half.html", "half.html: no page of a pen 0.1.0 or later"),
+        ("-w old.html", "old.html: pen has not written it for 2 h 1 min"),
         ("-w none.html", "none.html: No such file or directory (os error 2)"),
         ("-w .", ".: not a regular file"),
         ("-w none.html -p none.pid", "none.pid: No such file or directory (os error 2)"),

@@ -6,7 +6,7 @@
 use super::client::Documents;
 use crate::archive;
 use crate::history::History;
-use crate::options::Settings;
+use crate::options::{REFRESH_SECONDS_DEFAULT, Settings};
 use crate::watch::{Audience, Watch};
 use pen::sys::clock;
 use std::io::{Read, Write};
@@ -22,6 +22,8 @@ const STORE_MS: u64 = 60_000;
 
 /// Where the figures are beside the page.
 pub const JSON_PATH: &str = "/status.json";
+/// The same, seen from the page: where another web server passes visitors on, both have another path in front.
+const JSON_LINK: &str = "status.json";
 
 /// The loop's end: asks for rounds, takes documents.
 pub struct Rounds {
@@ -49,7 +51,7 @@ impl Rounds {
     /// # Errors
     /// The history cannot be read, or the system is out of descriptors or threads.
     pub fn start(settings: Settings) -> Result<Rounds, String> {
-        let interval_ms = u64::from(settings.refresh_seconds.unwrap_or(1)) * 1000;
+        let interval_ms = u64::from(settings.refresh_seconds.unwrap_or(REFRESH_SECONDS_DEFAULT)) * 1000;
         let mut asker = Asker::new(settings)?;
         let documents = Arc::new(asker.round());
         let shared = Arc::new(Mutex::new(documents.clone()));
@@ -109,7 +111,7 @@ impl Asker {
             None => (History::default(), None),
         };
         if let Some(warning) = warning {
-            eprintln!("webstats: {warning}");
+            crate::say(&warning);
         }
         Ok(Asker {
             watch: Watch::new(settings.sources, history, settings.timeout_seconds),
@@ -134,7 +136,7 @@ impl Asker {
         self.store_when_due();
         let troubles: Vec<String> = self.watch.troubles().map(str::to_string).collect();
         self.say_news(troubles);
-        let page = self.watch.page(Audience::Operator, self.refresh_seconds, Some(JSON_PATH));
+        let page = self.watch.page(Audience::Operator, self.refresh_seconds, Some(JSON_LINK));
         Documents { page: page.into_bytes().into(), json: self.watch.json().into_bytes().into() }
     }
 
@@ -145,15 +147,15 @@ impl Asker {
         };
         self.stored_ms = now_ms;
         if let Err(sentence) = archive::store(file, self.watch.history()) {
-            eprintln!("webstats: {sentence}");
+            crate::say(&sentence);
         }
     }
 
     fn say_news(&mut self, troubles: Vec<String>) {
         if troubles != self.said {
-            troubles.iter().for_each(|sentence| eprintln!("webstats: {sentence}"));
+            troubles.iter().for_each(|sentence| crate::say(sentence));
             if troubles.is_empty() {
-                eprintln!("webstats: all is well again");
+                crate::say("all is well again");
             }
             self.said = troubles;
         }
