@@ -23,7 +23,6 @@ const LOOK_MS: u64 = 1_000;
 /// How long a server waits for its next idler when one has ended unused or could not be connected, and everybody when
 /// descriptors have run out.
 const PAUSE_MS: u64 = 1_000;
-
 /// Idlers opened in one wake-up, before others get their turn.
 const OPENED_MAX: usize = 64;
 
