@@ -2,7 +2,7 @@
 //!
 //! Collected once by `stats/collect`, rendered by `stats/{text,html,json,prometheus}`, read back by penctl and webstats.
 //! Byte counts are from the point of view of the party they belong to: a server was *sent* what clients wrote, a client
-//! was *sent* what servers wrote.
+//! was *sent* what servers wrote. Fields that were added have a default, so that a program reads what an older pen says.
 
 use serde::{Deserialize, Serialize};
 

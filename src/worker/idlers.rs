@@ -23,6 +23,8 @@ const LOOK_MS: u64 = 1_000;
 /// How long a server waits for its next idler when one has ended unused or could not be connected, and everybody when
 /// descriptors have run out.
 const PAUSE_MS: u64 = 1_000;
+/// Idlers opened in one wake-up, before others get their turn.
+const OPENED_MAX: usize = 64;
 
 /// The idlers of a worker and what they were opened with.
 #[derive(Debug)]
@@ -122,14 +124,14 @@ impl Worker {
     /// After every wake-up: makes way for clients, replaces what was handed over, looks around when it is time.
     pub(super) fn keep_idlers(&mut self) {
         while self.shared.is_crowded()
-            && let Some(index) = self.idlers.reserve.any()
+            && let Some(index) = self.idlers.reserve.dispensable()
         {
             self.close_idler(index);
         }
         if self.now_ms >= self.idlers.look_ms {
             self.look_after_idlers();
         }
-        if std::mem::take(&mut self.idlers.short) && self.now_ms >= self.idlers.paused_until_ms {
+        if std::mem::take(&mut self.idlers.short) {
             self.open_idlers();
         }
         self.idlers.reserve.recycle();
@@ -152,12 +154,14 @@ impl Worker {
     }
 
     fn open_idlers(&mut self) {
-        while self.now_ms >= self.idlers.paused_until_ms
-            && let Some(target) = self.idlers.reserve.missing(self.now_ms).cloned()
-            && self.shared.take_idler_room()
-        {
+        for _ in 0..OPENED_MAX {
+            let Some(target) = self.idlers.reserve.missing(self.now_ms).cloned() else { return };
+            if self.now_ms < self.idlers.paused_until_ms || !self.shared.take_idler_room() {
+                return;
+            }
             self.open_idler(target);
         }
+        self.idlers.look_ms = self.now_ms; // the rest when clients had their turn
     }
 
     fn open_idler(&mut self, target: IdlerTarget) {
@@ -193,7 +197,10 @@ impl Worker {
         let Some(idler) = self.idlers.reserve.get_mut(index) else { return };
         if let Stage::Connecting { .. } = idler.stage {
             match getsockopt(&idler.fd, sockopt::SocketError) {
-                Ok(0) if event.writable => self.idlers.reserve.connected(index),
+                Ok(0) if event.writable => {
+                    self.idlers.reserve.connected(index);
+                    self.idlers.short = true;
+                }
                 Ok(0) => return self.rearm_idler(index),
                 error => return self.idler_refused(index, error.unwrap_or(0)),
             }
@@ -269,7 +276,7 @@ impl Worker {
     }
 
     fn close_idlers(&mut self) {
-        while let Some(index) = self.idlers.reserve.any() {
+        for index in self.idlers.reserve.all() {
             self.close_idler(index);
         }
         self.idlers.reserve.adopt(Vec::new());
@@ -277,7 +284,7 @@ impl Worker {
 
     /// Descriptors have run out: idlers make way. True when some of this worker did; others are asked to.
     pub(super) fn idlers_make_way(&mut self) -> bool {
-        let had_some = self.idlers.reserve.any().is_some();
+        let had_some = self.idlers.reserve.dispensable().is_some();
         self.close_idlers();
         self.idlers.paused_until_ms = self.now_ms + PAUSE_MS;
         self.shared.shed_idlers();

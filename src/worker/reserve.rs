@@ -6,6 +6,9 @@ use crate::balance::{IdlerPlace, IdlerTarget, ServerId};
 use crate::conn::slab::Slab;
 use std::os::fd::OwnedFd;
 
+/// Connects under way to one server: so many at a time do not drive clients out of its queue.
+const CONNECTING_MAX: usize = 16;
+
 /// A connection to a server, without a client.
 #[derive(Debug)]
 pub struct Idler {
@@ -73,9 +76,12 @@ impl Reserve {
         surplus
     }
 
-    /// A server that has fewer than it is to have, and no pause.
+    /// A server that has fewer than it is to have, no pause, and not too many connects under way.
     pub fn missing(&self, now_ms: u64) -> Option<&IdlerTarget> {
-        let is_short = |place: &&Place| place.count() < place.plan.wanted && place.paused_until_ms <= now_ms;
+        let is_short = |place: &&Place| {
+            let is_free = place.paused_until_ms <= now_ms && place.connecting < CONNECTING_MAX;
+            is_free && place.count() < place.plan.wanted
+        };
         self.places.iter().find(is_short).map(|place| &place.plan.target)
     }
 
@@ -129,9 +135,16 @@ impl Reserve {
         self.idlers.get_mut(index)
     }
 
-    /// Any one of them.
-    pub fn any(&self) -> Option<u32> {
-        self.idlers.iter().next().map(|(index, _)| index)
+    /// One that can best be done without: at the server that has the most.
+    pub fn dispensable(&self) -> Option<u32> {
+        let place = self.places.iter().max_by_key(|place| place.ready.len());
+        let ready = place.and_then(|place| place.ready.last()).copied();
+        ready.or_else(|| self.idlers.iter().next().map(|(index, _)| index))
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<u32> {
+        self.idlers.indices()
     }
 
     /// Those whose connect has taken too long.
@@ -233,6 +246,34 @@ mod tests {
     }
 
     #[test]
+    fn a_server_is_not_flooded_with_connects() {
+        let mut reserve = Reserve::default();
+        reserve.adopt(plan(&[1], 40));
+        let opened = [(); CONNECTING_MAX].map(|()| open(&mut reserve, 9));
+        assert!(reserve.missing(0).is_none());
+        reserve.connected(opened[3]);
+        open(&mut reserve, 9);
+        assert!(reserve.missing(0).is_none());
+        assert!(reserve.remove(opened[4]).is_some());
+        assert!(reserve.missing(0).is_some());
+    }
+
+    #[test]
+    fn what_the_richest_server_has_can_best_be_done_without() {
+        let mut reserve = Reserve::default();
+        reserve.adopt(plan(&[1, 2], 6));
+        fill(&mut reserve);
+        assert!(reserve.take(ServerId::regular(1)).is_some());
+        for expected in [[2, 2], [2, 1], [1, 1]] {
+            let index = reserve.dispensable().expect("there are some");
+            assert!(reserve.remove(index).is_some());
+            let mut left = counts(&reserve);
+            left.sort_by(|a, b| b.cmp(a));
+            assert_eq!(left, expected);
+        }
+    }
+
+    #[test]
     fn a_pause_is_kept_and_not_made_longer() {
         let mut reserve = Reserve::default();
         reserve.adopt(plan(&[1, 2], 2));
@@ -259,6 +300,6 @@ mod tests {
         assert_eq!(adopt(&mut reserve, plan(&[1], 4)), 2, "servers are gone");
         assert_eq!(counts(&reserve), [2]);
         assert_eq!(adopt(&mut reserve, Vec::new()), 2);
-        assert_eq!(reserve.any(), None);
+        assert_eq!((reserve.dispensable(), reserve.all()), (None, Vec::new()));
     }
 }

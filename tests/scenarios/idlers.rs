@@ -215,6 +215,17 @@ fn at_conn_max_they_give_way_to_clients() {
 }
 
 #[test]
+fn many_are_opened_and_closed_as_well_as_few() {
+    let servers = ["A", "B"].map(Backend::named);
+    let pen = with_idlers(Pen::before(&servers), 200).command("threads 2").start();
+    await_idlers(&pen, 200, 200);
+    assert_eq!(pen.asks(5).len(), 5);
+    pen.control("idlers 0");
+    await_idlers(&pen, 0, 0);
+    eventually("all to be closed", || servers.iter().map(Backend::open).sum::<usize>(), |open| *open == 0);
+}
+
+#[test]
 fn more_than_fit_are_as_many_as_fit() {
     let server = Backend::named("A");
     let pen = with_idlers(Pen::before([&server]), 50).options("-x 7").command("threads 2").start();

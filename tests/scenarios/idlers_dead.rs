@@ -22,7 +22,14 @@ fn impatient() -> Backend {
         let mut line = Vec::new();
         let mut byte = [0];
         while !line.ends_with(b"\n") {
-            match read(&mut stream, &mut byte) {
+            let mut got = read(&mut stream, &mut byte);
+            if got.is_err() {
+                // What came while it woke up is not thrown away.
+                stream.set_nonblocking(true).unwrap();
+                got = read(&mut stream, &mut byte);
+                stream.set_nonblocking(false).unwrap();
+            }
+            match got {
                 Ok(1) => line.push(byte[0]),
                 _ => return,
             }
@@ -174,6 +181,22 @@ fn a_client_that_has_said_all_keeps_its_request_and_its_end() {
     pen.signal(SIGCONT);
     assert_eq!(client.rest(), b"A: first\nA: second\n");
     assert_eq!(total(&pen, "idlers_lost"), 1);
+}
+
+#[test]
+fn what_pen_adds_to_a_request_is_added_once() {
+    let server = Mortal::named("A");
+    let pen = alone(Pen::before([&server.server]), 1).options("-H").command("peek").start();
+    await_idlers(&pen, 1, 1);
+    server.await_connections(1, 1);
+    let mut client = client_before_the_dead(&pen, &server, close, "GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+    client.end();
+    let reply = String::from_utf8(client.rest()).unwrap();
+    let request = reply.replace("A: ", "");
+    let added = "X-Forwarded-Proto: http\r\nX-Forwarded-For: 127.0.0.1\r\n";
+    assert!(request.contains(added) && request.contains("\r\n\r\n"), "{request}");
+    assert_eq!(request.matches("X-Forwarded").count(), 2, "{request}");
+    assert_eq!(request.matches("GET / HTTP/1.0\r\n").count(), 1, "{request}");
 }
 
 #[test]
