@@ -23,12 +23,14 @@ pub enum Progress {
 
 /// The beginning of what a client sends, up to the empty line that ends the first header block.
 ///
-/// Before that line, `X-Forwarded-Proto: http` and `X-Forwarded-For: ADDRESS` are inserted, each unless the client sent
+/// Before that line, `X-Forwarded-Proto: http` (or `https`) and `X-Forwarded-For: ADDRESS` are inserted, each unless the client sent
 /// one itself. They end as the line before them does. All else comes out byte for byte as it went in, and all at once
 /// if it does not begin as an HTTP/1 request.
 #[derive(Debug)]
 pub struct Head {
     client: ClientAddr,
+    /// How the client speaks to us.
+    scheme: &'static str,
     held: Vec<u8>,
     /// Where the line begins whose end is not seen yet.
     line_start: usize,
@@ -58,12 +60,18 @@ impl Head {
     pub fn new(client: ClientAddr) -> Head {
         Head {
             client,
+            scheme: "http",
             held: Vec::new(),
             line_start: 0,
             part: Part::RequestLine,
             has_proto: false,
             has_for: false,
         }
+    }
+
+    /// The same for a client that speaks TLS to us.
+    pub fn over_tls(self) -> Head {
+        Head { scheme: "https", ..self }
     }
 
     /// Takes the next bytes from the client and appends to `out` what may go to the server. How the bytes are cut into
@@ -134,7 +142,7 @@ impl Head {
         let line_end = if before.ends_with(b"\r\n") { "\r\n" } else { "\n" };
         out.extend_from_slice(before);
         if !self.has_proto {
-            out.extend_from_slice(format!("X-Forwarded-Proto: http{line_end}").as_bytes());
+            out.extend_from_slice(format!("X-Forwarded-Proto: {}{line_end}", self.scheme).as_bytes());
         }
         if !self.has_for {
             out.extend_from_slice(format!("X-Forwarded-For: {}{line_end}", self.client).as_bytes());

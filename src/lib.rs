@@ -24,4 +24,5 @@ pub mod sys;
 #[cfg(test)]
 mod test_dir;
 pub mod timers;
+pub mod tls;
 pub mod worker;

@@ -4,6 +4,7 @@ use crate::balance::{Balancer, ServerId};
 use crate::log::traffic::TrafficLog;
 use crate::net::listen::Listener;
 use crate::net::poller::{Poller, Waker};
+use crate::net::tls::Tls;
 use crate::settings::Settings;
 use crate::sys::limits;
 use crate::worker::{Mailbox, Message, Report, Worker};
@@ -23,7 +24,8 @@ const ANSWER_WAIT: Duration = Duration::from_secs(1);
 pub struct Shared {
     settings: Mutex<Arc<Settings>>,
     listeners: Mutex<Arc<Vec<Listener>>>,
-    /// Moves with every change of the two above and with every message.
+    tls: Mutex<Arc<Tls>>,
+    /// Moves with every change of the three above and with every message.
     generation: AtomicU64,
     /// Held to choose and to release, never across a system call.
     balancer: Mutex<Balancer>,
@@ -60,6 +62,7 @@ impl Shared {
             connections_max: AtomicU64::new(effective_connections_max(&parts.settings)),
             settings: Mutex::new(Arc::new(parts.settings)),
             listeners: Mutex::new(Arc::new(parts.listeners)),
+            tls: Mutex::new(Arc::new(parts.tls)),
             generation: AtomicU64::new(0),
             balancer: Mutex::new(parts.balancer),
             connections: AtomicU64::new(0),
@@ -84,6 +87,21 @@ impl Shared {
     pub fn published(&self) -> (u64, Arc<Settings>, Arc<Vec<Listener>>) {
         let generation = self.generation();
         (generation, lock(&self.settings).clone(), lock(&self.listeners).clone())
+    }
+
+    /// What is loaded for TLS at present; read it after [`Shared::published`].
+    pub fn tls(&self) -> Arc<Tls> {
+        lock(&self.tls).clone()
+    }
+
+    /// Has the workers woken when a certificate was looked for.
+    fn wake_when_found(self: &Arc<Self>) {
+        let shared = Arc::downgrade(self);
+        self.tls().on_found(move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.announce();
+            }
+        });
     }
 
     pub fn take_messages(&self, worker: usize) -> Vec<Message> {
@@ -211,6 +229,7 @@ pub struct Parts {
     pub settings: Settings,
     pub balancer: Balancer,
     pub listeners: Vec<Listener>,
+    pub tls: Tls,
     /// What a `dummy` pen answers; `None` for the original's words.
     pub dummy_name: Option<String>,
 }
@@ -245,6 +264,7 @@ impl Runtime {
         let workers = worker_count(&parts.settings);
         let pollers = (0..workers).map(|_| Poller::new()).collect::<io::Result<Vec<_>>>()?;
         let shared = Arc::new(Shared::new(parts, pollers.iter().map(Poller::waker)));
+        shared.wake_when_found();
         let mut ready = Vec::new();
         for (number, poller) in pollers.into_iter().enumerate() {
             ready.push(Worker::new(number, shared.clone(), poller, log())?);
@@ -267,6 +287,18 @@ impl Runtime {
         self.shared.connections_max.store(effective_connections_max(&settings), Ordering::Relaxed);
         *lock(&self.shared.settings) = Arc::new(settings);
         self.shared.announce();
+    }
+
+    /// Has new sessions begun with this; open ones go on.
+    pub fn set_tls(&self, tls: Tls) {
+        *lock(&self.shared.tls) = Arc::new(tls);
+        self.shared.wake_when_found();
+        self.shared.announce();
+    }
+
+    /// What is loaded for TLS.
+    pub fn tls(&self) -> Arc<Tls> {
+        self.shared.tls()
     }
 
     /// Replaces all listeners; connections stay. An empty list stops accepting for good.
@@ -376,6 +408,9 @@ fn add_totals(sum: &mut Totals, more: &Totals) {
         pending_connects,
         idlers_used,
         idlers_lost,
+        tls_handshakes,
+        tls_resumptions,
+        tls_failures,
     } = more;
     sum.accepted += accepted;
     sum.closed += closed;
@@ -394,4 +429,7 @@ fn add_totals(sum: &mut Totals, more: &Totals) {
     sum.pending_connects += pending_connects;
     sum.idlers_used += idlers_used;
     sum.idlers_lost += idlers_lost;
+    sum.tls_handshakes += tls_handshakes;
+    sum.tls_resumptions += tls_resumptions;
+    sum.tls_failures += tls_failures;
 }

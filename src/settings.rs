@@ -4,12 +4,15 @@
 //! main thread uses. Commands change a `Config` through [`Config::apply`]; `control/apply` makes the running pen follow.
 //! How a `Config` becomes commands again is in `settings/write.rs`.
 
+mod tls;
 mod write;
 
 use crate::acl::{ACL_COUNT, Acl};
+use crate::tls::TlsSettings;
 use pen_proto::addr::{ListenAddr, ServerSpec};
 use pen_proto::commands::{
     AclEntry, Answer, Command, FastClose, Flag, Form, LogFormat, LogTarget, Number, ROWS, ServerChange,
+    ServerTls, SniNames,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -86,12 +89,14 @@ impl Default for Settings {
 pub struct ServerEntry {
     pub spec: ServerSpec,
     pub acl: u8,
+    pub tls: ServerTls,
+    pub sni: SniNames,
 }
 
 impl From<ServerSpec> for ServerEntry {
-    /// The server with list 0, as the command line gives it.
+    /// The server with list 0 and without TLS, as the command line gives it.
     fn from(spec: ServerSpec) -> ServerEntry {
-        ServerEntry { spec, acl: 0 }
+        ServerEntry { spec, acl: 0, tls: ServerTls::default(), sni: SniNames::default() }
     }
 }
 
@@ -106,6 +111,8 @@ impl ServerEntry {
             ServerChange::Hard(hard) => self.spec.hard = *hard,
             ServerChange::Weight(weight) => self.spec.weight = Some(*weight),
             ServerChange::Prio(prio) => self.spec.prio = *prio,
+            ServerChange::Sni(names) => self.sni = names.clone(),
+            ServerChange::Tls(tls) => self.tls = tls.clone(),
             ServerChange::Blacklist(_) => {}
         }
     }
@@ -121,6 +128,7 @@ pub struct Config {
     pub unaddressed: BTreeMap<usize, Vec<ServerChange>>,
     pub emergency: Option<ServerEntry>,
     pub abuse: Option<ServerEntry>,
+    pub tls: TlsSettings,
     pub listen: Option<ListenAddr>,
     pub control: Option<ListenAddr>,
     pub log: Option<LogTarget>,
@@ -180,6 +188,15 @@ impl Config {
             Command::Server { index, changes } => self.change_server(usize::from(*index), changes)?,
             Command::Source(source) => {
                 self.settings.source = *source;
+                String::new()
+            }
+            Command::SslClientCertificate(value) => {
+                set_or_show_value(&mut self.tls.client_certificate, *value)
+            }
+            Command::SslOption(option, on) => self.set_tls_option(*option, *on)?,
+            Command::Ssl(text, value) => self.set_tls_text(*text, value.as_deref())?,
+            Command::NoSsl(text) => {
+                self.tls.set_text(*text, None);
                 String::new()
             }
             Command::TcpFastclose(None) => format!("{}\n", self.settings.tcp_fastclose),

@@ -76,6 +76,8 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     let mut engine = Engine::new(Config::default());
     let numeric = read_everything(line, &mut engine)?;
     let account = numeric.user.as_deref().map(Account::look_up).transpose()?;
+    // The keys as well: they are often readable to root only, and outside the jail.
+    let tls = instance::load_tls(&numeric)?;
     if line.is_check() {
         return Ok(());
     }
@@ -95,7 +97,7 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     diag::set_level(instance::debug_level(&numeric.settings));
     let doors = Doors::open(control)?;
     let (_pid_file, log) = give_up_privileges(&numeric, account.as_ref())?;
-    engine.start(Instance::start(&numeric, vec![listener], log, None)?);
+    engine.start(Instance::start(&numeric, vec![listener], log, tls, None)?);
     Process::new(engine, doors, supervisor).run(waiting.parent.take(), None, |_| {})
 }
 

@@ -16,6 +16,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("settings", 1),
     ("stats", 1),
     ("timers", 1),
+    ("tls", 1),
     ("log", 2),
     ("net", 2),
     ("sys", 2),

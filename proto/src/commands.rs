@@ -5,8 +5,13 @@
 //! This file owns the shape of a row and of a command; the rows themselves are in `commands/rows.rs`.
 
 mod rows;
+mod tls;
 
 pub use rows::{ROWS, SERVER_KEYS};
+pub use tls::{
+    ClientCertificate, HOST_NAME_BYTES_MAX, NAMES_MAX, ServerTls, SniNames, TlsOption, TlsText, host_name,
+    protocols,
+};
 
 use crate::addr::{Host, ListenAddr, Port, path_word};
 use std::fmt;
@@ -77,6 +82,9 @@ pub enum Number {
     PendingMax,
     /// Seconds that open connections get after a graceful stop; 0 waits for the last one.
     ShutdownTimeout,
+    /// Seconds from the connect within which a client must have finished its TLS handshake, or have named the server it
+    /// wants.
+    SslHandshakeTimeout,
     /// Worker threads; 0: one per core.
     Threads,
     /// Seconds a connect may take.
@@ -239,6 +247,9 @@ pub enum ServerChange {
     Hard(u32),
     Weight(u32),
     Prio(u32),
+    /// The names by which clients ask for it.
+    Sni(SniNames),
+    Tls(ServerTls),
     /// Blacklists the server for so many seconds from now; 0 releases it.
     Blacklist(u32),
 }
@@ -254,6 +265,8 @@ impl fmt::Display for ServerChange {
             ServerChange::Hard(hard) => write!(f, "hard {hard}"),
             ServerChange::Weight(weight) => write!(f, "weight {weight}"),
             ServerChange::Prio(prio) => write!(f, "prio {prio}"),
+            ServerChange::Sni(names) => write!(f, "sni {names}"),
+            ServerChange::Tls(tls) => write!(f, "tls {tls}"),
             ServerChange::Blacklist(seconds) => write!(f, "blacklist {seconds}"),
         }
     }
@@ -273,6 +286,8 @@ pub struct ServerKey {
 pub enum ServerValue {
     Address(fn(Host) -> ServerChange),
     Port(fn(Port) -> ServerChange),
+    Sni(fn(SniNames) -> ServerChange),
+    Tls(fn(ServerTls) -> ServerChange),
     /// From 0 to `max`.
     Number {
         max: u32,
@@ -328,6 +343,12 @@ pub enum Command {
     Socket(u32),
     /// `None`: `no source`.
     Source(Option<IpAddr>),
+    SslClientCertificate(Option<ClientCertificate>),
+    /// Switches an option on or off.
+    SslOption(TlsOption, bool),
+    /// Sets a text, or asks for it.
+    Ssl(TlsText, Option<String>),
+    NoSsl(TlsText),
     Status(Listing),
     TcpFastclose(Option<FastClose>),
     Version,
@@ -364,6 +385,9 @@ impl Command {
             Command::Session => "session",
             Command::Socket(_) => "socket",
             Command::Source(_) => "source",
+            Command::SslClientCertificate(_) => "ssl_client_certificate",
+            Command::SslOption(..) => "ssl_option",
+            Command::Ssl(text, _) | Command::NoSsl(text) => text.word(),
             Command::Status(_) => "status",
             Command::TcpFastclose(_) => "tcp_fastclose",
             Command::Version => "version",
@@ -460,6 +484,7 @@ pub enum Group {
     Choosing,
     Connections,
     Access,
+    Tls,
     Logs,
     Control,
     Process,
@@ -469,10 +494,11 @@ pub enum Group {
 
 impl Group {
     /// In the order of the headings.
-    pub const ALL: [Group; 8] = [
+    pub const ALL: [Group; 9] = [
         Group::Choosing,
         Group::Connections,
         Group::Access,
+        Group::Tls,
         Group::Logs,
         Group::Control,
         Group::Process,
@@ -486,6 +512,7 @@ impl Group {
             Group::Choosing => "Choosing a server",
             Group::Connections => "Connections",
             Group::Access => "Access",
+            Group::Tls => "TLS",
             Group::Logs => "Logs and statistics",
             Group::Control => "Control and configuration",
             Group::Process => "The process",

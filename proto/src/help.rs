@@ -165,6 +165,8 @@ fn key_synopsis(key: &ServerKey) -> String {
     let value = match key.value {
         ServerValue::Address(_) => "ADDRESS",
         ServerValue::Port(_) => "PORT",
+        ServerValue::Sni(_) => "NAME[,NAME...]|any",
+        ServerValue::Tls(_) => "verify|noverify|off [NAME]",
         ServerValue::Number { unit: "seconds", .. } => "SECONDS",
         ServerValue::Number { .. } => "N",
     };

@@ -93,7 +93,7 @@ pub fn read(sender: &mut Socket, direction: &mut Direction, scratch: &mut [u8]) 
 }
 
 /// Writes kept bytes; true when none are left.
-fn flush(receiver: &mut Socket, direction: &mut Direction, pool: &mut BufferPool) -> bool {
+pub(super) fn flush(receiver: &mut Socket, direction: &mut Direction, pool: &mut BufferPool) -> bool {
     let Some(mut pending) = direction.pending.take() else { return true };
     pending.take(put(receiver, direction, pending.unsent()));
     if pending.is_empty() {

@@ -4,7 +4,7 @@
 //! every one of them is right and everything it needs is open does the copy become the configuration. Reads no socket.
 //! Called by `server.rs`, `reload.rs`, and `main` at start.
 
-use super::commit::{commit, settle_ports};
+use super::commit::{Refresh, commit, settle_ports};
 use super::names::{Lookup, Names, look_up, names_in, names_of};
 use super::queries;
 use crate::config::{self, Errors, Place};
@@ -48,6 +48,8 @@ pub enum Wanted {
 pub trait Running {
     /// A log that was opened and is not yet written to.
     type Log;
+    /// Certificates and keys that were read and are not used yet.
+    type Tls;
 
     /// Opens a log target; `None` is no log. What is in use stays in use.
     ///
@@ -57,6 +59,15 @@ pub trait Running {
     fn open_log(&mut self, target: Option<&LogTarget>) -> Result<Self::Log, String>;
     /// Writes to `log` from now on.
     fn use_log(&mut self, log: Self::Log);
+    /// Reads the certificates and keys of `config`. What is in use stays in use. `again`: the same files were read before,
+    /// and one that is wrong now leaves the old in force, with a message.
+    ///
+    /// # Errors
+    ///
+    /// The command with its file and the reason.
+    fn load_tls(&mut self, config: &Config, again: bool) -> Result<Self::Tls, String>;
+    /// Begins new TLS sessions with `tls` from now on. Open connections stay.
+    fn use_tls(&mut self, tls: Self::Tls);
     /// Listens on `address` instead of where it did. Open connections stay.
     ///
     /// # Errors
@@ -226,22 +237,25 @@ impl<R: Running> Engine<R> {
     /// Every command that is wrong, a line each; nothing has changed. A command about the running pen that fails after
     /// others of the same file were carried out (`write` to a full disk) says so.
     pub fn carry_out(&mut self, request: &Request, door: Door) -> Result<Done, String> {
-        let opens_log = |placed: &Placed| matches!(placed.command, Command::Log(Some(_)));
-        self.perform(request, door, request.commands.iter().any(opens_log))
+        let any = |is_it: fn(&Command) -> bool| request.commands.iter().any(|placed| is_it(&placed.command));
+        let log = any(|command| matches!(command, Command::Log(Some(_))));
+        let tls = any(|command| matches!(command, Command::Ssl(_, Some(_))));
+        self.perform(request, door, Refresh { log, tls, is_reload: false })
     }
 
-    /// As [`Engine::carry_out`] for the lines of the configuration file, and the log is opened again in any case.
+    /// As [`Engine::carry_out`] for the lines of the configuration file, and the log is opened and certificates are read
+    /// again in any case.
     ///
     /// # Errors
     ///
     /// As [`Engine::carry_out`], and a log that cannot be opened.
     pub fn carry_out_reload(&mut self, request: &Request) -> Result<Done, String> {
-        self.perform(request, Door::File, true)
+        self.perform(request, Door::File, Refresh { log: true, tls: true, is_reload: true })
     }
 
-    fn perform(&mut self, request: &Request, door: Door, reopen_log: bool) -> Result<Done, String> {
+    fn perform(&mut self, request: &Request, door: Door, refresh: Refresh) -> Result<Done, String> {
         let mut draft = self.draft(&request.commands, door)?;
-        self.follow(std::mem::take(&mut draft.config), door, reopen_log)?;
+        self.follow(std::mem::take(&mut draft.config), door, refresh)?;
         let mut done = Done { reply: String::new(), warnings: draft.warnings };
         for (placed, reply) in request.commands.iter().zip(draft.replies) {
             let reply = match reply {
@@ -308,7 +322,7 @@ impl<R: Running> Engine<R> {
     }
 
     /// Makes `config` the configuration and the running pen follow it.
-    fn follow(&mut self, mut config: Config, door: Door, reopen_log: bool) -> Result<(), String> {
+    fn follow(&mut self, mut config: Config, door: Door, refresh: Refresh) -> Result<(), String> {
         let Some(running) = &mut self.running else {
             self.config = config;
             return Ok(());
@@ -320,7 +334,7 @@ impl<R: Running> Engine<R> {
             }
         }
         let numeric = self.names.numeric(&config)?;
-        commit(running, &self.followed, &numeric, reopen_log)?;
+        commit(running, &self.followed, &numeric, refresh)?;
         self.config = config;
         self.followed = numeric;
         Ok(())

@@ -43,11 +43,14 @@ pub enum StartError {
 
 /// Opens a non-blocking socket and starts connecting it.
 pub fn start(endpoint: &Endpoint, local: LocalAddress, keepalive: bool) -> Result<Started, StartError> {
+    let endpoint = endpoint.carrier();
     let family = match endpoint {
         Endpoint::Inet(SocketAddr::V4(_)) => AddressFamily::Inet,
         Endpoint::Inet(SocketAddr::V6(_)) => AddressFamily::Inet6,
         Endpoint::Unix(_) => AddressFamily::Unix,
-        Endpoint::Unset => return Err(StartError::Server(io::ErrorKind::AddrNotAvailable.into())),
+        Endpoint::Unset | Endpoint::Tls(_) => {
+            return Err(StartError::Server(io::ErrorKind::AddrNotAvailable.into()));
+        }
     };
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let socket = nix::sys::socket::socket(family, SockType::Stream, flags, None).map_err(ours)?;
@@ -60,7 +63,7 @@ pub fn start(endpoint: &Endpoint, local: LocalAddress, keepalive: bool) -> Resul
             connect(socket.as_raw_fd(), &SockaddrStorage::from(*address))
         }
         Endpoint::Unix(path) => UnixAddr::new(&**path).and_then(|unix| connect(socket.as_raw_fd(), &unix)),
-        Endpoint::Unset => unreachable!("refused above"),
+        Endpoint::Unset | Endpoint::Tls(_) => unreachable!("refused above"),
     };
     match connected {
         Ok(()) => Ok(Started::Connected(socket)),

@@ -4,3 +4,5 @@ pub mod connect;
 pub mod listen;
 pub mod poller;
 pub mod resolve;
+#[cfg_attr(not(feature = "tls"), path = "tls_absent.rs")]
+pub mod tls;

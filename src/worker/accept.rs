@@ -189,6 +189,9 @@ impl Worker {
             self.trace_accept(index, connection);
         }
         self.last = Some((index, self.now_ms));
+        if let Some(task) = self.first_task() {
+            return self.begin_task(index, task);
+        }
         if !(dummy || peek) {
             self.choose(index);
         } else if self.register(index, Side::Client) {

@@ -1,11 +1,13 @@
 //! A worker: one thread, one poller, its own connections from accept to close. Nothing here blocks.
 //!
-//! `accept` takes clients in, `connect` finds them a server, `serve` moves their bytes and ends them, `idlers` keeps
+//! `accept` takes clients in, `connect` finds them a server, `serve` moves their bytes and ends them, `handshake` does so with
+//! TLS, `idlers` keeps
 //! connections to servers ready for them, `report` answers the main thread. What workers share stands in [`crate::runtime::Shared`].
 
 mod accept;
 mod connect;
 mod hand_over;
+mod handshake;
 mod idlers;
 mod report;
 mod reserve;
@@ -21,6 +23,7 @@ use crate::log::diag::{self, Severity};
 use crate::log::traffic::TrafficLog;
 use crate::net::listen::Listener;
 use crate::net::poller::{Poller, Readiness};
+use crate::net::tls::Tls;
 use crate::runtime::Shared;
 use crate::settings::Settings;
 use crate::sys::clock;
@@ -75,6 +78,7 @@ pub struct Worker {
     connections: Slab<Connection>,
     timers: Timers,
     settings: Arc<Settings>,
+    tls: Arc<Tls>,
     listeners: Arc<Vec<Listener>>,
     /// The version of settings and listeners that this worker has.
     generation: u64,
@@ -84,6 +88,8 @@ pub struct Worker {
     pool: BufferPool,
     /// Connections that used up their turn and go on after the others.
     unfinished: Vec<u32>,
+    /// Connections whose handshake waits for a certificate.
+    awaiting: Vec<u32>,
     log: TrafficLog,
     totals: Totals,
     last: Option<(u32, u64)>,
@@ -108,6 +114,7 @@ impl Worker {
             connections: Slab::default(),
             timers: Timers::new(clock::monotonic_ms()),
             settings,
+            tls: shared.tls(),
             listeners: Arc::new(Vec::new()),
             generation,
             accepting: Accepting::default(),
@@ -115,6 +122,7 @@ impl Worker {
             scratch: vec![0; SCRATCH_BYTES],
             pool: BufferPool::default(),
             unfinished: Vec::new(),
+            awaiting: Vec::new(),
             log,
             totals: Totals::default(),
             last: None,
@@ -220,6 +228,8 @@ impl Worker {
         self.generation = generation;
         let idle_before = self.settings.number(Number::IdleTimeout);
         self.settings = settings;
+        self.tls = self.shared.tls();
+        self.unfinished.append(&mut self.awaiting);
         if self.settings.number(Number::IdleTimeout) != idle_before {
             for index in self.connections.indices() {
                 self.arm_idle_timer(index);
