@@ -7,7 +7,6 @@ pub mod config;
 pub mod conn;
 pub mod control;
 pub mod demo;
-pub mod escape;
 pub mod half_close;
 pub mod http;
 pub mod instance;
@@ -24,3 +23,5 @@ pub mod sys;
 mod test_dir;
 pub mod timers;
 pub mod worker;
+
+pub use pen_proto::escape;
