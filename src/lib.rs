@@ -8,6 +8,7 @@ pub mod conn;
 pub mod control;
 pub mod demo;
 pub mod escape;
+pub mod geoip;
 pub mod half_close;
 pub mod http;
 pub mod instance;

@@ -114,6 +114,18 @@ fn directory_of(path: &Path) -> PathBuf {
     }
 }
 
+/// Opens for reading without waiting (a named pipe would wait for its writer).
+///
+/// # Errors
+/// It cannot be opened, or is no regular file.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("not a regular file")),
+    }
+}
+
 /// Whether something is there; an error when it is not a regular file.
 fn require_regular(path: &Path) -> io::Result<bool> {
     match fs::symlink_metadata(path) {
