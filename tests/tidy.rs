@@ -15,6 +15,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("settings", 1),
     ("stats", 1),
     ("timers", 1),
+    ("geoip", 2),
     ("log", 2),
     ("net", 2),
     ("sys", 2),

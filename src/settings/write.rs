@@ -65,6 +65,7 @@ impl Config {
             Form::Number { number, .. } => format!("{word} {}\n", self.settings.number(number)),
             Form::Own => match word {
                 "acl" => self.acl_lines(),
+                "geoip" => value_or_no(word, self.geoip.as_ref()),
                 "listen" if self.on_command_line.contains(word) => String::new(),
                 "listen" => {
                     self.listen.as_ref().map(|address| format!("{word} {address}\n")).unwrap_or_default()
