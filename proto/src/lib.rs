@@ -8,6 +8,7 @@ pub mod addr;
 pub mod commands;
 pub mod help;
 pub mod logline;
+pub mod network;
 pub mod parse;
 pub mod status;
 pub mod weblog;

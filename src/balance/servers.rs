@@ -3,6 +3,7 @@
 //! Owns connection counts, failure stamps and totals. It does not choose: policies and the balancer read it, and only
 //! the balancer changes it.
 
+use pen_proto::commands::ProxyHeader;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -118,6 +119,8 @@ pub struct ServerSetup {
     pub prio: u32,
     /// Number of the list that clients must pass.
     pub acl: u8,
+    /// What connections to it begin with.
+    pub proxy: ProxyHeader,
 }
 
 impl ServerSetup {
