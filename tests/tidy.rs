@@ -12,6 +12,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("chunked", 1),
     ("half_close", 1),
     ("http", 1),
+    ("proxy_protocol", 1),
     ("settings", 1),
     ("stats", 1),
     ("timers", 1),
