@@ -5,14 +5,14 @@
 
 use super::clients::SlotKey;
 use super::servers::{Endpoint, ServerId};
-use pen_proto::addr::ClientAddr;
 use pen_proto::commands::ProxyHeader;
+use std::sync::Arc;
 
 /// What becomes of a new client.
 #[derive(Debug)]
 pub enum Admission {
     /// A place is reserved: connect there, then report how it went.
-    Connect(Attempt, Endpoint),
+    Connect(Attempt, Arc<Endpoint>),
     Refused(Refusal),
 }
 
@@ -36,36 +36,36 @@ pub struct Released {
     pub down_bytes: u64,
 }
 
-/// The place a connection holds at a server. Hand it to `Balancer::release` or `Balancer::abandon` in the end.
+/// Whether a server counts a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hold {
+    Nothing,
+    Place,
+    /// The server has a failure stamp, which the connection clears when it is established.
+    PlaceAfterFailure,
+}
+
+/// The place a connection holds at a server; small, because every connection has one. Hand it to `Balancer::release` or
+/// `Balancer::abandon` in the end.
 #[derive(Debug)]
 #[must_use = "the server's connection count is given back by release or abandon"]
 pub struct Attempt {
-    pub(super) client: ClientAddr,
     pub(super) slot: SlotKey,
     /// Where the walk began; [`ServerId::NONE`] when nobody could be chosen.
     pub(super) initial: ServerId,
     /// The server tried last.
     pub(super) current: ServerId,
-    /// Whether `current` counts this connection.
-    pub(super) holds_place: bool,
+    /// At `current`.
+    pub(super) hold: Hold,
     /// Of `current`, when it was reserved.
     pub(super) era: u16,
-    pub(super) clears_failure: bool,
+    /// Of `current`.
     pub(super) proxy: ProxyHeader,
 }
 
 impl Attempt {
-    pub(super) fn new(client: ClientAddr, slot: SlotKey, initial: ServerId) -> Attempt {
-        Attempt {
-            client,
-            slot,
-            initial,
-            current: initial,
-            holds_place: false,
-            era: 0,
-            clears_failure: false,
-            proxy: ProxyHeader::None,
-        }
+    pub(super) fn new(slot: SlotKey, initial: ServerId) -> Attempt {
+        Attempt { slot, initial, current: initial, hold: Hold::Nothing, era: 0, proxy: ProxyHeader::None }
     }
 
     /// The server of the connection; meaningless after a last failure.
@@ -81,7 +81,7 @@ impl Attempt {
     /// Whether a connect that succeeds is to be told by `Balancer::connected`. Without a failure stamp there is nothing
     /// to clear, and an ordinary connection takes the balancer's lock only twice.
     pub fn clears_failure(&self) -> bool {
-        self.clears_failure
+        self.hold == Hold::PlaceAfterFailure
     }
 
     /// What the connection to the server begins with.
@@ -107,10 +107,11 @@ impl Attempt {
 mod tests {
     use super::super::clients::ClientTable;
     use super::*;
+    use pen_proto::addr::ClientAddr;
 
     fn walk(initial: usize, mut count: impl FnMut(usize) -> usize) -> Vec<usize> {
         let slot = ClientTable::new(1).touch(ClientAddr::Unix, 0, 0);
-        let mut attempt = Attempt::new(ClientAddr::Unix, slot, ServerId::regular(initial));
+        let mut attempt = Attempt::new(slot, ServerId::regular(initial));
         let mut tried = Vec::new();
         while let Some(next) = attempt.next_server(count(tried.len())) {
             attempt.current = next;

@@ -28,11 +28,13 @@ pub use servers::{Endpoint, SERVERS_MAX, ServerId, ServerSetup};
 pub use status::{add_idlers, add_live};
 
 use crate::settings::Settings;
+use attempt::Hold;
 use clients::ClientTable;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{Flag, Number};
 use policy::{Policies, Question};
 use servers::{Server, Servers};
+use std::sync::Arc;
 
 /// Clients, servers, and the choice between them.
 pub struct Balancer {
@@ -96,10 +98,10 @@ impl Balancer {
             true => (self.initial_server(settings, client, port, slot, forgiven_seconds), Refusal::NoServer),
             false => (ServerId::ABUSE, Refusal::Denied),
         };
-        let mut attempt = Attempt::new(client, slot, initial);
+        let mut attempt = Attempt::new(slot, initial);
         let endpoint = self
-            .reserve(settings, &mut attempt, initial, forgiven_seconds)
-            .or_else(|| self.fail_over(settings, &mut attempt, forgiven_seconds));
+            .reserve(settings, client, &mut attempt, initial, forgiven_seconds)
+            .or_else(|| self.fail_over(settings, client, &mut attempt, forgiven_seconds));
         match endpoint {
             Some(endpoint) => Admission::Connect(attempt, endpoint),
             None => Admission::Refused(refusal),
@@ -111,15 +113,16 @@ impl Balancer {
     pub fn failed(
         &mut self,
         settings: &Settings,
+        client: ClientAddr,
         attempt: &mut Attempt,
         now_seconds: u32,
-    ) -> Option<Endpoint> {
+    ) -> Option<Arc<Endpoint>> {
         let server = self.give_back(attempt)?;
         server.failures_total += 1;
         if server.era == attempt.era {
             server.failed_at_seconds = Some(now_seconds.into());
         }
-        self.fail_over(settings, attempt, forgiven_seconds(settings, now_seconds))
+        self.fail_over(settings, client, attempt, forgiven_seconds(settings, now_seconds))
     }
 
     /// The server could not be tried for a reason on our side, such as no free local port. As [`Balancer::failed`], but
@@ -127,16 +130,17 @@ impl Balancer {
     pub fn passed_over(
         &mut self,
         settings: &Settings,
+        client: ClientAddr,
         attempt: &mut Attempt,
         now_seconds: u32,
-    ) -> Option<Endpoint> {
+    ) -> Option<Arc<Endpoint>> {
         self.give_back(attempt)?;
-        self.fail_over(settings, attempt, forgiven_seconds(settings, now_seconds))
+        self.fail_over(settings, client, attempt, forgiven_seconds(settings, now_seconds))
     }
 
     /// The connect succeeded: the server's failures are forgotten. Needed only if [`Attempt::clears_failure`].
     pub fn connected(&mut self, attempt: &Attempt) {
-        let server = self.servers.get_mut(attempt.current).filter(|_| attempt.holds_place);
+        let server = self.servers.get_mut(attempt.current).filter(|_| attempt.hold != Hold::Nothing);
         if let Some(server) = server.filter(|server| server.era == attempt.era) {
             server.failed_at_seconds = None;
         }
@@ -185,44 +189,48 @@ impl Balancer {
     fn fail_over(
         &mut self,
         settings: &Settings,
+        client: ClientAddr,
         attempt: &mut Attempt,
         forgiven_seconds: i64,
-    ) -> Option<Endpoint> {
+    ) -> Option<Arc<Endpoint>> {
         let is_final = matches!(attempt.current, ServerId::ABUSE | ServerId::EMERGENCY);
         if is_final || settings.flag(Flag::Stubborn) {
             return None;
         }
         while let Some(next) = attempt.next_server(self.servers.regular().len()) {
             attempt.current = next;
-            let endpoint = self.reserve(settings, attempt, next, forgiven_seconds);
+            let endpoint = self.reserve(settings, client, attempt, next, forgiven_seconds);
             if endpoint.is_some() {
                 return endpoint;
             }
         }
-        self.reserve(settings, attempt, ServerId::EMERGENCY, forgiven_seconds)
+        self.reserve(settings, client, attempt, ServerId::EMERGENCY, forgiven_seconds)
     }
 
     /// Takes a place at the server, if it takes the client, and remembers that.
     fn reserve(
         &mut self,
         settings: &Settings,
+        client: ClientAddr,
         attempt: &mut Attempt,
         id: ServerId,
         forgiven_seconds: i64,
-    ) -> Option<Endpoint> {
+    ) -> Option<Arc<Endpoint>> {
         let sticky = self.clients.server(attempt.slot) == id;
         let server = self.servers.get_mut(id)?;
         let takes_client = server.is_usable(forgiven_seconds)
             && server.has_room(sticky)
-            && permits(settings, server.setup.acl.into(), attempt.client);
+            && permits(settings, server.setup.acl.into(), client);
         if !takes_client {
             return None;
         }
         server.connections += 1;
         attempt.current = id;
-        attempt.holds_place = true;
         attempt.era = server.era;
-        attempt.clears_failure = server.failed_at_seconds.is_some();
+        attempt.hold = match server.failed_at_seconds {
+            None => Hold::Place,
+            Some(_) => Hold::PlaceAfterFailure,
+        };
         attempt.proxy = server.setup.proxy;
         self.clients.remember(attempt.slot, id);
         self.current = id;
@@ -231,7 +239,7 @@ impl Balancer {
 
     /// The one place where a server's connections are counted down; `None` when the attempt holds no place.
     fn give_back(&mut self, attempt: &mut Attempt) -> Option<&mut Server> {
-        if !std::mem::take(&mut attempt.holds_place) {
+        if std::mem::replace(&mut attempt.hold, Hold::Nothing) == Hold::Nothing {
             return None;
         }
         let server = self.servers.get_mut(attempt.current)?;

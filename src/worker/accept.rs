@@ -192,7 +192,8 @@ impl Worker {
         let (dummy, peek) = (self.flag(Flag::Dummy), self.flag(Flag::Peek));
         let Some(connection) = self.connections.get_mut(index) else { return };
         if self.settings.http != HttpMode::Off && !dummy {
-            connection.head = Some(Box::new(Head::new(connection.address)));
+            let head = Head::new(connection.address);
+            connection.extras().head = Some(head);
         }
         if !(dummy || peek) {
             return self.choose(index);

@@ -6,7 +6,7 @@
 //! Called by `accept.rs`, `connect.rs` and `serve.rs`.
 
 use super::Worker;
-use crate::conn::{CloseReason, Connection, Side, Via};
+use crate::conn::{CloseReason, Connection, Extras, Side, Via};
 use crate::log::diag;
 use crate::proxy_protocol::{self, Endpoints, HEADER_BYTES_MAX, Header, Transport};
 use crate::sys::socket;
@@ -61,10 +61,15 @@ impl Worker {
     fn believe(&mut self, index: u32, header: Header) {
         self.timers.disarm(index);
         let Some(connection) = self.connections.get_mut(index) else { return };
-        connection.via = header.endpoints.map(|endpoints| {
+        if let Some(extras) = &mut connection.extras {
+            extras.via = None; // what was held of the header
+        }
+        if let Some(endpoints) = header.endpoints {
             (connection.address, connection.port) = (endpoints.source().into(), endpoints.source().port());
-            Box::new(Via { destination: Some(endpoints.destination()), ..Via::default() })
-        });
+            let via = Via { destination: Some(endpoints.destination()), ..Via::default() };
+            connection.extras().via = Some(via);
+        }
+        Extras::free_if_unused(&mut connection.extras);
         if let Some(connection) = self.connections.get(index) {
             self.trace_client(index, connection);
         }
@@ -87,7 +92,7 @@ impl Worker {
 }
 
 fn has_begun(connection: &Connection) -> bool {
-    connection.via.as_ref().is_some_and(|via| !via.held.is_empty())
+    connection.via().is_some_and(|via| !via.held.is_empty())
 }
 
 /// Takes from the socket what belongs to the header and not a byte more: that is why it looks before it reads.
@@ -99,8 +104,8 @@ fn hear(connection: &mut Connection, scratch: &mut [u8]) -> io::Result<Heard> {
     if count == 0 {
         return Ok(Heard::End);
     }
-    let held = connection.via.as_mut().map(|via| &mut via.held);
-    let (held_bytes, parsed) = match held {
+    let via = connection.extras.as_mut().and_then(|extras| extras.via.as_mut());
+    let (held_bytes, parsed) = match via.map(|via| &mut via.held) {
         None => (0, proxy_protocol::parse(&scratch[..count])),
         Some(held) => {
             let held_bytes = held.len();
@@ -110,8 +115,8 @@ fn hear(connection: &mut Connection, scratch: &mut [u8]) -> io::Result<Heard> {
     };
     let header = parsed.map_err(|malformed| io::Error::new(io::ErrorKind::InvalidData, malformed))?;
     let wanted = header.map_or(count, |header| header.length - held_bytes);
-    if connection.via.is_none() && header.is_none() {
-        connection.via = Some(Box::new(Via { held: scratch[..count].to_vec(), destination: None }));
+    if connection.via().is_none() && header.is_none() {
+        connection.extras().via = Some(Via { held: scratch[..count].to_vec(), destination: None });
     }
     match socket::receive(connection.client.fd()?, &mut scratch[..wanted])? {
         taken if taken == wanted => Ok(header.map_or(Heard::Part, Heard::Complete)),
@@ -145,7 +150,7 @@ pub(super) fn greeting(connection: &Connection) -> Vec<u8> {
 /// Unix socket.
 fn endpoints(connection: &Connection) -> Option<Endpoints> {
     let ClientAddr::Ip(ip) = connection.address else { return None };
-    let told = connection.via.as_ref().and_then(|via| via.destination);
+    let told = connection.via().and_then(|via| via.destination);
     let destination = told.or_else(|| socket::local_address(connection.client.fd().ok()?))?;
     Some(Endpoints::new(SocketAddr::new(ip, connection.port), destination))
 }
