@@ -183,9 +183,6 @@ impl Config {
             Command::NoAcl(list) => self.empty_list(*list)?,
             Command::Control => line(&self.control),
             Command::Explained(why) => format!("{why}\n"),
-            Command::Http(HttpMode::Replace | HttpMode::Append) => {
-                return Err("http: replace and append are not in this pen yet".into());
-            }
             Command::Http(mode) => {
                 self.settings.http = *mode;
                 String::new()
