@@ -6,7 +6,7 @@
 
 mod write;
 
-use crate::acl::{ACL_COUNT, Acl};
+use crate::acl::{ACL_COUNT, Acl, CountrySource};
 use pen_proto::addr::{ListenAddr, ServerSpec};
 use pen_proto::commands::{
     AclEntry, Answer, Command, FastClose, Flag, Form, HttpMode, LogFormat, LogTarget, Number, ProxyHeader,
@@ -38,6 +38,8 @@ pub struct Settings {
     /// Local address of upstream sockets.
     pub source: Option<IpAddr>,
     pub acls: [Acl; ACL_COUNT],
+    /// Whom the access lists ask for countries; what `geoip` names, once it is read.
+    pub countries: CountrySource,
 }
 
 impl Settings {
@@ -78,6 +80,7 @@ impl Default for Settings {
             proxy_accept: Vec::new(),
             source: None,
             acls: Default::default(),
+            countries: CountrySource::default(),
         };
         for row in ROWS {
             match row.form {
@@ -135,6 +138,8 @@ pub struct Config {
     pub listen: Option<ListenAddr>,
     pub control: Option<ListenAddr>,
     pub log: Option<LogTarget>,
+    /// File of countries. Its content is in `settings.countries`; whoever makes the configuration effective reads it.
+    pub geoip: Option<String>,
     pub web_stats: Option<String>,
     pub config_file: Option<String>,
     pub pid_file: Option<String>,
@@ -183,6 +188,8 @@ impl Config {
             Command::NoAcl(list) => self.empty_list(*list)?,
             Command::Control => line(&self.control),
             Command::Explained(why) => format!("{why}\n"),
+            Command::Geoip(file) => set_or_show(&mut self.geoip, file),
+            Command::NoGeoip => unset(&mut self.geoip),
             Command::Http(mode) => {
                 self.settings.http = *mode;
                 String::new()

@@ -257,5 +257,5 @@ fn forgiven_seconds(settings: &Settings, now_seconds: u32) -> i64 {
 /// A list that does not exist lets nobody pass.
 fn permits(settings: &Settings, list: u64, client: ClientAddr) -> bool {
     let acl = usize::try_from(list).ok().and_then(|list| settings.acls.get(list));
-    acl.is_some_and(|acl| acl.permits(client))
+    acl.is_some_and(|acl| acl.permits(client, &settings.countries))
 }

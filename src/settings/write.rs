@@ -65,6 +65,7 @@ impl Config {
             Form::Number { number, .. } => format!("{word} {}\n", self.settings.number(number)),
             Form::Own => match word {
                 "acl" => self.acl_lines(),
+                "geoip" => value_or_no(word, self.geoip.as_ref()),
                 "http" => format!("{}\n", self.settings.http),
                 "listen" if self.on_command_line.contains(word) => String::new(),
                 "listen" => {

@@ -491,8 +491,9 @@ pub static ROWS: &[Row] = &[
         summary: "add an entry to an access list",
         detail: "The first entry that matches decides; if none does, the opposite of the last entry. An empty list \
                  permits everybody. `no acl N` empties list N. IPv4 networks are written `10.0.0.0/8` or \
-                 `10.0.0.0 255.0.0.0`, IPv6 networks `2001:db8::/32`. A list has an effect only where it is named: \
-                 see `client_acl`, `control_acl` and `server N acl`.",
+                 `10.0.0.0 255.0.0.0`, IPv6 networks `2001:db8::/32`, and `country SE` is everybody whom `geoip` finds \
+                 in Sweden. A list has an effect only where it is named: see `client_acl`, `control_acl` and \
+                 `server N acl`.",
         ..ACCESS
     },
     Row {
@@ -510,6 +511,18 @@ pub static ROWS: &[Row] = &[
         summary: "access list that control clients must pass",
         detail: "Those that come through a Unix socket always pass: the permissions of the file decide.",
         ..ACCESS
+    },
+    Row {
+        word: "geoip",
+        no: true,
+        args: OPTIONAL_FILE,
+        summary: "file that tells the countries of addresses",
+        detail: "A database in MaxMind's format, such as GeoLite2-Country.mmdb, for `acl N permit|deny country CC`. It \
+                 is held in memory. To have a newer one, replace the file and send HUP, or give the command again; a \
+                 file that cannot be used leaves the old data in force. An address that is not in the file, and every \
+                 address after `no geoip`, is in no country and matches no such entry.",
+        group: Group::Access,
+        ..NEW
     },
     Row {
         word: "ascii",
