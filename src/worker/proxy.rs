@@ -127,9 +127,10 @@ fn hear(connection: &mut Connection, scratch: &mut [u8]) -> io::Result<Heard> {
 /// The header that must go to the server before everything else, once for each connection to a server. `None` for the
 /// servers, nearly all, that want none, and when it has been given out already.
 pub(super) fn take_greeting(connection: &mut Connection) -> Option<Vec<u8>> {
-    let due = connection.greeting_due();
-    connection.set_greeting_due(false);
-    due.then(|| greeting(connection))
+    if !std::mem::take(&mut connection.greeting_due) {
+        return None;
+    }
+    Some(greeting(connection))
 }
 
 /// The header for the server of this connection; empty when it wants none.
