@@ -31,6 +31,13 @@ impl Acl {
     }
 }
 
+impl Acl {
+    /// Whether it says anything about addresses of this family.
+    pub fn is_about(&self, ip: IpAddr) -> bool {
+        self.entries.iter().any(|entry| matches!(entry.what, AclMatch::V4 { .. }) == ip.is_ipv4())
+    }
+}
+
 /// An entry of the other address family matches nobody.
 fn matches(what: AclMatch, ip: IpAddr) -> bool {
     match (what, ip) {

@@ -7,6 +7,7 @@ pub mod config;
 pub mod conn;
 pub mod control;
 pub mod demo;
+pub mod dsr;
 pub mod escape;
 pub mod half_close;
 pub mod http;

@@ -305,6 +305,8 @@ pub enum Command {
     Connection(u32),
     Connections(Listing),
     Control,
+    /// The interface for direct server return; `None` asks.
+    DsrIf(Option<String>),
     Exit,
     /// Accepted for the sake of old configurations, has no effect; carries the reason.
     Explained(&'static str),
@@ -329,6 +331,10 @@ pub enum Command {
     /// `None`: `no source`.
     Source(Option<IpAddr>),
     Status(Listing),
+    /// `tarpit_acl`.
+    ShowTarpit,
+    /// `None` is -1, off.
+    Tarpit(Option<u8>),
     TcpFastclose(Option<FastClose>),
     Version,
     WebStats(Option<String>),
@@ -349,6 +355,7 @@ impl Command {
             Command::Connection(_) => "connection",
             Command::Connections(_) => "connections",
             Command::Control => "control",
+            Command::DsrIf(_) => "dsr_if",
             Command::Exit => "exit",
             Command::Help(_) => "help",
             Command::Include(_) => "include",
@@ -365,6 +372,7 @@ impl Command {
             Command::Socket(_) => "socket",
             Command::Source(_) => "source",
             Command::Status(_) => "status",
+            Command::ShowTarpit | Command::Tarpit(_) => "tarpit_acl",
             Command::TcpFastclose(_) => "tcp_fastclose",
             Command::Version => "version",
             Command::WebStats(_) | Command::NoWebStats => "web_stats",

@@ -65,6 +65,7 @@ impl Config {
             Form::Number { number, .. } => format!("{word} {}\n", self.settings.number(number)),
             Form::Own => match word {
                 "acl" => self.acl_lines(),
+                "dsr_if" => self.dsr_if.as_ref().map(|name| format!("{word} {name}\n")).unwrap_or_default(),
                 "listen" if self.on_command_line.contains(word) => String::new(),
                 "listen" => {
                     self.listen.as_ref().map(|address| format!("{word} {address}\n")).unwrap_or_default()
@@ -73,6 +74,7 @@ impl Config {
                 "log_format" => format!("{word} {}\n", self.settings.log_format),
                 "server" => self.server_lines(),
                 "source" => value_or_no(word, self.settings.source.as_ref()),
+                "tarpit_acl" => value_or_no(word, self.settings.tarpit_acl.as_ref()),
                 "tcp_fastclose" => format!("{word} {}\n", self.settings.tcp_fastclose),
                 "web_stats" => value_or_no(word, self.web_stats.as_ref()),
                 _ => String::new(),

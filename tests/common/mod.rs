@@ -8,6 +8,7 @@
 
 pub mod backend;
 pub mod client;
+pub mod network;
 pub mod pattern;
 pub mod pen;
 pub mod ports;
