@@ -2,13 +2,14 @@
 
 pub mod acl;
 pub mod balance;
+pub mod chunked;
 pub mod cli;
 pub mod config;
 pub mod conn;
 pub mod control;
 pub mod demo;
 pub mod dsr;
-pub mod escape;
+pub mod geoip;
 pub mod half_close;
 pub mod http;
 pub mod instance;
@@ -25,3 +26,5 @@ pub mod sys;
 mod test_dir;
 pub mod timers;
 pub mod worker;
+
+pub use pen_proto::escape;

@@ -6,7 +6,7 @@
 
 mod write;
 
-use crate::acl::{ACL_COUNT, Acl};
+use crate::acl::{ACL_COUNT, Acl, CountrySource};
 use pen_proto::addr::{ListenAddr, ServerSpec};
 use pen_proto::commands::{
     AclEntry, Answer, Command, FastClose, Flag, Form, LogFormat, LogTarget, Number, ROWS, ServerChange,
@@ -33,6 +33,8 @@ pub struct Settings {
     /// The list of addresses that the tarpit takes; `None`: there is no tarpit.
     pub tarpit_acl: Option<u8>,
     pub acls: [Acl; ACL_COUNT],
+    /// Whom the access lists ask for countries; what `geoip` names, once it is read.
+    pub countries: CountrySource,
 }
 
 impl Settings {
@@ -72,6 +74,7 @@ impl Default for Settings {
             source: None,
             tarpit_acl: None,
             acls: Default::default(),
+            countries: CountrySource::default(),
         };
         for row in ROWS {
             match row.form {
@@ -127,6 +130,8 @@ pub struct Config {
     pub listen: Option<ListenAddr>,
     pub control: Option<ListenAddr>,
     pub log: Option<LogTarget>,
+    /// File of countries. Its content is in `settings.countries`; whoever makes the configuration effective reads it.
+    pub geoip: Option<String>,
     pub web_stats: Option<String>,
     pub config_file: Option<String>,
     pub pid_file: Option<String>,
@@ -177,6 +182,8 @@ impl Config {
             Command::NoAcl(list) => self.empty_list(*list)?,
             Command::Control => line(&self.control),
             Command::Explained(why) => format!("{why}\n"),
+            Command::Geoip(file) => set_or_show(&mut self.geoip, file),
+            Command::NoGeoip => unset(&mut self.geoip),
             Command::Listen(address) => set_or_show(&mut self.listen, address),
             Command::Log(target) => set_or_show(&mut self.log, target),
             Command::NoLog => unset(&mut self.log),

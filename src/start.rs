@@ -6,7 +6,7 @@
 use crate::cli::{self, CommandLine, Instead};
 use crate::control::apply::{Door, Engine};
 use crate::instance::{self, Instance};
-use crate::log::diag;
+use crate::log::diag::{self, Severity};
 use crate::log::target::OpenLog;
 use crate::net::listen::{ListenOptions, Listener};
 use crate::process::{Doors, Process};
@@ -78,7 +78,7 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     let numeric = read_everything(line, &mut engine)?;
     let account = numeric.user.as_deref().map(Account::look_up).transpose()?;
     if line.is_check() {
-        return Ok(());
+        return if numeric.jail.is_none() { learn_countries(&mut engine) } else { Ok(()) };
     }
     limits::raise_descriptor_limit();
     let dsr = dsr::open::open(&numeric)?;
@@ -97,7 +97,8 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     diag::set_level(instance::debug_level(&numeric.settings));
     let doors = Doors::open(control)?;
     let (_pid_file, log) = give_up_privileges(&numeric, account.as_ref())?;
-    let mut instance = Instance::start(&numeric, listeners, log, None)?;
+    learn_countries(&mut engine)?;
+    let mut instance = Instance::start(engine.numeric(), listeners, log, None)?;
     if let Some(opened) = dsr {
         instance.start_dsr(opened)?;
     }
@@ -125,6 +126,14 @@ fn read_everything(line: &CommandLine, engine: &mut Engine<Instance>) -> Result<
         }
         _ => Ok(numeric),
     }
+}
+
+/// In the jail and as the user of `-u`: what can be read at start can be read again on reload.
+fn learn_countries(engine: &mut Engine<Instance>) -> Result<(), String> {
+    if let Some(warning) = engine.learn_countries()? {
+        diag::say(Severity::Notice, warning);
+    }
+    Ok(())
 }
 
 fn open_listener(config: &Config) -> Result<Listener, String> {

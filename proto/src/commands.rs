@@ -4,13 +4,15 @@
 //! and the man page all walk [`ROWS`]. A new command is a row, a match arm that the compiler asks for, and a test.
 //! This file owns the shape of a row and of a command; the rows themselves are in `commands/rows.rs`.
 
+mod access;
 mod rows;
 
+pub use access::{AclEntry, AclMatch, Country};
 pub use rows::{ROWS, SERVER_KEYS};
 
 use crate::addr::{Host, ListenAddr, Port, path_word};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// Longest time in seconds that any command takes: about 31 years, "for ever" in practice, and small enough that a
 /// clock in seconds plus this value still fits 32 bits.
@@ -191,44 +193,6 @@ impl fmt::Display for LogTarget {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AclEntry {
-    pub permit: bool,
-    pub what: AclMatch,
-}
-
-/// As after `acl N`: `permit 10.0.0.0 255.0.0.0`.
-impl fmt::Display for AclEntry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = if self.permit { "permit" } else { "deny" };
-        write!(f, "{verdict} {}", self.what)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AclMatch {
-    /// Matches when `client & mask == address`, so host bits in `address` match nobody (as in Pen).
-    V4 {
-        address: u32,
-        mask: u32,
-    },
-    V6 {
-        address: u128,
-        prefix: u8,
-    },
-}
-
-impl fmt::Display for AclMatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            AclMatch::V4 { address, mask } => {
-                write!(f, "{} {}", Ipv4Addr::from(address), Ipv4Addr::from(mask))
-            }
-            AclMatch::V6 { address, prefix } => write!(f, "{}/{prefix}", Ipv6Addr::from(address)),
-        }
-    }
-}
-
 /// One `key value` pair of `server N`, applied in the order written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerChange {
@@ -310,6 +274,8 @@ pub enum Command {
     Exit,
     /// Accepted for the sake of old configurations, has no effect; carries the reason.
     Explained(&'static str),
+    Geoip(Option<String>),
+    NoGeoip,
     Help(Option<String>),
     Include(String),
     Listen(Option<ListenAddr>),
@@ -357,6 +323,7 @@ impl Command {
             Command::Control => "control",
             Command::DsrIf(_) => "dsr_if",
             Command::Exit => "exit",
+            Command::Geoip(_) | Command::NoGeoip => "geoip",
             Command::Help(_) => "help",
             Command::Include(_) => "include",
             Command::Listen(_) => "listen",

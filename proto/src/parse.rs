@@ -5,8 +5,9 @@
 
 use crate::addr::{Host, ListenAddr, Port, path_word, quoted, strict_number};
 use crate::commands::{
-    ACL_LAST, AclEntry, AclMatch, Command, FastClose, Form, Listing, LogFormat, LogTarget, Number, ROWS, Row,
-    SECONDS_MAX, SERVER_INDEX_MAX, SERVER_KEYS, ServerChange, ServerKey, ServerValue, row, row_spelled,
+    ACL_LAST, AclEntry, AclMatch, Command, Country, FastClose, Form, Listing, LogFormat, LogTarget, Number,
+    ROWS, Row, SECONDS_MAX, SERVER_INDEX_MAX, SERVER_KEYS, ServerChange, ServerKey, ServerValue, row,
+    row_spelled,
 };
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -225,6 +226,7 @@ fn negated(words: &mut Words) -> Parsed<Command> {
         (Form::Flag { flag, .. }, _) => Ok(Command::SetFlag(flag, false)),
         (Form::Gone(why), _) => Ok(Command::Explained(why)),
         (Form::Own, "acl") => Ok(Command::NoAcl(words.list()?)),
+        (Form::Own, "geoip") => Ok(Command::NoGeoip),
         (Form::Own, "log") => Ok(Command::NoLog),
         (Form::Own, "source") => Ok(Command::Source(None)),
         (Form::Own, "tarpit_acl") => Ok(Command::Tarpit(None)),
@@ -244,6 +246,7 @@ fn own(row: &Row, words: &mut Words) -> Parsed<Command> {
         "control" => Command::Control,
         "dsr_if" => Command::DsrIf(interface(words)?),
         "exit" => Command::Exit,
+        "geoip" => Command::Geoip(words.path()?),
         "help" => Command::Help(help_word(words)?),
         "include" => Command::Include(words.need_path()?),
         "listen" => {
@@ -326,12 +329,17 @@ fn acl(words: &mut Words) -> Parsed<Command> {
     };
     let word = words.need("an address")?;
     let what = match word.split_once('/') {
-        _ if word == "country" => Err(words.error("this pen has no country lookup yet")),
+        _ if word == "country" => country(words),
         _ if word.contains(':') => v6_network(word, words),
         Some((address, length)) => v4_network(address, length, words),
         None => v4_masked(word, words),
     };
     Ok(Command::Acl { list, entry: AclEntry { permit, what: what? } })
+}
+
+fn country(words: &mut Words) -> Parsed<AclMatch> {
+    let code = words.need("a country code of two letters")?;
+    words.checked(Country::parse(code)).map(AclMatch::Country)
 }
 
 fn v6_network(word: &str, words: &Words) -> Parsed<AclMatch> {

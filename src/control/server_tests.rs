@@ -243,16 +243,16 @@ fn who_does_not_take_answers_is_not_read() {
     stream.set_nonblocking(true).unwrap();
     let commands = "servers\n".repeat(1000);
     let mut turns_without_progress = 0;
-    for _ in 0..TURNS_MAX {
+    // The kernel's buffers take some megabytes first, and under load not at once: turns that wait give it the time.
+    house.until("the client cannot send any more", |_| {
+        turns_without_progress += 1;
         match stream.write(commands.as_bytes()) {
             Ok(_) => turns_without_progress = 0,
             Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
         }
-        house.turn();
-        turns_without_progress += 1;
-    }
+        turns_without_progress > 100
+    });
     let client = house.server.clients.values().next().unwrap();
-    assert!(turns_without_progress > 1000, "the client is still being read");
     assert!(!client.talk.pending().is_empty());
     assert!(client.talk.pending().len() <= reply_bytes + 20, "one reply is kept, not all of them");
 }

@@ -109,7 +109,9 @@ impl<B: Balance> Director<B> {
         let flow = self.flows.get_mut(slot)?;
         flow.opened_ms = now.ms;
         let attempt = &mut flow.value.attempt;
-        let next = self.balancer.with(|balancer| balancer.passed_over(&settings, attempt, now.epoch_seconds));
+        let next = self
+            .balancer
+            .with(|balancer| balancer.passed_over(&settings, key.client.into(), attempt, now.epoch_seconds));
         match next.and_then(|endpoint| endpoint.ip()) {
             Some(server) => {
                 flow.value.server = server;
@@ -176,8 +178,8 @@ impl<B: Balance> Director<B> {
             while let Some(endpoint) = next {
                 next = match endpoint.ip() {
                     Some(ip) if self.reach(ip, now) != Reach::Silent => return Ok((attempt, ip)),
-                    Some(_) => balancer.failed(settings, &mut attempt, seconds),
-                    None => balancer.passed_over(settings, &mut attempt, seconds),
+                    Some(_) => balancer.failed(settings, client.into(), &mut attempt, seconds),
+                    None => balancer.passed_over(settings, client.into(), &mut attempt, seconds),
                 };
             }
             Err(Refusal::NoServer)

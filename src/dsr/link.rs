@@ -6,6 +6,7 @@
 use super::director::{Balance, Director, News, Now};
 use super::frame::{Frame, Mac, Packet, Payload, Question, TCP_ACK, TCP_RST, TCP_SYN, Tcp};
 use super::reply::Segment;
+use pen_proto::addr::ClientAddr;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
@@ -99,7 +100,10 @@ impl<B: Balance> Director<B> {
         let Some(list) = self.settings.tarpit_acl else { return false };
         let acl = &self.settings.acls[usize::from(list)];
         let is_taken = ip == self.service.ip || self.own.contains(&ip) || self.neighbours.contains(ip);
-        !is_taken && can_be_a_station(ip) && acl.is_about(ip) && acl.permits(SocketAddr::new(ip, 0).into())
+        !is_taken
+            && can_be_a_station(ip)
+            && acl.is_about(ip)
+            && acl.permits(ClientAddr::Ip(ip), &self.settings.countries)
     }
 
     pub(super) fn ask(&mut self, now: Now) {

@@ -67,6 +67,12 @@ fn replies_are_those_of_the_original() {
         ("source 127.0.0.9", ""),
         ("acl 1 permit ::1", ""),
         ("no acl 1", ""),
+        ("acl 1 permit country SE", ""),
+        ("geoip", ""),
+        ("geoip a.mmdb", "a.mmdb\n"),
+        ("geoip", "a.mmdb\n"),
+        ("no geoip", ""),
+        ("geoip", ""),
         ("epoll", "The operating system's best event interface is always used.\n"),
     ];
     let mut config = Config::default();
@@ -166,6 +172,7 @@ fn recorded() -> Config {
         "acl 1 permit 10.0.0.0 255.0.0.0",
         "acl 1 deny 1.2.3.4",
         "acl 2 permit 2001:db8::/32",
+        "acl 2 permit country SE",
         "weight",
         "no tcp_nodelay",
     ]);
@@ -193,6 +200,7 @@ acl 1 permit 10.0.0.0 255.0.0.0
 acl 1 deny 1.2.3.4 255.255.255.255
 no acl 2
 acl 2 permit 2001:db8::/32
+acl 2 permit country SE
 no acl 3
 no acl 4
 no acl 5
@@ -233,6 +241,8 @@ no peek
 pending_max 100
 no source
 no transparent
+no tarpit_acl
+no geoip
 log_format pen
 no abort_on_error
 shutdown_timeout 30
@@ -256,6 +266,8 @@ fn stored_part(config: &Config) -> Config {
         unaddressed: config.unaddressed.clone(),
         log: config.log.clone(),
         web_stats: config.web_stats.clone(),
+        geoip: config.geoip.clone(),
+        dsr_if: config.dsr_if.clone(),
         ..Config::default()
     };
     match config.on_command_line.is_empty() {
@@ -313,7 +325,11 @@ fn other_line() -> impl Strategy<Value = String> {
         "no acl [0-9]",
         "log ([a-z]{1,5}|127\\.0\\.0\\.1:514|\\[::1\\]:syslog)",
         "web_stats [a-z/.]{1,9}",
-        "no (log|web_stats|source)",
+        "acl [0-9] (permit|deny) country (SE|dk|A1)",
+        "geoip [a-z/.]{1,9}",
+        "dsr_if eth[0-9]",
+        "tarpit_acl ([0-9]|-1)",
+        "no (geoip|log|tarpit_acl|web_stats|source)",
         "listen (127\\.0\\.0\\.1:|\\[::1\\]:|/run/)[1-9][0-9]",
         "log_format (pen|json)",
         "source (127\\.0\\.0\\.[1-9]|::1)",

@@ -51,6 +51,7 @@ impl Config {
         let is_default = match row.form {
             Form::Flag { flag, default, .. } => self.settings.flag(flag) == default,
             Form::Number { number, default, .. } => self.settings.number(number) == default,
+            _ if row.word == "dsr_if" => self.dsr_if.is_none(),
             _ => true,
         };
         !is_default && !self.on_command_line.contains(row.word)
@@ -66,6 +67,7 @@ impl Config {
             Form::Own => match word {
                 "acl" => self.acl_lines(),
                 "dsr_if" => self.dsr_if.as_ref().map(|name| format!("{word} {name}\n")).unwrap_or_default(),
+                "geoip" => value_or_no(word, self.geoip.as_ref()),
                 "listen" if self.on_command_line.contains(word) => String::new(),
                 "listen" => {
                     self.listen.as_ref().map(|address| format!("{word} {address}\n")).unwrap_or_default()

@@ -38,7 +38,7 @@ pub struct ModelClient {
 
 /// A connection on its way.
 pub struct ModelAttempt {
-    client: ClientAddr,
+    pub client: ClientAddr,
     identity: u64,
     offered: Vec<i32>,
     /// The server that counts it.
@@ -126,7 +126,8 @@ impl Model {
             verdicts: 0,
             saw_failure: false,
         };
-        let denied = !settings.acls[settings.number(Number::ClientAcl) as usize].permits(client);
+        let denied =
+            !settings.acls[settings.number(Number::ClientAcl) as usize].permits(client, &settings.countries);
         let initial =
             if denied { ABUSE } else { self.initial(settings, client, port, identity, now_seconds) };
         if !self.offer(settings, &mut attempt, initial, now_seconds) {
@@ -286,7 +287,7 @@ impl Model {
 
     fn is_usable(&self, settings: &Settings, id: i32, now_seconds: u32) -> bool {
         let server = &self.servers[&id];
-        let has_address = match &server.setup.endpoint {
+        let has_address = match &*server.setup.endpoint {
             Endpoint::Unset => false,
             Endpoint::Inet(address) => !address.ip().is_unspecified() && address.port() != 0,
             Endpoint::Host(ip) => !ip.is_unspecified(),
@@ -307,7 +308,7 @@ impl Model {
         if max != 0 && server.connections >= max && !(sticky && server.connections < hard) {
             return false;
         }
-        if !settings.acls[usize::from(server.setup.acl)].permits(attempt.client) {
+        if !settings.acls[usize::from(server.setup.acl)].permits(attempt.client, &settings.countries) {
             return false;
         }
         server.connections += 1;

@@ -465,8 +465,9 @@ pub static ROWS: &[Row] = &[
         summary: "add an entry to an access list",
         detail: "The first entry that matches decides; if none does, the opposite of the last entry. An empty list \
                  permits everybody. `no acl N` empties list N. IPv4 networks are written `10.0.0.0/8` or \
-                 `10.0.0.0 255.0.0.0`, IPv6 networks `2001:db8::/32`. A list has an effect only where it is named: \
-                 see `client_acl`, `control_acl` and `server N acl`.",
+                 `10.0.0.0 255.0.0.0`, IPv6 networks `2001:db8::/32`, and `country SE` is everybody whom `geoip` finds \
+                 in Sweden. A list has an effect only where it is named: see `client_acl`, `control_acl` and \
+                 `server N acl`.",
         ..ACCESS
     },
     Row {
@@ -496,6 +497,18 @@ pub static ROWS: &[Row] = &[
                  other that is in use must not be in the list. An empty list takes nothing, and a list takes IPv6 \
                  addresses only if it has an entry for IPv6.",
         ..ACCESS
+    },
+    Row {
+        word: "geoip",
+        no: true,
+        args: OPTIONAL_FILE,
+        summary: "file that tells the countries of addresses",
+        detail: "A database in MaxMind's format, such as GeoLite2-Country.mmdb, for `acl N permit|deny country CC`. It \
+                 is held in memory. To have a newer one, replace the file and send HUP, or give the command again; a \
+                 file that cannot be used leaves the old data in force. An address that is not in the file, and every \
+                 address after `no geoip`, is in no country and matches no such entry.",
+        group: Group::Access,
+        ..NEW
     },
     Row {
         word: "ascii",
@@ -743,7 +756,6 @@ pub static ROWS: &[Row] = &[
     gone("block", BLOCKING),
     gone("delayed_forward", DELAYED),
     Row {
-        no: false,
         args: &[optional("IP", Complete::Address)],
         ..gone("dsr_ip", "The address to serve is the listening address.")
     },
