@@ -2,6 +2,7 @@
 
 pub mod acl;
 pub mod balance;
+pub mod chunked;
 pub mod cli;
 pub mod config;
 pub mod conn;

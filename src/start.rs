@@ -10,13 +10,14 @@ use crate::log::diag;
 use crate::log::target::OpenLog;
 use crate::net::listen::{ListenOptions, Listener};
 use crate::process::{Doors, Process};
-use crate::settings::Config;
+use crate::settings::{Config, Settings};
+use crate::sys::capabilities;
 use crate::sys::daemon::{self, Detached};
 use crate::sys::errors::reason;
 use crate::sys::files::PidFile;
 use crate::sys::limits;
 use crate::sys::notify::Supervisor;
-use crate::sys::privileges::{self, Account};
+use crate::sys::privileges::{self, Account, Keep};
 use crate::{demo, reload};
 use pen_proto::commands::Flag;
 use std::path::Path;
@@ -149,7 +150,15 @@ fn give_up_privileges(
     let pid_file = pid_file.transpose()?;
     if let (Some(owner), Some(account)) = (owner, account) {
         log.give_to(owner.0, owner.1);
-        account.become_it()?;
+        account.become_it(kept(&config.settings))?;
+    }
+    if config.settings.flag(Flag::Transparent) && !capabilities::may_use_foreign_addresses() {
+        return Err("transparent: want the capability CAP_NET_RAW, or root at start".into());
     }
     Ok((pid_file, log))
+}
+
+/// `transparent` binds a socket to a foreign address for each connection, so its privilege is wanted all the time.
+fn kept(settings: &Settings) -> Keep {
+    if settings.flag(Flag::Transparent) { Keep::ForeignAddresses } else { Keep::Nothing }
 }

@@ -7,6 +7,8 @@
 //! a timer moves down as its time comes near. Arming, disarming and moving are O(1) on lists threaded through the
 //! timers, and nothing ever looks at a timer that is far away.
 
+use crate::chunked::Chunked;
+
 /// The unit of time: a timer may fire this much after its deadline, never before it.
 pub const TICK_MS: u64 = 64;
 
@@ -16,6 +18,7 @@ const SLOTS: usize = 1 << LEVEL_BITS;
 /// Seven wheels reach nine thousand years.
 const LEVELS: usize = 7;
 const TICK_LAST: u64 = (1 << (LEVEL_BITS as usize * LEVELS)) - 1;
+const _: () = assert!(TICK_LAST < 1 << (u64::BITS - u16::BITS));
 
 /// A number plus one, 0 for none.
 type Link = u32;
@@ -23,20 +26,39 @@ const END: Link = 0;
 /// The home of a timer that is not armed.
 const NOWHERE: u16 = u16::MAX;
 
-#[derive(Clone)]
+/// Every connection has one.
 struct Timer {
-    deadline_tick: u64,
+    when: When,
     next: Link,
     previous: Link,
-    /// Level and slot in one number.
-    home: u16,
 }
 
-const DISARMED: Timer = Timer { deadline_tick: 0, next: END, previous: END, home: NOWHERE };
+const DISARMED: Timer = Timer { when: When::new(0, NOWHERE), next: END, previous: END };
+
+const _: () = assert!(size_of::<Timer>() == 16);
+
+/// The deadline of a timer and its home, in one word.
+#[derive(Clone, Copy)]
+struct When(u64);
+
+impl When {
+    const fn new(deadline_tick: u64, home: u16) -> When {
+        When(deadline_tick << u16::BITS | home as u64)
+    }
+
+    fn deadline_tick(self) -> u64 {
+        self.0 >> u16::BITS
+    }
+
+    /// Level and slot in one number.
+    fn home(self) -> u16 {
+        self.0 as u16
+    }
+}
 
 /// Timers by number. Memory grows with the highest number ever armed.
 pub struct Timers {
-    timers: Vec<Timer>,
+    timers: Chunked<Timer>,
     heads: [[Link; SLOTS]; LEVELS],
     /// For each level, a bit for each slot with timers in it.
     occupied: [u64; LEVELS],
@@ -48,7 +70,7 @@ impl Timers {
     /// `now_ms` is milliseconds since any fixed moment, as in all the calls to come.
     pub fn new(now_ms: u64) -> Timers {
         Timers {
-            timers: Vec::new(),
+            timers: Chunked::default(),
             heads: [[END; SLOTS]; LEVELS],
             occupied: [0; LEVELS],
             now_tick: (now_ms / TICK_MS).min(TICK_LAST),
@@ -60,19 +82,18 @@ impl Timers {
     pub fn arm(&mut self, id: u32, deadline_ms: u64) {
         let deadline_tick = deadline_ms.div_ceil(TICK_MS).clamp(self.now_tick, TICK_LAST);
         let index = id as usize;
-        if index >= self.timers.len() {
-            self.timers.resize(index + 1, DISARMED);
+        while index >= self.timers.len() {
+            self.timers.push(DISARMED);
         }
-        let timer = &self.timers[index];
-        let armed = timer.home != NOWHERE;
-        if armed && timer.deadline_tick == deadline_tick {
+        let when = self.timers[index].when;
+        let armed = when.home() != NOWHERE;
+        if armed && when.deadline_tick() == deadline_tick {
             return;
         }
         if armed {
             self.unlink(id);
         }
-        self.timers[index].deadline_tick = deadline_tick;
-        self.link(id);
+        self.link(id, deadline_tick);
     }
 
     /// Forgets the deadline of `id`, if it has one.
@@ -84,7 +105,7 @@ impl Timers {
 
     /// Whether `id` has a deadline that has not fired.
     pub fn is_armed(&self, id: u32) -> bool {
-        self.timers.get(id as usize).is_some_and(|timer| timer.home != NOWHERE)
+        self.timers.get(id as usize).is_some_and(|timer| timer.when.home() != NOWHERE)
     }
 
     /// Calls `fire` for every timer whose deadline has come, in no particular order; they are disarmed. Time that goes
@@ -97,11 +118,12 @@ impl Timers {
             }
             self.now_tick = start_tick.max(self.now_tick);
             while let Some(id) = self.heads[level][slot].checked_sub(1) {
+                let deadline_tick = self.timers[id as usize].when.deadline_tick();
                 self.unlink(id);
-                if self.timers[id as usize].deadline_tick <= self.now_tick {
+                if deadline_tick <= self.now_tick {
                     fire(id);
                 } else {
-                    self.link(id);
+                    self.link(id, deadline_tick);
                 }
             }
         }
@@ -124,8 +146,8 @@ impl Timers {
         Some((level, slot as usize, (turn | u64::from(slot)) << shift))
     }
 
-    fn link(&mut self, id: u32) {
-        let (level, slot) = self.place(self.timers[id as usize].deadline_tick);
+    fn link(&mut self, id: u32, deadline_tick: u64) {
+        let (level, slot) = self.place(deadline_tick);
         let next = std::mem::replace(&mut self.heads[level][slot], id + 1);
         self.occupied[level] |= 1 << slot;
         if let Some(next) = next.checked_sub(1) {
@@ -134,13 +156,13 @@ impl Timers {
         let timer = &mut self.timers[id as usize];
         timer.next = next;
         timer.previous = END;
-        timer.home = (level * SLOTS + slot) as u16;
+        timer.when = When::new(deadline_tick, (level * SLOTS + slot) as u16);
     }
 
     fn unlink(&mut self, id: u32) {
         let timer = &mut self.timers[id as usize];
         let (next, previous) = (timer.next, timer.previous);
-        let home = usize::from(std::mem::replace(&mut timer.home, NOWHERE));
+        let home = usize::from(std::mem::replace(&mut timer.when, DISARMED.when).home());
         if let Some(next) = next.checked_sub(1) {
             self.timers[next as usize].previous = previous;
         }

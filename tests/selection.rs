@@ -223,7 +223,7 @@ fn a_failure_of_the_old_address_says_nothing_about_the_new_one() {
     let mut balancer = balancer(vec![server(1)]);
     let mut old = admit(&mut balancer, &settings, 1).unwrap();
     balancer.set_servers(vec![server(2)], None, None);
-    assert!(balancer.failed(&settings, &mut old, NOW_SECONDS).is_none());
+    assert!(balancer.failed(&settings, client(1), &mut old, NOW_SECONDS).is_none());
     let status = &balancer.server_statuses(&settings, NOW_SECONDS)[0];
     assert_eq!((status.failures_total, status.blacklisted_seconds, status.connections), (1, 0, 0));
 }
@@ -254,7 +254,7 @@ fn the_operators_verdict_outlasts_connects_that_were_under_way() {
     balancer.connected(&succeeds);
     assert_eq!(left(&balancer), 3_600);
     balancer.blacklist(&settings, server, 0, NOW_SECONDS);
-    balancer.failed(&settings, &mut fails, NOW_SECONDS);
+    balancer.failed(&settings, client(1), &mut fails, NOW_SECONDS);
     assert_eq!(left(&balancer), 0);
     balancer.abandon(succeeds);
 }
@@ -282,7 +282,7 @@ fn a_thousand_dead_servers_are_tried_once_each_and_then_left_alone() {
     let mut balancer = balancer((1..=1_000).map(server).collect());
     let mut attempt = admit(&mut balancer, &settings, 1).unwrap();
     let mut tries = 1;
-    while balancer.failed(&settings, &mut attempt, NOW_SECONDS).is_some() {
+    while balancer.failed(&settings, client(1), &mut attempt, NOW_SECONDS).is_some() {
         tries += 1;
     }
     assert_eq!(tries, 1_000);

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, u8)] = &[
     ("acl", 1),
     ("balance", 1),
+    ("chunked", 1),
     ("half_close", 1),
     ("http", 1),
     ("settings", 1),

@@ -25,7 +25,7 @@ use pen::sys::clock;
 use pen::sys::daemon::{self, Detached};
 use pen::sys::files::PidFile;
 use pen::sys::notify::Supervisor;
-use pen::sys::privileges::{self, Account};
+use pen::sys::privileges::{self, Account, Keep};
 use pen::sys::signals::{self, Signals};
 
 use cache::Cache;
@@ -92,7 +92,7 @@ fn serve(settings: Settings) -> Result<(), String> {
     }
     let pid_file = settings.pid_file.as_deref().map(create_pid_file).transpose()?;
     if let Some(account) = &account {
-        account.become_it()?;
+        account.become_it(Keep::Nothing)?;
     }
     let output = Output::open(target)?;
     if let Some(detached) = detached {

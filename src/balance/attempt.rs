@@ -5,13 +5,13 @@
 
 use super::clients::SlotKey;
 use super::servers::{Endpoint, ServerId};
-use pen_proto::addr::ClientAddr;
+use std::sync::Arc;
 
 /// What becomes of a new client.
 #[derive(Debug)]
 pub enum Admission {
     /// A place is reserved: connect there, then report how it went.
-    Connect(Attempt, Endpoint),
+    Connect(Attempt, Arc<Endpoint>),
     Refused(Refusal),
 }
 
@@ -35,11 +35,10 @@ pub struct Released {
     pub down_bytes: u64,
 }
 
-/// The place a connection holds at a server. Hand it to `Balancer::release` or `Balancer::abandon` in the end.
+/// The place a connection holds at a server; small, because every connection has one. Hand it to `Balancer::release` or `Balancer::abandon` in the end.
 #[derive(Debug)]
 #[must_use = "the server's connection count is given back by release or abandon"]
 pub struct Attempt {
-    pub(super) client: ClientAddr,
     pub(super) slot: SlotKey,
     /// Where the walk began; [`ServerId::NONE`] when nobody could be chosen.
     pub(super) initial: ServerId,
@@ -53,8 +52,8 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    pub(super) fn new(client: ClientAddr, slot: SlotKey, initial: ServerId) -> Attempt {
-        Attempt { client, slot, initial, current: initial, holds_place: false, era: 0, clears_failure: false }
+    pub(super) fn new(slot: SlotKey, initial: ServerId) -> Attempt {
+        Attempt { slot, initial, current: initial, holds_place: false, era: 0, clears_failure: false }
     }
 
     /// The server of the connection; meaningless after a last failure.
@@ -91,10 +90,11 @@ impl Attempt {
 mod tests {
     use super::super::clients::ClientTable;
     use super::*;
+    use pen_proto::addr::ClientAddr;
 
     fn walk(initial: usize, mut count: impl FnMut(usize) -> usize) -> Vec<usize> {
         let slot = ClientTable::new(1).touch(ClientAddr::Unix, 0, 0);
-        let mut attempt = Attempt::new(ClientAddr::Unix, slot, ServerId::regular(initial));
+        let mut attempt = Attempt::new(slot, ServerId::regular(initial));
         let mut tried = Vec::new();
         while let Some(next) = attempt.next_server(count(tried.len())) {
             attempt.current = next;

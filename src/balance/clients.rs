@@ -45,8 +45,7 @@ struct Slot {
     next_in_bucket: Link,
     older: Link,
     newer: Link,
-    /// [`ServerId::pack`]ed.
-    server: u16,
+    server: ServerId,
     generation: u16,
 }
 
@@ -63,7 +62,7 @@ impl Slot {
             next_in_bucket: END,
             older: END,
             newer: END,
-            server: ServerId::NONE.pack(),
+            server: ServerId::NONE,
             generation,
         }
     }
@@ -75,7 +74,7 @@ impl Slot {
     }
 
     fn forget(&mut self) {
-        self.server = ServerId::NONE.pack();
+        self.server = ServerId::NONE;
         self.connects = 0;
         self.to_client_bytes = 0;
         self.from_client_bytes = 0;
@@ -167,13 +166,13 @@ impl<S: BuildHasher> ClientTable<S> {
 
     /// The server that the client belongs to; [`ServerId::NONE`] also when the slot has gone to another client.
     pub fn server(&self, key: SlotKey) -> ServerId {
-        self.owned(key).map_or(ServerId::NONE, |slot| ServerId::unpack(slot.server))
+        self.owned(key).map_or(ServerId::NONE, |slot| slot.server)
     }
 
     /// From now on the client belongs to `server`. Ignored when the slot has gone to another client.
     pub fn remember(&mut self, key: SlotKey, server: ServerId) {
         if let Some(slot) = self.owned_mut(key) {
-            slot.server = server.pack();
+            slot.server = server;
         }
     }
 
@@ -200,7 +199,7 @@ impl<S: BuildHasher> ClientTable<S> {
                 slot: index,
                 address: ClientAddr::from_key(slot.key),
                 last_use_seconds: slot.last_use_seconds,
-                server: ServerId::unpack(slot.server),
+                server: slot.server,
                 connects: slot.connects,
                 to_client_bytes: slot.to_client_bytes,
                 from_client_bytes: slot.from_client_bytes,

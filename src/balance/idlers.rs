@@ -7,12 +7,13 @@ use super::servers::Server;
 use super::{Balancer, Endpoint, ServerId, forgiven_seconds};
 use crate::settings::Settings;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A server that ready connections go to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdlerTarget {
     pub server: ServerId,
-    pub endpoint: Endpoint,
+    pub endpoint: Arc<Endpoint>,
     /// Of the server, when it was asked for.
     era: u16,
 }

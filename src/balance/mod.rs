@@ -33,6 +33,7 @@ use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{Flag, Number};
 use policy::{Policies, Question};
 use servers::{Server, Servers};
+use std::sync::Arc;
 
 /// Clients, servers, and the choice between them.
 pub struct Balancer {
@@ -96,10 +97,10 @@ impl Balancer {
             true => (self.initial_server(settings, client, port, slot, forgiven_seconds), Refusal::NoServer),
             false => (ServerId::ABUSE, Refusal::Denied),
         };
-        let mut attempt = Attempt::new(client, slot, initial);
+        let mut attempt = Attempt::new(slot, initial);
         let endpoint = self
-            .reserve(settings, &mut attempt, initial, forgiven_seconds)
-            .or_else(|| self.fail_over(settings, &mut attempt, forgiven_seconds));
+            .reserve(settings, client, &mut attempt, initial, forgiven_seconds)
+            .or_else(|| self.fail_over(settings, client, &mut attempt, forgiven_seconds));
         match endpoint {
             Some(endpoint) => Admission::Connect(attempt, endpoint),
             None => Admission::Refused(refusal),
@@ -111,15 +112,16 @@ impl Balancer {
     pub fn failed(
         &mut self,
         settings: &Settings,
+        client: ClientAddr,
         attempt: &mut Attempt,
         now_seconds: u32,
-    ) -> Option<Endpoint> {
+    ) -> Option<Arc<Endpoint>> {
         let server = self.give_back(attempt)?;
         server.failures_total += 1;
         if server.era == attempt.era {
             server.failed_at_seconds = Some(now_seconds.into());
         }
-        self.fail_over(settings, attempt, forgiven_seconds(settings, now_seconds))
+        self.fail_over(settings, client, attempt, forgiven_seconds(settings, now_seconds))
     }
 
     /// The server could not be tried for a reason on our side, such as no free local port. As [`Balancer::failed`], but
@@ -127,11 +129,12 @@ impl Balancer {
     pub fn passed_over(
         &mut self,
         settings: &Settings,
+        client: ClientAddr,
         attempt: &mut Attempt,
         now_seconds: u32,
-    ) -> Option<Endpoint> {
+    ) -> Option<Arc<Endpoint>> {
         self.give_back(attempt)?;
-        self.fail_over(settings, attempt, forgiven_seconds(settings, now_seconds))
+        self.fail_over(settings, client, attempt, forgiven_seconds(settings, now_seconds))
     }
 
     /// The connect succeeded: the server's failures are forgotten. Needed only if [`Attempt::clears_failure`].
@@ -185,36 +188,38 @@ impl Balancer {
     fn fail_over(
         &mut self,
         settings: &Settings,
+        client: ClientAddr,
         attempt: &mut Attempt,
         forgiven_seconds: i64,
-    ) -> Option<Endpoint> {
+    ) -> Option<Arc<Endpoint>> {
         let is_final = matches!(attempt.current, ServerId::ABUSE | ServerId::EMERGENCY);
         if is_final || settings.flag(Flag::Stubborn) {
             return None;
         }
         while let Some(next) = attempt.next_server(self.servers.regular().len()) {
             attempt.current = next;
-            let endpoint = self.reserve(settings, attempt, next, forgiven_seconds);
+            let endpoint = self.reserve(settings, client, attempt, next, forgiven_seconds);
             if endpoint.is_some() {
                 return endpoint;
             }
         }
-        self.reserve(settings, attempt, ServerId::EMERGENCY, forgiven_seconds)
+        self.reserve(settings, client, attempt, ServerId::EMERGENCY, forgiven_seconds)
     }
 
     /// Takes a place at the server, if it takes the client, and remembers that.
     fn reserve(
         &mut self,
         settings: &Settings,
+        client: ClientAddr,
         attempt: &mut Attempt,
         id: ServerId,
         forgiven_seconds: i64,
-    ) -> Option<Endpoint> {
+    ) -> Option<Arc<Endpoint>> {
         let sticky = self.clients.server(attempt.slot) == id;
         let server = self.servers.get_mut(id)?;
         let takes_client = server.is_usable(forgiven_seconds)
             && server.has_room(sticky)
-            && permits(settings, server.setup.acl.into(), attempt.client);
+            && permits(settings, server.setup.acl.into(), client);
         if !takes_client {
             return None;
         }

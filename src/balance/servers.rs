@@ -11,17 +11,18 @@ use std::sync::Arc;
 /// How many regular servers there may be: their numbers and the three special ones fit 16 bits of a client's slot.
 pub const SERVERS_MAX: usize = 65_533;
 
-/// Number of a server as Pen prints it: an index, or one of the negative constants.
+/// Number of a server. The special ones are the topmost of 16 bits, which is how clients and connections keep it;
+/// Pen prints them as negative numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServerId(i32);
+pub struct ServerId(u16);
 
 impl ServerId {
     /// The server of `-e`, for when no other takes the client.
-    pub const EMERGENCY: ServerId = ServerId(-1);
+    pub const EMERGENCY: ServerId = ServerId(u16::MAX);
     /// The server of `-B`, for clients that `client_acl` denies.
-    pub const ABUSE: ServerId = ServerId(-2);
+    pub const ABUSE: ServerId = ServerId(u16::MAX - 1);
     /// No server.
-    pub const NONE: ServerId = ServerId(-3);
+    pub const NONE: ServerId = ServerId(u16::MAX - 2);
 
     /// The regular server with this index.
     ///
@@ -29,35 +30,27 @@ impl ServerId {
     /// From [`SERVERS_MAX`] on.
     pub fn regular(index: usize) -> ServerId {
         assert!(index < SERVERS_MAX, "server {index}: numbers end at {}", SERVERS_MAX - 1);
-        ServerId(index as i32)
+        ServerId(index as u16)
     }
 
     /// The index of a regular server.
     pub fn index(self) -> Option<usize> {
-        usize::try_from(self.0).ok()
+        let index = usize::from(self.0);
+        (index < SERVERS_MAX).then_some(index)
     }
 
     /// As Pen prints it: an index, or -1, -2 or -3.
     pub fn number(self) -> i32 {
-        self.0
-    }
-
-    /// Sixteen bits for the client table, where the special servers are the topmost numbers.
-    pub(super) fn pack(self) -> u16 {
-        self.0 as u16
-    }
-
-    pub(super) fn unpack(packed: u16) -> ServerId {
-        match packed {
-            special if usize::from(special) >= SERVERS_MAX => ServerId((special as i16).into()),
-            index => ServerId(index.into()),
+        match self.index() {
+            Some(_) => self.0.into(),
+            None => (self.0 as i16).into(),
         }
     }
 }
 
 impl fmt::Display for ServerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.number().fmt(f)
     }
 }
 
@@ -105,7 +98,8 @@ impl fmt::Display for Endpoint {
 /// What the operator configured for one server, with the address looked up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServerSetup {
-    pub endpoint: Endpoint,
+    /// Shared with the connections to it.
+    pub endpoint: Arc<Endpoint>,
     /// As statistics show it: numeric address or path.
     pub address_text: String,
     /// Soft maximum of connections; 0 is no limit.
@@ -123,7 +117,11 @@ pub struct ServerSetup {
 impl ServerSetup {
     /// A server with this address and everything else left out.
     pub fn new(endpoint: Endpoint) -> ServerSetup {
-        ServerSetup { address_text: endpoint.to_string(), endpoint, ..ServerSetup::default() }
+        ServerSetup {
+            address_text: endpoint.to_string(),
+            endpoint: Arc::new(endpoint),
+            ..ServerSetup::default()
+        }
     }
 }
 
@@ -247,6 +245,23 @@ impl Servers {
             ServerId::EMERGENCY => Some(&mut self.emergency),
             ServerId::ABUSE => Some(&mut self.abuse),
             _ => self.slots.get_mut(id.index()?),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn special_servers_have_negative_numbers_and_all_others_their_index() {
+        for index in [0, 1, 32_767, 32_768, SERVERS_MAX - 1] {
+            let server = ServerId::regular(index);
+            assert_eq!((server.index(), server.number()), (Some(index), index as i32));
+        }
+        for (server, number) in [(ServerId::EMERGENCY, -1), (ServerId::ABUSE, -2), (ServerId::NONE, -3)] {
+            assert_eq!((server.index(), server.number()), (None, number));
+            assert_eq!(server.to_string(), number.to_string());
         }
     }
 }

@@ -100,8 +100,8 @@ pub struct Socket {
     pub torn: bool,
     /// TCP_NODELAY is set, or is not wanted.
     pub nodelay: bool,
-    /// The poller knows it since this wake-up, counted from the start of the worker.
-    pub registered: Option<u64>,
+    /// The poller knows it.
+    pub registered: bool,
 }
 
 impl Socket {
@@ -165,13 +165,10 @@ pub struct Connection {
     pub port: u16,
     /// The choice of its server, to be given back when it ends. `None` before a server is chosen.
     pub attempt: Option<Attempt>,
-    pub endpoint: Endpoint,
-    /// Set while the head of an HTTP request is being read for `http`.
-    pub head: Option<Box<Head>>,
-    /// What the client has sent to a connection that was kept ready, while it is not certain that this was still alive.
-    pub unproven: Option<Box<Pending>>,
-    /// Such a connection was dead; the next is to be a new one.
-    pub revived: bool,
+    /// Where that server is, or was when it was chosen. `None` before a server is chosen.
+    pub endpoint: Option<Arc<Endpoint>>,
+    /// What few connections have.
+    pub extras: Option<Box<Extras>>,
     /// The bytes pending from the client are not in the log yet.
     pub unlogged: bool,
     /// Monotonic.
@@ -181,16 +178,46 @@ pub struct Connection {
     /// When the server is given up that has answered neither the connect nor, on a connection that was kept ready, the
     /// first bytes; monotonic.
     pub connect_deadline_ms: u64,
-    /// Servers that failed before the present one.
-    pub retries: u32,
     /// Counts towards `pending_max`.
     pub counted_pending: bool,
     /// The listener it came through, which another may have replaced since.
-    pub listener: Arc<str>,
+    pub listener: Arc<String>,
+}
+
+/// Idle connections are nearly all that a large pen keeps in memory: whoever adds to them does it here.
+const _: () = assert!(size_of::<Option<Connection>>() == 160);
+
+/// What a connection has only with certain settings, or when things go wrong. Kept apart, so that the many that have
+/// none of it pay for a pointer.
+#[derive(Debug, Default)]
+pub struct Extras {
+    /// Set while the head of an HTTP request is being read for `http`.
+    pub head: Option<Head>,
+    /// What the client has sent to a connection that was kept ready, while it is not certain that this was still alive.
+    pub unproven: Option<Box<Pending>>,
+    /// Such a connection was dead; the next is to be a new one.
+    pub revived: bool,
+    /// Servers that failed before the present one.
+    pub retries: u32,
+}
+
+impl Extras {
+    /// Frees them when nothing is left in them.
+    pub fn free_if_unused(extras: &mut Option<Box<Extras>>) {
+        extras.take_if(|extras| {
+            matches!(**extras, Extras { head: None, unproven: None, revived: false, retries: 0 })
+        });
+    }
 }
 
 impl Connection {
-    pub fn new(fd: OwnedFd, address: ClientAddr, port: u16, listener: Arc<str>, now_ms: u64) -> Connection {
+    pub fn new(
+        fd: OwnedFd,
+        address: ClientAddr,
+        port: u16,
+        listener: Arc<String>,
+        now_ms: u64,
+    ) -> Connection {
         // Read before the first event: the client's request is often here already.
         let client =
             Socket { fd: Some(fd), readable: true, writable: true, nodelay: true, ..Socket::default() };
@@ -203,18 +230,37 @@ impl Connection {
             address,
             port,
             attempt: None,
-            endpoint: Endpoint::Unset,
-            head: None,
-            unproven: None,
-            revived: false,
+            endpoint: None,
+            extras: None,
             unlogged: false,
             started_ms: now_ms,
             active_ms: now_ms,
             connect_deadline_ms: 0,
-            retries: 0,
             counted_pending: false,
             listener,
         }
+    }
+
+    /// To set something there.
+    pub fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+
+    /// What the client has sent to a connection whose life is not proved, if it has one.
+    pub fn unproven(&self) -> Option<&Pending> {
+        self.extras.as_ref()?.unproven.as_deref()
+    }
+
+    /// Takes that away: it is not needed any more, or needed elsewhere.
+    pub fn take_unproven(&mut self) -> Option<Box<Pending>> {
+        let kept = self.extras.as_mut()?.unproven.take();
+        Extras::free_if_unused(&mut self.extras);
+        kept
+    }
+
+    /// Servers that failed before the present one.
+    pub fn retries(&self) -> u32 {
+        self.extras.as_ref().map_or(0, |extras| extras.retries)
     }
 
     pub fn socket(&mut self, side: Side) -> &mut Socket {

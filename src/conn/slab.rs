@@ -2,16 +2,18 @@
 //!
 //! A number that became free is not given out before [`Slab::recycle`]: events of the same wake-up may still carry it.
 
+use crate::chunked::Chunked;
+
 #[derive(Debug)]
 pub struct Slab<T> {
-    entries: Vec<Option<T>>,
+    entries: Chunked<Option<T>>,
     free: Vec<u32>,
     freed_now: Vec<u32>,
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Slab<T> {
-        Slab { entries: Vec::new(), free: Vec::new(), freed_now: Vec::new() }
+        Slab { entries: Chunked::default(), free: Vec::new(), freed_now: Vec::new() }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::config::{self, Errors, Place};
 use crate::log::local_time;
 use crate::settings::{Applied, Config, ServerEntry, Settings};
 use crate::stats;
+use crate::sys::capabilities;
 use crate::sys::errors::reason;
 use crate::sys::files::write_atomically;
 use pen_proto::addr::{ListenAddr, Port, quoted};
@@ -292,6 +293,9 @@ impl<R: Running> Engine<R> {
                 let word = |on: bool| if on { "on" } else { "off" };
                 start_only(flag.row().word, word(*on), word(config.settings.flag(*flag)))
             }
+            Command::SetFlag(Flag::Transparent, true) if !capabilities::may_use_foreign_addresses() => {
+                Some(Refusal::StartOnly(TRANSPARENT_REFUSED.into()))
+            }
             Command::Close(number) => {
                 let status = running.status(Wanted::Connections);
                 let open = status.connections.iter().any(|connection| connection.number == *number);
@@ -432,6 +436,8 @@ enum Refusal {
     StartOnly(String),
     Impossible(String),
 }
+
+const TRANSPARENT_REFUSED: &str = "transparent: this pen has no right to use addresses of others; it keeps it when it is started with transparent";
 
 fn start_only(word: &str, wanted: &str, now: &str) -> Option<Refusal> {
     (wanted != now).then(|| Refusal::StartOnly(format!("{word}: only at start: now {now}")))

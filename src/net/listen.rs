@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub struct Listener {
     socket: OwnedFd,
     /// What the operator wrote.
-    pub text: Arc<str>,
+    pub text: Arc<String>,
     /// `None` for a Unix socket. The real port, also when 0 was asked for.
     pub address: Option<SocketAddr>,
     file: Option<SocketFile>,
@@ -66,7 +66,7 @@ impl Listener {
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {}", address.text, reason(&error))))?;
         let bound = nix::sys::socket::getsockname::<SockaddrStorage>(socket.as_raw_fd()).ok();
         let address_bound = bound.as_ref().and_then(internet_address);
-        Ok(Listener { socket, text: address.text.as_str().into(), address: address_bound, file })
+        Ok(Listener { socket, text: Arc::new(address.text.clone()), address: address_bound, file })
     }
 
     /// The path of a Unix socket listener.

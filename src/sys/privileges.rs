@@ -1,9 +1,18 @@
 //! Giving up root for good: jail, groups, user, and a check that nothing is left.
 
+use crate::sys::capabilities;
 use crate::sys::errors::reason;
 use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, User, chdir, chroot, geteuid, getgrouplist, setgid, setgroups, setuid};
 use std::ffi::CString;
+
+/// What of root is still wanted afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    Nothing,
+    /// The capability to use addresses of others, for `transparent`.
+    ForeignAddresses,
+}
 
 /// A user to become, looked up while /etc/passwd and /etc/group can still be seen.
 #[derive(Debug)]
@@ -26,18 +35,26 @@ impl Account {
         Ok(Account { name: name.into(), uid: user.uid, gid: user.gid, groups })
     }
 
-    /// Becomes this user: supplementary groups, group, user. Afterwards nothing can bring root back, and no program
-    /// started from here gains privileges.
-    pub fn become_it(&self) -> Result<(), String> {
+    /// Becomes this user: supplementary groups, group, user. Afterwards nothing can bring root back, no program started
+    /// from here gains privileges, and of root's capabilities there is what `keep` says.
+    pub fn become_it(&self, keep: Keep) -> Result<(), String> {
         if geteuid() == self.uid && !geteuid().is_root() {
             return Ok(());
         }
         let step = |what: &str, result: Result<(), Errno>| {
             result.map_err(|errno| format!("cannot run as {}: {what}: {}", self.name, errno.desc()))
         };
+        // Root keeps what it has, being root.
+        let keep = if self.uid.is_root() { Keep::Nothing } else { keep };
+        if keep == Keep::ForeignAddresses {
+            step("keepcaps", capabilities::outlast_change_of_user())?;
+        }
         step("setgroups", setgroups(&self.groups))?;
         step("setgid", setgid(self.gid))?;
         step("setuid", setuid(self.uid))?;
+        if keep == Keep::ForeignAddresses {
+            step("capset", capabilities::keep_foreign_addresses_only())?;
+        }
         if !self.uid.is_root() && (setuid(Uid::from_raw(0)).is_ok() || setgid(Gid::from_raw(0)).is_ok()) {
             return Err(format!("cannot run as {}: root could be had back", self.name));
         }

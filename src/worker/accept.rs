@@ -182,7 +182,7 @@ impl Worker {
             connection.stage = Stage::FirstBytes;
         }
         if self.flag(Flag::Http) && !dummy {
-            connection.head = Some(Box::new(crate::http::Head::new(address)));
+            connection.extras().head = Some(crate::http::Head::new(address));
         }
         let index = self.connections.insert(connection);
         if let Some(connection) = self.connections.get(index) {

@@ -39,7 +39,7 @@ impl Worker {
             Admission::Connect(attempt, endpoint) => {
                 self.totals.denied += u64::from(attempt.server() == ServerId::ABUSE);
                 connection.attempt = Some(attempt);
-                connection.endpoint = endpoint;
+                connection.endpoint = Some(endpoint);
                 self.pursue(index);
             }
             Admission::Refused(Refusal::Denied) => self.close(index, CloseReason::Denied),
@@ -78,7 +78,8 @@ impl Worker {
             connection.connect_deadline_ms = self.now_ms + self.settings.number(Number::Timeout) * 1000;
         }
         connection.stage = Stage::Connecting;
-        let (fd, connected) = match connect::start(&connection.endpoint, local, keepalive) {
+        let Some(endpoint) = &connection.endpoint else { return Ok(()) };
+        let (fd, connected) = match connect::start(endpoint, local, keepalive) {
             Ok(Started::Connected(fd)) => (fd, true),
             Ok(Started::UnderWay(fd)) => (fd, false),
             Err(StartError::Server(error)) => return Err(Failure::Refused(error)),
@@ -207,7 +208,7 @@ impl Worker {
             }
         };
         dump.inspect(|dump| dump.up(&scratch[..count]));
-        let rewritten = rewrite(&mut connection.head, &scratch[..count], direction.eof);
+        let rewritten = rewrite(&mut connection.extras, &scratch[..count], direction.eof);
         let bytes = rewritten.as_deref().unwrap_or(&scratch[..count]);
         if bytes.is_empty() {
             return Ok(());
@@ -230,7 +231,7 @@ impl Worker {
             }
         };
         direction.bytes += sent as u64;
-        log_read(log, settings.log_format, connection.address, &connection.endpoint, bytes);
+        log_read(log, settings.log_format, connection.address, connection.endpoint.as_deref(), bytes);
         if sent < bytes.len() {
             direction.pending = Some(pool.hold(&bytes[sent..]));
         }
@@ -264,7 +265,13 @@ impl Worker {
         }
         if let Some(pending) = &connection.from_client.pending {
             let format = self.settings.log_format;
-            log_read(&mut self.log, format, connection.address, &connection.endpoint, pending.unsent());
+            log_read(
+                &mut self.log,
+                format,
+                connection.address,
+                connection.endpoint.as_deref(),
+                pending.unsent(),
+            );
         }
     }
 
@@ -295,20 +302,20 @@ impl Worker {
         self.drop_server_socket(index);
         let Some(connection) = self.connections.get_mut(index) else { return false };
         let Some(attempt) = &mut connection.attempt else { return false };
-        let server = attempt.server();
+        let (client, server) = (connection.address, attempt.server());
         let now_seconds = clock::steady_epoch_seconds(self.now_ms);
         let next = {
             let mut balancer = self.shared.balancer();
             match failure {
-                Failure::Local(_) => balancer.passed_over(&self.settings, attempt, now_seconds),
-                _ => balancer.failed(&self.settings, attempt, now_seconds),
+                Failure::Local(_) => balancer.passed_over(&self.settings, client, attempt, now_seconds),
+                _ => balancer.failed(&self.settings, client, attempt, now_seconds),
             }
         };
         let goes_on = next.is_some();
         match next {
             Some(endpoint) => {
-                connection.endpoint = endpoint;
-                connection.retries += 1;
+                connection.endpoint = Some(endpoint);
+                connection.extras().retries += 1;
                 self.totals.failovers += 1;
             }
             // The balancer has taken the reservation back.
@@ -333,6 +340,7 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(index) else { return };
         if let Ok(fd) = connection.server.fd() {
             self.poller.forget(fd);
+            self.dropped.push(index);
         }
         connection.server = Socket::default();
     }

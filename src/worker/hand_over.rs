@@ -8,9 +8,8 @@
 
 use super::idlers::ReadyIdler;
 use super::{Worker, key};
-use crate::conn::buffers::Pending;
 use crate::conn::relay::Flow;
-use crate::conn::{Connection, Direction, Side, Socket, Stage};
+use crate::conn::{Connection, Direction, Extras, Side, Socket, Stage};
 use crate::sys::socket;
 use pen_proto::commands::{Flag, Number};
 use std::os::fd::AsFd;
@@ -27,12 +26,12 @@ impl Worker {
         let Some(idler) = self.idler_for(index) else { return false };
         let Some(connection) = self.connections.get_mut(index) else { return false };
         let kept = connection.from_client.pending.as_ref().map_or(&[][..], |pending| pending.unsent());
-        connection.unproven = Some(self.pool.hold(kept));
+        connection.extras().unproven = Some(self.pool.hold(kept));
         connection.server = Socket {
             fd: Some(idler.fd),
             readable: idler.readable,
             nodelay: !nodelay,
-            registered: Some(self.turn),
+            registered: true,
             ..Socket::default()
         };
         connection.connect_deadline_ms = NEVER;
@@ -45,9 +44,9 @@ impl Worker {
     }
 
     fn idler_for(&mut self, index: u32) -> Option<ReadyIdler> {
-        let connection = self.connections.get(index).filter(|connection| !connection.revived)?;
+        let connection = self.connections.get(index).filter(|connection| !has_revived(connection))?;
         let server = connection.attempt.as_ref()?.server();
-        let endpoint = connection.endpoint.clone();
+        let endpoint = connection.endpoint.clone()?;
         let idler = self.take_idler(server, &endpoint)?;
         // Fails only for want of kernel memory; a connect is as good then.
         self.poller.rekey(idler.fd.as_fd(), key(index, Side::Server)).ok().map(|()| idler)
@@ -78,7 +77,7 @@ impl Worker {
     /// The server is alive: what was kept is needed no more.
     fn trust(&mut self, index: u32) {
         let Some(connection) = self.connections.get_mut(index) else { return };
-        if let Some(kept) = connection.unproven.take() {
+        if let Some(kept) = connection.take_unproven() {
             self.pool.give_back(kept);
         }
         self.arm_idle_timer(index);
@@ -108,8 +107,9 @@ impl Worker {
     /// As if nothing had gone to a server yet.
     fn start_again(&mut self, index: u32) {
         let Some(connection) = self.connections.get_mut(index) else { return };
-        let Connection { from_client, unproven, .. } = connection;
-        let kept = unproven.take().filter(|kept| !kept.is_empty());
+        let kept = connection.take_unproven().filter(|kept| !kept.is_empty());
+        connection.extras().revived = true;
+        let from_client = &mut connection.from_client;
         if let Some(unsent) = std::mem::replace(&mut from_client.pending, kept) {
             self.pool.give_back(unsent);
         }
@@ -118,15 +118,15 @@ impl Worker {
         from_client.dead = false;
         connection.from_server = Direction::default();
         connection.stage = Stage::Connecting;
-        connection.revived = true;
     }
 }
 
 /// Remembers what was sent to a connection that has not proved alive.
-pub(super) fn keep(unproven: &mut Option<Box<Pending>>, sent: &[u8]) {
-    let Some(kept) = unproven else { return };
+pub(super) fn keep(extras: &mut Option<Box<Extras>>, sent: &[u8]) {
+    let Some(extras) = extras else { return };
+    let Some(kept) = &mut extras.unproven else { return };
     if kept.len() + sent.len() > UNPROVEN_BYTES_MAX {
-        *unproven = None;
+        extras.unproven = None;
     } else {
         kept.bytes_mut().extend_from_slice(sent);
     }
@@ -134,8 +134,12 @@ pub(super) fn keep(unproven: &mut Option<Box<Pending>>, sent: &[u8]) {
 
 /// When the server that the client was given must have acknowledged something; `None` when there is nothing to wait for.
 pub(super) fn proof_deadline_ms(connection: &Connection) -> Option<u64> {
-    let waits = connection.unproven.is_some() && connection.connect_deadline_ms != NEVER;
+    let waits = connection.unproven().is_some() && connection.connect_deadline_ms != NEVER;
     waits.then_some(connection.connect_deadline_ms)
+}
+
+fn has_revived(connection: &Connection) -> bool {
+    connection.extras.as_ref().is_some_and(|extras| extras.revived)
 }
 
 fn nothing_arrived(connection: &Connection) -> bool {

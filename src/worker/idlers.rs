@@ -259,7 +259,7 @@ impl Worker {
             self.idlers.short = true;
             self.shared.give_idler_room();
             match idler.stage {
-                Stage::Ready { readable } if idler.target.endpoint == *endpoint => {
+                Stage::Ready { readable } if *idler.target.endpoint == *endpoint => {
                     return Some(ReadyIdler { fd: idler.fd, readable });
                 }
                 _ => self.poller.forget(idler.fd.as_fd()),

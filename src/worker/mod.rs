@@ -88,8 +88,8 @@ pub struct Worker {
     totals: Totals,
     last: Option<(u32, u64)>,
     now_ms: u64,
-    /// Counts the wake-ups.
-    turn: u64,
+    /// Connections that gave up a server's socket during this wake-up, of which events may still come.
+    dropped: Vec<u32>,
     stopping: bool,
 }
 
@@ -119,7 +119,7 @@ impl Worker {
             totals: Totals::default(),
             last: None,
             now_ms: clock::monotonic_ms(),
-            turn: 0,
+            dropped: Vec::new(),
             stopping: false,
             shared,
         };
@@ -142,7 +142,6 @@ impl Worker {
                 break;
             }
             self.now_ms = clock::monotonic_ms();
-            self.turn += 1;
             let unfinished = std::mem::take(&mut self.unfinished);
             self.catch_up();
             for event in &ready {
@@ -160,6 +159,7 @@ impl Worker {
                 self.guard(NO_CONNECTION, |worker, _| worker.keep_idlers());
             }
             self.connections.recycle();
+            self.dropped.clear();
         }
         for index in self.connections.indices() {
             self.close(index, CloseReason::Shutdown);
@@ -195,11 +195,11 @@ impl Worker {
         let index = connection_number(event.key);
         let side = if event.key & 1 == 0 { Side::Client } else { Side::Server };
         let Some(connection) = self.connections.get_mut(index) else { return };
+        if side == Side::Server && self.dropped.contains(&index) {
+            return; // the last word of a socket that is gone
+        }
         connection.active_ms = self.now_ms;
         let socket = connection.socket(side);
-        if socket.registered == Some(self.turn) {
-            return; // the last word of another socket, from which this one has taken over during the wake-up
-        }
         socket.readable |= event.readable;
         socket.writable |= event.writable;
         socket.until_dry |= event.until_dry;

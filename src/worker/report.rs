@@ -43,7 +43,10 @@ impl Worker {
             client,
             client_slot: attempt.map_or(-1, |attempt| i64::from(attempt.slot().index)),
             server: attempt.map_or(-3, |attempt| attempt.server().number()),
-            server_address: connection.endpoint.to_string(),
+            server_address: connection
+                .endpoint
+                .as_ref()
+                .map_or_else(String::new, |endpoint| endpoint.to_string()),
             state: connection.state_bits(),
             down_fd: connection.client.number(),
             up_fd: connection.server.number(),

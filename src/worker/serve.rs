@@ -4,9 +4,9 @@ use super::hand_over::{keep, proof_deadline_ms};
 use super::{Worker, key};
 use crate::balance::{Endpoint, Released, ServerId};
 use crate::conn::relay::{self, Flow, Lent};
-use crate::conn::{CloseReason, Connection, Side, Stage, dummy};
+use crate::conn::{CloseReason, Connection, Extras, Side, Stage, dummy};
 use crate::half_close::{self, Action};
-use crate::http::{Head, Progress};
+use crate::http::Progress;
 use crate::log::diag;
 use crate::log::record::ConnectionRecord;
 use crate::log::traffic::{Target, TrafficLog};
@@ -39,24 +39,23 @@ impl Worker {
         let Worker { connections, scratch, pool, log, settings, .. } = self;
         let format = settings.log_format;
         let Some(connection) = connections.get_mut(index) else { return };
-        let Connection {
-            client, server, from_client, from_server, head, address, endpoint, unproven, ..
-        } = connection;
+        let Connection { client, server, from_client, from_server, address, endpoint, extras, .. } =
+            connection;
         let mut lent = Lent { scratch, pool };
         let up = relay::pump(client, server, from_client, &mut lent, |bytes| {
             if !bytes.is_empty() {
-                log_read(log, format, *address, endpoint, bytes);
+                log_read(log, format, *address, endpoint.as_deref(), bytes);
                 dump.inspect(|dump| dump.up(bytes));
             }
-            let rewritten = rewrite(head, bytes, bytes.is_empty());
-            keep(unproven, rewritten.as_deref().unwrap_or(bytes));
+            let rewritten = rewrite(extras, bytes, bytes.is_empty());
+            keep(extras, rewritten.as_deref().unwrap_or(bytes));
             rewritten
         });
         let down = relay::pump(server, client, from_server, &mut lent, |bytes| {
             dump.inspect(|dump| dump.down(bytes));
             None
         });
-        if unproven.is_some() && up != Flow::SenderFailed && !self.is_idler_alive(index, down) {
+        if connection.unproven().is_some() && up != Flow::SenderFailed && !self.is_idler_alive(index, down) {
             return;
         }
         match (up, down) {
@@ -110,7 +109,7 @@ impl Worker {
             Ok(Some(0)) => self.close(index, CloseReason::Finished),
             Ok(Some(count)) => {
                 let bytes = &self.scratch[..count];
-                let rewritten = rewrite(&mut connection.head, bytes, false);
+                let rewritten = rewrite(&mut connection.extras, bytes, false);
                 let bytes = rewritten.as_deref().unwrap_or(bytes);
                 if !bytes.is_empty() {
                     connection.from_client.pending = Some(self.pool.hold(bytes));
@@ -153,12 +152,12 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(index) else { return false };
         let socket = connection.socket(side);
         let Ok(fd) = socket.fd() else { return false };
-        if socket.registered.is_some() {
+        if socket.registered {
             return true;
         }
         match self.poller.add(fd, key(index, side)) {
             Ok(()) => {
-                socket.registered = Some(self.turn);
+                socket.registered = true;
                 true
             }
             Err(error) => {
@@ -179,7 +178,7 @@ impl Worker {
             (Side::Client, &connection.client, connection.from_client.eof),
             (Side::Server, &connection.server, connection.from_server.eof),
         ] {
-            if let (Ok(fd), Some(_)) = (socket.fd(), socket.registered) {
+            if let (Ok(fd), true) = (socket.fd(), socket.registered) {
                 let read = !socket.readable && !eof;
                 // Fails only when the socket is not registered, which is excluded.
                 let _ = self.poller.rearm(fd, key(index, side), read, !socket.writable);
@@ -236,11 +235,9 @@ impl Worker {
         self.timers.disarm(index);
         self.trace_close(index, &connection, reason);
         pass_on_loss(&connection, reason);
-        let Connection { from_client, from_server, unproven, .. } = &mut connection;
-        for pending in [&mut from_client.pending, &mut from_server.pending, unproven] {
-            if let Some(pending) = pending.take() {
-                self.pool.give_back(pending);
-            }
+        let (up, down) = (connection.from_client.pending.take(), connection.from_server.pending.take());
+        for pending in [up, down, connection.take_unproven()].into_iter().flatten() {
+            self.pool.give_back(pending);
         }
         for socket in [&mut connection.client, &mut connection.server] {
             if let Some(fd) = socket.fd.take() {
@@ -279,11 +276,11 @@ impl Worker {
             client: connection.address,
             client_port: (connection.address != ClientAddr::Unix).then_some(connection.port),
             server: (server != ServerId::NONE).then_some(server.number()),
-            server_address: address.of(&connection.endpoint),
+            server_address: address.of(connection.endpoint.as_deref()),
             up_bytes: connection.from_client.bytes,
             down_bytes: connection.from_server.bytes,
             reason: reason.as_str(),
-            retries: connection.retries,
+            retries: connection.retries(),
             listener: &connection.listener,
         });
     }
@@ -306,7 +303,8 @@ fn pass_on_loss(connection: &Connection, reason: CloseReason) {
 }
 
 /// Feeds client bytes to the rewriter of the request head, while there is one; returns what may go out instead of them.
-pub(super) fn rewrite(head: &mut Option<Box<Head>>, bytes: &[u8], end: bool) -> Option<Vec<u8>> {
+pub(super) fn rewrite(extras: &mut Option<Box<Extras>>, bytes: &[u8], end: bool) -> Option<Vec<u8>> {
+    let head = &mut extras.as_mut()?.head;
     let rewriter = head.as_mut()?;
     let mut out = Vec::new();
     let progress = rewriter.push(bytes, &mut out);
@@ -315,6 +313,7 @@ pub(super) fn rewrite(head: &mut Option<Box<Head>>, bytes: &[u8], end: bool) -> 
     }
     if end || progress == Progress::Done {
         *head = None;
+        Extras::free_if_unused(extras);
     }
     Some(out)
 }
@@ -324,7 +323,7 @@ pub(super) fn log_read(
     log: &mut TrafficLog,
     format: LogFormat,
     client: ClientAddr,
-    server: &Endpoint,
+    server: Option<&Endpoint>,
     bytes: &[u8],
 ) {
     let mut address = AddressText::default();
@@ -348,7 +347,9 @@ impl Default for AddressText {
 }
 
 impl AddressText {
-    fn of(&mut self, endpoint: &Endpoint) -> &str {
+    /// Empty without an endpoint.
+    fn of(&mut self, endpoint: Option<&Endpoint>) -> &str {
+        let Some(endpoint) = endpoint else { return "" };
         let mut rest = &mut self.bytes[..];
         // Cannot fail: nothing that an endpoint holds is longer than the room.
         let _ = write!(rest, "{endpoint}");

@@ -68,10 +68,10 @@ impl Worker {
     }
 
     pub(super) fn trace_server(&self, index: u32, connection: &Connection) {
-        if let Some(attempt) = &connection.attempt {
+        if let (Some(attempt), Some(endpoint)) = (&connection.attempt, &connection.endpoint) {
             let number = || self.shared.global_number(self.number, index);
             let server = attempt.server();
-            diag::debug!(LIVES, "connection {}: to server {server}, {}", number(), connection.endpoint);
+            diag::debug!(LIVES, "connection {}: to server {server}, {endpoint}", number());
         }
     }
 

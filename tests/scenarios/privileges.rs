@@ -115,3 +115,49 @@ fn in_a_jail_the_log_still_works_and_rotates() {
     say();
     eventually("a line in the new file", lines, |lines| *lines == 1);
 }
+
+/// Bit 13 of the masks in /proc is CAP_NET_RAW.
+const CAP_NET_RAW_ONLY: &str = "0000000000002000";
+
+#[test]
+fn transparent_keeps_the_one_capability_it_needs() {
+    if !root() {
+        return skip("only root can become somebody else");
+    }
+    let server = Backend::named("A");
+    let pen = Pen::before([&server]).options("-u nobody").command("transparent").start();
+    for field in ["CapEff", "CapPrm"] {
+        assert_eq!(status_field(pen.pid(), field), CAP_NET_RAW_ONLY, "{field}");
+    }
+    for field in ["CapInh", "CapAmb"] {
+        assert_eq!(status_field(pen.pid(), field), "0000000000000000", "{field}");
+    }
+    let ids = status_field(pen.pid(), "Uid");
+    assert!(ids.split_whitespace().all(|id| id == nobody().uid.to_string()), "{ids}");
+    assert_eq!(pen.ask_from("127.0.0.44"), "A");
+    assert_eq!(server.peers()[0].ip().to_string(), "127.0.0.44");
+}
+
+#[test]
+fn transparent_is_refused_where_its_capability_was_given_up() {
+    if !root() {
+        return skip("only root can become somebody else");
+    }
+    let server = Backend::named("A");
+    let pen = Pen::before([&server]).options("-u nobody").start();
+    let reply = pen.control("transparent");
+    assert!(reply.starts_with("error: transparent: "), "{reply}");
+    assert_eq!(pen.ask_from("127.0.0.44"), "A");
+    assert_eq!(server.peers()[0].ip().to_string(), "127.0.0.1", "nothing has changed");
+}
+
+#[test]
+fn transparent_without_its_capability_ends_the_start() {
+    if !root() {
+        return skip("only root can start a program with less than everything");
+    }
+    let through = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+    let ended = Pen::before(["127.0.0.1:9"]).without_control().through(through).command("transparent").run();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("transparent: want the capability CAP_NET_RAW"), "{ended:?}");
+}

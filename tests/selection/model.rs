@@ -38,7 +38,7 @@ pub struct ModelClient {
 
 /// A connection on its way.
 pub struct ModelAttempt {
-    client: ClientAddr,
+    pub client: ClientAddr,
     identity: u64,
     offered: Vec<i32>,
     /// The server that counts it.
@@ -286,7 +286,7 @@ impl Model {
 
     fn is_usable(&self, settings: &Settings, id: i32, now_seconds: u32) -> bool {
         let server = &self.servers[&id];
-        let has_address = match &server.setup.endpoint {
+        let has_address = match &*server.setup.endpoint {
             Endpoint::Unset => false,
             Endpoint::Inet(address) => !address.ip().is_unspecified() && address.port() != 0,
             Endpoint::Unix(_) => true,

@@ -13,6 +13,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 #[derive(Debug, Clone)]
 struct Reload {
@@ -209,12 +210,14 @@ impl Run {
                 self.live.push((attempt, model));
             }
             Event::Fail => {
-                let endpoint = self.balancer.failed(&self.settings, &mut attempt, self.now_seconds);
+                let endpoint =
+                    self.balancer.failed(&self.settings, model.client, &mut attempt, self.now_seconds);
                 self.model.failed(&self.settings, &mut model, self.now_seconds);
                 self.moved_on(attempt, model, endpoint)?;
             }
             Event::PassOver => {
-                let endpoint = self.balancer.passed_over(&self.settings, &mut attempt, self.now_seconds);
+                let endpoint =
+                    self.balancer.passed_over(&self.settings, model.client, &mut attempt, self.now_seconds);
                 self.model.passed_over(&self.settings, &mut model, self.now_seconds);
                 self.moved_on(attempt, model, endpoint)?;
             }
@@ -249,7 +252,7 @@ impl Run {
         &mut self,
         attempt: Attempt,
         model: ModelAttempt,
-        endpoint: Option<Endpoint>,
+        endpoint: Option<Arc<Endpoint>>,
     ) -> Result<(), TestCaseError> {
         prop_assert_eq!(endpoint.is_some(), model.server.is_some());
         match endpoint {
@@ -268,7 +271,7 @@ impl Run {
     ) -> Result<(), TestCaseError> {
         prop_assert_eq!(Some(attempt.server().number()), model.server);
         let server = &self.model.servers[&attempt.server().number()];
-        prop_assert_eq!(endpoint, &server.setup.endpoint);
+        prop_assert_eq!(endpoint, &*server.setup.endpoint);
         let ServerSetup { max, hard, .. } = server.setup;
         prop_assert!(max == 0 || server.connections <= max.max(hard), "above its maximum");
         self.live.push((attempt, model));

@@ -102,7 +102,7 @@ impl Scene {
                 Admission::Refused(Refusal::NoServer) => return self.served.push("-".to_string()),
             };
         while word != "begin" && self.dead.contains(name(&endpoint)) {
-            match self.balancer.failed(&self.settings, &mut attempt, self.now_seconds) {
+            match self.balancer.failed(&self.settings, client, &mut attempt, self.now_seconds) {
                 Some(next) => endpoint = next,
                 None => return self.served.push("-".to_string()),
             }

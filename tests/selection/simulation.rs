@@ -3,6 +3,7 @@
 use crate::{client, server, settings};
 use pen::balance::{Admission, Attempt, Balancer, Endpoint, Released};
 use pen::settings::Settings;
+use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{Flag, Number};
 
 const SERVERS: usize = 8;
@@ -24,6 +25,7 @@ impl Dice {
 
 /// A connect whose answer comes at a time of its own.
 struct Connecting {
+    client: ClientAddr,
     attempt: Attempt,
     port: u16,
     answer_at_seconds: u32,
@@ -71,10 +73,10 @@ impl World {
         self.now_seconds += 1;
         self.turn_fates();
         for _ in 0..self.dice.below(4) {
-            let number = self.dice.below(200);
-            let admission = self.balancer.admit(&self.settings, client(number), 40_000, self.now_seconds);
+            let client = client(self.dice.below(200));
+            let admission = self.balancer.admit(&self.settings, client, 40_000, self.now_seconds);
             match admission {
-                Admission::Connect(attempt, endpoint) => self.connect(attempt, &endpoint),
+                Admission::Connect(attempt, endpoint) => self.connect(client, attempt, &endpoint),
                 Admission::Refused(_) => self.unserved += 1,
             }
         }
@@ -95,7 +97,7 @@ impl World {
         }
     }
 
-    fn connect(&mut self, attempt: Attempt, endpoint: &Endpoint) {
+    fn connect(&mut self, client: ClientAddr, attempt: Attempt, endpoint: &Endpoint) {
         let port = endpoint.port();
         let index = usize::from(port) - 1;
         let died_at_seconds = self.died_at_seconds[index];
@@ -104,6 +106,7 @@ impl World {
         }
         let delay_seconds = if self.alive[index] { 0 } else { self.dice.below(CONNECT_TIMEOUT_SECONDS + 1) };
         self.connecting.push(Connecting {
+            client,
             attempt,
             port,
             answer_at_seconds: self.now_seconds + delay_seconds,
@@ -116,7 +119,7 @@ impl World {
             self.connecting.drain(..).partition(|connecting| connecting.answer_at_seconds <= now_seconds);
         self.connecting = waiting;
         let due: Vec<Connecting> = due;
-        for Connecting { mut attempt, port, .. } in due {
+        for Connecting { client, mut attempt, port, .. } in due {
             if self.alive[usize::from(port) - 1] {
                 if attempt.clears_failure() {
                     self.balancer.connected(&attempt);
@@ -125,8 +128,8 @@ impl World {
                 self.served += 1;
                 continue;
             }
-            match self.balancer.failed(&self.settings, &mut attempt, now_seconds) {
-                Some(endpoint) => self.connect(attempt, &endpoint),
+            match self.balancer.failed(&self.settings, client, &mut attempt, now_seconds) {
+                Some(endpoint) => self.connect(client, attempt, &endpoint),
                 None => self.unserved += 1,
             }
         }

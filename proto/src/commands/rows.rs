@@ -430,8 +430,11 @@ pub static ROWS: &[Row] = &[
         no: true,
         form: flag(Flag::Transparent),
         summary: "connect to servers with the client's address",
-        detail: "Linux only. Needs the capability CAP_NET_ADMIN, and routing that brings the servers' replies back \
-                 to this host.",
+        detail: "Linux only. Servers see the client as if it had connected itself, so their replies must be routed \
+                 to this host: docs/howto.md has the recipe. A client of IPv4 is shown to servers of IPv4, one of \
+                 IPv6 to servers of IPv6; between the families it is a plain connection. Needs root at start, or \
+                 the capability CAP_NET_RAW; of root's privileges, `-u` then keeps this one. A pen that was started \
+                 without `transparent` and has become another user cannot switch it on.",
         ..CONNECTIONS
     },
     Row {
