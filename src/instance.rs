@@ -282,6 +282,7 @@ fn server_setup(entry: &ServerEntry) -> Result<ServerSetup, String> {
         weight: spec.weight,
         prio: spec.prio,
         acl: entry.acl,
+        proxy: entry.proxy,
         ..ServerSetup::new(endpoint)
     })
 }

@@ -6,7 +6,7 @@
 use crate::cli::{self, CommandLine, Instead};
 use crate::control::apply::{Door, Engine};
 use crate::instance::{self, Instance};
-use crate::log::diag;
+use crate::log::diag::{self, Severity};
 use crate::log::target::OpenLog;
 use crate::net::listen::{ListenOptions, Listener};
 use crate::process::{Doors, Process};
@@ -77,7 +77,7 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     let numeric = read_everything(line, &mut engine)?;
     let account = numeric.user.as_deref().map(Account::look_up).transpose()?;
     if line.is_check() {
-        return Ok(());
+        return if numeric.jail.is_none() { learn_countries(&mut engine) } else { Ok(()) };
     }
     limits::raise_descriptor_limit();
     let listener = open_listener(&numeric)?;
@@ -95,7 +95,8 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     diag::set_level(instance::debug_level(&numeric.settings));
     let doors = Doors::open(control)?;
     let (_pid_file, log) = give_up_privileges(&numeric, account.as_ref())?;
-    engine.start(Instance::start(&numeric, vec![listener], log, None)?);
+    learn_countries(&mut engine)?;
+    engine.start(Instance::start(engine.numeric(), vec![listener], log, None)?);
     Process::new(engine, doors, supervisor).run(waiting.parent.take(), None, |_| {})
 }
 
@@ -113,6 +114,14 @@ fn read_everything(line: &CommandLine, engine: &mut Engine<Instance>) -> Result<
         return Err(format!("want a listening address, as an argument or by the command listen\n{TRY_HELP}"));
     }
     engine.settle().cloned()
+}
+
+/// In the jail and as the user of `-u`: what can be read at start can be read again on reload.
+fn learn_countries(engine: &mut Engine<Instance>) -> Result<(), String> {
+    if let Some(warning) = engine.learn_countries()? {
+        diag::say(Severity::Notice, warning);
+    }
+    Ok(())
 }
 
 fn open_listener(config: &Config) -> Result<Listener, String> {

@@ -228,6 +228,7 @@ impl Balancer {
         attempt.holds_place = true;
         attempt.era = server.era;
         attempt.clears_failure = server.failed_at_seconds.is_some();
+        attempt.proxy = server.setup.proxy;
         self.clients.remember(attempt.slot, id);
         self.current = id;
         Some(server.setup.endpoint.clone())
@@ -253,5 +254,5 @@ fn forgiven_seconds(settings: &Settings, now_seconds: u32) -> i64 {
 /// A list that does not exist lets nobody pass.
 fn permits(settings: &Settings, list: u64, client: ClientAddr) -> bool {
     let acl = usize::try_from(list).ok().and_then(|list| settings.acls.get(list));
-    acl.is_some_and(|acl| acl.permits(client))
+    acl.is_some_and(|acl| acl.permits(client, &settings.countries))
 }

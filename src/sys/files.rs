@@ -122,6 +122,18 @@ fn directory_of(path: &Path) -> PathBuf {
     }
 }
 
+/// Opens for reading without waiting (a named pipe would wait for its writer).
+///
+/// # Errors
+/// It cannot be opened, or is no regular file.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("not a regular file")),
+    }
+}
+
 /// What is there, if anything; an error when it is not a regular file.
 fn regular(path: &Path) -> io::Result<Option<fs::Metadata>> {
     match fs::symlink_metadata(path) {

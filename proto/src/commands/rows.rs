@@ -170,7 +170,17 @@ pub static ROWS: &[Row] = &[
             arg("N", Complete::Server),
             arg(
                 "KEY",
-                Complete::Words(&["acl", "address", "port", "max", "hard", "blacklist", "weight", "prio"]),
+                Complete::Words(&[
+                    "acl",
+                    "address",
+                    "port",
+                    "max",
+                    "hard",
+                    "blacklist",
+                    "weight",
+                    "prio",
+                    "proxy",
+                ]),
             ),
             arg("VALUE...", Complete::Text),
         ],
@@ -280,10 +290,14 @@ pub static ROWS: &[Row] = &[
         word: "http",
         letter: Some('H'),
         no: true,
-        form: flag(Flag::Http),
+        args: &[optional("replace|append", Complete::Words(&["replace", "append"]))],
         summary: "add X-Forwarded-For and X-Forwarded-Proto to requests",
-        detail: "Servers then learn the client's address from the request. A header that the client sent itself is \
-                 left as it is, so believe it only if clients can be believed.",
+        detail: "Servers then learn the client's address from the first request of a connection. As in Pen, a header \
+                 that the client sent itself is left as it is: a client can say what it likes. With `replace` such \
+                 headers are taken out and the right ones put in; this is for a pen that clients reach directly. With \
+                 `append` the address is added at the end of the X-Forwarded-For that is there, and an \
+                 X-Forwarded-Proto that is there stays; this is for a pen behind another proxy. Later requests of a \
+                 connection are not changed. The option `-H` takes no argument.",
         ..CONNECTIONS
     },
     Row {
@@ -384,6 +398,33 @@ pub static ROWS: &[Row] = &[
         ..CONNECTIONS
     },
     Row {
+        word: "proxy_accept",
+        no: true,
+        args: &[optional("NETWORK|unix", Complete::Address)],
+        no_args: &[optional("NETWORK|unix", Complete::Address)],
+        summary: "whose PROXY headers tell who the client is",
+        detail: "Connections from NETWORK (`10.0.0.0/8`, `2001:db8::/32` or a single address), or with `unix` those \
+                 through a Unix socket, come from a proxy that says for whom in a PROXY header, version 1 or 2, at their \
+                 very beginning. The client that it names counts everywhere: in access lists, for the choice of the \
+                 server, in logs, statistics and headers to servers. The header is required: without a proper one within \
+                 `proxy_timeout` the connection is closed. Others are ordinary clients. The command may be repeated; \
+                 without argument it lists the networks, one a line. `no proxy_accept NETWORK` takes one back, \
+                 `no proxy_accept` all.",
+        group: Group::Connections,
+        ..NEW
+    },
+    Row {
+        word: "proxy_timeout",
+        args: SECONDS,
+        form: number(Number::ProxyTimeout, 1, 86_400, 5),
+        unit: "seconds",
+        summary: "how long a PROXY header may take to arrive",
+        detail: "Counted from the beginning of a connection that `proxy_accept` is about. It should be more than 3 \
+                 seconds, so that one packet may be lost.",
+        group: Group::Connections,
+        ..NEW
+    },
+    Row {
         word: "socket",
         args: &[optional("FD", Complete::Number)],
         summary: "show which connection a descriptor belongs to",
@@ -450,8 +491,9 @@ pub static ROWS: &[Row] = &[
         summary: "add an entry to an access list",
         detail: "The first entry that matches decides; if none does, the opposite of the last entry. An empty list \
                  permits everybody. `no acl N` empties list N. IPv4 networks are written `10.0.0.0/8` or \
-                 `10.0.0.0 255.0.0.0`, IPv6 networks `2001:db8::/32`. A list has an effect only where it is named: \
-                 see `client_acl`, `control_acl` and `server N acl`.",
+                 `10.0.0.0 255.0.0.0`, IPv6 networks `2001:db8::/32`, and `country SE` is everybody whom `geoip` finds \
+                 in Sweden. A list has an effect only where it is named: see `client_acl`, `control_acl` and \
+                 `server N acl`.",
         ..ACCESS
     },
     Row {
@@ -469,6 +511,18 @@ pub static ROWS: &[Row] = &[
         summary: "access list that control clients must pass",
         detail: "Those that come through a Unix socket always pass: the permissions of the file decide.",
         ..ACCESS
+    },
+    Row {
+        word: "geoip",
+        no: true,
+        args: OPTIONAL_FILE,
+        summary: "file that tells the countries of addresses",
+        detail: "A database in MaxMind's format, such as GeoLite2-Country.mmdb, for `acl N permit|deny country CC`. It \
+                 is held in memory. To have a newer one, replace the file and send HUP, or give the command again; a \
+                 file that cannot be used leaves the old data in force. An address that is not in the file, and every \
+                 address after `no geoip`, is in no country and matches no such entry.",
+        group: Group::Access,
+        ..NEW
     },
     Row {
         word: "ascii",
@@ -803,5 +857,10 @@ pub static SERVER_KEYS: &[ServerKey] = &[
         word: "prio",
         value: ServerValue::Number { max: SERVER_LIMIT_MAX, unit: "", change: ServerChange::Prio },
         summary: "rank under prio; the smallest number is chosen first",
+    },
+    ServerKey {
+        word: "proxy",
+        value: ServerValue::Proxy(ServerChange::Proxy),
+        summary: "begin connections with a PROXY header that names the client",
     },
 ];
