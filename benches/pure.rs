@@ -8,7 +8,7 @@ use pen::balance::{Admission, Balancer, Endpoint, ServerSetup};
 use pen::http::Head;
 use pen::settings::Settings;
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::Flag;
+use pen_proto::commands::{Flag, HttpMode};
 use pen_proto::weblog::WebLine;
 use pen_proto::{logline, parse};
 use std::hint::black_box;
@@ -121,7 +121,7 @@ fn parsers(criterion: &mut Criterion) {
         b"GET /index.html HTTP/1.1\r\nHost: www.example.org\r\nUser-Agent: curl/8.14\r\nAccept: */*\r\n\r\n";
     group.bench_function("http head", |bencher| {
         let client = ClientAddr::Ip(Ipv4Addr::new(203, 0, 113, 7).into());
-        let fresh = || (Head::new(client), Vec::with_capacity(512));
+        let fresh = || (Head::new(client, "http", HttpMode::Add), Vec::with_capacity(512));
         let rewrite = |(mut head, mut out): (Head, Vec<u8>)| {
             head.push(black_box(request), &mut out);
             out
