@@ -16,6 +16,7 @@
 
 mod attempt;
 mod clients;
+mod direct;
 mod idlers;
 mod policy;
 mod servers;
