@@ -343,6 +343,7 @@ fn server_setup(entry: &ServerEntry, by_host: bool) -> Result<ServerSetup, Strin
         weight: spec.weight,
         prio: spec.prio,
         acl: entry.acl,
+        proxy: entry.proxy,
         ..ServerSetup::new(endpoint)
     })
 }

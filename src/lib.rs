@@ -16,6 +16,7 @@ pub mod instance;
 pub mod log;
 pub mod net;
 pub mod process;
+pub mod proxy_protocol;
 pub mod reload;
 pub mod runtime;
 pub mod settings;

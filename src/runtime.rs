@@ -382,6 +382,7 @@ pub fn add_totals(sum: &mut Totals, more: &Totals) {
         pending_connects,
         idlers_used,
         idlers_lost,
+        proxy_errors,
     } = more;
     sum.accepted += accepted;
     sum.closed += closed;
@@ -400,4 +401,5 @@ pub fn add_totals(sum: &mut Totals, more: &Totals) {
     sum.pending_connects += pending_connects;
     sum.idlers_used += idlers_used;
     sum.idlers_lost += idlers_lost;
+    sum.proxy_errors += proxy_errors;
 }

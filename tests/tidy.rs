@@ -22,6 +22,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("dsr::track", 1),
     ("half_close", 1),
     ("http", 1),
+    ("proxy_protocol", 1),
     ("settings", 1),
     ("stats", 1),
     ("timers", 1),

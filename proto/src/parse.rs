@@ -5,10 +5,11 @@
 
 use crate::addr::{Host, ListenAddr, Port, path_word, quoted, strict_number};
 use crate::commands::{
-    ACL_LAST, AclEntry, AclMatch, Command, Country, FastClose, Form, Listing, LogFormat, LogTarget, Number,
-    ROWS, Row, SECONDS_MAX, SERVER_INDEX_MAX, SERVER_KEYS, ServerChange, ServerKey, ServerValue, row,
-    row_spelled,
+    ACL_LAST, AclEntry, AclMatch, Command, Country, FastClose, Form, HttpMode, Listing, LogFormat, LogTarget,
+    Number, ProxyHeader, ROWS, Row, SECONDS_MAX, SERVER_INDEX_MAX, SERVER_KEYS, ServerChange, ServerKey,
+    ServerValue, row, row_spelled,
 };
+use crate::network::Downstream;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -166,6 +167,11 @@ impl<'a> Words<'a> {
         }
     }
 
+    fn downstream(&mut self) -> Parsed<Option<Downstream>> {
+        let downstream = self.next().map(Downstream::parse).transpose();
+        self.checked(downstream)
+    }
+
     fn listing(&mut self) -> Parsed<Listing> {
         Ok(self.choice(&[("json", Listing::Json)])?.unwrap_or_default())
     }
@@ -227,7 +233,9 @@ fn negated(words: &mut Words) -> Parsed<Command> {
         (Form::Gone(why), _) => Ok(Command::Explained(why)),
         (Form::Own, "acl") => Ok(Command::NoAcl(words.list()?)),
         (Form::Own, "geoip") => Ok(Command::NoGeoip),
+        (Form::Own, "http") => Ok(Command::Http(HttpMode::Off)),
         (Form::Own, "log") => Ok(Command::NoLog),
+        (Form::Own, "proxy_accept") => Ok(Command::NoProxyAccept(words.downstream()?)),
         (Form::Own, "source") => Ok(Command::Source(None)),
         (Form::Own, "tarpit_acl") => Ok(Command::Tarpit(None)),
         (Form::Own, "web_stats") => Ok(Command::NoWebStats),
@@ -248,6 +256,7 @@ fn own(row: &Row, words: &mut Words) -> Parsed<Command> {
         "exit" => Command::Exit,
         "geoip" => Command::Geoip(words.path()?),
         "help" => Command::Help(help_word(words)?),
+        "http" => Command::Http(words.choice(&HttpMode::WORDS)?.unwrap_or(HttpMode::Add)),
         "include" => Command::Include(words.need_path()?),
         "listen" => {
             let address = words.next().map(ListenAddr::parse).transpose();
@@ -261,6 +270,7 @@ fn own(row: &Row, words: &mut Words) -> Parsed<Command> {
         "metrics" => Command::Metrics,
         "mode" => Command::Mode,
         "pid" => Command::Pid,
+        "proxy_accept" => Command::ProxyAccept(words.downstream()?),
         "recent" => Command::Recent(recent(words, row.unit)?),
         "server" => server(words)?,
         "servers" => Command::Servers(words.listing()?),
@@ -412,6 +422,10 @@ fn server_change(key: &ServerKey, words: &mut Words) -> Parsed<ServerChange> {
             let port = Port::parse(words.need("a port")?).map(change);
             words.checked(port.map_err(|reason| without_name(&reason, "port")))
         }
+        ServerValue::Proxy(change) => match words.choice(&ProxyHeader::WORDS)? {
+            Some(header) => Ok(change(header)),
+            None => Err(words.error("want v1 or v2 or none, got nothing")),
+        },
         // The bound makes it fit.
         ServerValue::Number { max, unit, change } => {
             Ok(change(words.need_number(0, max.into(), unit)? as u32))

@@ -95,6 +95,9 @@ pub struct ServerStatus {
     pub weight: u32,
     pub prio: u32,
     pub acl: u8,
+    /// The PROXY header it gets: `v1`, `v2` or `none`.
+    #[serde(default)]
+    pub proxy: String,
     pub sent_bytes: u64,
     pub received_bytes: u64,
     /// Connections ever opened to it.
@@ -172,4 +175,7 @@ pub struct Totals {
     /// Connections kept ready that ended before they were of use.
     #[serde(default)]
     pub idlers_lost: u64,
+    /// Connections of trusted downstreams that were closed for want of a proper PROXY header.
+    #[serde(default)]
+    pub proxy_errors: u64,
 }

@@ -5,6 +5,7 @@
 
 use super::clients::SlotKey;
 use super::servers::{Endpoint, ServerId};
+use pen_proto::commands::ProxyHeader;
 use std::sync::Arc;
 
 /// What becomes of a new client.
@@ -47,13 +48,22 @@ pub struct Attempt {
     /// Whether `current` counts this connection.
     pub(super) holds_place: bool,
     /// Of `current`, when it was reserved.
-    pub(super) era: u16,
+    pub(super) era: u8,
     pub(super) clears_failure: bool,
+    pub(super) proxy: ProxyHeader,
 }
 
 impl Attempt {
     pub(super) fn new(slot: SlotKey, initial: ServerId) -> Attempt {
-        Attempt { slot, initial, current: initial, holds_place: false, era: 0, clears_failure: false }
+        Attempt {
+            slot,
+            initial,
+            current: initial,
+            holds_place: false,
+            era: 0,
+            clears_failure: false,
+            proxy: ProxyHeader::None,
+        }
     }
 
     /// The server of the connection; meaningless after a last failure.
@@ -70,6 +80,11 @@ impl Attempt {
     /// to clear, and an ordinary connection takes the balancer's lock only twice.
     pub fn clears_failure(&self) -> bool {
         self.clears_failure
+    }
+
+    /// What the connection to the server begins with.
+    pub fn proxy(&self) -> ProxyHeader {
+        self.proxy
     }
 
     /// The next server of the walk: upwards from the initial one and round, each at most once. Exact also when `count`

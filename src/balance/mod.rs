@@ -229,6 +229,7 @@ impl Balancer {
         attempt.holds_place = true;
         attempt.era = server.era;
         attempt.clears_failure = server.failed_at_seconds.is_some();
+        attempt.proxy = server.setup.proxy;
         self.clients.remember(attempt.slot, id);
         self.current = id;
         Some(server.setup.endpoint.clone())

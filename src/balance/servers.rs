@@ -3,6 +3,7 @@
 //! Owns connection counts, failure stamps and totals. It does not choose: policies and the balancer read it, and only
 //! the balancer changes it.
 
+use pen_proto::commands::ProxyHeader;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -125,6 +126,8 @@ pub struct ServerSetup {
     pub prio: u32,
     /// Number of the list that clients must pass.
     pub acl: u8,
+    /// What connections to it begin with.
+    pub proxy: ProxyHeader,
 }
 
 impl ServerSetup {
@@ -156,8 +159,8 @@ pub struct Server {
     /// Bytes of ended connections, server to client.
     pub received_bytes: u64,
     /// Changes when the operator gives the server another address or another verdict; what becomes of connects that
-    /// were under way then says nothing about it.
-    pub(super) era: u16,
+    /// were under way then says nothing about it. Comes round after 256 changes, which nobody makes during one connect.
+    pub(super) era: u8,
 }
 
 impl Server {

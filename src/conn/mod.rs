@@ -13,6 +13,7 @@ use crate::http::Head;
 use buffers::Pending;
 use pen_proto::addr::ClientAddr;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub enum Side {
 /// What a connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
+    /// `proxy_accept`: the downstream's word for whom it connects; the client is not known yet.
+    ProxyHeader,
     /// `peek`: the client's first bytes; no server is chosen yet.
     FirstBytes,
     /// The server to accept.
@@ -58,6 +61,8 @@ pub enum CloseReason {
     Denied,
     /// The command `close`.
     Closed,
+    /// A trusted downstream sent no proper PROXY header, or not in time.
+    ProxyHeader,
     /// pen ends.
     Shutdown,
     /// pen made a mistake with it.
@@ -78,6 +83,7 @@ impl CloseReason {
             CloseReason::NoServer => "no_server",
             CloseReason::Denied => "denied",
             CloseReason::Closed => "closed",
+            CloseReason::ProxyHeader => "proxy_header",
             CloseReason::Shutdown => "shutdown",
             CloseReason::InternalError => "internal_error",
             CloseReason::Shortage => "shortage",
@@ -153,6 +159,15 @@ impl Direction {
     }
 }
 
+/// What a trusted downstream says in its PROXY header.
+#[derive(Debug, Default)]
+pub struct Via {
+    /// The beginning of a header that is not complete; nothing that belongs to the client.
+    pub held: Vec<u8>,
+    /// Where the client connected to.
+    pub destination: Option<SocketAddr>,
+}
+
 #[derive(Debug)]
 pub struct Connection {
     pub client: Socket,
@@ -160,7 +175,8 @@ pub struct Connection {
     pub from_client: Direction,
     pub from_server: Direction,
     pub stage: Stage,
-    /// The address it came from: kept here, because the client table may forget it while the connection lives.
+    /// The client's address, which is that of the peer unless a PROXY header says otherwise: kept here, because the
+    /// client table may forget it while the connection lives.
     pub address: ClientAddr,
     pub port: u16,
     /// The choice of its server, to be given back when it ends. `None` before a server is chosen.
@@ -191,6 +207,10 @@ const _: () = assert!(size_of::<Option<Connection>>() == 160);
 /// none of it pay for a pointer.
 #[derive(Debug, Default)]
 pub struct Extras {
+    /// Set for a connection with a PROXY header.
+    pub via: Option<Via>,
+    /// The server is to get a PROXY header, which has not been given out yet.
+    pub greeting_due: bool,
     /// Set while the head of an HTTP request is being read for `http`.
     pub head: Option<Head>,
     /// What the client has sent to a connection that was kept ready, while it is not certain that this was still alive.
@@ -205,7 +225,17 @@ impl Extras {
     /// Frees them when nothing is left in them.
     pub fn free_if_unused(extras: &mut Option<Box<Extras>>) {
         extras.take_if(|extras| {
-            matches!(**extras, Extras { head: None, unproven: None, revived: false, retries: 0 })
+            matches!(
+                **extras,
+                Extras {
+                    via: None,
+                    greeting_due: false,
+                    head: None,
+                    unproven: None,
+                    revived: false,
+                    retries: 0
+                }
+            )
         });
     }
 }
@@ -258,6 +288,23 @@ impl Connection {
         kept
     }
 
+    /// Whether the server is to get a PROXY header, which has not been given out yet.
+    pub fn greeting_due(&self) -> bool {
+        self.extras.as_ref().is_some_and(|extras| extras.greeting_due)
+    }
+
+    pub fn set_greeting_due(&mut self, due: bool) {
+        if due != self.greeting_due() {
+            self.extras().greeting_due = due;
+            Extras::free_if_unused(&mut self.extras);
+        }
+    }
+
+    /// What its PROXY header says, or as much of the header as has come.
+    pub fn via(&self) -> Option<&Via> {
+        self.extras.as_ref()?.via.as_ref()
+    }
+
     /// Servers that failed before the present one.
     pub fn retries(&self) -> u32 {
         self.extras.as_ref().map_or(0, |extras| extras.retries)
@@ -273,7 +320,7 @@ impl Connection {
     /// Pen's state bits, see [`pen_proto::status::ConnectionStatus::state`].
     pub fn state_bits(&self) -> u32 {
         let stage = match self.stage {
-            Stage::FirstBytes => 32,
+            Stage::ProxyHeader | Stage::FirstBytes => 32,
             Stage::Connecting | Stage::Shortage | Stage::Busy => 1,
             Stage::Relaying | Stage::Dummy { .. } => 2,
         };

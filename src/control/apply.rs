@@ -514,6 +514,7 @@ fn configured(config: &Config) -> Status {
             weight: spec.and_then(|spec| spec.weight).unwrap_or(0),
             prio: spec.map_or(0, |spec| spec.prio),
             acl: entry.as_ref().map_or(0, |entry| entry.acl),
+            proxy: entry.as_ref().map(|entry| entry.proxy).unwrap_or_default().to_string(),
             ..ServerStatus::default()
         }
     };

@@ -7,6 +7,7 @@
 //! `connect.rs` and `serve.rs`; the connections come from `idlers.rs`.
 
 use super::idlers::ReadyIdler;
+use super::proxy::greeting;
 use super::{Worker, key};
 use crate::conn::relay::Flow;
 use crate::conn::{Connection, Direction, Extras, Side, Socket, Stage};
@@ -59,7 +60,7 @@ impl Worker {
         let has_spoken = connection.from_server.bytes > 0 || connection.from_server.pending.is_some();
         let has_ended =
             from_server == Flow::SenderFailed || connection.from_server.eof || connection.from_client.dead;
-        if has_spoken || (has_ended && !nothing_arrived(connection)) {
+        if has_spoken || (has_ended && !nothing_of_client_arrived(connection)) {
             self.trust(index);
         } else if has_ended {
             self.totals.idlers_lost += 1;
@@ -140,6 +141,11 @@ pub(super) fn proof_deadline_ms(connection: &Connection) -> Option<u64> {
 
 fn has_revived(connection: &Connection) -> bool {
     connection.extras.as_ref().is_some_and(|extras| extras.revived)
+}
+
+/// As [`nothing_arrived`], but a PROXY header does not count: a server cannot have acted on it alone.
+fn nothing_of_client_arrived(connection: &Connection) -> bool {
+    connection.from_client.bytes <= greeting(connection).len() as u64 || nothing_arrived(connection)
 }
 
 fn nothing_arrived(connection: &Connection) -> bool {

@@ -170,7 +170,17 @@ pub static ROWS: &[Row] = &[
             arg("N", Complete::Server),
             arg(
                 "KEY",
-                Complete::Words(&["acl", "address", "port", "max", "hard", "blacklist", "weight", "prio"]),
+                Complete::Words(&[
+                    "acl",
+                    "address",
+                    "port",
+                    "max",
+                    "hard",
+                    "blacklist",
+                    "weight",
+                    "prio",
+                    "proxy",
+                ]),
             ),
             arg("VALUE...", Complete::Text),
         ],
@@ -280,10 +290,14 @@ pub static ROWS: &[Row] = &[
         word: "http",
         letter: Some('H'),
         no: true,
-        form: flag(Flag::Http),
+        args: &[optional("replace|append", Complete::Words(&["replace", "append"]))],
         summary: "add X-Forwarded-For and X-Forwarded-Proto to requests",
-        detail: "Servers then learn the client's address from the request. A header that the client sent itself is \
-                 left as it is, so believe it only if clients can be believed.",
+        detail: "Servers then learn the client's address from the first request of a connection. As in Pen, a header \
+                 that the client sent itself is left as it is: a client can say what it likes. With `replace` such \
+                 headers are taken out and the right ones put in; this is for a pen that clients reach directly. With \
+                 `append` the address is added at the end of the X-Forwarded-For that is there, and an \
+                 X-Forwarded-Proto that is there stays; this is for a pen behind another proxy. Later requests of a \
+                 connection are not changed. The option `-H` takes no argument.",
         ..CONNECTIONS
     },
     Row {
@@ -397,6 +411,33 @@ pub static ROWS: &[Row] = &[
         summary: "how many connects to servers may be under way at once",
         detail: "While so many wait for an answer, no further client is accepted.",
         ..CONNECTIONS
+    },
+    Row {
+        word: "proxy_accept",
+        no: true,
+        args: &[optional("NETWORK|unix", Complete::Address)],
+        no_args: &[optional("NETWORK|unix", Complete::Address)],
+        summary: "whose PROXY headers tell who the client is",
+        detail: "Connections from NETWORK (`10.0.0.0/8`, `2001:db8::/32` or a single address), or with `unix` those \
+                 through a Unix socket, come from a proxy that says for whom in a PROXY header, version 1 or 2, at their \
+                 very beginning. The client that it names counts everywhere: in access lists, for the choice of the \
+                 server, in logs, statistics and headers to servers. The header is required: without a proper one within \
+                 `proxy_timeout` the connection is closed. Others are ordinary clients. The command may be repeated; \
+                 without argument it lists the networks, one a line. `no proxy_accept NETWORK` takes one back, \
+                 `no proxy_accept` all.",
+        group: Group::Connections,
+        ..NEW
+    },
+    Row {
+        word: "proxy_timeout",
+        args: SECONDS,
+        form: number(Number::ProxyTimeout, 1, 86_400, 5),
+        unit: "seconds",
+        summary: "how long a PROXY header may take to arrive",
+        detail: "Counted from the beginning of a connection that `proxy_accept` is about. It should be more than 3 \
+                 seconds, so that one packet may be lost.",
+        group: Group::Connections,
+        ..NEW
     },
     Row {
         word: "socket",
@@ -844,5 +885,10 @@ pub static SERVER_KEYS: &[ServerKey] = &[
         word: "prio",
         value: ServerValue::Number { max: SERVER_LIMIT_MAX, unit: "", change: ServerChange::Prio },
         summary: "rank under prio; the smallest number is chosen first",
+    },
+    ServerKey {
+        word: "proxy",
+        value: ServerValue::Proxy(ServerChange::Proxy),
+        summary: "begin connections with a PROXY header that names the client",
     },
 ];
