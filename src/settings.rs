@@ -195,9 +195,6 @@ impl Config {
             Command::Explained(why) => format!("{why}\n"),
             Command::Geoip(file) => set_or_show(&mut self.geoip, file),
             Command::NoGeoip => unset(&mut self.geoip),
-            Command::Http(HttpMode::Replace | HttpMode::Append) => {
-                return Err("http: replace and append are not in this pen yet".into());
-            }
             Command::Http(mode) => {
                 self.settings.http = *mode;
                 String::new()

@@ -159,8 +159,8 @@ pub struct Server {
     /// Bytes of ended connections, server to client.
     pub received_bytes: u64,
     /// Changes when the operator gives the server another address or another verdict; what becomes of connects that
-    /// were under way then says nothing about it. Comes round after 256 changes, which nobody makes during one connect.
-    pub(super) era: u8,
+    /// were under way then says nothing about it.
+    pub(super) era: u16,
 }
 
 impl Server {

@@ -371,6 +371,7 @@ fn other_line() -> impl Strategy<Value = String> {
         "source (127\\.0\\.0\\.[1-9]|::1)",
         "tcp_fastclose (up|down|both|off)",
         "(no )?http",
+        "http (replace|append)",
         "proxy_accept (10\\.[0-9]\\.0\\.0/16|2001:db8::/[4-9]0|unix)",
         "no proxy_accept",
     ]

@@ -128,6 +128,33 @@ fn acknowledged_bytes(_: BorrowedFd<'_>) -> Option<u64> {
     None
 }
 
+/// How many datagrams found no room in the buffer of this socket, modulo 2^32. `None` where the system does not tell.
+#[cfg(target_os = "linux")]
+pub fn lost_datagrams(socket: BorrowedFd<'_>) -> Option<u32> {
+    // Of linux/sock_diag.h, where it is the last of the numbers that SO_MEMINFO gives.
+    const SK_MEMINFO_DROPS: usize = 8;
+    let mut numbers = [0_u32; SK_MEMINFO_DROPS + 1];
+    let mut length = mem::size_of_val(&numbers) as libc::socklen_t;
+    // SAFETY: `numbers` and `length` live through the call and `length` is the size of `numbers`.
+    let failed = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            numbers.as_mut_ptr().cast(),
+            &mut length,
+        )
+    };
+    let is_filled = length as usize == mem::size_of_val(&numbers);
+    (failed == 0 && is_filled).then_some(numbers[SK_MEMINFO_DROPS])
+}
+
+/// As above: no other system tells.
+#[cfg(not(target_os = "linux"))]
+pub fn lost_datagrams(_: BorrowedFd<'_>) -> Option<u32> {
+    None
+}
+
 /// Lets the next close(2) send a reset instead of an orderly end, so that the peer learns that data was lost.
 pub fn reset_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };
