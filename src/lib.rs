@@ -8,6 +8,7 @@ pub mod config;
 pub mod conn;
 pub mod control;
 pub mod demo;
+pub mod dsr;
 pub mod geoip;
 pub mod half_close;
 pub mod http;

@@ -37,6 +37,8 @@ pub struct Settings {
     pub proxy_accept: Vec<Downstream>,
     /// Local address of upstream sockets.
     pub source: Option<IpAddr>,
+    /// The list of addresses that the tarpit takes; `None`: there is no tarpit.
+    pub tarpit_acl: Option<u8>,
     pub acls: [Acl; ACL_COUNT],
     /// Whom the access lists ask for countries; what `geoip` names, once it is read.
     pub countries: CountrySource,
@@ -79,6 +81,7 @@ impl Default for Settings {
             http: HttpMode::default(),
             proxy_accept: Vec::new(),
             source: None,
+            tarpit_acl: None,
             acls: Default::default(),
             countries: CountrySource::default(),
         };
@@ -146,6 +149,8 @@ pub struct Config {
     pub user: Option<String>,
     /// Directory of `-j`.
     pub jail: Option<String>,
+    /// The interface for direct server return.
+    pub dsr_if: Option<String>,
     pub foreground: bool,
     /// Words of commands whose value came as an option or argument. The listening address and what counts at start only
     /// stay there: [`Config::write`] does not put them into a file that the command line would then contradict.
@@ -190,9 +195,6 @@ impl Config {
             Command::Explained(why) => format!("{why}\n"),
             Command::Geoip(file) => set_or_show(&mut self.geoip, file),
             Command::NoGeoip => unset(&mut self.geoip),
-            Command::Http(HttpMode::Replace | HttpMode::Append) => {
-                return Err("http: replace and append are not in this pen yet".into());
-            }
             Command::Http(mode) => {
                 self.settings.http = *mode;
                 String::new()
@@ -209,6 +211,12 @@ impl Config {
             Command::Source(source) => {
                 self.settings.source = *source;
                 String::new()
+            }
+            Command::DsrIf(name) => set_or_show(&mut self.dsr_if, name),
+            Command::ShowTarpit => self.tarpit_reply(),
+            Command::Tarpit(list) => {
+                self.settings.tarpit_acl = *list;
+                self.tarpit_reply()
             }
             Command::TcpFastclose(None) => format!("{}\n", self.settings.tcp_fastclose),
             Command::TcpFastclose(Some(fast_close)) => {
@@ -271,6 +279,10 @@ impl Config {
             Form::Number { answer: Answer::Idlers, .. } => Applied::ReplyLater,
             _ => Applied::Reply(format!("{value}\n")),
         }
+    }
+
+    fn tarpit_reply(&self) -> String {
+        format!("tarpit_acl = {}\n", self.settings.tarpit_acl.map_or(-1, i32::from))
     }
 
     fn add_to_list(&mut self, list: u8, entry: AclEntry) -> Result<String, String> {

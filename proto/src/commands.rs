@@ -276,6 +276,8 @@ pub enum Command {
     Connection(u32),
     Connections(Listing),
     Control,
+    /// The interface for direct server return; `None` asks.
+    DsrIf(Option<String>),
     Exit,
     /// Accepted for the sake of old configurations, has no effect; carries the reason.
     Explained(&'static str),
@@ -307,6 +309,10 @@ pub enum Command {
     /// `None`: `no source`.
     Source(Option<IpAddr>),
     Status(Listing),
+    /// `tarpit_acl`.
+    ShowTarpit,
+    /// `None` is -1, off.
+    Tarpit(Option<u8>),
     TcpFastclose(Option<FastClose>),
     Version,
     WebStats(Option<String>),
@@ -327,6 +333,7 @@ impl Command {
             Command::Connection(_) => "connection",
             Command::Connections(_) => "connections",
             Command::Control => "control",
+            Command::DsrIf(_) => "dsr_if",
             Command::Exit => "exit",
             Command::Geoip(_) | Command::NoGeoip => "geoip",
             Command::Help(_) => "help",
@@ -346,6 +353,7 @@ impl Command {
             Command::Socket(_) => "socket",
             Command::Source(_) => "source",
             Command::Status(_) => "status",
+            Command::ShowTarpit | Command::Tarpit(_) => "tarpit_acl",
             Command::TcpFastclose(_) => "tcp_fastclose",
             Command::Version => "version",
             Command::WebStats(_) | Command::NoWebStats => "web_stats",

@@ -15,7 +15,7 @@ pub struct IdlerTarget {
     pub server: ServerId,
     pub endpoint: Arc<Endpoint>,
     /// Of the server, when it was asked for.
-    era: u8,
+    era: u16,
 }
 
 /// How many of them it is to have.

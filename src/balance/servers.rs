@@ -5,7 +5,7 @@
 
 use pen_proto::commands::ProxyHeader;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -62,6 +62,8 @@ pub enum Endpoint {
     #[default]
     Unset,
     Inet(SocketAddr),
+    /// Whatever port the client asks for: direct server return without ports.
+    Host(IpAddr),
     Unix(Arc<Path>),
 }
 
@@ -71,14 +73,24 @@ impl Endpoint {
         match self {
             Endpoint::Unset => false,
             Endpoint::Inet(address) => address.port() != 0 && !address.ip().is_unspecified(),
+            Endpoint::Host(ip) => !ip.is_unspecified(),
             Endpoint::Unix(_) => true,
+        }
+    }
+
+    /// The address without the port; a Unix socket has none.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Endpoint::Inet(address) => Some(address.ip()),
+            Endpoint::Host(ip) => Some(*ip),
+            Endpoint::Unset | Endpoint::Unix(_) => None,
         }
     }
 
     /// As Pen reports it: 1 for a Unix socket, 0 when unset.
     pub fn port(&self) -> u16 {
         match self {
-            Endpoint::Unset => 0,
+            Endpoint::Unset | Endpoint::Host(_) => 0,
             Endpoint::Inet(address) => address.port(),
             Endpoint::Unix(_) => 1,
         }
@@ -91,6 +103,7 @@ impl fmt::Display for Endpoint {
         match self {
             Endpoint::Unset => Ok(()),
             Endpoint::Inet(address) => address.ip().fmt(f),
+            Endpoint::Host(ip) => ip.fmt(f),
             Endpoint::Unix(path) => path.display().fmt(f),
         }
     }
@@ -146,8 +159,8 @@ pub struct Server {
     /// Bytes of ended connections, server to client.
     pub received_bytes: u64,
     /// Changes when the operator gives the server another address or another verdict; what becomes of connects that
-    /// were under way then says nothing about it. Comes round after 256 changes, which nobody makes during one connect.
-    pub(super) era: u8,
+    /// were under way then says nothing about it.
+    pub(super) era: u16,
 }
 
 impl Server {
@@ -249,6 +262,11 @@ impl Servers {
             ServerId::ABUSE => Some(&mut self.abuse),
             _ => self.slots.get_mut(id.index()?),
         }
+    }
+
+    /// The configured servers, the emergency and the abuse server included.
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Server> {
+        self.slots[..self.count].iter_mut().chain([&mut self.emergency, &mut self.abuse])
     }
 }
 

@@ -175,8 +175,8 @@ pub struct Connection {
     pub from_client: Direction,
     pub from_server: Direction,
     pub stage: Stage,
-    /// The client's address, which is that of the peer unless a PROXY header says otherwise: kept here, because the
-    /// client table may forget it while the connection lives.
+    /// The client's address, which is that of the peer unless a PROXY header says otherwise: kept here, because the client
+    /// table may forget it while the connection lives.
     pub address: ClientAddr,
     pub port: u16,
     /// The choice of its server, to be given back when it ends. `None` before a server is chosen.
@@ -185,6 +185,8 @@ pub struct Connection {
     pub endpoint: Option<Arc<Endpoint>>,
     /// What few connections have.
     pub extras: Option<Box<Extras>>,
+    /// The server is to get a PROXY header, which has not been given out yet.
+    pub greeting_due: bool,
     /// The bytes pending from the client are not in the log yet.
     pub unlogged: bool,
     /// Monotonic.
@@ -209,8 +211,6 @@ const _: () = assert!(size_of::<Option<Connection>>() == 160);
 pub struct Extras {
     /// Set for a connection with a PROXY header.
     pub via: Option<Via>,
-    /// The server is to get a PROXY header, which has not been given out yet.
-    pub greeting_due: bool,
     /// Set while the head of an HTTP request is being read for `http`.
     pub head: Option<Head>,
     /// What the client has sent to a connection that was kept ready, while it is not certain that this was still alive.
@@ -225,17 +225,7 @@ impl Extras {
     /// Frees them when nothing is left in them.
     pub fn free_if_unused(extras: &mut Option<Box<Extras>>) {
         extras.take_if(|extras| {
-            matches!(
-                **extras,
-                Extras {
-                    via: None,
-                    greeting_due: false,
-                    head: None,
-                    unproven: None,
-                    revived: false,
-                    retries: 0
-                }
-            )
+            matches!(**extras, Extras { via: None, head: None, unproven: None, revived: false, retries: 0 })
         });
     }
 }
@@ -262,6 +252,7 @@ impl Connection {
             attempt: None,
             endpoint: None,
             extras: None,
+            greeting_due: false,
             unlogged: false,
             started_ms: now_ms,
             active_ms: now_ms,
@@ -288,19 +279,7 @@ impl Connection {
         kept
     }
 
-    /// Whether the server is to get a PROXY header, which has not been given out yet.
-    pub fn greeting_due(&self) -> bool {
-        self.extras.as_ref().is_some_and(|extras| extras.greeting_due)
-    }
-
-    pub fn set_greeting_due(&mut self, due: bool) {
-        if due != self.greeting_due() {
-            self.extras().greeting_due = due;
-            Extras::free_if_unused(&mut self.extras);
-        }
-    }
-
-    /// What its PROXY header says, or as much of the header as has come.
+    /// What a PROXY header has said of it, if it has one.
     pub fn via(&self) -> Option<&Via> {
         self.extras.as_ref()?.via.as_ref()
     }

@@ -311,6 +311,9 @@ impl<R: Running> Engine<R> {
                 &value.to_string(),
                 &config.settings.number(*number).to_string(),
             ),
+            Command::DsrIf(Some(name)) => {
+                start_only("dsr_if", name, config.dsr_if.as_deref().unwrap_or("not set"))
+            }
             Command::SetFlag(flag, on) if flag.row().when == When::Start => {
                 let word = |on: bool| if on { "on" } else { "off" };
                 start_only(flag.row().word, word(*on), word(config.settings.flag(*flag)))

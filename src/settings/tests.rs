@@ -276,6 +276,7 @@ no proxy_accept
 proxy_timeout 5
 no source
 no transparent
+no tarpit_acl
 no geoip
 log_format pen
 no abort_on_error
@@ -301,6 +302,7 @@ fn stored_part(config: &Config) -> Config {
         log: config.log.clone(),
         web_stats: config.web_stats.clone(),
         geoip: config.geoip.clone(),
+        dsr_if: config.dsr_if.clone(),
         ..Config::default()
     };
     match config.on_command_line.is_empty() {
@@ -361,12 +363,15 @@ fn other_line() -> impl Strategy<Value = String> {
         "web_stats [a-z/.]{1,9}",
         "acl [0-9] (permit|deny) country (SE|dk|A1)",
         "geoip [a-z/.]{1,9}",
-        "no (geoip|log|web_stats|source)",
+        "dsr_if eth[0-9]",
+        "tarpit_acl ([0-9]|-1)",
+        "no (geoip|log|tarpit_acl|web_stats|source)",
         "listen (127\\.0\\.0\\.1:|\\[::1\\]:|/run/)[1-9][0-9]",
         "log_format (pen|json)",
         "source (127\\.0\\.0\\.[1-9]|::1)",
         "tcp_fastclose (up|down|both|off)",
         "(no )?http",
+        "http (replace|append)",
         "proxy_accept (10\\.[0-9]\\.0\\.0/16|2001:db8::/[4-9]0|unix)",
         "no proxy_accept",
     ]

@@ -51,6 +51,7 @@ impl Config {
         let is_default = match row.form {
             Form::Flag { flag, default, .. } => self.settings.flag(flag) == default,
             Form::Number { number, default, .. } => self.settings.number(number) == default,
+            _ if row.word == "dsr_if" => self.dsr_if.is_none(),
             _ => true,
         };
         !is_default && !self.on_command_line.contains(row.word)
@@ -65,6 +66,7 @@ impl Config {
             Form::Number { number, .. } => format!("{word} {}\n", self.settings.number(number)),
             Form::Own => match word {
                 "acl" => self.acl_lines(),
+                "dsr_if" => self.dsr_if.as_ref().map(|name| format!("{word} {name}\n")).unwrap_or_default(),
                 "geoip" => value_or_no(word, self.geoip.as_ref()),
                 "http" => format!("{}\n", self.settings.http),
                 "listen" if self.on_command_line.contains(word) => String::new(),
@@ -76,6 +78,7 @@ impl Config {
                 "proxy_accept" => format!("no {word}\n{}", self.proxy_accept_lines("proxy_accept ")),
                 "server" => self.server_lines(),
                 "source" => value_or_no(word, self.settings.source.as_ref()),
+                "tarpit_acl" => value_or_no(word, self.settings.tarpit_acl.as_ref()),
                 "tcp_fastclose" => format!("{word} {}\n", self.settings.tcp_fastclose),
                 "web_stats" => value_or_no(word, self.web_stats.as_ref()),
                 _ => String::new(),

@@ -191,8 +191,9 @@ impl Worker {
     pub(super) fn begin(&mut self, index: u32) {
         let (dummy, peek) = (self.flag(Flag::Dummy), self.flag(Flag::Peek));
         let Some(connection) = self.connections.get_mut(index) else { return };
-        if self.settings.http != HttpMode::Off && !dummy {
-            let head = Head::new(connection.address);
+        let mode = self.settings.http;
+        if mode != HttpMode::Off && !dummy {
+            let head = Head::new(connection.address, "http", mode);
             connection.extras().head = Some(head);
         }
         if !(dummy || peek) {

@@ -115,7 +115,7 @@ impl Worker {
     fn owe_greeting(&mut self, index: u32) {
         let Some(connection) = self.connections.get_mut(index) else { return };
         let wanted = connection.attempt.as_ref().map_or(ProxyHeader::None, |attempt| attempt.proxy());
-        connection.set_greeting_due(wanted != ProxyHeader::None);
+        connection.greeting_due = wanted != ProxyHeader::None;
     }
 
     /// Counts and times a connect that has not succeeded at once.
@@ -229,7 +229,7 @@ impl Worker {
             connection.unlogged = true;
             return Ok(());
         }
-        let greeting = connection.greeting_due().then(|| greeting(connection));
+        let greeting = connection.greeting_due.then(|| greeting(connection));
         let greeted = after_greeting(greeting, None, bytes);
         let all = greeted.as_deref().unwrap_or(bytes);
         let Ok(server) = connection.server.fd() else { return Ok(()) };
@@ -242,7 +242,7 @@ impl Worker {
                 return if under_way { Ok(()) } else { Err(Failure::Refused(error)) };
             }
         };
-        connection.set_greeting_due(false);
+        connection.greeting_due = false;
         let direction = &mut connection.from_client;
         direction.bytes += sent as u64;
         log_read(log, settings.log_format, connection.address, connection.endpoint.as_deref(), bytes);

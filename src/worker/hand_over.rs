@@ -139,13 +139,13 @@ pub(super) fn proof_deadline_ms(connection: &Connection) -> Option<u64> {
     waits.then_some(connection.connect_deadline_ms)
 }
 
-fn has_revived(connection: &Connection) -> bool {
-    connection.extras.as_ref().is_some_and(|extras| extras.revived)
-}
-
 /// As [`nothing_arrived`], but a PROXY header does not count: a server cannot have acted on it alone.
 fn nothing_of_client_arrived(connection: &Connection) -> bool {
     connection.from_client.bytes <= greeting(connection).len() as u64 || nothing_arrived(connection)
+}
+
+fn has_revived(connection: &Connection) -> bool {
+    connection.extras.as_ref().is_some_and(|extras| extras.revived)
 }
 
 fn nothing_arrived(connection: &Connection) -> bool {

@@ -63,13 +63,13 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(index) else { return };
         if let Some(extras) = &mut connection.extras {
             extras.via = None; // what was held of the header
-            Extras::free_if_unused(&mut connection.extras);
         }
         if let Some(endpoints) = header.endpoints {
             (connection.address, connection.port) = (endpoints.source().into(), endpoints.source().port());
-            connection.extras().via =
-                Some(Via { destination: Some(endpoints.destination()), ..Via::default() });
+            let via = Via { destination: Some(endpoints.destination()), ..Via::default() };
+            connection.extras().via = Some(via);
         }
+        Extras::free_if_unused(&mut connection.extras);
         if let Some(connection) = self.connections.get(index) {
             self.trace_client(index, connection);
         }
@@ -104,8 +104,8 @@ fn hear(connection: &mut Connection, scratch: &mut [u8]) -> io::Result<Heard> {
     if count == 0 {
         return Ok(Heard::End);
     }
-    let held = connection.extras.as_mut().and_then(|extras| extras.via.as_mut()).map(|via| &mut via.held);
-    let (held_bytes, parsed) = match held {
+    let via = connection.extras.as_mut().and_then(|extras| extras.via.as_mut());
+    let (held_bytes, parsed) = match via.map(|via| &mut via.held) {
         None => (0, proxy_protocol::parse(&scratch[..count])),
         Some(held) => {
             let held_bytes = held.len();
@@ -127,9 +127,10 @@ fn hear(connection: &mut Connection, scratch: &mut [u8]) -> io::Result<Heard> {
 /// The header that must go to the server before everything else, once for each connection to a server. `None` for the
 /// servers, nearly all, that want none, and when it has been given out already.
 pub(super) fn take_greeting(connection: &mut Connection) -> Option<Vec<u8>> {
-    let due = connection.greeting_due();
-    connection.set_greeting_due(false);
-    due.then(|| greeting(connection))
+    if !std::mem::take(&mut connection.greeting_due) {
+        return None;
+    }
+    Some(greeting(connection))
 }
 
 /// The header for the server of this connection; empty when it wants none.

@@ -336,6 +336,21 @@ pub static ROWS: &[Row] = &[
         ..CONNECTIONS
     },
     Row {
+        word: "dsr_if",
+        args: &[optional("INTERFACE", Complete::Text)],
+        when: When::Start,
+        summary: "direct server return: servers answer clients themselves",
+        detail: "pen takes no connections then. It passes the packets of clients on to servers on the same network, by \
+                 changing hardware addresses and nothing else, and the servers answer without it. The listening \
+                 address, such as `192.0.2.10:80` or, for all ports, `192.0.2.10` or `[2001:db8::10]`, is on the \
+                 servers' loopback interfaces and not on this host; pen answers questions for it on INTERFACE. How a \
+                 server is chosen, how clients are remembered, maxima and blacklists are as ever; `conn_max` is how \
+                 many flows are tracked, 262144 if not set. A server that does not answer on INTERFACE for the time \
+                 of `timeout` is blacklisted. What concerns the bytes of connections has no meaning. Linux only, and \
+                 root at start or the capability CAP_NET_RAW. docs/howto.md has the recipe.",
+        ..CONNECTIONS
+    },
+    Row {
         word: "keepalive",
         no: true,
         form: flag(Flag::Keepalive),
@@ -510,6 +525,18 @@ pub static ROWS: &[Row] = &[
         form: number(Number::ControlAcl, 0, 9, 0),
         summary: "access list that control clients must pass",
         detail: "Those that come through a Unix socket always pass: the permissions of the file decide.",
+        ..ACCESS
+    },
+    Row {
+        word: "tarpit_acl",
+        no: true,
+        args: &[optional("N", Complete::Words(&["-1", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]))],
+        summary: "access list of unused addresses in which connections get stuck; -1: none",
+        detail: "With `dsr_if` only. pen answers questions for every address that list N permits, and a connection to \
+                 it is accepted and never served: worms and scanners lose their time there. Addresses of this host, \
+                 of the service and of the servers are never taken, nor an address that a host asks for itself; any \
+                 other that is in use must not be in the list. An empty list takes nothing, and a list takes IPv6 \
+                 addresses only if it has an entry for IPv6.",
         ..ACCESS
     },
     Row {
@@ -769,6 +796,10 @@ pub static ROWS: &[Row] = &[
     },
     gone("block", BLOCKING),
     gone("delayed_forward", DELAYED),
+    Row {
+        args: &[optional("IP", Complete::Address)],
+        ..gone("dsr_ip", "The address to serve is the listening address.")
+    },
     gone("epoll", POLLER),
     gone("kqueue", POLLER),
     Row { letter: Some('P'), ..gone("poll", POLLER) },
@@ -782,14 +813,11 @@ pub static ROWS: &[Row] = &[
     },
     Row { args: &[arg("NAME", Complete::Text)], ..gone_option("-i", 'i', "Belongs to Windows services.") },
     gone_option("-n", 'n', BLOCKING),
-    missing("dsr_if", "direct server return", "network interface for direct server return"),
-    missing("dsr_ip", "direct server return", "address for direct server return"),
     missing("ssl_ciphers", "TLS", "ciphers to offer"),
     missing("ssl_client_renegotiation_interval", "TLS", "how often a client may renegotiate"),
     missing("ssl_ocsp_response", "TLS", "file with the OCSP response"),
     missing("ssl_option", "TLS", "switch a TLS option"),
     missing("ssl_sni_path", "TLS", "directory of certificates by host name"),
-    missing("tarpit_acl", "tarpit", "access list of addresses to hold up"),
     Row {
         letter: Some('A'),
         args: &[arg("DIRECTORY", Complete::Path)],
