@@ -9,6 +9,7 @@
 pub mod backend;
 pub mod client;
 pub mod mmdb;
+pub mod network;
 pub mod pattern;
 pub mod pen;
 pub mod ports;
