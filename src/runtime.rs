@@ -307,6 +307,11 @@ impl Runtime {
         self.shared.announce();
     }
 
+    /// What the workers share, for the thread of direct server return.
+    pub fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
+    }
+
     /// Servers, clients and the choice between them. Hold it briefly, never across a system call.
     pub fn balancer(&self) -> MutexGuard<'_, Balancer> {
         self.shared.balancer()
@@ -389,7 +394,8 @@ fn effective_connections_max(settings: &Settings) -> u64 {
     }
 }
 
-fn add_totals(sum: &mut Totals, more: &Totals) {
+/// Adds every count of `more`.
+pub fn add_totals(sum: &mut Totals, more: &Totals) {
     let Totals {
         accepted,
         closed,
@@ -411,6 +417,7 @@ fn add_totals(sum: &mut Totals, more: &Totals) {
         tls_handshakes,
         tls_resumptions,
         tls_failures,
+        proxy_errors,
     } = more;
     sum.accepted += accepted;
     sum.closed += closed;
@@ -432,4 +439,5 @@ fn add_totals(sum: &mut Totals, more: &Totals) {
     sum.tls_handshakes += tls_handshakes;
     sum.tls_resumptions += tls_resumptions;
     sum.tls_failures += tls_failures;
+    sum.proxy_errors += proxy_errors;
 }

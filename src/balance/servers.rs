@@ -4,8 +4,9 @@
 //! the balancer changes it.
 
 use super::routes::{Route, Routes};
+use pen_proto::commands::ProxyHeader;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -62,6 +63,8 @@ pub enum Endpoint {
     #[default]
     Unset,
     Inet(SocketAddr),
+    /// Whatever port the client asks for: direct server return without ports.
+    Host(IpAddr),
     Unix(Arc<Path>),
     /// Reached by TLS over one of the others.
     Tls(Arc<TlsEndpoint>),
@@ -83,15 +86,26 @@ impl Endpoint {
         match self {
             Endpoint::Unset => false,
             Endpoint::Inet(address) => address.port() != 0 && !address.ip().is_unspecified(),
+            Endpoint::Host(ip) => !ip.is_unspecified(),
             Endpoint::Unix(_) => true,
             Endpoint::Tls(tls) => tls.carrier.is_complete(),
+        }
+    }
+
+    /// The address without the port; a Unix socket has none.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Endpoint::Inet(address) => Some(address.ip()),
+            Endpoint::Host(ip) => Some(*ip),
+            Endpoint::Tls(tls) => tls.carrier.ip(),
+            Endpoint::Unset | Endpoint::Unix(_) => None,
         }
     }
 
     /// As Pen reports it: 1 for a Unix socket, 0 when unset.
     pub fn port(&self) -> u16 {
         match self {
-            Endpoint::Unset => 0,
+            Endpoint::Unset | Endpoint::Host(_) => 0,
             Endpoint::Inet(address) => address.port(),
             Endpoint::Unix(_) => 1,
             Endpoint::Tls(tls) => tls.carrier.port(),
@@ -118,6 +132,7 @@ impl fmt::Display for Endpoint {
         match self {
             Endpoint::Unset => Ok(()),
             Endpoint::Inet(address) => address.ip().fmt(f),
+            Endpoint::Host(ip) => ip.fmt(f),
             Endpoint::Unix(path) => path.display().fmt(f),
             Endpoint::Tls(tls) => tls.carrier.fmt(f),
         }
@@ -143,6 +158,8 @@ pub struct ServerSetup {
     pub acl: u8,
     /// Names by which clients ask for it; none: it is for those who ask for no other server's.
     pub sni: Vec<String>,
+    /// What connections to it begin with.
+    pub proxy: ProxyHeader,
 }
 
 impl ServerSetup {
@@ -297,6 +314,11 @@ impl Servers {
             ServerId::ABUSE => Some(&mut self.abuse),
             _ => self.slots.get_mut(id.index()?),
         }
+    }
+
+    /// The configured servers, the emergency and the abuse server included.
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Server> {
+        self.slots[..self.count].iter_mut().chain([&mut self.emergency, &mut self.abuse])
     }
 }
 

@@ -48,7 +48,7 @@ pub fn start(endpoint: &Endpoint, local: LocalAddress, keepalive: bool) -> Resul
         Endpoint::Inet(SocketAddr::V4(_)) => AddressFamily::Inet,
         Endpoint::Inet(SocketAddr::V6(_)) => AddressFamily::Inet6,
         Endpoint::Unix(_) => AddressFamily::Unix,
-        Endpoint::Unset | Endpoint::Tls(_) => {
+        Endpoint::Unset | Endpoint::Host(_) | Endpoint::Tls(_) => {
             return Err(StartError::Server(io::ErrorKind::AddrNotAvailable.into()));
         }
     };
@@ -63,7 +63,7 @@ pub fn start(endpoint: &Endpoint, local: LocalAddress, keepalive: bool) -> Resul
             connect(socket.as_raw_fd(), &SockaddrStorage::from(*address))
         }
         Endpoint::Unix(path) => UnixAddr::new(&**path).and_then(|unix| connect(socket.as_raw_fd(), &unix)),
-        Endpoint::Unset | Endpoint::Tls(_) => unreachable!("refused above"),
+        Endpoint::Unset | Endpoint::Host(_) | Endpoint::Tls(_) => unreachable!("refused above"),
     };
     match connected {
         Ok(()) => Ok(Started::Connected(socket)),

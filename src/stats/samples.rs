@@ -191,6 +191,7 @@ fn totals() -> Totals {
         tls_handshakes: 91_204,
         tls_resumptions: 60_113,
         tls_failures: 318,
+        proxy_errors: 6,
     }
 }
 

@@ -7,6 +7,7 @@
 use super::Worker;
 use super::connect::Failure;
 use super::hand_over::keep;
+use super::proxy::{after_greeting, take_greeting};
 use super::serve::{log_read, rewrite};
 use crate::conn::relay::{self, Flow, Lent};
 use crate::conn::secure::{self, End, Secure, Shake};
@@ -15,8 +16,9 @@ use crate::half_close::{self, Action};
 use crate::http::Head;
 use crate::log::diag;
 use crate::net::tls::{Session, Trouble};
+use crate::sys::socket;
 use crate::tls::hello::{self, Hello};
-use pen_proto::commands::{FastClose, Flag, Number};
+use pen_proto::commands::{FastClose, Flag, HttpMode, Number};
 
 /// How long a client gets to read why its handshake failed before the connection is cut.
 const GOODBYE_MS: u64 = 2_000;
@@ -53,9 +55,8 @@ impl Worker {
         }
         connection.stage = task;
         if task == Stage::Handshake {
-            let extras = connection.extras();
-            extras.head = None; // whether there is to be one is decided when the protocol is known
-            extras.secure = Some(Box::new(Secure { client: Some(Session::with_client()), server: None }));
+            connection.extras().secure =
+                Some(Box::new(Secure { client: Some(Session::with_client()), server: None }));
         }
         if self.register(index, Side::Client) {
             let patience_ms = self.settings.number(Number::SslHandshakeTimeout) * 1000;
@@ -92,7 +93,7 @@ impl Worker {
 
     /// The handshake with the client is over.
     fn shaken(&mut self, index: u32) {
-        let (http, is_dummy) = (self.flag(Flag::Http), self.flag(Flag::Dummy));
+        let (http, is_dummy) = (self.settings.http, self.flag(Flag::Dummy));
         let Some(connection) = self.connections.get_mut(index) else { return };
         let address = connection.address;
         let Some(session) = connection.secure().and_then(|secure| secure.client.as_ref()) else { return };
@@ -102,7 +103,8 @@ impl Worker {
             true => self.shared.balancer().route(session.server_name()),
             false => Default::default(),
         };
-        let head = (http && session.protocol() != Some(HTTP2)).then(|| Head::new(address).over_tls());
+        let has_heads = http != HttpMode::Off && session.protocol() != Some(HTTP2);
+        let head = has_heads.then(|| Head::new(address, "https", http));
         let extras = connection.extras();
         extras.route = route;
         extras.head = head.filter(|_| !is_dummy);
@@ -179,8 +181,12 @@ impl Worker {
     }
 
     fn asked_for(&mut self, index: u32, name: Option<&str>) {
+        let http = self.settings.http;
         let route = self.shared.balancer().route(name);
         let Some(connection) = self.connections.get_mut(index) else { return };
+        if http != HttpMode::Off {
+            connection.extras().head = Some(Head::new(connection.address, "http", http));
+        }
         connection.extras().route = route;
         connection.unlogged = true;
         let pending = connection.from_client.pending.take();
@@ -205,6 +211,9 @@ impl Worker {
         if let Some(endpoint) = connection.endpoint.clone()
             && let Some(tls) = endpoint.tls()
         {
+            if let Some(greeting) = take_greeting(connection) {
+                send_before_tls(connection, &greeting)?;
+            }
             let client = connection.secure().and_then(|secure| secure.client.as_ref());
             let session =
                 self.tls.to_server(tls, client.and_then(Session::protocol)).map_err(Failure::Tls)?;
@@ -265,6 +274,10 @@ impl Worker {
         let Worker { connections, scratch, pool, log, settings, .. } = self;
         let format = settings.log_format;
         let Some(connection) = connections.get_mut(index) else { return };
+        let mut greeting = take_greeting(connection);
+        if let Some(pending) = &mut connection.from_client.pending {
+            greeting.take().inspect(|greeting| pending.put_before(greeting));
+        }
         let Some(mut secure) = connection.extras().secure.take() else { return };
         let (mut client, mut server) = ends!(connection, secure);
         let (from_client, from_server) = (&mut connection.from_client, &mut connection.from_server);
@@ -277,8 +290,11 @@ impl Worker {
             }
             let rewritten = rewrite(extras, bytes, bytes.is_empty());
             keep(extras, rewritten.as_deref().unwrap_or(bytes));
-            rewritten
+            after_greeting(greeting.take(), rewritten, bytes)
         });
+        if let Some(greeting) = greeting {
+            relay::offer(server.socket, from_client, &greeting, lent.pool); // as for those without TLS
+        }
         let down = secure::pump(&mut server, &mut client, from_server, &mut lent, |bytes| {
             dump.inspect(|dump| dump.down(bytes));
             None
@@ -378,6 +394,16 @@ impl Worker {
             Flow::Waits if is_over => self.close(index, CloseReason::Finished),
             Flow::Waits => self.rearm(index),
         }
+    }
+}
+
+/// Sends a PROXY header to a server that has just accepted, before TLS begins. There is room for it: it is the first thing
+/// on the connection.
+fn send_before_tls(connection: &mut Connection, greeting: &[u8]) -> Result<(), Failure> {
+    let sent = connection.server.fd().and_then(|fd| socket::send(fd, greeting)).map_err(Failure::Refused)?;
+    match sent == greeting.len() {
+        true => Ok(()),
+        false => Err(Failure::Tls(Trouble("there was no room for the PROXY header".into()))),
     }
 }
 

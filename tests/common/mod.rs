@@ -8,11 +8,14 @@
 
 pub mod backend;
 pub mod client;
+pub mod mmdb;
+pub mod network;
 pub mod pattern;
 pub mod pen;
 pub mod ports;
 pub mod process;
 pub mod programs;
+pub mod real;
 pub mod tempdir;
 pub mod wait;
 

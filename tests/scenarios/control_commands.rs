@@ -123,7 +123,7 @@ const NONSENSE: &[&str] = &[
     "ssl_option",
     "ssl_option no_tlsv1.9",
     "ssl_certificate /nonexistent/file",
-    "tarpit_acl 0",
+    "tarpit_acl 10",
     "tcp_fastclose sideways",
     "threads 3",
     "timeout 0",
