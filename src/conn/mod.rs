@@ -62,6 +62,8 @@ pub enum CloseReason {
     Shutdown,
     /// pen made a mistake with it.
     InternalError,
+    /// A UDP session that had to make room for another.
+    Evicted,
     /// No descriptor for the upstream socket came free in time, or another local failure.
     Shortage,
 }
@@ -80,6 +82,7 @@ impl CloseReason {
             CloseReason::Closed => "closed",
             CloseReason::Shutdown => "shutdown",
             CloseReason::InternalError => "internal_error",
+            CloseReason::Evicted => "evicted",
             CloseReason::Shortage => "shortage",
         }
     }

@@ -4,7 +4,7 @@
 //! every one of them is right and everything it needs is open does the copy become the configuration. Reads no socket.
 //! Called by `server.rs`, `reload.rs`, and `main` at start.
 
-use super::commit::{commit, settle_ports};
+use super::commit::{check, commit, settle_ports};
 use super::names::{Lookup, Names, look_up, names_in, names_of};
 use super::queries;
 use crate::config::{self, Errors, Place};
@@ -161,6 +161,7 @@ impl<R: Running> Engine<R> {
     ///
     /// A host or service that is not known, with the setting it stands in.
     pub fn settle(&mut self) -> Result<&Config, String> {
+        check(&self.config)?;
         settle_ports(&mut self.config);
         for name in names_of(&self.config) {
             self.names.look_up_now(&name)?;
@@ -313,6 +314,7 @@ impl<R: Running> Engine<R> {
             self.config = config;
             return Ok(());
         };
+        check(&config)?;
         settle_ports(&mut config);
         if door != Door::Control {
             for name in names_of(&config) {

@@ -233,6 +233,9 @@ no peek
 pending_max 100
 no source
 no transparent
+udp_answers
+udp_idle_timeout 60
+udp_sessions_max 10000
 log_format pen
 no abort_on_error
 shutdown_timeout 30

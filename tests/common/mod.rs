@@ -8,6 +8,7 @@
 
 pub mod backend;
 pub mod client;
+pub mod datagram;
 pub mod pattern;
 pub mod pen;
 pub mod ports;

@@ -35,5 +35,6 @@ mod reset;
 mod statistics;
 mod stopping;
 mod transfer;
+mod udp;
 mod ways_to_connect;
 mod write;
