@@ -36,5 +36,8 @@ mod statistics;
 mod stopping;
 mod transfer;
 mod udp;
+mod udp_failover;
+mod udp_limits;
+mod udp_report;
 mod ways_to_connect;
 mod write;
