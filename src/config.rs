@@ -4,12 +4,13 @@
 //! is read here, all of it or nothing. Called at start, by `reload.rs`, and for `include FILE` on the control socket.
 
 use crate::sys::errors::reason;
+use crate::sys::files::open_regular;
 use pen_proto::commands::Command;
 use pen_proto::parse::parse_line;
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -156,16 +157,6 @@ impl Reader {
     }
 }
 
-/// Opens without waiting (a named pipe would wait for its writer) and takes regular files only.
-fn open_regular(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits()).open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::other("not a regular file")),
-    }
-}
-
-/// The reason without the number that the standard library appends.
 #[cfg(test)]
 mod tests {
     use super::*;

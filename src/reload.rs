@@ -1,7 +1,9 @@
-//! SIGHUP: reopens the log and reads the configuration file again, on top of what is configured now.
+//! SIGHUP: reopens the log, reads the file of countries and the configuration file again, the latter on top of what is
+//! configured now.
 //!
 //! Additive, as in Pen: a server that left the file stays. All or nothing: with one error in the file the old
-//! configuration stays as it is; the log is opened again all the same, because somebody may have moved it. Called by the main loop, which says what is returned here.
+//! configuration stays as it is; the log is opened again all the same, because somebody may have moved it. Called by the
+//! main loop, which says what is returned here.
 
 use crate::config;
 use crate::control::apply::{Engine, Placed, Request, Running};
@@ -18,7 +20,8 @@ pub fn reload<R: Running>(engine: &mut Engine<R>) -> Result<Vec<String>, String>
     let done = request.and_then(|request| engine.carry_out_reload(&request));
     done.map(|done| done.warnings).map_err(|trouble| match engine.carry_out_reload(&nothing) {
         Err(more) if more != trouble => format!("{trouble}\n{more}"),
-        _ => trouble,
+        Err(_) => trouble,
+        Ok(done) => [vec![trouble], done.warnings].concat().join("\n"),
     })
 }
 

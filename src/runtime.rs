@@ -297,6 +297,11 @@ impl Runtime {
         self.shared.announce();
     }
 
+    /// What the workers share, for the thread of direct server return.
+    pub fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
+    }
+
     /// Servers, clients and the choice between them. Hold it briefly, never across a system call.
     pub fn balancer(&self) -> MutexGuard<'_, Balancer> {
         self.shared.balancer()
@@ -414,7 +419,8 @@ fn effective_connections_max(settings: &Settings) -> u64 {
     }
 }
 
-fn add_totals(sum: &mut Totals, more: &Totals) {
+/// Adds every count of `more`.
+pub fn add_totals(sum: &mut Totals, more: &Totals) {
     let Totals {
         accepted,
         closed,
@@ -437,6 +443,7 @@ fn add_totals(sum: &mut Totals, more: &Totals) {
         down_datagrams,
         datagrams_dropped,
         sessions_evicted,
+        proxy_errors,
     } = more;
     sum.accepted += accepted;
     sum.closed += closed;
@@ -459,4 +466,5 @@ fn add_totals(sum: &mut Totals, more: &Totals) {
     sum.down_datagrams += down_datagrams;
     sum.datagrams_dropped += datagrams_dropped;
     sum.sessions_evicted += sessions_evicted;
+    sum.proxy_errors += proxy_errors;
 }

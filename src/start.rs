@@ -6,7 +6,7 @@
 use crate::cli::{self, CommandLine, Instead};
 use crate::control::apply::{Door, Engine};
 use crate::instance::{self, Instance};
-use crate::log::diag;
+use crate::log::diag::{self, Severity};
 use crate::log::target::OpenLog;
 use crate::net::listen::{ListenOptions, Listener};
 use crate::process::{Doors, Process};
@@ -18,7 +18,8 @@ use crate::sys::files::PidFile;
 use crate::sys::limits;
 use crate::sys::notify::Supervisor;
 use crate::sys::privileges::{self, Account, Keep};
-use crate::{demo, reload};
+use crate::{demo, dsr, reload};
+use pen_proto::addr::ListenAddr;
 use pen_proto::commands::Flag;
 use std::path::Path;
 use std::process::ExitCode;
@@ -77,10 +78,11 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     let numeric = read_everything(line, &mut engine)?;
     let account = numeric.user.as_deref().map(Account::look_up).transpose()?;
     if line.is_check() {
-        return Ok(());
+        return if numeric.jail.is_none() { learn_countries(&mut engine) } else { Ok(()) };
     }
     limits::raise_descriptor_limit();
-    let listener = open_listener(&numeric)?;
+    let dsr = dsr::open::open(&numeric)?;
+    let listeners = if dsr.is_some() { Vec::new() } else { vec![open_listener(&numeric)?] };
     let control = open_control(&numeric)?;
     let supervisor = Supervisor::from_environment();
     waiting.for_core = numeric.settings.flag(Flag::AbortOnError);
@@ -95,7 +97,12 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     diag::set_level(instance::debug_level(&numeric.settings));
     let doors = Doors::open(control)?;
     let (_pid_file, log) = give_up_privileges(&numeric, account.as_ref())?;
-    engine.start(Instance::start(&numeric, vec![listener], log, None)?);
+    learn_countries(&mut engine)?;
+    let mut instance = Instance::start(engine.numeric(), listeners, log, None)?;
+    if let Some(opened) = dsr {
+        instance.start_dsr(opened)?;
+    }
+    engine.start(instance);
     Process::new(engine, doors, supervisor).run(waiting.parent.take(), None, |_| {})
 }
 
@@ -112,7 +119,21 @@ fn read_everything(line: &CommandLine, engine: &mut Engine<Instance>) -> Result<
     if engine.config().listen.is_none() {
         return Err(format!("want a listening address, as an argument or by the command listen\n{TRY_HELP}"));
     }
-    engine.settle().cloned()
+    let numeric = engine.settle().cloned()?;
+    match &numeric.listen {
+        Some(ListenAddr { host, port: None, text }) if !host.is_unix() && numeric.dsr_if.is_none() => {
+            Err(format!("{text}: want a port, such as {text}:80"))
+        }
+        _ => Ok(numeric),
+    }
+}
+
+/// In the jail and as the user of `-u`: what can be read at start can be read again on reload.
+fn learn_countries(engine: &mut Engine<Instance>) -> Result<(), String> {
+    if let Some(warning) = engine.learn_countries()? {
+        diag::say(Severity::Notice, warning);
+    }
+    Ok(())
 }
 
 fn open_listener(config: &Config) -> Result<Listener, String> {

@@ -20,6 +20,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use pen::escape::Escaped;
 use pen::sys::clock;
 use pen::sys::daemon::{self, Detached};
 use pen::sys::files::PidFile;
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),
         },
-        Err(error) => fail(&format!("{error}\npenlogd: try --help")),
+        Err(error) => fail(&format!("{error}\ntry --help")),
     }
 }
 
@@ -61,8 +62,10 @@ fn print(text: &str) -> ExitCode {
 }
 
 fn fail(error: &str) -> ExitCode {
-    // A standard error that is gone leaves the exit status to tell.
-    let _ = writeln!(io::stderr(), "penlogd: {error}");
+    for line in error.lines() {
+        // A standard error that is gone leaves the exit status to tell.
+        let _ = writeln!(io::stderr(), "penlogd: {}", Escaped(line));
+    }
     ExitCode::FAILURE
 }
 
@@ -260,7 +263,7 @@ impl Server {
 
     fn statistics(&self) -> String {
         let counts = &self.records.counts;
-        let lost: u64 = self.receivers.iter().map(|receiver| receiver.lost).sum();
+        let lost: u64 = self.receivers.iter().map(Receiver::lost).sum();
         format!(
             "{} lines from pen ({} remembered), {} from web servers, {} of them matched; \
              {} bogus lines, {} datagrams refused, {lost} lost on receipt, {} lines lost on writing",

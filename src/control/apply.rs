@@ -5,6 +5,7 @@
 //! Called by `server.rs`, `reload.rs`, and `main` at start.
 
 use super::commit::{check, commit, settle_ports};
+use super::countries::{Reading, settle_countries};
 use super::names::{Lookup, Names, look_up, names_in, names_of};
 use super::queries;
 use crate::config::{self, Errors, Place};
@@ -170,6 +171,18 @@ impl<R: Running> Engine<R> {
         Ok(&self.followed)
     }
 
+    /// Reads the file of countries of a pen that does not run yet, after [`Engine::settle`]. May block. Returns what the
+    /// operator should know.
+    ///
+    /// # Errors
+    ///
+    /// The file with the reason.
+    pub fn learn_countries(&mut self) -> Result<Option<String>, String> {
+        let warning = settle_countries(&Config::default(), &mut self.config, Reading::Wanted)?;
+        self.followed.settings.countries = self.config.settings.countries.clone();
+        Ok(warning)
+    }
+
     /// Hands over the running pen, built from what [`Engine::settle`] returned.
     pub fn start(&mut self, mut running: R) {
         for (server, seconds) in self.early_blacklists.drain(..) {
@@ -227,22 +240,31 @@ impl<R: Running> Engine<R> {
     /// Every command that is wrong, a line each; nothing has changed. A command about the running pen that fails after
     /// others of the same file were carried out (`write` to a full disk) says so.
     pub fn carry_out(&mut self, request: &Request, door: Door) -> Result<Done, String> {
-        let opens_log = |placed: &Placed| matches!(placed.command, Command::Log(Some(_)));
-        self.perform(request, door, request.commands.iter().any(opens_log))
+        let gives =
+            |is_it: fn(&Command) -> bool| request.commands.iter().any(|placed| is_it(&placed.command));
+        let again = Again {
+            log: gives(|command| matches!(command, Command::Log(Some(_)))),
+            countries: match gives(|command| matches!(command, Command::Geoip(Some(_)))) {
+                true => Reading::Wanted,
+                false => Reading::IfRenamed,
+            },
+        };
+        self.perform(request, door, again)
     }
 
-    /// As [`Engine::carry_out`] for the lines of the configuration file, and the log is opened again in any case.
+    /// As [`Engine::carry_out`] for the lines of the configuration file, and the log and the file of countries are opened
+    /// again in any case. Countries that cannot be read again are no error but a warning.
     ///
     /// # Errors
     ///
     /// As [`Engine::carry_out`], and a log that cannot be opened.
     pub fn carry_out_reload(&mut self, request: &Request) -> Result<Done, String> {
-        self.perform(request, Door::File, true)
+        self.perform(request, Door::File, Again { log: true, countries: Reading::Renewed })
     }
 
-    fn perform(&mut self, request: &Request, door: Door, reopen_log: bool) -> Result<Done, String> {
+    fn perform(&mut self, request: &Request, door: Door, again: Again) -> Result<Done, String> {
         let mut draft = self.draft(&request.commands, door)?;
-        self.follow(std::mem::take(&mut draft.config), door, reopen_log)?;
+        draft.warnings.extend(self.follow(std::mem::take(&mut draft.config), door, again)?);
         let mut done = Done { reply: String::new(), warnings: draft.warnings };
         for (placed, reply) in request.commands.iter().zip(draft.replies) {
             let reply = match reply {
@@ -290,6 +312,9 @@ impl<R: Running> Engine<R> {
                 &value.to_string(),
                 &config.settings.number(*number).to_string(),
             ),
+            Command::DsrIf(Some(name)) => {
+                start_only("dsr_if", name, config.dsr_if.as_deref().unwrap_or("not set"))
+            }
             Command::SetFlag(flag, on) if flag.row().when == When::Start => {
                 let word = |on: bool| if on { "on" } else { "off" };
                 start_only(flag.row().word, word(*on), word(config.settings.flag(*flag)))
@@ -308,13 +333,14 @@ impl<R: Running> Engine<R> {
         }
     }
 
-    /// Makes `config` the configuration and the running pen follow it.
-    fn follow(&mut self, mut config: Config, door: Door, reopen_log: bool) -> Result<(), String> {
+    /// Makes `config` the configuration and the running pen follow it. Returns what the operator should know.
+    fn follow(&mut self, mut config: Config, door: Door, again: Again) -> Result<Option<String>, String> {
         let Some(running) = &mut self.running else {
             self.config = config;
-            return Ok(());
+            return Ok(None);
         };
         check(&config)?;
+        let warning = settle_countries(&self.config, &mut config, again.countries)?;
         settle_ports(&mut config);
         if door != Door::Control {
             for name in names_of(&config) {
@@ -322,10 +348,10 @@ impl<R: Running> Engine<R> {
             }
         }
         let numeric = self.names.numeric(&config)?;
-        commit(running, &self.followed, &numeric, reopen_log)?;
+        commit(running, &self.followed, &numeric, again.log)?;
         self.config = config;
         self.followed = numeric;
-        Ok(())
+        Ok(warning)
     }
 
     /// `blacklist` is a deed, not a setting: it is done when the servers it names are there.
@@ -419,6 +445,12 @@ impl<R: Running> Engine<R> {
     }
 }
 
+/// What is opened although its name is the same as before.
+struct Again {
+    log: bool,
+    countries: Reading,
+}
+
 /// Where a draft stands after a list of commands.
 struct Draft {
     config: Config,
@@ -484,6 +516,7 @@ fn configured(config: &Config) -> Status {
             weight: spec.and_then(|spec| spec.weight).unwrap_or(0),
             prio: spec.map_or(0, |spec| spec.prio),
             acl: entry.as_ref().map_or(0, |entry| entry.acl),
+            proxy: entry.as_ref().map(|entry| entry.proxy).unwrap_or_default().to_string(),
             ..ServerStatus::default()
         }
     };

@@ -6,7 +6,7 @@
 use super::apply::Running;
 use crate::settings::Config;
 use pen_proto::addr::{Host, Port};
-use pen_proto::commands::Flag;
+use pen_proto::commands::{Flag, ProxyHeader};
 use std::sync::Arc;
 
 /// Brings `running` from the state `from` to the state `to`, both numeric ([`super::names::Names::numeric`]).
@@ -60,6 +60,13 @@ pub fn check(config: &Config) -> Result<(), String> {
     };
     if let Some(trouble) = config.listen.as_ref().and_then(|listen| unix(&listen.host)) {
         return Err(format!("listen: {trouble}"));
+    }
+    if let Some(at) = config
+        .servers
+        .iter()
+        .position(|entry| entry.as_ref().is_some_and(|entry| entry.proxy == ProxyHeader::V1))
+    {
+        return Err(format!("server {at}: proxy: with UDP (-U) want v2 or none, got \"v1\""));
     }
     let regular = config.servers.iter().enumerate().map(|(index, entry)| (format!("server {index}"), entry));
     let special = [("-e".to_string(), &config.emergency), ("-B".to_string(), &config.abuse)];

@@ -54,6 +54,11 @@ impl Page {
         one("pen_connect_timeouts_total", "Connects that timed out.", totals.connect_timeouts);
         one("pen_idle_timeouts_total", "Connections closed for being idle.", totals.idle_timeouts);
         one(
+            "pen_proxy_errors_total",
+            "Connections closed for want of a proper PROXY header.",
+            totals.proxy_errors,
+        );
+        one(
             "pen_descriptor_shortages_total",
             "Times accepting stopped for want of descriptors.",
             totals.descriptor_shortages,

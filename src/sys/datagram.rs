@@ -35,7 +35,8 @@ pub struct Batch {
     buffers: Box<[u8]>,
     names: Box<[libc::sockaddr_storage]>,
     controls: Box<[Control]>,
-    vectors: Box<[libc::iovec]>,
+    /// Two for each datagram: what goes before it, and itself.
+    vectors: Box<[[libc::iovec; 2]]>,
     headers: Box<[libc::mmsghdr]>,
     count: usize,
 }
@@ -57,16 +58,22 @@ impl Batch {
             buffers: vec![0; BATCH * STRIDE_BYTES].into(),
             names: vec![name; BATCH].into(),
             controls: vec![Control([0; CONTROL_BYTES]); BATCH].into(),
-            vectors: vec![vector; BATCH].into(),
+            vectors: vec![[vector; 2]; BATCH].into(),
             headers: vec![header; BATCH].into(),
             count: 0,
         };
         for index in 0..BATCH {
-            batch.vectors[index].iov_base = batch.buffers[index * STRIDE_BYTES..].as_mut_ptr().cast();
-            batch.headers[index].msg_hdr.msg_iov = &mut batch.vectors[index];
-            batch.headers[index].msg_hdr.msg_iovlen = 1;
+            batch.vectors[index][1].iov_base = batch.buffers[index * STRIDE_BYTES..].as_mut_ptr().cast();
         }
+        batch.without_prefix(0..BATCH);
         batch
+    }
+
+    fn without_prefix(&mut self, range: Range<usize>) {
+        for (header, vectors) in self.headers[range.clone()].iter_mut().zip(&mut self.vectors[range]) {
+            header.msg_hdr.msg_iov = &mut vectors[1];
+            header.msg_hdr.msg_iovlen = 1;
+        }
     }
 
     /// Datagrams in it.
@@ -139,7 +146,7 @@ impl Batch {
 
     fn take(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         let room = self.count..BATCH;
-        for vector in &mut self.vectors[room.clone()] {
+        for [_, vector] in &mut self.vectors[room.clone()] {
             vector.iov_len = STRIDE_BYTES.min(DATAGRAM_BYTES_MAX + 1);
         }
         let headers = &mut self.headers[room];
@@ -171,7 +178,7 @@ impl Batch {
     pub fn send(&mut self, socket: BorrowedFd<'_>, range: Range<usize>) -> io::Result<usize> {
         assert!(range.end <= self.count, "{range:?} of {}", self.count);
         for index in range.clone() {
-            self.vectors[index].iov_len = self.headers[index].msg_len as usize;
+            self.vectors[index][1].iov_len = self.headers[index].msg_len as usize;
         }
         let headers = &mut self.headers[range];
         // SAFETY: as above.
@@ -185,15 +192,33 @@ impl Batch {
         })
     }
 
-    /// Sends the datagrams with these numbers to the peer of a connected socket; otherwise as [`Batch::send`].
+    /// Sends the datagrams with these numbers to the peer of a connected socket, each with `prefix` before it;
+    /// otherwise as [`Batch::send`].
     ///
     /// # Errors
     /// As [`Batch::send`].
-    pub fn send_connected(&mut self, socket: BorrowedFd<'_>, range: Range<usize>) -> io::Result<usize> {
+    pub fn send_connected(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        range: Range<usize>,
+        prefix: &[u8],
+    ) -> io::Result<usize> {
         for header in &mut self.headers[range.clone()] {
             forget_addresses(&mut header.msg_hdr);
         }
-        self.send(socket, range)
+        if prefix.is_empty() {
+            return self.send(socket, range);
+        }
+        for (header, vectors) in self.headers[range.clone()].iter_mut().zip(&mut self.vectors[range.clone()])
+        {
+            // Only read from: it is taken out again before this function returns.
+            vectors[0] = libc::iovec { iov_base: prefix.as_ptr().cast_mut().cast(), iov_len: prefix.len() };
+            header.msg_hdr.msg_iov = vectors.as_mut_ptr();
+            header.msg_hdr.msg_iovlen = 2;
+        }
+        let sent = self.send(socket, range.clone());
+        self.without_prefix(range);
+        sent
     }
 }
 

@@ -87,7 +87,7 @@ impl UdpWorker {
             let now_ms = self.now_ms;
             let Some(session) = self.sessions.get_mut(index) else { break };
             let Some(socket) = &session.socket else { break };
-            match inbox.send_connected(socket.as_fd(), range.clone()) {
+            match inbox.send_connected(socket.as_fd(), range.clone(), &session.header) {
                 Ok(sent) => {
                     let sent = range.start..range.start + sent;
                     range.start = sent.end;

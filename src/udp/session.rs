@@ -54,6 +54,8 @@ pub struct Session {
     pub retries: u32,
     /// `None` once the present server has answered.
     pub kept: Option<Kept>,
+    /// The PROXY header that its server wants before each datagram; empty when it wants none.
+    pub header: Box<[u8]>,
 }
 
 impl Session {
@@ -71,6 +73,7 @@ impl Session {
             timer_ms: None,
             retries: 0,
             kept: Some(Kept::default()),
+            header: Box::default(),
         }
     }
 }

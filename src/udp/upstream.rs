@@ -14,12 +14,14 @@ use crate::conn::CloseReason;
 use crate::log::diag;
 use crate::net::connect::{LocalAddress, StartError};
 use crate::net::datagram::connect_to;
+use crate::proxy_protocol::{Endpoints, Transport, write_v2};
 use crate::sys::errors::reason;
 use crate::sys::{clock, socket};
 use crate::worker::log_read;
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::{Flag, Number};
+use pen_proto::commands::{Flag, Number, ProxyHeader};
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 /// Why a session leaves its server.
@@ -133,12 +135,14 @@ impl UdpWorker {
             opened => opened,
         };
         let socket = opened?;
+        let header = self.header(index);
         self.poller.add_reader(socket.as_fd(), index as usize).map_err(|error| {
             diag::once("register", format_args!("cannot watch a socket: {}", reason(&error)));
             StartError::Shortage(error)
         })?;
         if let Some(session) = self.sessions.get_mut(index) {
             session.socket = Some(socket);
+            session.header = header;
             self.trace(index, || format!("to {endpoint} port {}", endpoint.port()));
         }
         let resent = self.send_again(index).map_err(StartError::Server);
@@ -155,9 +159,10 @@ impl UdpWorker {
         for datagram in kept.iter() {
             let format = self.settings.log_format;
             log_read(&mut self.log, format, session.address, Some(&session.endpoint), datagram);
-            match socket::send(socket.as_fd(), datagram) {
-                Ok(sent) => {
-                    session.up_bytes += sent as u64;
+            let headed = [&session.header, datagram].concat();
+            match socket::send(socket.as_fd(), &headed) {
+                Ok(_) => {
+                    session.up_bytes += datagram.len() as u64;
                     session.unanswered_ms = Some(now_ms);
                     self.totals.up_datagrams += 1;
                 }
@@ -166,6 +171,21 @@ impl UdpWorker {
             }
         }
         Ok(())
+    }
+
+    /// The PROXY header for the server of a session; empty when it wants none.
+    fn header(&self, index: u32) -> Box<[u8]> {
+        let mut bytes = Vec::new();
+        let attempt = self.sessions.get(index).and_then(|session| session.attempt.as_ref());
+        if let Some(Parties { client, local, listener }) = self.sessions.parties(index)
+            && attempt.is_some_and(|attempt| attempt.proxy() == ProxyHeader::V2)
+        {
+            let listener = self.listeners.get(usize::from(listener)).and_then(|listener| listener.address);
+            let port = listener.map_or(0, |address| address.port());
+            let endpoints = Endpoints::new(client, SocketAddr::new(local.ip, port));
+            write_v2(Some(&endpoints), Transport::Datagram, &mut bytes);
+        }
+        bytes.into()
     }
 
     fn local_address(&self, client: ClientAddr) -> LocalAddress {

@@ -176,6 +176,14 @@ impl UdpClient {
         nothing.is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
     }
 
+    /// Whether no answer comes for a moment. One that comes stays where it is.
+    pub fn waits_in_vain(&self) -> bool {
+        self.socket.set_read_timeout(Some(Duration::from_millis(700))).unwrap();
+        let nothing = self.socket.peek_from(&mut [0; 16]).is_err();
+        self.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        nothing
+    }
+
     /// Asks again and again until somebody answers, as clients of name servers do; how often it asked, and who answered.
     pub fn insist(&self, question: &str) -> (u32, String) {
         self.socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();

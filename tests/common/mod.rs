@@ -9,6 +9,8 @@
 pub mod backend;
 pub mod client;
 pub mod datagram;
+pub mod mmdb;
+pub mod network;
 pub mod pattern;
 pub mod pen;
 pub mod ports;

@@ -126,7 +126,8 @@ impl Model {
             verdicts: 0,
             saw_failure: false,
         };
-        let denied = !settings.acls[settings.number(Number::ClientAcl) as usize].permits(client);
+        let denied =
+            !settings.acls[settings.number(Number::ClientAcl) as usize].permits(client, &settings.countries);
         let initial =
             if denied { ABUSE } else { self.initial(settings, client, port, identity, now_seconds) };
         if !self.offer(settings, &mut attempt, initial, now_seconds) {
@@ -289,6 +290,7 @@ impl Model {
         let has_address = match &*server.setup.endpoint {
             Endpoint::Unset => false,
             Endpoint::Inet(address) => !address.ip().is_unspecified() && address.port() != 0,
+            Endpoint::Host(ip) => !ip.is_unspecified(),
             Endpoint::Unix(_) => true,
         };
         has_address && Model::blacklisted_seconds(settings, server, now_seconds) == 0
@@ -306,7 +308,7 @@ impl Model {
         if max != 0 && server.connections >= max && !(sticky && server.connections < hard) {
             return false;
         }
-        if !settings.acls[usize::from(server.setup.acl)].permits(attempt.client) {
+        if !settings.acls[usize::from(server.setup.acl)].permits(attempt.client, &settings.countries) {
             return false;
         }
         server.connections += 1;

@@ -2,6 +2,7 @@
 
 use super::*;
 use std::collections::HashSet;
+use std::net::Ipv6Addr;
 
 #[test]
 fn words_letters_and_long_names_are_unique() {
