@@ -67,6 +67,8 @@ pub enum CloseReason {
     Shutdown,
     /// pen made a mistake with it.
     InternalError,
+    /// A UDP session that had to make room for another.
+    Evicted,
     /// No descriptor for the upstream socket came free in time, or another local failure.
     Shortage,
 }
@@ -86,6 +88,7 @@ impl CloseReason {
             CloseReason::ProxyHeader => "proxy_header",
             CloseReason::Shutdown => "shutdown",
             CloseReason::InternalError => "internal_error",
+            CloseReason::Evicted => "evicted",
             CloseReason::Shortage => "shortage",
         }
     }

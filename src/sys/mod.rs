@@ -3,6 +3,7 @@
 pub mod capabilities;
 pub mod clock;
 pub mod daemon;
+pub mod datagram;
 pub mod errors;
 pub mod files;
 pub mod interfaces;

@@ -13,6 +13,9 @@ mod reserve;
 mod serve;
 mod trace;
 
+pub(crate) use serve::{AddressText, log_read};
+pub(crate) use trace::{Dump, LIVES};
+
 use crate::balance::ServerId;
 use crate::conn::buffers::BufferPool;
 use crate::conn::relay::SCRATCH_BYTES;

@@ -334,7 +334,7 @@ pub(super) fn rewrite(extras: &mut Option<Box<Extras>>, bytes: &[u8], end: bool)
 }
 
 /// One line for one read from a client, in Pen's format. Datagrams keep it whatever `log_format` says.
-pub(super) fn log_read(
+pub(crate) fn log_read(
     log: &mut TrafficLog,
     format: LogFormat,
     client: ClientAddr,
@@ -351,7 +351,7 @@ pub(super) fn log_read(
 }
 
 /// Room for a server's address as text, so that a log line allocates nothing. A path is at most 107 bytes.
-struct AddressText {
+pub(crate) struct AddressText {
     bytes: [u8; 128],
 }
 
@@ -363,7 +363,7 @@ impl Default for AddressText {
 
 impl AddressText {
     /// Empty without an endpoint.
-    fn of(&mut self, endpoint: Option<&Endpoint>) -> &str {
+    pub(crate) fn of(&mut self, endpoint: Option<&Endpoint>) -> &str {
         let Some(endpoint) = endpoint else { return "" };
         let mut rest = &mut self.bytes[..];
         // Cannot fail: nothing that an endpoint holds is longer than the room.
