@@ -151,8 +151,9 @@ impl<B: Balance> Director<B> {
         self.tick_at_ms = now.ms;
     }
 
-    /// Serves another address from now on, and tells everybody.
+    /// Serves another address from now on, and tells everybody. Flows to the one before are over.
     pub fn serve(&mut self, service: Service) {
+        self.release_all();
         self.service = service;
         let announcement = self.station.announcement(service.ip);
         self.send(announcement);
