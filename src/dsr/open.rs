@@ -10,6 +10,7 @@ use crate::sys::errors::reason;
 use crate::sys::interfaces::{self, Interface};
 use crate::sys::packet::PacketSocket;
 use pen_proto::addr::{Host, ListenAddr, Port};
+use pen_proto::commands::Flag;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
@@ -64,8 +65,8 @@ fn open_interface(config: &Config, name: &str) -> Result<Opened, String> {
     Ok(Opened { socket, interface, index, station, service, protocol: protocol(config), own, text })
 }
 
-fn protocol(_: &Config) -> Protocol {
-    Protocol::Tcp
+fn protocol(config: &Config) -> Protocol {
+    if config.settings.flag(Flag::Udp) { Protocol::Udp } else { Protocol::Tcp }
 }
 
 /// The original does not look at them either; here it is said.
