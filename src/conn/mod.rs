@@ -7,6 +7,7 @@ pub mod dummy;
 pub mod relay;
 pub mod secure;
 pub mod slab;
+pub mod splice;
 
 use crate::balance::{Asker, Attempt, Endpoint, Route};
 use crate::half_close;
@@ -79,6 +80,8 @@ pub enum CloseReason {
     HandshakeTimeout,
     /// pen made a mistake with it.
     InternalError,
+    /// A UDP session that had to make room for another.
+    Evicted,
     /// No descriptor for the upstream socket came free in time, or another local failure.
     Shortage,
 }
@@ -100,6 +103,7 @@ impl CloseReason {
             CloseReason::Handshake => "handshake",
             CloseReason::HandshakeTimeout => "handshake_timeout",
             CloseReason::InternalError => "internal_error",
+            CloseReason::Evicted => "evicted",
             CloseReason::Shortage => "shortage",
         }
     }

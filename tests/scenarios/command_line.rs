@@ -163,13 +163,6 @@ fn mistakes_are_named() {
 }
 
 #[test]
-fn capabilities_that_are_not_there_say_so() {
-    let ended = run("-U PORT 127.0.0.1:80");
-    is_a_usage_error(&ended, "-U", "-U");
-    assert!(ended.stderr.contains(" no "), "{ended:?}");
-}
-
-#[test]
 fn options_that_mean_nothing_any_more_are_accepted() {
     for words in ["-D", "-Q", "-S 3", "-n", "-P", "-L tls1", "-Z", "-O epoll", "-O no\u{a0}block"] {
         let words = words.split(' ').map(|word| word.replace('\u{a0}', " "));
