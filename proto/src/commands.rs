@@ -71,6 +71,12 @@ pub enum Number {
     IdleTimeout,
     /// Ready connections to servers, over all workers; 0 none.
     Idlers,
+    /// Seconds of silence before a server is probed; 0: the system's default.
+    KeepaliveIdle,
+    /// Seconds between two probes; 0: the system's default.
+    KeepaliveInterval,
+    /// Probes without an answer after which a connection is given up; 0: the system's default.
+    KeepaliveProbes,
     /// listen(2) backlog.
     ListenQueue,
     /// Accepts per wake-up.

@@ -14,6 +14,7 @@ pub mod pen;
 pub mod ports;
 pub mod process;
 pub mod programs;
+pub mod sockets;
 pub mod tempdir;
 pub mod wait;
 
