@@ -8,7 +8,6 @@ pub mod config;
 pub mod conn;
 pub mod control;
 pub mod demo;
-pub mod escape;
 pub mod geoip;
 pub mod half_close;
 pub mod http;
@@ -26,3 +25,5 @@ pub mod sys;
 mod test_dir;
 pub mod timers;
 pub mod worker;
+
+pub use pen_proto::escape;

@@ -10,7 +10,6 @@ const LAYERS: &[(&str, u8)] = &[
     ("acl", 1),
     ("balance", 1),
     ("chunked", 1),
-    ("escape", 1),
     ("half_close", 1),
     ("http", 1),
     ("settings", 1),

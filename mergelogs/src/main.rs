@@ -20,6 +20,7 @@ use std::process::ExitCode;
 
 use options::{Request, Settings};
 use output::Failure;
+use pen_proto::escape::Escaped;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = match std::env::args_os().skip(1).map(|word| word.into_string()).collect() {
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
         Ok(Request::Help) => print(options::USAGE),
         Ok(Request::Version) => print(concat!("mergelogs (pen) ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Request::Merge(settings)) => merge(&settings),
-        Err(error) => fail(&format!("{error}\nmergelogs: try --help")),
+        Err(error) => fail(&format!("{error}\ntry --help")),
     }
 }
 
@@ -60,7 +61,10 @@ fn fail(error: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Says something on standard error. That nobody hears it is no reason to stop.
+/// Says something on standard error, line by line: names of files may hold anything. That nobody hears it is no reason
+/// to stop.
 fn say(text: impl Display) {
-    let _ = writeln!(io::stderr(), "mergelogs: {text}");
+    for line in text.to_string().lines() {
+        let _ = writeln!(io::stderr(), "mergelogs: {}", Escaped(line));
+    }
 }

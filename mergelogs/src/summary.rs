@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use pen_proto::readable::counted;
+
 use crate::pen_log::Unmatched;
 
 #[derive(Debug, Default)]
@@ -57,7 +59,8 @@ impl Counts {
 
     /// Everything there is to say about a merge, a sentence for each line.
     pub fn summary(&self) -> Vec<String> {
-        let mut lines = vec![format!("{} lines written, {} with their client", self.written, self.matched)];
+        let mut lines =
+            vec![format!("{} written, {} with their client", counted(self.written, "line"), self.matched)];
         for (count, why) in [
             (self.server_unknown, Unmatched::ServerUnknown),
             (self.time_not_covered, Unmatched::TimeNotCovered),
@@ -69,7 +72,8 @@ impl Counts {
             }
         }
         for (name, skipped) in self.pen_log_skipped.iter().filter(|(_, skipped)| *skipped > 0) {
-            lines.push(format!("{name}: {skipped} lines are no entries of pen"));
+            let are_none = if *skipped == 1 { "is no entry" } else { "are no entries" };
+            lines.push(format!("{name}: {} {are_none} of pen", counted(*skipped, "line")));
         }
         lines
     }

@@ -192,7 +192,7 @@ fn the_summary_says_why_clients_are_missing() {
             "mergelogs: 1 without: the pen log does not cover the time",
             "mergelogs: 1 without: the request is in the pen log, but further away than the jitter",
             "mergelogs: 1 without: the request is not in the pen log",
-            "mergelogs: pen.log: 1 lines are no entries of pen",
+            "mergelogs: pen.log: 1 line is no entry of pen",
         ]
     );
 }

@@ -1,5 +1,7 @@
 //! Listings for people: JSON from pen in, aligned columns out. Pure; whoever prints decides whether colour is wanted.
 
+use pen_proto::escape::Escaped;
+use pen_proto::readable::{bytes, duration};
 use pen_proto::status::{ClientStatus, ConnectionStatus, ServerStatus};
 use serde::Deserialize;
 use std::fmt::Write;
@@ -30,19 +32,12 @@ pub fn render(command: &str, json: &str, colour: Colour) -> Option<String> {
 /// escapes; newlines and tabs stay.
 pub fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' | '\t' => shown.push(c),
-            _ if is_deceptive(c) => shown.extend(c.escape_default()),
-            _ => shown.push(c),
-        }
+    for piece in text.split_inclusive(['\n', '\t']) {
+        let line = piece.trim_end_matches(['\n', '\t']);
+        shown.push_str(&Escaped(line).to_string());
+        shown.push_str(&piece[line.len()..]);
     }
     shown
-}
-
-fn is_deceptive(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Option<Vec<T>> {
@@ -296,66 +291,9 @@ fn endpoint(address: &str, port: u16) -> String {
     }
 }
 
-/// A byte count with three significant digits and a binary unit.
-fn bytes(count: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if count < 1000 {
-        return format!("{count} B");
-    }
-    let mut value = count as f64 / 1024.0;
-    let mut unit = 0;
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    match value {
-        _ if value < 9.995 => format!("{value:.2} {}", UNITS[unit]),
-        _ if value < 99.95 => format!("{value:.1} {}", UNITS[unit]),
-        _ => format!("{value:.0} {}", UNITS[unit]),
-    }
-}
-
-/// A duration in its two largest units.
-fn duration(seconds: u64) -> String {
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{minutes} min {:02} s", seconds % 60),
-        3600..86400 => format!("{hours} h {:02} min", minutes % 60),
-        _ => format!("{days} d {:02} h", hours % 24),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_readable() {
-        let cases = [
-            (0, "0 B"),
-            (999, "999 B"),
-            (1000, "0.98 KiB"),
-            (1024, "1.00 KiB"),
-            (10_240, "10.0 KiB"),
-            (102_400, "100 KiB"),
-            (1_023_500, "0.98 MiB"),
-            (5 << 30, "5.00 GiB"),
-            (u64::MAX, "16.0 EiB"),
-        ];
-        for (count, text) in cases {
-            assert_eq!(bytes(count), text, "{count}");
-        }
-    }
-
-    #[test]
-    fn durations_are_readable() {
-        for (seconds, text) in
-            [(0, "0 s"), (59, "59 s"), (61, "1 min 01 s"), (3600, "1 h 00 min"), (90000, "1 d 01 h")]
-        {
-            assert_eq!(duration(seconds), text, "{seconds}");
-        }
-    }
 
     #[test]
     fn servers_are_aligned_and_trouble_stands_out() {
@@ -386,11 +324,11 @@ mod tests {
         let json = serde_json::to_string(&servers).unwrap();
         let plain = render("servers", &json, Colour::Never).unwrap();
         let expected = [
-            "   SERVER  ADDRESS             STATE      CONN  MAX  HARD  WEIGHT  PRIO  ACL      SENT  RECEIVED  TOTAL  FAILED",
-            "        0  10.0.0.1:80         up            0    -     -       0     0    0  2.00 KiB       0 B      0       0",
-            "        1  [2001:db8::1]:8080  down 12 s     0    -     -       0     0    0       0 B       0 B      0       0",
-            "        2  -                   unset         0    -     -       0     0    0       0 B       0 B      0       0",
-            "emergency  /run/sorry          full          7    7     -       0     0    0       0 B       0 B      0       0",
+            "   SERVER  ADDRESS             STATE      CONN  MAX  HARD  WEIGHT  PRIO  ACL     SENT  RECEIVED  TOTAL  FAILED",
+            "        0  10.0.0.1:80         up            0    -     -       0     0    0  2.0 KiB       0 B      0       0",
+            "        1  [2001:db8::1]:8080  down 12 s     0    -     -       0     0    0      0 B       0 B      0       0",
+            "        2  -                   unset         0    -     -       0     0    0      0 B       0 B      0       0",
+            "emergency  /run/sorry          full          7    7     -       0     0    0      0 B       0 B      0       0",
         ];
         assert_eq!(plain.lines().collect::<Vec<_>>(), expected);
         let coloured = render("servers", &json, Colour::Always).unwrap();
@@ -415,7 +353,7 @@ mod tests {
 
     #[test]
     fn nothing_from_pen_moves_the_cursor() {
-        assert_eq!(harmless("a\x1b[2Jb\r\u{202e}\u{9b}\n\tü"), "a\\u{1b}[2Jb\\r\\u{202e}\\u{9b}\n\tü");
+        assert_eq!(harmless("a\x1b[2Jb\r\u{202e}\u{9b}\n\tü"), "a\\x1b[2Jb\\r\\u{202e}\\u{9b}\n\tü");
         let client = ClientStatus { address: "\x1b]0;x\x07".into(), ..Default::default() };
         let table = render("clients", &serde_json::to_string(&[client]).unwrap(), Colour::Never).unwrap();
         assert!(!table.contains('\x1b') && !table.contains('\x07'));

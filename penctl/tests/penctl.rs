@@ -269,12 +269,12 @@ fn a_reader_that_goes_is_no_trouble() {
 fn a_terminal_gets_tables_and_no_escapes() {
     let pen = FakePen::new(Kind::Ours);
     let mut terminal = Terminal::start(&[&pen.address, "servers"], None);
-    let text = terminal.until("2.00 KiB");
+    let text = terminal.until("2.0 KiB");
     assert!(text.contains("SERVER  ADDRESS") && text.contains("\x1b[1m"), "{text:?}");
     assert!(terminal.child.wait().unwrap().success());
     let mut terminal = Terminal::start(&[&pen.address, "escape"], None);
     let text = terminal.until("b\r\n");
-    assert_eq!(text, "a\\u{1b}[2Jb\r\n");
+    assert_eq!(text, "a\\x1b[2Jb\r\n");
 }
 
 #[test]

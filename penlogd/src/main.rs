@@ -20,6 +20,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use pen::escape::Escaped;
 use pen::sys::clock;
 use pen::sys::daemon::{self, Detached};
 use pen::sys::files::PidFile;
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),
         },
-        Err(error) => fail(&format!("{error}\npenlogd: try --help")),
+        Err(error) => fail(&format!("{error}\ntry --help")),
     }
 }
 
@@ -61,8 +62,10 @@ fn print(text: &str) -> ExitCode {
 }
 
 fn fail(error: &str) -> ExitCode {
-    // A standard error that is gone leaves the exit status to tell.
-    let _ = writeln!(io::stderr(), "penlogd: {error}");
+    for line in error.lines() {
+        // A standard error that is gone leaves the exit status to tell.
+        let _ = writeln!(io::stderr(), "penlogd: {}", Escaped(line));
+    }
     ExitCode::FAILURE
 }
 

@@ -6,8 +6,10 @@
 
 pub mod addr;
 pub mod commands;
+pub mod escape;
 pub mod help;
 pub mod logline;
 pub mod parse;
+pub mod readable;
 pub mod status;
 pub mod weblog;

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use crate::escape::is_dangerous;
 use crate::logline::{self, position_of};
 
 /// A line of an access log, each part as it stands in the line.
@@ -159,11 +160,8 @@ fn hexadecimal(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).map(|value| value as u8)
 }
 
-/// Appends `text` so that it can be shown: printable ASCII and UTF-8 as they are, everything that a terminal obeys
-/// or that is no UTF-8 as Apache's escapes, byte by byte.
-///
-/// Obeyed are the control characters C0, DEL and C1, the line and paragraph separators, and the characters that
-/// reorder text (U+202A to U+202E and U+2066 to U+2069, CVE-2021-42574).
+/// Appends `text` so that it can be shown: printable ASCII and UTF-8 as they are, everything that is dangerous
+/// ([`is_dangerous`]) or no UTF-8 as Apache's escapes, byte by byte.
 pub fn write_visible(out: &mut Vec<u8>, text: &[u8]) {
     if logline::are_printable(text) {
         return out.extend_from_slice(text);
@@ -172,7 +170,7 @@ pub fn write_visible(out: &mut Vec<u8>, text: &[u8]) {
         for character in chunk.valid().chars() {
             let mut buffer = [0; 4];
             let bytes = character.encode_utf8(&mut buffer).as_bytes();
-            if is_obeyed(character) {
+            if is_dangerous(character) {
                 bytes.iter().for_each(|&byte| logline::write_escape(out, byte));
             } else {
                 out.extend_from_slice(bytes);
@@ -180,10 +178,6 @@ pub fn write_visible(out: &mut Vec<u8>, text: &[u8]) {
         }
         chunk.invalid().iter().for_each(|&byte| logline::write_escape(out, byte));
     }
-}
-
-fn is_obeyed(character: char) -> bool {
-    character.is_control() || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 const SECONDS_PER_DAY: i64 = 86_400;
@@ -454,10 +448,10 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_terminal_obeys_is_made_visible() {
+    fn only_what_is_dangerous_is_made_visible() {
         assert_eq!(visible("GET /é%20 \"x\\\" ~"), "GET /é%20 \"x\\\" ~");
         assert_eq!(visible("\x1b[2J\t\r\n\x7f"), r"\x1b[2J\t\r\n\x7f");
-        assert_eq!(visible("\u{9b}2J \u{202e}x"), r"\xc2\x9b2J \xe2\x80\xaex");
+        assert_eq!(visible("\u{9b}2J \u{202e}x\u{200f}"), r"\xc2\x9b2J \xe2\x80\xaex\xe2\x80\x8f");
         assert_eq!(visible(b"a\xffb\xc3"), r"a\xffb\xc3");
     }
 
@@ -517,8 +511,8 @@ mod tests {
         }
 
         #[test]
-        fn nothing_obeyed_is_left(text in proptest::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(!visible(text).chars().any(is_obeyed));
+        fn nothing_dangerous_is_left(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(!visible(text).chars().any(is_dangerous));
         }
 
         #[test]

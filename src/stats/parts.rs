@@ -3,6 +3,7 @@
 //! Pure; owns no page. Everything returned is finished HTML or plain text that may stand in it.
 
 use crate::escape::Escaped;
+pub use pen_proto::readable::{bytes, counted, duration};
 use std::fmt::Display;
 
 /// The style of every page: colours for light and dark, tiles (`cards`), tables (`scroll`), bars.
@@ -54,11 +55,6 @@ pub fn bar(share: Share, class: &str, name: &str) -> String {
     )
 }
 
-/// `1 server`, `2 servers`.
-pub fn counted(number: u64, word: &str) -> String {
-    if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
-}
-
 /// Escaped for the inside of an element or of a quoted attribute, with nothing invisible left in it.
 pub fn text(raw: &str) -> String {
     let mut html = String::with_capacity(raw.len());
@@ -90,62 +86,12 @@ pub fn grouped(number: u64) -> String {
     groups.join("\u{202f}")
 }
 
-/// `512 B`, `1.5 KiB`, `12.1 GiB`.
-pub fn bytes(count: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if count < 1024 {
-        return format!("{count} B");
-    }
-    let mut value = count as f64 / 1024.0;
-    let mut unit = 0;
-    // 1023.95 would be printed as 1024.0.
-    while value >= 1023.95 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
-
-/// The two largest units: `12 s`, `5 min 3 s`, `2 h 1 min`, `3 d 4 h`.
-pub fn duration(seconds: u64) -> String {
-    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
-    let largest = UNITS.iter().position(|&(size, _)| seconds >= size).unwrap_or(UNITS.len() - 1);
-    let (size, name) = UNITS[largest];
-    let first = format!("{} {name}", seconds / size);
-    match UNITS.get(largest + 1) {
-        Some(&(next, name)) if seconds % size >= next => format!("{first} {} {name}", seconds % size / next),
-        _ => first,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn bytes_durations_and_numbers_read_well() {
-        for (count, words) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (1536, "1.5 KiB"),
-            (1_048_575, "1.0 MiB"),
-            (13_023_526_614, "12.1 GiB"),
-            (u64::MAX, "16.0 EiB"),
-        ] {
-            assert_eq!(bytes(count), words);
-        }
-        for (seconds, words) in [
-            (0, "0 s"),
-            (59, "59 s"),
-            (60, "1 min"),
-            (303, "5 min 3 s"),
-            (7261, "2 h 1 min"),
-            (3605, "1 h"),
-            (273_907, "3 d 4 h"),
-        ] {
-            assert_eq!(duration(seconds), words);
-        }
+    fn numbers_read_well() {
         for (number, words) in
             [(0, "0"), (999, "999"), (1000, "1\u{202f}000"), (1_234_567, "1\u{202f}234\u{202f}567")]
         {

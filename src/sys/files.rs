@@ -6,6 +6,7 @@
 
 use crate::escape::Escaped;
 use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::unistd::{Gid, Uid, fchown, geteuid};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -26,20 +27,27 @@ const WORLD_WRITABLE: u32 = 0o002;
 /// Replaces the file at `path` by `bytes`, with the permissions `mode` less the umask. Readers see the old file or
 /// the new one, never a part.
 ///
-/// Where pen may write the file but not its directory (after it gave up its privileges) the file is written in place.
+/// The file keeps its owner where the system allows that, which is for root: a page that pen writes after it gave up its
+/// privileges must stay its own when a job of root replaces it. Where pen may write the file but not its directory, the
+/// file is written in place.
 ///
 /// # Errors
 /// What the system says; [`ErrorKind::InvalidInput`] when `path` leads to something that is not a regular file, or
 /// through a link in a directory where everybody may write.
 pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let target = follow(path)?;
-    let exists = require_regular(&target)?;
+    let old = regular(&target)?;
     match Temporary::create(&target, mode) {
         Ok(mut temporary) => {
             temporary.file.write_all(bytes)?;
+            if let Some(old) = old {
+                keep_owner(&temporary.file, &old)?;
+            }
             temporary.replace(&target)
         }
-        Err(error) if exists && error.kind() == ErrorKind::PermissionDenied => overwrite(&target, bytes),
+        Err(error) if old.is_some() && error.kind() == ErrorKind::PermissionDenied => {
+            overwrite(&target, bytes)
+        }
         Err(error) => Err(error),
     }
 }
@@ -126,14 +134,23 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Whether something is there; an error when it is not a regular file.
-fn require_regular(path: &Path) -> io::Result<bool> {
+/// What is there, if anything; an error when it is not a regular file.
+fn regular(path: &Path) -> io::Result<Option<fs::Metadata>> {
     match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_file() => Ok(true),
+        Ok(metadata) if metadata.is_file() => Ok(Some(metadata)),
         Ok(metadata) => Err(refusal(path, describe(metadata.file_type()))),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Gives a new file to the owner of the one whose place it will take.
+fn keep_owner(new: &File, old: &fs::Metadata) -> io::Result<()> {
+    let ours = new.metadata()?;
+    if !geteuid().is_root() || (ours.uid(), ours.gid()) == (old.uid(), old.gid()) {
+        return Ok(());
+    }
+    Ok(fchown(new, Some(Uid::from_raw(old.uid())), Some(Gid::from_raw(old.gid())))?)
 }
 
 fn describe(kind: fs::FileType) -> &'static str {

@@ -36,6 +36,22 @@ fn writing_replaces_the_file_and_leaves_nothing_else() {
 }
 
 #[test]
+fn root_leaves_a_file_to_its_owner() {
+    if !geteuid().is_root() {
+        return eprintln!("skipped: needs root");
+    }
+    let dir = TestDir::new();
+    let path = dir.join("page.html");
+    fs::write(&path, "old").unwrap();
+    let (uid, gid) = (65_534, 65_533);
+    std::os::unix::fs::chown(&path, Some(uid), Some(gid)).unwrap();
+    write_atomically(&path, b"new", MODE).unwrap();
+    let new = fs::metadata(&path).unwrap();
+    assert_eq!((new.uid(), new.gid(), new.mode() & 0o777), (uid, gid, 0o644));
+    assert_eq!(fs::read(&path).unwrap(), b"new");
+}
+
+#[test]
 fn whoever_reads_the_old_file_keeps_it() {
     let dir = TestDir::new();
     let path = dir.join("page.html");

@@ -35,11 +35,13 @@ pub fn cpu_ticks(pid: u32) -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
-/// Processor time used in a second, in percent of a core.
+/// Processor time used in a second or a little more, in percent of a core.
 pub fn cpu_percent(pid: u32) -> u64 {
+    const TICKS_PER_SECOND: f64 = 100.0;
     let before = cpu_ticks(pid);
-    meanwhile(Duration::from_secs(1));
-    cpu_ticks(pid) - before
+    let passed = meanwhile(Duration::from_secs(1));
+    let ticks = cpu_ticks(pid) - before;
+    (ticks as f64 / TICKS_PER_SECOND / passed.as_secs_f64() * 100.0) as u64
 }
 
 /// Whether the kernel has a TCP socket listening on the port (any address). Unlike a connect, asking disturbs nobody.

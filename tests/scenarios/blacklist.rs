@@ -22,7 +22,7 @@ fn a_blacklisted_server_gets_nobody_until_released() {
 fn blacklisting_ends_by_itself() {
     let servers = two();
     let pen = Pen::before(&servers).options("-r").start();
-    pen.control("server 0 blacklist 2");
+    pen.control("server 0 blacklist 4");
     assert_eq!(pen.asks(2), "BB");
     eventually("server 0 to come back", || pen.ask(), |name| name == "A");
 }

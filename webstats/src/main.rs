@@ -14,7 +14,6 @@ mod history;
 mod http;
 mod live;
 mod options;
-mod output;
 mod page;
 mod page_file;
 mod series;
@@ -22,6 +21,8 @@ mod sources;
 mod watch;
 
 use options::{Request, Settings};
+use pen::escape::Escaped;
+use pen::sys::files;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
             Ok(never) => match never {},
             Err(error) => fail(&error),
         },
-        Err(error) => fail(&format!("{error}\nwebstats: try --help")),
+        Err(error) => fail(&format!("{error}\ntry --help")),
     }
 }
 
@@ -67,7 +68,8 @@ fn write(settings: Settings, output: &Path) -> ExitCode {
     let mut watch = Watch::new(settings.sources, history, settings.timeout_seconds);
     watch.ask();
     let page = watch.page(Audience::Operator, settings.refresh_seconds, None);
-    let written = output::replace(output, &page);
+    let written = files::write_atomically(output, page.as_bytes(), files::MODE)
+        .map_err(|error| format!("{}: {error}", output.display()));
     let stored = history_file.map_or(Ok(()), |file| archive::store(file, watch.history()));
     warning.iter().for_each(|warning| say(warning));
     let mut exit = ExitCode::SUCCESS;
@@ -90,7 +92,9 @@ fn fail(error: &str) -> ExitCode {
 }
 
 /// On standard error.
-fn say(sentence: &str) {
-    // A standard error that is gone leaves the exit status to tell.
-    let _ = writeln!(io::stderr(), "webstats: {sentence}");
+fn say(text: &str) {
+    for line in text.lines() {
+        // A standard error that is gone leaves the exit status to tell.
+        let _ = writeln!(io::stderr(), "webstats: {}", Escaped(line));
+    }
 }

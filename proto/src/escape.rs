@@ -1,10 +1,9 @@
 //! Text from the network made harmless for a log, a page or a terminal. Pure; called by everything that shows it.
 //!
-//! What could steer a terminal, forge a line or turn the reading order around is shown as an escape: control
-//! characters (C0, DEL, C1), line and paragraph separators, and the Unicode marks for direction (the trick of
-//! CVE-2021-42574).
+//! Owns the question which characters may not reach a reader: those that steer a terminal, forge a line, turn the
+//! reading order around or are not seen. Log lines have escapes of their own (`logline`, `weblog`), for the same ones.
 
-use std::fmt::{self, Display};
+use std::fmt::{self, Display, Write};
 
 /// Shows the text with everything dangerous escaped: `\n`, `\t`, `\r`, `\xhh`, `\u{hhhh}`.
 ///
@@ -38,19 +37,24 @@ impl Display for EscapedBytes<'_> {
     }
 }
 
-/// Whether the character may not reach a reader as it is.
+/// Whether the character may not reach a reader as it is: control characters (C0, DEL, C1), line and paragraph
+/// separators, the Unicode marks for direction (the trick of CVE-2021-42574), and what has no width.
 pub fn is_dangerous(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-fn write_escape(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
+/// Writes a dangerous character as [`Escaped`] shows it.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_escape(out: &mut impl Write, c: char) -> fmt::Result {
     match c {
-        '\n' => f.write_str("\\n"),
-        '\r' => f.write_str("\\r"),
-        '\t' => f.write_str("\\t"),
-        c if c.is_ascii() => write!(f, "\\x{:02x}", u32::from(c)),
-        c => write!(f, "\\u{{{:x}}}", u32::from(c)),
+        '\n' => out.write_str("\\n"),
+        '\r' => out.write_str("\\r"),
+        '\t' => out.write_str("\\t"),
+        c if c.is_ascii() => write!(out, "\\x{:02x}", u32::from(c)),
+        c => write!(out, "\\u{{{:x}}}", u32::from(c)),
     }
 }
 
@@ -69,6 +73,7 @@ mod tests {
             ("\u{9b}31m", "\\u{9b}31m"),
             ("\u{202e}txt\u{2066}\u{200f}\u{61c}", "\\u{202e}txt\\u{2066}\\u{200f}\\u{61c}"),
             ("\u{2028}", "\\u{2028}"),
+            ("a\u{200b}\u{feff}b", "a\\u{200b}\\u{feff}b"),
         ] {
             assert_eq!(Escaped(text).to_string(), shown);
         }
