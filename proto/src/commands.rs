@@ -5,9 +5,11 @@
 //! This file owns the shape of a row and of a command; the rows themselves are in `commands/rows.rs`.
 
 mod access;
+mod reach;
 mod rows;
 
 pub use access::{AclEntry, AclMatch, Country};
+pub use reach::Reach;
 pub use rows::{ROWS, SERVER_KEYS};
 
 use crate::addr::{Host, ListenAddr, Port, path_word};
