@@ -37,6 +37,15 @@ impl Acl {
         }
     }
 
+    /// Whether it names addresses of this family.
+    pub fn is_about(&self, ip: IpAddr) -> bool {
+        self.entries.iter().any(|entry| match entry.what {
+            AclMatch::V4 { .. } => ip.is_ipv4(),
+            AclMatch::V6 { .. } => ip.is_ipv6(),
+            AclMatch::Country(_) => false,
+        })
+    }
+
     /// Whether the list asks for countries.
     pub fn names_countries(&self) -> bool {
         self.entries.iter().any(|entry| matches!(entry.what, AclMatch::Country(_)))

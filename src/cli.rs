@@ -104,11 +104,7 @@ impl CommandLine {
             config.on_command_line.insert("listen");
         }
         for (index, text) in servers.iter().enumerate() {
-            let entry = ServerEntry::from(server(text)?);
-            match config.servers.get_mut(index) {
-                Some(slot) => *slot = Some(entry),
-                None => config.servers.push(Some(entry)),
-            }
+            config.place_server(index, server(text)?);
         }
         Ok(())
     }

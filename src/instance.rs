@@ -4,13 +4,15 @@
 
 use crate::balance::{Balancer, Endpoint, ServerId, ServerSetup, add_idlers, add_live};
 use crate::control::apply::{Running, Wanted};
+use crate::dsr::open::Opened;
+use crate::dsr::{self, Dsr};
 use crate::log::diag::{self, Severity};
 use crate::log::local_time;
 use crate::log::target::OpenLog;
 use crate::log::traffic::LogHub;
 use crate::net::listen::{ListenOptions, Listener};
 use crate::net::resolve;
-use crate::runtime::{Parts, Runtime, Snapshot};
+use crate::runtime::{Parts, Runtime, Snapshot, add_totals};
 use crate::settings::{Config, ServerEntry, Settings};
 use crate::sys::clock;
 use crate::sys::errors::reason;
@@ -30,6 +32,8 @@ pub struct Instance {
     log: LogHub,
     /// The present settings, for statistics.
     settings: Arc<Settings>,
+    /// Instead of listeners, with `dsr_if`.
+    dsr: Option<Dsr>,
     stop_wanted: bool,
     draining: bool,
 }
@@ -53,7 +57,24 @@ impl Instance {
         let parts = Parts { settings: settings.clone(), balancer, listeners, dummy_name };
         let runtime = Runtime::start(parts, || hub.traffic_log())
             .map_err(|error| format!("cannot start: {}", reason(&error)))?;
-        Ok(Instance { runtime, log: hub, settings: Arc::new(settings), stop_wanted: false, draining: false })
+        Ok(Instance {
+            runtime,
+            log: hub,
+            settings: Arc::new(settings),
+            dsr: None,
+            stop_wanted: false,
+            draining: false,
+        })
+    }
+
+    /// Directs packets from now on, instead of taking connections.
+    ///
+    /// # Errors
+    /// A want of threads or descriptors.
+    pub fn start_dsr(&mut self, opened: Opened) -> Result<(), String> {
+        let started = Dsr::start(opened, self.runtime.shared());
+        self.dsr = Some(started.map_err(|error| format!("cannot start: {}", reason(&error)))?);
+        Ok(())
     }
 
     /// Whether the command `exit` was given.
@@ -64,11 +85,14 @@ impl Instance {
     /// Takes no more clients; those that are connected go on.
     pub fn drain(&mut self) {
         self.draining = true;
+        if let Some(dsr) = &self.dsr {
+            dsr.drain();
+        }
         self.close_listeners();
     }
 
     pub fn connections_used(&self) -> u64 {
-        self.runtime.connections_used()
+        self.runtime.connections_used() + self.dsr.as_ref().map_or(0, Dsr::flows)
     }
 
     /// Where clients are awaited.
@@ -121,8 +145,20 @@ impl Instance {
 
     /// Closes every connection, ends the workers and writes the log to its end.
     pub fn stop(mut self) {
+        if let Some(dsr) = self.dsr.take() {
+            dsr.stop();
+        }
         self.runtime.stop();
         self.log.shutdown();
+    }
+}
+
+impl Instance {
+    /// Its thread looks when it is woken.
+    fn tell_dsr(&self) {
+        if let Some(dsr) = &self.dsr {
+            dsr.changed();
+        }
     }
 }
 
@@ -144,6 +180,9 @@ impl Running for Instance {
     fn listen(&mut self, address: &ListenAddr, settings: &Settings) -> Result<(), String> {
         if self.draining {
             return Err("pen is about to end and takes no more clients".into());
+        }
+        if let Some(dsr) = &mut self.dsr {
+            return dsr.serve(address);
         }
         let options = listen_options(settings);
         let mut opened = Listener::open(address, options);
@@ -167,6 +206,7 @@ impl Running for Instance {
         }
         self.runtime.set_settings(Settings::clone(&settings));
         self.settings = settings;
+        self.tell_dsr();
     }
 
     fn set_servers(&mut self, config: &Config) {
@@ -174,6 +214,7 @@ impl Running for Instance {
             diag::say(Severity::Error, reason);
         }
         self.runtime.servers_changed();
+        self.tell_dsr();
     }
 
     fn blacklist(&mut self, server: u16, seconds: u32) {
@@ -184,6 +225,9 @@ impl Running for Instance {
     }
 
     fn close_connection(&mut self, number: u32) -> bool {
+        if let Some(dsr) = &self.dsr {
+            return dsr.close(number);
+        }
         self.runtime.close_connection(number)
     }
 
@@ -217,6 +261,9 @@ impl Running for Instance {
         };
         status.totals.log_lines_dropped = self.log.dropped_lines();
         status.mode = self.settings.mode();
+        if let Some(dsr) = &self.dsr {
+            add_dsr(&mut status, dsr);
+        }
         let now_seconds = clock::steady_epoch_seconds(now_ms);
         {
             let balancer = self.runtime.balancer();
@@ -235,6 +282,17 @@ impl Running for Instance {
     fn stop(&mut self) {
         self.stop_wanted = true;
     }
+}
+
+/// Flows count as connections.
+fn add_dsr(status: &mut Status, dsr: &Dsr) {
+    let dsr::Snapshot { connections, connections_max, totals, status: dsr_status } = dsr.snapshot();
+    status.listen = vec![dsr.text.clone()];
+    status.connections_used = connections.len() as u64;
+    status.connections_max = connections_max;
+    status.connections = connections;
+    add_totals(&mut status.totals, &totals);
+    status.dsr = Some(dsr_status);
 }
 
 /// How much the diagnostics tell under these settings.
@@ -262,20 +320,23 @@ pub fn listen_options(settings: &Settings) -> ListenOptions {
 
 fn put_servers(balancer: &mut Balancer, config: &Config) -> Result<(), String> {
     let setup = |entry: &Option<ServerEntry>| match entry {
-        Some(entry) => server_setup(entry),
+        Some(entry) => server_setup(entry, config.dsr_if.is_some()),
         None => Ok(ServerSetup::new(Endpoint::Unset)),
     };
+    let special = |entry: &ServerEntry| server_setup(entry, config.dsr_if.is_some());
     let regular = config.servers.iter().map(setup).collect::<Result<Vec<_>, _>>()?;
-    let emergency = config.emergency.as_ref().map(server_setup).transpose()?;
-    let abuse = config.abuse.as_ref().map(server_setup).transpose()?;
+    let emergency = config.emergency.as_ref().map(special).transpose()?;
+    let abuse = config.abuse.as_ref().map(special).transpose()?;
     balancer.set_servers(regular, emergency, abuse);
     Ok(())
 }
 
-fn server_setup(entry: &ServerEntry) -> Result<ServerSetup, String> {
+/// `by_host`: the client's port is kept, so the server needs none.
+fn server_setup(entry: &ServerEntry, by_host: bool) -> Result<ServerSetup, String> {
     let spec = &entry.spec;
     let endpoint = match (&spec.host, &spec.port) {
         (Host::Unix(path), _) => Endpoint::Unix(Arc::from(Path::new(path))),
+        (Host::Ip(ip), None) if by_host => Endpoint::Host(*ip),
         // Without a port, or with address 0.0.0.0, the endpoint is incomplete and never chosen.
         (_, None) => Endpoint::Unset,
         (host, Some(port)) => Endpoint::Inet(resolve::socket_address(host, resolve::port_number(port)?)?),
@@ -286,6 +347,7 @@ fn server_setup(entry: &ServerEntry) -> Result<ServerSetup, String> {
         weight: spec.weight,
         prio: spec.prio,
         acl: entry.acl,
+        proxy: entry.proxy,
         ..ServerSetup::new(endpoint)
     })
 }

@@ -275,6 +275,11 @@ impl Runtime {
         self.shared.announce();
     }
 
+    /// What the workers share, for the thread of direct server return.
+    pub fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
+    }
+
     /// Servers, clients and the choice between them. Hold it briefly, never across a system call.
     pub fn balancer(&self) -> MutexGuard<'_, Balancer> {
         self.shared.balancer()
@@ -357,7 +362,8 @@ fn effective_connections_max(settings: &Settings) -> u64 {
     }
 }
 
-fn add_totals(sum: &mut Totals, more: &Totals) {
+/// Adds every count of `more`.
+pub fn add_totals(sum: &mut Totals, more: &Totals) {
     let Totals {
         accepted,
         closed,
@@ -376,6 +382,7 @@ fn add_totals(sum: &mut Totals, more: &Totals) {
         pending_connects,
         idlers_used,
         idlers_lost,
+        proxy_errors,
     } = more;
     sum.accepted += accepted;
     sum.closed += closed;
@@ -394,4 +401,5 @@ fn add_totals(sum: &mut Totals, more: &Totals) {
     sum.pending_connects += pending_connects;
     sum.idlers_used += idlers_used;
     sum.idlers_lost += idlers_lost;
+    sum.proxy_errors += proxy_errors;
 }

@@ -9,8 +9,10 @@ mod write;
 use crate::acl::{ACL_COUNT, Acl, CountrySource};
 use pen_proto::addr::{ListenAddr, ServerSpec};
 use pen_proto::commands::{
-    AclEntry, Answer, Command, FastClose, Flag, Form, LogFormat, LogTarget, Number, ROWS, ServerChange,
+    AclEntry, Answer, Command, FastClose, Flag, Form, HttpMode, LogFormat, LogTarget, Number, ProxyHeader,
+    ROWS, ServerChange,
 };
+use pen_proto::network::Downstream;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::mem::discriminant;
@@ -20,6 +22,8 @@ use std::net::IpAddr;
 pub const SERVERS_MAX: usize = 4096;
 /// Most entries of one access list: each new client is compared with them in turn.
 pub const ACL_ENTRIES_MAX: usize = 65_536;
+/// Most networks of `proxy_accept`: each new client is compared with them in turn.
+pub const PROXY_ACCEPT_MAX: usize = 1024;
 
 /// Values that decide how connections are accepted, chosen and relayed.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,8 +32,13 @@ pub struct Settings {
     numbers: [u64; Number::COUNT],
     pub tcp_fastclose: FastClose,
     pub log_format: LogFormat,
+    pub http: HttpMode,
+    /// Who is believed when it says for whom it connects; each once.
+    pub proxy_accept: Vec<Downstream>,
     /// Local address of upstream sockets.
     pub source: Option<IpAddr>,
+    /// The list of addresses that the tarpit takes; `None`: there is no tarpit.
+    pub tarpit_acl: Option<u8>,
     pub acls: [Acl; ACL_COUNT],
     /// Whom the access lists ask for countries; what `geoip` names, once it is read.
     pub countries: CountrySource,
@@ -69,7 +78,10 @@ impl Default for Settings {
             numbers: [0; Number::COUNT],
             tcp_fastclose: FastClose::default(),
             log_format: LogFormat::default(),
+            http: HttpMode::default(),
+            proxy_accept: Vec::new(),
             source: None,
+            tarpit_acl: None,
             acls: Default::default(),
             countries: CountrySource::default(),
         };
@@ -84,17 +96,18 @@ impl Default for Settings {
     }
 }
 
-/// A configured server and the list its clients must pass.
+/// A configured server, the list its clients must pass, and how they are announced to it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServerEntry {
     pub spec: ServerSpec,
     pub acl: u8,
+    pub proxy: ProxyHeader,
 }
 
 impl From<ServerSpec> for ServerEntry {
-    /// The server with list 0, as the command line gives it.
+    /// The server with list 0 and no PROXY header, as the command line gives it.
     fn from(spec: ServerSpec) -> ServerEntry {
-        ServerEntry { spec, acl: 0 }
+        ServerEntry { spec, acl: 0, proxy: ProxyHeader::None }
     }
 }
 
@@ -109,6 +122,7 @@ impl ServerEntry {
             ServerChange::Hard(hard) => self.spec.hard = *hard,
             ServerChange::Weight(weight) => self.spec.weight = Some(*weight),
             ServerChange::Prio(prio) => self.spec.prio = *prio,
+            ServerChange::Proxy(header) => self.proxy = *header,
             ServerChange::Blacklist(_) => {}
         }
     }
@@ -135,6 +149,8 @@ pub struct Config {
     pub user: Option<String>,
     /// Directory of `-j`.
     pub jail: Option<String>,
+    /// The interface for direct server return.
+    pub dsr_if: Option<String>,
     pub foreground: bool,
     /// Words of commands whose value came as an option or argument. The listening address and what counts at start only
     /// stay there: [`Config::write`] does not put them into a file that the command line would then contradict.
@@ -179,6 +195,13 @@ impl Config {
             Command::Explained(why) => format!("{why}\n"),
             Command::Geoip(file) => set_or_show(&mut self.geoip, file),
             Command::NoGeoip => unset(&mut self.geoip),
+            Command::Http(mode) => {
+                self.settings.http = *mode;
+                String::new()
+            }
+            Command::ProxyAccept(None) => self.proxy_accept_lines(""),
+            Command::ProxyAccept(Some(downstream)) => self.trust(*downstream)?,
+            Command::NoProxyAccept(downstream) => self.distrust(*downstream)?,
             Command::Listen(address) => set_or_show(&mut self.listen, address),
             Command::Log(target) => set_or_show(&mut self.log, target),
             Command::NoLog => unset(&mut self.log),
@@ -188,6 +211,12 @@ impl Config {
             Command::Source(source) => {
                 self.settings.source = *source;
                 String::new()
+            }
+            Command::DsrIf(name) => set_or_show(&mut self.dsr_if, name),
+            Command::ShowTarpit => self.tarpit_reply(),
+            Command::Tarpit(list) => {
+                self.settings.tarpit_acl = *list;
+                self.tarpit_reply()
             }
             Command::TcpFastclose(None) => format!("{}\n", self.settings.tcp_fastclose),
             Command::TcpFastclose(Some(fast_close)) => {
@@ -216,6 +245,19 @@ impl Config {
         Ok(Applied::Reply(reply))
     }
 
+    /// Puts a server of the command line in its place. What its words cannot say, such as `acl` and `proxy`, stays as
+    /// commands have set it.
+    pub fn place_server(&mut self, index: usize, spec: ServerSpec) {
+        if index >= self.servers.len() {
+            self.servers.resize(index + 1, None);
+        }
+        let mut entry = self.servers[index].take().unwrap_or_else(|| ServerEntry::from(spec.clone()));
+        for earlier in self.unaddressed.remove(&index).unwrap_or_default() {
+            entry.change(&earlier);
+        }
+        self.servers[index] = Some(ServerEntry { spec, ..entry });
+    }
+
     fn set_number(&mut self, number: Number, value: u64) -> Applied {
         let Form::Number { default, answer, .. } = number.row().form else {
             unreachable!("Number::row finds rows of this form only");
@@ -239,6 +281,10 @@ impl Config {
         }
     }
 
+    fn tarpit_reply(&self) -> String {
+        format!("tarpit_acl = {}\n", self.settings.tarpit_acl.map_or(-1, i32::from))
+    }
+
     fn add_to_list(&mut self, list: u8, entry: AclEntry) -> Result<String, String> {
         let entries = &mut self.list(list)?.entries;
         if entries.len() >= ACL_ENTRIES_MAX {
@@ -250,6 +296,27 @@ impl Config {
 
     fn empty_list(&mut self, list: u8) -> Result<String, String> {
         self.list(list)?.entries.clear();
+        Ok(String::new())
+    }
+
+    fn trust(&mut self, downstream: Downstream) -> Result<String, String> {
+        let trusted = &mut self.settings.proxy_accept;
+        if !trusted.contains(&downstream) {
+            if trusted.len() >= PROXY_ACCEPT_MAX {
+                return Err(format!("proxy_accept: want at most {PROXY_ACCEPT_MAX} networks"));
+            }
+            trusted.push(downstream);
+        }
+        Ok(String::new())
+    }
+
+    fn distrust(&mut self, downstream: Option<Downstream>) -> Result<String, String> {
+        let trusted = &mut self.settings.proxy_accept;
+        match downstream {
+            None => trusted.clear(),
+            Some(downstream) if trusted.contains(&downstream) => trusted.retain(|other| *other != downstream),
+            Some(downstream) => return Err(format!("no proxy_accept: {downstream} is not in the list")),
+        }
         Ok(String::new())
     }
 

@@ -18,7 +18,8 @@ use crate::sys::files::PidFile;
 use crate::sys::limits;
 use crate::sys::notify::Supervisor;
 use crate::sys::privileges::{self, Account, Keep};
-use crate::{demo, reload};
+use crate::{demo, dsr, reload};
+use pen_proto::addr::ListenAddr;
 use pen_proto::commands::Flag;
 use std::path::Path;
 use std::process::ExitCode;
@@ -82,7 +83,8 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
         return if numeric.jail.is_none() { learn_countries(&mut engine) } else { Ok(()) };
     }
     limits::raise_descriptor_limit();
-    let listener = open_listener(&numeric)?;
+    let dsr = dsr::open::open(&numeric)?;
+    let listeners = if dsr.is_some() { Vec::new() } else { vec![open_listener(&numeric)?] };
     let control = open_control(&numeric)?;
     let supervisor = Supervisor::from_environment();
     if numeric.foreground {
@@ -97,7 +99,11 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     let doors = Doors::open(control)?;
     let (_pid_file, log) = give_up_privileges(&numeric, account.as_ref())?;
     learn_countries(&mut engine)?;
-    engine.start(Instance::start(engine.numeric(), vec![listener], log, None)?);
+    let mut instance = Instance::start(engine.numeric(), listeners, log, None)?;
+    if let Some(opened) = dsr {
+        instance.start_dsr(opened)?;
+    }
+    engine.start(instance);
     let process = Process::new(engine, doors, supervisor);
     process.run(waiting.parent.take(), None, |engine| waiting.for_core = wants_core(engine))
 }
@@ -119,7 +125,13 @@ fn read_everything(line: &CommandLine, engine: &mut Engine<Instance>) -> Result<
     if engine.config().listen.is_none() {
         return Err(format!("want a listening address, as an argument or by the command listen\n{TRY_HELP}"));
     }
-    engine.settle().cloned()
+    let numeric = engine.settle().cloned()?;
+    match &numeric.listen {
+        Some(ListenAddr { host, port: None, text }) if !host.is_unix() && numeric.dsr_if.is_none() => {
+            Err(format!("{text}: want a port, such as {text}:80"))
+        }
+        _ => Ok(numeric),
+    }
 }
 
 /// In the jail and as the user of `-u`: what can be read at start can be read again on reload.

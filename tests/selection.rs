@@ -364,7 +364,7 @@ fn statistics_show_what_is_configured() {
 #[test]
 fn no_flag_but_the_modes_changes_a_choice() {
     let mut settings = settings();
-    for flag in [Flag::Http, Flag::Keepalive, Flag::TcpNodelay, Flag::ExitEnabled, Flag::Ascii] {
+    for flag in [Flag::Keepalive, Flag::TcpNodelay, Flag::ExitEnabled, Flag::Ascii] {
         settings.set_flag(flag, true);
     }
     let mut balancer = balancer(vec![server(1), server(2)]);

@@ -263,7 +263,7 @@ impl Server {
 
     fn statistics(&self) -> String {
         let counts = &self.records.counts;
-        let lost: u64 = self.receivers.iter().map(|receiver| receiver.lost).sum();
+        let lost: u64 = self.receivers.iter().map(Receiver::lost).sum();
         format!(
             "{} lines from pen ({} remembered), {} from web servers, {} of them matched; \
              {} bogus lines, {} datagrams refused, {lost} lost on receipt, {} lines lost on writing",

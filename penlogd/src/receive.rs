@@ -6,12 +6,12 @@ use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, MultiHeaders, SockFlag, SockType, SockaddrIn, SockaddrIn6,
-    SockaddrStorage, bind, recvmmsg, setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, MultiHeaders, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrStorage,
+    bind, recvmmsg, setsockopt, socket, sockopt,
 };
+use pen::sys::socket::lost_datagrams;
 
 /// The longest datagram there is.
 const DATAGRAM_BYTES_MAX: usize = 65_535;
@@ -26,9 +26,6 @@ const SOCKET_BUFFER_BYTES: usize = 16 << 20;
 pub struct Receiver {
     socket: OwnedFd,
     buffers: Vec<u8>,
-    /// Datagrams that found no room in the socket's buffer, since the start.
-    pub lost: u64,
-    lost_reported: u32,
 }
 
 impl Receiver {
@@ -51,8 +48,12 @@ impl Receiver {
 
     fn new(socket: OwnedFd) -> io::Result<Receiver> {
         enlarge_buffer(&socket);
-        setsockopt(&socket, sockopt::RxqOvfl, &1)?;
-        Ok(Receiver { socket, buffers: vec![0; BATCH * DATAGRAM_BYTES_MAX], lost: 0, lost_reported: 0 })
+        Ok(Receiver { socket, buffers: vec![0; BATCH * DATAGRAM_BYTES_MAX] })
+    }
+
+    /// Datagrams that found no room in the socket's buffer, since the start.
+    pub fn lost(&self) -> u64 {
+        lost_datagrams(self.socket.as_fd()).unwrap_or_default().into()
     }
 
     /// Hands over what has arrived, at most a batch, and returns how many datagrams that were.
@@ -65,8 +66,7 @@ impl Receiver {
             .chunks_exact_mut(DATAGRAM_BYTES_MAX)
             .map(|buffer| [IoSliceMut::new(buffer)])
             .collect();
-        // New ones for each call: the kernel shrinks the room for control messages to what it used of it.
-        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, Some(cmsg_space!(u32)));
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, None);
         let received =
             recvmmsg(self.socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None);
         let messages = match received {
@@ -75,22 +75,13 @@ impl Receiver {
             Err(errno) => return Err(errno.into()),
         };
         let mut count = 0;
-        let mut lost_reported = self.lost_reported;
         for message in messages {
             count += 1;
-            for control in message.cmsgs().into_iter().flatten() {
-                if let ControlMessageOwned::RxqOvfl(lost) = control {
-                    lost_reported = lost;
-                }
-            }
             let source = message.address.and_then(ip);
             if let (Some(source), Some(datagram)) = (source, message.iovs().next()) {
                 take(source, datagram);
             }
         }
-        // The kernel's counter has 32 bits.
-        self.lost += u64::from(lost_reported.wrapping_sub(self.lost_reported));
-        self.lost_reported = lost_reported;
         Ok(count)
     }
 }

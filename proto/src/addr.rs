@@ -39,7 +39,7 @@ pub enum Host {
     Unix(String),
 }
 
-/// Where to listen: `port`, `host:port`, `[v6]:port`, Pen's bracketless `::1:8080` (split at the last colon),
+/// Where to listen: `port`, `host:port`, an IP address alone, `[v6]:port`, Pen's bracketless `::1:8080` (split at the last colon),
 /// `*:port`, `:port`, or a Unix socket path.
 ///
 /// `Display` repeats the text as given.
@@ -47,7 +47,7 @@ pub enum Host {
 pub struct ListenAddr {
     /// `Ip(0.0.0.0)` when the host is left out or `*`, as in Pen.
     pub host: Host,
-    /// `None` only for a Unix socket.
+    /// `None` for a Unix socket, and for an address of which all ports are meant: direct server return takes that.
     pub port: Option<Port>,
     /// The text as given; replies and `write` repeat it.
     pub text: String,
@@ -141,10 +141,12 @@ impl ListenAddr {
         } else {
             let (host, port) = if text.starts_with('[') {
                 split_host(text)?
+            } else if text.parse::<Ipv4Addr>().is_ok() {
+                (text, "")
             } else {
                 text.rsplit_once(':').unwrap_or(("", text))
             };
-            (listen_host(host)?, Some(Port::parse(port)?))
+            listen_parts(host, port)?
         };
         Ok(ListenAddr { host, port, text: text.to_owned() })
     }
@@ -153,6 +155,15 @@ impl ListenAddr {
 impl fmt::Display for ListenAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+/// A single address may stand alone, or with port 0 as in Pen: then all its ports are meant.
+fn listen_parts(host: &str, port: &str) -> Result<(Host, Option<Port>), String> {
+    let ip = Host::parse(host).ok().filter(|host| matches!(host, Host::Ip(ip) if !ip.is_unspecified()));
+    match ip {
+        Some(host) if matches!(port, "" | "0") => Ok((host, None)),
+        _ => Ok((listen_host(host)?, Some(Port::parse(port)?))),
     }
 }
 
@@ -397,6 +408,12 @@ mod tests {
         }
         assert_eq!(listen("pop3"), ("0.0.0.0".to_owned(), Some(Port::Service("pop3".to_owned()))));
         assert_eq!(listen("/run/pen.sock"), ("/run/pen.sock".to_owned(), None));
+        for text in ["192.0.2.10", "192.0.2.10:0"] {
+            assert_eq!(listen(text), ("192.0.2.10".to_owned(), None), "{text}");
+        }
+        for text in ["[2001:db8::10]", "[2001:db8::10]:0"] {
+            assert_eq!(listen(text), ("2001:db8::10".to_owned(), None), "{text}");
+        }
     }
 
     #[test]
@@ -407,7 +424,9 @@ mod tests {
             ("0", r#"port: want 1..65535 or a service name, got "0""#),
             ("127.0.0.1:99999", r#"port: want 1..65535 or a service name, got "99999""#),
             ("+80", r#"port: want 1..65535 or a service name, got "+80""#),
-            ("[::1]", r#"port: want 1..65535 or a service name, got """#),
+            ("[::]", r#"port: want 1..65535 or a service name, got """#),
+            ("0.0.0.0", r#"port: want 1..65535 or a service name, got """#),
+            ("www:0", r#"port: want 1..65535 or a service name, got "0""#),
             ("::8080", r#"address: want an address, a host name or a Unix socket path, got ":""#),
             ("-x:80", r#"address: want an address, a host name or a Unix socket path, got "-x""#),
             ("/a b", r#"address: want a path without blanks and control characters, got "/a b""#),

@@ -7,12 +7,15 @@
 mod access;
 mod reach;
 mod rows;
+mod values;
 
 pub use access::{AclEntry, AclMatch, Country};
 pub use reach::Reach;
 pub use rows::{ROWS, SERVER_KEYS};
+pub use values::{HttpMode, ProxyHeader};
 
 use crate::addr::{Host, ListenAddr, Port, path_word};
+use crate::network::Downstream;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -33,7 +36,6 @@ pub enum Flag {
     Dummy,
     ExitEnabled,
     Hash,
-    Http,
     Keepalive,
     Peek,
     Prio,
@@ -85,6 +87,8 @@ pub enum Number {
     MultiAccept,
     /// Connects that may be under way at once, per process.
     PendingMax,
+    /// Seconds that a trusted downstream may take for its PROXY header.
+    ProxyTimeout,
     /// Seconds that open connections get after a graceful stop; 0 waits for the last one.
     ShutdownTimeout,
     /// Worker threads; 0: one per core.
@@ -211,6 +215,7 @@ pub enum ServerChange {
     Hard(u32),
     Weight(u32),
     Prio(u32),
+    Proxy(ProxyHeader),
     /// Blacklists the server for so many seconds from now; 0 releases it.
     Blacklist(u32),
 }
@@ -226,6 +231,7 @@ impl fmt::Display for ServerChange {
             ServerChange::Hard(hard) => write!(f, "hard {hard}"),
             ServerChange::Weight(weight) => write!(f, "weight {weight}"),
             ServerChange::Prio(prio) => write!(f, "prio {prio}"),
+            ServerChange::Proxy(header) => write!(f, "proxy {header}"),
             ServerChange::Blacklist(seconds) => write!(f, "blacklist {seconds}"),
         }
     }
@@ -245,6 +251,7 @@ pub struct ServerKey {
 pub enum ServerValue {
     Address(fn(Host) -> ServerChange),
     Port(fn(Port) -> ServerChange),
+    Proxy(fn(ProxyHeader) -> ServerChange),
     /// From 0 to `max`.
     Number {
         max: u32,
@@ -277,12 +284,15 @@ pub enum Command {
     Connection(u32),
     Connections(Listing),
     Control,
+    /// The interface for direct server return; `None` asks.
+    DsrIf(Option<String>),
     Exit,
     /// Accepted for the sake of old configurations, has no effect; carries the reason.
     Explained(&'static str),
     Geoip(Option<String>),
     NoGeoip,
     Help(Option<String>),
+    Http(HttpMode),
     Include(String),
     Listen(Option<ListenAddr>),
     Log(Option<LogTarget>),
@@ -291,6 +301,10 @@ pub enum Command {
     Metrics,
     Mode,
     Pid,
+    /// `None`: shows whose PROXY headers are accepted.
+    ProxyAccept(Option<Downstream>),
+    /// `None`: nobody's any more.
+    NoProxyAccept(Option<Downstream>),
     /// Clients of the last so many seconds.
     Recent(u64),
     Server {
@@ -303,6 +317,10 @@ pub enum Command {
     /// `None`: `no source`.
     Source(Option<IpAddr>),
     Status(Listing),
+    /// `tarpit_acl`.
+    ShowTarpit,
+    /// `None` is -1, off.
+    Tarpit(Option<u8>),
     TcpFastclose(Option<FastClose>),
     Version,
     WebStats(Option<String>),
@@ -323,9 +341,11 @@ impl Command {
             Command::Connection(_) => "connection",
             Command::Connections(_) => "connections",
             Command::Control => "control",
+            Command::DsrIf(_) => "dsr_if",
             Command::Exit => "exit",
             Command::Geoip(_) | Command::NoGeoip => "geoip",
             Command::Help(_) => "help",
+            Command::Http(_) => "http",
             Command::Include(_) => "include",
             Command::Listen(_) => "listen",
             Command::Log(_) | Command::NoLog => "log",
@@ -333,6 +353,7 @@ impl Command {
             Command::Metrics => "metrics",
             Command::Mode => "mode",
             Command::Pid => "pid",
+            Command::ProxyAccept(_) | Command::NoProxyAccept(_) => "proxy_accept",
             Command::Recent(_) => "recent",
             Command::Server { .. } => "server",
             Command::Servers(_) => "servers",
@@ -340,6 +361,7 @@ impl Command {
             Command::Socket(_) => "socket",
             Command::Source(_) => "source",
             Command::Status(_) => "status",
+            Command::ShowTarpit | Command::Tarpit(_) => "tarpit_acl",
             Command::TcpFastclose(_) => "tcp_fastclose",
             Command::Version => "version",
             Command::WebStats(_) | Command::NoWebStats => "web_stats",
@@ -508,10 +530,11 @@ impl Row {
         self.letter.is_some() || self.long.is_some()
     }
 
-    /// The argument of the option; `None` when it takes none: a flag, or `-d`, which is counted.
+    /// The argument of the option; `None` when it takes none: a flag, `-d`, which is counted, or `-H`, which has none in
+    /// Pen.
     pub fn option_arg(&self) -> Option<&'static Arg> {
-        let counted = matches!(self.form, Form::Number { number: Number::Debug, .. });
-        if counted { None } else { self.args.first() }
+        let is_alone = matches!(self.letter, Some('d' | 'H'));
+        if is_alone { None } else { self.args.first() }
     }
 }
 

@@ -165,6 +165,7 @@ fn key_synopsis(key: &ServerKey) -> String {
     let value = match key.value {
         ServerValue::Address(_) => "ADDRESS",
         ServerValue::Port(_) => "PORT",
+        ServerValue::Proxy(_) => "v1|v2|none",
         ServerValue::Number { unit: "seconds", .. } => "SECONDS",
         ServerValue::Number { .. } => "N",
     };

@@ -9,6 +9,7 @@ pub mod commands;
 pub mod escape;
 pub mod help;
 pub mod logline;
+pub mod network;
 pub mod parse;
 pub mod readable;
 pub mod status;

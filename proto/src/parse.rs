@@ -5,15 +5,18 @@
 
 use crate::addr::{Host, ListenAddr, Port, path_word, quoted, strict_number};
 use crate::commands::{
-    ACL_LAST, AclEntry, AclMatch, Command, Country, FastClose, Form, Listing, LogFormat, LogTarget, Number,
-    ROWS, Row, SECONDS_MAX, SERVER_INDEX_MAX, SERVER_KEYS, ServerChange, ServerKey, ServerValue, row,
-    row_spelled,
+    ACL_LAST, AclEntry, AclMatch, Command, Country, FastClose, Form, HttpMode, Listing, LogFormat, LogTarget,
+    Number, ProxyHeader, ROWS, Row, SECONDS_MAX, SERVER_INDEX_MAX, SERVER_KEYS, ServerChange, ServerKey,
+    ServerValue, row, row_spelled,
 };
+use crate::network::Downstream;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Seconds that `recent` looks back unless told otherwise, as in Pen.
 const RECENT_SECONDS: u64 = 300;
+/// Name of a network interface: IFNAMSIZ of Linux is 16, the last of them a NUL.
+const INTERFACE_BYTES_MAX: usize = 15;
 /// Longer words get no "did you mean": no command is nearly as long, and the comparison is quadratic.
 const SUGGESTION_BYTES_MAX: usize = 40;
 
@@ -164,6 +167,11 @@ impl<'a> Words<'a> {
         }
     }
 
+    fn downstream(&mut self) -> Parsed<Option<Downstream>> {
+        let downstream = self.next().map(Downstream::parse).transpose();
+        self.checked(downstream)
+    }
+
     fn listing(&mut self) -> Parsed<Listing> {
         Ok(self.choice(&[("json", Listing::Json)])?.unwrap_or_default())
     }
@@ -200,8 +208,8 @@ fn of_row(row: &Row, words: &mut Words) -> Parsed<Command> {
         Form::Number { number, min, max, .. } => number_command(number, min, max, row.unit, words),
         Form::Own => own(row, words),
         Form::Gone(why) => {
-            // What the option would have been given.
-            words.first = None;
+            // Nobody minds what it would have been given.
+            row.option_arg().and_then(|_| words.next());
             Ok(Command::Explained(why))
         }
         Form::Missing(capability) => Err(words.error(&format!("this pen has no {capability} yet"))),
@@ -225,8 +233,11 @@ fn negated(words: &mut Words) -> Parsed<Command> {
         (Form::Gone(why), _) => Ok(Command::Explained(why)),
         (Form::Own, "acl") => Ok(Command::NoAcl(words.list()?)),
         (Form::Own, "geoip") => Ok(Command::NoGeoip),
+        (Form::Own, "http") => Ok(Command::Http(HttpMode::Off)),
         (Form::Own, "log") => Ok(Command::NoLog),
+        (Form::Own, "proxy_accept") => Ok(Command::NoProxyAccept(words.downstream()?)),
         (Form::Own, "source") => Ok(Command::Source(None)),
+        (Form::Own, "tarpit_acl") => Ok(Command::Tarpit(None)),
         (Form::Own, "web_stats") => Ok(Command::NoWebStats),
         (_, word) => Err(words.error(&format!("{word} cannot be negated"))),
     }
@@ -241,9 +252,11 @@ fn own(row: &Row, words: &mut Words) -> Parsed<Command> {
         "connection" => Command::Connection(words.number_or_0()?),
         "connections" => Command::Connections(words.listing()?),
         "control" => Command::Control,
+        "dsr_if" => Command::DsrIf(interface(words)?),
         "exit" => Command::Exit,
         "geoip" => Command::Geoip(words.path()?),
         "help" => Command::Help(help_word(words)?),
+        "http" => Command::Http(words.choice(&HttpMode::WORDS)?.unwrap_or(HttpMode::Add)),
         "include" => Command::Include(words.need_path()?),
         "listen" => {
             let address = words.next().map(ListenAddr::parse).transpose();
@@ -257,6 +270,7 @@ fn own(row: &Row, words: &mut Words) -> Parsed<Command> {
         "metrics" => Command::Metrics,
         "mode" => Command::Mode,
         "pid" => Command::Pid,
+        "proxy_accept" => Command::ProxyAccept(words.downstream()?),
         "recent" => Command::Recent(recent(words, row.unit)?),
         "server" => server(words)?,
         "servers" => Command::Servers(words.listing()?),
@@ -264,6 +278,7 @@ fn own(row: &Row, words: &mut Words) -> Parsed<Command> {
         "socket" => Command::Socket(words.number_or_0()?),
         "source" => Command::Source(Some(source(words)?)),
         "status" => Command::Status(words.listing()?),
+        "tarpit_acl" => tarpit(words)?,
         "tcp_fastclose" => Command::TcpFastclose(words.choice(&FastClose::WORDS)?),
         "version" => Command::Version,
         "web_stats" => Command::WebStats(words.path()?),
@@ -291,6 +306,29 @@ fn recent(words: &mut Words, unit: &str) -> Parsed<u64> {
 fn source(words: &mut Words) -> Parsed<IpAddr> {
     let word = words.need("an IP address")?;
     word.parse().map_err(|_| words.error(&format!("want an IP address, got {}", quoted(word))))
+}
+
+fn interface(words: &mut Words) -> Parsed<Option<String>> {
+    let Some(word) = words.next() else { return Ok(None) };
+    // What Linux takes as a name of an interface.
+    let is_name =
+        word.len() <= INTERFACE_BYTES_MAX && !word.contains(['/', ':']) && !matches!(word, "." | "..");
+    match is_name && !word.contains(|c: char| c.is_control() || c.is_whitespace()) {
+        true => Ok(Some(word.to_owned())),
+        false => Err(words.error(&format!("want a network interface such as eth0, got {}", quoted(word)))),
+    }
+}
+
+fn tarpit(words: &mut Words) -> Parsed<Command> {
+    match words.next() {
+        None => Ok(Command::ShowTarpit),
+        Some("-1") => Ok(Command::Tarpit(None)),
+        // The bound makes it fit.
+        Some(word) => match strict_number(word, 0, ACL_LAST.into(), "") {
+            Ok(list) => Ok(Command::Tarpit(Some(list as u8))),
+            Err(_) => Err(words.error(&format!("want -1..{ACL_LAST}, got {}", quoted(word)))),
+        },
+    }
 }
 
 fn acl(words: &mut Words) -> Parsed<Command> {
@@ -384,6 +422,10 @@ fn server_change(key: &ServerKey, words: &mut Words) -> Parsed<ServerChange> {
             let port = Port::parse(words.need("a port")?).map(change);
             words.checked(port.map_err(|reason| without_name(&reason, "port")))
         }
+        ServerValue::Proxy(change) => match words.choice(&ProxyHeader::WORDS)? {
+            Some(header) => Ok(change(header)),
+            None => Err(words.error("want v1 or v2 or none, got nothing")),
+        },
         // The bound makes it fit.
         ServerValue::Number { max, unit, change } => {
             Ok(change(words.need_number(0, max.into(), unit)? as u32))

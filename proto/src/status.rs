@@ -37,6 +37,41 @@ pub struct Status {
     #[serde(default)]
     pub idlers_wanted: u64,
     pub totals: Totals,
+    /// With direct server return: what it has done beside that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dsr: Option<DsrStatus>,
+}
+
+/// Direct server return. Counts are of frames, since start.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DsrStatus {
+    pub interface: String,
+    /// Sent on to servers.
+    pub forwarded: u64,
+    /// Answers to questions for an address, by ARP or neighbour discovery.
+    pub answers: u64,
+    /// Connections that got stuck in the tarpit.
+    pub tarpitted: u64,
+    /// Flows forgotten for want of room.
+    pub displaced: u64,
+    /// Dropped because they could not be read.
+    pub malformed: u64,
+    /// Dropped because the server's hardware address was not found.
+    pub unreachable: u64,
+    /// Dropped because the system did not take them.
+    pub unsent: u64,
+    /// Dropped by the system because pen did not keep up.
+    pub overrun: u64,
+    /// By address.
+    pub servers: Vec<NeighbourStatus>,
+}
+
+/// Where a server is on the network.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct NeighbourStatus {
+    pub address: String,
+    /// Hardware address; empty while it is not known.
+    pub mac: String,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -60,6 +95,9 @@ pub struct ServerStatus {
     pub weight: u32,
     pub prio: u32,
     pub acl: u8,
+    /// The PROXY header it gets: `v1`, `v2` or `none`.
+    #[serde(default)]
+    pub proxy: String,
     pub sent_bytes: u64,
     pub received_bytes: u64,
     /// Connections ever opened to it.
@@ -137,4 +175,7 @@ pub struct Totals {
     /// Connections kept ready that ended before they were of use.
     #[serde(default)]
     pub idlers_lost: u64,
+    /// Connections of trusted downstreams that were closed for want of a proper PROXY header.
+    #[serde(default)]
+    pub proxy_errors: u64,
 }

@@ -5,6 +5,7 @@
 
 use super::clients::SlotKey;
 use super::servers::{Endpoint, ServerId};
+use pen_proto::commands::ProxyHeader;
 use std::sync::Arc;
 
 /// What becomes of a new client.
@@ -35,7 +36,17 @@ pub struct Released {
     pub down_bytes: u64,
 }
 
-/// The place a connection holds at a server; small, because every connection has one. Hand it to `Balancer::release` or `Balancer::abandon` in the end.
+/// Whether a server counts a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hold {
+    Nothing,
+    Place,
+    /// The server has a failure stamp, which the connection clears when it is established.
+    PlaceAfterFailure,
+}
+
+/// The place a connection holds at a server; small, because every connection has one. Hand it to `Balancer::release` or
+/// `Balancer::abandon` in the end.
 #[derive(Debug)]
 #[must_use = "the server's connection count is given back by release or abandon"]
 pub struct Attempt {
@@ -44,16 +55,17 @@ pub struct Attempt {
     pub(super) initial: ServerId,
     /// The server tried last.
     pub(super) current: ServerId,
-    /// Whether `current` counts this connection.
-    pub(super) holds_place: bool,
+    /// At `current`.
+    pub(super) hold: Hold,
     /// Of `current`, when it was reserved.
     pub(super) era: u16,
-    pub(super) clears_failure: bool,
+    /// Of `current`.
+    pub(super) proxy: ProxyHeader,
 }
 
 impl Attempt {
     pub(super) fn new(slot: SlotKey, initial: ServerId) -> Attempt {
-        Attempt { slot, initial, current: initial, holds_place: false, era: 0, clears_failure: false }
+        Attempt { slot, initial, current: initial, hold: Hold::Nothing, era: 0, proxy: ProxyHeader::None }
     }
 
     /// The server of the connection; meaningless after a last failure.
@@ -69,7 +81,12 @@ impl Attempt {
     /// Whether a connect that succeeds is to be told by `Balancer::connected`. Without a failure stamp there is nothing
     /// to clear, and an ordinary connection takes the balancer's lock only twice.
     pub fn clears_failure(&self) -> bool {
-        self.clears_failure
+        self.hold == Hold::PlaceAfterFailure
+    }
+
+    /// What the connection to the server begins with.
+    pub fn proxy(&self) -> ProxyHeader {
+        self.proxy
     }
 
     /// The next server of the walk: upwards from the initial one and round, each at most once. Exact also when `count`

@@ -16,6 +16,7 @@
 
 mod attempt;
 mod clients;
+mod direct;
 mod idlers;
 mod policy;
 mod servers;
@@ -28,6 +29,7 @@ pub use servers::{Endpoint, SERVERS_MAX, ServerId, ServerSetup};
 pub use status::{add_idlers, add_live};
 
 use crate::settings::Settings;
+use attempt::Hold;
 use clients::ClientTable;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{Flag, Number};
@@ -139,7 +141,7 @@ impl Balancer {
 
     /// The connect succeeded: the server's failures are forgotten. Needed only if [`Attempt::clears_failure`].
     pub fn connected(&mut self, attempt: &Attempt) {
-        let server = self.servers.get_mut(attempt.current).filter(|_| attempt.holds_place);
+        let server = self.servers.get_mut(attempt.current).filter(|_| attempt.hold != Hold::Nothing);
         if let Some(server) = server.filter(|server| server.era == attempt.era) {
             server.failed_at_seconds = None;
         }
@@ -225,9 +227,12 @@ impl Balancer {
         }
         server.connections += 1;
         attempt.current = id;
-        attempt.holds_place = true;
         attempt.era = server.era;
-        attempt.clears_failure = server.failed_at_seconds.is_some();
+        attempt.hold = match server.failed_at_seconds {
+            None => Hold::Place,
+            Some(_) => Hold::PlaceAfterFailure,
+        };
+        attempt.proxy = server.setup.proxy;
         self.clients.remember(attempt.slot, id);
         self.current = id;
         Some(server.setup.endpoint.clone())
@@ -235,7 +240,7 @@ impl Balancer {
 
     /// The one place where a server's connections are counted down; `None` when the attempt holds no place.
     fn give_back(&mut self, attempt: &mut Attempt) -> Option<&mut Server> {
-        if !std::mem::take(&mut attempt.holds_place) {
+        if std::mem::replace(&mut attempt.hold, Hold::Nothing) == Hold::Nothing {
             return None;
         }
         let server = self.servers.get_mut(attempt.current)?;

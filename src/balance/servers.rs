@@ -3,8 +3,9 @@
 //! Owns connection counts, failure stamps and totals. It does not choose: policies and the balancer read it, and only
 //! the balancer changes it.
 
+use pen_proto::commands::ProxyHeader;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -61,6 +62,8 @@ pub enum Endpoint {
     #[default]
     Unset,
     Inet(SocketAddr),
+    /// Whatever port the client asks for: direct server return without ports.
+    Host(IpAddr),
     Unix(Arc<Path>),
 }
 
@@ -70,14 +73,24 @@ impl Endpoint {
         match self {
             Endpoint::Unset => false,
             Endpoint::Inet(address) => address.port() != 0 && !address.ip().is_unspecified(),
+            Endpoint::Host(ip) => !ip.is_unspecified(),
             Endpoint::Unix(_) => true,
+        }
+    }
+
+    /// The address without the port; a Unix socket has none.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Endpoint::Inet(address) => Some(address.ip()),
+            Endpoint::Host(ip) => Some(*ip),
+            Endpoint::Unset | Endpoint::Unix(_) => None,
         }
     }
 
     /// As Pen reports it: 1 for a Unix socket, 0 when unset.
     pub fn port(&self) -> u16 {
         match self {
-            Endpoint::Unset => 0,
+            Endpoint::Unset | Endpoint::Host(_) => 0,
             Endpoint::Inet(address) => address.port(),
             Endpoint::Unix(_) => 1,
         }
@@ -90,6 +103,7 @@ impl fmt::Display for Endpoint {
         match self {
             Endpoint::Unset => Ok(()),
             Endpoint::Inet(address) => address.ip().fmt(f),
+            Endpoint::Host(ip) => ip.fmt(f),
             Endpoint::Unix(path) => path.display().fmt(f),
         }
     }
@@ -112,6 +126,8 @@ pub struct ServerSetup {
     pub prio: u32,
     /// Number of the list that clients must pass.
     pub acl: u8,
+    /// What connections to it begin with.
+    pub proxy: ProxyHeader,
 }
 
 impl ServerSetup {
@@ -246,6 +262,11 @@ impl Servers {
             ServerId::ABUSE => Some(&mut self.abuse),
             _ => self.slots.get_mut(id.index()?),
         }
+    }
+
+    /// The configured servers, the emergency and the abuse server included.
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Server> {
+        self.slots[..self.count].iter_mut().chain([&mut self.emergency, &mut self.abuse])
     }
 }
 

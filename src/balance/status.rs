@@ -73,6 +73,7 @@ fn server_status(id: ServerId, server: &Server, forgiven_seconds: i64) -> Server
         weight: setup.weight.unwrap_or(0),
         prio: setup.prio,
         acl: setup.acl,
+        proxy: setup.proxy.to_string(),
         sent_bytes: server.sent_bytes,
         received_bytes: server.received_bytes,
         connections_total: server.connections_total,

@@ -29,6 +29,11 @@ impl Pending {
         debug_assert!(self.taken <= self.bytes.len());
     }
 
+    /// Puts bytes in front of those that are not sent.
+    pub fn put_before(&mut self, bytes: &[u8]) {
+        self.bytes.splice(self.taken..self.taken, bytes.iter().copied());
+    }
+
     /// To append what a filter produces.
     pub fn bytes_mut(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
@@ -73,6 +78,14 @@ mod tests {
         assert_eq!(first.unsent(), b"cdef");
         pool.give_back(first);
         assert_eq!(pool.hold(b"x").unsent(), b"x");
+    }
+
+    #[test]
+    fn what_is_put_before_is_sent_next() {
+        let mut pending = BufferPool::default().hold(b"abcdef");
+        pending.take(2);
+        pending.put_before(b"123");
+        assert_eq!((pending.unsent(), pending.len()), (&b"123cdef"[..], 7));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::http::Head;
 use buffers::Pending;
 use pen_proto::addr::ClientAddr;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub enum Side {
 /// What a connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
+    /// `proxy_accept`: the downstream's word for whom it connects; the client is not known yet.
+    ProxyHeader,
     /// `peek`: the client's first bytes; no server is chosen yet.
     FirstBytes,
     /// The server to accept.
@@ -58,6 +61,8 @@ pub enum CloseReason {
     Denied,
     /// The command `close`.
     Closed,
+    /// A trusted downstream sent no proper PROXY header, or not in time.
+    ProxyHeader,
     /// pen ends.
     Shutdown,
     /// pen made a mistake with it.
@@ -78,6 +83,7 @@ impl CloseReason {
             CloseReason::NoServer => "no_server",
             CloseReason::Denied => "denied",
             CloseReason::Closed => "closed",
+            CloseReason::ProxyHeader => "proxy_header",
             CloseReason::Shutdown => "shutdown",
             CloseReason::InternalError => "internal_error",
             CloseReason::Shortage => "shortage",
@@ -153,6 +159,15 @@ impl Direction {
     }
 }
 
+/// What a trusted downstream says in its PROXY header.
+#[derive(Debug, Default)]
+pub struct Via {
+    /// The beginning of a header that is not complete; nothing that belongs to the client.
+    pub held: Vec<u8>,
+    /// Where the client connected to.
+    pub destination: Option<SocketAddr>,
+}
+
 #[derive(Debug)]
 pub struct Connection {
     pub client: Socket,
@@ -160,7 +175,8 @@ pub struct Connection {
     pub from_client: Direction,
     pub from_server: Direction,
     pub stage: Stage,
-    /// The address it came from: kept here, because the client table may forget it while the connection lives.
+    /// The client's address, which is that of the peer unless a PROXY header says otherwise: kept here, because the client
+    /// table may forget it while the connection lives.
     pub address: ClientAddr,
     pub port: u16,
     /// The choice of its server, to be given back when it ends. `None` before a server is chosen.
@@ -169,6 +185,8 @@ pub struct Connection {
     pub endpoint: Option<Arc<Endpoint>>,
     /// What few connections have.
     pub extras: Option<Box<Extras>>,
+    /// The server is to get a PROXY header, which has not been given out yet.
+    pub greeting_due: bool,
     /// The bytes pending from the client are not in the log yet.
     pub unlogged: bool,
     /// Monotonic.
@@ -191,6 +209,8 @@ const _: () = assert!(size_of::<Option<Connection>>() == 160);
 /// none of it pay for a pointer.
 #[derive(Debug, Default)]
 pub struct Extras {
+    /// Set for a connection with a PROXY header.
+    pub via: Option<Via>,
     /// Set while the head of an HTTP request is being read for `http`.
     pub head: Option<Head>,
     /// What the client has sent to a connection that was kept ready, while it is not certain that this was still alive.
@@ -205,7 +225,7 @@ impl Extras {
     /// Frees them when nothing is left in them.
     pub fn free_if_unused(extras: &mut Option<Box<Extras>>) {
         extras.take_if(|extras| {
-            matches!(**extras, Extras { head: None, unproven: None, revived: false, retries: 0 })
+            matches!(**extras, Extras { via: None, head: None, unproven: None, revived: false, retries: 0 })
         });
     }
 }
@@ -232,6 +252,7 @@ impl Connection {
             attempt: None,
             endpoint: None,
             extras: None,
+            greeting_due: false,
             unlogged: false,
             started_ms: now_ms,
             active_ms: now_ms,
@@ -258,6 +279,11 @@ impl Connection {
         kept
     }
 
+    /// What a PROXY header has said of it, if it has one.
+    pub fn via(&self) -> Option<&Via> {
+        self.extras.as_ref()?.via.as_ref()
+    }
+
     /// Servers that failed before the present one.
     pub fn retries(&self) -> u32 {
         self.extras.as_ref().map_or(0, |extras| extras.retries)
@@ -273,7 +299,7 @@ impl Connection {
     /// Pen's state bits, see [`pen_proto::status::ConnectionStatus::state`].
     pub fn state_bits(&self) -> u32 {
         let stage = match self.stage {
-            Stage::FirstBytes => 32,
+            Stage::ProxyHeader | Stage::FirstBytes => 32,
             Stage::Connecting | Stage::Shortage | Stage::Busy => 1,
             Stage::Relaying | Stage::Dummy { .. } => 2,
         };

@@ -311,6 +311,9 @@ impl<R: Running> Engine<R> {
                 &value.to_string(),
                 &config.settings.number(*number).to_string(),
             ),
+            Command::DsrIf(Some(name)) => {
+                start_only("dsr_if", name, config.dsr_if.as_deref().unwrap_or("not set"))
+            }
             Command::SetFlag(flag, on) if flag.row().when == When::Start => {
                 let word = |on: bool| if on { "on" } else { "off" };
                 start_only(flag.row().word, word(*on), word(config.settings.flag(*flag)))
@@ -511,6 +514,7 @@ fn configured(config: &Config) -> Status {
             weight: spec.and_then(|spec| spec.weight).unwrap_or(0),
             prio: spec.map_or(0, |spec| spec.prio),
             acl: entry.as_ref().map_or(0, |entry| entry.acl),
+            proxy: entry.as_ref().map(|entry| entry.proxy).unwrap_or_default().to_string(),
             ..ServerStatus::default()
         }
     };

@@ -48,7 +48,9 @@ pub fn start(endpoint: &Endpoint, local: LocalAddress, keepalive: Keepalive) -> 
         Endpoint::Inet(SocketAddr::V4(_)) => AddressFamily::Inet,
         Endpoint::Inet(SocketAddr::V6(_)) => AddressFamily::Inet6,
         Endpoint::Unix(_) => AddressFamily::Unix,
-        Endpoint::Unset => return Err(StartError::Server(io::ErrorKind::AddrNotAvailable.into())),
+        Endpoint::Unset | Endpoint::Host(_) => {
+            return Err(StartError::Server(io::ErrorKind::AddrNotAvailable.into()));
+        }
     };
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let socket = nix::sys::socket::socket(family, SockType::Stream, flags, None).map_err(ours)?;
@@ -59,7 +61,7 @@ pub fn start(endpoint: &Endpoint, local: LocalAddress, keepalive: Keepalive) -> 
             connect(socket.as_raw_fd(), &SockaddrStorage::from(*address))
         }
         Endpoint::Unix(path) => UnixAddr::new(&**path).and_then(|unix| connect(socket.as_raw_fd(), &unix)),
-        Endpoint::Unset => unreachable!("refused above"),
+        Endpoint::Unset | Endpoint::Host(_) => unreachable!("refused above"),
     };
     match connected {
         Ok(()) => Ok(Started::Connected(socket)),

@@ -127,6 +127,39 @@ fn a_server_may_come_in_pieces() {
 }
 
 #[test]
+fn a_server_of_the_command_line_keeps_what_only_commands_can_say() {
+    let mut config = configured(&["server 0 proxy v2 max 7", "server 1 address ::2 acl 3 max 8"]);
+    for index in 0..3 {
+        config.place_server(index, ServerSpec::parse("10.0.0.1:80:5").expect("a server"));
+    }
+    let told = |entry: &Option<ServerEntry>| {
+        let entry = entry.as_ref().expect("a server");
+        (entry.proxy, entry.acl, entry.spec.max)
+    };
+    let expected = [(ProxyHeader::V2, 0, 5), (ProxyHeader::None, 3, 5), (ProxyHeader::None, 0, 5)];
+    assert_eq!(config.servers.iter().map(told).collect::<Vec<_>>(), expected);
+    assert!(config.unaddressed.is_empty());
+}
+
+#[test]
+fn downstreams_are_trusted_once_and_until_they_are_taken_back() {
+    let mut config = configured(&["proxy_accept 10.0.0.0/8", "proxy_accept unix", "proxy_accept 10.0.0.0/8"]);
+    assert_eq!(reply(&mut config, "proxy_accept"), "10.0.0.0/8\nunix\n");
+    let error = apply(&mut config, "no proxy_accept ::1").expect_err("never trusted");
+    assert_eq!(error, "no proxy_accept: ::1 is not in the list");
+    reply(&mut config, "no proxy_accept 10.0.0.0/8");
+    assert_eq!(reply(&mut config, "proxy_accept"), "unix\n");
+    reply(&mut config, "no proxy_accept");
+    assert_eq!(reply(&mut config, "proxy_accept"), "");
+    for index in 0..PROXY_ACCEPT_MAX {
+        reply(&mut config, &format!("proxy_accept 10.0.{}.{}", index / 256, index % 256));
+    }
+    let error = apply(&mut config, "proxy_accept ::1").expect_err("too many");
+    assert_eq!(error, "proxy_accept: want at most 1024 networks");
+    reply(&mut config, "proxy_accept 10.0.0.0");
+}
+
+#[test]
 fn blacklisting_is_not_configuration() {
     let mut config = configured(&["server 0 address ::1 port 80"]);
     let before = config.clone();
@@ -242,8 +275,11 @@ listen_queue 500
 multi_accept 100
 no peek
 pending_max 100
+no proxy_accept
+proxy_timeout 5
 no source
 no transparent
+no tarpit_acl
 no geoip
 log_format pen
 no abort_on_error
@@ -269,6 +305,7 @@ fn stored_part(config: &Config) -> Config {
         log: config.log.clone(),
         web_stats: config.web_stats.clone(),
         geoip: config.geoip.clone(),
+        dsr_if: config.dsr_if.clone(),
         ..Config::default()
     };
     match config.on_command_line.is_empty() {
@@ -314,6 +351,7 @@ fn server_line() -> impl Strategy<Value = String> {
         "(max|hard|prio|blacklist) [0-9]{1,6}",
         "weight [0-9]{1,4}",
         "acl [0-9]",
+        "proxy (none|v1|v2)",
     ];
     (0..6, prop::collection::vec(pair, 1..5))
         .prop_map(|(index, pairs)| format!("server {index} {}", pairs.join(" ")))
@@ -328,11 +366,17 @@ fn other_line() -> impl Strategy<Value = String> {
         "web_stats [a-z/.]{1,9}",
         "acl [0-9] (permit|deny) country (SE|dk|A1)",
         "geoip [a-z/.]{1,9}",
-        "no (geoip|log|web_stats|source)",
+        "dsr_if eth[0-9]",
+        "tarpit_acl ([0-9]|-1)",
+        "no (geoip|log|tarpit_acl|web_stats|source)",
         "listen (127\\.0\\.0\\.1:|\\[::1\\]:|/run/)[1-9][0-9]",
         "log_format (pen|json)",
         "source (127\\.0\\.0\\.[1-9]|::1)",
         "tcp_fastclose (up|down|both|off)",
+        "(no )?http",
+        "http (replace|append)",
+        "proxy_accept (10\\.[0-9]\\.0\\.0/16|2001:db8::/[4-9]0|unix)",
+        "no proxy_accept",
     ]
 }
 

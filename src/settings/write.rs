@@ -2,7 +2,7 @@
 //! text into the file.
 
 use super::{Config, ServerEntry};
-use pen_proto::commands::{Flag, Form, Number, ROWS, Row, ServerChange, When, row};
+use pen_proto::commands::{Flag, Form, Number, ProxyHeader, ROWS, Row, ServerChange, When, row};
 use std::fmt::Write;
 
 /// What Pen writes, in its order. What Pen forgets follows in the order of the table.
@@ -51,6 +51,7 @@ impl Config {
         let is_default = match row.form {
             Form::Flag { flag, default, .. } => self.settings.flag(flag) == default,
             Form::Number { number, default, .. } => self.settings.number(number) == default,
+            _ if row.word == "dsr_if" => self.dsr_if.is_none(),
             _ => true,
         };
         !is_default && !self.on_command_line.contains(row.word)
@@ -65,15 +66,19 @@ impl Config {
             Form::Number { number, .. } => format!("{word} {}\n", self.settings.number(number)),
             Form::Own => match word {
                 "acl" => self.acl_lines(),
+                "dsr_if" => self.dsr_if.as_ref().map(|name| format!("{word} {name}\n")).unwrap_or_default(),
                 "geoip" => value_or_no(word, self.geoip.as_ref()),
+                "http" => format!("{}\n", self.settings.http),
                 "listen" if self.on_command_line.contains(word) => String::new(),
                 "listen" => {
                     self.listen.as_ref().map(|address| format!("{word} {address}\n")).unwrap_or_default()
                 }
                 "log" => value_or_no(word, self.log.as_ref()),
                 "log_format" => format!("{word} {}\n", self.settings.log_format),
+                "proxy_accept" => format!("no {word}\n{}", self.proxy_accept_lines("proxy_accept ")),
                 "server" => self.server_lines(),
                 "source" => value_or_no(word, self.settings.source.as_ref()),
+                "tarpit_acl" => value_or_no(word, self.settings.tarpit_acl.as_ref()),
                 "tcp_fastclose" => format!("{word} {}\n", self.settings.tcp_fastclose),
                 "web_stats" => value_or_no(word, self.web_stats.as_ref()),
                 _ => String::new(),
@@ -89,6 +94,11 @@ impl Config {
             lines.extend(acl.entries.iter().map(|entry| format!("acl {list} {entry}\n")));
         }
         lines
+    }
+
+    /// Whose PROXY headers are accepted, one a line.
+    pub(super) fn proxy_accept_lines(&self, before: &str) -> String {
+        self.settings.proxy_accept.iter().map(|downstream| format!("{before}{downstream}\n")).collect()
     }
 
     fn server_lines(&self) -> String {
@@ -136,13 +146,14 @@ impl Config {
     }
 }
 
-/// Port and weight only if given; prio always in prio mode, as Pen does, and otherwise unless it is 0.
+/// Port, weight and proxy only if given; prio always in prio mode, as Pen does, and otherwise unless it is 0.
 fn server_words(entry: &ServerEntry, prio_mode: bool) -> Vec<String> {
     let spec = &entry.spec;
     let mut changes = vec![ServerChange::Acl(entry.acl), ServerChange::Address(spec.host.clone())];
     changes.extend(spec.port.clone().map(ServerChange::Port));
     changes.extend([ServerChange::Max(spec.max), ServerChange::Hard(spec.hard)]);
     changes.extend(spec.weight.map(ServerChange::Weight));
+    changes.extend((entry.proxy != ProxyHeader::None).then_some(ServerChange::Proxy(entry.proxy)));
     changes.extend((prio_mode || spec.prio != 0).then_some(ServerChange::Prio(spec.prio)));
     changes.iter().map(ServerChange::to_string).collect()
 }

@@ -163,6 +163,7 @@ impl Page {
             ("connects timed out", totals.connect_timeouts),
             ("connects under way now", totals.pending_connects),
             ("closed for being idle", totals.idle_timeouts),
+            ("closed for want of a PROXY header", totals.proxy_errors),
             ("resets by clients", totals.resets_by_client),
             ("resets by servers", totals.resets_by_server),
             ("descriptor shortages", totals.descriptor_shortages),

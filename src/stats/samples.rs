@@ -188,6 +188,7 @@ fn totals() -> Totals {
         pending_connects: 3,
         idlers_used: 181_350,
         idlers_lost: 212,
+        proxy_errors: 6,
     }
 }
 

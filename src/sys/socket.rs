@@ -58,6 +58,22 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     retry(|| unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) })
 }
 
+/// Reads what is there and leaves it there. `Ok(0)` is end of file.
+pub fn peek(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the kernel writes at most `buffer.len()` bytes into `buffer`.
+    retry(|| unsafe {
+        libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_PEEK)
+    })
+}
+
+/// The address on this side; `None` for a Unix socket.
+pub fn local_address(socket: BorrowedFd<'_>) -> Option<SocketAddr> {
+    let address =
+        nix::sys::socket::getsockname::<nix::sys::socket::SockaddrStorage>(socket.as_raw_fd()).ok()?;
+    let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
+    v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
+}
+
 /// Writes what the socket takes, without SIGPIPE.
 #[inline]
 pub fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
@@ -109,6 +125,33 @@ fn acknowledged_bytes(socket: BorrowedFd<'_>) -> Option<u64> {
 
 #[cfg(not(target_os = "linux"))]
 fn acknowledged_bytes(_: BorrowedFd<'_>) -> Option<u64> {
+    None
+}
+
+/// How many datagrams found no room in the buffer of this socket, modulo 2^32. `None` where the system does not tell.
+#[cfg(target_os = "linux")]
+pub fn lost_datagrams(socket: BorrowedFd<'_>) -> Option<u32> {
+    // Of linux/sock_diag.h, where it is the last of the numbers that SO_MEMINFO gives.
+    const SK_MEMINFO_DROPS: usize = 8;
+    let mut numbers = [0_u32; SK_MEMINFO_DROPS + 1];
+    let mut length = mem::size_of_val(&numbers) as libc::socklen_t;
+    // SAFETY: `numbers` and `length` live through the call and `length` is the size of `numbers`.
+    let failed = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            numbers.as_mut_ptr().cast(),
+            &mut length,
+        )
+    };
+    let is_filled = length as usize == mem::size_of_val(&numbers);
+    (failed == 0 && is_filled).then_some(numbers[SK_MEMINFO_DROPS])
+}
+
+/// As above: no other system tells.
+#[cfg(not(target_os = "linux"))]
+pub fn lost_datagrams(_: BorrowedFd<'_>) -> Option<u32> {
     None
 }
 

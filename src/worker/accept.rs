@@ -5,12 +5,13 @@
 
 use super::Worker;
 use crate::conn::{Connection, Side, Stage};
+use crate::http::Head;
 use crate::log::diag;
 use crate::sys::errors::reason;
 use crate::sys::socket;
 use nix::libc;
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::{Flag, Number};
+use pen_proto::commands::{Flag, HttpMode, Number};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -174,24 +175,32 @@ impl Worker {
         self.totals.accepted += 1;
         let listener = self.listeners[listener].text.clone();
         let mut connection = Connection::new(fd, address, port, listener, self.now_ms);
-        let dummy = self.flag(Flag::Dummy);
-        let peek = self.flag(Flag::Peek);
-        if dummy {
-            connection.stage = Stage::Dummy { answered: false };
-        } else if peek {
-            connection.stage = Stage::FirstBytes;
-        }
-        if self.flag(Flag::Http) && !dummy {
-            connection.extras().head = Some(crate::http::Head::new(address));
+        let is_relayed = self.trusts(address);
+        if is_relayed {
+            connection.stage = Stage::ProxyHeader;
         }
         let index = self.connections.insert(connection);
         if let Some(connection) = self.connections.get(index) {
             self.trace_accept(index, connection);
         }
         self.last = Some((index, self.now_ms));
+        if is_relayed { self.await_header(index) } else { self.begin(index) }
+    }
+
+    /// Who the client is, is certain: on to its server, or to what comes before that.
+    pub(super) fn begin(&mut self, index: u32) {
+        let (dummy, peek) = (self.flag(Flag::Dummy), self.flag(Flag::Peek));
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        let mode = self.settings.http;
+        if mode != HttpMode::Off && !dummy {
+            let head = Head::new(connection.address, "http", mode);
+            connection.extras().head = Some(head);
+        }
         if !(dummy || peek) {
-            self.choose(index);
-        } else if self.register(index, Side::Client) {
+            return self.choose(index);
+        }
+        connection.stage = if dummy { Stage::Dummy { answered: false } } else { Stage::FirstBytes };
+        if self.register(index, Side::Client) {
             self.arm_idle_timer(index);
             self.serve(index);
         }

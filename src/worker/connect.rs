@@ -2,6 +2,7 @@
 
 use super::Worker;
 use super::accept::SHORTAGE_RETRY_MS;
+use super::proxy::{after_greeting, greeting};
 use super::serve::{log_read, rewrite};
 use crate::balance::{Admission, Refusal, ServerId};
 use crate::conn::relay;
@@ -15,7 +16,7 @@ use crate::sys::errors::reason;
 use crate::sys::{clock, socket};
 use nix::sys::socket::{getsockopt, sockopt};
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::{Flag, Number};
+use pen_proto::commands::{Flag, Number, ProxyHeader};
 use std::io;
 
 /// Why a server did not take a client.
@@ -69,6 +70,7 @@ impl Worker {
     }
 
     fn start_connect(&mut self, index: u32) -> Result<(), Failure> {
+        self.owe_greeting(index);
         if self.idlers.are_kept() && self.hand_over(index) {
             return Ok(());
         }
@@ -108,6 +110,13 @@ impl Worker {
         self.hasten(index)?;
         self.await_server(index);
         Ok(())
+    }
+
+    /// Every new connection to a server begins anew.
+    fn owe_greeting(&mut self, index: u32) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        let wanted = connection.attempt.as_ref().map_or(ProxyHeader::None, |attempt| attempt.proxy());
+        connection.greeting_due = wanted != ProxyHeader::None;
     }
 
     /// Counts and times a connect that has not succeeded at once.
@@ -221,22 +230,27 @@ impl Worker {
             connection.unlogged = true;
             return Ok(());
         }
+        let greeting = connection.greeting_due.then(|| greeting(connection));
+        let greeted = after_greeting(greeting, None, bytes);
+        let all = greeted.as_deref().unwrap_or(bytes);
         let Ok(server) = connection.server.fd() else { return Ok(()) };
-        let sent = match socket::send(server, bytes) {
+        let sent = match socket::send(server, all) {
             Ok(sent) => sent,
             Err(error) => {
-                direction.pending = Some(pool.hold(bytes));
+                connection.from_client.pending = Some(pool.hold(bytes));
                 connection.unlogged = true;
                 let under_way = error.kind() == io::ErrorKind::WouldBlock;
                 return if under_way { Ok(()) } else { Err(Failure::Refused(error)) };
             }
         };
+        connection.greeting_due = false;
+        let direction = &mut connection.from_client;
         direction.bytes += sent as u64;
         log_read(log, settings.log_format, connection.address, connection.endpoint.as_deref(), bytes);
-        if sent < bytes.len() {
-            direction.pending = Some(pool.hold(&bytes[sent..]));
+        if sent < all.len() {
+            direction.pending = Some(pool.hold(&all[sent..]));
         }
-        let drained = sent == bytes.len();
+        let drained = sent == all.len();
         self.established(index);
         if let Some(connection) = self.connections.get_mut(index) {
             connection.server.writable = drained;

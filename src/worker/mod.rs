@@ -1,12 +1,13 @@
 //! A worker: one thread, one poller, its own connections from accept to close. Nothing here blocks.
 //!
-//! `accept` takes clients in, `connect` finds them a server, `serve` moves their bytes and ends them, `idlers` keeps
-//! connections to servers ready for them, `report` answers the main thread. What workers share stands in [`crate::runtime::Shared`].
+//! `accept` takes clients in, `proxy` hears from a downstream who they are, `connect` finds them a server, `serve` moves
+//! their bytes and ends them, `idlers` keeps connections to servers ready for them, `report` answers the main thread. What workers share stands in [`crate::runtime::Shared`].
 
 mod accept;
 mod connect;
 mod hand_over;
 mod idlers;
+mod proxy;
 mod report;
 mod reserve;
 mod serve;

@@ -1,6 +1,7 @@
 //! Serving a connection: relaying, half-close, timers, and the one exit, [`Worker::close`].
 
 use super::hand_over::{keep, proof_deadline_ms};
+use super::proxy::{after_greeting, take_greeting};
 use super::{Worker, key};
 use crate::balance::{Endpoint, Released, ServerId};
 use crate::conn::relay::{self, Flow, Lent};
@@ -28,6 +29,7 @@ impl Worker {
         match connection.stage {
             Stage::Relaying => self.relay(index),
             Stage::Connecting => self.connecting(index),
+            Stage::ProxyHeader => self.read_header(index),
             Stage::FirstBytes => self.first_bytes(index),
             Stage::Dummy { answered } => self.dummy(index, answered),
             Stage::Shortage | Stage::Busy => {}
@@ -39,8 +41,12 @@ impl Worker {
         let Worker { connections, scratch, pool, log, settings, .. } = self;
         let format = settings.log_format;
         let Some(connection) = connections.get_mut(index) else { return };
+        let mut greeting = take_greeting(connection);
         let Connection { client, server, from_client, from_server, address, endpoint, extras, .. } =
             connection;
+        if let Some(pending) = &mut from_client.pending {
+            greeting.take().inspect(|greeting| pending.put_before(greeting));
+        }
         let mut lent = Lent { scratch, pool };
         let up = relay::pump(client, server, from_client, &mut lent, |bytes| {
             if !bytes.is_empty() {
@@ -49,8 +55,11 @@ impl Worker {
             }
             let rewritten = rewrite(extras, bytes, bytes.is_empty());
             keep(extras, rewritten.as_deref().unwrap_or(bytes));
-            rewritten
+            after_greeting(greeting.take(), rewritten, bytes)
         });
+        if let Some(greeting) = greeting {
+            relay::offer(server, from_client, &greeting, lent.pool); // a client that waits for the server to speak
+        }
         let down = relay::pump(server, client, from_server, &mut lent, |bytes| {
             dump.inspect(|dump| dump.down(bytes));
             None
@@ -192,7 +201,11 @@ impl Worker {
         let Some(connection) = self.connections.get(index) else { return };
         if matches!(
             connection.stage,
-            Stage::Connecting | Stage::Shortage | Stage::Busy | Stage::Dummy { answered: true }
+            Stage::ProxyHeader
+                | Stage::Connecting
+                | Stage::Shortage
+                | Stage::Busy
+                | Stage::Dummy { answered: true }
         ) {
             return;
         }
@@ -213,6 +226,7 @@ impl Worker {
         }
         let Some(connection) = self.connections.get(index) else { return };
         match connection.stage {
+            Stage::ProxyHeader => self.header_timed_out(index),
             Stage::Shortage | Stage::Busy => self.try_again(index),
             Stage::Connecting => self.connect_timed_out(index),
             Stage::Dummy { answered: true } => self.close(index, CloseReason::Finished),
@@ -256,6 +270,7 @@ impl Worker {
         match reason {
             CloseReason::NoServer | CloseReason::Shortage => self.totals.rejected += 1,
             CloseReason::Denied => self.totals.denied += 1,
+            CloseReason::ProxyHeader => self.totals.proxy_errors += 1,
             CloseReason::ClientReset => self.totals.resets_by_client += 1,
             CloseReason::ServerReset => self.totals.resets_by_server += 1,
             _ => {}

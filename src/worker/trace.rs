@@ -67,6 +67,12 @@ impl Worker {
         diag::debug!(LIVES, "connection {}: from {} port {}", number(), connection.address, connection.port);
     }
 
+    /// Once a downstream has named the client.
+    pub(super) fn trace_client(&self, index: u32, connection: &Connection) {
+        let number = || self.shared.global_number(self.number, index);
+        diag::debug!(LIVES, "connection {}: for {} port {}", number(), connection.address, connection.port);
+    }
+
     pub(super) fn trace_server(&self, index: u32, connection: &Connection) {
         if let (Some(attempt), Some(endpoint)) = (&connection.attempt, &connection.endpoint) {
             let number = || self.shared.global_number(self.number, index);

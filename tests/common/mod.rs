@@ -9,11 +9,13 @@
 pub mod backend;
 pub mod client;
 pub mod mmdb;
+pub mod network;
 pub mod pattern;
 pub mod pen;
 pub mod ports;
 pub mod process;
 pub mod programs;
+pub mod real;
 pub mod sockets;
 pub mod tempdir;
 pub mod wait;

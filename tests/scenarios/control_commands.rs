@@ -116,7 +116,7 @@ const NONSENSE: &[&str] = &[
     "ssl_ciphers",
     "ssl_client_renegotiation_interval",
     "ssl_ocsp_response",
-    "tarpit_acl 0",
+    "tarpit_acl 10",
     "tcp_fastclose sideways",
     "threads 3",
     "timeout 0",

@@ -1,4 +1,4 @@
-//! `-H`: the header lines that tell a web server who its client is, and not one byte changed elsewhere.
+//! `http`: the header lines that tell a web server who its client is, and not one byte changed elsewhere.
 
 use crate::common::backend::{Backend, echo};
 use crate::common::pen::Pen;
@@ -7,8 +7,13 @@ const INSERTED: &str = "X-Forwarded-Proto: http\r\nX-Forwarded-For: 127.0.0.7\r\
 
 /// What reaches the server when the pieces are sent one after the other, each as a packet of its own.
 fn through(pieces: &[&str]) -> String {
+    through_with("http", pieces)
+}
+
+fn through_with(command: &str, pieces: &[&str]) -> String {
     let server = Backend::serving(echo);
-    let pen = Pen::before([&server]).options("-H").start();
+    let start = Pen::before([&server]);
+    let pen = if command == "http" { start.options("-H") } else { start.command(command) }.start();
     let mut client = pen.connect_from("127.0.0.7");
     client.stream.set_nodelay(true).unwrap();
     for piece in pieces {
@@ -86,6 +91,62 @@ fn http_can_be_switched_while_running() {
     assert_eq!(ask(), format!("GET / HTTP/1.1\r\n{INSERTED}\r\n"));
     pen.control("no http");
     assert_eq!(ask(), "GET / HTTP/1.1\r\n\r\n");
+}
+
+/// A head with what a client says about itself, and a body that looks like a head.
+const FORGED: &str = "POST / HTTP/1.1\r\nx-forwarded-for: 10.0.0.1\r\nHost: a\r\nX-Forwarded-Proto : https\r\n\
+                      X-FORWARDED-FOR: 10.0.0.2,\r\n 10.0.0.3\r\n\r\nX-Forwarded-For: body\r\n\r\n";
+
+#[test]
+fn replace_leaves_nothing_of_what_the_client_said() {
+    let want = format!("POST / HTTP/1.1\r\nHost: a\r\n{INSERTED}\r\nX-Forwarded-For: body\r\n\r\n");
+    assert_eq!(through_with("http replace", &[FORGED]), want);
+    let bytes: Vec<&str> = FORGED.split("").filter(|byte| !byte.is_empty()).collect();
+    assert_eq!(through_with("http replace", &bytes), want, "byte by byte");
+}
+
+#[test]
+fn append_adds_to_what_the_client_said() {
+    let want = FORGED.replace(" 10.0.0.3\r\n", " 10.0.0.3, 127.0.0.7\r\n");
+    assert_eq!(through_with("http append", &[FORGED]), want);
+    let bytes: Vec<&str> = FORGED.split("").filter(|byte| !byte.is_empty()).collect();
+    assert_eq!(through_with("http append", &bytes), want, "byte by byte");
+    let plain = "GET / HTTP/1.1\r\nHost: a\r\n";
+    assert_eq!(through_with("http append", &[plain, "\r\n"]), format!("{plain}{INSERTED}\r\n"));
+}
+
+#[test]
+fn a_long_head_is_replaced_all_the_same() {
+    let long = "y".repeat(100_000);
+    let got = through_with(
+        "http replace",
+        &[&format!("GET / HTTP/1.1\r\nA: {long}\r\nX-Forwarded-For: 1\r\n\r\n")],
+    );
+    assert_eq!(got, format!("GET / HTTP/1.1\r\nA: {long}\r\n{INSERTED}\r\n"));
+}
+
+#[test]
+fn what_is_not_http_passes_every_mode_unchanged() {
+    for text in
+        ["EHLO example\r\nX-Forwarded-For: 1\r\n\r\nMAIL", "GE", "\r\n\r\n", "\u{16}\u{3}\u{1}\r\n\r\n"]
+    {
+        assert_eq!(through_with("http replace", &[text]), text);
+        assert_eq!(through_with("http append", &[text]), text);
+    }
+}
+
+#[test]
+fn the_mode_is_saved() {
+    let server = Backend::serving(echo);
+    let pen = Pen::before([&server]).command("http append").start();
+    for (command, saved) in
+        [("", "http append"), ("http replace", "http replace"), ("http", "http"), ("no http", "no http")]
+    {
+        pen.control(command);
+        pen.control("write saved");
+        assert!(pen.text("saved").lines().any(|line| line == saved), "{saved}");
+    }
+    assert!(pen.control("http add").contains("want replace or append"));
 }
 
 #[test]

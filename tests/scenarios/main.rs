@@ -32,6 +32,8 @@ mod penctl;
 mod pile_up;
 mod policies;
 mod privileges;
+mod proxy_from_downstreams;
+mod proxy_to_servers;
 mod readiness;
 mod reset;
 mod socket_options;

@@ -290,6 +290,7 @@ impl Model {
         let has_address = match &*server.setup.endpoint {
             Endpoint::Unset => false,
             Endpoint::Inet(address) => !address.ip().is_unspecified() && address.port() != 0,
+            Endpoint::Host(ip) => !ip.is_unspecified(),
             Endpoint::Unix(_) => true,
         };
         has_address && Model::blacklisted_seconds(settings, server, now_seconds) == 0

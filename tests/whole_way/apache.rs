@@ -69,10 +69,14 @@ impl Apache {
     }
 }
 
+/// The line that loads a module.
+pub fn load(module: &&str) -> String {
+    format!("LoadModule {module}_module {MODULES}/mod_{module}.so\n")
+}
+
 fn config(dir: &Path, listen: &str, more: &str) -> String {
-    let module = |name: &&str| format!("LoadModule {name}_module {MODULES}/mod_{name}.so\n");
     let modules: String =
-        ["mpm_prefork", "authz_core", "mime", "dir", "alias", "env", "cgi"].iter().map(module).collect();
+        ["mpm_prefork", "authz_core", "mime", "dir", "alias", "env", "cgi"].iter().map(load).collect();
     let user = unprivileged().map_or(String::new(), |user| format!("User {user}\nGroup #65534\n"));
     let more = more.replace("@DIR@", &dir.display().to_string());
     let dir = dir.display();

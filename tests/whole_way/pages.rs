@@ -1,6 +1,6 @@
 //! The page: by cron, as CGI under Apache, live.
 
-use crate::apache::Apache;
+use crate::apache::{self, Apache};
 use crate::browser::{self, Look};
 use crate::common::backend::Backend;
 use crate::common::pen::{Pen, Start};
@@ -112,23 +112,29 @@ fn a_pen_that_writes_no_page_is_noticed() {
     assert_eq!(output.status.code(), Some(1));
 }
 
-/// An Apache that runs webstats as CGI with these variables; its address.
-fn cgi(variables: &[(&str, String)]) -> Apache {
+/// An Apache that runs `cgi-bin/webstats` in its directory as these lines of its configuration say.
+fn cgi(more: &str) -> Apache {
     let dir = TempDir::new();
     fs::create_dir(dir.path().join("cgi-bin")).unwrap();
     let program = dir.path().join("cgi-bin/webstats");
     fs::copy(ours("webstats"), &program).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let variables: String =
-        variables.iter().map(|(name, value)| format!("SetEnv {name} {value}\n")).collect();
-    let more = format!("ScriptAlias /status @DIR@/cgi-bin/webstats\n{variables}");
-    Apache::start_in(dir, "127.0.0.1", site::port(), &more)
+    Apache::start_in(dir, "127.0.0.1", site::port(), more)
 }
 
 /// Head and body of what Apache answers.
 fn get(apache: &Apache, path: &str) -> (String, String) {
+    curl(apache, path, &[])
+}
+
+/// The same for somebody who says `NAME:PASSWORD`.
+fn get_as(apache: &Apache, path: &str, user: &str) -> (String, String) {
+    curl(apache, path, &["--user", user])
+}
+
+fn curl(apache: &Apache, path: &str, options: &[&str]) -> (String, String) {
     let mut curl = command("curl");
-    curl.args(["--silent", "--include", "--max-time", "20", "--noproxy", "*"]);
+    curl.args(["--silent", "--include", "--max-time", "20", "--noproxy", "*"]).args(options);
     let output = succeed(curl.arg(format!("http://{}{path}", apache.listen)));
     let answer = String::from_utf8(output.stdout).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -143,7 +149,9 @@ fn as_cgi_under_apache() {
     let (pen, _servers) = with_page();
     // Apache's user may not use a control socket, unless the administrator lets it.
     fs::set_permissions(pen.path("control"), fs::Permissions::from_mode(0o666)).unwrap();
-    let apache = cgi(&[("WEBSTATS_CONTROL", pen.path("control").display().to_string())]);
+    let control = pen.path("control").display().to_string();
+    let apache =
+        cgi(&format!("ScriptAlias /status @DIR@/cgi-bin/webstats\nSetEnv WEBSTATS_CONTROL {control}\n"));
     let (head, body) = get(&apache, "/status?%3Cscript%3E");
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
     for line in [
@@ -169,9 +177,15 @@ fn as_cgi_from_the_page_that_pen_wrote() {
     let (pen, _servers) = with_page();
     succeed(&mut as_cron(&in_dir(&cron_command("README.md", "kill -USR1"), &pen)));
     eventually("pen's page", || pen.text("webstats.html"), |page| page.ends_with("</html>\n"));
-    let apache = cgi(&[("WEBSTATS_PAGE", pen.path("webstats.html").display().to_string())]);
+    let lines = in_dir(&apache_lines("ScriptAlias /status /usr/local/bin/webstats"), &pen);
+    let lines = lines.replace("/usr/local/bin/", "@DIR@/cgi-bin/");
+    let here = lines.replace("10.0.0.0/8", "127.0.0.0/8");
+    assert_ne!(lines, here);
+    let apache = cgi(&(apache::load(&"authz_host") + &here));
     let (head, body) = get(&apache, "/status");
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && body.contains("<title>All 2 servers are up</title>"));
+    let apache = cgi(&(apache::load(&"authz_host") + &lines));
+    assert!(get(&apache, "/status").0.starts_with("HTTP/1.1 403 Forbidden\r\n"), "a visitor from elsewhere");
 }
 
 /// webstats as a server of its own, ended when dropped; and where it serves.
@@ -195,6 +209,47 @@ impl Drop for Live {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// The lines for Apache's configuration in docs/howto.md that begin with `first`, to the end of their section.
+fn apache_lines(first: &str) -> String {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/howto.md")).unwrap();
+    let (_, rest) =
+        text.split_once(&format!("\n{first}\n")).unwrap_or_else(|| panic!("docs/howto.md: {first}"));
+    let (inside, _) = rest.split_once("</Location>").expect("a section that ends");
+    format!("{first}\n{inside}</Location>\n")
+}
+
+#[test]
+fn live_behind_an_apache_that_asks_for_a_password() {
+    if !found(&["apache2", "htpasswd", "curl"]) {
+        return;
+    }
+    let (pen, _servers) = with_page();
+    let live = Live::start(&pen);
+    let dir = TempDir::new();
+    let passwords = dir.path().join("passwords");
+    succeed(command("htpasswd").args(["-bc"]).arg(&passwords).args(["boss", "sesame"]));
+    let modules = ["proxy", "proxy_http", "auth_basic", "authn_core", "authn_file", "authz_user"];
+    let section = apache_lines("<Location /pen/>")
+        .replace("/etc/apache2/pen.passwords", &passwords.display().to_string())
+        .replace("http://127.0.0.1:8081/", &live.1);
+    assert!(section.contains(&live.1), "{section}");
+    let more: String = modules.iter().map(apache::load).chain([section]).collect();
+    let apache = Apache::start_in(dir, "127.0.0.1", site::port(), &more);
+    for path in ["/pen/", "/pen/status.json"] {
+        let (head, body) = get(&apache, path);
+        assert!(head.starts_with("HTTP/1.1 401 Unauthorized\r\n"), "{head}");
+        assert!(!body.contains("127.0.0.6"), "{body}");
+    }
+    let (head, body) = get_as(&apache, "/pen/", "boss:sesame");
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    assert!(body.contains("<title>All 2 servers are up</title>"), "{body}");
+    // Links lead back through Apache.
+    assert!(body.contains("href=\"status.json\""), "{body}");
+    let (head, body) = get_as(&apache, "/pen/status.json", "boss:sesame");
+    assert!(head.contains("Content-Type: application/json"), "{head}");
+    assert!(body.contains("127.0.0.6"), "{body}");
 }
 
 /// Three servers: one as it should be, one full, one gone.

@@ -175,7 +175,17 @@ pub static ROWS: &[Row] = &[
             arg("N", Complete::Server),
             arg(
                 "KEY",
-                Complete::Words(&["acl", "address", "port", "max", "hard", "blacklist", "weight", "prio"]),
+                Complete::Words(&[
+                    "acl",
+                    "address",
+                    "port",
+                    "max",
+                    "hard",
+                    "blacklist",
+                    "weight",
+                    "prio",
+                    "proxy",
+                ]),
             ),
             arg("VALUE...", Complete::Text),
         ],
@@ -285,10 +295,14 @@ pub static ROWS: &[Row] = &[
         word: "http",
         letter: Some('H'),
         no: true,
-        form: flag(Flag::Http),
+        args: &[optional("replace|append", Complete::Words(&["replace", "append"]))],
         summary: "add X-Forwarded-For and X-Forwarded-Proto to requests",
-        detail: "Servers then learn the client's address from the request. A header that the client sent itself is \
-                 left as it is, so believe it only if clients can be believed.",
+        detail: "Servers then learn the client's address from the first request of a connection. As in Pen, a header \
+                 that the client sent itself is left as it is: a client can say what it likes. With `replace` such \
+                 headers are taken out and the right ones put in; this is for a pen that clients reach directly. With \
+                 `append` the address is added at the end of the X-Forwarded-For that is there, and an \
+                 X-Forwarded-Proto that is there stays; this is for a pen behind another proxy. Later requests of a \
+                 connection are not changed. The option `-H` takes no argument.",
         ..CONNECTIONS
     },
     Row {
@@ -324,6 +338,21 @@ pub static ROWS: &[Row] = &[
                  server. A server sees clients that say nothing for a while; one that closes such connections gets \
                  the next after a pause. There are none with `transparent`, where every client comes with its own \
                  address. The reply is `Idlers: HAVE/WANTED`.",
+        ..CONNECTIONS
+    },
+    Row {
+        word: "dsr_if",
+        args: &[optional("INTERFACE", Complete::Text)],
+        when: When::Start,
+        summary: "direct server return: servers answer clients themselves",
+        detail: "pen takes no connections then. It passes the packets of clients on to servers on the same network, by \
+                 changing hardware addresses and nothing else, and the servers answer without it. The listening \
+                 address, such as `192.0.2.10:80` or, for all ports, `192.0.2.10` or `[2001:db8::10]`, is on the \
+                 servers' loopback interfaces and not on this host; pen answers questions for it on INTERFACE. How a \
+                 server is chosen, how clients are remembered, maxima and blacklists are as ever; `conn_max` is how \
+                 many flows are tracked, 262144 if not set. A server that does not answer on INTERFACE for the time \
+                 of `timeout` is blacklisted. What concerns the bytes of connections has no meaning. Linux only, and \
+                 root at start or the capability CAP_NET_RAW. docs/howto.md has the recipe.",
         ..CONNECTIONS
     },
     Row {
@@ -422,6 +451,33 @@ pub static ROWS: &[Row] = &[
         ..CONNECTIONS
     },
     Row {
+        word: "proxy_accept",
+        no: true,
+        args: &[optional("NETWORK|unix", Complete::Address)],
+        no_args: &[optional("NETWORK|unix", Complete::Address)],
+        summary: "whose PROXY headers tell who the client is",
+        detail: "Connections from NETWORK (`10.0.0.0/8`, `2001:db8::/32` or a single address), or with `unix` those \
+                 through a Unix socket, come from a proxy that says for whom in a PROXY header, version 1 or 2, at their \
+                 very beginning. The client that it names counts everywhere: in access lists, for the choice of the \
+                 server, in logs, statistics and headers to servers. The header is required: without a proper one within \
+                 `proxy_timeout` the connection is closed. Others are ordinary clients. The command may be repeated; \
+                 without argument it lists the networks, one a line. `no proxy_accept NETWORK` takes one back, \
+                 `no proxy_accept` all.",
+        group: Group::Connections,
+        ..NEW
+    },
+    Row {
+        word: "proxy_timeout",
+        args: SECONDS,
+        form: number(Number::ProxyTimeout, 1, 86_400, 5),
+        unit: "seconds",
+        summary: "how long a PROXY header may take to arrive",
+        detail: "Counted from the beginning of a connection that `proxy_accept` is about. It should be more than 3 \
+                 seconds, so that one packet may be lost.",
+        group: Group::Connections,
+        ..NEW
+    },
+    Row {
         word: "socket",
         args: &[optional("FD", Complete::Number)],
         summary: "show which connection a descriptor belongs to",
@@ -509,6 +565,18 @@ pub static ROWS: &[Row] = &[
         form: number(Number::ControlAcl, 0, 9, 0),
         summary: "access list that control clients must pass",
         detail: "Those that come through a Unix socket always pass: the permissions of the file decide.",
+        ..ACCESS
+    },
+    Row {
+        word: "tarpit_acl",
+        no: true,
+        args: &[optional("N", Complete::Words(&["-1", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]))],
+        summary: "access list of unused addresses in which connections get stuck; -1: none",
+        detail: "With `dsr_if` only. pen answers questions for every address that list N permits, and a connection to \
+                 it is accepted and never served: worms and scanners lose their time there. Addresses of this host, \
+                 of the service and of the servers are never taken, nor an address that a host asks for itself; any \
+                 other that is in use must not be in the list. An empty list takes nothing, and a list takes IPv6 \
+                 addresses only if it has an entry for IPv6.",
         ..ACCESS
     },
     Row {
@@ -768,6 +836,10 @@ pub static ROWS: &[Row] = &[
     },
     gone("block", BLOCKING),
     gone("delayed_forward", DELAYED),
+    Row {
+        args: &[optional("IP", Complete::Address)],
+        ..gone("dsr_ip", "The address to serve is the listening address.")
+    },
     gone("epoll", POLLER),
     gone("kqueue", POLLER),
     Row { letter: Some('P'), ..gone("poll", POLLER) },
@@ -781,14 +853,11 @@ pub static ROWS: &[Row] = &[
     },
     Row { args: &[arg("NAME", Complete::Text)], ..gone_option("-i", 'i', "Belongs to Windows services.") },
     gone_option("-n", 'n', BLOCKING),
-    missing("dsr_if", "direct server return", "network interface for direct server return"),
-    missing("dsr_ip", "direct server return", "address for direct server return"),
     missing("ssl_ciphers", "TLS", "ciphers to offer"),
     missing("ssl_client_renegotiation_interval", "TLS", "how often a client may renegotiate"),
     missing("ssl_ocsp_response", "TLS", "file with the OCSP response"),
     missing("ssl_option", "TLS", "switch a TLS option"),
     missing("ssl_sni_path", "TLS", "directory of certificates by host name"),
-    missing("tarpit_acl", "tarpit", "access list of addresses to hold up"),
     Row {
         letter: Some('A'),
         args: &[arg("DIRECTORY", Complete::Path)],
@@ -856,5 +925,10 @@ pub static SERVER_KEYS: &[ServerKey] = &[
         word: "prio",
         value: ServerValue::Number { max: SERVER_LIMIT_MAX, unit: "", change: ServerChange::Prio },
         summary: "rank under prio; the smallest number is chosen first",
+    },
+    ServerKey {
+        word: "proxy",
+        value: ServerValue::Proxy(ServerChange::Proxy),
+        summary: "begin connections with a PROXY header that names the client",
     },
 ];

@@ -132,7 +132,7 @@ fn what_may_come_next_is_offered() {
     assert_eq!(words("servers "), ["json"]);
     assert_eq!(words("help tcp_n"), ["tcp_nodelay"]);
     assert_eq!(words("server 1 w"), ["weight"]);
-    assert_eq!(words("server 1 max 5 p"), ["port", "prio"]);
+    assert_eq!(words("server 1 max 5 p"), ["port", "prio", "proxy"]);
     assert_eq!(completions("server 1 max "), []);
     assert_eq!(completions("server "), [Completion::Server]);
     assert_eq!(completions("close 1"), [Completion::Connection]);

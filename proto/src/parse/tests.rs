@@ -16,6 +16,10 @@ fn server_of(changes: &[ServerChange]) -> Command {
     Command::Server { index: 3, changes: changes.to_vec() }
 }
 
+fn downstream(text: &str) -> Downstream {
+    Downstream::parse(text).expect(text)
+}
+
 fn acl_of(permit: bool, what: AclMatch) -> Command {
     Command::Acl { list: 1, entry: AclEntry { permit, what } }
 }
@@ -53,6 +57,14 @@ fn lines_become_commands() {
         ("recent 60", Command::Recent(60)),
         ("help", Command::Help(None)),
         ("help -b", Command::Help(Some("-b".to_owned()))),
+        ("http", Command::Http(HttpMode::Add)),
+        ("http append", Command::Http(HttpMode::Append)),
+        ("no http", Command::Http(HttpMode::Off)),
+        ("proxy_accept", Command::ProxyAccept(None)),
+        ("proxy_accept 10.0.0.0/8", Command::ProxyAccept(Some(downstream("10.0.0.0/8")))),
+        ("no proxy_accept unix", Command::NoProxyAccept(Some(Downstream::Unix))),
+        ("no proxy_accept", Command::NoProxyAccept(None)),
+        ("server 3 proxy v2", server_of(&[ServerChange::Proxy(ProxyHeader::V2)])),
         ("include a.cfg", Command::Include("a.cfg".to_owned())),
         ("listen", Command::Listen(None)),
         ("listen :80", Command::Listen(Some(ListenAddr::parse(":80").expect("a listener")))),
@@ -63,6 +75,13 @@ fn lines_become_commands() {
         ("tcp_fastclose", Command::TcpFastclose(None)),
         ("source 10.0.0.1", Command::Source(Some(host))),
         ("no source", Command::Source(None)),
+        ("dsr_if", Command::DsrIf(None)),
+        ("dsr_if eth0.7", Command::DsrIf(Some("eth0.7".to_owned()))),
+        ("dsr_ip 10.0.0.1", Command::Explained("The address to serve is the listening address.")),
+        ("tarpit_acl", Command::ShowTarpit),
+        ("tarpit_acl 9", Command::Tarpit(Some(9))),
+        ("tarpit_acl -1", Command::Tarpit(None)),
+        ("no tarpit_acl", Command::Tarpit(None)),
         ("web_stats a.html", Command::WebStats(Some("a.html".to_owned()))),
         ("no web_stats", Command::NoWebStats),
         ("write", Command::Write(None)),
@@ -131,6 +150,14 @@ fn wrong_lines_are_explained() {
         ("listen 99999", r#"listen: port: want 1..65535 or a service name, got "99999""#),
         ("log_format xml", r#"log_format: want pen or json, got "xml""#),
         ("tcp_fastclose on", r#"tcp_fastclose: want up or down or both or off, got "on""#),
+        ("dsr_if eth0/1", r#"dsr_if: want a network interface such as eth0, got "eth0/1""#),
+        (
+            "dsr_if 1234567890123456",
+            r#"dsr_if: want a network interface such as eth0, got "1234567890123456""#,
+        ),
+        ("dsr_if eth0 eth1", r#"dsr_if: nothing may follow here, got "eth1""#),
+        ("tarpit_acl 10", r#"tarpit_acl: want -1..9, got "10""#),
+        ("tarpit_acl -2", r#"tarpit_acl: want -1..9, got "-2""#),
         ("source", "source: want an IP address, got nothing"),
         ("source localhost", r#"source: want an IP address, got "localhost""#),
         ("server", "server: want 0..32000, got nothing"),
@@ -141,8 +168,15 @@ fn wrong_lines_are_explained() {
         ("server 3 wieght 5", r#"server 3: "wieght": no such key; did you mean "weight"?"#),
         (
             "server 3",
-            "server 3: want acl or address or port or max or hard or blacklist or weight or prio, got nothing",
+            "server 3: want acl or address or port or max or hard or blacklist or weight or prio or proxy, got nothing",
         ),
+        ("server 3 proxy", "server 3: proxy: want v1 or v2 or none, got nothing"),
+        ("server 3 proxy v3", r#"server 3: proxy: want v1 or v2 or none, got "v3""#),
+        ("http add", r#"http: want replace or append, got "add""#),
+        ("no http replace", r#"no http: nothing may follow here, got "replace""#),
+        ("proxy_accept 10.0.0.1/8", "proxy_accept: 10.0.0.1/8 would match nobody; want 10.0.0.0/8"),
+        ("no proxy_accept x", r#"no proxy_accept: want a network such as 10.0.0.0/8, got "x""#),
+        ("proxy_timeout 0", r#"proxy_timeout: want 1..86400 seconds, got "0""#),
         ("ssl_ciphers ALL", "ssl_ciphers: this pen has no TLS yet"),
         ("idlers x", r#"idlers: want 0..65535 connections, got "x""#),
         ("hash\nexit", r#""hash\nexit": no such command"#),
@@ -200,6 +234,7 @@ fn options_are_read_by_their_rows() {
     assert_eq!(option('r', None), Ok(Command::SetFlag(Flag::Roundrobin, true)));
     assert_eq!(option('l', Some("./#1.log")), Ok(Command::Log(Some(LogTarget::File("./#1.log".to_owned())))));
     assert!(matches!(option('S', Some("16")), Ok(Command::Explained(_))));
+    assert_eq!(option('H', None), Ok(Command::Http(HttpMode::Add)));
     assert!(matches!(option('N', None), Ok(Command::Explained(_))));
     let message = |result: Parsed<Command>| result.expect_err("an error").to_string();
     assert_eq!(message(option('U', None)), "-U: this pen has no UDP yet");

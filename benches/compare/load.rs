@@ -1,0 +1,335 @@
+//! The load: clients and servers, all on one thread, and every byte checked at both ends.
+//!
+//! Owns their sockets and counts what they get done. Knows nothing of the program between them but its address.
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
+use pen::conn::slab::Slab;
+use pen::net::poller::{Poller, Readiness};
+use pen::sys::clock;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::{Duration, Instant};
+
+/// A request, and an answer.
+const MESSAGE_BYTES: usize = 100;
+/// A request is complete when it ends like this; `-H` adds lines before it.
+const REQUEST_END: &[u8] = b"\r\n\r\n";
+/// What streams repeat. A prime: bytes that are lost or come twice in any usual number show.
+const PATTERN_BYTES: usize = 65_521;
+/// The largest read and write.
+const CHUNK_BYTES: usize = 256 << 10;
+/// Longer than this nothing stands still unless something is wrong.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// Keys from here on are the servers' listeners.
+const LISTENER_KEYS: usize = usize::MAX / 2;
+
+/// What clients do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Connect, ask, hear the answer, close, come again.
+    Connect,
+    /// Ask again and again on the same connection.
+    Ask,
+    /// Stay silent.
+    Rest,
+    /// Take a stream.
+    Take,
+    /// Send a stream.
+    Give,
+}
+
+#[derive(Debug)]
+enum Role {
+    /// Answers whole requests; what has come of one so far. It gives or takes a stream if that is what the client wants.
+    Server { request: Vec<u8> },
+    /// A client that has sent a request, or will when it is connected, and got so many bytes of the answer.
+    Client { task: Task, id: u64, asked: bool, received: usize },
+    /// The sender of a stream, and how far it is.
+    Giver { position: usize },
+    /// The receiver of a stream, and how far it is.
+    Taker { position: usize },
+}
+
+#[derive(Debug)]
+struct Socket {
+    stream: TcpStream,
+    role: Role,
+}
+
+pub struct Load {
+    poller: Poller,
+    servers: Vec<TcpListener>,
+    sockets: Slab<Socket>,
+    target: SocketAddrV4,
+    /// Local addresses of clients, when ports of one may run out.
+    sources: u32,
+    next_id: u64,
+    buffer: Vec<u8>,
+    pattern: Vec<u8>,
+    /// Answers that came, complete and right.
+    pub answers: u64,
+    /// Bytes of streams that came, and right.
+    pub bytes: u64,
+    /// Connections that reached a server.
+    pub accepted: u64,
+}
+
+fn wrong(what: &str) -> io::Error {
+    io::Error::other(what)
+}
+
+fn request(id: u64) -> Vec<u8> {
+    format!("GET /{id:020} HTTP/1.1\r\nX-Fill: {:f>52}\r\n\r\n", "").into_bytes()
+}
+
+fn answer(id: u64) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\nX-Id: {id:020}\r\nX-Fill: {:f>43}\r\n\r\n", "").into_bytes()
+}
+
+impl Load {
+    /// Servers that listen on free ports, and clients that will connect to `target`.
+    pub fn new(target: SocketAddrV4, servers: Vec<TcpListener>, sources: u32) -> io::Result<Load> {
+        assert!(request(0).len() == MESSAGE_BYTES && answer(0).len() == MESSAGE_BYTES);
+        let poller = Poller::new()?;
+        for (index, server) in servers.iter().enumerate() {
+            server.set_nonblocking(true)?;
+            poller.add_listener(server.as_fd(), LISTENER_KEYS + index)?;
+        }
+        let byte = |index: usize| ((index % PATTERN_BYTES * 167) >> 3) as u8;
+        Ok(Load {
+            poller,
+            servers,
+            sockets: Slab::default(),
+            target,
+            sources,
+            next_id: 0,
+            buffer: vec![0; CHUNK_BYTES],
+            pattern: (0..PATTERN_BYTES + CHUNK_BYTES).map(byte).collect(),
+            answers: 0,
+            bytes: 0,
+            accepted: 0,
+        })
+    }
+
+    /// One more client.
+    pub fn add_client(&mut self, task: Task) -> io::Result<()> {
+        self.next_id += 1;
+        let id = self.next_id;
+        let stream = self.open(id)?;
+        let role = match task {
+            Task::Give => Role::Giver { position: 0 },
+            _ => Role::Client { task, id, asked: false, received: 0 },
+        };
+        self.watch(stream, role)
+    }
+
+    /// A connect under way.
+    fn open(&self, id: u64) -> io::Result<TcpStream> {
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let stream = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
+        if self.sources > 1 {
+            let host = 2 + (id % u64::from(self.sources)) as u32;
+            let source = Ipv4Addr::from_bits(Ipv4Addr::new(127, 1, 0, 0).to_bits() + host);
+            bind(stream.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(source, 0)))?;
+        }
+        match connect(stream.as_raw_fd(), &SockaddrIn::from(self.target)) {
+            Ok(()) | Err(Errno::EINPROGRESS) => Ok(stream.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn watch(&mut self, stream: TcpStream, role: Role) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let key = self.sockets.insert(Socket { stream, role }) as usize;
+        let socket = self.sockets.get(key as u32).expect("just inserted");
+        self.poller.add(socket.stream.as_fd(), key)
+    }
+
+    /// Works until `done`, which is asked after every wake-up.
+    ///
+    /// # Errors
+    /// When a byte is wrong, a connection breaks, or nothing happens any more.
+    pub fn run(&mut self, mut done: impl FnMut(&Load) -> bool) -> io::Result<()> {
+        let mut ready: Vec<Readiness> = Vec::new();
+        let mut last_event = clock::now();
+        while !done(self) {
+            ready.clear();
+            self.poller.wait(&mut ready, Some(100))?;
+            if !ready.is_empty() {
+                last_event = clock::now();
+            } else if last_event.elapsed() > PATIENCE {
+                return Err(wrong("nothing moves any more"));
+            }
+            for event in &ready {
+                match event.key.checked_sub(LISTENER_KEYS) {
+                    Some(listener) => self.accept(listener)?,
+                    None => self.serve(event)?,
+                }
+            }
+            self.sockets.recycle();
+        }
+        Ok(())
+    }
+
+    /// Works for so long.
+    pub fn run_for(&mut self, time: Duration) -> io::Result<()> {
+        let end: Instant = clock::now() + time;
+        self.run(|_| clock::now() >= end)
+    }
+
+    fn accept(&mut self, listener: usize) -> io::Result<()> {
+        loop {
+            match self.servers[listener].accept() {
+                Ok((stream, _)) => {
+                    stream.set_nonblocking(true)?;
+                    self.accepted += 1;
+                    self.watch(stream, Role::Server { request: Vec::new() })?;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn serve(&mut self, event: &Readiness) -> io::Result<()> {
+        let index = event.key as u32;
+        let Some(socket) = self.sockets.get_mut(index) else { return Ok(()) };
+        if event.writable {
+            socket.begin()?;
+            socket.give(&self.pattern)?;
+        }
+        if !event.readable {
+            return Ok(());
+        }
+        loop {
+            let Some(socket) = self.sockets.get_mut(index) else { return Ok(()) };
+            match socket.stream.read(&mut self.buffer) {
+                Ok(0) => return self.ended(index),
+                Ok(count) => self.take(index, count)?,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Bytes have come.
+    fn take(&mut self, index: u32, count: usize) -> io::Result<()> {
+        let (bytes, pattern) = (&self.buffer[..count], &self.pattern);
+        let Some(socket) = self.sockets.get_mut(index) else { return Ok(()) };
+        match &mut socket.role {
+            Role::Server { request } => {
+                if request.is_empty() && bytes.starts_with(&pattern[..bytes.len().min(8)]) {
+                    self.bytes += check(pattern, 0, bytes)?;
+                    socket.role = Role::Taker { position: count };
+                } else if bytes == [Task::Take as u8] {
+                    socket.role = Role::Giver { position: 0 };
+                    socket.give(pattern)?;
+                } else {
+                    request.extend_from_slice(bytes);
+                    socket.respond()?;
+                }
+            }
+            Role::Client { task: Task::Take, .. } => {
+                self.bytes += check(pattern, 0, bytes)?;
+                socket.role = Role::Taker { position: count };
+            }
+            Role::Client { id, received, .. } => {
+                if answer(*id).get(*received..*received + count) != Some(bytes) {
+                    return Err(wrong("a client got wrong bytes"));
+                }
+                *received += count;
+                if *received == MESSAGE_BYTES {
+                    return self.answered(index);
+                }
+            }
+            Role::Taker { position } => {
+                self.bytes += check(pattern, *position, bytes)?;
+                *position += count;
+            }
+            Role::Giver { .. } => return Err(wrong("the sender of a stream got bytes")),
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, index: u32) -> io::Result<()> {
+        self.answers += 1;
+        self.next_id += 1;
+        let next_id = self.next_id;
+        let Some(socket) = self.sockets.get_mut(index) else { return Ok(()) };
+        if let Role::Client { task: Task::Ask, id, asked, received } = &mut socket.role {
+            (*id, *asked, *received) = (next_id, false, 0);
+            return socket.begin();
+        }
+        self.sockets.remove(index);
+        self.add_client(Task::Connect)
+    }
+
+    /// Only a server's connection may end by itself: its client has closed it.
+    fn ended(&mut self, index: u32) -> io::Result<()> {
+        match self.sockets.remove(index).map(|socket| socket.role) {
+            Some(Role::Server { request }) if request.is_empty() => Ok(()),
+            Some(_) => Err(wrong("a connection ended too early")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Socket {
+    /// A client that is connected says what it wants.
+    fn begin(&mut self) -> io::Result<()> {
+        let Role::Client { task, id, asked, .. } = &mut self.role else { return Ok(()) };
+        if std::mem::replace(asked, true) || *task == Task::Rest {
+            return Ok(());
+        }
+        if *task == Task::Take {
+            return send(&mut self.stream, &[Task::Take as u8]);
+        }
+        send(&mut self.stream, &request(*id))
+    }
+
+    /// A server answers a request that is complete. What a program in between may add to it are lines at its end.
+    fn respond(&mut self) -> io::Result<()> {
+        let Role::Server { request: got } = &mut self.role else { return Ok(()) };
+        if !got.ends_with(REQUEST_END) {
+            return Ok(());
+        }
+        let number = got.get(5..25).and_then(|digits| std::str::from_utf8(digits).ok());
+        let id =
+            number.and_then(|number| number.parse().ok()).ok_or_else(|| wrong("a server got no request"))?;
+        if !got.starts_with(&request(id)[..MESSAGE_BYTES - 2]) {
+            return Err(wrong("a server got wrong bytes"));
+        }
+        got.clear();
+        send(&mut self.stream, &answer(id))
+    }
+
+    /// Sends of a stream what goes.
+    fn give(&mut self, pattern: &[u8]) -> io::Result<()> {
+        let Role::Giver { position } = &mut self.role else { return Ok(()) };
+        loop {
+            match self.stream.write(&pattern[*position % PATTERN_BYTES..][..CHUNK_BYTES]) {
+                Ok(count) => *position += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// A message is smaller than any socket buffer.
+fn send(stream: &mut TcpStream, message: &[u8]) -> io::Result<()> {
+    match stream.write(message)? == message.len() {
+        true => Ok(()),
+        false => Err(wrong("a message went out in part")),
+    }
+}
+
+/// How many bytes of the stream these are; they must be those that belong there.
+fn check(pattern: &[u8], position: usize, bytes: &[u8]) -> io::Result<u64> {
+    match pattern[position % PATTERN_BYTES..].starts_with(bytes) {
+        true => Ok(bytes.len() as u64),
+        false => Err(wrong("a stream was changed on its way")),
+    }
+}

@@ -1,0 +1,142 @@
+//! What the parts without I/O cost: the client table, the choice of a server, the parsers.
+//!
+//! `cargo bench --bench pure`; `cargo test --bench pure` runs everything once and measures nothing. The parts are used as
+//! their users use them: the client table only through the balancer.
+
+use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
+use pen::balance::{Admission, Balancer, Endpoint, ServerSetup};
+use pen::http::Head;
+use pen::proxy_protocol;
+use pen::settings::Settings;
+use pen_proto::addr::ClientAddr;
+use pen_proto::commands::{Flag, HttpMode};
+use pen_proto::weblog::WebLine;
+use pen_proto::{logline, parse};
+use std::hint::black_box;
+use std::net::Ipv4Addr;
+
+const NOW_SECONDS: u32 = 1_000_000;
+const TABLE_SIZES: [u32; 3] = [2_048, 65_536, 1_000_000];
+const SERVER_COUNTS: [usize; 3] = [2, 100, 1_000];
+
+fn balancer(clients_max: u32, servers: usize) -> Balancer {
+    let mut balancer = Balancer::new(clients_max);
+    let address = |index: usize| Endpoint::Inet(([127, 0, 0, 1], 1 + index as u16).into());
+    balancer.set_servers((0..servers).map(|index| ServerSetup::new(address(index))).collect(), None, None);
+    balancer
+}
+
+/// A connection that comes and goes.
+fn visit(balancer: &mut Balancer, settings: &Settings, client: u32) {
+    let address = ClientAddr::Ip(Ipv4Addr::from_bits(client).into());
+    match balancer.admit(settings, address, 40_000, NOW_SECONDS) {
+        Admission::Connect(attempt, endpoint) => {
+            black_box(endpoint);
+            balancer.abandon(attempt);
+        }
+        Admission::Refused(refusal) => panic!("{refusal:?}"),
+    }
+}
+
+/// A known client is found, a new one inserted, a new one in a full table takes the place of the oldest. The step
+/// between one client and the next is a prime, so that neighbours in time are none in memory.
+fn client_table(criterion: &mut Criterion) {
+    const STEP: u32 = 7_919;
+    let settings = Settings::default();
+    let mut group = criterion.benchmark_group("client");
+    for size in TABLE_SIZES {
+        let full = || {
+            let mut balancer = balancer(size, 1);
+            (0..size).for_each(|client| visit(&mut balancer, &settings, client));
+            balancer
+        };
+        group.bench_function(BenchmarkId::new("find", size), |bencher| {
+            let (mut balancer, mut client) = (full(), 0);
+            bencher.iter(|| {
+                client = (client + STEP) % size;
+                visit(&mut balancer, &settings, client);
+            });
+        });
+        group.bench_function(BenchmarkId::new("insert", size), |bencher| {
+            let (mut table, mut client) = (balancer(size, 1), 0);
+            bencher.iter(|| {
+                if client == size {
+                    (table, client) = (balancer(size, 1), 0);
+                }
+                client += 1;
+                visit(&mut table, &settings, client);
+            });
+        });
+        group.bench_function(BenchmarkId::new("evict", size), |bencher| {
+            let (mut balancer, mut client) = (full(), size);
+            bencher.iter(|| {
+                client = client.wrapping_add(1);
+                visit(&mut balancer, &settings, client);
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Clients are not tracked, so that each is a new choice.
+fn choice(criterion: &mut Criterion) {
+    let policies = [
+        ("roundrobin", None),
+        ("weight", Some(Flag::Weight)),
+        ("prio", Some(Flag::Prio)),
+        ("hash", Some(Flag::Hash)),
+    ];
+    let mut group = criterion.benchmark_group("choose");
+    for (name, flag) in policies {
+        let mut settings = Settings::default();
+        settings.set_flag(Flag::Roundrobin, true);
+        flag.into_iter().for_each(|flag| settings.set_flag(flag, true));
+        for servers in SERVER_COUNTS {
+            group.bench_function(BenchmarkId::new(name, servers), |bencher| {
+                let (mut balancer, mut client) = (balancer(2_048, servers), 0);
+                bencher.iter(|| {
+                    client = (client + 1) % 1_024;
+                    visit(&mut balancer, &settings, client);
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+fn parsers(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("parse");
+    group.bench_function("command line", |bencher| {
+        let line = "server 17 address 192.0.2.17 port 8080 max 100 hard 120 weight 3";
+        bencher.iter(|| parse::parse_line(black_box(line)).expect("a good line"));
+    });
+    let pen_line = b"203.0.113.7 1795224206 198.51.100.7 GET /index.html HTTP/1.1";
+    group.bench_function("pen log line", |bencher| {
+        bencher.iter(|| logline::parse_line(black_box(pen_line)).expect("a good line").client);
+    });
+    let web_line = b"203.0.113.7 - - [21/Nov/2026:06:23:26 +0000] \"GET /index.html HTTP/1.1\" 200 5120 \"-\" \"curl/8\"";
+    group.bench_function("web log line", |bencher| {
+        bencher.iter(|| black_box(WebLine::parse(black_box(web_line)).expect("a good line")));
+    });
+    let request =
+        b"GET /index.html HTTP/1.1\r\nHost: www.example.org\r\nUser-Agent: curl/8.14\r\nAccept: */*\r\n\r\n";
+    for (name, mode) in [("http head", HttpMode::Add), ("http head, replaced", HttpMode::Replace)] {
+        group.bench_function(name, |bencher| {
+            let client = ClientAddr::Ip(Ipv4Addr::new(203, 0, 113, 7).into());
+            let fresh = || (Head::new(client, "http", mode), Vec::with_capacity(512));
+            let rewrite = |(mut head, mut out): (Head, Vec<u8>)| {
+                head.push(black_box(request), &mut out);
+                out
+            };
+            bencher.iter_batched(fresh, rewrite, BatchSize::SmallInput);
+        });
+    }
+    group.bench_function("proxy header", |bencher| {
+        let line = b"PROXY TCP4 203.0.113.7 198.51.100.7 40000 443\r\n";
+        bencher.iter(|| proxy_protocol::parse(black_box(line)).expect("a good header"));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, client_table, choice, parsers);
+criterion_main!(benches);

@@ -1,0 +1,167 @@
+//! PROXY headers: reading the one that a trusted downstream sends, and greeting servers with one that want it.
+//!
+//! The bytes themselves are for [`crate::proxy_protocol`]. A header is read before everything else on a connection, and
+//! nothing behind it is: whoever comes next (the choice of a server, a TLS handshake) finds the socket as if the client
+//! had connected directly. In the same way a server's header goes out before everything else, a TLS handshake included.
+//! Called by `accept.rs`, `connect.rs` and `serve.rs`.
+
+use super::Worker;
+use crate::conn::{CloseReason, Connection, Extras, Side, Via};
+use crate::log::diag;
+use crate::proxy_protocol::{self, Endpoints, HEADER_BYTES_MAX, Header, Transport};
+use crate::sys::socket;
+use pen_proto::addr::ClientAddr;
+use pen_proto::commands::{Number, ProxyHeader};
+use std::io;
+use std::net::SocketAddr;
+
+/// How far a header has come.
+enum Heard {
+    Complete(Header),
+    /// All that was there, and it was not enough.
+    Part,
+    /// The peer has ended its side.
+    End,
+}
+
+impl Worker {
+    /// Whether connections of this peer must begin with a header.
+    pub(super) fn trusts(&self, peer: ClientAddr) -> bool {
+        self.settings.proxy_accept.iter().any(|downstream| downstream.includes(peer))
+    }
+
+    /// Waits until a trusted downstream has said for whom it connects.
+    pub(super) fn await_header(&mut self, index: u32) {
+        self.timers.arm(index, self.now_ms + self.settings.number(Number::ProxyTimeout) * 1000);
+        if self.register(index, Side::Client) {
+            self.read_header(index);
+        }
+    }
+
+    /// A trusted downstream has said something.
+    pub(super) fn read_header(&mut self, index: u32) {
+        while let Some(connection) = self.connections.get_mut(index).filter(|one| one.client.readable) {
+            match hear(connection, &mut self.scratch[..HEADER_BYTES_MAX]) {
+                Ok(Heard::Complete(header)) => return self.believe(index, header),
+                Ok(Heard::Part) => {}
+                // A peer that only looks whether somebody listens.
+                Ok(Heard::End) if !has_begun(connection) => return self.close(index, CloseReason::Finished),
+                Ok(Heard::End) => return self.refuse_header(index, "ended too early"),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => connection.client.readable = false,
+                    io::ErrorKind::InvalidData => return self.refuse_header(index, &error.to_string()),
+                    _ => return self.close(index, CloseReason::ClientReset),
+                },
+            }
+        }
+        self.rearm(index);
+    }
+
+    /// From now on the connection is that of the client whom the header names, everywhere.
+    fn believe(&mut self, index: u32, header: Header) {
+        self.timers.disarm(index);
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        if let Some(extras) = &mut connection.extras {
+            extras.via = None; // what was held of the header
+        }
+        if let Some(endpoints) = header.endpoints {
+            (connection.address, connection.port) = (endpoints.source().into(), endpoints.source().port());
+            let via = Via { destination: Some(endpoints.destination()), ..Via::default() };
+            connection.extras().via = Some(via);
+        }
+        Extras::free_if_unused(&mut connection.extras);
+        if let Some(connection) = self.connections.get(index) {
+            self.trace_client(index, connection);
+        }
+        self.begin(index);
+    }
+
+    pub(super) fn header_timed_out(&mut self, index: u32) {
+        self.refuse_header(index, "not complete within proxy_timeout");
+    }
+
+    fn refuse_header(&mut self, index: u32, reason: &str) {
+        let Some(connection) = self.connections.get(index) else { return };
+        let peer = connection.address;
+        diag::once(
+            "proxy_accept",
+            format_args!("PROXY header from {peer}: {reason}; closing the connection"),
+        );
+        self.close(index, CloseReason::ProxyHeader);
+    }
+}
+
+fn has_begun(connection: &Connection) -> bool {
+    connection.via().is_some_and(|via| !via.held.is_empty())
+}
+
+/// Takes from the socket what belongs to the header and not a byte more: that is why it looks before it reads.
+///
+/// # Errors
+/// Nothing is there (`WouldBlock`), it is no header (`InvalidData`), or the socket failed.
+fn hear(connection: &mut Connection, scratch: &mut [u8]) -> io::Result<Heard> {
+    let count = socket::peek(connection.client.fd()?, scratch)?;
+    if count == 0 {
+        return Ok(Heard::End);
+    }
+    let via = connection.extras.as_mut().and_then(|extras| extras.via.as_mut());
+    let (held_bytes, parsed) = match via.map(|via| &mut via.held) {
+        None => (0, proxy_protocol::parse(&scratch[..count])),
+        Some(held) => {
+            let held_bytes = held.len();
+            held.extend_from_slice(&scratch[..count]);
+            (held_bytes, proxy_protocol::parse(held))
+        }
+    };
+    let header = parsed.map_err(|malformed| io::Error::new(io::ErrorKind::InvalidData, malformed))?;
+    let wanted = header.map_or(count, |header| header.length - held_bytes);
+    if connection.via().is_none() && header.is_none() {
+        connection.extras().via = Some(Via { held: scratch[..count].to_vec(), destination: None });
+    }
+    match socket::receive(connection.client.fd()?, &mut scratch[..wanted])? {
+        taken if taken == wanted => Ok(header.map_or(Heard::Part, Heard::Complete)),
+        _ => Err(io::ErrorKind::ConnectionReset.into()), // what could be seen cannot be had
+    }
+}
+
+/// The header that must go to the server before everything else, once for each connection to a server. `None` for the
+/// servers, nearly all, that want none, and when it has been given out already.
+pub(super) fn take_greeting(connection: &mut Connection) -> Option<Vec<u8>> {
+    if !std::mem::take(&mut connection.greeting_due) {
+        return None;
+    }
+    Some(greeting(connection))
+}
+
+/// The header for the server of this connection; empty when it wants none.
+pub(super) fn greeting(connection: &Connection) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    match connection.attempt.as_ref().map_or(ProxyHeader::None, |attempt| attempt.proxy()) {
+        ProxyHeader::None => {}
+        ProxyHeader::V1 => proxy_protocol::write_v1(endpoints(connection).as_ref(), &mut bytes),
+        ProxyHeader::V2 => {
+            proxy_protocol::write_v2(endpoints(connection).as_ref(), Transport::Stream, &mut bytes);
+        }
+    }
+    bytes
+}
+
+/// The client, and where it connected to: to the downstream's address if a header told it. `None` for a client of a
+/// Unix socket.
+fn endpoints(connection: &Connection) -> Option<Endpoints> {
+    let ClientAddr::Ip(ip) = connection.address else { return None };
+    let told = connection.via().and_then(|via| via.destination);
+    let destination = told.or_else(|| socket::local_address(connection.client.fd().ok()?))?;
+    Some(Endpoints::new(SocketAddr::new(ip, connection.port), destination))
+}
+
+/// What is to be sent when `bytes`, or what they were rewritten to, are due: after the greeting, if there still is one.
+pub(super) fn after_greeting(
+    greeting: Option<Vec<u8>>,
+    rewritten: Option<Vec<u8>>,
+    bytes: &[u8],
+) -> Option<Vec<u8>> {
+    let Some(mut all) = greeting else { return rewritten };
+    all.extend_from_slice(rewritten.as_deref().unwrap_or(bytes));
+    Some(all)
+}
