@@ -318,7 +318,7 @@ fn flood(mac: &str, count: usize) {
 #[test]
 fn a_server_that_is_gone_is_replaced_and_commands_count() {
     Network::inside("a_server_that_is_gone_is_replaced_and_commands_count", "lb", lan, |network| {
-        let start = load_balancer(1).options("-t 1 -b 2");
+        let start = load_balancer(1).options("-b 2");
         let _servers = ["web1", "web2"].map(|host| web(network, &start, host));
         let pen = start.start();
         let before = name_from(network, "192.0.2.100");
