@@ -6,9 +6,10 @@
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use pen::balance::{Admission, Balancer, Endpoint, ServerSetup};
 use pen::http::Head;
+use pen::proxy_protocol;
 use pen::settings::Settings;
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::Flag;
+use pen_proto::commands::{Flag, HttpMode};
 use pen_proto::weblog::WebLine;
 use pen_proto::{logline, parse};
 use std::hint::black_box;
@@ -119,14 +120,20 @@ fn parsers(criterion: &mut Criterion) {
     });
     let request =
         b"GET /index.html HTTP/1.1\r\nHost: www.example.org\r\nUser-Agent: curl/8.14\r\nAccept: */*\r\n\r\n";
-    group.bench_function("http head", |bencher| {
-        let client = ClientAddr::Ip(Ipv4Addr::new(203, 0, 113, 7).into());
-        let fresh = || (Head::new(client), Vec::with_capacity(512));
-        let rewrite = |(mut head, mut out): (Head, Vec<u8>)| {
-            head.push(black_box(request), &mut out);
-            out
-        };
-        bencher.iter_batched(fresh, rewrite, BatchSize::SmallInput);
+    for (name, mode) in [("http head", HttpMode::Add), ("http head, replaced", HttpMode::Replace)] {
+        group.bench_function(name, |bencher| {
+            let client = ClientAddr::Ip(Ipv4Addr::new(203, 0, 113, 7).into());
+            let fresh = || (Head::new(client, "http", mode), Vec::with_capacity(512));
+            let rewrite = |(mut head, mut out): (Head, Vec<u8>)| {
+                head.push(black_box(request), &mut out);
+                out
+            };
+            bencher.iter_batched(fresh, rewrite, BatchSize::SmallInput);
+        });
+    }
+    group.bench_function("proxy header", |bencher| {
+        let line = b"PROXY TCP4 203.0.113.7 198.51.100.7 40000 443\r\n";
+        bencher.iter(|| proxy_protocol::parse(black_box(line)).expect("a good header"));
     });
     group.finish();
 }

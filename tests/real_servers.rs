@@ -10,86 +10,18 @@ use common::pen::{Ended, Pen};
 use common::ports::free_port;
 use common::process::listening;
 use common::programs::run;
+use common::real::{Server, all_installed, find};
 use common::tempdir::TempDir;
-use common::wait::{eventually, watch};
-use common::{root, skip, skip_without};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, User, chown};
+use common::wait::eventually;
+use common::{root, skip};
+use nix::unistd::{User, chown};
 use std::fs;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-
-/// Where programs are that only root is expected to start.
-const SYSTEM_PATHS: &[&str] = &["/usr/sbin", "/sbin", "/usr/lib/postfix/sbin", "/usr/lib/dovecot"];
+use std::path::Path;
+use std::process::Command;
 
 /// More than any buffer on the way holds.
 const LARGE_BYTES: usize = 3_000_000;
-
-fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut directories = std::env::split_paths(&path).chain(SYSTEM_PATHS.iter().map(PathBuf::from));
-    directories.find_map(|directory| Some(directory.join(program)).filter(|file| file.is_file()))
-}
-
-/// Whether all of these programs, each with its Debian package, are there; says which is not.
-fn all_installed(programs: &[(&str, &str)]) -> bool {
-    let missing = programs.iter().find(|(program, _)| find(program).is_none());
-    missing.inspect(|(_, package)| skip_without(package)).is_none()
-}
-
-/// A real server with a directory of its own.
-struct Server {
-    child: Child,
-    address: String,
-    dir: TempDir,
-}
-
-impl Server {
-    /// Starts a program that stays in the foreground, with its standard output and error in the file `said`, and waits
-    /// until `is_ready`.
-    fn start(
-        dir: TempDir,
-        address: String,
-        program: &str,
-        words: &[&str],
-        is_ready: impl Fn() -> bool,
-    ) -> Server {
-        let said = fs::File::create(dir.path().join("said")).unwrap();
-        let mut command = Command::new(find(program).unwrap());
-        command.args(words).current_dir(dir.path()).stdin(Stdio::null());
-        command.stdout(said.try_clone().unwrap()).stderr(said);
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let said = || fs::read_to_string(dir.path().join("said")).unwrap_or_default();
-        let look = || {
-            let ended = child.try_wait().unwrap();
-            assert!(ended.is_none(), "{command:?} ended at start: {ended:?}\n{}", said());
-            is_ready()
-        };
-        eventually("the server to listen", look, |ready| *ready);
-        Server { child, address, dir }
-    }
-
-    fn on_port(dir: TempDir, port: u16, program: &str, words: &[&str]) -> Server {
-        Server::start(dir, format!("127.0.0.1:{port}"), program, words, || listening(port))
-    }
-
-    /// Ends it, with the processes that it started, and waits for that.
-    fn stop(&mut self) {
-        // Gone already is as good.
-        let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
-        if watch(|| self.child.try_wait().unwrap(), Option::is_some).is_err() {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
 
 fn succeeds(program: &str, words: &[&str]) -> Ended {
     let ended = run(program, words, "");

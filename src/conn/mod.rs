@@ -6,6 +6,7 @@ pub mod buffers;
 pub mod dummy;
 pub mod relay;
 pub mod slab;
+pub mod splice;
 
 use crate::balance::{Attempt, Endpoint};
 use crate::half_close;

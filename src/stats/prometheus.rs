@@ -3,7 +3,7 @@
 //! Names start with `pen_`, carry their unit, and end in `_total` when they only ever grow.
 
 use super::special_name;
-use pen_proto::status::{ServerStatus, Status};
+use pen_proto::status::{DsrStatus, ServerStatus, Status};
 use std::fmt::Write;
 
 /// All metrics, each family with its HELP and TYPE line. To be served as `text/plain; version=0.0.4`.
@@ -13,6 +13,9 @@ pub fn render(status: &Status) -> String {
     page.load(status);
     page.totals(status);
     page.servers(status);
+    if let Some(dsr) = &status.dsr {
+        page.dsr(dsr);
+    }
     page.0
 }
 
@@ -102,6 +105,29 @@ impl Page {
             for (labels, server) in &labelled {
                 self.sample(name, &labels.pairs(), value(server));
             }
+        }
+    }
+
+    fn dsr(&mut self, dsr: &DsrStatus) {
+        let mut one = |name, help, value| self.one(name, COUNTER, help, value);
+        one("pen_dsr_forwarded_frames_total", "Frames sent on to servers.", dsr.forwarded);
+        one("pen_dsr_answers_total", "Answers to questions for an address.", dsr.answers);
+        one("pen_dsr_tarpitted_total", "Connections that got stuck in the tarpit.", dsr.tarpitted);
+        one("pen_dsr_displaced_flows_total", "Flows forgotten for want of room.", dsr.displaced);
+        self.head("pen_dsr_dropped_frames_total", COUNTER, "Frames dropped, by reason.");
+        let reasons = [
+            ("malformed", dsr.malformed),
+            ("unreachable", dsr.unreachable),
+            ("unsent", dsr.unsent),
+            ("overrun", dsr.overrun),
+        ];
+        for (reason, count) in reasons {
+            self.sample("pen_dsr_dropped_frames_total", &[("reason", reason)], count);
+        }
+        self.head("pen_dsr_server_known", GAUGE, "1 when the server's hardware address is known.");
+        for server in &dsr.servers {
+            let known = u64::from(!server.mac.is_empty());
+            self.sample("pen_dsr_server_known", &[("address", &server.address)], known);
         }
     }
 
@@ -200,6 +226,7 @@ fn escape_label(out: &mut String, text: &str) {
 mod tests {
     use super::super::samples;
     use super::*;
+    use pen_proto::status::NeighbourStatus;
     use std::collections::BTreeSet;
 
     #[test]
@@ -218,6 +245,24 @@ mod tests {
         ] {
             check_grammar(&render(&status)).unwrap();
         }
+    }
+
+    #[test]
+    fn direct_server_return_has_its_own() {
+        let server = |address: &str, mac: &str| NeighbourStatus { address: address.into(), mac: mac.into() };
+        let servers = vec![server("10.0.0.1", "02:00:00:00:00:01"), server("10.0.0.2", "")];
+        let dsr = DsrStatus { forwarded: 7, overrun: 3, servers, ..DsrStatus::default() };
+        let page = render(&Status { dsr: Some(dsr), ..samples::idle() });
+        check_grammar(&page).unwrap();
+        for line in [
+            "pen_dsr_forwarded_frames_total 7",
+            "pen_dsr_dropped_frames_total{reason=\"overrun\"} 3",
+            "pen_dsr_server_known{address=\"10.0.0.1\"} 1",
+            "pen_dsr_server_known{address=\"10.0.0.2\"} 0",
+        ] {
+            assert!(page.lines().any(|found| found == line), "{line}");
+        }
+        assert!(!render(&samples::busy()).contains("pen_dsr"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! whoever says it (`log/diag`), so [`blocks`] hands out the blocks and [`render`] all of them as one text.
 
 use super::{special_name, time_line};
-use pen_proto::status::{ClientStatus, ConnectionStatus, ServerStatus, Status};
+use pen_proto::status::{ClientStatus, ConnectionStatus, DsrStatus, ServerStatus, Status};
 
 /// All blocks, each followed by a newline.
 pub fn render(status: &Status) -> String {
@@ -21,6 +21,7 @@ pub fn blocks(status: &Status) -> Vec<String> {
     blocks.push(format!("Max number of connections: {}", status.connections_max));
     blocks.push("Active connections:".into());
     blocks.extend(status.connections.iter().map(connection));
+    blocks.extend(status.dsr.as_ref().map(dsr));
     blocks
 }
 
@@ -71,6 +72,15 @@ fn connection(connection: &ConnectionStatus) -> String {
     )
 }
 
+/// Not of Pen, which tells nothing of it.
+fn dsr(dsr: &DsrStatus) -> String {
+    let lost = dsr.malformed + dsr.unreachable + dsr.unsent + dsr.overrun;
+    format!(
+        "Direct server return on {}:\n{} frames forwarded, {lost} dropped\n{} answers, {} tarpitted\n",
+        dsr.interface, dsr.forwarded, dsr.answers, dsr.tarpitted,
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::samples;
@@ -89,6 +99,20 @@ mod tests {
             "Time 2026-11-21 01:23:26, 0 servers, -3 current\nMax number of clients: 2048\nActive clients:\n\
              Max number of connections: 500\nActive connections:\n"
         );
+    }
+
+    #[test]
+    fn direct_server_return_is_told_at_the_end() {
+        let dsr = DsrStatus {
+            interface: "eth0".into(),
+            forwarded: 7,
+            unsent: 2,
+            overrun: 1,
+            ..DsrStatus::default()
+        };
+        let status = Status { dsr: Some(dsr), ..samples::idle() };
+        let end = "Direct server return on eth0:\n7 frames forwarded, 3 dropped\n0 answers, 0 tarpitted\n\n";
+        assert!(render(&status).ends_with(end), "{}", render(&status));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod interfaces;
 pub mod limits;
 pub mod notify;
 pub mod packet;
+pub mod pipe;
 pub mod privileges;
 pub mod signals;
 pub mod socket;

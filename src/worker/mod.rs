@@ -47,6 +47,9 @@ const IDLER_KEYS: usize = LISTENER_KEYS / 2;
 /// What an event has to do with that belongs to no connection.
 const NO_CONNECTION: u32 = u32::MAX;
 
+/// Pipes for streams, over all workers as long as these are few. They take descriptors of the reserve.
+const PIPES_MAX: usize = 32;
+
 /// What the main thread asks of a worker.
 #[derive(Debug)]
 pub enum Message {
@@ -117,7 +120,7 @@ impl Worker {
             accepting: Accepting::default(),
             idlers: Idlers::default(),
             scratch: vec![0; SCRATCH_BYTES],
-            pool: BufferPool::default(),
+            pool: BufferPool::with_pipes((PIPES_MAX / shared.workers()).max(2)),
             unfinished: Vec::new(),
             log,
             totals: Totals::default(),

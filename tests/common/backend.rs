@@ -81,7 +81,7 @@ impl Backend {
 
     /// Listens again after [`Backend::pause`].
     pub fn resume(&self) {
-        listen(&self.listener, Backlog::new(128).unwrap()).expect("listen again");
+        listen(&self.listener, Backlog::MAXCONN).expect("listen again");
         self.accept_in_thread();
     }
 

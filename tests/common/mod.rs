@@ -16,6 +16,7 @@ pub mod pen;
 pub mod ports;
 pub mod process;
 pub mod programs;
+pub mod real;
 pub mod tempdir;
 pub mod wait;
 

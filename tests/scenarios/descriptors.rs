@@ -108,7 +108,7 @@ fn five_thousand_connections_at_once() {
     let listener = crate::common::ports::bound_port();
     let address = listener.local_addr().unwrap();
     let server = thread::spawn(move || echo_when_all_are_here(listener, count));
-    let pen = Pen::before([address]).command("threads 2").start();
+    let pen = Pen::before([address]).options("-t 20").command("threads 2").start();
     let mut clients: Vec<Client> = (0..count).map(|_| pen.connect()).collect();
     for (number, client) in clients.iter_mut().enumerate() {
         client.send((number as u64).to_be_bytes());

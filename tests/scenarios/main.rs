@@ -34,6 +34,7 @@ mod privileges;
 mod proxy_from_downstreams;
 mod proxy_to_servers;
 mod readiness;
+mod refusals;
 mod reset;
 mod statistics;
 mod stopping;
