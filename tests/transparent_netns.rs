@@ -6,7 +6,7 @@ mod common;
 
 use common::network::{Network, here, recipe, shell_words};
 use common::pen::{Pen, Start};
-use common::wait::eventually;
+use common::wait::{eventually, received};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{Receiver, channel};
@@ -72,7 +72,7 @@ fn seen(network: &Network, url: &str, peers: &Receiver<SocketAddr>) -> String {
     let got = network.output("client", &format!("curl -sS --max-time 20 {url}")).unwrap();
     let (address, rest) = got.split_once('\n').unwrap();
     assert_eq!(rest.len(), LARGE_BYTES);
-    assert_eq!(peers.recv().unwrap().ip().to_string(), address);
+    assert_eq!(received(&peers).ip().to_string(), address);
     address.to_string()
 }
 

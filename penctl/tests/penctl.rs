@@ -4,7 +4,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{Winsize, openpty};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
@@ -13,6 +13,13 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+
+#[allow(dead_code, reason = "each test target uses its part")]
+#[path = "../../tests/common/process.rs"]
+mod process;
+#[allow(dead_code, reason = "each test target uses its part")]
+#[path = "../../tests/common/wait.rs"]
+mod wait;
 
 const SERVERS: &str = r#"[{"index":0,"address":"10.0.0.1","port":80,"failed_at_epoch_seconds":0,"blacklisted_seconds":0,"connections":3,"max":0,"hard":0,"weight":0,"prio":0,"acl":0,"sent_bytes":2048,"received_bytes":0,"connections_total":3,"failures_total":0}]"#;
 const BIG_BYTES: usize = 5 << 20;
@@ -48,7 +55,13 @@ impl FakePen {
         let (close, closed) = channel();
         thread::spawn(move || {
             for stream in listener.incoming() {
-                serve(stream.unwrap(), kind, &ears);
+                let stream = stream.unwrap();
+                let kept_open = stream.try_clone().unwrap();
+                serve(stream, kind, &ears);
+                if kind == Kind::Forgetful {
+                    await_end_to_arrive(&kept_open);
+                }
+                drop(kept_open);
                 // The test may be over.
                 let _ = close.send(());
             }
@@ -59,6 +72,13 @@ impl FakePen {
     fn heard(&self) -> Vec<Vec<String>> {
         self.heard.lock().unwrap().clone()
     }
+}
+
+/// Ends the stream, and returns when the client's system knows: on a busy machine that takes a moment.
+fn await_end_to_arrive(stream: &TcpStream) {
+    stream.shutdown(Shutdown::Write).unwrap();
+    let port = stream.local_addr().unwrap().port();
+    wait::eventually("the end to arrive", || process::delivered(port), |delivered| *delivered);
 }
 
 /// A client that hangs up early is its own business.
@@ -224,7 +244,7 @@ fn a_session_that_was_ended_is_opened_anew() {
         .unwrap();
     for command in ["mode\n", "blacklist 30\n"] {
         child.stdin.as_mut().unwrap().write_all(command.as_bytes()).unwrap();
-        pen.closed.recv().unwrap();
+        pen.closed.recv_timeout(wait::PATIENCE).unwrap();
     }
     assert_done(&child.wait_with_output().unwrap(), 0, "no hash\n30\n", "");
     assert_eq!(pen.heard(), [["session", "mode"], ["session", "blacklist 30"]]);

@@ -75,14 +75,14 @@ pub fn start(endpoint: &Endpoint, local: LocalAddress, keepalive: Keepalive) -> 
 }
 
 /// What keeps a connect from being started on this side.
-fn ours(errno: Errno) -> StartError {
+pub(super) fn ours(errno: Errno) -> StartError {
     match errno {
         Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM => StartError::Shortage(errno.into()),
         errno => StartError::Local(errno.into()),
     }
 }
 
-fn bind_local(socket: &OwnedFd, server: SocketAddr, local: LocalAddress) -> nix::Result<()> {
+pub(super) fn bind_local(socket: &OwnedFd, server: SocketAddr, local: LocalAddress) -> nix::Result<()> {
     let ip = match local {
         LocalAddress::Any => return Ok(()),
         LocalAddress::Source(ip) => ip,

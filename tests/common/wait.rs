@@ -1,6 +1,7 @@
 //! The only waiting there is.
 
 use std::fmt::Debug;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 /// How long anything that must happen may take on a busy machine. Only failures wait so long.
@@ -30,6 +31,14 @@ pub fn watch<T>(mut look: impl FnMut() -> T, wanted: impl Fn(&T) -> bool) -> Res
         }
         std::thread::sleep(STEP);
     }
+}
+
+/// What a thread sends. It may itself be waiting with [`PATIENCE`] for something.
+///
+/// # Panics
+/// When nothing comes: a test that failed must not hang.
+pub fn received<T>(from: &Receiver<T>) -> T {
+    from.recv_timeout(2 * PATIENCE).expect("something from the other thread")
 }
 
 /// What `work` returns and how long it took. For times that a delay made on purpose dominates; a busy machine adds to

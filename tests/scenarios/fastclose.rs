@@ -3,6 +3,7 @@
 use crate::common::backend::{Backend, read_line};
 use crate::common::client::{End, ending};
 use crate::common::pen::Pen;
+use crate::common::wait;
 use std::io::Write;
 use std::net::Shutdown;
 use std::sync::mpsc::{self, Receiver};
@@ -20,7 +21,7 @@ fn server_ends_first(mode: &str) -> Option<String> {
     assert_eq!(client.rest(), b"bye\n");
     // Under fastclose the connection may be gone already.
     let _ = client.stream.write_all(b"late\n");
-    hears.recv().unwrap()
+    wait::received(&hears)
 }
 
 /// What the client heard after it had ended its own side.

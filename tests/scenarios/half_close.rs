@@ -4,6 +4,7 @@ use crate::common::backend::{Backend, read_line};
 use crate::common::client::{End, ending};
 use crate::common::pattern;
 use crate::common::pen::Pen;
+use crate::common::wait::received;
 use std::io::Write;
 use std::net::Shutdown;
 use std::sync::mpsc;
@@ -46,7 +47,7 @@ fn a_server_that_ends_first_still_hears_the_client() {
     let mut client = pen.connect();
     assert_eq!(client.rest(), b"that is all\n");
     client.send("one more thing\n");
-    assert_eq!(hears.recv().unwrap().as_deref(), Some("one more thing"));
+    assert_eq!(received(&hears).as_deref(), Some("one more thing"));
 }
 
 #[test]
@@ -61,7 +62,7 @@ fn a_client_that_sends_and_leaves_is_heard_to_the_end() {
         let mut client = pen.connect();
         pattern::write(&mut client.stream, BYTES).unwrap();
         drop(client);
-        assert_eq!(hears.recv().unwrap(), BYTES);
+        assert_eq!(received(&hears), BYTES);
     }
 }
 
@@ -72,6 +73,6 @@ fn an_empty_connection_ends_on_both_sides() {
     let pen = Pen::before([&server]).start();
     let mut client = pen.connect();
     client.end();
-    assert_eq!(ends.recv().unwrap(), End::Eof);
+    assert_eq!(received(&ends), End::Eof);
     assert_eq!(client.ending(), End::Eof);
 }

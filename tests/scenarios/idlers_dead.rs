@@ -61,7 +61,7 @@ fn a_server_that_closes_idle_connections_is_neither_kept_busy_nor_avoided() {
         }
     }
     // The server may have acted on what it swallowed, so it must not be sent again.
-    eventually("the server to own up", || swallowed.load(SeqCst), |swallowed| *swallowed == unanswered);
+    eventually("the server to own up", || swallowed.load(SeqCst), |swallowed| *swallowed >= unanswered);
 }
 
 #[test]

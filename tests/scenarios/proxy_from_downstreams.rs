@@ -182,12 +182,12 @@ fn who_only_looks_whether_pen_listens_is_no_error() {
 fn a_header_must_come_in_time() {
     let server = Backend::named("A");
     let pen = trusting(Pen::before([&server])).command("proxy_timeout 1").command("idle_timeout 100").start();
-    let mut silent = pen.connect_from(DOWNSTREAM);
-    let mut slow = pen.connect_from(DOWNSTREAM);
-    slow.send("PROX");
-    // Does not make the deadline another one.
-    pen.control("idle_timeout 50");
     let ((), passed) = timed(|| {
+        let mut silent = pen.connect_from(DOWNSTREAM);
+        let mut slow = pen.connect_from(DOWNSTREAM);
+        slow.send("PROX");
+        // Does not make the deadline another one.
+        pen.control("idle_timeout 50");
         assert!(silent.rest().is_empty());
         slow.ending();
     });

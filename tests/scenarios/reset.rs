@@ -4,7 +4,7 @@ use crate::common::backend::{Backend, read_line};
 use crate::common::client::{Client, End, ending, reset};
 use crate::common::pen::Pen;
 use crate::common::process::{connected, cpu_percent};
-use crate::common::wait::eventually;
+use crate::common::wait::{eventually, received};
 use std::io::Write;
 use std::sync::Mutex;
 use std::sync::mpsc;
@@ -20,7 +20,7 @@ fn a_reset_by_the_client_reaches_the_server() {
         client.send("half a mess");
         eventually("the server to be reached", || server.open(), |open| *open == 1);
         client.reset();
-        assert_eq!(ends.recv().unwrap(), End::Reset);
+        assert_eq!(received(&ends), End::Reset);
         eventually("the server to be done", || server.open(), |open| *open == 0);
     }
 }
@@ -52,7 +52,7 @@ fn a_reset_after_half_close_is_still_a_reset() {
     let mut client = pen.connect();
     assert_eq!(client.rest(), b"bye\n");
     client.reset();
-    assert_eq!(ends.recv().unwrap(), End::Reset);
+    assert_eq!(received(&ends), End::Reset);
 }
 
 /// Pours without end until told to reset the connection.

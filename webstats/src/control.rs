@@ -4,10 +4,12 @@
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use pen::escape::Escaped;
+use pen::net::resolve::destinations;
 use pen::sys::clock;
+use pen_proto::addr::ListenAddr;
 use pen_proto::status::Status;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -18,7 +20,7 @@ const REPLY_BYTES_MAX: usize = 128 << 20;
 /// How much of an answer that makes no sense is repeated.
 const NONSENSE_CHARS: usize = 80;
 
-/// Asks the pen at a path (with a `/`) or HOST:PORT.
+/// Asks the pen at a path (with a `/`), HOST:PORT or a port of this host, as written for `pen -C`.
 ///
 /// # Errors
 /// A sentence that names the address.
@@ -53,7 +55,8 @@ fn connect_unix(path: &str) -> io::Result<UnixStream> {
 
 fn connect_tcp(address: &str, deadline_ms: u64) -> io::Result<TcpStream> {
     let mut last = io::Error::new(ErrorKind::InvalidInput, "no address");
-    for candidate in address.to_socket_addrs()? {
+    let candidates = ListenAddr::parse(address).and_then(|address| destinations(&address));
+    for candidate in candidates.map_err(io::Error::other)? {
         match TcpStream::connect_timeout(&candidate, left(deadline_ms)?) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
