@@ -77,6 +77,16 @@ impl Instance {
         Ok(())
     }
 
+    /// Lets `bell` ring when a worker ends by itself. Look at [`Instance::has_failed`] afterwards.
+    pub fn ring_on_failure(&self, bell: impl Fn() + Send + 'static) {
+        self.runtime.ring_on_failure(bell);
+    }
+
+    /// Whether a worker has ended by itself. The others go on until [`Instance::stop`].
+    pub fn has_failed(&self) -> bool {
+        self.runtime.has_failed()
+    }
+
     /// Whether the command `exit` was given.
     pub fn stop_wanted(&self) -> bool {
         self.stop_wanted

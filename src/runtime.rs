@@ -1,5 +1,7 @@
 //! The running balancer as the main thread sees it: workers, the state they share, and messages to them.
 
+mod alarm;
+
 use crate::balance::{Balancer, ServerId};
 use crate::log::traffic::TrafficLog;
 use crate::net::listen::Listener;
@@ -8,6 +10,7 @@ use crate::settings::Settings;
 use crate::sys::limits;
 use crate::udp::{Answers, UdpWorker};
 use crate::worker::{Mailbox, Message, Report, Worker};
+use alarm::{Alarm, RaisedAtEnd};
 use pen_proto::commands::{Flag, Number};
 use pen_proto::status::{ConnectionStatus, Totals};
 use std::io;
@@ -241,6 +244,7 @@ pub struct Parts {
 pub struct Runtime {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    alarm: Arc<Alarm>,
 }
 
 /// What the workers answered to a question.
@@ -271,9 +275,14 @@ impl Runtime {
         for (number, poller) in pollers.into_iter().enumerate() {
             ready.push(AnyWorker::new(number, shared.clone(), poller, log())?);
         }
-        let mut runtime = Runtime { shared, threads: Vec::new() };
+        let mut runtime = Runtime { shared, threads: Vec::new(), alarm: Arc::default() };
         for (number, worker) in ready.into_iter().enumerate() {
-            match thread::Builder::new().name(format!("worker {number}")).spawn(move || worker.run()) {
+            let alarm = RaisedAtEnd(runtime.alarm.clone());
+            let work = move || {
+                let _alarm = alarm;
+                worker.run();
+            };
+            match thread::Builder::new().name(format!("worker {number}")).spawn(work) {
                 Ok(thread) => runtime.threads.push(thread),
                 Err(error) => {
                     runtime.stop();
@@ -282,6 +291,16 @@ impl Runtime {
             }
         }
         Ok(runtime)
+    }
+
+    /// Lets `bell` ring when a worker ends before [`Runtime::stop`]. Look at [`Runtime::has_failed`] afterwards.
+    pub fn ring_on_failure(&self, bell: impl Fn() + Send + 'static) {
+        self.alarm.answer_to(bell);
+    }
+
+    /// Whether a worker has ended by itself; it has said why.
+    pub fn has_failed(&self) -> bool {
+        self.alarm.is_raised()
     }
 
     /// Publishes new settings; workers pick them up at once.

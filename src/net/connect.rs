@@ -67,11 +67,22 @@ pub fn start(endpoint: &Endpoint, local: LocalAddress, keepalive: Keepalive) -> 
         Ok(()) => Ok(Started::Connected(socket)),
         Err(Errno::EINPROGRESS) => Ok(Started::UnderWay(socket)),
         Err(Errno::EAGAIN) => Err(StartError::Busy),
-        Err(
-            errno @ (Errno::EADDRNOTAVAIL | Errno::EACCES | Errno::EPERM | Errno::ENOBUFS | Errno::ENOMEM),
-        ) => Err(ours(errno)),
+        Err(errno) if is_ours(errno) => Err(ours(errno)),
         Err(errno) => Err(StartError::Server(errno.into())),
     }
+}
+
+/// Whether a connect, or a write to the new socket, failed for a reason on this side, which says nothing of the server.
+pub fn is_ours(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::EADDRNOTAVAIL
+            | Errno::EADDRINUSE
+            | Errno::EACCES
+            | Errno::EPERM
+            | Errno::ENOBUFS
+            | Errno::ENOMEM
+    )
 }
 
 /// What keeps a connect from being started on this side.
@@ -106,6 +117,18 @@ pub(super) fn bind_local(socket: &OwnedFd, server: SocketAddr, local: LocalAddre
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn servers_are_blamed_for_what_is_theirs_only() {
+        for errno in [Errno::EADDRINUSE, Errno::EADDRNOTAVAIL, Errno::EPERM, Errno::ENOBUFS, Errno::ENOMEM] {
+            assert!(is_ours(errno), "{errno}");
+        }
+        for errno in
+            [Errno::ECONNREFUSED, Errno::ECONNRESET, Errno::EHOSTUNREACH, Errno::ETIMEDOUT, Errno::EPIPE]
+        {
+            assert!(!is_ours(errno), "{errno}");
+        }
+    }
 
     #[test]
     fn only_what_comes_back_by_itself_is_waited_for() {

@@ -35,6 +35,7 @@ mod privileges;
 mod proxy_from_downstreams;
 mod proxy_to_servers;
 mod readiness;
+mod refusals;
 mod reset;
 mod socket_options;
 mod statistics;
