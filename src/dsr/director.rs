@@ -207,7 +207,7 @@ impl<B: Balance> Director<B> {
             return false;
         }
         match frame.content {
-            Content::Question(question) => self.asked(&question),
+            Content::Question(question) => self.asked(&question, now),
             Content::Answer { owner, mac } => self.heard(owner, mac, now),
             Content::Packet(ip) if frame.destination == self.station.mac => {
                 return self.direct(&frame, &ip, packet, now);

@@ -102,7 +102,7 @@ mod tests {
         }
         // Every client reaches one of them, and the same one every time.
         let receivers: Vec<UdpSocket> =
-            [first].into_iter().chain(others).map(|socket| UdpSocket::from(socket)).collect();
+            [first].into_iter().chain(others).map(UdpSocket::from).collect();
         let mut reached = [0; 3];
         for _ in 0..60 {
             let client = UdpSocket::bind("127.0.0.1:0").unwrap();

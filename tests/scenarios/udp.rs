@@ -181,6 +181,41 @@ fn source_is_where_servers_see_pen() {
 }
 
 #[test]
+fn a_server_may_be_told_the_client_in_a_header_before_each_datagram() {
+    let server = UdpServer::named("A");
+    let pen = Pen::before([&server]).options("-U").command("threads 1").start();
+    assert_eq!(pen.control("server 0 proxy v2"), "");
+    let client = UdpClient::from("127.0.0.5", pen.address);
+    for datagram in ["one", ""] {
+        client.send(datagram);
+        client.answer();
+    }
+    let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x12\0\x0c\x7f\0\0\x05\x7f\0\0\x01".to_vec();
+    header.extend(client.socket.local_addr().unwrap().port().to_be_bytes());
+    header.extend(pen.address.port().to_be_bytes());
+    let expected = ["one", ""].map(|datagram| [&header, datagram.as_bytes()].concat());
+    assert_eq!(server.datagrams(), expected);
+    assert!(pen.control("servers").contains(" sx 3 "), "the header is not the client's");
+    let refused = pen.control("server 0 proxy v1");
+    assert_eq!(refused, "error: server 0: proxy: with UDP (-U) want v2 or none, got \"v1\"\n");
+}
+
+/// Sent again to another server, it has the header that this one wants.
+#[test]
+fn a_header_goes_to_the_server_that_wants_it() {
+    let (with, mut without) = (UdpServer::named("with"), UdpServer::named("without"));
+    without.pause();
+    let pen = Pen::before([&with, &without]).options("-U").command("server 0 proxy v2").start();
+    let client = UdpClient::new(pen.address);
+    let answer = String::from_utf8_lossy(&{
+        client.send("hello");
+        client.answer()
+    })
+    .into_owned();
+    assert!(answer.starts_with("with:\r\n\r\n\0") && answer.ends_with("hello"), "{answer:?}");
+}
+
+#[test]
 fn all_workers_share_the_clients() {
     let servers = three();
     let pen = before(&servers).options("-r").command("threads 4").start();
