@@ -12,7 +12,7 @@ use crate::log::target::OpenLog;
 use crate::log::traffic::LogHub;
 use crate::net::listen::{ListenOptions, Listener};
 use crate::net::resolve;
-use crate::runtime::{Parts, Runtime, Snapshot, add_totals};
+use crate::runtime::{Parts, Runtime, Snapshot, add_totals, worker_count};
 use crate::settings::{Config, ServerEntry, Settings};
 use crate::sys::clock;
 use crate::sys::errors::reason;
@@ -77,6 +77,16 @@ impl Instance {
         Ok(())
     }
 
+    /// Lets `bell` ring when a worker ends by itself. Look at [`Instance::has_failed`] afterwards.
+    pub fn ring_on_failure(&self, bell: impl Fn() + Send + 'static) {
+        self.runtime.ring_on_failure(bell);
+    }
+
+    /// Whether a worker has ended by itself. The others go on until [`Instance::stop`].
+    pub fn has_failed(&self) -> bool {
+        self.runtime.has_failed()
+    }
+
     /// Whether the command `exit` was given.
     pub fn stop_wanted(&self) -> bool {
         self.stop_wanted
@@ -88,7 +98,10 @@ impl Instance {
         if let Some(dsr) = &self.dsr {
             dsr.drain();
         }
-        self.close_listeners();
+        match self.settings.flag(Flag::Udp) {
+            true => self.runtime.drain(),
+            false => self.close_listeners(),
+        }
     }
 
     pub fn connections_used(&self) -> u64 {
@@ -252,6 +265,7 @@ impl Running for Instance {
             connections_last,
             idlers: idlers.iter().map(|(_, count)| *count as u64).sum(),
             idlers_wanted: self.settings.number(Number::Idlers),
+            udp: self.settings.flag(Flag::Udp),
             totals,
             ..Status::default()
         };
@@ -311,6 +325,7 @@ pub fn listen_options(settings: &Settings) -> ListenOptions {
         backlog: settings.number(Number::ListenQueue),
         nodelay: settings.flag(Flag::TcpNodelay),
         private: false,
+        datagram_sockets: if settings.flag(Flag::Udp) { worker_count(settings) } else { 0 },
     }
 }
 

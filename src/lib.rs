@@ -1,4 +1,4 @@
-//! pen: a load balancer for TCP in the classic Unix style. See docs/architecture.md for the map.
+//! pen: a load balancer for TCP and UDP in the classic Unix style. See docs/architecture.md for the map.
 
 pub mod acl;
 pub mod balance;
@@ -26,6 +26,7 @@ pub mod sys;
 #[cfg(test)]
 mod test_dir;
 pub mod timers;
+pub mod udp;
 pub mod worker;
 
 pub use pen_proto::escape;

@@ -94,7 +94,14 @@ impl Process {
         patience: Option<Duration>,
         mut look: impl FnMut(&mut Engine<Instance>),
     ) -> Result<(), String> {
+        let waker = self.doors.control.waker();
+        if let Some(instance) = self.instance() {
+            instance.ring_on_failure(move || waker.wake());
+        }
         while !self.stopping {
+            if self.instance().is_some_and(|instance| instance.has_failed()) {
+                return Err("a worker has ended; ending too, for half a pen would look alive".into());
+            }
             let patience = self.drain_until_ms.map_or(patience, |_| Some(DRAIN_LOOK));
             let turned = self.doors.control.turn(patience, &mut self.engine);
             turned.map_err(|error| format!("control: {}", reason(&error)))?;

@@ -1,16 +1,20 @@
 //! The running balancer as the main thread sees it: workers, the state they share, and messages to them.
 
+mod alarm;
+
 use crate::balance::{Balancer, ServerId};
 use crate::log::traffic::TrafficLog;
 use crate::net::listen::Listener;
 use crate::net::poller::{Poller, Waker};
 use crate::settings::Settings;
 use crate::sys::limits;
+use crate::udp::{Answers, UdpWorker};
 use crate::worker::{Mailbox, Message, Report, Worker};
-use pen_proto::commands::Number;
+use alarm::{Alarm, RaisedAtEnd};
+use pen_proto::commands::{Flag, Number};
 use pen_proto::status::{ConnectionStatus, Totals};
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
@@ -37,6 +41,10 @@ pub struct Shared {
     idlers_shed: AtomicU64,
     /// Workers that stopped accepting for want of room.
     paused: AtomicU64,
+    /// UDP: no new sessions.
+    draining: AtomicBool,
+    /// UDP: which servers are heard.
+    answers: Answers,
     seats: Vec<Seat>,
     dummy_name: Option<String>,
 }
@@ -67,6 +75,8 @@ impl Shared {
             idlers: AtomicU64::new(0),
             idlers_shed: AtomicU64::new(0),
             paused: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+            answers: Answers::default(),
             seats: wakers.map(|waker| Seat { mailbox: Mailbox::default(), waker }).collect(),
             dummy_name: parts.dummy_name,
         }
@@ -105,6 +115,11 @@ impl Shared {
     pub fn has_room(&self, pending_max: u64) -> bool {
         self.connections.load(Ordering::SeqCst) < self.connections_max.load(Ordering::Relaxed)
             && self.pending.load(Ordering::SeqCst) < pending_max
+    }
+
+    /// How many connections there may be.
+    pub fn connections_max(&self) -> u64 {
+        self.connections_max.load(Ordering::Relaxed)
     }
 
     pub fn give_room(&self) {
@@ -146,6 +161,16 @@ impl Shared {
     /// Moves with every [`Shared::shed_idlers`].
     pub fn idlers_shed(&self) -> u64 {
         self.idlers_shed.load(Ordering::SeqCst)
+    }
+
+    /// Whether the end of a UDP pen is awaited.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// When each UDP server was heard last.
+    pub fn answers(&self) -> &Answers {
+        &self.answers
     }
 
     pub fn workers(&self) -> usize {
@@ -219,6 +244,7 @@ pub struct Parts {
 pub struct Runtime {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    alarm: Arc<Alarm>,
 }
 
 /// What the workers answered to a question.
@@ -247,11 +273,16 @@ impl Runtime {
         let shared = Arc::new(Shared::new(parts, pollers.iter().map(Poller::waker)));
         let mut ready = Vec::new();
         for (number, poller) in pollers.into_iter().enumerate() {
-            ready.push(Worker::new(number, shared.clone(), poller, log())?);
+            ready.push(AnyWorker::new(number, shared.clone(), poller, log())?);
         }
-        let mut runtime = Runtime { shared, threads: Vec::new() };
+        let mut runtime = Runtime { shared, threads: Vec::new(), alarm: Arc::default() };
         for (number, worker) in ready.into_iter().enumerate() {
-            match thread::Builder::new().name(format!("worker {number}")).spawn(move || worker.run()) {
+            let alarm = RaisedAtEnd(runtime.alarm.clone());
+            let work = move || {
+                let _alarm = alarm;
+                worker.run();
+            };
+            match thread::Builder::new().name(format!("worker {number}")).spawn(work) {
                 Ok(thread) => runtime.threads.push(thread),
                 Err(error) => {
                     runtime.stop();
@@ -260,6 +291,16 @@ impl Runtime {
             }
         }
         Ok(runtime)
+    }
+
+    /// Lets `bell` ring when a worker ends before [`Runtime::stop`]. Look at [`Runtime::has_failed`] afterwards.
+    pub fn ring_on_failure(&self, bell: impl Fn() + Send + 'static) {
+        self.alarm.answer_to(bell);
+    }
+
+    /// Whether a worker has ended by itself; it has said why.
+    pub fn has_failed(&self) -> bool {
+        self.alarm.is_raised()
     }
 
     /// Publishes new settings; workers pick them up at once.
@@ -291,6 +332,12 @@ impl Runtime {
 
     pub fn connections_used(&self) -> u64 {
         self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// UDP: clients that are not known yet are no longer heard; the others go on.
+    pub fn drain(&self) {
+        self.shared.draining.store(true, Ordering::Relaxed);
+        self.shared.announce();
     }
 
     /// Servers have changed: workers look whether their idlers are still in the right places.
@@ -346,7 +393,33 @@ impl Runtime {
     }
 }
 
-fn worker_count(settings: &Settings) -> usize {
+/// As `-U` says.
+enum AnyWorker {
+    Tcp(Box<Worker>),
+    Udp(Box<UdpWorker>),
+}
+
+impl AnyWorker {
+    fn new(number: usize, shared: Arc<Shared>, poller: Poller, log: TrafficLog) -> io::Result<AnyWorker> {
+        let (_, settings, _) = shared.published();
+        match settings.flag(Flag::Udp) {
+            false => Worker::new(number, shared, poller, log).map(|worker| AnyWorker::Tcp(Box::new(worker))),
+            true => {
+                UdpWorker::new(number, shared, poller, log).map(|worker| AnyWorker::Udp(Box::new(worker)))
+            }
+        }
+    }
+
+    fn run(self) {
+        match self {
+            AnyWorker::Tcp(worker) => worker.run(),
+            AnyWorker::Udp(worker) => worker.run(),
+        }
+    }
+}
+
+/// How many workers there are under these settings.
+pub fn worker_count(settings: &Settings) -> usize {
     match settings.number(Number::Threads) {
         0 => thread::available_parallelism().map_or(1, usize::from),
         count => count as usize,
@@ -355,7 +428,10 @@ fn worker_count(settings: &Settings) -> usize {
 
 /// `conn_max`, or all that fits into the descriptor limit when it is 0 or more than fits.
 fn effective_connections_max(settings: &Settings) -> u64 {
-    let possible = limits::connections_possible();
+    let possible = match settings.flag(Flag::Udp) {
+        true => limits::udp_sessions_possible().min(settings.number(Number::UdpSessionsMax)),
+        false => limits::connections_possible(),
+    };
     match settings.number(Number::ConnMax) {
         0 => possible,
         wanted => wanted.min(possible),
@@ -382,6 +458,10 @@ pub fn add_totals(sum: &mut Totals, more: &Totals) {
         pending_connects,
         idlers_used,
         idlers_lost,
+        up_datagrams,
+        down_datagrams,
+        datagrams_dropped,
+        sessions_evicted,
         proxy_errors,
     } = more;
     sum.accepted += accepted;
@@ -401,5 +481,9 @@ pub fn add_totals(sum: &mut Totals, more: &Totals) {
     sum.pending_connects += pending_connects;
     sum.idlers_used += idlers_used;
     sum.idlers_lost += idlers_lost;
+    sum.up_datagrams += up_datagrams;
+    sum.down_datagrams += down_datagrams;
+    sum.datagrams_dropped += datagrams_dropped;
+    sum.sessions_evicted += sessions_evicted;
     sum.proxy_errors += proxy_errors;
 }

@@ -148,7 +148,7 @@ fn open_control(config: &Config) -> Result<Vec<Listener>, String> {
         explain("Won't open control port running as root; use -u to run as different user");
         return Ok(Vec::new());
     }
-    let options = ListenOptions { backlog: 128, nodelay: true, private: true };
+    let options = ListenOptions { backlog: 128, nodelay: true, private: true, datagram_sockets: 0 };
     let listener = Listener::open(address, options).map_err(|error| error.to_string())?;
     Ok(vec![listener])
 }

@@ -17,7 +17,7 @@ use pen::sys::packet::{BATCH_MAX, PacketSocket};
 use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::thread;
 use std::time::Duration;
@@ -309,6 +309,18 @@ fn the_service_can_move_to_another_address() {
 }
 
 #[test]
+fn a_server_that_does_not_keep_silent_is_told_of() {
+    Network::inside("a_server_that_does_not_keep_silent_is_told_of", "lb", lan, |network| {
+        network.run("web1", "ip addr add 192.0.2.10/32 dev lo").unwrap();
+        let pen = load_balancer(1).server("192.0.2.23:8080").start();
+        let mac = network.output("web1", "cat /sys/class/net/eth0/address").unwrap();
+        let expected = format!("{} on eth0 answers for 192.0.2.10 too", mac.trim());
+        eventually("the server to be named", || pen.stderr(), |stderr| stderr.contains(&expected));
+        assert!(pen.stderr().contains("server 2: port 8080 has no effect"), "{}", pen.stderr());
+    });
+}
+
+#[test]
 fn what_cannot_work_ends_the_start() {
     Network::inside("what_cannot_work_ends_the_start", "lb", lan, |_| {
         let cases = [
@@ -392,18 +404,22 @@ fn connections_to_unused_addresses_get_stuck() {
             );
         }
         assert!(count(&pen, "tarpitted") >= 2);
-        // Not in the list, and an address in use: pen does not answer for them.
-        let nobody = |address: &str| network.output("client", &format!("ping -c 1 -W 1 {address}")).is_err();
-        let answers = count(&pen, "answers");
-        assert!(nobody("192.0.2.150"));
-        assert_eq!(count(&pen, "answers"), answers);
+        // Whether the client learns a hardware address for one that nobody has.
+        let lives = |address: &str| {
+            network
+                .on("client", || UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"?", (address, 9)).unwrap());
+            let look = || network.output("client", &format!("ip neigh show {address}")).unwrap();
+            let state = |text: &String| ["lladdr", "FAILED"].iter().any(|word| text.contains(word));
+            eventually("an answer or none", look, state).contains("lladdr")
+        };
+        assert!(lives("192.0.2.201"));
+        assert!(!lives("192.0.2.150"), "not in the list");
         assert_eq!(pen.control("tarpit_acl"), "tarpit_acl = 5\n");
         assert_eq!(pen.control("no tarpit_acl"), "tarpit_acl = -1\n");
-        assert!(nobody("192.0.2.201"));
-        assert_eq!(count(&pen, "answers"), answers, "no tarpit any more");
-        // An empty list takes nothing.
+        assert!(!lives("192.0.2.202"), "no tarpit any more");
         pen.control("tarpit_acl 9");
-        assert!(nobody("192.0.2.202"));
-        assert_eq!(count(&pen, "answers"), answers);
+        assert!(!lives("192.0.2.203"), "an empty list takes nothing");
+        pen.control("tarpit_acl 5");
+        assert!(lives("192.0.2.204"));
     });
 }

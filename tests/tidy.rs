@@ -35,6 +35,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("control", 3),
     ("reload", 3),
     ("runtime", 3),
+    ("udp", 3),
+    ("udp::sessions", 1),
     ("worker", 3),
     ("cli", 4),
     ("demo", 4),

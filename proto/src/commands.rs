@@ -41,6 +41,8 @@ pub enum Flag {
     Stubborn,
     TcpNodelay,
     Transparent,
+    Udp,
+    UdpAnswers,
     Weight,
 }
 
@@ -89,10 +91,14 @@ pub enum Number {
     Timeout,
     /// Seconds a client is remembered; 0 until its slot is needed.
     Tracking,
+    /// Seconds without a datagram after which a UDP session ends; 0: only by `idle_timeout`.
+    UdpIdleTimeout,
+    /// UDP sessions at once, within `conn_max`.
+    UdpSessionsMax,
 }
 
 impl Number {
-    pub const COUNT: usize = Number::Tracking as usize + 1;
+    pub const COUNT: usize = Number::UdpSessionsMax as usize + 1;
 
     /// The row of this number; the table has exactly one.
     pub fn row(self) -> &'static Row {

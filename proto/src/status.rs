@@ -36,6 +36,9 @@ pub struct Status {
     /// As `idlers` sets it.
     #[serde(default)]
     pub idlers_wanted: u64,
+    /// Whether the connections are UDP sessions.
+    #[serde(default)]
+    pub udp: bool,
     pub totals: Totals,
     /// With direct server return: what it has done beside that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,6 +178,18 @@ pub struct Totals {
     /// Connections kept ready that ended before they were of use.
     #[serde(default)]
     pub idlers_lost: u64,
+    /// Client to server. Of these and the following there are none but with UDP.
+    #[serde(default)]
+    pub up_datagrams: u64,
+    /// Server to client.
+    #[serde(default)]
+    pub down_datagrams: u64,
+    /// Datagrams that could not be passed on: nobody took them, or there was no room.
+    #[serde(default)]
+    pub datagrams_dropped: u64,
+    /// UDP sessions that made room for others.
+    #[serde(default)]
+    pub sessions_evicted: u64,
     /// Connections of trusted downstreams that were closed for want of a proper PROXY header.
     #[serde(default)]
     pub proxy_errors: u64,

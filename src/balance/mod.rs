@@ -156,6 +156,40 @@ impl Balancer {
         self.clients.add_bytes(attempt.slot, released.down_bytes, released.up_bytes);
     }
 
+    /// Adds up bytes of a session that goes on, before it leaves a server.
+    pub fn add_bytes(&mut self, attempt: &Attempt, up_bytes: u64, down_bytes: u64) {
+        let Some(server) = self.servers.get_mut(attempt.current).filter(|_| attempt.hold != Hold::Nothing)
+        else {
+            return;
+        };
+        server.sent_bytes = server.sent_bytes.saturating_add(up_bytes);
+        server.received_bytes = server.received_bytes.saturating_add(down_bytes);
+        self.clients.add_bytes(attempt.slot, down_bytes, up_bytes);
+    }
+
+    /// Whether the client might go to another server than its present one, as far as that can be told without trying.
+    pub fn has_other(
+        &self,
+        settings: &Settings,
+        attempt: &Attempt,
+        client: ClientAddr,
+        now_seconds: u32,
+    ) -> bool {
+        let is_final = matches!(attempt.current, ServerId::ABUSE | ServerId::EMERGENCY);
+        if is_final || settings.flag(Flag::Stubborn) {
+            return false;
+        }
+        let forgiven_seconds = forgiven_seconds(settings, now_seconds);
+        let own = self.servers.get(attempt.current).map(std::ptr::from_ref);
+        let emergency = self.servers.get(ServerId::EMERGENCY);
+        let others = self.servers.regular().iter().chain(emergency);
+        others.filter(|server| Some(std::ptr::from_ref(*server)) != own).any(|server| {
+            server.is_usable(forgiven_seconds)
+                && server.has_room(false)
+                && permits(settings, server.setup.acl.into(), client)
+        })
+    }
+
     /// The connect was given up for a reason that says nothing about the server: the client left, or pen ran out of
     /// something. Gives the place back and blames nobody.
     pub fn abandon(&mut self, attempt: Attempt) {

@@ -1,29 +1,39 @@
-//! Buffers for bytes that a receiver did not take at once. An idle connection owns none.
+//! Buffers for bytes that a receiver did not take at once, and pipes for streams. An idle connection owns none.
+
+use crate::sys::pipe::Pipe;
 
 /// Kept for reuse per worker; more are given back to the allocator.
 const POOL_BUFFERS_MAX: usize = 64;
 
-/// Bytes read from one side that the other has not taken yet; never empty while it exists.
-#[derive(Debug)]
+/// Bytes read from one side that the other has not taken yet; never empty while it exists. They are in memory or, of a
+/// stream, in a pipe.
+#[derive(Debug, Default)]
 pub struct Pending {
     bytes: Vec<u8>,
     taken: usize,
+    pipe: Option<Pipe>,
 }
 
 impl Pending {
+    /// Those in memory.
     pub fn unsent(&self) -> &[u8] {
         &self.bytes[self.taken..]
     }
 
+    /// The pipe, if they are there.
+    pub fn pipe_mut(&mut self) -> Option<&mut Pipe> {
+        self.pipe.as_mut()
+    }
+
     pub fn len(&self) -> usize {
-        self.bytes.len() - self.taken
+        self.unsent().len() + self.pipe.as_ref().map_or(0, Pipe::held_bytes)
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The receiver took `count` bytes.
+    /// The receiver took `count` bytes of those in memory.
     pub fn take(&mut self, count: usize) {
         self.taken += count;
         debug_assert!(self.taken <= self.bytes.len());
@@ -40,24 +50,63 @@ impl Pending {
     }
 }
 
-/// A worker's spare buffers.
+/// A worker's spare buffers and pipes. The default has no pipes.
 #[derive(Debug, Default)]
 pub struct BufferPool {
     #[expect(clippy::vec_box, reason = "the boxes are what connections hold: reuse must not allocate")]
     spare: Vec<Box<Pending>>,
+    spare_pipes: Vec<Pipe>,
+    /// Spare ones and those with bytes of a connection.
+    pipes: usize,
+    pipes_max: usize,
 }
 
 impl BufferPool {
+    /// With so many pipes at most; each takes two descriptors.
+    pub fn with_pipes(pipes_max: usize) -> BufferPool {
+        BufferPool { pipes_max, ..BufferPool::default() }
+    }
+
+    /// An empty pipe; `None` when all are in use or none can be made.
+    pub fn pipe(&mut self) -> Option<Pipe> {
+        if let Some(pipe) = self.spare_pipes.pop() {
+            return Some(pipe);
+        }
+        if self.pipes >= self.pipes_max {
+            return None;
+        }
+        let pipe = Pipe::new().ok()?;
+        self.pipes += 1;
+        Some(pipe)
+    }
+
+    /// A buffer of what is in the pipe.
+    pub fn hold_pipe(&mut self, pipe: Pipe) -> Box<Pending> {
+        let mut pending = self.spare.pop().unwrap_or_default();
+        pending.pipe = Some(pipe);
+        pending
+    }
+
+    /// Takes a pipe back. One that nobody will empty any more is closed.
+    pub fn give_back_pipe(&mut self, pipe: Pipe) {
+        match pipe.held_bytes() {
+            0 => self.spare_pipes.push(pipe),
+            _ => self.pipes -= 1,
+        }
+    }
+
     /// A buffer that holds a copy of `bytes`.
     pub fn hold(&mut self, bytes: &[u8]) -> Box<Pending> {
-        let mut pending =
-            self.spare.pop().unwrap_or_else(|| Box::new(Pending { bytes: Vec::new(), taken: 0 }));
+        let mut pending = self.spare.pop().unwrap_or_default();
         pending.bytes.extend_from_slice(bytes);
         pending
     }
 
     /// Takes a buffer back.
     pub fn give_back(&mut self, mut pending: Box<Pending>) {
+        if let Some(pipe) = pending.pipe.take() {
+            self.give_back_pipe(pipe);
+        }
         if self.spare.len() < POOL_BUFFERS_MAX {
             pending.bytes.clear();
             pending.taken = 0;

@@ -6,6 +6,7 @@ pub mod buffers;
 pub mod dummy;
 pub mod relay;
 pub mod slab;
+pub mod splice;
 
 use crate::balance::{Attempt, Endpoint};
 use crate::half_close;
@@ -67,6 +68,8 @@ pub enum CloseReason {
     Shutdown,
     /// pen made a mistake with it.
     InternalError,
+    /// A UDP session that had to make room for another.
+    Evicted,
     /// No descriptor for the upstream socket came free in time, or another local failure.
     Shortage,
 }
@@ -86,6 +89,7 @@ impl CloseReason {
             CloseReason::ProxyHeader => "proxy_header",
             CloseReason::Shutdown => "shutdown",
             CloseReason::InternalError => "internal_error",
+            CloseReason::Evicted => "evicted",
             CloseReason::Shortage => "shortage",
         }
     }

@@ -5,6 +5,7 @@
 
 use super::buffers::BufferPool;
 use super::{Direction, Socket};
+use crate::sys::pipe::Pipe;
 use crate::sys::socket;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -12,11 +13,11 @@ use std::os::fd::AsRawFd;
 /// Smallest and largest read, as powers of two: 16 KiB for a newcomer, 256 KiB for a stream. On loopback the larger
 /// reads halve the cost per byte; the smaller ones keep what a stalled reader can make us hold small.
 const CHUNK_LOG2_MIN: u8 = 14;
-const CHUNK_LOG2_MAX: u8 = 18;
+pub const CHUNK_LOG2_MAX: u8 = 18;
 /// Bytes in a worker's scratch buffer.
 pub const SCRATCH_BYTES: usize = 1 << CHUNK_LOG2_MAX;
 /// Bytes that one direction may move before the other connections of the worker get their turn.
-const TURN_BYTES_MAX: usize = 4 * SCRATCH_BYTES;
+pub const TURN_BYTES_MAX: usize = 4 * SCRATCH_BYTES;
 
 /// What a worker lends to the relay.
 pub struct Lent<'a> {
@@ -93,10 +94,13 @@ pub fn read(sender: &mut Socket, direction: &mut Direction, scratch: &mut [u8]) 
 }
 
 /// Writes kept bytes; true when none are left.
-fn flush(receiver: &mut Socket, direction: &mut Direction, pool: &mut BufferPool) -> bool {
+pub(super) fn flush(receiver: &mut Socket, direction: &mut Direction, pool: &mut BufferPool) -> bool {
     let Some(mut pending) = direction.pending.take() else { return true };
-    pending.take(put(receiver, direction, pending.unsent()));
-    if pending.is_empty() {
+    match pending.pipe_mut() {
+        Some(pipe) => drain(receiver, direction, pipe),
+        None => pending.take(put(receiver, direction, pending.unsent())),
+    }
+    if pending.is_empty() || direction.dead {
         pool.give_back(pending);
         return true;
     }
@@ -127,24 +131,33 @@ fn put(receiver: &mut Socket, direction: &mut Direction, bytes: &[u8]) -> usize 
             count
         }
         Err(error) => {
-            direction.dead = true;
-            // A peer that has ended its side before it reset the connection is no longer there, but it is complete.
-            receiver.torn = error.kind() != io::ErrorKind::BrokenPipe;
+            receiver_failed(receiver, direction, &error);
             bytes.len()
         }
     }
 }
 
+/// Gives the receiver what it takes now of what is in the pipe.
+fn drain(receiver: &mut Socket, direction: &mut Direction, pipe: &mut Pipe) {
+    while pipe.held_bytes() > 0 && receiver.writable && !direction.dead {
+        match hurry(receiver, direction.bytes).and_then(|()| pipe.drain(receiver.fd()?)) {
+            Ok(0) => receiver_failed(receiver, direction, &io::ErrorKind::WriteZero.into()),
+            Ok(count) => direction.bytes += count as u64,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => receiver.writable = false,
+            Err(error) => receiver_failed(receiver, direction, &error),
+        }
+    }
+}
+
+fn receiver_failed(receiver: &mut Socket, direction: &mut Direction, error: &io::Error) {
+    direction.dead = true;
+    // A peer that has ended its side before it reset the connection is no longer there, but it is complete.
+    receiver.torn = error.kind() != io::ErrorKind::BrokenPipe;
+}
+
 /// One write; 0 when the receiver takes nothing now. `sent_before` are the bytes it was sent already.
 fn write(receiver: &mut Socket, sent_before: u64, bytes: &[u8]) -> io::Result<usize> {
-    if sent_before > 0 && !receiver.nodelay {
-        // Nagle's algorithm holds back only a write that follows an unacknowledged one, so the first write of a
-        // connection goes out at once anyway, and a connection of one request is spared the call.
-        receiver.nodelay = true;
-        let fd = receiver.fd()?;
-        // Fails on Unix sockets, which do not delay.
-        let _ = nix::sys::socket::setsockopt(&fd, nix::sys::socket::sockopt::TcpNoDelay, &true);
-    }
+    hurry(receiver, sent_before)?;
     match socket::send(receiver.fd()?, bytes) {
         Ok(count) => {
             if count < bytes.len() {
@@ -158,6 +171,18 @@ fn write(receiver: &mut Socket, sent_before: u64, bytes: &[u8]) -> io::Result<us
         }
         Err(error) => Err(error),
     }
+}
+
+/// Sets TCP_NODELAY before the second write. Nagle's algorithm holds back only a write that follows an unacknowledged one,
+/// so the first write of a connection goes out at once anyway, and a connection of one request is spared the call.
+fn hurry(receiver: &mut Socket, sent_before: u64) -> io::Result<()> {
+    if sent_before > 0 && !receiver.nodelay {
+        receiver.nodelay = true;
+        let fd = receiver.fd()?;
+        // Fails on Unix sockets, which do not delay.
+        let _ = nix::sys::socket::setsockopt(&fd, nix::sys::socket::sockopt::TcpNoDelay, &true);
+    }
+    Ok(())
 }
 
 /// Tells `side` that nothing more comes. A peer that is gone already needs no telling.

@@ -4,7 +4,7 @@
 //! every one of them is right and everything it needs is open does the copy become the configuration. Reads no socket.
 //! Called by `server.rs`, `reload.rs`, and `main` at start.
 
-use super::commit::{commit, settle_ports};
+use super::commit::{check, commit, settle_ports};
 use super::countries::{Reading, settle_countries};
 use super::names::{Lookup, Names, look_up, names_in, names_of};
 use super::queries;
@@ -162,6 +162,7 @@ impl<R: Running> Engine<R> {
     ///
     /// A host or service that is not known, with the setting it stands in.
     pub fn settle(&mut self) -> Result<&Config, String> {
+        check(&self.config)?;
         settle_ports(&mut self.config);
         for name in names_of(&self.config) {
             self.names.look_up_now(&name)?;
@@ -338,6 +339,7 @@ impl<R: Running> Engine<R> {
             self.config = config;
             return Ok(None);
         };
+        check(&config)?;
         let warning = settle_countries(&self.config, &mut config, again.countries)?;
         settle_ports(&mut config);
         if door != Door::Control {

@@ -6,6 +6,7 @@
 use super::apply::Running;
 use crate::settings::Config;
 use pen_proto::addr::{Host, Port};
+use pen_proto::commands::{Flag, ProxyHeader};
 use std::sync::Arc;
 
 /// Brings `running` from the state `from` to the state `to`, both numeric ([`super::names::Names::numeric`]).
@@ -35,6 +36,44 @@ pub fn commit<R: Running>(
     }
     if servers(from) != servers(to) {
         running.set_servers(to);
+    }
+    Ok(())
+}
+
+/// Whether the settings fit together.
+///
+/// # Errors
+///
+/// What UDP has no use for, because it could not work.
+pub fn check(config: &Config) -> Result<(), String> {
+    if !config.settings.flag(Flag::Udp) {
+        return Ok(());
+    }
+    if config.settings.flag(Flag::Dummy) {
+        return Err("dummy: not with UDP (-U)".into());
+    }
+    let unix = |host: &Host| match host {
+        Host::Unix(path) => {
+            Some(format!("with UDP (-U) want an Internet address, got the Unix socket {path}"))
+        }
+        _ => None,
+    };
+    if let Some(trouble) = config.listen.as_ref().and_then(|listen| unix(&listen.host)) {
+        return Err(format!("listen: {trouble}"));
+    }
+    if let Some(at) = config
+        .servers
+        .iter()
+        .position(|entry| entry.as_ref().is_some_and(|entry| entry.proxy == ProxyHeader::V1))
+    {
+        return Err(format!("server {at}: proxy: with UDP (-U) want v2 or none, got \"v1\""));
+    }
+    let regular = config.servers.iter().enumerate().map(|(index, entry)| (format!("server {index}"), entry));
+    let special = [("-e".to_string(), &config.emergency), ("-B".to_string(), &config.abuse)];
+    for (name, entry) in regular.chain(special) {
+        if let Some(trouble) = entry.as_ref().and_then(|entry| unix(&entry.spec.host)) {
+            return Err(format!("{name}: {trouble}"));
+        }
     }
     Ok(())
 }

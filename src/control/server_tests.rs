@@ -40,7 +40,7 @@ impl House {
     }
 
     fn at(address: ListenAddr, config: Config, lookup: fn(&str) -> Result<IpAddr, String>) -> House {
-        let options = ListenOptions { backlog: 200, nodelay: true, private: true };
+        let options = ListenOptions { backlog: 200, nodelay: true, private: true, datagram_sockets: 0 };
         let listener = Listener::open(&address, options).unwrap();
         let now_ms = Rc::new(Cell::new(1_000_000));
         let clock = now_ms.clone();

@@ -151,12 +151,13 @@ impl<B: Balance> Director<B> {
         self.tick_at_ms = now.ms;
     }
 
-    /// Serves another address from now on, and tells everybody. Flows to the one before are over.
+    /// Serves another address from now on, and tells everybody. Flows to the one before are over. Whoever else has the
+    /// address, such as a server that does not keep silent about it, is asked to show itself.
     pub fn serve(&mut self, service: Service) {
         self.release_all();
         self.service = service;
-        let announcement = self.station.announcement(service.ip);
-        self.send(announcement);
+        let frames = [self.station.announcement(service.ip), self.station.question(service.ip, None)];
+        frames.into_iter().for_each(|frame| self.send(frame));
     }
 
     /// The addresses of this host, in which a tarpit would hold up what is meant for the host itself.
@@ -206,7 +207,7 @@ impl<B: Balance> Director<B> {
             return false;
         }
         match frame.content {
-            Content::Question(question) => self.asked(&question),
+            Content::Question(question) => self.asked(&question, now),
             Content::Answer { owner, mac } => self.heard(owner, mac, now),
             Content::Packet(ip) if frame.destination == self.station.mac => {
                 return self.direct(&frame, &ip, packet, now);

@@ -314,6 +314,17 @@ fn a_server_that_falls_silent_is_blacklisted_and_its_clients_move() {
 }
 
 #[test]
+fn a_server_that_moves_is_followed() {
+    let mut link = Link::with_all_there(1, Protocol::Tcp, |_| {});
+    assert_eq!(link.tcp("198.51.100.1:1000", TCP_SYN), Some(1));
+    let elsewhere = Station { mac: mac_of(77), link_local: Ipv6Addr::LOCALHOST };
+    link.take(&elsewhere.announcement(ip_of(1)));
+    assert_eq!(link.tcp("198.51.100.1:1000", TCP_ACK), Some(77));
+    link.take(&elsewhere.announcement(ip_of(2)));
+    assert_eq!(link.director.neighbours(), [(ip_of(1), Some(mac_of(77)))], "strangers are not learned");
+}
+
+#[test]
 fn with_every_server_gone_clients_are_told() {
     let mut link = Link::new(2, Protocol::Tcp, |settings| settings.set_number(Number::Timeout, 1));
     link.pass(1_500);

@@ -25,8 +25,12 @@ pub(super) struct Held {
 }
 
 impl<B: Balance> Director<B> {
-    pub(super) fn asked(&mut self, question: &Question) {
+    pub(super) fn asked(&mut self, question: &Question, now: Now) {
         let Question { target, asker, asker_mac } = *question;
+        // Who asks says where he is; a server that moves to another interface announces itself so.
+        if self.neighbours.contains(asker) {
+            self.heard(asker, asker_mac, now);
+        }
         if target == self.service.ip && asker == target {
             self.news.push(News::Rival(asker_mac));
             return;

@@ -10,6 +10,7 @@ use crate::sys::errors::reason;
 use crate::sys::interfaces::{self, Interface};
 use crate::sys::packet::PacketSocket;
 use pen_proto::addr::{Host, ListenAddr, Port};
+use pen_proto::commands::Flag;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
@@ -40,6 +41,7 @@ fn open_interface(config: &Config, name: &str) -> Result<Opened, String> {
     let address = config.listen.as_ref().ok_or("want an address to serve")?;
     let service = service(address)?;
     check_servers(config)?;
+    tell_useless_ports(config, service);
     let trouble = |error| format!("{name}: {}", reason(&error));
     let Interface { index, mac, link_local } = interfaces::ethernet(name).map_err(trouble)?;
     let own = interfaces::own_addresses().map_err(trouble)?;
@@ -63,8 +65,21 @@ fn open_interface(config: &Config, name: &str) -> Result<Opened, String> {
     Ok(Opened { socket, interface, index, station, service, protocol: protocol(config), own, text })
 }
 
-fn protocol(_: &Config) -> Protocol {
-    Protocol::Tcp
+fn protocol(config: &Config) -> Protocol {
+    if config.settings.flag(Flag::Udp) { Protocol::Udp } else { Protocol::Tcp }
+}
+
+/// The original does not look at them either; here it is said.
+fn tell_useless_ports(config: &Config, service: Service) {
+    for (index, entry) in config.servers.iter().enumerate() {
+        if let Some(ServerEntry { spec, .. }) = entry
+            && let Some(Port::Number(port)) = spec.port
+            && service.port != Some(port)
+        {
+            let text = format_args!("dsr_if: server {index}: port {port} has no effect, packets keep theirs");
+            diag::say(Severity::Notice, text);
+        }
+    }
 }
 
 /// The address and port that clients connect to.

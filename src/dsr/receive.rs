@@ -181,8 +181,13 @@ impl Receiver {
                 diag::once(&format!("dsr silent {ip}"), text);
             }
             News::Rival(mac) => {
-                let text = format_args!("dsr: {mac} on {interface} has {} too", self.service.ip);
-                diag::once("dsr rival", text);
+                let ip = self.service.ip;
+                diag::once(
+                    "dsr rival",
+                    format_args!(
+                        "dsr: {mac} on {interface} answers for {ip} too; servers must not (arp_ignore)"
+                    ),
+                );
             }
         }
     }

@@ -68,22 +68,33 @@ pub fn start(endpoint: &Endpoint, local: LocalAddress, keepalive: bool) -> Resul
         Ok(()) => Ok(Started::Connected(socket)),
         Err(Errno::EINPROGRESS) => Ok(Started::UnderWay(socket)),
         Err(Errno::EAGAIN) => Err(StartError::Busy),
-        Err(
-            errno @ (Errno::EADDRNOTAVAIL | Errno::EACCES | Errno::EPERM | Errno::ENOBUFS | Errno::ENOMEM),
-        ) => Err(ours(errno)),
+        Err(errno) if is_ours(errno) => Err(ours(errno)),
         Err(errno) => Err(StartError::Server(errno.into())),
     }
 }
 
+/// Whether a connect, or a write to the new socket, failed for a reason on this side, which says nothing of the server.
+pub fn is_ours(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::EADDRNOTAVAIL
+            | Errno::EADDRINUSE
+            | Errno::EACCES
+            | Errno::EPERM
+            | Errno::ENOBUFS
+            | Errno::ENOMEM
+    )
+}
+
 /// What keeps a connect from being started on this side.
-fn ours(errno: Errno) -> StartError {
+pub(super) fn ours(errno: Errno) -> StartError {
     match errno {
         Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM => StartError::Shortage(errno.into()),
         errno => StartError::Local(errno.into()),
     }
 }
 
-fn bind_local(socket: &OwnedFd, server: SocketAddr, local: LocalAddress) -> nix::Result<()> {
+pub(super) fn bind_local(socket: &OwnedFd, server: SocketAddr, local: LocalAddress) -> nix::Result<()> {
     let ip = match local {
         LocalAddress::Any => return Ok(()),
         LocalAddress::Source(ip) => ip,
@@ -107,6 +118,18 @@ fn bind_local(socket: &OwnedFd, server: SocketAddr, local: LocalAddress) -> nix:
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn servers_are_blamed_for_what_is_theirs_only() {
+        for errno in [Errno::EADDRINUSE, Errno::EADDRNOTAVAIL, Errno::EPERM, Errno::ENOBUFS, Errno::ENOMEM] {
+            assert!(is_ours(errno), "{errno}");
+        }
+        for errno in
+            [Errno::ECONNREFUSED, Errno::ECONNRESET, Errno::EHOSTUNREACH, Errno::ETIMEDOUT, Errno::EPIPE]
+        {
+            assert!(!is_ours(errno), "{errno}");
+        }
+    }
 
     #[test]
     fn only_what_comes_back_by_itself_is_waited_for() {

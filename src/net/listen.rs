@@ -1,6 +1,6 @@
 //! Listening sockets, for clients and for the control door.
 
-use crate::net::resolve;
+use crate::net::{datagram, resolve};
 use crate::sys::errors::reason;
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -20,6 +20,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Listener {
     socket: OwnedFd,
+    /// Of a UDP listener: the sockets of all workers but the first.
+    more: Vec<OwnedFd>,
     /// What the operator wrote.
     pub text: Arc<String>,
     /// `None` for a Unix socket. The real port, also when 0 was asked for.
@@ -55,6 +57,8 @@ pub struct ListenOptions {
     pub nodelay: bool,
     /// Makes a Unix socket mode 0600 instead of what the umask leaves.
     pub private: bool,
+    /// For UDP, with so many sockets among which the system divides the clients; 0: for TCP.
+    pub datagram_sockets: usize,
 }
 
 impl Listener {
@@ -62,11 +66,17 @@ impl Listener {
     ///
     /// The error says which address and why, for example `127.0.0.1:80: address already in use`.
     pub fn open(address: &ListenAddr, options: ListenOptions) -> io::Result<Listener> {
-        let (socket, file) = open_socket(address, options)
+        let (socket, more, file) = open_sockets(address, options)
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {}", address.text, reason(&error))))?;
         let bound = nix::sys::socket::getsockname::<SockaddrStorage>(socket.as_raw_fd()).ok();
         let address_bound = bound.as_ref().and_then(internet_address);
-        Ok(Listener { socket, text: Arc::new(address.text.clone()), address: address_bound, file })
+        Ok(Listener { socket, more, text: Arc::new(address.text.clone()), address: address_bound, file })
+    }
+
+    /// The socket at which this worker takes datagrams; that of the first one when there are not so many.
+    pub fn datagram_socket(&self, worker: usize) -> BorrowedFd<'_> {
+        let own = worker.checked_sub(1).and_then(|others| self.more.get(others));
+        own.unwrap_or(&self.socket).as_fd()
     }
 
     /// The path of a Unix socket listener.
@@ -86,13 +96,21 @@ fn internet_address(storage: &SockaddrStorage) -> Option<SocketAddr> {
     v4.or_else(|| storage.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
 }
 
-fn open_socket(address: &ListenAddr, options: ListenOptions) -> io::Result<(OwnedFd, Option<SocketFile>)> {
+type Sockets = (OwnedFd, Vec<OwnedFd>, Option<SocketFile>);
+
+fn open_sockets(address: &ListenAddr, options: ListenOptions) -> io::Result<Sockets> {
     if let Host::Unix(path) = &address.host {
-        return open_unix(path, options);
+        let (socket, file) = open_unix(path, options)?;
+        return Ok((socket, Vec::new(), Some(file)));
     }
     let port = address.port.as_ref().ok_or_else(|| io::Error::other("want a port"))?;
     let port = resolve::port_number(port).map_err(io::Error::other)?;
-    open_internet(resolve::socket_address(&address.host, port).map_err(io::Error::other)?, options)
+    let address = resolve::socket_address(&address.host, port).map_err(io::Error::other)?;
+    if options.datagram_sockets == 0 {
+        return Ok((open_internet(address, options)?, Vec::new(), None));
+    }
+    let (socket, more) = datagram::listen(address, options.datagram_sockets)?;
+    Ok((socket, more, None))
 }
 
 fn new_socket(family: AddressFamily) -> io::Result<OwnedFd> {
@@ -105,7 +123,7 @@ fn start(socket: &OwnedFd, options: ListenOptions) -> io::Result<()> {
 }
 
 /// No SO_REUSEPORT: a second pen on the same port must be told, not given every other client.
-fn open_internet(address: SocketAddr, options: ListenOptions) -> io::Result<(OwnedFd, Option<SocketFile>)> {
+fn open_internet(address: SocketAddr, options: ListenOptions) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let socket = new_socket(family)?;
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
@@ -118,11 +136,11 @@ fn open_internet(address: SocketAddr, options: ListenOptions) -> io::Result<(Own
     }
     bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
     start(&socket, options)?;
-    Ok((socket, None))
+    Ok(socket)
 }
 
 /// A file in the way is removed only when it is a socket that nobody answers on.
-fn open_unix(path: &str, options: ListenOptions) -> io::Result<(OwnedFd, Option<SocketFile>)> {
+fn open_unix(path: &str, options: ListenOptions) -> io::Result<(OwnedFd, SocketFile)> {
     let address = UnixAddr::new(path)?;
     if let Ok(existing) = std::fs::symlink_metadata(path) {
         if !existing.file_type().is_socket() {
@@ -144,7 +162,7 @@ fn open_unix(path: &str, options: ListenOptions) -> io::Result<(OwnedFd, Option<
     let made = std::fs::symlink_metadata(path)?;
     let file = SocketFile { path: path.into(), device: made.dev(), inode: made.ino() };
     start(&socket, options)?;
-    Ok((socket, Some(file)))
+    Ok((socket, file))
 }
 
 /// Whether somebody listens there. A full queue is an answer too, and not waited for.
@@ -161,7 +179,8 @@ mod tests {
     use super::*;
     use crate::test_dir::TestDir;
 
-    const OPTIONS: ListenOptions = ListenOptions { backlog: 0, nodelay: true, private: true };
+    const OPTIONS: ListenOptions =
+        ListenOptions { backlog: 0, nodelay: true, private: true, datagram_sockets: 0 };
 
     #[test]
     fn a_unix_socket_with_a_full_queue_is_in_use() {

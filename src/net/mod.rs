@@ -1,6 +1,7 @@
 //! Sockets: waiting for them, listening, connecting, looking up names. Mechanism without policy.
 
 pub mod connect;
+pub mod datagram;
 pub mod listen;
 pub mod poller;
 pub mod resolve;

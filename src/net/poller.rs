@@ -62,7 +62,7 @@ impl Poller {
             wake_end,
             waker: Waker(Arc::new(waker)),
         };
-        poller.add_level(poller.wake_end.as_fd(), WAKER_KEY)?;
+        poller.add_reader(poller.wake_end.as_fd(), WAKER_KEY)?;
         Ok(poller)
     }
 
@@ -137,7 +137,8 @@ mod backend {
             control(self, libc::EPOLL_CTL_ADD, listener, libc::EPOLLIN | libc::EPOLLEXCLUSIVE, key)
         }
 
-        pub(super) fn add_level(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+        /// Registers a socket that is only read: what is left there brings another event.
+        pub fn add_reader(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
             control(self, libc::EPOLL_CTL_ADD, socket, libc::EPOLLIN, key)
         }
 
@@ -242,10 +243,11 @@ mod backend {
         }
 
         pub fn add_listener(&self, listener: BorrowedFd<'_>, key: usize) -> io::Result<()> {
-            self.add_level(listener, key)
+            self.add_reader(listener, key)
         }
 
-        pub(super) fn add_level(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+        /// Registers a socket that is only read: what is left there brings another event.
+        pub fn add_reader(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
             // SAFETY: listeners and the waker are taken out by `remove_listener` or live as long as the poller.
             unsafe { self.inner.add_with_mode(socket.as_raw_fd(), Event::readable(key), PollMode::Level) }
         }

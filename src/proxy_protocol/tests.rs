@@ -350,8 +350,8 @@ proptest! {
 }
 
 #[test]
-fn the_protocols_own_example_is_read() {
-    let header = parse(V1_TCP4).unwrap().unwrap();
+fn what_follows_a_header_is_not_part_of_it() {
+    let header = parse(&[V1_TCP4, V1_TCP4].concat()).unwrap().unwrap();
     assert_eq!(header.endpoints, Some(endpoints("192.0.2.7:40000", "198.51.100.1:443")));
     assert_eq!(header.length, V1_TCP4.len());
 }

@@ -276,6 +276,9 @@ no proxy_accept
 proxy_timeout 5
 no source
 no transparent
+udp_answers
+udp_idle_timeout 60
+udp_sessions_max 10000
 no tarpit_acl
 no geoip
 log_format pen

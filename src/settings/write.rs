@@ -123,6 +123,7 @@ impl Config {
         };
         let when = |on: bool| on.then(String::new);
         let server = |entry: &Option<ServerEntry>| entry.as_ref().map(|entry| entry.spec.to_string());
+        add("-U", when(self.settings.flag(Flag::Udp)));
         add("-f", when(self.foreground));
         add("-X", when(self.settings.flag(Flag::ExitEnabled)));
         add("-c ", self.unless_default(Number::ClientsMax));

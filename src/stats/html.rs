@@ -153,7 +153,14 @@ impl Page {
         let totals = &status.totals;
         self.line("<h2>Since start</h2>");
         self.line("<ul class=\"totals\">");
-        for (name, value) in [
+        let datagrams = [
+            ("datagrams to servers", totals.up_datagrams),
+            ("datagrams to clients", totals.down_datagrams),
+            ("datagrams dropped", totals.datagrams_dropped),
+            ("sessions that made room for others", totals.sessions_evicted),
+        ];
+        let of_udp = if status.udp { &datagrams[..] } else { &[] };
+        let of_both = [
             ("connections accepted", totals.accepted),
             ("connections ended", totals.closed),
             ("clients without a server", totals.rejected),
@@ -168,8 +175,9 @@ impl Page {
             ("resets by servers", totals.resets_by_server),
             ("descriptor shortages", totals.descriptor_shortages),
             ("log lines dropped", totals.log_lines_dropped),
-        ] {
-            self.line(format!("<li>{name} <span>{}</span></li>", grouped(value)));
+        ];
+        for (name, value) in of_both.iter().chain(of_udp) {
+            self.line(format!("<li>{name} <span>{}</span></li>", grouped(*value)));
         }
         self.line("</ul>");
     }

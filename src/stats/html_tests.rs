@@ -129,3 +129,10 @@ fn run(program: &str, arguments: &[&str], input: &str) -> Option<String> {
     assert!(output.status.success() && complaints.is_empty(), "{program}: {}: {complaints}", output.status);
     Some(String::from_utf8(output.stdout).unwrap())
 }
+
+#[test]
+fn datagrams_are_told_of_with_udp_only() {
+    let page = render(&samples::busy_with_udp());
+    assert!(page.contains("<li>datagrams dropped <span>12</span></li>"), "{page}");
+    assert!(!render(&samples::busy()).contains("<li>datagrams"));
+}

@@ -69,12 +69,30 @@ impl Page {
         one("pen_log_lines_dropped_total", "Traffic log lines lost.", totals.log_lines_dropped);
         one("pen_idlers_used_total", "Clients given a connection kept ready.", totals.idlers_used);
         one("pen_idlers_lost_total", "Connections kept ready that ended unused.", totals.idlers_lost);
+        self.datagrams(status);
         self.head("pen_resets_total", COUNTER, "Connections reset, by the side that did it.");
         self.sample("pen_resets_total", &[("side", "client")], totals.resets_by_client);
         self.sample("pen_resets_total", &[("side", "server")], totals.resets_by_server);
         self.head("pen_relayed_bytes_total", COUNTER, "Bytes relayed, by where they went.");
         self.sample("pen_relayed_bytes_total", &[("to", "server")], totals.up_bytes);
         self.sample("pen_relayed_bytes_total", &[("to", "client")], totals.down_bytes);
+    }
+
+    fn datagrams(&mut self, status: &Status) {
+        if !status.udp {
+            return;
+        }
+        let totals = &status.totals;
+        self.head("pen_relayed_datagrams_total", COUNTER, "Datagrams relayed, by where they went.");
+        self.sample("pen_relayed_datagrams_total", &[("to", "server")], totals.up_datagrams);
+        self.sample("pen_relayed_datagrams_total", &[("to", "client")], totals.down_datagrams);
+        let mut one = |name, help, value| self.one(name, COUNTER, help, value);
+        one(
+            "pen_datagrams_dropped_total",
+            "Datagrams that could not be passed on.",
+            totals.datagrams_dropped,
+        );
+        one("pen_sessions_evicted_total", "Sessions that made room for others.", totals.sessions_evicted);
     }
 
     fn servers(&mut self, status: &Status) {
@@ -218,7 +236,13 @@ mod tests {
 
     #[test]
     fn keeps_the_grammar() {
-        for status in [samples::busy(), samples::hostile(), samples::idle(), Status::default()] {
+        for status in [
+            samples::busy(),
+            samples::busy_with_udp(),
+            samples::hostile(),
+            samples::idle(),
+            Status::default(),
+        ] {
             check_grammar(&render(&status)).unwrap();
         }
     }
@@ -239,6 +263,14 @@ mod tests {
             assert!(page.lines().any(|found| found == line), "{line}");
         }
         assert!(!render(&samples::busy()).contains("pen_dsr"));
+    }
+
+    #[test]
+    fn datagrams_are_told_of_with_udp_only() {
+        let page = render(&samples::busy_with_udp());
+        assert!(page.contains("pen_relayed_datagrams_total{to=\"server\"} 812340\n"), "{page}");
+        assert!(page.contains("\npen_sessions_evicted_total 3001\n"), "{page}");
+        assert!(!render(&samples::busy()).contains("datagrams"));
     }
 
     #[test]

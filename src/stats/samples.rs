@@ -44,6 +44,18 @@ pub fn busy() -> Status {
     }
 }
 
+/// The same with UDP.
+pub fn busy_with_udp() -> Status {
+    let totals = Totals {
+        up_datagrams: 812_340,
+        down_datagrams: 811_004,
+        datagrams_dropped: 12,
+        sessions_evicted: 3_001,
+        ..totals()
+    };
+    Status { udp: true, totals, ..busy() }
+}
+
 /// Text that tries to leave its place: quotes, tags, newlines, terminal escapes.
 pub fn hostile() -> Status {
     let evil = "/run/<script>alert(\"1\")</script>&'\\\n\x1b[2J\u{202e}.sock";
@@ -189,6 +201,7 @@ fn totals() -> Totals {
         idlers_used: 181_350,
         idlers_lost: 212,
         proxy_errors: 6,
+        ..Totals::default()
     }
 }
 

@@ -24,6 +24,12 @@ pub fn connections_possible() -> u64 {
     ((soft - RESERVE.min(soft / 2)) / 2).max(1)
 }
 
+/// The same for UDP sessions, which have one descriptor each.
+pub fn udp_sessions_possible() -> u64 {
+    let soft = soft_limit();
+    (soft - RESERVE.min(soft / 2)).max(1)
+}
+
 /// How many control clients fit: silent ones must not take what connections are meant to have.
 pub fn control_clients_possible() -> usize {
     (soft_limit() / DESCRIPTORS_PER_CONTROL_CLIENT) as usize

@@ -3,12 +3,14 @@
 pub mod capabilities;
 pub mod clock;
 pub mod daemon;
+pub mod datagram;
 pub mod errors;
 pub mod files;
 pub mod interfaces;
 pub mod limits;
 pub mod notify;
 pub mod packet;
+pub mod pipe;
 pub mod privileges;
 pub mod signals;
 pub mod socket;

@@ -6,7 +6,7 @@ use nix::libc;
 use std::ffi::CString;
 use std::io;
 use std::mem;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
@@ -33,7 +33,7 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAdd
     Ok((socket, internet_address(&storage)))
 }
 
-fn internet_address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
+pub(super) fn internet_address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
     match libc::c_int::from(storage.ss_family) {
         libc::AF_INET => {
             // SAFETY: the family says that the storage holds a sockaddr_in, which is smaller and no more aligned.
@@ -45,7 +45,7 @@ fn internet_address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
             // SAFETY: as above, for sockaddr_in6.
             let v6 = unsafe { &*(&raw const *storage).cast::<libc::sockaddr_in6>() };
             let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
-            Some(SocketAddr::new(ip.into(), u16::from_be(v6.sin6_port)))
+            Some(SocketAddrV6::new(ip, u16::from_be(v6.sin6_port), 0, v6.sin6_scope_id).into())
         }
         _ => None,
     }
@@ -181,18 +181,24 @@ pub fn set_transparent(socket: BorrowedFd<'_>, family: &IpAddr) -> nix::Result<(
     nix::errno::Errno::result(failed).map(drop)
 }
 
-/// getaddrinfo(3) for stream sockets. May block for as long as a name server takes; never call it on a worker.
+/// getaddrinfo(3). May block for as long as a name server takes; never call it on a worker.
 ///
-/// `host` `None` with a service name asks for the service's port alone. Addresses of a family that this machine uses come
+/// `host` `None` with a service name asks for the service's port alone, that of TCP where it has one, else that of UDP. Addresses of a family that this machine uses come
 /// alone, where there are any: on a machine without IPv6 `localhost` is 127.0.0.1. Errors carry the resolver's words.
 pub fn look_up(host: Option<&str>, service: Option<&str>) -> Result<Vec<SocketAddr>, String> {
     let text = |s: Option<&str>| s.map(CString::new).transpose().map_err(|_| "NUL in name".to_string());
     let (host, service) = (text(host)?, text(service)?);
-    let found = match look_up_with(&host, &service, libc::AI_ADDRCONFIG) {
+    let kinds: &[_] =
+        if service.is_some() { &[libc::SOCK_STREAM, libc::SOCK_DGRAM] } else { &[libc::SOCK_STREAM] };
+    let ways = kinds.iter().flat_map(|kind| [(*kind, libc::AI_ADDRCONFIG), (*kind, 0)]);
+    let mut found = Err(libc::EAI_NONAME);
+    for (kind, flags) in ways {
+        found = look_up_with(&host, &service, kind, flags);
         // A name server that does not answer is not asked twice.
-        Err(code) if code != libc::EAI_AGAIN => look_up_with(&host, &service, 0),
-        found => found,
-    };
+        if !matches!(found, Err(code) if code != libc::EAI_AGAIN) {
+            break;
+        }
+    }
     found.map_err(|code| {
         // SAFETY: gai_strerror returns a static string that ends in NUL.
         let reason = unsafe { std::ffi::CStr::from_ptr(libc::gai_strerror(code)) };
@@ -204,12 +210,13 @@ pub fn look_up(host: Option<&str>, service: Option<&str>) -> Result<Vec<SocketAd
 fn look_up_with(
     host: &Option<CString>,
     service: &Option<CString>,
+    kind: libc::c_int,
     flags: libc::c_int,
 ) -> Result<Vec<SocketAddr>, libc::c_int> {
     let pointer = |s: &Option<CString>| s.as_ref().map_or(ptr::null(), |s| s.as_ptr());
     // SAFETY: all-zero bytes are a valid addrinfo (no flags, null pointers).
     let mut hints: libc::addrinfo = unsafe { mem::zeroed() };
-    hints.ai_socktype = libc::SOCK_STREAM;
+    hints.ai_socktype = kind;
     hints.ai_flags = flags;
     let mut list: *mut libc::addrinfo = ptr::null_mut();
     // SAFETY: the strings end in NUL and live through the call; `list` receives a list that is freed below.
@@ -242,6 +249,15 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn services_of_either_protocol_have_a_port() {
+        if std::fs::read_to_string("/etc/services").is_ok_and(|services| services.contains("514/udp")) {
+            assert_eq!(look_up(None, Some("syslog")).unwrap()[0].port(), 514);
+            assert_eq!(look_up(None, Some("smtp")).unwrap()[0].port(), 25);
+        }
+        assert!(look_up(None, Some("no-such-service")).is_err());
+    }
 
     #[test]
     #[cfg(target_os = "linux")]

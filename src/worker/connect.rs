@@ -13,6 +13,7 @@ use crate::net::connect::{self, LocalAddress, StartError, Started};
 use crate::net::poller::REGISTRATIONS_LAST;
 use crate::sys::errors::reason;
 use crate::sys::{clock, socket};
+use nix::errno::Errno;
 use nix::sys::socket::{getsockopt, sockopt};
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{Flag, Number, ProxyHeader};
@@ -239,7 +240,7 @@ impl Worker {
                 connection.from_client.pending = Some(pool.hold(bytes));
                 connection.unlogged = true;
                 let under_way = error.kind() == io::ErrorKind::WouldBlock;
-                return if under_way { Ok(()) } else { Err(Failure::Refused(error)) };
+                return if under_way { Ok(()) } else { Err(Failure::of(error)) };
             }
         };
         connection.greeting_due = false;
@@ -361,6 +362,12 @@ impl Worker {
 }
 
 impl Failure {
+    /// What the system said at a write to a socket that connects.
+    fn of(error: io::Error) -> Failure {
+        let is_ours = error.raw_os_error().is_some_and(|number| connect::is_ours(Errno::from_raw(number)));
+        if is_ours { Failure::Local(error) } else { Failure::Refused(error) }
+    }
+
     /// Tells the operator, in the words of the original.
     fn say(&self, server: ServerId) {
         match self {

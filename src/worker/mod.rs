@@ -13,6 +13,9 @@ mod reserve;
 mod serve;
 mod trace;
 
+pub(crate) use serve::{AddressText, log_read};
+pub(crate) use trace::{Dump, LIVES};
+
 use crate::balance::ServerId;
 use crate::conn::buffers::BufferPool;
 use crate::conn::relay::SCRATCH_BYTES;
@@ -43,6 +46,9 @@ const LISTENER_KEYS: usize = usize::MAX / 2;
 const IDLER_KEYS: usize = LISTENER_KEYS / 2;
 /// What an event has to do with that belongs to no connection.
 const NO_CONNECTION: u32 = u32::MAX;
+
+/// Pipes for streams, over all workers as long as these are few. They take descriptors of the reserve.
+const PIPES_MAX: usize = 32;
 
 /// What the main thread asks of a worker.
 #[derive(Debug)]
@@ -114,7 +120,7 @@ impl Worker {
             accepting: Accepting::default(),
             idlers: Idlers::default(),
             scratch: vec![0; SCRATCH_BYTES],
-            pool: BufferPool::default(),
+            pool: BufferPool::with_pipes((PIPES_MAX / shared.workers()).max(2)),
             unfinished: Vec::new(),
             log,
             totals: Totals::default(),

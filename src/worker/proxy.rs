@@ -82,11 +82,12 @@ impl Worker {
 
     fn refuse_header(&mut self, index: u32, reason: &str) {
         let Some(connection) = self.connections.get(index) else { return };
-        let peer = connection.address;
-        diag::once(
-            "proxy_accept",
-            format_args!("PROXY header from {peer}: {reason}; closing the connection"),
-        );
+        let peer = match connection.address {
+            ClientAddr::Ip(ip) => ip.to_string(),
+            ClientAddr::Unix => "a Unix socket".to_owned(),
+        };
+        let text = format_args!("PROXY header from {peer}: {reason}; closing the connection");
+        diag::once("proxy_accept", text);
         self.close(index, CloseReason::ProxyHeader);
     }
 }

@@ -5,6 +5,7 @@ use super::proxy::{after_greeting, take_greeting};
 use super::{Worker, key};
 use crate::balance::{Endpoint, Released, ServerId};
 use crate::conn::relay::{self, Flow, Lent};
+use crate::conn::splice;
 use crate::conn::{CloseReason, Connection, Extras, Side, Stage, dummy};
 use crate::half_close::{self, Action};
 use crate::http::Progress;
@@ -48,7 +49,8 @@ impl Worker {
             greeting.take().inspect(|greeting| pending.put_before(greeting));
         }
         let mut lent = Lent { scratch, pool };
-        let up = relay::pump(client, server, from_client, &mut lent, |bytes| {
+        let is_seen = greeting.is_some() || extras.is_some() || dump.is_some() || logs_reads(log, format);
+        let look = |bytes: &[u8]| {
             if !bytes.is_empty() {
                 log_read(log, format, *address, endpoint.as_deref(), bytes);
                 dump.inspect(|dump| dump.up(bytes));
@@ -56,14 +58,21 @@ impl Worker {
             let rewritten = rewrite(extras, bytes, bytes.is_empty());
             keep(extras, rewritten.as_deref().unwrap_or(bytes));
             after_greeting(greeting.take(), rewritten, bytes)
-        });
+        };
+        let up = match is_seen {
+            true => relay::pump(client, server, from_client, &mut lent, look),
+            false => splice::pump(client, server, from_client, &mut lent),
+        };
         if let Some(greeting) = greeting {
             relay::offer(server, from_client, &greeting, lent.pool); // a client that waits for the server to speak
         }
-        let down = relay::pump(server, client, from_server, &mut lent, |bytes| {
-            dump.inspect(|dump| dump.down(bytes));
-            None
-        });
+        let down = match dump {
+            Some(dump) => relay::pump(server, client, from_server, &mut lent, |bytes| {
+                dump.down(bytes);
+                None
+            }),
+            None => splice::pump(server, client, from_server, &mut lent),
+        };
         if connection.unproven().is_some() && up != Flow::SenderFailed && !self.is_idler_alive(index, down) {
             return;
         }
@@ -333,8 +342,17 @@ pub(super) fn rewrite(extras: &mut Option<Box<Extras>>, bytes: &[u8], end: bool)
     Some(out)
 }
 
+/// Whether there is a line for each read from a client.
+fn logs_reads(log: &TrafficLog, format: LogFormat) -> bool {
+    match log.target() {
+        Target::Off => false,
+        Target::File => format != LogFormat::Json,
+        Target::Network => true,
+    }
+}
+
 /// One line for one read from a client, in Pen's format. Datagrams keep it whatever `log_format` says.
-pub(super) fn log_read(
+pub(crate) fn log_read(
     log: &mut TrafficLog,
     format: LogFormat,
     client: ClientAddr,
@@ -351,7 +369,7 @@ pub(super) fn log_read(
 }
 
 /// Room for a server's address as text, so that a log line allocates nothing. A path is at most 107 bytes.
-struct AddressText {
+pub(crate) struct AddressText {
     bytes: [u8; 128],
 }
 
@@ -363,7 +381,7 @@ impl Default for AddressText {
 
 impl AddressText {
     /// Empty without an endpoint.
-    fn of(&mut self, endpoint: Option<&Endpoint>) -> &str {
+    pub(crate) fn of(&mut self, endpoint: Option<&Endpoint>) -> &str {
         let Some(endpoint) = endpoint else { return "" };
         let mut rest = &mut self.bytes[..];
         // Cannot fail: nothing that an endpoint holds is longer than the room.

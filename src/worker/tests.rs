@@ -11,7 +11,7 @@ use std::fs::File;
 use std::net::TcpListener;
 
 fn listener() -> Listener {
-    let options = ListenOptions { backlog: 8, nodelay: true, private: false };
+    let options = ListenOptions { backlog: 8, nodelay: true, private: false, datagram_sockets: 0 };
     Listener::open(
         &ListenAddr { port: Some(pen_proto::addr::Port::Number(0)), ..address("127.0.0.1:1") },
         options,

@@ -7,7 +7,7 @@ use pen_proto::commands::Flag;
 use std::fmt::{self, Display};
 
 /// Level at which connections are told of.
-const LIVES: u8 = 2;
+pub(crate) const LIVES: u8 = 2;
 /// Level at which every read is dumped.
 const BYTES: u8 = 3;
 /// A dump shows so much of a read.
@@ -15,12 +15,17 @@ const DUMP_BYTES_MAX: usize = 512;
 
 /// Dumps what is read, if the operator wants to see it; asked once per turn of a connection.
 #[derive(Clone, Copy)]
-pub(super) struct Dump {
+pub(crate) struct Dump {
     number: u32,
     ascii: bool,
 }
 
 impl Dump {
+    /// `None` when nobody wants to see the bytes of the connection with this number.
+    pub fn wanted(number: impl FnOnce() -> u32, ascii: bool) -> Option<Dump> {
+        diag::is_on(BYTES).then(|| Dump { number: number(), ascii })
+    }
+
     /// The original's words: "up" is towards the server.
     pub fn up(self, bytes: &[u8]) {
         self.say("copy_up", bytes);
@@ -58,8 +63,7 @@ impl Display for Bytes<'_> {
 
 impl Worker {
     pub(super) fn dump(&self, index: u32) -> Option<Dump> {
-        let ascii = self.settings.flag(Flag::Ascii);
-        diag::is_on(BYTES).then(|| Dump { number: self.shared.global_number(self.number, index), ascii })
+        Dump::wanted(|| self.shared.global_number(self.number, index), self.settings.flag(Flag::Ascii))
     }
 
     pub(super) fn trace_accept(&self, index: u32, connection: &Connection) {

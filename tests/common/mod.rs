@@ -8,6 +8,7 @@
 
 pub mod backend;
 pub mod client;
+pub mod datagram;
 pub mod mmdb;
 pub mod network;
 pub mod pattern;

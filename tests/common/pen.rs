@@ -2,7 +2,7 @@
 
 use super::client::Client;
 use super::ports::free_port;
-use super::process::{kill_processes_in, listening, status_field};
+use super::process::{hears_datagrams, kill_processes_in, listening, status_field};
 use super::tempdir::TempDir;
 use super::wait::{PATIENCE, eventually, watch};
 use nix::sys::signal::{Signal, kill};
@@ -161,7 +161,7 @@ impl Start {
         let make = self.make;
         let ready = move || match make {
             Make::Ours => is_ready(&notify),
-            Make::Original => listening(address.port()),
+            Make::Original => listening(address.port()) || hears_datagrams(address.port()),
         };
         let look = || {
             pen.assert_alive(&command);

@@ -50,6 +50,16 @@ pub fn listening(port: u16) -> bool {
     sockets_on(port).iter().any(|fields| fields[3] == LISTEN)
 }
 
+/// Whether somebody takes UDP datagrams at the port (any address).
+pub fn hears_datagrams(port: u16) -> bool {
+    let suffix = format!(":{port:04X}");
+    ["/proc/net/udp", "/proc/net/udp6"].iter().any(|table| {
+        let text = fs::read_to_string(table).unwrap_or_default();
+        let mut rows = text.lines().skip(1);
+        rows.any(|row| row.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&suffix)))
+    })
+}
+
 /// Whether the connection from this local port has its keepalive timer running.
 pub fn has_keepalive_timer(port: u16) -> bool {
     const KEEPALIVE: &str = "02:";

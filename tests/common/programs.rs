@@ -12,6 +12,16 @@ pub fn is_installed(program: &str) -> bool {
     std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
+/// Where programs are that only root is expected to start.
+const SYSTEM_PATHS: [&str; 2] = ["/usr/sbin", "/sbin"];
+
+/// Where the program is, also if only root has its directory in `PATH`.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut directories = std::env::split_paths(&path).chain(SYSTEM_PATHS.map(PathBuf::from));
+    directories.find_map(|directory| Some(directory.join(program)).filter(|file| file.is_file()))
+}
+
 /// Runs a program with this text as its standard input. `penctl` is the one of this workspace.
 pub fn run(program: &str, words: &[&str], stdin: &str) -> Ended {
     let program = if program == "penctl" { penctl() } else { Path::new(program) };

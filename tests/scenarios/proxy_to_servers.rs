@@ -1,6 +1,6 @@
 //! `server N proxy`: a server learns from a PROXY header who its client is, before anything else and once.
 
-use crate::common::backend::{Backend, UnixBackend, echo, read_line};
+use crate::common::backend::{Backend, UnixBackend, Unresponsive, echo, read_line};
 use crate::common::client::Client;
 use crate::common::pattern;
 use crate::common::pen::{Pen, converse};
@@ -154,6 +154,25 @@ fn after_a_failover_the_next_server_gets_the_header_that_it_wants() {
             assert_eq!(read_header(&mut client).endpoints, Some(endpoints), "{first}, {second}");
         }
         assert_eq!(client.line(), "hello", "{first}, {second}");
+        assert_eq!(client.exchange("again"), "again");
+    }
+}
+
+#[test]
+fn after_a_connect_that_timed_out_nothing_is_lost_and_nothing_comes_twice() {
+    let (unresponsive, server) = (Unresponsive::new(), Backend::serving(echo));
+    for words in ["hello\n", ""] {
+        let pen = Pen::before([unresponsive.to_string(), server.to_string()])
+            .options("-t 1")
+            .command("prio")
+            .command("server 0 proxy v1")
+            .command("server 1 prio 1 proxy v2")
+            .start();
+        let mut client = pen.connect();
+        client.send(words);
+        let endpoints = Endpoints::new(client.local(), pen.address);
+        assert_eq!(read_header(&mut client).endpoints, Some(endpoints));
+        assert!(words.is_empty() || client.line() == "hello");
         assert_eq!(client.exchange("again"), "again");
     }
 }

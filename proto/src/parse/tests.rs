@@ -233,11 +233,11 @@ fn options_are_read_by_their_rows() {
     assert_eq!(option('b', Some("5")), Ok(Command::SetNumber(Number::Blacklist, 5)));
     assert_eq!(option('r', None), Ok(Command::SetFlag(Flag::Roundrobin, true)));
     assert_eq!(option('l', Some("./#1.log")), Ok(Command::Log(Some(LogTarget::File("./#1.log".to_owned())))));
+    assert_eq!(option('U', None), Ok(Command::SetFlag(Flag::Udp, true)));
     assert!(matches!(option('S', Some("16")), Ok(Command::Explained(_))));
     assert_eq!(option('H', None), Ok(Command::Http(HttpMode::Add)));
     assert!(matches!(option('N', None), Ok(Command::Explained(_))));
     let message = |result: Parsed<Command>| result.expect_err("an error").to_string();
-    assert_eq!(message(option('U', None)), "-U: this pen has no UDP yet");
     assert_eq!(message(option('E', Some("a.pem"))), "-E: this pen has no TLS yet");
     assert_eq!(message(option('b', Some("x"))), r#"-b: want 0..1000000000 seconds, got "x""#);
     assert_eq!(message(option('b', Some("1 2"))), r#"-b: want 0..1000000000 seconds, got "1 2""#);

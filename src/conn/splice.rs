@@ -1,0 +1,69 @@
+//! Streams whose bytes nobody looks at: they go from socket to socket inside the kernel.
+//!
+//! The same rules as in `relay`: what the receiver has not taken is kept, here in the pipe, and while anything is kept,
+//! the sender is not read. A pipe is to a stream what the scratch buffer is to everything else: it belongs to the worker,
+//! and to a connection only while something is in it. Called by `worker/serve.rs`.
+
+use super::buffers::BufferPool;
+use super::relay::{self, Flow, Lent};
+use super::{Direction, Socket};
+use nix::errno::Errno;
+use std::io;
+
+/// Moves what can be moved, as [`relay::pump`] does: through a pipe if it is a stream and a pipe is free, else by copying.
+pub fn pump(
+    sender: &mut Socket,
+    receiver: &mut Socket,
+    direction: &mut Direction,
+    lent: &mut Lent<'_>,
+) -> Flow {
+    let flow =
+        if is_stream(sender, direction) { splice(sender, receiver, direction, lent.pool) } else { None };
+    flow.unwrap_or_else(|| relay::pump(sender, receiver, direction, lent, |_| None))
+}
+
+/// Whether the sender has filled one read after the other. Urgent bytes and the last ones before a hang-up are left to
+/// reads, which know about them.
+fn is_stream(sender: &Socket, direction: &Direction) -> bool {
+    direction.chunk_log2 == relay::CHUNK_LOG2_MAX && !sender.until_dry && !direction.dead
+}
+
+/// `None` when the rest must be copied.
+fn splice(
+    sender: &mut Socket,
+    receiver: &mut Socket,
+    direction: &mut Direction,
+    pool: &mut BufferPool,
+) -> Option<Flow> {
+    let mut moved_bytes = 0;
+    loop {
+        if !relay::flush(receiver, direction, pool) || direction.eof || !sender.readable {
+            return Some(Flow::Waits);
+        }
+        if moved_bytes >= relay::TURN_BYTES_MAX {
+            return Some(Flow::TurnOver);
+        }
+        if direction.dead {
+            return None;
+        }
+        let mut pipe = pool.pipe()?;
+        let filled = sender.fd().and_then(|fd| pipe.fill(fd));
+        match pipe.held_bytes() {
+            0 => pool.give_back_pipe(pipe),
+            _ => direction.pending = Some(pool.hold_pipe(pipe)),
+        }
+        match filled {
+            Ok(0) if sender.torn => return Some(Flow::SenderFailed),
+            Ok(0) => direction.eof = true,
+            Ok(count) => moved_bytes += count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sender.readable = false,
+            // A kind of socket that knows no splice.
+            Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => return None,
+            Err(_) => return Some(Flow::SenderFailed),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "splice_tests.rs"]
+mod tests;
