@@ -72,7 +72,7 @@ fn seen(network: &Network, url: &str, peers: &Receiver<SocketAddr>) -> String {
     let got = network.output("client", &format!("curl -sS --max-time 20 {url}")).unwrap();
     let (address, rest) = got.split_once('\n').unwrap();
     assert_eq!(rest.len(), LARGE_BYTES);
-    assert_eq!(received(&peers).ip().to_string(), address);
+    assert_eq!(received(peers).ip().to_string(), address);
     address.to_string()
 }
 

@@ -101,8 +101,7 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "a second pen with {count} workers");
         }
         // Every client reaches one of them, and the same one every time.
-        let receivers: Vec<UdpSocket> =
-            [first].into_iter().chain(others).map(UdpSocket::from).collect();
+        let receivers: Vec<UdpSocket> = [first].into_iter().chain(others).map(UdpSocket::from).collect();
         let mut reached = [0; 3];
         for _ in 0..60 {
             let client = UdpSocket::bind("127.0.0.1:0").unwrap();
