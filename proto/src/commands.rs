@@ -5,10 +5,12 @@
 //! This file owns the shape of a row and of a command; the rows themselves are in `commands/rows.rs`.
 
 mod access;
+mod reach;
 mod rows;
 mod values;
 
 pub use access::{AclEntry, AclMatch, Country};
+pub use reach::Reach;
 pub use rows::{ROWS, SERVER_KEYS};
 pub use values::{HttpMode, ProxyHeader};
 
@@ -75,6 +77,12 @@ pub enum Number {
     IdleTimeout,
     /// Ready connections to servers, over all workers; 0 none.
     Idlers,
+    /// Seconds of silence before a server is probed; 0: the system's default.
+    KeepaliveIdle,
+    /// Seconds between two probes; 0: the system's default.
+    KeepaliveInterval,
+    /// Probes without an answer after which a connection is given up; 0: the system's default.
+    KeepaliveProbes,
     /// listen(2) backlog.
     ListenQueue,
     /// Accepts per wake-up.
