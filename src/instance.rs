@@ -239,6 +239,10 @@ impl Running for Instance {
     fn set_settings(&mut self, settings: Arc<Settings>) {
         self.runtime.balancer().grow_clients(settings.number(Number::ClientsMax) as u32);
         diag::set_level(debug_level(&settings));
+        let nodelay = settings.flag(Flag::TcpNodelay);
+        if nodelay != self.settings.flag(Flag::TcpNodelay) {
+            self.listeners().iter().for_each(|listener| listener.set_nodelay(nodelay));
+        }
         self.runtime.set_settings(Settings::clone(&settings));
         self.settings = settings;
         self.tell_dsr();

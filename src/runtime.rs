@@ -114,6 +114,12 @@ impl Shared {
         });
     }
 
+    pub fn set_settings(&self, settings: Settings) {
+        self.connections_max.store(effective_connections_max(&settings), Ordering::Relaxed);
+        *lock(&self.settings) = Arc::new(settings);
+        self.announce();
+    }
+
     pub fn take_messages(&self, worker: usize) -> Vec<Message> {
         std::mem::take(&mut lock(&self.seats[worker].mailbox.0))
     }
@@ -325,9 +331,7 @@ impl Runtime {
 
     /// Publishes new settings; workers pick them up at once.
     pub fn set_settings(&self, settings: Settings) {
-        self.shared.connections_max.store(effective_connections_max(&settings), Ordering::Relaxed);
-        *lock(&self.shared.settings) = Arc::new(settings);
-        self.shared.announce();
+        self.shared.set_settings(settings);
     }
 
     /// Has new sessions begun with this; open ones go on.

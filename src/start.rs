@@ -75,7 +75,9 @@ fn explain(text: &str) {
 
 fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     let mut engine = Engine::new(Config::default());
-    let numeric = read_everything(line, &mut engine)?;
+    let numeric = read_everything(line, &mut engine);
+    waiting.for_core = !line.is_check() && wants_core(&engine);
+    let numeric = numeric?;
     let account = numeric.user.as_deref().map(Account::look_up).transpose()?;
     // The keys as well: they are often readable to root only, and outside the jail.
     let tls = instance::load_tls(&numeric)?;
@@ -87,7 +89,6 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     let listeners = if dsr.is_some() { Vec::new() } else { vec![open_listener(&numeric)?] };
     let control = open_control(&numeric)?;
     let supervisor = Supervisor::from_environment();
-    waiting.for_core = numeric.settings.flag(Flag::AbortOnError);
     if numeric.foreground {
         diag::to_stderr();
     } else {
@@ -105,7 +106,12 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
         instance.start_dsr(opened)?;
     }
     engine.start(instance);
-    Process::new(engine, doors, supervisor).run(waiting.parent.take(), None, |_| {})
+    let process = Process::new(engine, doors, supervisor);
+    process.run(waiting.parent.take(), None, |engine| waiting.for_core = wants_core(engine))
+}
+
+fn wants_core(engine: &Engine<Instance>) -> bool {
+    engine.config().settings.flag(Flag::AbortOnError)
 }
 
 /// Options, then the configuration file, then servers given as arguments: each may override what came before.

@@ -4,6 +4,8 @@
 //! Needs the original (Debian package `pen`). Without it the tests say so and do nothing, unless `CI=true`.
 
 mod common;
+#[path = "differential/ends.rs"]
+mod ends;
 
 use common::backend::{Backend, echo};
 use common::client::Client;

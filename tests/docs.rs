@@ -148,45 +148,6 @@ fn the_readme_has_the_options_that_help_lists() {
     assert_eq!(in_readme, listed);
 }
 
-/// The code spans in the first cells of a file's tables.
-fn first_cells(text: &str) -> BTreeSet<&str> {
-    let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
-    rows.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect()
-}
-
-/// Every form in which the original knows them, too: a letter as an option, a word as a command.
-#[test]
-fn the_comparison_with_pen_has_every_option_and_every_command() {
-    let text = read("docs/compatibility.md");
-    let cells = first_cells(&text);
-    let first_words: BTreeSet<&str> = cells.iter().filter_map(|cell| cell.split(' ').next()).collect();
-    for row in ROWS {
-        let options = row.letter.map(|letter| format!("-{letter}"));
-        let options = options.into_iter().chain(row.long.map(|long| format!("--{long}")));
-        let names = options.chain(row.is_command().then(|| row.word.to_string()));
-        for name in names {
-            assert!(first_words.contains(name.as_str()), "docs/compatibility.md: no table row about {name}");
-        }
-    }
-}
-
-/// Every scenario in which the differential tests expect something else than the original does.
-#[test]
-fn the_comparison_with_pen_has_every_difference_that_is_tested() {
-    let tests = read("tests/differential.rs");
-    let text = read("docs/compatibility.md");
-    let told = first_cells(&text);
-    let tested: Vec<&str> = tests
-        .lines()
-        .filter_map(|line| line.trim_start().strip_prefix("differs(\"")?.split_once('"'))
-        .map(|(what, _)| what)
-        .collect();
-    assert!(tested.len() > 10, "{tested:?}");
-    for what in tested {
-        assert!(told.contains(what), "docs/compatibility.md: no table row about {what:?}");
-    }
-}
-
 #[test]
 fn the_manual_page_has_every_option_and_every_command() {
     let page = read("docs/man/pen.1").replace("\\-", "-").replace("\\&", "");

@@ -2,13 +2,12 @@
 //!
 //! Owns the arguments and the order of things; `client` talks to pen, `screen` shows, `shell` is the interactive part.
 
-mod client;
 mod screen;
 mod shell;
 mod table;
 
-use client::{Address, Session};
 use getopts::{Options, ParsingStyle};
+use penctl::client::{Address, Session};
 use screen::Screen;
 use std::io::{self, BufRead, IsTerminal};
 use std::process::ExitCode;

@@ -3,13 +3,13 @@
 //! Words, arguments and help come from the command table; numbers of servers and connections are asked from pen when
 //! they are needed.
 
-use crate::client::Session;
 use crate::screen::Screen;
 use crate::table::{Colour, harmless};
 use pen_proto::addr::quoted;
 use pen_proto::commands::{ROWS, Row};
 use pen_proto::help::{Completion, completions, help, help_for, synopsis};
 use pen_proto::status::{ConnectionStatus, ServerStatus};
+use penctl::client::Session;
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;

@@ -5,11 +5,13 @@
 //! This file owns the shape of a row and of a command; the rows themselves are in `commands/rows.rs`.
 
 mod access;
+mod reach;
 mod rows;
 mod tls;
 mod values;
 
 pub use access::{AclEntry, AclMatch, Country};
+pub use reach::Reach;
 pub use rows::{ROWS, SERVER_KEYS};
 pub use tls::{
     ClientCertificate, HOST_NAME_BYTES_MAX, NAMES_MAX, ServerTls, SniNames, TlsOption, TlsText, host_name,
@@ -80,6 +82,12 @@ pub enum Number {
     IdleTimeout,
     /// Ready connections to servers, over all workers; 0 none.
     Idlers,
+    /// Seconds of silence before a server is probed; 0: the system's default.
+    KeepaliveIdle,
+    /// Seconds between two probes; 0: the system's default.
+    KeepaliveInterval,
+    /// Probes without an answer after which a connection is given up; 0: the system's default.
+    KeepaliveProbes,
     /// listen(2) backlog.
     ListenQueue,
     /// Accepts per wake-up.
@@ -90,8 +98,7 @@ pub enum Number {
     ProxyTimeout,
     /// Seconds that open connections get after a graceful stop; 0 waits for the last one.
     ShutdownTimeout,
-    /// Seconds from the connect within which a client must have finished its TLS handshake, or have named the server it
-    /// wants.
+    /// Seconds in which a client must have finished its TLS handshake, or have named the server it wants.
     SslHandshakeTimeout,
     /// Worker threads; 0: one per core.
     Threads,
@@ -221,7 +228,6 @@ pub enum ServerChange {
     Hard(u32),
     Weight(u32),
     Prio(u32),
-    /// The names by which clients ask for it.
     Sni(SniNames),
     Tls(ServerTls),
     Proxy(ProxyHeader),
@@ -330,9 +336,7 @@ pub enum Command {
     /// `None`: `no source`.
     Source(Option<IpAddr>),
     SslClientCertificate(Option<ClientCertificate>),
-    /// Switches an option on or off.
     SslOption(TlsOption, bool),
-    /// Sets a text, or asks for it.
     Ssl(TlsText, Option<String>),
     NoSsl(TlsText),
     Status(Listing),

@@ -195,6 +195,8 @@ pub struct Server {
     pub(super) era: u16,
     /// Those of `setup.sni`, in order.
     routes: Vec<Route>,
+    /// Whether the endpoint is complete: kept here, because policies ask it of a thousand servers for one client.
+    is_complete: bool,
 }
 
 impl Server {
@@ -211,7 +213,7 @@ impl Server {
 
     /// Whether a policy may choose the server. Maxima and access lists are looked at afterwards, as in Pen.
     pub fn is_usable(&self, forgiven_seconds: i64) -> bool {
-        self.setup.endpoint.is_complete() && !self.is_blacklisted(forgiven_seconds)
+        self.is_complete && !self.is_blacklisted(forgiven_seconds)
     }
 
     /// Whether it is for clients that ask for this.
@@ -247,6 +249,7 @@ impl Server {
             self.failed_at_seconds = None;
             self.era = self.era.wrapping_add(1);
         }
+        self.is_complete = setup.endpoint.is_complete();
         self.setup = setup;
     }
 }

@@ -1,6 +1,7 @@
 //! Upstream sockets: made non-blocking, on their way to a server.
 
 use crate::balance::Endpoint;
+use crate::net::keepalive::Keepalive;
 use crate::sys::socket;
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -42,7 +43,7 @@ pub enum StartError {
 }
 
 /// Opens a non-blocking socket and starts connecting it.
-pub fn start(endpoint: &Endpoint, local: LocalAddress, keepalive: bool) -> Result<Started, StartError> {
+pub fn start(endpoint: &Endpoint, local: LocalAddress, keepalive: Keepalive) -> Result<Started, StartError> {
     let endpoint = endpoint.carrier();
     let family = match endpoint {
         Endpoint::Inet(SocketAddr::V4(_)) => AddressFamily::Inet,
@@ -54,11 +55,9 @@ pub fn start(endpoint: &Endpoint, local: LocalAddress, keepalive: bool) -> Resul
     };
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let socket = nix::sys::socket::socket(family, SockType::Stream, flags, None).map_err(ours)?;
-    if keepalive {
-        setsockopt(&socket, sockopt::KeepAlive, &true).map_err(ours)?;
-    }
     let connected = match endpoint {
         Endpoint::Inet(address) => {
+            keepalive.apply(&socket).map_err(ours)?;
             bind_local(&socket, *address, local).map_err(ours)?;
             connect(socket.as_raw_fd(), &SockaddrStorage::from(*address))
         }

@@ -79,6 +79,12 @@ impl Listener {
         own.unwrap_or(&self.socket).as_fd()
     }
 
+    /// Whether clients accepted from now on send small pieces at once.
+    pub fn set_nodelay(&self, nodelay: bool) {
+        // Fails on Unix sockets, which do not delay.
+        let _ = setsockopt(&self.socket, sockopt::TcpNoDelay, &nodelay);
+    }
+
     /// The path of a Unix socket listener.
     pub fn path(&self) -> Option<&std::path::Path> {
         self.file.as_ref().map(|file| file.path.as_path())

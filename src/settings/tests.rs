@@ -268,6 +268,9 @@ no dummy
 idle_timeout 0
 idlers 0
 no keepalive
+keepalive_idle 0
+keepalive_interval 0
+keepalive_probes 0
 listen_queue 500
 multi_accept 100
 no peek

@@ -12,6 +12,19 @@ pub const STYLE: &str = include_str!("page.css");
 /// SHA-256 of [`STYLE`] in base64, as a Content-Security-Policy names a style that it admits.
 pub const STYLE_SHA256: &str = "tkUaWDaZvyRgcYSEvegHk5qH9ZT4MpjSm7HrGN8reo0=";
 
+/// What an HTTP response says about its body, for this Content-Security-Policy; without an empty line at the end.
+/// `referrer` is the Referrer-Policy: `no-referrer` wherever no form sends anything, because it also takes the Origin from
+/// what a form sends.
+pub fn body_headers(content_type: &str, policy: &str, referrer: &str) -> String {
+    format!(
+        "Content-Type: {content_type}\r\n\
+         Cache-Control: no-store\r\n\
+         Content-Security-Policy: {policy}; frame-ancestors 'none'\r\n\
+         X-Content-Type-Options: nosniff\r\n\
+         Referrer-Policy: {referrer}\r\n"
+    )
+}
+
 /// A part of a whole; shown as whole percent.
 #[derive(Clone, Copy)]
 pub struct Share {

@@ -9,6 +9,7 @@ use super::reserve::{Idler, Reserve, Stage};
 use super::{IDLER_KEYS, Worker};
 use crate::balance::{Endpoint, IdlerTarget, ServerId};
 use crate::net::connect::{self, LocalAddress, StartError, Started};
+use crate::net::keepalive::Keepalive;
 use crate::net::poller::{REGISTRATIONS_LAST, Readiness};
 use crate::sys::clock;
 use nix::errno::Errno;
@@ -47,7 +48,7 @@ pub struct Idlers {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Terms {
     local: LocalAddress,
-    keepalive: bool,
+    keepalive: Keepalive,
 }
 
 /// What a client is given.
@@ -61,7 +62,7 @@ impl Default for Idlers {
     fn default() -> Idlers {
         Idlers {
             numbers: 0..0,
-            terms: Terms { local: LocalAddress::Any, keepalive: false },
+            terms: Terms { local: LocalAddress::Any, keepalive: Keepalive::default() },
             reserve: Reserve::default(),
             look_ms: 0,
             short: false,
@@ -95,7 +96,7 @@ impl Worker {
     /// Follows the settings. What was opened on other terms is given up.
     pub(super) fn renew_idlers(&mut self) {
         let local = self.settings.source.map_or(LocalAddress::Any, LocalAddress::Source);
-        let terms = Terms { local, keepalive: self.flag(Flag::Keepalive) };
+        let terms = Terms { local, keepalive: Keepalive::of(&self.settings) };
         let shed = self.shared.idlers_shed();
         self.idlers.numbers = self.idler_numbers();
         if self.idlers.shed != shed {

@@ -17,6 +17,7 @@ pub mod ports;
 pub mod process;
 pub mod programs;
 pub mod real;
+pub mod sockets;
 pub mod tempdir;
 pub mod wait;
 

@@ -5,6 +5,7 @@ use crate::common::pen::{Ended, Pen};
 use crate::common::tempdir::TempDir;
 use crate::common::wait::eventually;
 use crate::common::{root, skip};
+use pen_proto::commands::{Form, ROWS};
 
 /// Options and what a control command then answers.
 const EFFECTS: &[(&str, &str, &str)] = &[
@@ -163,11 +164,21 @@ fn mistakes_are_named() {
 }
 
 #[test]
-fn options_that_mean_nothing_any_more_are_accepted() {
-    for words in ["-D", "-Q", "-S 3", "-n", "-P", "-L tls1", "-Z", "-O epoll", "-O no\u{a0}block"] {
-        let words = words.split(' ').map(|word| word.replace('\u{a0}', " "));
-        let pen = words.fold(Pen::before([] as [&str; 0]), |start, word| start.word(word)).start();
-        assert_eq!(pen.control("blacklist"), "30\n");
+fn what_means_nothing_any_more_is_accepted() {
+    for row in ROWS.iter().filter(|row| matches!(row.form, Form::Gone(_))) {
+        let mut start = Pen::before([] as [&str; 0]);
+        if let Some(letter) = row.letter {
+            start = start.word(format!("-{letter}"));
+            start = if row.option_arg().is_some() { start.word("3") } else { start };
+        }
+        if row.is_command() {
+            start = start.command(row.word).command(format!("no {}", row.word));
+        }
+        let pen = start.start();
+        assert_eq!(pen.control("blacklist"), "30\n", "{}", row.word);
+        if row.is_command() {
+            assert!(pen.control(row.word).ends_with(".\n"), "{}: explained", row.word);
+        }
     }
 }
 

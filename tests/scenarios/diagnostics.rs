@@ -72,6 +72,21 @@ fn abort_on_error_leaves_a_core() {
     assert_eq!(failing(|| Pen::bare("-f")).code, Some(1));
 }
 
+/// Whatever it is that fails, from the moment the command was given.
+#[test]
+fn abort_on_error_is_for_every_failure_at_start() {
+    let server = Backend::named("A");
+    let in_use = format!("-f {server} 127.0.0.1:9");
+    let bad_line = "-f -O nonsense 127.0.0.1:0 127.0.0.1:9".to_string();
+    for words in [in_use, bad_line] {
+        let core = Pen::bare("-O abort_on_error").through("prlimit --core=0").options(&words).run();
+        assert_eq!(core.code, None, "{words}: ended by a signal: {core:?}");
+        assert_eq!(Pen::bare(&words).run().code, Some(1), "{words}");
+    }
+    let checked = Pen::bare("-O abort_on_error --check -O nonsense").run();
+    assert_eq!(checked.code, Some(1), "what --check finds is no failure of pen's");
+}
+
 #[test]
 fn trouble_that_goes_on_is_not_said_for_every_client() {
     let dead = Backend::refusing("A");

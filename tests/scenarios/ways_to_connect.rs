@@ -2,7 +2,6 @@
 
 use crate::common::backend::Backend;
 use crate::common::pen::Pen;
-use crate::common::process::has_keepalive_timer;
 use crate::common::wait::meanwhile;
 use crate::common::{root, skip};
 use std::time::Duration;
@@ -98,17 +97,4 @@ fn transparent_shows_servers_the_address_of_the_client() {
     pen.control("no transparent");
     assert_eq!(pen.ask_from("127.0.0.44"), "A");
     assert_eq!(server.peers()[1].ip().to_string(), "127.0.0.1");
-}
-
-#[test]
-fn keepalive_watches_connections_to_servers() {
-    let server = Backend::named("A");
-    let pen = Pen::before([&server]).command("keepalive").start();
-    let mut watched = pen.connect();
-    watched.line();
-    pen.control("no keepalive");
-    let mut unwatched = pen.connect();
-    unwatched.line();
-    let timers: Vec<bool> = server.peers().iter().map(|peer| has_keepalive_timer(peer.port())).collect();
-    assert_eq!(timers, [true, false]);
 }

@@ -74,6 +74,12 @@ pub fn visit(url: &str, look: Look) -> Seen {
     Seen { look, dom: String::from_utf8(dom.stdout).unwrap(), picture, console, _dir: dir }
 }
 
+/// The document that the browser shows in the end.
+pub fn document(url: &str) -> String {
+    let dir = TempDir::new();
+    String::from_utf8(succeed(chromium(&dir).args(["--dump-dom", url])).stdout).unwrap()
+}
+
 /// The browser found nothing against the page's own rules, and the colours that it should have are there.
 pub fn assert_styled(seen: &Seen) {
     assert_eq!(seen.console, "");

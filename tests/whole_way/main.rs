@@ -8,6 +8,7 @@ mod common;
 
 mod apache;
 mod browser;
+mod control;
 mod logs;
 mod pages;
 mod programs;

@@ -21,6 +21,8 @@ pub fn ours(name: &str) -> PathBuf {
             "penlogd",
             "--package",
             "webstats",
+            "--package",
+            "penctl",
         ]);
         cargo.args(release.then_some("--release")).current_dir(env!("CARGO_MANIFEST_DIR"));
         assert!(cargo.status().expect("cargo").success(), "{cargo:?}");

@@ -3,6 +3,7 @@
 //! Owns the limits on a request and the status codes. Pure: bytes in, bytes out; `live` has the sockets, `cgi` borrows the
 //! headers.
 
+use pen::stats::parts;
 use std::net::IpAddr;
 
 /// A request line and headers may have so many bytes together.
@@ -183,15 +184,9 @@ pub fn is_local_name(host: Option<&str>) -> bool {
     }
 }
 
-/// What every response says about its body, for this policy; without an empty line at the end.
+/// What every response of ours says about its body. There are no forms, so nobody need know where a visitor comes from.
 pub fn body_headers(content_type: &str, policy: &str) -> String {
-    format!(
-        "Content-Type: {content_type}\r\n\
-         Cache-Control: no-store\r\n\
-         Content-Security-Policy: {policy}; frame-ancestors 'none'\r\n\
-         X-Content-Type-Options: nosniff\r\n\
-         Referrer-Policy: no-referrer\r\n"
-    )
+    parts::body_headers(content_type, policy, "no-referrer")
 }
 
 /// Status line and headers, to the empty line. `date` is an HTTP date.

@@ -91,6 +91,11 @@ const TLS_OPTIONS: &[&str] = &[
 /// As many as one address has ports for connections to one server.
 const IDLERS_MAX: u64 = 65_535;
 
+/// What Linux takes (MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL).
+const KEEPALIVE_SECONDS_MAX: u64 = 32_767;
+/// What Linux takes (MAX_TCP_KEEPCNT).
+const KEEPALIVE_PROBES_MAX: u64 = 127;
+
 const POLLER: &str = "The operating system's best event interface is always used.";
 const BLOCKING: &str = "Sockets never block, so there is nothing to switch.";
 const DELAYED: &str = "Data is always forwarded at once, and kept only while the receiver cannot take it.";
@@ -366,8 +371,41 @@ pub static ROWS: &[Row] = &[
         no: true,
         form: flag(Flag::Keepalive),
         summary: "let the system probe silent connections to servers",
-        detail: "Sets SO_KEEPALIVE on connections made from now on, so that a server that vanished is noticed.",
+        detail: "Sets SO_KEEPALIVE on connections made from now on, so that a server that vanished is noticed. How soon \
+                 is up to the system (on Linux after more than two hours), unless `keepalive_idle`, \
+                 `keepalive_interval` and `keepalive_probes` say otherwise.",
         ..CONNECTIONS
+    },
+    Row {
+        word: "keepalive_idle",
+        args: SECONDS,
+        form: number(Number::KeepaliveIdle, 0, KEEPALIVE_SECONDS_MAX, 0),
+        unit: "seconds",
+        summary: "silence after which keepalive begins to probe; 0: as the system does",
+        detail: "TCP_KEEPIDLE, for connections made from now on. Has an effect only with `keepalive`.",
+        group: Group::Connections,
+        ..NEW
+    },
+    Row {
+        word: "keepalive_interval",
+        args: SECONDS,
+        form: number(Number::KeepaliveInterval, 0, KEEPALIVE_SECONDS_MAX, 0),
+        unit: "seconds",
+        summary: "time between two probes of keepalive; 0: as the system does",
+        detail: "TCP_KEEPINTVL, for connections made from now on. Has an effect only with `keepalive`.",
+        group: Group::Connections,
+        ..NEW
+    },
+    Row {
+        word: "keepalive_probes",
+        args: NUMBER,
+        form: number(Number::KeepaliveProbes, 0, KEEPALIVE_PROBES_MAX, 0),
+        unit: "probes",
+        summary: "probes of keepalive that may go unanswered; 0: as the system does",
+        detail: "TCP_KEEPCNT, for connections made from now on: after so many, the connection is closed. Has an effect \
+                 only with `keepalive`.",
+        group: Group::Connections,
+        ..NEW
     },
     Row {
         word: "listen",
@@ -479,7 +517,9 @@ pub static ROWS: &[Row] = &[
         no: true,
         form: Form::Flag { flag: Flag::TcpNodelay, default: true },
         summary: "send small pieces at once",
-        detail: "Sets TCP_NODELAY on both sides of connections made from now on. Pen had this off by default.",
+        detail: "Sets TCP_NODELAY on both sides of connections made from now on. Without it a small piece waits until \
+                 the one before it is acknowledged, which slows down protocols of many small messages, such as LDAP. \
+                 Pen had this off by default.",
         ..CONNECTIONS
     },
     Row {
