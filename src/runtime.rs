@@ -96,6 +96,12 @@ impl Shared {
         (generation, lock(&self.settings).clone(), lock(&self.listeners).clone())
     }
 
+    pub fn set_settings(&self, settings: Settings) {
+        self.connections_max.store(effective_connections_max(&settings), Ordering::Relaxed);
+        *lock(&self.settings) = Arc::new(settings);
+        self.announce();
+    }
+
     pub fn take_messages(&self, worker: usize) -> Vec<Message> {
         std::mem::take(&mut lock(&self.seats[worker].mailbox.0))
     }
@@ -305,9 +311,7 @@ impl Runtime {
 
     /// Publishes new settings; workers pick them up at once.
     pub fn set_settings(&self, settings: Settings) {
-        self.shared.connections_max.store(effective_connections_max(&settings), Ordering::Relaxed);
-        *lock(&self.shared.settings) = Arc::new(settings);
-        self.shared.announce();
+        self.shared.set_settings(settings);
     }
 
     /// Replaces all listeners; connections stay. An empty list stops accepting for good.

@@ -168,6 +168,77 @@ fn uploads_arrive_whole_on_any_port() {
     });
 }
 
+/// A server that answers each datagram with its name, the length it got and much more.
+fn datagram_server(network: &Network, host: &'static str, address: &str) {
+    let address: SocketAddr = address.parse().unwrap();
+    let socket = network.on(host, || UdpSocket::bind(address).unwrap());
+    thread::spawn(move || {
+        let mut buffer = vec![0; 65_536];
+        while let Ok((length, peer)) = socket.recv_from(&mut buffer) {
+            let answer = format!("{host} {length} {}\n{}", peer.ip(), "x".repeat(DATAGRAM_ANSWER_BYTES));
+            // A client that is gone needs none.
+            let _ = socket.send_to(answer.as_bytes(), peer);
+        }
+    });
+}
+
+/// Some fragments long.
+const DATAGRAM_BYTES: usize = 5_000;
+const DATAGRAM_ANSWER_BYTES: usize = 40_000;
+
+/// The first line of the answer to a datagram of so many bytes.
+fn ask_datagram(client: &UdpSocket, length: usize) -> String {
+    let mut buffer = vec![0; 65_536];
+    client.send(&vec![b'?'; length]).unwrap();
+    let length = client.recv(&mut buffer).unwrap();
+    let answer = String::from_utf8_lossy(&buffer[..length]);
+    assert!(length > DATAGRAM_ANSWER_BYTES);
+    answer.lines().next().unwrap().to_string()
+}
+
+#[test]
+fn datagrams_and_their_fragments_go_the_same_way() {
+    Network::inside("datagrams_and_their_fragments_go_the_same_way", "lb", lan, |network| {
+        for host in ["web1", "web2"] {
+            network.run(host, &recipe("## The servers")[0]).unwrap();
+        }
+        for (service, servers, client) in [
+            ("192.0.2.10:53", ["192.0.2.21", "192.0.2.22"], "192.0.2.100"),
+            ("[2001:db8::10]:53", ["[2001:db8::21]", "[2001:db8::22]"], "2001:db8::100"),
+        ] {
+            for host in ["web1", "web2"] {
+                datagram_server(network, host, service);
+            }
+            let start = Pen::before(servers).listen(service).options("-U -r -u nobody");
+            let pen = start.command("dsr_if eth0").start();
+            let sockets: Vec<UdpSocket> = (0..2)
+                .map(|_| {
+                    network.on("client", || {
+                        let socket = UdpSocket::bind((client, 0)).unwrap();
+                        socket.set_read_timeout(Some(common::wait::PATIENCE)).unwrap();
+                        socket.connect(service).unwrap();
+                        socket
+                    })
+                })
+                .collect();
+            let lb_before = network.bytes("lb", "eth0");
+            let first = ask_datagram(&sockets[0], 5);
+            let second = ask_datagram(&sockets[1], 5);
+            assert_ne!(first, second, "{service}: ports are spread");
+            assert!(first.ends_with(client), "the server sees the client: {first}");
+            for _ in 0..5 {
+                let large = first.replace(" 5 ", &format!(" {DATAGRAM_BYTES} "));
+                assert_eq!(ask_datagram(&sockets[0], DATAGRAM_BYTES), large, "fragments stay together");
+            }
+            let lb_after = network.bytes("lb", "eth0");
+            let (came, went) = (lb_after.0 - lb_before.0, lb_after.1 - lb_before.1);
+            eprintln!("{service}: 280,000 bytes of answers, lb received {came} and sent {went}");
+            assert!(came < 60_000 && went < 60_000, "{service}: answers passed pen: {came} {went}");
+            assert_eq!(status(&pen)["connections_used"], 2);
+        }
+    });
+}
+
 /// Connects that nobody means, each in another's name, at a table of 1000.
 #[test]
 fn a_flood_of_connects_leaves_connections_alone() {
@@ -247,7 +318,7 @@ fn flood(mac: &str, count: usize) {
 #[test]
 fn a_server_that_is_gone_is_replaced_and_commands_count() {
     Network::inside("a_server_that_is_gone_is_replaced_and_commands_count", "lb", lan, |network| {
-        let start = load_balancer(1).options("-t 1 -b 2");
+        let start = load_balancer(1).options("-b 2");
         let _servers = ["web1", "web2"].map(|host| web(network, &start, host));
         let pen = start.start();
         let before = name_from(network, "192.0.2.100");

@@ -8,7 +8,7 @@ use common::network::{Network, here, recipe, shell_words};
 use common::pen::{Pen, Start};
 use common::wait::{eventually, received};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
@@ -109,6 +109,43 @@ fn servers_see_clients_by_their_interface() {
     Network::inside("servers_see_clients_by_their_interface", "lb", two_networks, |network| {
         set_up(network, false);
         servers_see_clients(network);
+    });
+}
+
+#[test]
+fn servers_see_clients_of_datagrams() {
+    Network::inside("servers_see_clients_of_datagrams", "lb", two_networks, |network| {
+        set_up(network, true);
+        for (listen, server, client) in [
+            ("203.0.113.80:53", "10.0.0.1:53", CLIENT),
+            ("[2001:db8:1::80]:53", "[2001:db8:2::1]:53", CLIENT_V6),
+        ] {
+            let socket = network.on("server", || UdpSocket::bind(server).unwrap());
+            thread::spawn(move || {
+                let mut buffer = [0; 64];
+                while let Ok((_, peer)) = socket.recv_from(&mut buffer) {
+                    // A client that is gone needs no answer.
+                    let _ = socket.send_to(peer.ip().to_string().as_bytes(), peer);
+                }
+            });
+            let start = Pen::before([server]).listen(listen).options("-U -u nobody");
+            let pen = start.command("transparent").start();
+            let seen = || {
+                let client = network.on("client", || {
+                    let socket = UdpSocket::bind((client, 0)).unwrap();
+                    socket.connect(listen).unwrap();
+                    socket
+                });
+                client.set_read_timeout(Some(common::wait::PATIENCE)).unwrap();
+                client.send(b"who am I?").unwrap();
+                let mut buffer = [0; 64];
+                let length = client.recv(&mut buffer).unwrap();
+                String::from_utf8_lossy(&buffer[..length]).into_owned()
+            };
+            assert_eq!(seen(), client);
+            pen.control("no transparent");
+            assert_ne!(seen(), client, "without it the server sees lb");
+        }
     });
 }
 

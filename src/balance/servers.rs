@@ -161,6 +161,8 @@ pub struct Server {
     /// Changes when the operator gives the server another address or another verdict; what becomes of connects that
     /// were under way then says nothing about it.
     pub(super) era: u16,
+    /// Whether the endpoint is complete: kept here, because policies ask it of a thousand servers for one client.
+    is_complete: bool,
 }
 
 impl Server {
@@ -177,7 +179,7 @@ impl Server {
 
     /// Whether a policy may choose the server. Maxima and access lists are looked at afterwards, as in Pen.
     pub fn is_usable(&self, forgiven_seconds: i64) -> bool {
-        self.setup.endpoint.is_complete() && !self.is_blacklisted(forgiven_seconds)
+        self.is_complete && !self.is_blacklisted(forgiven_seconds)
     }
 
     /// Whether one more connection fits; `sticky` clients belong to the server already.
@@ -205,6 +207,7 @@ impl Server {
             self.failed_at_seconds = None;
             self.era = self.era.wrapping_add(1);
         }
+        self.is_complete = setup.endpoint.is_complete();
         self.setup = setup;
     }
 }

@@ -18,8 +18,8 @@ pub const FLOWS_MAX: usize = 262_144;
 const FRESH_MS: u64 = 30_000;
 /// After the client's end of a connection; what comes back for longer is acknowledged, which counts as a packet.
 const CLOSING_MS: u64 = 30_000;
-/// Of an open connection without `idle_timeout`; and of an exchange of datagrams. IPVS has the same.
-const PROVEN_MS: [u64; 2] = [900_000, 300_000];
+/// Without `idle_timeout`, and with UDP without `udp_idle_timeout`. IPVS has the same for connections.
+const PROVEN_MS: u64 = 900_000;
 /// Flows ended in one go; the others a moment later.
 const EXPIRE_MAX: usize = 1_024;
 
@@ -209,8 +209,12 @@ impl<B: Balance> Director<B> {
     }
 
     pub(super) fn patience(&self) -> Patience {
-        let idle_ms = self.settings.number(Number::IdleTimeout) * 1000;
-        let proven_ms = if idle_ms > 0 { idle_ms } else { PROVEN_MS[self.protocol as usize] };
+        let limits: &[Number] = match self.protocol {
+            Protocol::Tcp => &[Number::IdleTimeout],
+            Protocol::Udp => &[Number::IdleTimeout, Number::UdpIdleTimeout],
+        };
+        let limits_ms = limits.iter().map(|limit| self.settings.number(*limit) * 1000);
+        let proven_ms = limits_ms.filter(|ms| *ms > 0).min().unwrap_or(PROVEN_MS);
         Patience { fresh_ms: FRESH_MS.min(proven_ms), proven_ms, closing_ms: CLOSING_MS.min(proven_ms) }
     }
 }

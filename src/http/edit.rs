@@ -64,7 +64,8 @@ struct FirstLine {
 /// What becomes of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// The line of the request: kept, but it has no continuation.
+    /// The line of the request: kept. A line behind it that begins with a blank continues nothing and is dropped (RFC 9112,
+    /// section 2.2): a server might take it for a header.
     Request,
     Kept,
     Dropped,

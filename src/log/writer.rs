@@ -113,7 +113,7 @@ impl Writer {
         loop {
             let outcome = self.drain();
             if self.obey() == Next::End {
-                return self.finish();
+                return self.finish(FAREWELL_MILLISECONDS);
             }
             match outcome {
                 Outcome::Idle => self.sleep(),
@@ -238,9 +238,10 @@ impl Writer {
         }
     }
 
-    /// The last chance: a slow reader is waited for a little, what is left then is counted as lost.
-    fn finish(&mut self) {
-        while self.drain() == Outcome::Slow && self.reader_makes_room() {}
+    /// The last chance: a slow reader is waited for a little, so long for each piece; what is left then is counted as
+    /// lost.
+    fn finish(&mut self, patience_milliseconds: u16) {
+        while self.drain() == Outcome::Slow && self.reader_makes_room(patience_milliseconds) {}
         self.lose_everything();
     }
 
@@ -252,8 +253,8 @@ impl Writer {
         self.shared.drop_lines(lost);
     }
 
-    fn reader_makes_room(&self) -> bool {
-        self.file.as_ref().is_some_and(|file| takes_more(file.as_fd(), FAREWELL_MILLISECONDS))
+    fn reader_makes_room(&self, patience_milliseconds: u16) -> bool {
+        self.file.as_ref().is_some_and(|file| takes_more(file.as_fd(), patience_milliseconds))
     }
 }
 

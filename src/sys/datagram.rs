@@ -217,7 +217,11 @@ impl Batch {
             header.msg_hdr.msg_iovlen = 2;
         }
         let sent = self.send(socket, range.clone());
-        self.without_prefix(range);
+        self.without_prefix(range.clone());
+        for (header, [_, vector]) in self.headers[range.clone()].iter_mut().zip(&self.vectors[range]) {
+            // The system has noted what it sent, with the prefix.
+            header.msg_len = vector.iov_len as libc::c_uint;
+        }
         sent
     }
 }

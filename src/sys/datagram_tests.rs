@@ -94,6 +94,28 @@ fn a_batch_is_filled_from_several_sockets() {
 }
 
 #[test]
+fn a_prefix_goes_before_each_datagram_and_leaves_the_batch_as_it_was() {
+    let (listener, client) = (bound("127.0.0.1:0"), bound("127.0.0.1:0"));
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let upstream = bound("127.0.0.1:0");
+    upstream.connect(server.local_addr().unwrap()).unwrap();
+    for datagram in ["first", "", "third"] {
+        client.send_to(datagram.as_bytes(), listener.local_addr().unwrap()).unwrap();
+    }
+    let mut batch = Batch::new();
+    receive(&mut batch, &listener, 3);
+    for prefix in ["before ", ""] {
+        assert_eq!(batch.send_connected(upstream.as_fd(), 0..3, prefix.as_bytes()).unwrap(), 3);
+        for (index, datagram) in ["first", "", "third"].iter().enumerate() {
+            assert_eq!(batch.bytes(index), datagram.as_bytes());
+            let mut buffer = [0; 64];
+            let length = server.recv(&mut buffer).unwrap();
+            assert_eq!(buffer[..length], *[prefix, datagram].concat().as_bytes());
+        }
+    }
+}
+
+#[test]
 fn an_icmp_error_is_told_once() {
     let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let socket = bound("127.0.0.1:0");

@@ -2,6 +2,7 @@
 //!
 //! Handlers do no more than set a flag and write a byte (crate `signal-hook`); SIGPIPE is ignored by the Rust runtime.
 
+use nix::sys::signal::{SigSet, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -41,6 +42,8 @@ impl Signals {
             signal_hook::low_level::pipe::register(signal, wake.try_clone()?)?;
             flags.push((request, flag));
         }
+        // Handlers first: what was held back until now is obeyed.
+        unblock(&wanted.map(|(signal, _)| signal))?;
         // Not to end with a log that has reached the file size limit: with a handler, write(2) says so instead.
         signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         Ok(Signals(flags))
@@ -51,4 +54,10 @@ impl Signals {
         let asked = self.0.iter().filter(|(_, flag)| flag.swap(false, Ordering::SeqCst));
         asked.map(|(request, _)| *request).collect()
     }
+}
+
+/// A process inherits which signals are held back from whoever started it, and could then not be told to end.
+fn unblock(signals: &[i32]) -> io::Result<()> {
+    let signals: SigSet = signals.iter().filter_map(|&signal| Signal::try_from(signal).ok()).collect();
+    Ok(signals.thread_unblock()?)
 }

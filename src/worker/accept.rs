@@ -63,6 +63,8 @@ impl Worker {
             match socket::accept(self.listeners[listener].as_fd()) {
                 Ok((fd, address)) => {
                     taken += 1;
+                    // Who comes after a command was answered meets its effect, also in the wake-up that is under way.
+                    self.follow_settings();
                     let (client, port) = match address {
                         Some(address) => (ClientAddr::from(address), address.port()),
                         None => (ClientAddr::Unix, 0),

@@ -225,13 +225,7 @@ impl Worker {
         }
         let (generation, settings, listeners) = self.shared.published();
         self.generation = generation;
-        let idle_before = self.settings.number(Number::IdleTimeout);
-        self.settings = settings;
-        if self.settings.number(Number::IdleTimeout) != idle_before {
-            for index in self.connections.indices() {
-                self.arm_idle_timer(index);
-            }
-        }
+        self.use_settings(settings);
         if !Arc::ptr_eq(&listeners, &self.listeners) {
             self.take_in_waiting();
             if let Err(error) = self.change_listeners(listeners) {
@@ -241,6 +235,22 @@ impl Worker {
         self.renew_idlers();
         for message in self.shared.take_messages(self.number) {
             self.answer(message);
+        }
+    }
+
+    /// Takes over settings alone; listeners and messages wait for the end of what is being done.
+    fn follow_settings(&mut self) {
+        if self.shared.generation() != self.generation {
+            self.use_settings(self.shared.published().1);
+        }
+    }
+
+    fn use_settings(&mut self, settings: Arc<Settings>) {
+        let before = std::mem::replace(&mut self.settings, settings);
+        if self.settings.number(Number::IdleTimeout) != before.number(Number::IdleTimeout) {
+            for index in self.connections.indices() {
+                self.arm_idle_timer(index);
+            }
         }
     }
 

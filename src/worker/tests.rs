@@ -2,13 +2,14 @@
 
 use super::*;
 use crate::balance::{Balancer, Endpoint, ServerSetup};
+use crate::conn::Stage;
 use crate::log::traffic::LogHub;
 use crate::net::listen::ListenOptions;
 use crate::net::poller::REGISTRATIONS_LAST;
 use crate::runtime::Parts;
 use pen_proto::addr::{ClientAddr, ListenAddr};
 use std::fs::File;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 
 fn listener() -> Listener {
     let options = ListenOptions { backlog: 8, nodelay: true, private: false, datagram_sockets: 0 };
@@ -79,4 +80,19 @@ fn a_connection_is_put_off_once_however_many_turns_it_has_used() {
     let mut worker = worker(&server);
     [3, 4, 3, 3].into_iter().for_each(|index| worker.put_off(index));
     assert_eq!(worker.unfinished, [3, 4]);
+}
+
+#[test]
+fn who_comes_after_a_change_of_settings_meets_them_in_the_same_wake_up() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut worker = worker(&server);
+    let mut settings = Settings::clone(&worker.settings);
+    settings.set_flag(Flag::Dummy, true);
+    worker.shared.set_settings(settings);
+    let _client = TcpStream::connect(worker.listeners[0].address.unwrap()).unwrap();
+    // Readiness was told, and settings were looked at, before the change: what the wake-up does now is this.
+    assert_eq!(worker.accept(0), 1);
+    let stage = worker.connections.get(0).map(|connection| connection.stage);
+    assert_eq!(stage, Some(Stage::Dummy { answered: false }));
+    assert_ne!(worker.generation, worker.shared.generation(), "listeners and messages are still to come");
 }

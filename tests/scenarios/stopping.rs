@@ -107,6 +107,18 @@ fn a_graceful_stop_is_not_undone_by_another_address() {
 }
 
 #[test]
+fn signals_that_were_blocked_for_whoever_started_pen_are_heard() {
+    let server = Backend::named("A");
+    let blocked = "env --block-signal=TERM,HUP,INT,USR1,USR2";
+    let mut pen = Pen::before([&server]).options("-l pen.log").through(blocked).start();
+    std::fs::rename(pen.path("pen.log"), pen.path("pen.log.1")).unwrap();
+    pen.signal(Signal::SIGHUP);
+    eventually("a new log", || pen.path("pen.log").exists(), |exists| *exists);
+    pen.signal(SIGTERM);
+    assert_eq!(pen.wait(), Some(0));
+}
+
+#[test]
 fn pipe_is_ignored() {
     let server = Backend::named("A");
     let pen = Pen::before([&server]).start();
