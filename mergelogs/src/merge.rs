@@ -23,7 +23,7 @@ const BLOCK_LINES: usize = 64;
 /// A file that cannot be read or written, named. A file given with `-o` is as it was before.
 pub fn run(settings: &Settings) -> Result<Counts, Failure> {
     let mut merge = Merge::start(settings)?;
-    merge.run()?;
+    merge.run(Progress::new(settings.output.is_some()))?;
     merge.finish()
 }
 
@@ -61,8 +61,7 @@ impl Merge {
         Ok(Merge { web_logs, pen_logs, output, counts: Counts::default(), are_unmatched_named, total_bytes })
     }
 
-    fn run(&mut self) -> Result<(), Failure> {
-        let mut progress = Progress::new();
+    fn run(&mut self, mut progress: Progress) -> Result<(), Failure> {
         let mut block = Vec::with_capacity(BLOCK_LINES);
         loop {
             self.web_logs.take(&mut block, BLOCK_LINES)?;

@@ -21,9 +21,9 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Shows nothing unless standard error is a terminal, and standard output is not.
-    pub fn new() -> Progress {
-        Progress::watched(io::stderr().is_terminal() && !io::stdout().is_terminal())
+    /// Shows nothing unless standard error is a terminal on which no merged lines appear.
+    pub fn new(is_merged_into_file: bool) -> Progress {
+        Progress::watched(io::stderr().is_terminal() && (is_merged_into_file || !io::stdout().is_terminal()))
     }
 
     fn watched(is_watched: bool) -> Progress {

@@ -83,6 +83,8 @@ fn a_connection_whose_client_has_ended_says_so() {
     let mut client = pen.connect();
     client.send("words\n");
     client.end();
+    // pen may not have taken it in yet.
+    eventually("the connection", || listed(&pen).len(), |count| *count == 1);
     let show = || pen.control(&format!("connection {}", listed(&pen)[0]["number"]));
     // 2: connected, 8: end of file from the client.
     eventually("the end of the client's side", show, |text| figure(text, "state = ") == 10);

@@ -195,7 +195,8 @@ fn a_server_may_be_told_the_client_in_a_header_before_each_datagram() {
     header.extend(pen.address.port().to_be_bytes());
     let expected = ["one", ""].map(|datagram| [&header, datagram.as_bytes()].concat());
     assert_eq!(server.datagrams(), expected);
-    assert!(pen.control("servers").contains(" sx 3 "), "the header is not the client's");
+    let servers = || pen.control("servers");
+    eventually("three bytes: the header is not the client's", servers, |servers| servers.contains(" sx 3 "));
     let refused = pen.control("server 0 proxy v1");
     assert_eq!(refused, "error: server 0: proxy: with UDP (-U) want v2 or none, got \"v1\"\n");
 }

@@ -34,7 +34,9 @@ fn loggers_reach_every_syslog_server_in_turn() {
         assert_eq!(run("logger", &words, "").code, Some(0));
     }
     let received = || servers.each_ref().map(|server| server.text("messages").matches(" tested").count());
-    eventually("every line, one half here and one half there", received, |counts| *counts == [20, 20]);
+    eventually("every line, some here and some there", received, |counts| {
+        counts.iter().sum::<usize>() == 40 && counts.iter().all(|count| *count >= 15)
+    });
     let lines = servers.each_ref().map(|server| server.text("messages")).concat();
     (0..40).for_each(|number| assert!(lines.contains(&format!("line {number}.")), "line {number}: {lines}"));
     assert!(!pen.control("servers json").contains("\"failures_total\":1"), "silence is no failure here");
