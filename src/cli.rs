@@ -7,7 +7,7 @@ use crate::control::apply::{Door, Engine, Running};
 use crate::settings::{Config, ServerEntry};
 use getopts::{HasArg, Occur, Options};
 use pen_proto::addr::{ListenAddr, ServerSpec};
-use pen_proto::commands::{Command, Form, Number, ROWS, Row};
+use pen_proto::commands::{ClientCertificate, Command, Form, Number, ROWS, Row};
 use pen_proto::parse::parse_option;
 
 /// What the command line asks for, unless it is to run.
@@ -155,6 +155,7 @@ fn apply_option<R: Running>(
 fn apply_option_only(config: &mut Config, row: &Row, value: &str) -> Result<(), String> {
     let entry = |text: &str| ServerSpec::parse(text).map(|spec| Some(ServerEntry::from(spec)));
     match row.letter {
+        Some('R') => config.tls.client_certificate = ClientCertificate::Required,
         Some('B') => config.abuse = entry(value)?,
         Some('C') => config.control = Some(ListenAddr::parse(value)?),
         Some('F') => config.config_file = Some(value.into()),

@@ -8,6 +8,7 @@ use crate::instance::{Instance, listen_options};
 use crate::log::diag;
 use crate::log::target::OpenLog;
 use crate::net::listen::{ListenOptions, Listener};
+use crate::net::tls::Tls;
 use crate::process::{Doors, Process};
 use crate::settings::{Config, ServerEntry};
 use crate::sys::limits;
@@ -52,7 +53,7 @@ pub fn run(address: Option<&str>) -> Result<(), String> {
     let control = Listener::open(&ListenAddr::parse(&socket)?, control).map_err(|error| error.to_string())?;
     let doors = Doors::open(vec![control])?;
     let numeric = engine.settle()?.clone();
-    engine.start(Instance::start(&numeric, vec![listener], OpenLog::open(None)?, None)?);
+    engine.start(Instance::start(&numeric, vec![listener], OpenLog::open(None)?, Tls::default(), None)?);
     explain(&where_to, &socket, servers.iter().map(|(port, _)| *port));
     let mut news = News::default();
     let process = Process::new(engine, doors, Supervisor::from_environment());
@@ -73,7 +74,7 @@ fn dummy_server(number: usize) -> Result<(u16, Instance), String> {
         Listener::open(&any, listen_options(&config.settings)).map_err(|error| error.to_string())?;
     let port = listener.address.map_or(0, |address| address.port());
     let name = format!("This is {}, on port {port}.\n", name_of(number));
-    Ok((port, Instance::start(&config, vec![listener], OpenLog::open(None)?, Some(name))?))
+    Ok((port, Instance::start(&config, vec![listener], OpenLog::open(None)?, Tls::default(), Some(name))?))
 }
 
 fn name_of(number: usize) -> String {

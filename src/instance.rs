@@ -2,7 +2,7 @@
 //!
 //! Everything given to it is numeric and valid; names were looked up and values checked before.
 
-use crate::balance::{Balancer, Endpoint, ServerId, ServerSetup, add_idlers, add_live};
+use crate::balance::{Balancer, Endpoint, ServerId, ServerSetup, TlsEndpoint, add_idlers, add_live};
 use crate::control::apply::{Running, Wanted};
 use crate::dsr::open::Opened;
 use crate::dsr::{self, Dsr};
@@ -12,12 +12,13 @@ use crate::log::target::OpenLog;
 use crate::log::traffic::LogHub;
 use crate::net::listen::{ListenOptions, Listener};
 use crate::net::resolve;
+use crate::net::tls::{Loading, Tls};
 use crate::runtime::{Parts, Runtime, Snapshot, add_totals, worker_count};
 use crate::settings::{Config, ServerEntry, Settings};
 use crate::sys::clock;
 use crate::sys::errors::reason;
 use pen_proto::addr::{Host, ListenAddr};
-use pen_proto::commands::{Flag, LogTarget, Number};
+use pen_proto::commands::{Flag, LogTarget, Number, ServerTls};
 use pen_proto::status::{ClientStatus, Status};
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -39,7 +40,7 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Starts serving. The listeners are open, so that they could be opened with more privileges than are left now.
+    /// Starts serving. The listeners are open and TLS is loaded, so that they could be opened with more privileges than are left now.
     ///
     /// # Errors
     /// A server without a port, or a want of threads or descriptors.
@@ -47,6 +48,7 @@ impl Instance {
         config: &Config,
         listeners: Vec<Listener>,
         log: OpenLog,
+        tls: Tls,
         dummy_name: Option<String>,
     ) -> Result<Instance, String> {
         let mut hub = LogHub::new();
@@ -54,7 +56,7 @@ impl Instance {
         let settings = config.settings.clone();
         let mut balancer = Balancer::new(settings.number(Number::ClientsMax) as u32);
         put_servers(&mut balancer, config)?;
-        let parts = Parts { settings: settings.clone(), balancer, listeners, dummy_name };
+        let parts = Parts { settings: settings.clone(), balancer, listeners, tls, dummy_name };
         let runtime = Runtime::start(parts, || hub.traffic_log())
             .map_err(|error| format!("cannot start: {}", reason(&error)))?;
         Ok(Instance {
@@ -166,6 +168,21 @@ impl Instance {
     }
 }
 
+/// Reads certificates and keys, for a pen that starts.
+///
+/// # Errors
+/// The command, its file and what is wrong with it.
+pub fn load_tls(config: &Config) -> Result<Tls, String> {
+    load_tls_after(config, None, false)
+}
+
+fn load_tls_after(config: &Config, before: Option<&Tls>, again: bool) -> Result<Tls, String> {
+    let mut loading = Loading { before, again, warnings: Vec::new() };
+    let tls = Tls::load(&config.tls_plan(), &mut loading);
+    loading.warnings.iter().for_each(|warning| diag::say(Severity::Notice, warning));
+    tls
+}
+
 impl Instance {
     /// Its thread looks when it is woken.
     fn tell_dsr(&self) {
@@ -177,6 +194,15 @@ impl Instance {
 
 impl Running for Instance {
     type Log = OpenLog;
+    type Tls = Tls;
+
+    fn load_tls(&mut self, config: &Config, again: bool) -> Result<Tls, String> {
+        load_tls_after(config, Some(&self.runtime.tls()), again)
+    }
+
+    fn use_tls(&mut self, tls: Tls) {
+        self.runtime.set_tls(tls);
+    }
 
     fn open_log(&mut self, target: Option<&LogTarget>) -> Result<OpenLog, String> {
         OpenLog::open(target)
@@ -356,12 +382,20 @@ fn server_setup(entry: &ServerEntry, by_host: bool) -> Result<ServerSetup, Strin
         (_, None) => Endpoint::Unset,
         (host, Some(port)) => Endpoint::Inet(resolve::socket_address(host, resolve::port_number(port)?)?),
     };
+    let endpoint = match &entry.tls {
+        ServerTls::Off => endpoint,
+        ServerTls::On { verify, name } => {
+            let name = name.clone().unwrap_or_else(|| spec.host.to_string());
+            Endpoint::Tls(Arc::new(TlsEndpoint { carrier: endpoint, verify: *verify, name }))
+        }
+    };
     Ok(ServerSetup {
         max: spec.max,
         hard: spec.hard,
         weight: spec.weight,
         prio: spec.prio,
         acl: entry.acl,
+        sni: entry.sni.0.clone(),
         proxy: entry.proxy,
         ..ServerSetup::new(endpoint)
     })

@@ -26,6 +26,7 @@ pub mod sys;
 #[cfg(test)]
 mod test_dir;
 pub mod timers;
+pub mod tls;
 pub mod udp;
 pub mod worker;
 

@@ -6,6 +6,7 @@ use crate::balance::{Balancer, ServerId};
 use crate::log::traffic::TrafficLog;
 use crate::net::listen::Listener;
 use crate::net::poller::{Poller, Waker};
+use crate::net::tls::Tls;
 use crate::settings::Settings;
 use crate::sys::limits;
 use crate::udp::{Answers, UdpWorker};
@@ -27,7 +28,8 @@ const ANSWER_WAIT: Duration = Duration::from_secs(1);
 pub struct Shared {
     settings: Mutex<Arc<Settings>>,
     listeners: Mutex<Arc<Vec<Listener>>>,
-    /// Moves with every change of the two above and with every message.
+    tls: Mutex<Arc<Tls>>,
+    /// Moves with every change of the three above and with every message.
     generation: AtomicU64,
     /// Held to choose and to release, never across a system call.
     balancer: Mutex<Balancer>,
@@ -68,6 +70,7 @@ impl Shared {
             connections_max: AtomicU64::new(effective_connections_max(&parts.settings)),
             settings: Mutex::new(Arc::new(parts.settings)),
             listeners: Mutex::new(Arc::new(parts.listeners)),
+            tls: Mutex::new(Arc::new(parts.tls)),
             generation: AtomicU64::new(0),
             balancer: Mutex::new(parts.balancer),
             connections: AtomicU64::new(0),
@@ -94,6 +97,21 @@ impl Shared {
     pub fn published(&self) -> (u64, Arc<Settings>, Arc<Vec<Listener>>) {
         let generation = self.generation();
         (generation, lock(&self.settings).clone(), lock(&self.listeners).clone())
+    }
+
+    /// What is loaded for TLS at present; read it after [`Shared::published`].
+    pub fn tls(&self) -> Arc<Tls> {
+        lock(&self.tls).clone()
+    }
+
+    /// Has the workers woken when a certificate was looked for.
+    fn wake_when_found(self: &Arc<Self>) {
+        let shared = Arc::downgrade(self);
+        self.tls().on_found(move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.announce();
+            }
+        });
     }
 
     pub fn set_settings(&self, settings: Settings) {
@@ -242,6 +260,7 @@ pub struct Parts {
     pub settings: Settings,
     pub balancer: Balancer,
     pub listeners: Vec<Listener>,
+    pub tls: Tls,
     /// What a `dummy` pen answers; `None` for the original's words.
     pub dummy_name: Option<String>,
 }
@@ -277,6 +296,7 @@ impl Runtime {
         let workers = worker_count(&parts.settings);
         let pollers = (0..workers).map(|_| Poller::new()).collect::<io::Result<Vec<_>>>()?;
         let shared = Arc::new(Shared::new(parts, pollers.iter().map(Poller::waker)));
+        shared.wake_when_found();
         let mut ready = Vec::new();
         for (number, poller) in pollers.into_iter().enumerate() {
             ready.push(AnyWorker::new(number, shared.clone(), poller, log())?);
@@ -312,6 +332,18 @@ impl Runtime {
     /// Publishes new settings; workers pick them up at once.
     pub fn set_settings(&self, settings: Settings) {
         self.shared.set_settings(settings);
+    }
+
+    /// Has new sessions begun with this; open ones go on.
+    pub fn set_tls(&self, tls: Tls) {
+        *lock(&self.shared.tls) = Arc::new(tls);
+        self.shared.wake_when_found();
+        self.shared.announce();
+    }
+
+    /// What is loaded for TLS.
+    pub fn tls(&self) -> Arc<Tls> {
+        self.shared.tls()
     }
 
     /// Replaces all listeners; connections stay. An empty list stops accepting for good.
@@ -462,6 +494,9 @@ pub fn add_totals(sum: &mut Totals, more: &Totals) {
         pending_connects,
         idlers_used,
         idlers_lost,
+        tls_handshakes,
+        tls_resumptions,
+        tls_failures,
         up_datagrams,
         down_datagrams,
         datagrams_dropped,
@@ -485,6 +520,9 @@ pub fn add_totals(sum: &mut Totals, more: &Totals) {
     sum.pending_connects += pending_connects;
     sum.idlers_used += idlers_used;
     sum.idlers_lost += idlers_lost;
+    sum.tls_handshakes += tls_handshakes;
+    sum.tls_resumptions += tls_resumptions;
+    sum.tls_failures += tls_failures;
     sum.up_datagrams += up_datagrams;
     sum.down_datagrams += down_datagrams;
     sum.datagrams_dropped += datagrams_dropped;

@@ -4,13 +4,15 @@
 //! main thread uses. Commands change a `Config` through [`Config::apply`]; `control/apply` makes the running pen follow.
 //! How a `Config` becomes commands again is in `settings/write.rs`.
 
+mod tls;
 mod write;
 
 use crate::acl::{ACL_COUNT, Acl, CountrySource};
+use crate::tls::TlsSettings;
 use pen_proto::addr::{ListenAddr, ServerSpec};
 use pen_proto::commands::{
     AclEntry, Answer, Command, FastClose, Flag, Form, HttpMode, LogFormat, LogTarget, Number, ProxyHeader,
-    ROWS, ServerChange,
+    ROWS, ServerChange, ServerTls, SniNames,
 };
 use pen_proto::network::Downstream;
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,12 +104,15 @@ pub struct ServerEntry {
     pub spec: ServerSpec,
     pub acl: u8,
     pub proxy: ProxyHeader,
+    pub tls: ServerTls,
+    pub sni: SniNames,
 }
 
 impl From<ServerSpec> for ServerEntry {
-    /// The server with list 0 and no PROXY header, as the command line gives it.
+    /// The server with list 0, no PROXY header and no TLS, as the command line gives it.
     fn from(spec: ServerSpec) -> ServerEntry {
-        ServerEntry { spec, acl: 0, proxy: ProxyHeader::None }
+        let (tls, sni) = (ServerTls::default(), SniNames::default());
+        ServerEntry { spec, acl: 0, proxy: ProxyHeader::None, tls, sni }
     }
 }
 
@@ -122,6 +127,8 @@ impl ServerEntry {
             ServerChange::Hard(hard) => self.spec.hard = *hard,
             ServerChange::Weight(weight) => self.spec.weight = Some(*weight),
             ServerChange::Prio(prio) => self.spec.prio = *prio,
+            ServerChange::Sni(names) => self.sni = names.clone(),
+            ServerChange::Tls(tls) => self.tls = tls.clone(),
             ServerChange::Proxy(header) => self.proxy = *header,
             ServerChange::Blacklist(_) => {}
         }
@@ -138,6 +145,7 @@ pub struct Config {
     pub unaddressed: BTreeMap<usize, Vec<ServerChange>>,
     pub emergency: Option<ServerEntry>,
     pub abuse: Option<ServerEntry>,
+    pub tls: TlsSettings,
     pub listen: Option<ListenAddr>,
     pub control: Option<ListenAddr>,
     pub log: Option<LogTarget>,
@@ -210,6 +218,15 @@ impl Config {
             Command::Server { index, changes } => self.change_server(usize::from(*index), changes)?,
             Command::Source(source) => {
                 self.settings.source = *source;
+                String::new()
+            }
+            Command::SslClientCertificate(value) => {
+                set_or_show_value(&mut self.tls.client_certificate, *value)
+            }
+            Command::SslOption(option, on) => self.set_tls_option(*option, *on)?,
+            Command::Ssl(text, value) => self.set_tls_text(*text, value.as_deref())?,
+            Command::NoSsl(text) => {
+                self.tls.set_text(*text, None);
                 String::new()
             }
             Command::DsrIf(name) => set_or_show(&mut self.dsr_if, name),

@@ -79,6 +79,8 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     waiting.for_core = !line.is_check() && wants_core(&engine);
     let numeric = numeric?;
     let account = numeric.user.as_deref().map(Account::look_up).transpose()?;
+    // The keys as well: they are often readable to root only, and outside the jail.
+    let tls = instance::load_tls(&numeric)?;
     if line.is_check() {
         return if numeric.jail.is_none() { learn_countries(&mut engine) } else { Ok(()) };
     }
@@ -99,7 +101,7 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     let doors = Doors::open(control)?;
     let (_pid_file, log) = give_up_privileges(&numeric, account.as_ref())?;
     learn_countries(&mut engine)?;
-    let mut instance = Instance::start(engine.numeric(), listeners, log, None)?;
+    let mut instance = Instance::start(engine.numeric(), listeners, log, tls, None)?;
     if let Some(opened) = dsr {
         instance.start_dsr(opened)?;
     }

@@ -26,6 +26,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("settings", 1),
     ("stats", 1),
     ("timers", 1),
+    ("tls", 1),
     ("geoip", 2),
     ("log", 2),
     ("net", 2),

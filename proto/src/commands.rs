@@ -7,11 +7,16 @@
 mod access;
 mod reach;
 mod rows;
+mod tls;
 mod values;
 
 pub use access::{AclEntry, AclMatch, Country};
 pub use reach::Reach;
 pub use rows::{ROWS, SERVER_KEYS};
+pub use tls::{
+    ClientCertificate, HOST_NAME_BYTES_MAX, NAMES_MAX, ServerTls, SniNames, TlsOption, TlsText, host_name,
+    protocols,
+};
 pub use values::{HttpMode, ProxyHeader};
 
 use crate::addr::{Host, ListenAddr, Port, path_word};
@@ -93,6 +98,8 @@ pub enum Number {
     ProxyTimeout,
     /// Seconds that open connections get after a graceful stop; 0 waits for the last one.
     ShutdownTimeout,
+    /// Seconds in which a client must have finished its TLS handshake, or have named the server it wants.
+    SslHandshakeTimeout,
     /// Worker threads; 0: one per core.
     Threads,
     /// Seconds a connect may take.
@@ -221,6 +228,8 @@ pub enum ServerChange {
     Hard(u32),
     Weight(u32),
     Prio(u32),
+    Sni(SniNames),
+    Tls(ServerTls),
     Proxy(ProxyHeader),
     /// Blacklists the server for so many seconds from now; 0 releases it.
     Blacklist(u32),
@@ -237,6 +246,8 @@ impl fmt::Display for ServerChange {
             ServerChange::Hard(hard) => write!(f, "hard {hard}"),
             ServerChange::Weight(weight) => write!(f, "weight {weight}"),
             ServerChange::Prio(prio) => write!(f, "prio {prio}"),
+            ServerChange::Sni(names) => write!(f, "sni {names}"),
+            ServerChange::Tls(tls) => write!(f, "tls {tls}"),
             ServerChange::Proxy(header) => write!(f, "proxy {header}"),
             ServerChange::Blacklist(seconds) => write!(f, "blacklist {seconds}"),
         }
@@ -257,6 +268,8 @@ pub struct ServerKey {
 pub enum ServerValue {
     Address(fn(Host) -> ServerChange),
     Port(fn(Port) -> ServerChange),
+    Sni(fn(SniNames) -> ServerChange),
+    Tls(fn(ServerTls) -> ServerChange),
     Proxy(fn(ProxyHeader) -> ServerChange),
     /// From 0 to `max`.
     Number {
@@ -322,6 +335,10 @@ pub enum Command {
     Socket(u32),
     /// `None`: `no source`.
     Source(Option<IpAddr>),
+    SslClientCertificate(Option<ClientCertificate>),
+    SslOption(TlsOption, bool),
+    Ssl(TlsText, Option<String>),
+    NoSsl(TlsText),
     Status(Listing),
     /// `tarpit_acl`.
     ShowTarpit,
@@ -366,6 +383,9 @@ impl Command {
             Command::Session => "session",
             Command::Socket(_) => "socket",
             Command::Source(_) => "source",
+            Command::SslClientCertificate(_) => "ssl_client_certificate",
+            Command::SslOption(..) => "ssl_option",
+            Command::Ssl(text, _) | Command::NoSsl(text) => text.word(),
             Command::Status(_) => "status",
             Command::ShowTarpit | Command::Tarpit(_) => "tarpit_acl",
             Command::TcpFastclose(_) => "tcp_fastclose",
@@ -463,6 +483,7 @@ pub enum Group {
     Choosing,
     Connections,
     Access,
+    Tls,
     Logs,
     Control,
     Process,
@@ -472,10 +493,11 @@ pub enum Group {
 
 impl Group {
     /// In the order of the headings.
-    pub const ALL: [Group; 8] = [
+    pub const ALL: [Group; 9] = [
         Group::Choosing,
         Group::Connections,
         Group::Access,
+        Group::Tls,
         Group::Logs,
         Group::Control,
         Group::Process,
@@ -489,6 +511,7 @@ impl Group {
             Group::Choosing => "Choosing a server",
             Group::Connections => "Connections",
             Group::Access => "Access",
+            Group::Tls => "TLS",
             Group::Logs => "Logs and statistics",
             Group::Control => "Control and configuration",
             Group::Process => "The process",

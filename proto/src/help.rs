@@ -52,6 +52,9 @@ pub fn help() -> String {
     let mut text = String::new();
     for group in Group::ALL {
         let rows: Vec<_> = rows_of(group).filter(|row| row.is_command()).collect();
+        if rows.is_empty() {
+            continue;
+        }
         match group {
             Group::Obsolete | Group::Missing => {
                 let words: Vec<_> = rows.iter().map(|row| row.word).collect();
@@ -165,6 +168,8 @@ fn key_synopsis(key: &ServerKey) -> String {
     let value = match key.value {
         ServerValue::Address(_) => "ADDRESS",
         ServerValue::Port(_) => "PORT",
+        ServerValue::Sni(_) => "NAME[,NAME...]|any",
+        ServerValue::Tls(_) => "verify|noverify|off [NAME]",
         ServerValue::Proxy(_) => "v1|v2|none",
         ServerValue::Number { unit: "seconds", .. } => "SECONDS",
         ServerValue::Number { .. } => "N",

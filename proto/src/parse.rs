@@ -3,11 +3,13 @@
 //! Owns the grammar and nothing else: no command is carried out here. Called for control connections, configuration
 //! files, `-O`, and by penctl. Time and memory are linear in the length of the line; nothing makes it panic.
 
+mod tls;
+
 use crate::addr::{Host, ListenAddr, Port, path_word, quoted, strict_number};
 use crate::commands::{
-    ACL_LAST, AclEntry, AclMatch, Command, Country, FastClose, Form, HttpMode, Listing, LogFormat, LogTarget,
-    Number, ProxyHeader, ROWS, Row, SECONDS_MAX, SERVER_INDEX_MAX, SERVER_KEYS, ServerChange, ServerKey,
-    ServerValue, row, row_spelled,
+    ACL_LAST, AclEntry, AclMatch, ClientCertificate, Command, Country, FastClose, Form, HttpMode, Listing,
+    LogFormat, LogTarget, Number, ProxyHeader, ROWS, Row, SECONDS_MAX, SERVER_INDEX_MAX, SERVER_KEYS,
+    ServerChange, ServerKey, ServerValue, TlsText, row, row_spelled,
 };
 use crate::network::Downstream;
 use std::fmt;
@@ -176,6 +178,12 @@ impl<'a> Words<'a> {
         Ok(self.choice(&[("json", Listing::Json)])?.unwrap_or_default())
     }
 
+    /// The next word, which stays there to be read.
+    fn peek(&self) -> Option<&'a str> {
+        let mut ahead = Words { place: String::new(), first: self.first, rest: self.rest };
+        ahead.next()
+    }
+
     fn end(&mut self) -> Parsed<()> {
         match self.next() {
             None => Ok(()),
@@ -237,8 +245,10 @@ fn negated(words: &mut Words) -> Parsed<Command> {
         (Form::Own, "log") => Ok(Command::NoLog),
         (Form::Own, "proxy_accept") => Ok(Command::NoProxyAccept(words.downstream()?)),
         (Form::Own, "source") => Ok(Command::Source(None)),
+        (Form::Own, "ssl_option") => tls::option(words, false),
         (Form::Own, "tarpit_acl") => Ok(Command::Tarpit(None)),
         (Form::Own, "web_stats") => Ok(Command::NoWebStats),
+        (Form::Own, word) if TlsText::of(word).is_some() => tls::unset(word, words),
         (_, word) => Err(words.error(&format!("{word} cannot be negated"))),
     }
 }
@@ -277,13 +287,17 @@ fn own(row: &Row, words: &mut Words) -> Parsed<Command> {
         "session" => Command::Session,
         "socket" => Command::Socket(words.number_or_0()?),
         "source" => Command::Source(Some(source(words)?)),
+        "ssl_client_certificate" => Command::SslClientCertificate(words.choice(&ClientCertificate::WORDS)?),
+        "ssl_client_renegotiation_interval" => tls::renegotiation(words)?,
+        "ssl_option" => tls::option(words, true)?,
+        "-L" => tls::protocol(words)?,
         "status" => Command::Status(words.listing()?),
         "tarpit_acl" => tarpit(words)?,
         "tcp_fastclose" => Command::TcpFastclose(words.choice(&FastClose::WORDS)?),
         "version" => Command::Version,
         "web_stats" => Command::WebStats(words.path()?),
         "write" => Command::Write(words.path()?),
-        word => unreachable!("the row {word} has no parser"),
+        word => tls::text(word, words)?,
     };
     Ok(command)
 }
@@ -430,6 +444,8 @@ fn server_change(key: &ServerKey, words: &mut Words) -> Parsed<ServerChange> {
         ServerValue::Number { max, unit, change } => {
             Ok(change(words.need_number(0, max.into(), unit)? as u32))
         }
+        ServerValue::Sni(change) => tls::sni(words).map(change),
+        ServerValue::Tls(change) => tls::server(words).map(change),
     }
 }
 

@@ -178,6 +178,15 @@ pub struct Totals {
     /// Connections kept ready that ended before they were of use.
     #[serde(default)]
     pub idlers_lost: u64,
+    /// TLS handshakes of clients that succeeded.
+    #[serde(default)]
+    pub tls_handshakes: u64,
+    /// Those of them that took up an earlier session.
+    #[serde(default)]
+    pub tls_resumptions: u64,
+    /// TLS handshakes of clients that failed or took too long.
+    #[serde(default)]
+    pub tls_failures: u64,
     /// Client to server. Of these and the following there are none but with UDP.
     #[serde(default)]
     pub up_datagrams: u64,

@@ -4,9 +4,26 @@
 //! makes and moves it; whoever owns the connection keeps it.
 
 use super::clients::SlotKey;
+use super::routes::Route;
 use super::servers::{Endpoint, ServerId};
+use pen_proto::addr::ClientAddr;
 use pen_proto::commands::ProxyHeader;
 use std::sync::Arc;
+
+/// Who wants a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asker {
+    pub client: ClientAddr,
+    /// What it asks for in TLS, see [`super::Balancer::route`].
+    pub route: Route,
+}
+
+impl From<ClientAddr> for Asker {
+    /// Asks for nothing.
+    fn from(client: ClientAddr) -> Asker {
+        Asker { client, route: Route::DEFAULT }
+    }
+}
 
 /// What becomes of a new client.
 #[derive(Debug)]
@@ -107,7 +124,6 @@ impl Attempt {
 mod tests {
     use super::super::clients::ClientTable;
     use super::*;
-    use pen_proto::addr::ClientAddr;
 
     fn walk(initial: usize, mut count: impl FnMut(usize) -> usize) -> Vec<usize> {
         let slot = ClientTable::new(1).touch(ClientAddr::Unix, 0, 0);

@@ -4,7 +4,7 @@
 //! time to time, and tells what could not be connected.
 
 use super::servers::Server;
-use super::{Balancer, Endpoint, ServerId, forgiven_seconds};
+use super::{Balancer, Endpoint, ServerId, ServerSetup, forgiven_seconds};
 use crate::settings::Settings;
 use std::ops::Range;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl Balancer {
     ///
     /// Number after number they go to one server after the other, so that any run of numbers is spread evenly, and so
     /// are all of them together. Servers that are blacklisted or have no address get none, nor does one with a maximum:
-    /// its places are for clients.
+    /// its places are for clients. Nor does one with TLS: a handshake that was kept waiting may be given up by it.
     pub fn idler_places(
         &self,
         settings: &Settings,
@@ -39,7 +39,10 @@ impl Balancer {
         now_seconds: u32,
     ) -> Vec<IdlerPlace> {
         let forgiven_seconds = forgiven_seconds(settings, now_seconds);
-        let takes_idlers = |server: &Server| server.is_usable(forgiven_seconds) && server.setup.max == 0;
+        let takes_idlers = |server: &Server| {
+            let ServerSetup { max, endpoint, .. } = &server.setup;
+            server.is_usable(forgiven_seconds) && *max == 0 && endpoint.tls().is_none()
+        };
         let servers: Vec<(usize, &Server)> =
             self.servers.regular().iter().enumerate().filter(|(_, server)| takes_idlers(server)).collect();
         let count = (numbers.end - numbers.start) as usize;
@@ -72,7 +75,6 @@ fn target(index: usize, server: &Server) -> IdlerTarget {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ServerSetup;
     use super::*;
 
     const NOW: u32 = 1_000_000;

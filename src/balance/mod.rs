@@ -19,13 +19,15 @@ mod clients;
 mod direct;
 mod idlers;
 mod policy;
+mod routes;
 mod servers;
 mod status;
 
-pub use attempt::{Admission, Attempt, Refusal, Released};
+pub use attempt::{Admission, Asker, Attempt, Refusal, Released};
 pub use clients::SlotKey;
 pub use idlers::{IdlerPlace, IdlerTarget};
-pub use servers::{Endpoint, SERVERS_MAX, ServerId, ServerSetup};
+pub use routes::Route;
+pub use servers::{Endpoint, SERVERS_MAX, ServerId, ServerSetup, TlsEndpoint};
 pub use status::{add_idlers, add_live};
 
 use crate::settings::Settings;
@@ -76,6 +78,18 @@ impl Balancer {
         self.clients.grow(clients_max);
     }
 
+    /// Whether `client_acl` denies the client and there is no abuse server for it: nothing need be asked of it.
+    pub fn turns_away(&self, settings: &Settings, client: ClientAddr) -> bool {
+        let has_abuse_server =
+            || self.servers.get(ServerId::ABUSE).is_some_and(|server| server.setup.endpoint.is_complete());
+        !permits(settings, settings.number(Number::ClientAcl), client) && !has_abuse_server()
+    }
+
+    /// What a client asks for that names this server in TLS, in lower case.
+    pub fn route(&self, name: Option<&str>) -> Route {
+        self.servers.route(name)
+    }
+
     /// Blacklists a server for `seconds` from now, whatever the blacklist time; 0 releases it. A server that does not
     /// exist is ignored.
     pub fn blacklist(&mut self, settings: &Settings, server: ServerId, seconds: u32, now_seconds: u32) {
@@ -89,20 +103,22 @@ impl Balancer {
     pub fn admit(
         &mut self,
         settings: &Settings,
-        client: ClientAddr,
+        asker: impl Into<Asker>,
         port: u16,
         now_seconds: u32,
     ) -> Admission {
+        let asker = asker.into();
+        let client = asker.client;
         let slot = self.clients.touch(client, now_seconds, settings.number(Number::Tracking));
         let forgiven_seconds = forgiven_seconds(settings, now_seconds);
         let (initial, refusal) = match permits(settings, settings.number(Number::ClientAcl), client) {
-            true => (self.initial_server(settings, client, port, slot, forgiven_seconds), Refusal::NoServer),
+            true => (self.initial_server(settings, asker, port, slot, forgiven_seconds), Refusal::NoServer),
             false => (ServerId::ABUSE, Refusal::Denied),
         };
         let mut attempt = Attempt::new(slot, initial);
         let endpoint = self
-            .reserve(settings, client, &mut attempt, initial, forgiven_seconds)
-            .or_else(|| self.fail_over(settings, client, &mut attempt, forgiven_seconds));
+            .reserve(settings, asker, &mut attempt, initial, forgiven_seconds)
+            .or_else(|| self.fail_over(settings, asker, &mut attempt, forgiven_seconds));
         match endpoint {
             Some(endpoint) => Admission::Connect(attempt, endpoint),
             None => Admission::Refused(refusal),
@@ -114,7 +130,7 @@ impl Balancer {
     pub fn failed(
         &mut self,
         settings: &Settings,
-        client: ClientAddr,
+        asker: impl Into<Asker>,
         attempt: &mut Attempt,
         now_seconds: u32,
     ) -> Option<Arc<Endpoint>> {
@@ -123,7 +139,7 @@ impl Balancer {
         if server.era == attempt.era {
             server.failed_at_seconds = Some(now_seconds.into());
         }
-        self.fail_over(settings, client, attempt, forgiven_seconds(settings, now_seconds))
+        self.fail_over(settings, asker.into(), attempt, forgiven_seconds(settings, now_seconds))
     }
 
     /// The server could not be tried for a reason on our side, such as no free local port. As [`Balancer::failed`], but
@@ -131,12 +147,12 @@ impl Balancer {
     pub fn passed_over(
         &mut self,
         settings: &Settings,
-        client: ClientAddr,
+        asker: impl Into<Asker>,
         attempt: &mut Attempt,
         now_seconds: u32,
     ) -> Option<Arc<Endpoint>> {
         self.give_back(attempt)?;
-        self.fail_over(settings, client, attempt, forgiven_seconds(settings, now_seconds))
+        self.fail_over(settings, asker.into(), attempt, forgiven_seconds(settings, now_seconds))
     }
 
     /// The connect succeeded: the server's failures are forgotten. Needed only if [`Attempt::clears_failure`].
@@ -199,18 +215,20 @@ impl Balancer {
     fn initial_server(
         &mut self,
         settings: &Settings,
-        client: ClientAddr,
+        asker: Asker,
         client_port: u16,
         slot: SlotKey,
         forgiven_seconds: i64,
     ) -> ServerId {
+        let Asker { client, route } = asker;
         let untracked = settings.flag(Flag::Roundrobin);
         let remembered = self.known(self.clients.server(slot));
-        if !untracked && remembered.index().is_some() {
+        let serves = |index: usize| self.servers.regular()[index].serves(route);
+        if !untracked && remembered.index().is_some_and(serves) {
             return remembered;
         }
         let servers = self.servers.regular();
-        let question = Question { client, client_port, untracked, servers, forgiven_seconds };
+        let question = Question { client, client_port, untracked, servers, route, forgiven_seconds };
         self.policies.choose(settings, &question)
     }
 
@@ -224,7 +242,7 @@ impl Balancer {
     fn fail_over(
         &mut self,
         settings: &Settings,
-        client: ClientAddr,
+        asker: Asker,
         attempt: &mut Attempt,
         forgiven_seconds: i64,
     ) -> Option<Arc<Endpoint>> {
@@ -234,19 +252,19 @@ impl Balancer {
         }
         while let Some(next) = attempt.next_server(self.servers.regular().len()) {
             attempt.current = next;
-            let endpoint = self.reserve(settings, client, attempt, next, forgiven_seconds);
+            let endpoint = self.reserve(settings, asker, attempt, next, forgiven_seconds);
             if endpoint.is_some() {
                 return endpoint;
             }
         }
-        self.reserve(settings, client, attempt, ServerId::EMERGENCY, forgiven_seconds)
+        self.reserve(settings, asker, attempt, ServerId::EMERGENCY, forgiven_seconds)
     }
 
     /// Takes a place at the server, if it takes the client, and remembers that.
     fn reserve(
         &mut self,
         settings: &Settings,
-        client: ClientAddr,
+        asker: Asker,
         attempt: &mut Attempt,
         id: ServerId,
         forgiven_seconds: i64,
@@ -254,8 +272,9 @@ impl Balancer {
         let sticky = self.clients.server(attempt.slot) == id;
         let server = self.servers.get_mut(id)?;
         let takes_client = server.is_usable(forgiven_seconds)
+            && (id.index().is_none() || server.serves(asker.route))
             && server.has_room(sticky)
-            && permits(settings, server.setup.acl.into(), client);
+            && permits(settings, server.setup.acl.into(), asker.client);
         if !takes_client {
             return None;
         }

@@ -3,6 +3,7 @@
 //! Owns connection counts, failure stamps and totals. It does not choose: policies and the balancer read it, and only
 //! the balancer changes it.
 
+use super::routes::{Route, Routes};
 use pen_proto::commands::ProxyHeader;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -65,6 +66,18 @@ pub enum Endpoint {
     /// Whatever port the client asks for: direct server return without ports.
     Host(IpAddr),
     Unix(Arc<Path>),
+    /// Reached by TLS over one of the others.
+    Tls(Arc<TlsEndpoint>),
+}
+
+/// A server that is spoken to by TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsEndpoint {
+    pub carrier: Endpoint,
+    /// Whether its certificate must be right.
+    pub verify: bool,
+    /// The host name or address that is asked for and expected in the certificate; empty: none is known.
+    pub name: String,
 }
 
 impl Endpoint {
@@ -75,6 +88,7 @@ impl Endpoint {
             Endpoint::Inet(address) => address.port() != 0 && !address.ip().is_unspecified(),
             Endpoint::Host(ip) => !ip.is_unspecified(),
             Endpoint::Unix(_) => true,
+            Endpoint::Tls(tls) => tls.carrier.is_complete(),
         }
     }
 
@@ -83,6 +97,7 @@ impl Endpoint {
         match self {
             Endpoint::Inet(address) => Some(address.ip()),
             Endpoint::Host(ip) => Some(*ip),
+            Endpoint::Tls(tls) => tls.carrier.ip(),
             Endpoint::Unset | Endpoint::Unix(_) => None,
         }
     }
@@ -93,7 +108,21 @@ impl Endpoint {
             Endpoint::Unset | Endpoint::Host(_) => 0,
             Endpoint::Inet(address) => address.port(),
             Endpoint::Unix(_) => 1,
+            Endpoint::Tls(tls) => tls.carrier.port(),
         }
+    }
+
+    /// How it is spoken to; `None` for a server without TLS.
+    pub fn tls(&self) -> Option<&TlsEndpoint> {
+        match self {
+            Endpoint::Tls(tls) => Some(tls),
+            _ => None,
+        }
+    }
+
+    /// What to connect to, with or without TLS.
+    pub fn carrier(&self) -> &Endpoint {
+        self.tls().map_or(self, |tls| &tls.carrier)
     }
 }
 
@@ -105,6 +134,7 @@ impl fmt::Display for Endpoint {
             Endpoint::Inet(address) => address.ip().fmt(f),
             Endpoint::Host(ip) => ip.fmt(f),
             Endpoint::Unix(path) => path.display().fmt(f),
+            Endpoint::Tls(tls) => tls.carrier.fmt(f),
         }
     }
 }
@@ -126,6 +156,8 @@ pub struct ServerSetup {
     pub prio: u32,
     /// Number of the list that clients must pass.
     pub acl: u8,
+    /// Names by which clients ask for it; none: it is for those who ask for no other server's.
+    pub sni: Vec<String>,
     /// What connections to it begin with.
     pub proxy: ProxyHeader,
 }
@@ -161,6 +193,8 @@ pub struct Server {
     /// Changes when the operator gives the server another address or another verdict; what becomes of connects that
     /// were under way then says nothing about it.
     pub(super) era: u16,
+    /// Those of `setup.sni`, in order.
+    routes: Vec<Route>,
     /// Whether the endpoint is complete: kept here, because policies ask it of a thousand servers for one client.
     is_complete: bool,
 }
@@ -180,6 +214,14 @@ impl Server {
     /// Whether a policy may choose the server. Maxima and access lists are looked at afterwards, as in Pen.
     pub fn is_usable(&self, forgiven_seconds: i64) -> bool {
         self.is_complete && !self.is_blacklisted(forgiven_seconds)
+    }
+
+    /// Whether it is for clients that ask for this.
+    pub fn serves(&self, route: Route) -> bool {
+        match self.routes.is_empty() {
+            true => route == Route::DEFAULT,
+            false => self.routes.binary_search(&route).is_ok(),
+        }
     }
 
     /// Whether one more connection fits; `sticky` clients belong to the server already.
@@ -220,6 +262,7 @@ pub struct Servers {
     count: usize,
     emergency: Server,
     abuse: Server,
+    routes: Routes,
 }
 
 impl Servers {
@@ -241,8 +284,17 @@ impl Servers {
         for (server, setup) in self.slots.iter_mut().zip(setups) {
             server.set_up(setup);
         }
+        self.routes.clear();
+        for server in &mut self.slots[..self.count] {
+            server.routes = self.routes.serve(&server.setup.sni);
+        }
         self.emergency.set_up(emergency.unwrap_or_default());
         self.abuse.set_up(abuse.unwrap_or_default());
+    }
+
+    /// What a client asks for by this name, in lower case.
+    pub fn route(&self, name: Option<&str>) -> Route {
+        self.routes.find(name)
     }
 
     /// The regular servers in order, gaps included.

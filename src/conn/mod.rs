@@ -5,14 +5,16 @@
 pub mod buffers;
 pub mod dummy;
 pub mod relay;
+pub mod secure;
 pub mod slab;
 pub mod splice;
 
-use crate::balance::{Attempt, Endpoint};
+use crate::balance::{Asker, Attempt, Endpoint, Route};
 use crate::half_close;
 use crate::http::Head;
 use buffers::Pending;
 use pen_proto::addr::ClientAddr;
+use secure::Secure;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -34,6 +36,12 @@ pub enum Stage {
     ProxyHeader,
     /// `peek`: the client's first bytes; no server is chosen yet.
     FirstBytes,
+    /// The name that the client asks for in TLS that is not ours; no server is chosen yet.
+    Hello,
+    /// The end of the TLS handshake with the client; no server is chosen yet.
+    Handshake,
+    /// The client to take the reason why its handshake failed.
+    Goodbye,
     /// The server to accept.
     Connecting,
     /// Descriptors for the upstream socket.
@@ -66,6 +74,10 @@ pub enum CloseReason {
     ProxyHeader,
     /// pen ends.
     Shutdown,
+    /// The TLS handshake with the client failed.
+    Handshake,
+    /// The client did not finish its TLS handshake in time, or did not say whom it wants.
+    HandshakeTimeout,
     /// pen made a mistake with it.
     InternalError,
     /// A UDP session that had to make room for another.
@@ -88,6 +100,8 @@ impl CloseReason {
             CloseReason::Closed => "closed",
             CloseReason::ProxyHeader => "proxy_header",
             CloseReason::Shutdown => "shutdown",
+            CloseReason::Handshake => "handshake",
+            CloseReason::HandshakeTimeout => "handshake_timeout",
             CloseReason::InternalError => "internal_error",
             CloseReason::Evicted => "evicted",
             CloseReason::Shortage => "shortage",
@@ -223,13 +237,19 @@ pub struct Extras {
     pub revived: bool,
     /// Servers that failed before the present one.
     pub retries: u32,
+    /// TLS on one side or on both.
+    pub secure: Option<Box<Secure>>,
+    /// What the client asks for in TLS.
+    pub route: Route,
 }
 
 impl Extras {
     /// Frees them when nothing is left in them.
     pub fn free_if_unused(extras: &mut Option<Box<Extras>>) {
         extras.take_if(|extras| {
-            matches!(**extras, Extras { via: None, head: None, unproven: None, revived: false, retries: 0 })
+            let Extras { via, head, unproven, revived, retries, secure, route } = &**extras;
+            let is_empty = via.is_none() && head.is_none() && unproven.is_none() && secure.is_none();
+            is_empty && !revived && *retries == 0 && *route == Route::DEFAULT
         });
     }
 }
@@ -283,6 +303,22 @@ impl Connection {
         kept
     }
 
+    /// Whether it has TLS on one side or on both.
+    pub fn is_secure(&self) -> bool {
+        self.extras.as_ref().is_some_and(|extras| extras.secure.is_some())
+    }
+
+    /// Its TLS sessions, if it has any.
+    pub fn secure(&mut self) -> Option<&mut Secure> {
+        self.extras.as_mut()?.secure.as_deref_mut()
+    }
+
+    /// Who it is and what it asks for, to choose a server.
+    pub fn asker(&self) -> Asker {
+        let route = self.extras.as_ref().map_or(Route::DEFAULT, |extras| extras.route);
+        Asker { client: self.address, route }
+    }
+
     /// What a PROXY header has said of it, if it has one.
     pub fn via(&self) -> Option<&Via> {
         self.extras.as_ref()?.via.as_ref()
@@ -303,9 +339,9 @@ impl Connection {
     /// Pen's state bits, see [`pen_proto::status::ConnectionStatus::state`].
     pub fn state_bits(&self) -> u32 {
         let stage = match self.stage {
-            Stage::ProxyHeader | Stage::FirstBytes => 32,
+            Stage::ProxyHeader | Stage::FirstBytes | Stage::Hello | Stage::Handshake => 32,
             Stage::Connecting | Stage::Shortage | Stage::Busy => 1,
-            Stage::Relaying | Stage::Dummy { .. } => 2,
+            Stage::Relaying | Stage::Dummy { .. } | Stage::Goodbye => 2,
         };
         stage | u32::from(self.from_server.eof) << 2 | u32::from(self.from_client.eof) << 3
     }

@@ -4,7 +4,7 @@
 //! every one of them is right and everything it needs is open does the copy become the configuration. Reads no socket.
 //! Called by `server.rs`, `reload.rs`, and `main` at start.
 
-use super::commit::{check, commit, settle_ports};
+use super::commit::{Refresh, check, commit, settle_ports};
 use super::countries::{Reading, settle_countries};
 use super::names::{Lookup, Names, look_up, names_in, names_of};
 use super::queries;
@@ -49,6 +49,8 @@ pub enum Wanted {
 pub trait Running {
     /// A log that was opened and is not yet written to.
     type Log;
+    /// Certificates and keys that were read and are not used yet.
+    type Tls;
 
     /// Opens a log target; `None` is no log. What is in use stays in use.
     ///
@@ -58,6 +60,15 @@ pub trait Running {
     fn open_log(&mut self, target: Option<&LogTarget>) -> Result<Self::Log, String>;
     /// Writes to `log` from now on.
     fn use_log(&mut self, log: Self::Log);
+    /// Reads the certificates and keys of `config`. What is in use stays in use. `again`: the same files were read before,
+    /// and one that is wrong now leaves the old in force, with a message.
+    ///
+    /// # Errors
+    ///
+    /// The command with its file and the reason.
+    fn load_tls(&mut self, config: &Config, again: bool) -> Result<Self::Tls, String>;
+    /// Begins new TLS sessions with `tls` from now on. Open connections stay.
+    fn use_tls(&mut self, tls: Self::Tls);
     /// Listens on `address` instead of where it did. Open connections stay.
     ///
     /// # Errors
@@ -242,24 +253,27 @@ impl<R: Running> Engine<R> {
     pub fn carry_out(&mut self, request: &Request, door: Door) -> Result<Done, String> {
         let gives =
             |is_it: fn(&Command) -> bool| request.commands.iter().any(|placed| is_it(&placed.command));
-        let again = Again {
+        let refresh = Refresh {
             log: gives(|command| matches!(command, Command::Log(Some(_)))),
-            countries: match gives(|command| matches!(command, Command::Geoip(Some(_)))) {
-                true => Reading::Wanted,
-                false => Reading::IfRenamed,
-            },
+            tls: gives(|command| matches!(command, Command::Ssl(_, Some(_)))),
+            is_reload: false,
         };
-        self.perform(request, door, again)
+        let countries = match gives(|command| matches!(command, Command::Geoip(Some(_)))) {
+            true => Reading::Wanted,
+            false => Reading::IfRenamed,
+        };
+        self.perform(request, door, Again { refresh, countries })
     }
 
-    /// As [`Engine::carry_out`] for the lines of the configuration file, and the log and the file of countries are opened
-    /// again in any case. Countries that cannot be read again are no error but a warning.
+    /// As [`Engine::carry_out`] for the lines of the configuration file, and the log, certificates and the file of countries
+    /// are opened again in any case. Countries that cannot be read again are no error but a warning.
     ///
     /// # Errors
     ///
     /// As [`Engine::carry_out`], and a log that cannot be opened.
     pub fn carry_out_reload(&mut self, request: &Request) -> Result<Done, String> {
-        self.perform(request, Door::File, Again { log: true, countries: Reading::Renewed })
+        let refresh = Refresh { log: true, tls: true, is_reload: true };
+        self.perform(request, Door::File, Again { refresh, countries: Reading::Renewed })
     }
 
     fn perform(&mut self, request: &Request, door: Door, again: Again) -> Result<Done, String> {
@@ -348,7 +362,7 @@ impl<R: Running> Engine<R> {
             }
         }
         let numeric = self.names.numeric(&config)?;
-        commit(running, &self.followed, &numeric, again.log)?;
+        commit(running, &self.followed, &numeric, again.refresh)?;
         self.config = config;
         self.followed = numeric;
         Ok(warning)
@@ -447,7 +461,7 @@ impl<R: Running> Engine<R> {
 
 /// What is opened although its name is the same as before.
 struct Again {
-    log: bool,
+    refresh: Refresh,
     countries: Reading,
 }
 

@@ -9,8 +9,17 @@ use pen_proto::addr::{Host, Port};
 use pen_proto::commands::{Flag, ProxyHeader};
 use std::sync::Arc;
 
+/// What is opened again although its name has not changed.
+#[derive(Debug, Clone, Copy)]
+pub struct Refresh {
+    pub log: bool,
+    pub tls: bool,
+    /// Nobody waits for the answer: what cannot be read again stays as it was, with a message.
+    pub is_reload: bool,
+}
+
 /// Brings `running` from the state `from` to the state `to`, both numeric ([`super::names::Names::numeric`]).
-/// `reopen_log` opens the log again even when its name is the same.
+/// `refresh` says what is opened again even when its name is the same.
 ///
 /// # Errors
 ///
@@ -19,10 +28,15 @@ pub fn commit<R: Running>(
     running: &mut R,
     from: &Config,
     to: &Config,
-    reopen_log: bool,
+    refresh: Refresh,
 ) -> Result<(), String> {
-    let log = match from.log != to.log || reopen_log && to.log.is_some() {
+    let log = match from.log != to.log || refresh.log && to.log.is_some() {
         true => Some(running.open_log(to.log.as_ref()).map_err(|trouble| format!("log: {trouble}"))?),
+        false => None,
+    };
+    let (plan_before, plan) = (from.tls_plan(), to.tls_plan());
+    let tls = match plan_before != plan || refresh.tls && plan.is_needed() {
+        true => Some(running.load_tls(to, refresh.is_reload && plan_before == plan)?),
         false => None,
     };
     if let Some(address) = to.listen.as_ref().filter(|_| from.listen != to.listen) {
@@ -30,6 +44,9 @@ pub fn commit<R: Running>(
     }
     if let Some(log) = log {
         running.use_log(log);
+    }
+    if let Some(tls) = tls {
+        running.use_tls(tls);
     }
     if from.settings != to.settings {
         running.set_settings(Arc::new(to.settings.clone()));

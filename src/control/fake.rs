@@ -3,7 +3,7 @@
 use super::apply::{Running, Wanted};
 use crate::settings::{Config, Settings};
 use pen_proto::addr::ListenAddr;
-use pen_proto::commands::{LogTarget, Number};
+use pen_proto::commands::{LogTarget, Number, TlsText};
 use pen_proto::status::{ConnectionStatus, ServerStatus, Status};
 use std::cell::{Ref, RefCell, RefMut};
 use std::collections::BTreeSet;
@@ -65,6 +65,19 @@ impl FakePen {
 
 impl Running for FakePen {
     type Log = String;
+    type Tls = String;
+
+    fn load_tls(&mut self, config: &Config, again: bool) -> Result<String, String> {
+        let file = config.tls.text(TlsText::Certificate).unwrap_or("no certificate");
+        match self.open(file) {
+            Err(_) if again => Ok("old tls".into()),
+            opened => opened.map(|()| format!("tls {file}")),
+        }
+    }
+
+    fn use_tls(&mut self, tls: String) {
+        self.did(tls);
+    }
 
     fn open_log(&mut self, target: Option<&LogTarget>) -> Result<String, String> {
         let name = target.map(ToString::to_string).unwrap_or_default();

@@ -7,7 +7,7 @@
 use crate::net::resolve;
 use crate::settings::{Config, ServerEntry};
 use pen_proto::addr::{Host, ListenAddr, Port};
-use pen_proto::commands::{Command, LogTarget, ServerChange};
+use pen_proto::commands::{Command, LogTarget, ServerChange, ServerTls, host_name};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -110,7 +110,9 @@ impl Names {
     }
 
     fn number_server(&self, entry: Option<&mut ServerEntry>) -> Result<(), String> {
-        entry.map_or(Ok(()), |entry| self.number(&mut entry.spec.host, entry.spec.port.as_mut()))
+        let Some(entry) = entry else { return Ok(()) };
+        keep_name(entry)?;
+        self.number(&mut entry.spec.host, entry.spec.port.as_mut())
     }
 
     fn number(&self, host: &mut Host, port: Option<&mut Port>) -> Result<(), String> {
@@ -123,6 +125,18 @@ impl Names {
         }
         Ok(())
     }
+}
+
+/// A server's certificate is for its name, which is about to become a number.
+fn keep_name(entry: &mut ServerEntry) -> Result<(), String> {
+    match (&mut entry.tls, &entry.spec.host) {
+        (ServerTls::On { name: name @ None, .. }, Host::Name(host)) => *name = host_name(host),
+        (ServerTls::On { verify: true, name: None }, Host::Unix(path)) => {
+            return Err(format!("tls: want a name after verify, because {path} is none"));
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// The host names of everything that a configuration uses.

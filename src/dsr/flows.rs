@@ -9,6 +9,7 @@ use super::neighbours::Reach;
 use super::track::{Flow, FlowKey, Patience, Stage};
 use crate::balance::{Admission, Attempt, Refusal, Released};
 use crate::settings::Settings;
+use pen_proto::addr::ClientAddr;
 use pen_proto::commands::Number;
 use std::net::{IpAddr, SocketAddr};
 
@@ -109,9 +110,9 @@ impl<B: Balance> Director<B> {
         let flow = self.flows.get_mut(slot)?;
         flow.opened_ms = now.ms;
         let attempt = &mut flow.value.attempt;
-        let next = self
-            .balancer
-            .with(|balancer| balancer.passed_over(&settings, key.client.into(), attempt, now.epoch_seconds));
+        let next = self.balancer.with(|balancer| {
+            balancer.passed_over(&settings, ClientAddr::from(key.client), attempt, now.epoch_seconds)
+        });
         match next.and_then(|endpoint| endpoint.ip()) {
             Some(server) => {
                 flow.value.server = server;
@@ -169,7 +170,7 @@ impl<B: Balance> Director<B> {
         let (settings, seconds) = (&*self.settings, now.epoch_seconds);
         self.balancer.with(|balancer| {
             let client = key.client;
-            let admission = balancer.admit(settings, client.into(), client.port(), seconds);
+            let admission = balancer.admit(settings, ClientAddr::from(client), client.port(), seconds);
             let Admission::Connect(mut attempt, endpoint) = admission else {
                 let Admission::Refused(refusal) = admission else { unreachable!("one or the other") };
                 return Err(refusal);
@@ -178,8 +179,8 @@ impl<B: Balance> Director<B> {
             while let Some(endpoint) = next {
                 next = match endpoint.ip() {
                     Some(ip) if self.reach(ip, now) != Reach::Silent => return Ok((attempt, ip)),
-                    Some(_) => balancer.failed(settings, client.into(), &mut attempt, seconds),
-                    None => balancer.passed_over(settings, client.into(), &mut attempt, seconds),
+                    Some(_) => balancer.failed(settings, ClientAddr::from(client), &mut attempt, seconds),
+                    None => balancer.passed_over(settings, ClientAddr::from(client), &mut attempt, seconds),
                 };
             }
             Err(Refusal::NoServer)

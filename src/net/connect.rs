@@ -44,11 +44,12 @@ pub enum StartError {
 
 /// Opens a non-blocking socket and starts connecting it.
 pub fn start(endpoint: &Endpoint, local: LocalAddress, keepalive: Keepalive) -> Result<Started, StartError> {
+    let endpoint = endpoint.carrier();
     let family = match endpoint {
         Endpoint::Inet(SocketAddr::V4(_)) => AddressFamily::Inet,
         Endpoint::Inet(SocketAddr::V6(_)) => AddressFamily::Inet6,
         Endpoint::Unix(_) => AddressFamily::Unix,
-        Endpoint::Unset | Endpoint::Host(_) => {
+        Endpoint::Unset | Endpoint::Host(_) | Endpoint::Tls(_) => {
             return Err(StartError::Server(io::ErrorKind::AddrNotAvailable.into()));
         }
     };
@@ -61,7 +62,7 @@ pub fn start(endpoint: &Endpoint, local: LocalAddress, keepalive: Keepalive) -> 
             connect(socket.as_raw_fd(), &SockaddrStorage::from(*address))
         }
         Endpoint::Unix(path) => UnixAddr::new(&**path).and_then(|unix| connect(socket.as_raw_fd(), &unix)),
-        Endpoint::Unset | Endpoint::Host(_) => unreachable!("refused above"),
+        Endpoint::Unset | Endpoint::Host(_) | Endpoint::Tls(_) => unreachable!("refused above"),
     };
     match connected {
         Ok(()) => Ok(Started::Connected(socket)),

@@ -6,3 +6,5 @@ pub mod keepalive;
 pub mod listen;
 pub mod poller;
 pub mod resolve;
+#[cfg_attr(not(feature = "tls"), path = "tls_absent.rs")]
+pub mod tls;

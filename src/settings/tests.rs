@@ -287,6 +287,20 @@ no geoip
 log_format pen
 no abort_on_error
 shutdown_timeout 30
+no ssl_alpn
+no ssl_ca_file
+no ssl_ca_path
+no ssl_certificate
+no ssl_ciphers
+ssl_client_certificate off
+ssl_handshake_timeout 10
+no ssl_key
+no ssl_ocsp_response
+no ssl_option cipher_server_preference
+no ssl_option no_tlsv1.2
+no ssl_option no_tlsv1.3
+no ssl_server_ca_file
+no ssl_sni_path
 ";
     assert_eq!(recorded().write("2026-11-21 01:31:47"), format!("{original}{ours}"));
 }
@@ -414,5 +428,52 @@ proptest! {
             }
         }
         prop_assert_eq!(read(&config.write("now")), stored_part(&config));
+    }
+}
+
+#[test]
+fn what_is_set_of_tls_is_written_and_read_again() {
+    let lines = [
+        "server 0 address web.test port 443 tls verify sni a.test,*.b.test",
+        "server 1 address 10.0.0.1 tls noverify c.test",
+        "ssl_certificate c.pem",
+        "ssl_ciphers HIGH:!AES128",
+        "ssl_client_certificate required",
+        "ssl_option no_tlsv1.2",
+        "ssl_alpn h2,http/1.1",
+    ];
+    let config = configured(&lines);
+    let plan = config.tls_plan();
+    assert!(plan.to_servers && plan.verify && plan.routes && plan.is_needed());
+    let written = config.write("now");
+    let mut again = Config::default();
+    for line in written.lines().filter(|line| !line.starts_with('#')) {
+        apply(&mut again, line).expect(line);
+    }
+    assert_eq!(again.tls_plan(), plan);
+    assert_eq!(again.servers, config.servers);
+}
+
+#[test]
+fn tls_answers_and_refuses() {
+    let mut config = Config::default();
+    for (line, expected) in [
+        ("ssl_certificate", ""),
+        ("ssl_certificate a.pem", ""),
+        ("ssl_certificate", "a.pem\n"),
+        ("no ssl_certificate", ""),
+        ("ssl_certificate", ""),
+        ("ssl_client_certificate", "off\n"),
+        ("ssl_client_certificate optional", "optional\n"),
+        ("ssl_ciphers HIGH:RC4", "ssl_ciphers: not offered: RC4, broken or too weak\n"),
+        ("ssl_handshake_timeout 3", "3\n"),
+        ("ssl_option no_tlsv1.3", ""),
+    ] {
+        assert_eq!(reply(&mut config, line), expected, "{line}");
+    }
+    for line in ["ssl_option no_tlsv1.2", "ssl_ciphers RC4"] {
+        let before = config.clone();
+        assert!(apply(&mut config, line).is_err(), "{line}");
+        assert_eq!(config, before, "{line}");
     }
 }

@@ -2,7 +2,7 @@
 //! text into the file.
 
 use super::{Config, ServerEntry};
-use pen_proto::commands::{Flag, Form, Number, ProxyHeader, ROWS, Row, ServerChange, When, row};
+use pen_proto::commands::{Flag, Form, Number, ProxyHeader, ROWS, Row, ServerChange, ServerTls, When, row};
 use std::fmt::Write;
 
 /// What Pen writes, in its order. What Pen forgets follows in the order of the table.
@@ -78,10 +78,12 @@ impl Config {
                 "proxy_accept" => format!("no {word}\n{}", self.proxy_accept_lines("proxy_accept ")),
                 "server" => self.server_lines(),
                 "source" => value_or_no(word, self.settings.source.as_ref()),
+                "ssl_client_certificate" => format!("{word} {}\n", self.tls.client_certificate),
+                "ssl_option" => self.tls_option_lines(),
                 "tarpit_acl" => value_or_no(word, self.settings.tarpit_acl.as_ref()),
                 "tcp_fastclose" => format!("{word} {}\n", self.settings.tcp_fastclose),
                 "web_stats" => value_or_no(word, self.web_stats.as_ref()),
-                _ => String::new(),
+                _ => self.tls_text_line(word),
             },
             Form::Gone(_) | Form::Missing(_) | Form::OptionOnly => String::new(),
         }
@@ -156,6 +158,8 @@ fn server_words(entry: &ServerEntry, prio_mode: bool) -> Vec<String> {
     changes.extend(spec.weight.map(ServerChange::Weight));
     changes.extend((entry.proxy != ProxyHeader::None).then_some(ServerChange::Proxy(entry.proxy)));
     changes.extend((prio_mode || spec.prio != 0).then_some(ServerChange::Prio(spec.prio)));
+    changes.extend((entry.tls != ServerTls::Off).then(|| ServerChange::Tls(entry.tls.clone())));
+    changes.extend((!entry.sni.0.is_empty()).then(|| ServerChange::Sni(entry.sni.clone())));
     changes.iter().map(ServerChange::to_string).collect()
 }
 

@@ -69,6 +69,13 @@ impl Page {
         one("pen_log_lines_dropped_total", "Traffic log lines lost.", totals.log_lines_dropped);
         one("pen_idlers_used_total", "Clients given a connection kept ready.", totals.idlers_used);
         one("pen_idlers_lost_total", "Connections kept ready that ended unused.", totals.idlers_lost);
+        one("pen_tls_handshakes_total", "TLS handshakes of clients that succeeded.", totals.tls_handshakes);
+        one(
+            "pen_tls_resumptions_total",
+            "TLS handshakes of clients that took up an earlier session.",
+            totals.tls_resumptions,
+        );
+        one("pen_tls_failures_total", "TLS handshakes of clients that failed.", totals.tls_failures);
         self.datagrams(status);
         self.head("pen_resets_total", COUNTER, "Connections reset, by the side that did it.");
         self.sample("pen_resets_total", &[("side", "client")], totals.resets_by_client);

@@ -200,6 +200,9 @@ fn totals() -> Totals {
         pending_connects: 3,
         idlers_used: 181_350,
         idlers_lost: 212,
+        tls_handshakes: 91_204,
+        tls_resumptions: 60_113,
+        tls_failures: 318,
         proxy_errors: 6,
         ..Totals::default()
     }

@@ -191,6 +191,9 @@ impl Worker {
 
     /// Who the client is, is certain: on to its server, or to what comes before that.
     pub(super) fn begin(&mut self, index: u32) {
+        if let Some(task) = self.first_task() {
+            return self.begin_task(index, task);
+        }
         let (dummy, peek) = (self.flag(Flag::Dummy), self.flag(Flag::Peek));
         let Some(connection) = self.connections.get_mut(index) else { return };
         let mode = self.settings.http;

@@ -12,6 +12,7 @@ use crate::log::traffic::Target;
 use crate::net::connect::{self, LocalAddress, StartError, Started};
 use crate::net::keepalive::Keepalive;
 use crate::net::poller::REGISTRATIONS_LAST;
+use crate::net::tls::Trouble;
 use crate::sys::errors::reason;
 use crate::sys::{clock, socket};
 use nix::errno::Errno;
@@ -26,6 +27,8 @@ pub(super) enum Failure {
     /// It refused, reset or could not be reached: it is blacklisted.
     Refused(io::Error),
     TimedOut,
+    /// It accepted, but TLS with it failed: it is blacklisted.
+    Tls(Trouble),
     /// The reason is on our side: it is passed over, not blacklisted.
     Local(io::Error),
 }
@@ -37,7 +40,7 @@ impl Worker {
         connection.stage = Stage::Connecting;
         let now_seconds = clock::steady_epoch_seconds(self.now_ms);
         let admission =
-            self.shared.balancer().admit(&self.settings, connection.address, connection.port, now_seconds);
+            self.shared.balancer().admit(&self.settings, connection.asker(), connection.port, now_seconds);
         match admission {
             Admission::Connect(attempt, endpoint) => {
                 self.totals.denied += u64::from(attempt.server() == ServerId::ABUSE);
@@ -104,8 +107,8 @@ impl Worker {
             return Ok(());
         }
         if connected {
-            self.log_held(index);
-            self.established(index);
+            self.server_accepted(index)?;
+            self.await_server(index);
             return Ok(());
         }
         self.hasten(index)?;
@@ -191,10 +194,13 @@ impl Worker {
                 return self.server_failed(index, Failure::Refused(io::Error::from_raw_os_error(error)));
             }
         }
-        if server.writable {
-            self.log_held(index);
-            self.established(index);
-        } else if let Err(failure) = self.hasten(index) {
+        let accepted = server.writable;
+        let progress = match self.is_shaking_server(index) {
+            true => self.shake_server(index),
+            false if accepted => self.server_accepted(index),
+            false => self.hasten(index),
+        };
+        if let Err(failure) = progress {
             return self.server_failed(index, failure);
         }
         self.serve_when_established(index);
@@ -207,6 +213,10 @@ impl Worker {
         let dump = self.dump(index);
         let Worker { connections, scratch, pool, log, settings, .. } = self;
         let Some(connection) = connections.get_mut(index) else { return Ok(()) };
+        let speaks_tls = connection.endpoint.as_ref().is_some_and(|endpoint| endpoint.tls().is_some());
+        if speaks_tls || connection.is_secure() {
+            return Ok(()); // what it sends waits for the handshake with the server, or in its own session
+        }
         let direction = &mut connection.from_client;
         if direction.pending.is_some() || direction.eof || !connection.client.readable {
             return Ok(());
@@ -317,14 +327,15 @@ impl Worker {
     fn next_server(&mut self, index: u32, failure: &Failure) -> bool {
         self.drop_server_socket(index);
         let Some(connection) = self.connections.get_mut(index) else { return false };
+        let asker = connection.asker();
         let Some(attempt) = &mut connection.attempt else { return false };
-        let (client, server) = (connection.address, attempt.server());
+        let server = attempt.server();
         let now_seconds = clock::steady_epoch_seconds(self.now_ms);
         let next = {
             let mut balancer = self.shared.balancer();
             match failure {
-                Failure::Local(_) => balancer.passed_over(&self.settings, client, attempt, now_seconds),
-                _ => balancer.failed(&self.settings, client, attempt, now_seconds),
+                Failure::Local(_) => balancer.passed_over(&self.settings, asker, attempt, now_seconds),
+                _ => balancer.failed(&self.settings, asker, attempt, now_seconds),
             }
         };
         let goes_on = next.is_some();
@@ -344,7 +355,7 @@ impl Worker {
     /// Counts a failure and tells the operator.
     pub(super) fn report_failure(&mut self, server: ServerId, failure: &Failure) {
         match failure {
-            Failure::Refused(_) => self.totals.connect_failures += 1,
+            Failure::Refused(_) | Failure::Tls(_) => self.totals.connect_failures += 1,
             Failure::TimedOut => self.totals.connect_timeouts += 1,
             Failure::Local(_) => {}
         }
@@ -353,6 +364,7 @@ impl Worker {
     }
 
     pub(super) fn drop_server_socket(&mut self, index: u32) {
+        self.drop_server_session(index);
         let Some(connection) = self.connections.get_mut(index) else { return };
         if let Ok(fd) = connection.server.fd() {
             self.poller.forget(fd);
@@ -382,6 +394,10 @@ impl Failure {
             Failure::TimedOut => diag::once(
                 &format!("timeout {server}"),
                 format_args!("blacklisting server {server} because of connect timeout"),
+            ),
+            Failure::Tls(trouble) => diag::once(
+                &format!("tls {server}"),
+                format_args!("TLS with server {server} failed: {trouble}; blacklisting it"),
             ),
             Failure::Local(error) => {
                 diag::once(

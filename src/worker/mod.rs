@@ -1,11 +1,13 @@
 //! A worker: one thread, one poller, its own connections from accept to close. Nothing here blocks.
 //!
 //! `accept` takes clients in, `proxy` hears from a downstream who they are, `connect` finds them a server, `serve` moves
-//! their bytes and ends them, `idlers` keeps connections to servers ready for them, `report` answers the main thread. What workers share stands in [`crate::runtime::Shared`].
+//! their bytes and ends them, `handshake` does so with TLS, `idlers` keeps connections to servers ready for them,
+//! `report` answers the main thread. What workers share stands in [`crate::runtime::Shared`].
 
 mod accept;
 mod connect;
 mod hand_over;
+mod handshake;
 mod idlers;
 mod proxy;
 mod report;
@@ -25,6 +27,7 @@ use crate::log::diag::{self, Severity};
 use crate::log::traffic::TrafficLog;
 use crate::net::listen::Listener;
 use crate::net::poller::{Poller, Readiness};
+use crate::net::tls::Tls;
 use crate::runtime::Shared;
 use crate::settings::Settings;
 use crate::sys::clock;
@@ -82,6 +85,7 @@ pub struct Worker {
     connections: Slab<Connection>,
     timers: Timers,
     settings: Arc<Settings>,
+    tls: Arc<Tls>,
     listeners: Arc<Vec<Listener>>,
     /// The version of settings and listeners that this worker has.
     generation: u64,
@@ -91,6 +95,8 @@ pub struct Worker {
     pool: BufferPool,
     /// Connections that used up their turn and go on after the others.
     unfinished: Vec<u32>,
+    /// Connections whose handshake waits for a certificate.
+    awaiting: Vec<u32>,
     log: TrafficLog,
     totals: Totals,
     last: Option<(u32, u64)>,
@@ -115,6 +121,7 @@ impl Worker {
             connections: Slab::default(),
             timers: Timers::new(clock::monotonic_ms()),
             settings,
+            tls: shared.tls(),
             listeners: Arc::new(Vec::new()),
             generation,
             accepting: Accepting::default(),
@@ -122,6 +129,7 @@ impl Worker {
             scratch: vec![0; SCRATCH_BYTES],
             pool: BufferPool::with_pipes((PIPES_MAX / shared.workers()).max(2)),
             unfinished: Vec::new(),
+            awaiting: Vec::new(),
             log,
             totals: Totals::default(),
             last: None,
@@ -226,6 +234,8 @@ impl Worker {
         let (generation, settings, listeners) = self.shared.published();
         self.generation = generation;
         self.use_settings(settings);
+        self.tls = self.shared.tls();
+        self.unfinished.append(&mut self.awaiting);
         if !Arc::ptr_eq(&listeners, &self.listeners) {
             self.take_in_waiting();
             if let Err(error) = self.change_listeners(listeners) {

@@ -1,6 +1,7 @@
 //! Serving a connection: relaying, half-close, timers, and the one exit, [`Worker::close`].
 
 use super::hand_over::{keep, proof_deadline_ms};
+use super::handshake::has_unsent;
 use super::proxy::{after_greeting, take_greeting};
 use super::{Worker, key};
 use crate::balance::{Endpoint, Released, ServerId};
@@ -33,11 +34,17 @@ impl Worker {
             Stage::ProxyHeader => self.read_header(index),
             Stage::FirstBytes => self.first_bytes(index),
             Stage::Dummy { answered } => self.dummy(index, answered),
+            Stage::Hello => self.hello(index),
+            Stage::Handshake => self.handshake(index),
+            Stage::Goodbye => self.goodbye(index),
             Stage::Shortage | Stage::Busy => {}
         }
     }
 
     fn relay(&mut self, index: u32) {
+        if self.connections.get(index).is_some_and(Connection::is_secure) {
+            return self.relay_secure(index);
+        }
         let dump = self.dump(index);
         let Worker { connections, scratch, pool, log, settings, .. } = self;
         let format = settings.log_format;
@@ -142,6 +149,9 @@ impl Worker {
     /// `dummy`: whatever the client says, it hears the same answer.
     fn dummy(&mut self, index: u32, answered: bool) {
         let Some(connection) = self.connections.get_mut(index) else { return };
+        if connection.is_secure() {
+            return self.dummy_secure(index, answered);
+        }
         let Connection { client, server, from_client, from_server, .. } = connection;
         let mut lent = Lent { scratch: &mut self.scratch, pool: &mut self.pool };
         from_client.dead = true; // there is no server to hear it
@@ -214,6 +224,9 @@ impl Worker {
                 | Stage::Connecting
                 | Stage::Shortage
                 | Stage::Busy
+                | Stage::Hello
+                | Stage::Handshake
+                | Stage::Goodbye
                 | Stage::Dummy { answered: true }
         ) {
             return;
@@ -239,6 +252,8 @@ impl Worker {
             Stage::Shortage | Stage::Busy => self.try_again(index),
             Stage::Connecting => self.connect_timed_out(index),
             Stage::Dummy { answered: true } => self.close(index, CloseReason::Finished),
+            Stage::Hello | Stage::Handshake => self.close(index, CloseReason::HandshakeTimeout),
+            Stage::Goodbye => self.close(index, CloseReason::Handshake),
             Stage::Relaying | Stage::FirstBytes | Stage::Dummy { .. } => {
                 let idle_ms = self.settings.number(Number::IdleTimeout) * 1000;
                 if idle_ms > 0 && self.now_ms >= connection.active_ms + idle_ms {
@@ -279,6 +294,7 @@ impl Worker {
         match reason {
             CloseReason::NoServer | CloseReason::Shortage => self.totals.rejected += 1,
             CloseReason::Denied => self.totals.denied += 1,
+            CloseReason::Handshake | CloseReason::HandshakeTimeout => self.totals.tls_failures += 1,
             CloseReason::ProxyHeader => self.totals.proxy_errors += 1,
             CloseReason::ClientReset => self.totals.resets_by_client += 1,
             CloseReason::ServerReset => self.totals.resets_by_server += 1,
@@ -313,11 +329,12 @@ impl Worker {
 /// A side that did not get everything, because the other reset the connection or because it is ended while bytes are
 /// kept, learns of it by a reset: an orderly end would make incomplete data look complete.
 fn pass_on_loss(connection: &Connection, reason: CloseReason) {
-    for (direction, receiver, reset) in [
-        (&connection.from_client, &connection.server, CloseReason::ClientReset),
-        (&connection.from_server, &connection.client, CloseReason::ServerReset),
+    for (direction, receiver, side, reset) in [
+        (&connection.from_client, &connection.server, Side::Server, CloseReason::ClientReset),
+        (&connection.from_server, &connection.client, Side::Client, CloseReason::ServerReset),
     ] {
-        if (reason == reset || direction.pending.is_some())
+        let is_lost = direction.pending.is_some() || has_unsent(connection, side);
+        if (reason == reset || is_lost)
             && let Ok(fd) = receiver.fd()
         {
             // Not possible on Unix sockets, which know no reset; the close that follows ends them.

@@ -6,6 +6,7 @@ use crate::conn::Stage;
 use crate::log::traffic::LogHub;
 use crate::net::listen::ListenOptions;
 use crate::net::poller::REGISTRATIONS_LAST;
+use crate::net::tls::Tls;
 use crate::runtime::Parts;
 use pen_proto::addr::{ClientAddr, ListenAddr};
 use std::fs::File;
@@ -32,7 +33,8 @@ fn worker(server: &TcpListener) -> Worker {
     let endpoint = Endpoint::Inet(server.local_addr().unwrap());
     balancer.set_servers(vec![ServerSetup::new(endpoint)], None, None);
     let poller = Poller::new().unwrap();
-    let parts = Parts { settings, balancer, listeners: vec![listener()], dummy_name: None };
+    let parts =
+        Parts { settings, balancer, listeners: vec![listener()], tls: Tls::default(), dummy_name: None };
     let shared = Arc::new(Shared::new(parts, [poller.waker()].into_iter()));
     Worker::new(0, shared, poller, LogHub::new().traffic_log()).unwrap()
 }

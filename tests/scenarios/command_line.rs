@@ -164,15 +164,6 @@ fn mistakes_are_named() {
 }
 
 #[test]
-fn capabilities_that_are_not_there_say_so() {
-    for words in ["-E cert", "-K key", "-G ca", "-A dir", "-R", "-L tls1", "-Z"] {
-        let ended = run(&format!("{words} PORT 127.0.0.1:80"));
-        is_a_usage_error(&ended, words, &words[..2]);
-        assert!(ended.stderr.contains(" no "), "{words}: {ended:?}");
-    }
-}
-
-#[test]
 fn what_means_nothing_any_more_is_accepted() {
     for row in ROWS.iter().filter(|row| matches!(row.form, Form::Gone(_))) {
         let mut start = Pen::before([] as [&str; 0]);

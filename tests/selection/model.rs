@@ -287,8 +287,8 @@ impl Model {
 
     fn is_usable(&self, settings: &Settings, id: i32, now_seconds: u32) -> bool {
         let server = &self.servers[&id];
-        let has_address = match &*server.setup.endpoint {
-            Endpoint::Unset => false,
+        let has_address = match server.setup.endpoint.carrier() {
+            Endpoint::Unset | Endpoint::Tls(_) => false,
             Endpoint::Inet(address) => !address.ip().is_unspecified() && address.port() != 0,
             Endpoint::Host(ip) => !ip.is_unspecified(),
             Endpoint::Unix(_) => true,

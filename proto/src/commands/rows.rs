@@ -29,6 +29,8 @@ const NEW: Row = Row { from: From::Here, since: "0.1.0", ..LIVE };
 const CHOOSING: Row = Row { group: Group::Choosing, ..LIVE };
 const CONNECTIONS: Row = Row { group: Group::Connections, ..LIVE };
 const ACCESS: Row = Row { group: Group::Access, ..LIVE };
+const TLS: Row = Row { group: Group::Tls, ..LIVE };
+const NEW_TLS: Row = Row { group: Group::Tls, ..NEW };
 const LOGS: Row = Row { group: Group::Logs, ..LIVE };
 const PROCESS: Row = Row { group: Group::Process, when: When::Start, ..LIVE };
 const OPTION: Row = Row { form: Form::OptionOnly, when: When::Start, ..LIVE };
@@ -57,10 +59,6 @@ const fn gone_option(word: &'static str, letter: char, why: &'static str) -> Row
     Row { letter: Some(letter), no: false, ..gone(word, why) }
 }
 
-const fn missing(word: &'static str, capability: &'static str, summary: &'static str) -> Row {
-    Row { word, group: Group::Missing, form: Form::Missing(capability), summary, ..LIVE }
-}
-
 const fn arg(name: &'static str, complete: Complete) -> Arg {
     Arg { name, optional: false, complete }
 }
@@ -77,7 +75,18 @@ const FILE: &[Arg] = &[arg("FILE", Complete::Path)];
 const OPTIONAL_FILE: &[Arg] = &[optional("FILE", Complete::Path)];
 const SERVER: &[Arg] = &[arg("HOST[:PORT...]", Complete::Address)];
 const LINE: &[Arg] = &[arg("COMMAND", Complete::Command)];
+const OPTIONAL_DIRECTORY: &[Arg] = &[optional("DIRECTORY", Complete::Path)];
 const LISTS: &[&str] = &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+
+const TLS_OPTIONS: &[&str] = &[
+    "cipher_server_preference",
+    "no_sslv2",
+    "no_sslv3",
+    "no_tlsv1",
+    "no_tlsv1.1",
+    "no_tlsv1.2",
+    "no_tlsv1.3",
+];
 
 /// As many as one address has ports for connections to one server.
 const IDLERS_MAX: u64 = 65_535;
@@ -184,6 +193,8 @@ pub static ROWS: &[Row] = &[
                     "blacklist",
                     "weight",
                     "prio",
+                    "tls",
+                    "sni",
                     "proxy",
                 ]),
             ),
@@ -886,6 +897,155 @@ pub static ROWS: &[Row] = &[
         summary: "show the version and end",
         ..NEW
     },
+    Row {
+        word: "ssl_alpn",
+        no: true,
+        args: &[optional("NAME[,NAME...]", Complete::Text)],
+        summary: "protocols to agree on with clients inside TLS",
+        detail: "In the order in which they are preferred, such as `h2,http/1.1`; name what the servers speak. A \
+                 client that offers protocols and none of these is refused. Without the setting pen does not take \
+                 part, and clients speak what they speak by default, which is HTTP/1.1 on the web.",
+        ..NEW_TLS
+    },
+    Row {
+        word: "ssl_ca_file",
+        letter: Some('G'),
+        no: true,
+        args: OPTIONAL_FILE,
+        summary: "certificates by which those of clients are judged",
+        detail: "A PEM file with one or more. Used together with `ssl_ca_path`; without both, the system's \
+                 certificates are used. See `ssl_client_certificate`.",
+        ..NEW_TLS
+    },
+    Row {
+        word: "ssl_ca_path",
+        letter: Some('A'),
+        no: true,
+        args: OPTIONAL_DIRECTORY,
+        summary: "directory of certificates by which those of clients are judged",
+        detail: "PEM files named by their hashes, such as 5ed36f99.0, as `openssl rehash` links them. Files with other \
+                 names are left alone.",
+        ..NEW_TLS
+    },
+    Row {
+        word: "ssl_certificate",
+        letter: Some('E'),
+        no: true,
+        args: OPTIONAL_FILE,
+        summary: "file with the certificate; turns TLS on for clients",
+        detail: "A PEM file with the certificate, then the intermediate certificates, if any; the key may be in it too. \
+                 It is read at start before privileges are given up, again on the signal HUP and when the command is \
+                 given: connections are not disturbed, and what is wrong is told and keeps the old certificate. After \
+                 `-j` and `-u` the file is then looked for inside the new root directory, with the new user's rights.",
+        ..NEW_TLS
+    },
+    Row {
+        word: "ssl_ciphers",
+        no: true,
+        args: &[optional("LIST", Complete::Text)],
+        summary: "ciphers to offer, as OpenSSL writes lists of them",
+        detail: "Names and groups with colons between them: `ECDHE-RSA-AES128-GCM-SHA256`, `ECDHE+AESGCM:!AES128`, \
+                 `HIGH`. Of them those are offered that are safe today: ephemeral keys with AES-GCM or \
+                 ChaCha20-Poly1305. Words for others are named in the reply and offered by nobody; a list of which \
+                 nothing is left is an error. As in OpenSSL, TLS 1.3 has its own ciphers, which only names such as \
+                 `TLS_AES_128_GCM_SHA256` choose among.",
+        ..TLS
+    },
+    Row {
+        word: "ssl_client_certificate",
+        args: &[optional("off|optional|required", Complete::Words(&["off", "optional", "required"]))],
+        summary: "whether clients must show a certificate",
+        detail: "With `optional` a client may have none, but a wrong one is refused. They are judged by `ssl_ca_file` \
+                 and `ssl_ca_path`. The option -R stands for `required`.",
+        ..NEW_TLS
+    },
+    Row {
+        word: "ssl_client_renegotiation_interval",
+        args: SECONDS,
+        unit: "seconds",
+        summary: "how often a client may renegotiate: never",
+        detail: "Accepted and explained: no client can renegotiate here, so there is nothing to limit.",
+        ..TLS
+    },
+    Row {
+        word: "ssl_handshake_timeout",
+        args: SECONDS,
+        form: number(Number::SslHandshakeTimeout, 1, 3_600, 10),
+        unit: "seconds",
+        summary: "how long a TLS handshake of a client may take",
+        detail: "Counted from the connect. Who is slower is disconnected; no server has heard of the client by then. \
+                 It also limits how long pen waits for the name that `server N sni` goes by.",
+        ..NEW_TLS
+    },
+    Row {
+        word: "ssl_key",
+        letter: Some('K'),
+        no: true,
+        args: OPTIONAL_FILE,
+        summary: "file with the key of the certificate",
+        detail: "A PEM file. Without it the key is in the file of `ssl_certificate`.",
+        ..NEW_TLS
+    },
+    Row {
+        word: "ssl_ocsp_response",
+        no: true,
+        args: OPTIONAL_FILE,
+        summary: "file with the OCSP response to staple to the certificate",
+        detail: "DER, at most 10000 bytes. Give the command again when there is a new one; on the signal HUP it is read \
+                 again too.",
+        ..TLS
+    },
+    Row {
+        word: "ssl_option",
+        no: true,
+        args: &[arg("OPTION", Complete::Words(TLS_OPTIONS))],
+        no_args: &[arg("OPTION", Complete::Words(TLS_OPTIONS))],
+        summary: "switch a TLS option on",
+        detail: "`cipher_server_preference`: pen's order of ciphers counts, not the client's. `no_tlsv1.2`, \
+                 `no_tlsv1.3`: do not speak that version. `no_sslv2`, `no_sslv3`, `no_tlsv1` and `no_tlsv1.1` are \
+                 accepted: these versions are never spoken.",
+        ..TLS
+    },
+    Row {
+        word: "ssl_server_ca_file",
+        no: true,
+        args: OPTIONAL_FILE,
+        summary: "certificates by which those of servers are judged",
+        detail: "A PEM file with one or more, for servers with `tls verify`. Without it, the system's certificates are \
+                 used.",
+        ..NEW_TLS
+    },
+    Row {
+        word: "ssl_sni_path",
+        no: true,
+        args: OPTIONAL_DIRECTORY,
+        summary: "directory of certificates by the name a client asks for",
+        detail: "For www.example.org, in lower case: www.example.org.crt and www.example.org.key, both PEM; if there \
+                 are, www.example.org.ca with the certificates by which those of this site's clients are judged, and \
+                 www.example.org.ocsp. Who asks for a name that is not there gets the certificate of \
+                 `ssl_certificate`. The directory is read at start and on the signal HUP; names that come later are \
+                 looked for when they are asked for, unknown ones at most once in 10 seconds, and known ones are read \
+                 again after an hour.",
+        ..TLS
+    },
+    Row {
+        word: "-L",
+        letter: Some('L'),
+        args: &[arg("PROTOCOL", Complete::Words(&["ssl23", "ssl2", "ssl3", "tls1"]))],
+        summary: "accepted; TLS 1.2 and 1.3 are spoken",
+        detail: "The original's selector limited nothing that is still in use. `ssl_option` excludes a version.",
+        ..TLS
+    },
+    Row {
+        word: "-R",
+        letter: Some('R'),
+        form: Form::OptionOnly,
+        when: When::Start,
+        summary: "require a certificate of clients",
+        detail: "As `ssl_client_certificate required`.",
+        ..TLS
+    },
+    gone_option("-Z", 'Z', "There is nothing to be compatible with any more."),
     gone("block", BLOCKING),
     gone("delayed_forward", DELAYED),
     Row {
@@ -905,26 +1065,6 @@ pub static ROWS: &[Row] = &[
     },
     Row { args: &[arg("NAME", Complete::Text)], ..gone_option("-i", 'i', "Belongs to Windows services.") },
     gone_option("-n", 'n', BLOCKING),
-    missing("ssl_ciphers", "TLS", "ciphers to offer"),
-    missing("ssl_client_renegotiation_interval", "TLS", "how often a client may renegotiate"),
-    missing("ssl_ocsp_response", "TLS", "file with the OCSP response"),
-    missing("ssl_option", "TLS", "switch a TLS option"),
-    missing("ssl_sni_path", "TLS", "directory of certificates by host name"),
-    Row {
-        letter: Some('A'),
-        args: &[arg("DIRECTORY", Complete::Path)],
-        ..missing("-A", "TLS", "directory of CA certificates")
-    },
-    Row { letter: Some('E'), args: FILE, ..missing("-E", "TLS", "certificate file") },
-    Row { letter: Some('G'), args: FILE, ..missing("-G", "TLS", "file of CA certificates") },
-    Row { letter: Some('K'), args: FILE, ..missing("-K", "TLS", "key file") },
-    Row {
-        letter: Some('L'),
-        args: &[arg("PROTOCOL", Complete::Text)],
-        ..missing("-L", "TLS", "TLS protocol")
-    },
-    Row { letter: Some('R'), ..missing("-R", "TLS", "require a client certificate") },
-    Row { letter: Some('Z'), ..missing("-Z", "TLS", "TLS compatibility mode") },
 ];
 
 /// Every key of `server N`.
@@ -976,6 +1116,16 @@ pub static SERVER_KEYS: &[ServerKey] = &[
         word: "prio",
         value: ServerValue::Number { max: SERVER_LIMIT_MAX, unit: "", change: ServerChange::Prio },
         summary: "rank under prio; the smallest number is chosen first",
+    },
+    ServerKey {
+        word: "tls",
+        value: ServerValue::Tls(ServerChange::Tls),
+        summary: "speak TLS to it, and whether its certificate must be right and be of NAME",
+    },
+    ServerKey {
+        word: "sni",
+        value: ServerValue::Sni(ServerChange::Sni),
+        summary: "only for clients that ask for one of these names in TLS; any: for all others",
     },
     ServerKey {
         word: "proxy",

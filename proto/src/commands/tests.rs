@@ -86,6 +86,16 @@ fn a_row_is_found_however_it_is_spelled() {
 }
 
 #[test]
+fn every_text_of_tls_has_a_row() {
+    for (word, text) in TlsText::WORDS {
+        assert_eq!(
+            (row(word).expect(word).form, TlsText::of(word), text.word()),
+            (Form::Own, Some(text), word)
+        );
+    }
+}
+
+#[test]
 fn the_row_of_server_lists_the_keys() {
     let Complete::Words(words) = row("server").expect("server").args[1].complete else {
         panic!("the keys are words");

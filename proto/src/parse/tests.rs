@@ -1,7 +1,7 @@
 //! Tests of the line parser: one table of lines that parse, one of lines that do not, and properties over all lines.
 
 use super::*;
-use crate::commands::{Flag, row_for_letter, row_for_long};
+use crate::commands::{Flag, ServerTls, SniNames, TlsOption, row_for_letter, row_for_long};
 use proptest::prelude::*;
 
 fn command(line: &str) -> Command {
@@ -168,7 +168,27 @@ fn wrong_lines_are_explained() {
         ("server 3 wieght 5", r#"server 3: "wieght": no such key; did you mean "weight"?"#),
         (
             "server 3",
-            "server 3: want acl or address or port or max or hard or blacklist or weight or prio or proxy, got nothing",
+            "server 3: want acl or address or port or max or hard or blacklist or weight or prio or tls or sni or proxy, got nothing",
+        ),
+        (
+            "ssl_option",
+            "ssl_option: want no_sslv2 or no_sslv3 or no_tlsv1 or no_tlsv1.1 or cipher_server_preference or no_tlsv1.2 or no_tlsv1.3, got nothing",
+        ),
+        (
+            "ssl_client_renegotiation_interval",
+            "ssl_client_renegotiation_interval: want 0..1000000000 seconds, got nothing",
+        ),
+        ("ssl_alpn h2,", r#"ssl_alpn: want protocols such as h2,http/1.1, got "h2,""#),
+        (
+            "ssl_client_certificate maybe",
+            r#"ssl_client_certificate: want off or optional or required, got "maybe""#,
+        ),
+        ("ssl_handshake_timeout 0", r#"ssl_handshake_timeout: want 1..3600 seconds, got "0""#),
+        ("server 3 tls", "server 3: tls: want verify or noverify or off, got nothing"),
+        ("server 3 tls verify a/b", r#"server 3: tls: want a host name, got "a/b""#),
+        (
+            "server 3 sni ../x",
+            r#"server 3: sni: want host names with commas between them, or any, got "../x""#,
         ),
         ("server 3 proxy", "server 3: proxy: want v1 or v2 or none, got nothing"),
         ("server 3 proxy v3", r#"server 3: proxy: want v1 or v2 or none, got "v3""#),
@@ -177,7 +197,6 @@ fn wrong_lines_are_explained() {
         ("proxy_accept 10.0.0.1/8", "proxy_accept: 10.0.0.1/8 would match nobody; want 10.0.0.0/8"),
         ("no proxy_accept x", r#"no proxy_accept: want a network such as 10.0.0.0/8, got "x""#),
         ("proxy_timeout 0", r#"proxy_timeout: want 1..86400 seconds, got "0""#),
-        ("ssl_ciphers ALL", "ssl_ciphers: this pen has no TLS yet"),
         ("idlers x", r#"idlers: want 0..65535 connections, got "x""#),
         ("hash\nexit", r#""hash\nexit": no such command"#),
         ("hash \u{202e}", r#"hash: nothing may follow here, got "\u{202e}""#),
@@ -217,10 +236,14 @@ fn a_command_knows_its_row() {
             "include" => "include x",
             "server" => "server 1 max 1",
             "source" => "source ::1",
+            "ssl_client_renegotiation_interval" => "ssl_client_renegotiation_interval 60",
+            "ssl_option" => "ssl_option no_tlsv1.2",
             word => word,
         };
         match parse_line(example) {
-            Ok(Some(Command::Explained(_))) => assert!(matches!(row.form, Form::Gone(_))),
+            Ok(Some(Command::Explained(_))) => {
+                assert!(matches!(row.form, Form::Gone(_)) || row.word.ends_with("_renegotiation_interval"));
+            }
             Ok(Some(command)) => assert_eq!(command.row().expect("a row").word, row.word),
             other => assert!(matches!(row.form, Form::Missing(_)), "{example}: {other:?}"),
         }
@@ -238,7 +261,12 @@ fn options_are_read_by_their_rows() {
     assert_eq!(option('H', None), Ok(Command::Http(HttpMode::Add)));
     assert!(matches!(option('N', None), Ok(Command::Explained(_))));
     let message = |result: Parsed<Command>| result.expect_err("an error").to_string();
-    assert_eq!(message(option('E', Some("a.pem"))), "-E: this pen has no TLS yet");
+    assert_eq!(option('E', Some("a.pem")), Ok(Command::Ssl(TlsText::Certificate, Some("a.pem".into()))));
+    assert!(matches!(option('L', Some("tls1")), Ok(Command::Explained(_))));
+    assert_eq!(
+        message(option('L', Some("foo"))),
+        r#"-L: protocol version "foo" not known; want ssl23 or ssl2 or ssl3 or tls1"#
+    );
     assert_eq!(message(option('b', Some("x"))), r#"-b: want 0..1000000000 seconds, got "x""#);
     assert_eq!(message(option('b', Some("1 2"))), r#"-b: want 0..1000000000 seconds, got "1 2""#);
     assert_eq!(message(option('b', None)), "-b: want an argument, got nothing");
@@ -310,4 +338,28 @@ proptest! {
         let words: Vec<_> = changes.iter().map(ToString::to_string).collect();
         prop_assert_eq!(command(&format!("server 3 {}", words.join(" "))), server_of(&changes));
     }
+}
+
+#[test]
+fn the_words_of_tls_are_read() {
+    let read = |line: &str| parse_line(line).expect(line).expect("a command");
+    assert_eq!(read("ssl_key"), Command::Ssl(TlsText::Key, None));
+    assert_eq!(read("no ssl_key"), Command::NoSsl(TlsText::Key));
+    assert_eq!(read("ssl_option no_tlsv1.2"), Command::SslOption(TlsOption::NoTls12, true));
+    assert_eq!(read("no ssl_option no_tlsv1.2"), Command::SslOption(TlsOption::NoTls12, false));
+    assert!(matches!(read("ssl_option no_sslv3"), Command::Explained(_)));
+    let server = |line: &str| match read(line) {
+        Command::Server { changes, .. } => changes,
+        other => panic!("{line}: {other:?}"),
+    };
+    let tls = |verify, name: Option<&str>| {
+        ServerChange::Tls(ServerTls::On { verify, name: name.map(str::to_owned) })
+    };
+    assert_eq!(server("server 1 tls verify"), [tls(true, None)]);
+    assert_eq!(server("server 1 tls noverify Web.Test"), [tls(false, Some("web.test"))]);
+    assert_eq!(server("server 1 tls verify max 3"), [tls(true, None), ServerChange::Max(3)]);
+    assert_eq!(server("server 1 tls off"), [ServerChange::Tls(ServerTls::Off)]);
+    let names = SniNames(vec!["a.test".into(), "*.b.test".into()]);
+    assert_eq!(server("server 1 sni A.test,*.b.test"), [ServerChange::Sni(names)]);
+    assert_eq!(server("server 1 sni any"), [ServerChange::Sni(SniNames::default())]);
 }

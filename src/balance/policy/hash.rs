@@ -8,7 +8,9 @@ use std::net::IpAddr;
 /// Not checked for availability, as in Pen: when the server is down, its clients go to the next one that takes them,
 /// and all others stay where they are.
 pub fn choose(question: &Question<'_>) -> Option<usize> {
-    (hash(question) as usize).checked_rem(question.servers.len())
+    let serving = || question.servers.iter().enumerate().filter(|(_, server)| server.serves(question.route));
+    let place = (hash(question) as usize).checked_rem(serving().count())?;
+    serving().nth(place).map(|(index, _)| index)
 }
 
 /// Pen's numbers, on little-endian machines: of IPv4 the address as it lies in memory, of IPv6 the last byte. Without
@@ -28,6 +30,7 @@ fn hash(question: &Question<'_>) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::routes::Route;
     use crate::balance::servers::Server;
 
     #[test]
@@ -44,7 +47,14 @@ mod tests {
             for count in 1..8 {
                 let servers = vec![Server::default(); count];
                 let servers = &servers;
-                let question = Question { client, client_port, untracked, servers, forgiven_seconds: 0 };
+                let question = Question {
+                    client,
+                    client_port,
+                    untracked,
+                    servers,
+                    route: Route::DEFAULT,
+                    forgiven_seconds: 0,
+                };
                 assert_eq!(choose(&question), Some(expected as usize % count), "{client:?} of {count}");
             }
         }
@@ -53,8 +63,14 @@ mod tests {
     #[test]
     fn nobody_to_choose_from_is_no_choice() {
         let client = ClientAddr::Unix;
-        let question =
-            Question { client, client_port: 0, untracked: false, servers: &[], forgiven_seconds: 0 };
+        let question = Question {
+            client,
+            client_port: 0,
+            untracked: false,
+            servers: &[],
+            route: Route::DEFAULT,
+            forgiven_seconds: 0,
+        };
         assert_eq!(choose(&question), None);
     }
 }

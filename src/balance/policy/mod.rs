@@ -10,6 +10,7 @@ mod prio;
 mod roundrobin;
 mod weight;
 
+use super::routes::Route;
 use super::servers::{Server, ServerId};
 use crate::settings::Settings;
 use pen_proto::addr::ClientAddr;
@@ -24,18 +25,24 @@ pub struct Question<'a> {
     pub untracked: bool,
     /// All regular servers, gaps included.
     pub servers: &'a [Server],
+    /// What the client asks for: servers that do not serve it are not chosen.
+    pub route: Route,
     /// Failures up to this second are over.
     pub forgiven_seconds: i64,
 }
 
 impl Question<'_> {
     fn is_usable(&self, index: usize) -> bool {
-        self.servers[index].is_usable(self.forgiven_seconds)
+        self.may_choose(&self.servers[index])
     }
 
     /// Index and state of the servers that may be chosen.
     fn usable(&self) -> impl Iterator<Item = (usize, &Server)> {
-        self.servers.iter().enumerate().filter(|(_, server)| server.is_usable(self.forgiven_seconds))
+        self.servers.iter().enumerate().filter(|(_, server)| self.may_choose(server))
+    }
+
+    fn may_choose(&self, server: &Server) -> bool {
+        server.serves(self.route) && server.is_usable(self.forgiven_seconds)
     }
 }
 

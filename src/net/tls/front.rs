@@ -1,0 +1,232 @@
+//! TLS towards clients: the certificate, whom it is shown, and what is agreed on.
+
+use super::directory::{Directory, Found};
+use super::{Loading, files, provider};
+use crate::tls::{TlsSettings, ciphers};
+use pen_proto::commands::{ClientCertificate, TlsOption, TlsText, protocols};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{
+    NoClientAuth, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions, WebPkiClientVerifier,
+};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Sessions of clients that take no tickets, most of them with TLS 1.2. Each has some hundred bytes, and with a client
+/// certificate some thousand.
+const SESSIONS_MAX: usize = 10_000;
+
+/// What serves clients.
+pub struct Front {
+    terms: Arc<Terms>,
+    certified: Arc<CertifiedKey>,
+    ocsp: Option<Vec<u8>>,
+    default: Arc<ServerConfig>,
+    directory: Option<Arc<Directory>>,
+}
+
+impl Front {
+    /// `None` without a certificate.
+    ///
+    /// # Errors
+    /// See [`super::Tls::load`].
+    pub fn load(
+        settings: &TlsSettings,
+        before: Option<&Front>,
+        loading: &mut Loading<'_>,
+    ) -> Result<Option<Front>, String> {
+        let Some(certificate) = settings.text(TlsText::Certificate) else { return Ok(None) };
+        let terms = Arc::new(Terms::load(settings, before.map(|front| &*front.terms), loading)?);
+        let key = settings.key_file().unwrap_or(certificate);
+        let certified = files::certified_key(Path::new(certificate), Path::new(key), &terms.provider)
+            .map(Arc::new)
+            .map_err(|reason| format!("ssl_certificate: {reason}"));
+        let certified = loading.or_before(certified, before.map(|front| front.certified.clone()))?;
+        let ocsp = match settings.text(TlsText::OcspResponse) {
+            Some(file) => {
+                let read = files::ocsp_response(Path::new(file)).map(Some);
+                let read = read.map_err(|reason| format!("ssl_ocsp_response: {reason}"));
+                loading.or_before(read, before.map(|front| front.ocsp.clone()))?
+            }
+            None => None,
+        };
+        let default = terms.config(&certified, ocsp.clone(), None)?;
+        let directory = match settings.text(TlsText::SniPath) {
+            Some(path) => {
+                let old = before.and_then(|front| front.directory.as_deref());
+                let read = Directory::load(Path::new(path), terms.clone(), old, &mut loading.warnings);
+                let read = read.map(Arc::new).map_err(|reason| format!("ssl_sni_path: {reason}"));
+                Some(loading.or_before(read, before.and_then(|front| front.directory.clone()))?)
+            }
+            None => None,
+        };
+        Ok(Some(Front { terms, certified, ocsp, default, directory }))
+    }
+
+    /// What a client gets that asks for this name, in lower case.
+    pub fn config_for(&self, name: Option<&str>, now_ms: u64) -> Choice {
+        let found = self.directory.as_ref().zip(name).map(|(directory, name)| directory.find(name, now_ms));
+        match found {
+            Some(Found::Config(config)) => Choice::Made(config),
+            Some(Found::Later) => Choice::Later,
+            Some(Found::Unknown) | None => Choice::Made(self.default.clone()),
+        }
+    }
+
+    pub fn on_found(&self, wake: Box<dyn Fn() + Send + Sync>) {
+        if let Some(directory) = &self.directory {
+            directory.on_found(wake);
+        }
+    }
+}
+
+/// Which configuration a session gets.
+pub enum Choice {
+    Made(Arc<ServerConfig>),
+    /// The files are being looked for; ask again when the waker is called.
+    Later,
+}
+
+/// What is the same for all certificates.
+pub struct Terms {
+    pub provider: Arc<CryptoProvider>,
+    versions: Vec<&'static SupportedProtocolVersion>,
+    protocols: Vec<Vec<u8>>,
+    server_order: bool,
+    client_certificate: ClientCertificate,
+    roots: Option<Arc<RootCertStore>>,
+    sessions: Sessions,
+}
+
+/// Where sessions are remembered that clients come back to.
+#[derive(Clone)]
+struct Sessions {
+    cache: Arc<dyn StoresServerSessions>,
+    /// Its keys change every 6 hours; a ticket is good for 12.
+    tickets: Arc<dyn ProducesTickets>,
+}
+
+impl Sessions {
+    fn new() -> Result<Sessions, String> {
+        let tickets = ring::Ticketer::new().map_err(|error| format!("keys of session tickets: {error}"))?;
+        Ok(Sessions { cache: ServerSessionMemoryCache::new(SESSIONS_MAX), tickets })
+    }
+}
+
+impl Terms {
+    fn load(
+        settings: &TlsSettings,
+        before: Option<&Terms>,
+        loading: &mut Loading<'_>,
+    ) -> Result<Terms, String> {
+        let choice = match settings.text(TlsText::Ciphers) {
+            Some(list) => ciphers::choose(list).map_err(|reason| format!("ssl_ciphers: {reason}"))?,
+            None => ciphers::Choice::default(),
+        };
+        let client_certificate = settings.client_certificate;
+        let roots = match client_certificate {
+            ClientCertificate::Off => None,
+            _ => {
+                let read = client_roots(settings).map(|roots| Some(Arc::new(roots)));
+                loading.or_before(read, before.map(|terms| terms.roots.clone()))?
+            }
+        };
+        // A session that is taken up again is not asked for its certificate: whoever was let in under other terms is
+        // asked anew.
+        let same = before.filter(|terms| {
+            (terms.client_certificate, client_certificate) == (ClientCertificate::Off, ClientCertificate::Off)
+        });
+        Ok(Terms {
+            versions: versions(settings, !choice.tls12.is_empty())?,
+            provider: Arc::new(provider(&choice)),
+            protocols: settings
+                .text(TlsText::Alpn)
+                .map_or(Ok(Vec::new()), protocols)?
+                .into_iter()
+                .map(String::into_bytes)
+                .collect(),
+            server_order: settings.option(TlsOption::CipherServerPreference),
+            client_certificate,
+            roots,
+            sessions: same.map_or_else(Sessions::new, |terms| Ok(terms.sessions.clone()))?,
+        })
+    }
+
+    /// For one certificate. `own_roots`: by which its site's clients are judged, instead of the common ones.
+    ///
+    /// # Errors
+    /// What the settings and the certificate cannot do together.
+    pub fn config(
+        &self,
+        certified: &CertifiedKey,
+        ocsp: Option<Vec<u8>>,
+        own_roots: Option<Arc<RootCertStore>>,
+    ) -> Result<Arc<ServerConfig>, String> {
+        let sessions = if own_roots.is_some() { Sessions::new()? } else { self.sessions.clone() };
+        let certified = CertifiedKey { ocsp, ..certified.clone() };
+        let builder = ServerConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&self.versions)
+            .map_err(|error| format!("TLS: {error}"))?;
+        let mut config = builder
+            .with_client_cert_verifier(self.verifier(own_roots)?)
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        config.alpn_protocols.clone_from(&self.protocols);
+        config.ignore_client_order = self.server_order;
+        config.session_storage = sessions.cache;
+        config.ticketer = sessions.tickets;
+        Ok(Arc::new(config))
+    }
+
+    fn verifier(&self, own_roots: Option<Arc<RootCertStore>>) -> Result<Arc<dyn ClientCertVerifier>, String> {
+        let Some(roots) = own_roots.or(self.roots.clone()).filter(|_| self.asks_clients()) else {
+            return Ok(Arc::new(NoClientAuth));
+        };
+        let builder = WebPkiClientVerifier::builder_with_provider(roots, self.provider.clone());
+        let built = match self.client_certificate {
+            ClientCertificate::Optional => builder.allow_unauthenticated().build(),
+            _ => builder.build(),
+        };
+        built.map(|verifier| verifier as Arc<dyn ClientCertVerifier>).map_err(|error| format!("TLS: {error}"))
+    }
+
+    /// Whether clients are asked for certificates.
+    pub fn asks_clients(&self) -> bool {
+        self.client_certificate != ClientCertificate::Off
+    }
+}
+
+fn versions(
+    settings: &TlsSettings,
+    has_tls12: bool,
+) -> Result<Vec<&'static SupportedProtocolVersion>, String> {
+    let mut versions = Vec::new();
+    if !settings.option(TlsOption::NoTls13) {
+        versions.push(&version::TLS13);
+    }
+    if !settings.option(TlsOption::NoTls12) && has_tls12 {
+        versions.push(&version::TLS12);
+    }
+    match versions.is_empty() {
+        true => Err("ssl_option: with these ssl_ciphers no version of TLS is left".into()),
+        false => Ok(versions),
+    }
+}
+
+/// Those of `ssl_ca_file` and `ssl_ca_path`, or those of the system.
+fn client_roots(settings: &TlsSettings) -> Result<RootCertStore, String> {
+    let (file, directory) = (settings.text(TlsText::CaFile), settings.text(TlsText::CaPath));
+    let mut roots = RootCertStore::empty();
+    if file.is_none() && directory.is_none() {
+        return files::system_roots().map_err(|reason| format!("ssl_client_certificate: {reason}"));
+    }
+    if let Some(file) = file {
+        files::add_roots(&mut roots, Path::new(file)).map_err(|reason| format!("ssl_ca_file: {reason}"))?;
+    }
+    if let Some(directory) = directory {
+        files::add_hashed_roots(&mut roots, Path::new(directory))
+            .map_err(|reason| format!("ssl_ca_path: {reason}"))?;
+    }
+    Ok(roots)
+}

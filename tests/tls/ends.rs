@@ -1,0 +1,115 @@
+//! How connections with TLS end, on either side.
+
+use crate::certificates::{Authority, WithCertificate};
+use crate::common::backend::{Backend, echo};
+use crate::common::client::{End, ending, reset};
+use crate::common::pattern;
+use crate::common::pen::Pen;
+use crate::common::wait::eventually;
+use crate::peers::{BOTH_VERSIONS, Speaker};
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::sync::{Arc, Mutex};
+
+const REPLY_BYTES: usize = 3 << 20;
+
+#[test]
+fn close_notify_travels_on_and_the_reply_comes_whole() {
+    let authority = Authority::new("authority");
+    let server = Backend::replying_after_eof(REPLY_BYTES);
+    let pen = Pen::before([&server]).certificate(&authority.sign(&["web.test"])).start();
+    for version in BOTH_VERSIONS {
+        for _ in 0..5 {
+            let mut client = Speaker::with(&authority, None, &[version]).connect(pen.address, "web.test");
+            client.send("request");
+            client.end();
+            assert_eq!(pattern::read_to_end(&mut client.stream), REPLY_BYTES, "{version:?}");
+        }
+    }
+}
+
+#[test]
+fn the_end_of_a_server_is_said_in_tls() {
+    let authority = Authority::new("authority");
+    let server = Backend::serving(|mut stream| {
+        let _ = stream.write_all(b"all there is");
+    });
+    for mode in ["off", "up", "down", "both"] {
+        let pen = Pen::before([&server])
+            .certificate(&authority.sign(&["web.test"]))
+            .command(format!("tcp_fastclose {mode}"))
+            .start();
+        let mut client = Speaker::trusting(&authority).connect(pen.address, "web.test");
+        assert_eq!(client.rest(), b"all there is", "{mode}");
+    }
+}
+
+#[test]
+fn a_server_that_is_cut_off_is_no_end() {
+    let authority = Authority::new("authority");
+    let server = Backend::serving(|mut stream| {
+        let _ = stream.write_all(b"half of");
+        let _ = stream.read(&mut [0; 100]); // until the client has it
+        reset(stream);
+    });
+    let pen = Pen::before([&server]).certificate(&authority.sign(&["web.test"])).start();
+    let mut client = Speaker::trusting(&authority).connect(pen.address, "web.test");
+    let mut half = [0; 7];
+    client.stream.read_exact(&mut half).unwrap();
+    client.send("go on");
+    let error = client.stream.read(&mut [0]).unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof),
+        "not an end in order: {error}"
+    );
+}
+
+#[test]
+fn a_client_that_only_ends_its_connection_is_heard_to_the_last_byte() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let authority = Authority::new("authority");
+    let server = Backend::serving({
+        let heard = heard.clone();
+        move |mut stream| {
+            let mut bytes = Vec::new();
+            let _ = stream.read_to_end(&mut bytes);
+            heard.lock().unwrap().extend(bytes);
+        }
+    });
+    let pen = Pen::before([&server]).certificate(&authority.sign(&["web.test"])).start();
+    let mut client = Speaker::trusting(&authority).connect(pen.address, "web.test");
+    client.send(vec![b'x'; 100_000]);
+    client.stream.sock.shutdown(Shutdown::Write).unwrap();
+    eventually("the server to hear it all", || heard.lock().unwrap().len(), |count| *count == 100_000);
+}
+
+#[test]
+fn a_client_that_resets_is_a_reset_for_the_server() {
+    let ended = Arc::new(Mutex::new(None));
+    let authority = Authority::new("authority");
+    let server = Backend::serving({
+        let ended = ended.clone();
+        move |mut stream| {
+            let _ = stream.write_all(b"A\n");
+            *ended.lock().unwrap() = Some(ending(&mut stream));
+        }
+    });
+    let pen = Pen::before([&server]).certificate(&authority.sign(&["web.test"])).start();
+    let mut client = Speaker::trusting(&authority).connect(pen.address, "web.test");
+    client.line();
+    reset(client.stream.sock);
+    eventually("the reset", || *ended.lock().unwrap(), |end| *end == Some(End::Reset));
+}
+
+#[test]
+fn bytes_that_were_changed_on_the_way_end_the_connection() {
+    let authority = Authority::new("authority");
+    let server = Backend::serving(echo);
+    let pen = Pen::before([&server]).certificate(&authority.sign(&["web.test"])).start();
+    let mut client = Speaker::trusting(&authority).connect(pen.address, "web.test");
+    assert_eq!(client.exchange("hello"), "hello");
+    client.stream.sock.write_all(&[23, 3, 3, 0, 32]).unwrap();
+    client.stream.sock.write_all(&[7; 32]).unwrap();
+    assert!(client.stream.read(&mut [0]).is_err(), "an alert, or a reset");
+    eventually("the server to be let go", || server.open(), |open| *open == 0);
+}

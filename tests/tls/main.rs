@@ -1,0 +1,17 @@
+//! TLS, tried as clients and servers use it: a real pen, certificates made for each test, and peers that keep the rules
+//! (rustls), break them (bytes by hand), or are what people have (openssl, curl, testssl.sh; see `programs.rs`).
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod certificates;
+mod crowd;
+mod ends;
+mod hostile;
+mod names;
+mod peers;
+mod programs;
+mod reload;
+mod routing;
+mod servers;
+mod service;
