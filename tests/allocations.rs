@@ -10,6 +10,7 @@ use common::wait::eventually;
 use pen::balance::{Balancer, Endpoint, ServerSetup};
 use pen::log::traffic::{LogHub, Output};
 use pen::net::listen::{ListenOptions, Listener};
+use pen::net::tls::Tls;
 use pen::runtime::{Parts, Runtime};
 use pen::settings::Settings;
 use pen_proto::addr::ListenAddr;
@@ -48,7 +49,8 @@ fn start(hub: &LogHub, server: SocketAddr) -> (Runtime, SocketAddr) {
     let options = ListenOptions { backlog: 8, nodelay: true, private: false, datagram_sockets: 0 };
     let address = ListenAddr::parse(&format!("127.0.0.1:{port}")).unwrap();
     let listener = Listener::open(&address, options).unwrap();
-    let parts = Parts { settings, balancer, listeners: vec![listener], dummy_name: None };
+    let parts =
+        Parts { settings, balancer, listeners: vec![listener], tls: Tls::default(), dummy_name: None };
     (Runtime::start(parts, || hub.traffic_log()).unwrap(), SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
 }
 

@@ -48,6 +48,7 @@ impl Worker {
     }
 
     /// Begins with a client that was just taken in.
+    #[cfg_attr(not(feature = "tls"), allow(unreachable_code, reason = "there are no sessions then"))]
     pub(super) fn begin_task(&mut self, index: u32, task: Stage) {
         let Some(connection) = self.connections.get_mut(index) else { return };
         if self.shared.balancer().turns_away(&self.settings, connection.address) {
