@@ -169,8 +169,13 @@ fn standard_output_is_a_log_too() {
     stdout.read_exact(&mut line).unwrap();
     assert_eq!(line, NOT_JOINED.as_bytes());
     // Who reads went away: there is nothing left to do, and whoever started it may start both again.
+    // A process that another test starts just now may hold the pipe for a moment longer, so once may not be enough.
     drop(stdout);
-    send();
+    let ended = || {
+        send();
+        child.try_wait().unwrap()
+    };
+    eventually("penlogd to end", ended, Option::is_some);
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(

@@ -6,7 +6,7 @@
 use super::apply::Running;
 use crate::settings::Config;
 use pen_proto::addr::{Host, Port};
-use pen_proto::commands::{Flag, ProxyHeader};
+use pen_proto::commands::{Flag, ProxyHeader, TlsText};
 use std::sync::Arc;
 
 /// What is opened again although its name has not changed.
@@ -68,6 +68,16 @@ pub fn check(config: &Config) -> Result<(), String> {
     }
     if config.settings.flag(Flag::Dummy) {
         return Err("dummy: not with UDP (-U)".into());
+    }
+    let tls = config.tls_plan();
+    for (name, is_wanted) in [
+        ("ssl_certificate", tls.settings.text(TlsText::Certificate).is_some()),
+        ("server: tls", tls.to_servers),
+        ("server: sni", tls.routes),
+    ] {
+        if is_wanted {
+            return Err(format!("{name}: not with UDP (-U)"));
+        }
     }
     let unix = |host: &Host| match host {
         Host::Unix(path) => {

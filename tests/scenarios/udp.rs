@@ -288,6 +288,7 @@ fn what_udp_cannot_do_is_an_error() {
         ("-U /tmp/pen-udp-socket 127.0.0.1:53", "listen: with UDP (-U) want an Internet address"),
         ("-U 127.0.0.1:15353 /tmp/pen-udp-server", "server 0: with UDP (-U) want an Internet address"),
         ("-U -O dummy 127.0.0.1:15353 127.0.0.1:53", "dummy: not with UDP (-U)"),
+        ("-U -E cert.pem 127.0.0.1:15353 127.0.0.1:53", "ssl_certificate: not with UDP (-U)"),
     ];
     for (words, error) in cases {
         let ended = Pen::bare(words).options("-f").run();
@@ -299,6 +300,8 @@ fn what_udp_cannot_do_is_an_error() {
     for (command, error) in [
         ("server 1 address /tmp/x", "error: server 1: with UDP (-U) want an Internet address"),
         ("dummy", "error: dummy: not with UDP (-U)"),
+        ("server 0 tls noverify", "error: server: tls: not with UDP (-U)"),
+        ("server 0 sni a.test", "error: server: sni: not with UDP (-U)"),
         ("no udp", "error: udp: only at start: now on"),
         ("udp_sessions_max 0", "error: udp_sessions_max: want 1..10000000 sessions, got \"0\""),
     ] {
