@@ -91,7 +91,7 @@ impl Default for Settings {
             match row.form {
                 Form::Flag { flag, default } => settings.set_flag(flag, default),
                 Form::Number { number, default, .. } => settings.set_number(number, default),
-                Form::Own | Form::Gone(_) | Form::Missing(_) | Form::OptionOnly => {}
+                Form::Own | Form::Gone(_) | Form::OptionOnly => {}
             }
         }
         settings

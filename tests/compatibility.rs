@@ -1,8 +1,5 @@
 //! docs/compatibility.md is complete and true: every option and every command of Pen 0.34.1 has a row, so has everything
 //! new, each says what the command table says, and each names tests that exist.
-//!
-//! When something that was missing is there: put `same` or `better` in place of `not yet`, say what is better, and give it
-//! a line under "What proves it".
 
 mod common;
 
@@ -148,7 +145,6 @@ fn fitting_verdicts(row: &Row, name: &str) -> &'static [&'static str] {
     // A command may be new although its option is Pen's: `exit_enabled` is the command behind `-X`.
     let is_pens = LETTERS.chars().any(|letter| name == format!("-{letter}")) || COMMANDS.contains(&name);
     match row.form {
-        Form::Missing(_) => &["not yet"],
         Form::Gone(_) => &["no effect", "accepted"],
         _ if is_pens => &["same", "better", "accepted"],
         _ => &["new"],
@@ -223,11 +219,9 @@ fn everything_is_proved_by_tests_that_exist() {
     let lines = lines();
     for (name, line) in &lines {
         let named = proofs.get(name).map(Vec::as_slice).unwrap_or_default();
-        let needs_proof = !["new", "not yet"].contains(&line.verdict.as_str());
-        assert!(!named.is_empty() || !needs_proof, "{name}: no line under \"What proves it\"");
-        // Of what is not there yet, the tests may be named before they are.
+        assert!(!named.is_empty() || line.verdict == "new", "{name}: no line under \"What proves it\"");
         let missing = named.iter().find(|test| !tests.contains(*test));
-        assert!(missing.is_none() || line.verdict == "not yet", "{name}: there is no test {missing:?}");
+        assert_eq!(missing, None, "{name}: there is no such test");
     }
     let idle = proofs.keys().find(|name| !lines.contains_key(*name) && *name != "penctl.cgi");
     assert_eq!(idle, None, "proved, but not in the tables");

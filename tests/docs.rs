@@ -111,7 +111,7 @@ fn option_table() -> String {
 }
 
 fn is_offered(row: &Row) -> bool {
-    !matches!(row.form, Form::Gone(_) | Form::Missing(_))
+    !matches!(row.form, Form::Gone(_))
 }
 
 /// As on the command line.

@@ -438,8 +438,6 @@ pub enum Form {
     Own,
     /// Accepted without effect; the sentence says why.
     Gone(&'static str),
-    /// Belongs to a capability that this build does not have; the text names it: "this pen has no UDP yet".
-    Missing(&'static str),
     /// An option that is not a command (`-f`, `-F`, `--check`): read by `cli.rs` only.
     OptionOnly,
 }
@@ -488,12 +486,11 @@ pub enum Group {
     Control,
     Process,
     Obsolete,
-    Missing,
 }
 
 impl Group {
     /// In the order of the headings.
-    pub const ALL: [Group; 9] = [
+    pub const ALL: [Group; 8] = [
         Group::Choosing,
         Group::Connections,
         Group::Access,
@@ -502,7 +499,6 @@ impl Group {
         Group::Control,
         Group::Process,
         Group::Obsolete,
-        Group::Missing,
     ];
 
     /// The heading.
@@ -516,7 +512,6 @@ impl Group {
             Group::Control => "Control and configuration",
             Group::Process => "The process",
             Group::Obsolete => "Accepted, without effect",
-            Group::Missing => "Not in this pen yet",
         }
     }
 }

@@ -31,7 +31,7 @@ pub fn usage() -> String {
         let rows: Vec<_> = rows_of(group).filter(|row| row.is_option()).collect();
         match group {
             _ if rows.is_empty() => {}
-            Group::Obsolete | Group::Missing => {
+            Group::Obsolete => {
                 let options: Vec<_> = rows.iter().filter_map(|row| option_names(row)).collect();
                 text.push_str(&format!("\n{}: {}\n", group.title(), options.join(" ")));
             }
@@ -56,7 +56,7 @@ pub fn help() -> String {
             continue;
         }
         match group {
-            Group::Obsolete | Group::Missing => {
+            Group::Obsolete => {
                 let words: Vec<_> = rows.iter().map(|row| row.word).collect();
                 text.push_str(&format!("{}\n", group.title()));
                 text.push_str(&indented(&words.join(" ")));
@@ -150,7 +150,6 @@ fn facts(row: &Row) -> String {
         Form::Flag { default, .. } => {
             facts.push(format!("The default is {}.", if default { "on" } else { "off" }))
         }
-        Form::Missing(capability) => facts.push(format!("This pen has no {capability} yet.")),
         Form::Own | Form::Gone(_) | Form::OptionOnly => {}
     }
     if row.when == When::Start && row.is_command() {

@@ -220,7 +220,6 @@ fn of_row(row: &Row, words: &mut Words) -> Parsed<Command> {
             row.option_arg().and_then(|_| words.next());
             Ok(Command::Explained(why))
         }
-        Form::Missing(capability) => Err(words.error(&format!("this pen has no {capability} yet"))),
         Form::OptionOnly => Err(words.error("not a command")),
     }
 }

@@ -85,7 +85,7 @@ impl Config {
                 "web_stats" => value_or_no(word, self.web_stats.as_ref()),
                 _ => self.tls_text_line(word),
             },
-            Form::Gone(_) | Form::Missing(_) | Form::OptionOnly => String::new(),
+            Form::Gone(_) | Form::OptionOnly => String::new(),
         }
     }
 

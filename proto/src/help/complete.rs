@@ -40,7 +40,7 @@ fn next_after(words: &[&str]) -> Vec<Completion> {
 
 /// Rows worth offering: old words without effect are understood, but need not be learnt.
 fn offered() -> impl Iterator<Item = &'static Row> {
-    let useful = |row: &&Row| row.is_command() && !matches!(row.form, Form::Gone(_) | Form::Missing(_));
+    let useful = |row: &&Row| row.is_command() && !matches!(row.form, Form::Gone(_));
     ROWS.iter().filter(useful)
 }
 

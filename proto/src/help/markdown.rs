@@ -24,7 +24,7 @@ pub fn commands_md() -> String {
     for group in Group::ALL {
         text.push_str(&format!("\n## {}\n", group.title()));
         match group {
-            Group::Obsolete | Group::Missing => {
+            Group::Obsolete => {
                 text.push('\n');
                 text.extend(rows_of(group).map(short_entry));
             }
