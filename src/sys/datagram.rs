@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code)]
 
-use super::socket::internet_address;
+use super::socket::{internet_address, set_option};
 use crate::udp::sessions::OwnAddress;
 use nix::libc;
 use std::io;
@@ -346,8 +346,8 @@ fn write_control<T>(control: &mut Control, level: libc::c_int, kind: libc::c_int
 /// Asks for the own address with each datagram that comes.
 pub fn tell_own_address(socket: BorrowedFd<'_>, family: &IpAddr) -> nix::Result<()> {
     match family {
-        IpAddr::V4(_) => set(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1),
-        IpAddr::V6(_) => set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1),
+        IpAddr::V4(_) => set_option(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1),
+        IpAddr::V6(_) => set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1),
     }
 }
 
@@ -355,11 +355,11 @@ pub fn tell_own_address(socket: BorrowedFd<'_>, family: &IpAddr) -> nix::Result<
 pub fn allow_fragments(socket: BorrowedFd<'_>, family: &IpAddr) -> nix::Result<()> {
     #[cfg(target_os = "linux")]
     match family {
-        IpAddr::V4(_) => set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)?,
+        IpAddr::V4(_) => set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)?,
         IpAddr::V6(_) => {
-            set(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT)?;
+            set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT)?;
             // Not for a socket bound to an IPv6 address, which never sends over IPv4.
-            let _ = set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT);
+            let _ = set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT);
         }
     }
     #[cfg(not(target_os = "linux"))]
@@ -372,26 +372,12 @@ pub fn allow_fragments(socket: BorrowedFd<'_>, family: &IpAddr) -> nix::Result<(
 pub fn tell_errors(socket: BorrowedFd<'_>, family: &IpAddr) -> nix::Result<()> {
     #[cfg(target_os = "linux")]
     match family {
-        IpAddr::V4(_) => set(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1)?,
-        IpAddr::V6(_) => set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)?,
+        IpAddr::V4(_) => set_option(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1)?,
+        IpAddr::V6(_) => set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)?,
     }
     #[cfg(not(target_os = "linux"))]
     let _ = (socket, family);
     Ok(())
-}
-
-fn set(socket: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> nix::Result<()> {
-    // SAFETY: `value` is an int that lives through the call, and its size is given.
-    let failed = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            level,
-            name,
-            (&raw const value).cast(),
-            mem::size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    };
-    nix::errno::Errno::result(failed).map(drop)
 }
 
 /// Fetches the errors that wait at a socket, all of them, because the system reports the socket as long as one is left.

@@ -178,14 +178,23 @@ pub fn set_transparent(socket: BorrowedFd<'_>, family: &IpAddr) -> nix::Result<(
         IpAddr::V4(_) => (libc::SOL_IP, libc::IP_TRANSPARENT),
         IpAddr::V6(_) => (libc::SOL_IPV6, libc::IPV6_TRANSPARENT),
     };
-    let on: libc::c_int = 1;
-    // SAFETY: `on` is an int that lives through the call, and its size is given.
+    set_option(socket, level, name, 1)
+}
+
+/// Sets an option whose value is a number and for which the library has no name.
+pub(super) fn set_option(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> nix::Result<()> {
+    // SAFETY: `value` is an int that lives through the call, and its size is given.
     let failed = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
             level,
             name,
-            (&raw const on).cast(),
+            (&raw const value).cast(),
             mem::size_of::<libc::c_int>() as libc::socklen_t,
         )
     };

@@ -304,17 +304,7 @@ impl Worker {
         secure::settle(&mut client, from_server);
         secure::settle(&mut server, from_client);
         connection.extras().secure = Some(secure);
-        if connection.unproven().is_some() && up != Flow::SenderFailed && !self.is_idler_alive(index, down) {
-            return;
-        }
-        match (up, down) {
-            (_, Flow::SenderFailed) => return self.close(index, CloseReason::ServerReset),
-            (Flow::SenderFailed, _) => return self.close(index, CloseReason::ClientReset),
-            (Flow::TurnOver, _) | (_, Flow::TurnOver) => self.put_off(index),
-            (Flow::Waits, Flow::Waits) => {}
-        }
-        self.pass_on_ends_secure(index);
-        self.rearm(index);
+        self.conclude(index, up, down, Worker::pass_on_ends_secure);
     }
 
     /// As `pass_on_ends`, for a connection that has TLS.

@@ -80,6 +80,12 @@ impl Worker {
             }),
             None => splice::pump(server, client, from_server, &mut lent),
         };
+        self.conclude(index, up, down, Worker::pass_on_ends);
+    }
+
+    /// What comes of how far the two directions got.
+    pub(super) fn conclude(&mut self, index: u32, up: Flow, down: Flow, pass_on_ends: fn(&mut Worker, u32)) {
+        let Some(connection) = self.connections.get(index) else { return };
         if connection.unproven().is_some() && up != Flow::SenderFailed && !self.is_idler_alive(index, down) {
             return;
         }
@@ -89,7 +95,7 @@ impl Worker {
             (Flow::TurnOver, _) | (_, Flow::TurnOver) => self.put_off(index),
             (Flow::Waits, Flow::Waits) => {}
         }
-        self.pass_on_ends(index);
+        pass_on_ends(self, index);
         self.rearm(index);
     }
 
