@@ -175,8 +175,10 @@ fn a_client_given_a_dead_connection_does_not_notice() {
         assert_eq!(server.lines.load(SeqCst), round + 1, "sent once");
     }
     let totals = &status(&pen)["totals"];
-    // Where events come in another order than they happened, pen sometimes finds the dead first.
-    assert!(totals["idlers_used"].as_u64() >= Some(5), "pen found the clients first: {totals}");
+    // With poll, events come in an order that each process draws by lot: a pen may find the dead first every time.
+    if cfg!(not(polling_test_poll_backend)) {
+        assert!(totals["idlers_used"].as_u64() >= Some(5), "pen found the dead first: {totals}");
+    }
     assert_eq!(totals["resets_by_server"], 0);
     assert_eq!(totals["up_bytes"], 20 * "hello\n".len());
 }
