@@ -36,6 +36,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("control", 3),
     ("reload", 3),
     ("runtime", 3),
+    ("turn", 3),
     ("udp", 3),
     ("udp::sessions", 1),
     ("worker", 3),
