@@ -167,8 +167,7 @@ impl Balancer {
     pub fn release(&mut self, mut attempt: Attempt, released: Released) {
         let Some(server) = self.give_back(&mut attempt) else { return };
         server.connections_total += u64::from(released.established);
-        server.sent_bytes = server.sent_bytes.saturating_add(released.up_bytes);
-        server.received_bytes = server.received_bytes.saturating_add(released.down_bytes);
+        server.add_bytes(released.up_bytes, released.down_bytes);
         self.clients.add_bytes(attempt.slot, released.down_bytes, released.up_bytes);
     }
 
@@ -178,8 +177,7 @@ impl Balancer {
         else {
             return;
         };
-        server.sent_bytes = server.sent_bytes.saturating_add(up_bytes);
-        server.received_bytes = server.received_bytes.saturating_add(down_bytes);
+        server.add_bytes(up_bytes, down_bytes);
         self.clients.add_bytes(attempt.slot, down_bytes, up_bytes);
     }
 

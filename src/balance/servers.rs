@@ -200,6 +200,12 @@ pub struct Server {
 }
 
 impl Server {
+    /// Adds up what it was sent and what it sent.
+    pub fn add_bytes(&mut self, sent_bytes: u64, received_bytes: u64) {
+        self.sent_bytes = self.sent_bytes.saturating_add(sent_bytes);
+        self.received_bytes = self.received_bytes.saturating_add(received_bytes);
+    }
+
     /// Whether the server is skipped. Failures up to `forgiven_seconds` (now less the blacklist time) are over.
     pub fn is_blacklisted(&self, forgiven_seconds: i64) -> bool {
         self.blacklisted_seconds(forgiven_seconds) > 0
