@@ -14,25 +14,20 @@ mod summary;
 mod web_logs;
 mod window;
 
-use std::fmt::Display;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use options::{Request, Settings};
 use output::Failure;
-use pen_proto::escape::Escaped;
+use pen_program::Program;
+
+const PROGRAM: Program = Program("mergelogs");
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = match std::env::args_os().skip(1).map(|word| word.into_string()).collect() {
-        Ok(arguments) => arguments,
-        Err(word) => return fail(&format!("{}: not UTF-8", word.display())),
-    };
-    match options::parse(&arguments) {
-        Ok(Request::Help) => print(options::USAGE),
-        Ok(Request::Version) => print(concat!("mergelogs (pen) ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Request::Merge(settings)) => merge(&settings),
-        Err(error) => fail(&format!("{error}\ntry --help")),
-    }
+    PROGRAM.obey(options::parse, |request| match request {
+        Request::Help => PROGRAM.print(options::USAGE),
+        Request::Version => PROGRAM.print_version(),
+        Request::Merge(settings) => merge(&settings),
+    })
 }
 
 fn merge(settings: &Settings) -> ExitCode {
@@ -40,31 +35,11 @@ fn merge(settings: &Settings) -> ExitCode {
         Ok(counts) => {
             let summary = if settings.summary { counts.summary() } else { Vec::new() };
             for sentence in counts.warnings().into_iter().chain(summary) {
-                say(sentence);
+                PROGRAM.say(sentence);
             }
             ExitCode::SUCCESS
         }
         Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
-        Err(Failure::Failed(error)) => fail(&error),
-    }
-}
-
-fn print(text: &str) -> ExitCode {
-    match io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&format!("standard output: {error}")),
-    }
-}
-
-fn fail(error: &str) -> ExitCode {
-    say(error);
-    ExitCode::FAILURE
-}
-
-/// Says something on standard error, line by line: names of files may hold anything. That nobody hears it is no reason
-/// to stop.
-fn say(text: impl Display) {
-    for line in text.to_string().lines() {
-        let _ = writeln!(io::stderr(), "mergelogs: {}", Escaped(line));
+        Err(Failure::Failed(error)) => PROGRAM.fail(&error),
     }
 }

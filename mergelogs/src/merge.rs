@@ -4,12 +4,12 @@
 
 use chrono::{Local, Offset, TimeZone};
 
+use crate::PROGRAM;
 use crate::input::LogFile;
 use crate::options::Settings;
 use crate::output::{Failure, Output};
 use crate::pen_log::{PenLogs, Question, Unmatched};
 use crate::progress::Progress;
-use crate::say;
 use crate::summary::Counts;
 use crate::web_logs::{Entry, Rejects, WebLog, WebLogs};
 use crate::window::Client;
@@ -103,7 +103,7 @@ impl Merge {
             Err(why) => {
                 self.counts.count_unmatched(why);
                 if self.are_unmatched_named {
-                    say(format_args!("{}: no client: {why}", self.web_logs.place(entry)));
+                    PROGRAM.say(format_args!("{}: no client: {why}", self.web_logs.place(entry)));
                 }
             }
         }

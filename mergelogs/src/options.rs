@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use getopts::Options;
+use pen_program::number;
 
 pub const USAGE: &str = "\
 Usage: mergelogs -p penlog [options] server:logfile ...
@@ -31,6 +32,8 @@ gzip; one of them may be -, standard input.
 
 /// Pen's own default, although its usage text claims 2.
 const JITTER_SECONDS_DEFAULT: u32 = 600;
+
+const SECONDS: &str = "a number of seconds";
 
 /// What the user asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -84,11 +87,11 @@ pub fn parse(arguments: &[String]) -> Result<Request, String> {
         return Ok(Request::Version);
     }
     let jitter_seconds = match given.opt_strs("j").pop() {
-        Some(text) => number("-j", &text)?,
+        Some(text) => number("-j", SECONDS, &text)?,
         None => JITTER_SECONDS_DEFAULT,
     };
     let local_offset_seconds =
-        given.opt_strs("t").pop().map(|text| number::<i32>("-t", &text)).transpose()?;
+        given.opt_strs("t").pop().map(|text| number::<i32>("-t", SECONDS, &text)).transpose()?;
     let settings = Settings {
         pen_logs: given.opt_strs("p"),
         web_logs: given.free.iter().map(|text| parse_web_log_spec(text)).collect::<Result<_, _>>()?,
@@ -117,10 +120,6 @@ impl Settings {
         }
         Ok(())
     }
-}
-
-fn number<T: std::str::FromStr>(letter: &str, text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("{letter}: want a number of seconds, got \"{text}\""))
 }
 
 fn parse_web_log_spec(text: &str) -> Result<WebLogSpec, String> {

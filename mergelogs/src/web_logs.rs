@@ -9,9 +9,9 @@ use std::collections::binary_heap::PeekMut;
 
 use pen_proto::weblog::{Places, WebLine};
 
+use crate::PROGRAM;
 use crate::input::{Advance, LogFile};
 use crate::output::{Failure, Output};
-use crate::say;
 use crate::window::ServerId;
 
 /// All logs, each at its next access log line.
@@ -158,7 +158,7 @@ impl Rejects {
         self.lines += 1;
         self.first.get_or_insert_with(|| file.place());
         if self.are_named {
-            say(format_args!("{}: {why}", file.place()));
+            PROGRAM.say(format_args!("{}: {why}", file.place()));
         }
         if let Some(output) = &mut self.output {
             output.buffer.extend_from_slice(file.line());

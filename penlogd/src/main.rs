@@ -13,20 +13,20 @@ mod sources;
 mod voice;
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use pen::escape::Escaped;
 use pen::sys::clock;
 use pen::sys::daemon::{self, Detached};
 use pen::sys::files::PidFile;
 use pen::sys::notify::Supervisor;
 use pen::sys::privileges::{self, Account, Keep};
 use pen::sys::signals::{self, Signals};
+use pen_program::Program;
 
 use cache::Cache;
 use options::{Families, Request, Settings};
@@ -35,38 +35,20 @@ use receive::Receiver;
 use records::Records;
 use voice::Voice;
 
+const PROGRAM: Program = Program("penlogd");
+
 /// How many batches are taken from a socket before signals and the other socket have their turn.
 const BATCHES_MAX: usize = 256;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = match std::env::args_os().skip(1).map(|word| word.into_string()).collect() {
-        Ok(arguments) => arguments,
-        Err(word) => return fail(&format!("{}: not UTF-8", word.display())),
-    };
-    match options::parse(&arguments) {
-        Ok(Request::Help) => print(options::USAGE),
-        Ok(Request::Version) => print(concat!("penlogd (pen) ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Request::Serve(settings)) => match serve(settings) {
+    PROGRAM.obey(options::parse, |request| match request {
+        Request::Help => PROGRAM.print(options::USAGE),
+        Request::Version => PROGRAM.print_version(),
+        Request::Serve(settings) => match serve(settings) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&error),
+            Err(error) => PROGRAM.fail(&error),
         },
-        Err(error) => fail(&format!("{error}\ntry --help")),
-    }
-}
-
-fn print(text: &str) -> ExitCode {
-    match io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&format!("standard output: {error}")),
-    }
-}
-
-fn fail(error: &str) -> ExitCode {
-    for line in error.lines() {
-        // A standard error that is gone leaves the exit status to tell.
-        let _ = writeln!(io::stderr(), "penlogd: {}", Escaped(line));
-    }
-    ExitCode::FAILURE
+    })
 }
 
 /// Starts in an order that matters: ports and names while root can have and see them, the background before anything

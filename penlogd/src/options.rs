@@ -5,6 +5,7 @@
 use std::str::FromStr;
 
 use getopts::Options;
+use pen_program::number;
 
 use crate::sources::Sources;
 
@@ -111,10 +112,6 @@ pub fn parse(arguments: &[String]) -> Result<Request, String> {
             .map_or(Ok(ENTRIES_DEFAULT), |text| at_least_1("-n", "a number from 1", &text))?,
         age_max_seconds: last("e").map_or(Ok(0), |text| number("-e", "a number of seconds", &text))?,
     }))
-}
-
-fn number<T: FromStr>(name: &str, wanted: &str, text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("{name}: want {wanted}, got \"{text}\""))
 }
 
 fn at_least_1<T: FromStr + Default + PartialEq>(name: &str, wanted: &str, text: &str) -> Result<T, String> {

@@ -28,7 +28,7 @@ pub fn run(settings: Settings, address: &str) -> Result<Infallible, String> {
     let rounds = Rounds::start(settings)?;
     for listener in &listeners {
         let at = listener.local_addr().map_err(|error| format!("{address}: {error}"))?;
-        crate::say(&format!("serving http://{at}/"));
+        crate::PROGRAM.say(format_args!("serving http://{at}/"));
     }
     let mut server = Server { listeners, rounds, clients: Vec::new() };
     loop {

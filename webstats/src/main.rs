@@ -21,41 +21,37 @@ mod sources;
 mod watch;
 
 use options::{Request, Settings};
-use pen::escape::Escaped;
 use pen::sys::files;
-use std::io::{self, Write};
+use pen_program::Program;
 use std::path::Path;
 use std::process::ExitCode;
 use watch::{Audience, Watch};
+
+const PROGRAM: Program = Program("webstats");
 
 fn main() -> ExitCode {
     // Set by every web server, and by nothing else.
     if std::env::var_os("GATEWAY_INTERFACE").is_some() {
         return answer_as_cgi();
     }
-    let arguments: Vec<String> = match std::env::args_os().skip(1).map(|word| word.into_string()).collect() {
-        Ok(arguments) => arguments,
-        Err(word) => return fail(&format!("{}: not UTF-8", word.display())),
-    };
-    match options::parse(&arguments) {
-        Ok(Request::Help) => print(options::USAGE),
-        Ok(Request::Version) => print(concat!("webstats (pen) ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Request::Write(settings, output)) => write(settings, &output),
-        Ok(Request::Listen(settings, address)) => match live::run(settings, &address) {
+    PROGRAM.obey(options::parse, |request| match request {
+        Request::Help => PROGRAM.print(options::USAGE),
+        Request::Version => PROGRAM.print_version(),
+        Request::Write(settings, output) => write(settings, &output),
+        Request::Listen(settings, address) => match live::run(settings, &address) {
             Ok(never) => match never {},
-            Err(error) => fail(&error),
+            Err(error) => PROGRAM.fail(&error),
         },
-        Err(error) => fail(&format!("{error}\ntry --help")),
-    }
+    })
 }
 
 fn answer_as_cgi() -> ExitCode {
     let response = cgi::respond(|name| std::env::var(name).ok());
     for complaint in &response.complaints {
-        say(complaint);
+        PROGRAM.say(complaint);
     }
     // A visitor who left takes nothing more.
-    print(&response.output)
+    PROGRAM.print(&response.output)
 }
 
 /// For cron: the page is written even when a pen does not answer, and then says so; the exit status says it as well.
@@ -63,7 +59,7 @@ fn write(settings: Settings, output: &Path) -> ExitCode {
     let history_file = settings.history.as_deref();
     let (history, warning) = match history_file.map_or(Ok(Default::default()), archive::load) {
         Ok(loaded) => loaded,
-        Err(error) => return fail(&error),
+        Err(error) => return PROGRAM.fail(&error),
     };
     let mut watch = Watch::new(settings.sources, history, settings.timeout_seconds);
     watch.ask();
@@ -71,30 +67,10 @@ fn write(settings: Settings, output: &Path) -> ExitCode {
     let written = files::write_atomically(output, page.as_bytes(), files::MODE)
         .map_err(|error| format!("{}: {error}", output.display()));
     let stored = history_file.map_or(Ok(()), |file| archive::store(file, watch.history()));
-    warning.iter().for_each(|warning| say(warning));
+    warning.iter().for_each(|warning| PROGRAM.say(warning));
     let mut exit = ExitCode::SUCCESS;
     for trouble in watch.troubles().map(str::to_string).chain(written.err()).chain(stored.err()) {
-        exit = fail(&trouble);
+        exit = PROGRAM.fail(&trouble);
     }
     exit
-}
-
-fn print(text: &str) -> ExitCode {
-    match io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&format!("standard output: {error}")),
-    }
-}
-
-fn fail(error: &str) -> ExitCode {
-    say(error);
-    ExitCode::FAILURE
-}
-
-/// On standard error.
-fn say(text: &str) {
-    for line in text.lines() {
-        // A standard error that is gone leaves the exit status to tell.
-        let _ = writeln!(io::stderr(), "webstats: {}", Escaped(line));
-    }
 }

@@ -111,7 +111,7 @@ impl Asker {
             None => (History::default(), None),
         };
         if let Some(warning) = warning {
-            crate::say(&warning);
+            crate::PROGRAM.say(&warning);
         }
         Ok(Asker {
             watch: Watch::new(settings.sources, history, settings.timeout_seconds),
@@ -147,15 +147,15 @@ impl Asker {
         };
         self.stored_ms = now_ms;
         if let Err(sentence) = archive::store(file, self.watch.history()) {
-            crate::say(&sentence);
+            crate::PROGRAM.say(&sentence);
         }
     }
 
     fn say_news(&mut self, troubles: Vec<String>) {
         if troubles != self.said {
-            troubles.iter().for_each(|sentence| crate::say(sentence));
+            troubles.iter().for_each(|sentence| crate::PROGRAM.say(sentence));
             if troubles.is_empty() {
-                crate::say("all is well again");
+                crate::PROGRAM.say("all is well again");
             }
             self.said = troubles;
         }
