@@ -2,7 +2,7 @@
 //!
 //! Owns memory in pieces of equal size. The tables that have an entry for each connection are made of it: a `Vec` that
 //! grows to a million entries is copied on the way, for which everybody waits, and leaves holes behind in which nothing
-//! else fits. Pure; used by `timers.rs` and `conn/slab.rs`.
+//! else fits. Pure; used by `timers.rs` and `slab.rs`.
 
 use std::ops::{Index, IndexMut};
 

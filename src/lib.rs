@@ -20,6 +20,7 @@ pub mod proxy_protocol;
 pub mod reload;
 pub mod runtime;
 pub mod settings;
+pub mod slab;
 pub mod start;
 pub mod stats;
 pub mod sys;

@@ -24,6 +24,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("http", 1),
     ("proxy_protocol", 1),
     ("settings", 1),
+    ("slab", 1),
     ("stats", 1),
     ("timers", 1),
     ("tls", 1),

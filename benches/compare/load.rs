@@ -4,8 +4,8 @@
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
-use pen::conn::slab::Slab;
 use pen::net::poller::{Poller, Readiness};
+use pen::slab::Slab;
 use pen::sys::clock;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};

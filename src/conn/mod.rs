@@ -6,7 +6,6 @@ pub mod buffers;
 pub mod dummy;
 pub mod relay;
 pub mod secure;
-pub mod slab;
 pub mod splice;
 
 use crate::balance::{Asker, Attempt, Endpoint, Route};

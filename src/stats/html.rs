@@ -5,7 +5,7 @@
 //! per line, because scripts read them; what is new stands after them or small beside them. Programs of our own read the
 //! whole snapshot from a hidden element at the end.
 
-use super::parts::{STYLE, STYLE_SHA256, Share, bar, bytes, counted, duration, grouped, text};
+use super::parts::{STYLE, STYLE_SHA256, Share, bar, bytes, counted, duration, grouped, table_head, text};
 use super::{json, special_name, time_line};
 use pen_proto::status::{ClientStatus, ConnectionStatus, ServerStatus, Status};
 use std::fmt::Display;
@@ -186,14 +186,7 @@ impl Page {
     fn table(&mut self, name: &str, columns: &[&str]) {
         self.line(format!("<div class=\"scroll\" role=\"region\" aria-label=\"{name}\" tabindex=\"0\">"));
         self.line(format!("<table class=\"{name}\">"));
-        self.line("<thead>");
-        self.line("<tr>");
-        for column in columns {
-            self.line(format!("<th scope=\"col\">{column}</th>"));
-        }
-        self.line("</tr>");
-        self.line("</thead>");
-        self.line("<tbody>");
+        self.line(table_head(columns.iter().copied()));
     }
 
     /// Cells are finished HTML.

@@ -68,6 +68,13 @@ pub fn bar(share: Share, class: &str, name: &str) -> String {
     )
 }
 
+/// The head of a table, up to where the rows begin; a line feed is to follow.
+pub fn table_head<'a>(columns: impl IntoIterator<Item = &'a str>) -> String {
+    let cells: String =
+        columns.into_iter().map(|column| format!("<th scope=\"col\">{column}</th>\n")).collect();
+    format!("<thead>\n<tr>\n{cells}</tr>\n</thead>\n<tbody>")
+}
+
 /// Escaped for the inside of an element or of a quoted attribute, with nothing invisible left in it.
 pub fn text(raw: &str) -> String {
     let mut html = String::with_capacity(raw.len());

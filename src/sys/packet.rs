@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code)]
 
+use super::socket::{option, set_option};
 use crate::dsr::filter::Step;
 use crate::dsr::frame::{ETHERNET_BYTES, OFFLOAD_BYTES};
 use nix::errno::Errno;
@@ -74,7 +75,7 @@ impl PacketSocket {
         let fd = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
         let socket = PacketSocket { fd, interface };
         let on: libc::c_int = 1;
-        socket.set_option(libc::PACKET_VNET_HDR, &on)?;
+        set_option(socket.fd.as_fd(), libc::SOL_PACKET, libc::PACKET_VNET_HDR, on)?;
         socket.set_filter(filter)?;
         // The first may exceed the system's limit and is for root alone.
         if setsockopt(&socket.fd, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES).is_err() {
@@ -101,20 +102,6 @@ impl PacketSocket {
         Ok(Errno::result(failed).map(drop)?)
     }
 
-    fn set_option<T>(&self, name: libc::c_int, value: &T) -> io::Result<()> {
-        // SAFETY: `value` lives through the call and its size is given.
-        let failed = unsafe {
-            libc::setsockopt(
-                self.fd.as_raw_fd(),
-                libc::SOL_PACKET,
-                name,
-                ptr::from_ref(value).cast(),
-                size_of::<T>() as libc::socklen_t,
-            )
-        };
-        Ok(Errno::result(failed).map(drop)?)
-    }
-
     /// Replaces the filter.
     pub fn set_filter(&self, filter: &[Step]) -> io::Result<()> {
         let convert = |step: &Step| libc::sock_filter {
@@ -126,17 +113,8 @@ impl PacketSocket {
         let mut program: Vec<libc::sock_filter> = filter.iter().map(convert).collect();
         let length = program.len().try_into().map_err(io::Error::other)?;
         let description = libc::sock_fprog { len: length, filter: program.as_mut_ptr() };
-        // SAFETY: `description` and the program it points to live through the call; the kernel copies and checks it.
-        let failed = unsafe {
-            libc::setsockopt(
-                self.fd.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_ATTACH_FILTER,
-                (&raw const description).cast(),
-                size_of::<libc::sock_fprog>() as libc::socklen_t,
-            )
-        };
-        Ok(Errno::result(failed).map(drop)?)
+        // The kernel copies the program and checks it.
+        Ok(set_option(self.fd.as_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, description)?)
     }
 
     /// Has the interface receive every group, for as long as the socket is open.
@@ -145,7 +123,7 @@ impl PacketSocket {
         let mut membership: libc::packet_mreq = unsafe { mem::zeroed() };
         membership.mr_ifindex = self.interface as libc::c_int;
         membership.mr_type = libc::PACKET_MR_ALLMULTI as u16;
-        self.set_option(libc::PACKET_ADD_MEMBERSHIP, &membership)
+        Ok(set_option(self.fd.as_fd(), libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, membership)?)
     }
 
     /// Fills the batch with what is there; empty when there is nothing.
@@ -225,20 +203,11 @@ impl PacketSocket {
 
     /// How many packets found no room in the socket since this was last asked.
     pub fn overrun(&self) -> u64 {
-        // SAFETY: all-zero bytes are a valid tpacket_stats.
-        let mut stats: libc::tpacket_stats = unsafe { mem::zeroed() };
-        let mut length = size_of::<libc::tpacket_stats>() as libc::socklen_t;
-        // SAFETY: `stats` and `length` live through the call and `length` is the size of `stats`.
-        let failed = unsafe {
-            libc::getsockopt(
-                self.fd.as_raw_fd(),
-                libc::SOL_PACKET,
-                libc::PACKET_STATISTICS,
-                (&raw mut stats).cast(),
-                &mut length,
-            )
+        // SAFETY: a tpacket_stats is made of numbers.
+        let stats = unsafe {
+            option::<libc::tpacket_stats>(self.fd.as_fd(), libc::SOL_PACKET, libc::PACKET_STATISTICS)
         };
-        if failed == 0 { stats.tp_drops.into() } else { 0 }
+        stats.map_or(0, |(stats, _)| stats.tp_drops.into())
     }
 }
 

@@ -118,22 +118,11 @@ pub fn nothing_arrived(socket: BorrowedFd<'_>) -> bool {
 
 #[cfg(target_os = "linux")]
 fn acknowledged_bytes(socket: BorrowedFd<'_>) -> Option<u64> {
-    // SAFETY: all-zero bytes are a valid tcp_info.
-    let mut info: libc::tcp_info = unsafe { mem::zeroed() };
-    let mut length = mem::size_of::<libc::tcp_info>() as libc::socklen_t;
-    // SAFETY: `info` and `length` live through the call and `length` is the size of `info`.
-    let failed = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            (&raw mut info).cast(),
-            &mut length,
-        )
-    };
+    // SAFETY: a tcp_info is made of numbers.
+    let info = unsafe { option::<libc::tcp_info>(socket, libc::IPPROTO_TCP, libc::TCP_INFO) };
     // A kernel before 4.1 fills less of it.
-    let is_filled = length as usize >= mem::offset_of!(libc::tcp_info, tcpi_bytes_received);
-    (failed == 0 && is_filled).then_some(info.tcpi_bytes_acked)
+    let is_filled = |length| length >= mem::offset_of!(libc::tcp_info, tcpi_bytes_received);
+    info.filter(|(_, length)| is_filled(*length)).map(|(info, _)| info.tcpi_bytes_acked)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -146,20 +135,10 @@ fn acknowledged_bytes(_: BorrowedFd<'_>) -> Option<u64> {
 pub fn lost_datagrams(socket: BorrowedFd<'_>) -> Option<u32> {
     // Of linux/sock_diag.h, where it is the last of the numbers that SO_MEMINFO gives.
     const SK_MEMINFO_DROPS: usize = 8;
-    let mut numbers = [0_u32; SK_MEMINFO_DROPS + 1];
-    let mut length = mem::size_of_val(&numbers) as libc::socklen_t;
-    // SAFETY: `numbers` and `length` live through the call and `length` is the size of `numbers`.
-    let failed = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_MEMINFO,
-            numbers.as_mut_ptr().cast(),
-            &mut length,
-        )
-    };
-    let is_filled = length as usize == mem::size_of_val(&numbers);
-    (failed == 0 && is_filled).then_some(numbers[SK_MEMINFO_DROPS])
+    type Numbers = [u32; SK_MEMINFO_DROPS + 1];
+    // SAFETY: they are numbers.
+    let (numbers, length) = unsafe { option::<Numbers>(socket, libc::SOL_SOCKET, libc::SO_MEMINFO)? };
+    (length == mem::size_of::<Numbers>()).then_some(numbers[SK_MEMINFO_DROPS])
 }
 
 /// As above: no other system tells.
@@ -183,24 +162,43 @@ pub fn set_transparent(socket: BorrowedFd<'_>, family: &IpAddr) -> nix::Result<(
     set_option(socket, level, name, 1)
 }
 
-/// Sets an option whose value is a number and for which the library has no name.
-pub(super) fn set_option(
+/// Sets an option for which the library has no name.
+pub(super) fn set_option<Value: Copy>(
     socket: BorrowedFd<'_>,
     level: libc::c_int,
     name: libc::c_int,
-    value: libc::c_int,
+    value: Value,
 ) -> nix::Result<()> {
-    // SAFETY: `value` is an int that lives through the call, and its size is given.
+    // SAFETY: `value` lives through the call, and its size is given.
     let failed = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
             level,
             name,
             (&raw const value).cast(),
-            mem::size_of::<libc::c_int>() as libc::socklen_t,
+            mem::size_of::<Value>() as libc::socklen_t,
         )
     };
     nix::errno::Errno::result(failed).map(drop)
+}
+
+/// Asks for an option for which the library has no name. Returns its value, with zeros where the system has written
+/// nothing, and how many bytes it has written. `None` when the system refuses.
+///
+/// # Safety
+/// Whatever bytes there are, zeros included, must be a valid `Value`.
+pub(super) unsafe fn option<Value: Copy>(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+) -> Option<(Value, usize)> {
+    // SAFETY: the caller has promised that zeros are a valid value.
+    let mut value: Value = unsafe { mem::zeroed() };
+    let mut length = mem::size_of::<Value>() as libc::socklen_t;
+    // SAFETY: `value` and `length` live through the call and `length` is the size of `value`.
+    let failed =
+        unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut value).cast(), &mut length) };
+    (failed == 0).then_some((value, length as usize))
 }
 
 /// getaddrinfo(3). May block for as long as a name server takes; never call it on a worker.

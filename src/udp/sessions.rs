@@ -12,6 +12,7 @@
 //!
 //! Everything here takes the same time however many sessions there are.
 
+use crate::slab::Slab;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -69,9 +70,7 @@ struct Queue {
 /// [`Sessions::recycle`].
 #[derive(Debug)]
 pub struct Sessions<T> {
-    slots: Vec<Option<Slot<T>>>,
-    free: Vec<u32>,
-    freed_now: Vec<u32>,
+    slots: Slab<Slot<T>>,
     /// Hashed with a secret key, because clients choose their addresses.
     numbers: HashMap<Parties, u32>,
     new: Queue,
@@ -82,9 +81,7 @@ pub struct Sessions<T> {
 impl<T> Default for Sessions<T> {
     fn default() -> Sessions<T> {
         Sessions {
-            slots: Vec::new(),
-            free: Vec::new(),
-            freed_now: Vec::new(),
+            slots: Slab::default(),
             numbers: HashMap::new(),
             new: Queue::default(),
             established: Queue::default(),
@@ -122,16 +119,7 @@ impl<T> Sessions<T> {
     /// If there is one between the same parties.
     pub fn insert(&mut self, parties: Parties, value: T) -> u32 {
         let slot = Slot { parties, rank: Rank::New, answered: false, older: END, newer: END, value };
-        let number = match self.free.pop() {
-            Some(number) => {
-                self.slots[number as usize] = Some(slot);
-                number
-            }
-            None => {
-                self.slots.push(Some(slot));
-                (self.slots.len() - 1) as u32
-            }
-        };
+        let number = self.slots.insert(slot);
         let before = self.numbers.insert(parties, number);
         assert!(before.is_none(), "two sessions of {parties:?}");
         self.append(number);
@@ -143,7 +131,7 @@ impl<T> Sessions<T> {
     }
 
     pub fn get_mut(&mut self, number: u32) -> Option<&mut T> {
-        Some(&mut self.slots.get_mut(number as usize)?.as_mut()?.value)
+        Some(&mut self.slots.get_mut(number)?.value)
     }
 
     pub fn parties(&self, number: u32) -> Option<Parties> {
@@ -182,27 +170,23 @@ impl<T> Sessions<T> {
     pub fn remove(&mut self, number: u32) -> Option<(Parties, T)> {
         self.slot(number)?;
         self.unlink(number);
-        let slot = self.slots[number as usize].take()?;
+        let slot = self.slots.remove(number)?;
         self.numbers.remove(&slot.parties);
-        self.freed_now.push(number);
         Some((slot.parties, slot.value))
     }
 
     /// Makes the numbers freed since the last call available again. Called between wake-ups.
     pub fn recycle(&mut self) {
-        self.free.append(&mut self.freed_now);
+        self.slots.recycle();
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (u32, &Parties, &T)> {
-        let slots = self.slots.iter().enumerate();
-        slots.filter_map(|(number, slot)| {
-            slot.as_ref().map(|slot| (number as u32, &slot.parties, &slot.value))
-        })
+        self.slots.iter().map(|(number, slot)| (number, &slot.parties, &slot.value))
     }
 
     /// All numbers in use.
     pub fn indices(&self) -> Vec<u32> {
-        self.iter().map(|(number, ..)| number).collect()
+        self.slots.indices()
     }
 
     /// It becomes the last of the new sessions that would have to go: it has proved itself once.
@@ -214,11 +198,11 @@ impl<T> Sessions<T> {
     }
 
     fn slot(&self, number: u32) -> Option<&Slot<T>> {
-        self.slots.get(number as usize)?.as_ref()
+        self.slots.get(number)
     }
 
     fn slot_mut(&mut self, number: u32) -> &mut Slot<T> {
-        self.slots[number as usize].as_mut().expect("a number in use")
+        self.slots.get_mut(number).expect("a number in use")
     }
 
     fn queue(&mut self, rank: Rank) -> &mut Queue {

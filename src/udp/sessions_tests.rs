@@ -66,7 +66,7 @@ fn a_flood_of_strangers_ends_no_conversation() {
         }
     }
     assert_eq!((sessions.len(), sessions.established()), (MOST, 100));
-    assert!(sessions.slots.len() <= MOST + 1, "{} slots", sessions.slots.len());
+    assert!(sessions.slots.places() <= MOST + 1, "{} slots", sessions.slots.places());
 }
 
 #[test]

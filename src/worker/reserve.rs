@@ -3,7 +3,7 @@
 //! Owns the sockets and the book about them; opens and watches none, which is for `idlers.rs`, its only user.
 
 use crate::balance::{IdlerPlace, IdlerTarget, ServerId};
-use crate::conn::slab::Slab;
+use crate::slab::Slab;
 use std::os::fd::OwnedFd;
 
 /// Connects under way to one server: so many at a time do not drive clients out of its queue.

@@ -11,7 +11,7 @@ use crate::health::{Level, Verdict};
 use crate::history::{Sample, ServerName};
 use crate::series::{Measure, Palette, Series, label};
 use chrono::NaiveDateTime;
-use pen::stats::parts::{STYLE, STYLE_SHA256, Share, bytes, duration, grouped, text};
+use pen::stats::parts::{STYLE, STYLE_SHA256, Share, bytes, duration, grouped, table_head, text};
 use pen_proto::status::{ClientStatus, Status};
 
 const OWN_STYLE: &str = include_str!("page.css");
@@ -236,14 +236,8 @@ impl Page {
             shown.len(),
             grouped(known as u64)
         ));
-        self.line("<thead>");
-        self.line("<tr>");
-        for column in ["client", "server", "connections", "sent", "received", "share", "last seen"] {
-            self.line(format!("<th scope=\"col\">{column}</th>"));
-        }
-        self.line("</tr>");
-        self.line("</thead>");
-        self.line("<tbody>");
+        let columns = ["client", "server", "connections", "sent", "received", "share", "last seen"];
+        self.line(table_head(columns));
         let all = status.clients.iter().map(moved).fold(0, u64::saturating_add);
         for client in shown {
             self.client(client, status, all);

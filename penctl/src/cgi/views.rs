@@ -3,7 +3,7 @@
 //! Owns the questions that each view asks pen, and how the answers are drawn. `page` owns the document around them.
 
 use super::page::Page;
-use pen::stats::parts::{bytes, counted, duration, grouped, text};
+use pen::stats::parts::{bytes, counted, duration, grouped, table_head, text};
 use pen_proto::commands::{Form, ROWS, Reach, Row, When};
 use pen_proto::status::{ConnectionStatus, ServerStatus};
 use penctl::client::Reply;
@@ -230,15 +230,8 @@ fn draw_connections(page: &mut Page, connections: &[ConnectionStatus]) {
     let may_close = page.may(Reach::Servers);
     page.line("<div class=\"scroll\" role=\"region\" aria-label=\"Connections\" tabindex=\"0\">");
     page.line("<table>");
-    page.line("<thead>");
-    page.line("<tr>");
     let columns = ["number", "client", "server", "age", "idle", "up", "down"].into_iter();
-    for column in columns.chain(may_close.then_some("")) {
-        page.line(format!("<th scope=\"col\">{column}</th>"));
-    }
-    page.line("</tr>");
-    page.line("</thead>");
-    page.line("<tbody>");
+    page.line(table_head(columns.chain(may_close.then_some(""))));
     for connection in &connections[..shown] {
         draw_connection(page, connection, may_close);
     }

@@ -1,4 +1,4 @@
-//! A worker's connections, by small stable numbers.
+//! Things by small stable numbers: a worker's connections, sessions, idlers. Pure.
 //!
 //! A number that became free is not given out before [`Slab::recycle`]: events of the same wake-up may still carry it.
 
@@ -52,6 +52,12 @@ impl<T> Slab<T> {
 
     pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         self.entries.iter().enumerate().filter_map(|(index, entry)| Some((index as u32, entry.as_ref()?)))
+    }
+
+    /// How many numbers there are, in use and free.
+    #[cfg(test)]
+    pub fn places(&self) -> usize {
+        self.entries.len()
     }
 
     /// All numbers in use.
