@@ -19,7 +19,7 @@ use crate::net::poller::REGISTRATIONS_LAST;
 use crate::sys::errors::reason;
 use crate::sys::{clock, socket};
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::{FastClose, LogFormat, Number};
+use pen_proto::commands::{LogFormat, Number};
 use std::io::Write;
 use std::os::fd::AsFd;
 
@@ -128,22 +128,18 @@ impl Worker {
     /// Lets an end of file travel on, or ends the connection.
     fn pass_on_ends(&mut self, index: u32) {
         let Some(connection) = self.connections.get_mut(index) else { return };
+        let fast_close = connection.fast_close(self.settings.tcp_fastclose);
         let Connection { client, server, from_client, from_server, .. } = connection;
-        // A side that takes nothing any more has not ended its own: what it still says is waited for.
-        let dead = from_client.dead || from_server.dead;
-        let fast_close = if dead { FastClose::Off } else { self.settings.tcp_fastclose };
         loop {
             match half_close::decide(from_client.progress(), from_server.progress(), fast_close) {
                 Action::Nothing => return,
                 Action::ShutdownServer => relay::shut(server, from_client),
                 Action::ShutdownClient => relay::shut(client, from_server),
-                Action::Close => {
-                    let both = from_client.ended() && from_server.ended();
-                    let reason = if both { CloseReason::Finished } else { CloseReason::FastClose };
-                    return self.close(index, reason);
-                }
+                Action::Close => break,
             }
         }
+        let reason = connection.end_reason();
+        self.close(index, reason);
     }
 
     /// `peek`: a server is chosen when the client has said something.
@@ -184,10 +180,19 @@ impl Worker {
             asked |= !bytes.is_empty();
             None
         });
-        if asked && !answered {
+        let answers = asked && !answered;
+        if answers {
             let text = dummy::answer(self.shared.dummy_name());
             relay::offer(client, from_server, text.as_bytes(), &mut self.pool);
             relay::shut(client, from_server);
+        }
+        self.conclude_dummy(index, flow, answers);
+    }
+
+    /// What comes of how far a client of `dummy` got, which may have its answer now.
+    pub(super) fn conclude_dummy(&mut self, index: u32, flow: Flow, answers: bool) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        if answers {
             connection.stage = Stage::Dummy { answered: true };
             self.timers.arm(index, self.now_ms + DUMMY_LINGER_MS);
         }
