@@ -26,7 +26,7 @@ use crate::conn::{CloseReason, Connection, Side};
 use crate::log::diag::{self, Severity};
 use crate::log::traffic::TrafficLog;
 use crate::net::listen::Listener;
-use crate::net::poller::{Poller, Readiness};
+use crate::net::poller::{Poller, REGISTRATIONS_LAST, Readiness};
 use crate::net::tls::Tls;
 use crate::runtime::Shared;
 use crate::settings::Settings;
@@ -215,15 +215,14 @@ impl Worker {
         }
         connection.active_ms = self.now_ms;
         let socket = connection.socket(side);
-        socket.readable |= event.readable;
-        socket.writable |= event.writable;
-        socket.until_dry |= event.until_dry;
-        socket.error |= event.error;
         if event.urgent {
             // Read in their place in the stream, as they were sent. Unix sockets know no urgent bytes.
             let _ = socket.fd().map(|fd| setsockopt(&fd, sockopt::OobInline, &true));
         }
-        self.serve(index);
+        // A new registration reports what is known already, and every event of a reader that it could be written to.
+        if socket.learn(event) || !REGISTRATIONS_LAST {
+            self.serve(index);
+        }
     }
 
     /// Picks up new settings, listeners and messages.

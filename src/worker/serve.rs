@@ -80,6 +80,10 @@ impl Worker {
             }),
             None => splice::pump(server, client, from_server, &mut lent),
         };
+        let is_ending = from_client.is_ending() || from_server.is_ending();
+        if (up, down) == (Flow::Waits, Flow::Waits) && !is_ending && extras.is_none() {
+            return self.rearm(index);
+        }
         self.conclude(index, up, down, Worker::pass_on_ends);
     }
 
