@@ -40,7 +40,8 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Starts serving. The listeners are open and TLS is loaded, so that they could be opened with more privileges than are left now.
+    /// Starts serving. The listeners are open and TLS is loaded, so that they could be opened with more privileges than
+    /// are left now.
     ///
     /// # Errors
     /// A server without a port, or a want of threads or descriptors.

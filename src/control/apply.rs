@@ -2,7 +2,7 @@
 //!
 //! Owns the configuration and all-or-nothing: a command, or a file of commands, is first applied to a copy; only when
 //! every one of them is right and everything it needs is open does the copy become the configuration. Reads no socket.
-//! Called by `server.rs`, `reload.rs`, and `main` at start.
+//! Called by `server.rs`, `reload.rs`, and `start.rs`.
 
 use super::commit::{Refresh, check, commit, settle_ports};
 use super::countries::{Reading, settle_countries};

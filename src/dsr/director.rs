@@ -2,7 +2,8 @@
 //! frames come and go as bytes.
 //!
 //! Owns the flows, the servers' hardware addresses and the frames that wait for one. The choice of a server is the
-//! balancer's. `flows.rs` and `link.rs` are parts of it. The loop in `receive.rs` feeds it what the interface receives and sends what it puts out.
+//! balancer's. `flows.rs` and `link.rs` are parts of it. The loop in `receive.rs` feeds it what the interface receives and
+//! sends what it puts out.
 
 use super::flows::flows_max;
 use super::fragments::Fragments;

@@ -203,8 +203,9 @@ pub(super) unsafe fn option<Value: Copy>(
 
 /// getaddrinfo(3). May block for as long as a name server takes; never call it on a worker.
 ///
-/// `host` `None` with a service name asks for the service's port alone, that of TCP where it has one, else that of UDP. Addresses of a family that this machine uses come
-/// alone, where there are any: on a machine without IPv6 `localhost` is 127.0.0.1. Errors carry the resolver's words.
+/// Without a `host`, the service's port alone is asked for: that of TCP where it has one, else that of UDP. Addresses of a
+/// family that this machine uses come alone, where there are any: on a machine without IPv6 `localhost` is 127.0.0.1.
+/// Errors carry the resolver's words.
 pub fn look_up(host: Option<&str>, service: Option<&str>) -> Result<Vec<SocketAddr>, String> {
     let text = |s: Option<&str>| s.map(CString::new).transpose().map_err(|_| "NUL in name".to_string());
     let (host, service) = (text(host)?, text(service)?);
