@@ -201,6 +201,12 @@ pub struct Server {
 }
 
 impl Server {
+    /// Adds up what it was sent and what it sent.
+    pub fn add_bytes(&mut self, sent_bytes: u64, received_bytes: u64) {
+        self.sent_bytes = self.sent_bytes.saturating_add(sent_bytes);
+        self.received_bytes = self.received_bytes.saturating_add(received_bytes);
+    }
+
     /// Whether the server is skipped. Failures up to `forgiven_seconds` (now less the blacklist time) are over.
     pub fn is_blacklisted(&self, forgiven_seconds: i64) -> bool {
         self.blacklisted_seconds(forgiven_seconds) > 0
@@ -254,12 +260,6 @@ impl Server {
     pub(super) fn blacklist(&mut self, seconds: u32, forgiven_seconds: i64) {
         self.failed_at_seconds = (seconds > 0).then(|| forgiven_seconds.saturating_add(seconds.into()));
         self.era = self.era.wrapping_add(1);
-    }
-
-    /// Bytes of a connection: client to server, and back.
-    pub(super) fn add_bytes(&mut self, up_bytes: u64, down_bytes: u64) {
-        self.sent_bytes = self.sent_bytes.saturating_add(up_bytes);
-        self.received_bytes = self.received_bytes.saturating_add(down_bytes);
     }
 
     /// Another address makes another server: the old one's failures are not its own. Its number stays, and with the
