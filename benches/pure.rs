@@ -1,4 +1,5 @@
-//! What the parts without I/O cost: the client table, the choice of a server, the parsers.
+//! What the parts without I/O cost: the client table, the choice of a server, access lists, the
+//! parsers.
 //!
 //! `cargo bench --bench pure`; `cargo test --bench pure` runs everything once and measures nothing. The parts are used as
 //! their users use them: the client table only through the balancer.

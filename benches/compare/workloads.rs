@@ -5,6 +5,7 @@ use super::load::Task;
 use super::measure::Bench;
 use super::peers::{Peer, Speech};
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 pub struct Workload {
@@ -133,9 +134,12 @@ pub struct Others {
 
 /// The programs that take part in a workload, and what is added to the configuration of each.
 pub fn programs(workload: &Workload, others: &Others) -> Vec<(Peer, String)> {
-    let denied =
-        |count: u32| (0..count).map(|host| format!("acl 1 deny 10.0.{}.{}\n", host / 256, host % 256));
-    let list: String = denied(1_000).chain(["acl 1 deny 10.9.9.9\nclient_acl 1\n".to_owned()]).collect();
+    let denied = |count: u32| {
+        let address = |host: u32| Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 0).to_bits() + host);
+        let lines = (0..count).map(|host| format!("acl 1 deny {}\n", address(host)));
+        lines.chain(["client_acl 1\n".to_owned()]).collect::<String>()
+    };
+    let (list, long_list) = (denied(1_000), denied(100_000));
     if workload.name == "options" {
         let variants = [
             ("pen", "", &[][..], 2),
@@ -143,6 +147,7 @@ pub fn programs(workload: &Workload, others: &Others) -> Vec<(Peer, String)> {
             ("pen with a JSON log", "log traffic.log\nlog_format json\n", &[], 2),
             ("pen -H", "", &["-H"], 2),
             ("pen with 1,000 entries in an access list", &list, &[], 2),
+            ("pen with 100,000 entries in an access list", &long_list, &[], 2),
             ("pen with 1,000 servers", "", &["-r"], 1_000),
             ("pen with 1,000 servers, by weight", "", &["-r", "-W"], 1_000),
         ];

@@ -51,9 +51,10 @@ impl Glance {
         self.prio
     }
 
-    /// Whether only its own clients may still find room.
-    pub fn is_full(&self) -> bool {
-        self.is_full
+    /// Whether it may take a client; `sticky` ones belong to the server already. What it says then is the server's own
+    /// business, but who is turned away here would be turned away there.
+    pub fn may_take(&self, forgiven_seconds: i64, sticky: bool) -> bool {
+        self.is_usable(forgiven_seconds) && (sticky || !self.is_full)
     }
 
     /// Whether it is for clients that ask for it by name.

@@ -247,8 +247,14 @@ impl Balancer {
         if is_final || settings.flag(Flag::Stubborn) {
             return None;
         }
+        let own = self.clients.server(attempt.slot);
         while let Some(next) = attempt.next_server(self.servers.regular().len()) {
             attempt.current = next;
+            // Most of a thousand servers that are down or full are passed over here.
+            if !self.servers.glance(next).is_some_and(|glance| glance.may_take(forgiven_seconds, next == own))
+            {
+                continue;
+            }
             let endpoint = self.reserve(settings, asker, attempt, next, forgiven_seconds);
             if endpoint.is_some() {
                 return endpoint;
@@ -266,14 +272,10 @@ impl Balancer {
         id: ServerId,
         forgiven_seconds: i64,
     ) -> Option<Arc<Endpoint>> {
-        // A walk through a thousand servers that are down or full ends here for each of them.
-        let glance = self.servers.glance(id).filter(|glance| glance.is_usable(forgiven_seconds))?;
         let sticky = self.clients.server(attempt.slot) == id;
-        if glance.is_full() && !sticky {
-            return None;
-        }
         let server = self.servers.get(id)?;
-        let takes_client = (id.index().is_none() || server.serves(asker.route))
+        let takes_client = server.is_usable(forgiven_seconds)
+            && (id.index().is_none() || server.serves(asker.route))
             && server.has_room(sticky)
             && permits(settings, server.setup.acl.into(), asker.client);
         if !takes_client {

@@ -335,12 +335,9 @@ impl Servers {
         &self.glances[..self.count]
     }
 
-    /// Of a server by number, as [`Servers::get`].
-    pub fn glance(&self, id: ServerId) -> Option<Glance> {
-        match id.index() {
-            Some(index) => self.glances.get(index).copied(),
-            None => self.get(id).map(Glance::of),
-        }
+    /// Of a regular server.
+    pub fn glance(&self, id: ServerId) -> Option<&Glance> {
+        self.glances().get(id.index()?)
     }
 
     /// A server by number; `None` for [`ServerId::NONE`] and numbers never configured.

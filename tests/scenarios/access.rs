@@ -115,3 +115,20 @@ fn ipv6_clients_are_told_apart_by_all_of_their_address() {
     pen.control("acl 1 deny 2001:db8::/32");
     assert_eq!(crate::common::client::Client::connect(to).try_line().as_deref(), Some("A"));
 }
+
+#[test]
+fn a_long_list_decides_like_a_short_one_and_grows_by_commands() {
+    let server = Backend::named("A");
+    let others: String = (0..5_000).map(|n| format!("acl 1 deny 10.1.{}.{}\n", n / 250, n % 250)).collect();
+    let in_the_middle = "acl 1 deny 127.0.0.2\nacl 1 deny 127.0.0.3 255.255.0.255\n";
+    let start = Pen::before([&server]).options("-r");
+    let start = start.file("long.acl", &format!("no acl 1\n{others}{in_the_middle}{others}"));
+    let include = format!("include {}", start.path("long.acl").display());
+    let pen = start.command(include).command("client_acl 1").start();
+    let answers = |sources: [&str; 4]| sources.map(|source| pen.ask_from(source)).concat();
+    assert_eq!(answers(["127.0.0.1", "127.0.0.2", "127.0.9.3", "127.0.9.2"]), "A--A");
+    for host in 1..=40 {
+        assert_eq!(pen.control(&format!("acl 1 deny 127.0.2.{host}")), "");
+    }
+    assert_eq!(answers(["127.0.2.1", "127.0.2.25", "127.0.2.40", "127.0.2.41"]), "---A");
+}
