@@ -15,6 +15,7 @@ use crate::http::Head;
 use crate::net::poller::Readiness;
 use buffers::Pending;
 use pen_proto::addr::ClientAddr;
+use pen_proto::commands::FastClose;
 use secure::Secure;
 use std::io;
 use std::net::SocketAddr;
@@ -333,6 +334,18 @@ impl Connection {
     /// Whether it has TLS on one side or on both.
     pub fn is_secure(&self) -> bool {
         self.extras.as_ref().is_some_and(|extras| extras.secure.is_some())
+    }
+
+    /// `tcp_fastclose` as it counts here. A side that takes nothing any more has not ended its own: what it still says is
+    /// waited for.
+    pub fn fast_close(&self, wanted: FastClose) -> FastClose {
+        if self.from_client.dead || self.from_server.dead { FastClose::Off } else { wanted }
+    }
+
+    /// Why it is closed when an end of file leads to that.
+    pub fn end_reason(&self) -> CloseReason {
+        let both = self.from_client.ended() && self.from_server.ended();
+        if both { CloseReason::Finished } else { CloseReason::FastClose }
     }
 
     /// Its TLS sessions, if it has any.

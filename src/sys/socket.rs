@@ -95,10 +95,11 @@ pub fn send_parts(socket: BorrowedFd<'_>, parts: &[io::IoSlice<'_>]) -> io::Resu
     retry(|| unsafe { libc::sendmsg(socket.as_raw_fd(), &message, libc::MSG_NOSIGNAL) })
 }
 
-/// Repeats a call that a signal interrupted: its edge-triggered event would not come again.
-fn retry(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
+/// Repeats a call that a signal interrupted: its edge-triggered event would not come again. `call` returns a count, or -1
+/// and an error number.
+pub(super) fn retry<Count: TryInto<usize>>(mut call: impl FnMut() -> Count) -> io::Result<usize> {
     loop {
-        if let Ok(count) = usize::try_from(call()) {
+        if let Ok(count) = call().try_into() {
             return Ok(count);
         }
         let error = io::Error::last_os_error();
