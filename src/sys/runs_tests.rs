@@ -90,6 +90,31 @@ fn datagrams_arrive_as_they_were_however_they_are_sent() {
 }
 
 #[test]
+fn what_the_system_has_refused_once_is_not_tried_again() {
+    let (receiver, sender) = pair();
+    let mut runs = Runs { cutting: Cutting::Refused, ..Runs::default() };
+    let mut piece = *b"piece";
+    let mut vector = libc::iovec { iov_base: piece.as_mut_ptr().cast(), iov_len: piece.len() };
+    // SAFETY: all-zero bytes are a valid mmsghdr, one without any buffer.
+    let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
+    header.msg_hdr.msg_iov = &mut vector;
+    header.msg_hdr.msg_iovlen = 1;
+    // SAFETY: the headers lead to the vector, and that to the bytes.
+    assert!(unsafe { runs.send(sender.as_fd(), &[header; 3]) }.is_none());
+    assert_eq!(next(&receiver), None, "the caller sends them itself");
+    if knows_segments(sender.as_fd()) {
+        runs.cutting = Cutting::Unknown;
+        // SAFETY: as above.
+        let sent = unsafe { runs.send(sender.as_fd(), &[header; 3]) };
+        assert_eq!(sent.expect("three that go together").unwrap(), 3);
+        assert_eq!(
+            [next(&receiver), next(&receiver), next(&receiver)],
+            [(); 3].map(|()| Some(piece.to_vec()))
+        );
+    }
+}
+
+#[test]
 fn datagrams_to_different_peers_stay_apart() {
     let pairs = [pair(), pair()];
     let mut batch = Batch::new();
