@@ -3,7 +3,7 @@
 use super::super::datagram::Batch;
 use super::*;
 use crate::udp::sessions::OwnAddress;
-use std::net::UdpSocket;
+use std::net::{IpAddr, UdpSocket};
 use std::os::fd::AsFd;
 
 fn pair() -> (UdpSocket, UdpSocket) {
@@ -131,5 +131,30 @@ fn datagrams_to_different_peers_stay_apart() {
         let got: Vec<Vec<u8>> = std::iter::from_fn(|| next(receiver)).collect();
         let port = receiver.local_addr().unwrap().port().to_be_bytes().to_vec();
         assert_eq!(got, vec![port; 3]);
+    }
+}
+
+#[test]
+fn a_run_leaves_from_the_address_that_was_spoken_to() {
+    for (any, to, own) in [
+        ("0.0.0.0:0", "127.0.0.1:0", "127.0.0.7"),
+        ("[::]:0", "[::1]:0", "::1"),
+        ("[::]:0", "127.0.0.1:0", "::ffff:127.0.0.7"),
+    ] {
+        let listener = UdpSocket::bind(any).unwrap();
+        let receiver = UdpSocket::bind(to).unwrap();
+        receiver.set_nonblocking(true).unwrap();
+        let (inbox, source) = pair();
+        (0..3).for_each(|_| assert_eq!(source.send(b"equal").unwrap(), 5));
+        let mut batch = Batch::new();
+        let own: IpAddr = own.parse().unwrap();
+        let spoken_to = OwnAddress { ip: own, interface: 0 };
+        batch.relay(inbox.as_fd(), &receiver.local_addr().unwrap(), &spoken_to).unwrap();
+        assert_eq!(batch.send(listener.as_fd(), 0..3).unwrap(), 3);
+        for _ in 0..3 {
+            let mut buffer = [0; 8];
+            let (length, from) = receiver.recv_from(&mut buffer).unwrap();
+            assert_eq!((&buffer[..length], from.ip()), (&b"equal"[..], own.to_canonical()));
+        }
     }
 }
