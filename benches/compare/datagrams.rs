@@ -103,17 +103,15 @@ impl DatagramLoad {
             poller.add_reader(server.as_fd(), SERVER_KEYS + index)?;
         }
         let now = clock::now();
-        let clients_now = Slab::default();
-        let (next_id, answers, lost) = (0, 0, 0);
         let mut load = DatagramLoad {
             poller,
             servers,
-            clients: clients_now,
+            clients: Slab::default(),
             target,
             habit,
-            next_id,
-            answers,
-            lost,
+            next_id: 0,
+            answers: 0,
+            lost: 0,
             last_look: now,
             last_answer: now,
         };

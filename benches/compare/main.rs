@@ -58,6 +58,10 @@ impl Options {
             return Err(format!("unknown: {name}\n{USAGE}"));
         }
         self.workloads.extend(named);
+        // In the order of the list, and each once.
+        let chosen = std::mem::take(&mut self.workloads);
+        let is_chosen = |workload: &&Workload| chosen.iter().any(|chosen| chosen.name == workload.name);
+        self.workloads = WORKLOADS.iter().filter(is_chosen).collect();
         Ok(())
     }
 }

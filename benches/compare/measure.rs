@@ -23,6 +23,8 @@ const WARM_UP: Duration = Duration::from_millis(300);
 const TRACED_ANSWERS: u64 = 2_000;
 /// More UDP clients than any program remembers as it starts: from then on each new one takes the place of another.
 const CLIENTS_FORGOTTEN: u64 = 12_000;
+/// Datagrams of all clients together.
+const UNDER_WAY: usize = 64;
 /// At a time. The store of rustls keeps 8 tickets of a server, and each client brings two before it takes one.
 const TLS_CLIENTS: u64 = 4;
 /// So many of a hundred TLS connections must have taken up a session where they are counted as such.
@@ -119,8 +121,8 @@ impl Bench<'_> {
         let speech = Speech::Udp { once: habit == Habit::Leave };
         let running = peer.clone().speaking(speech).start(self.directory, &self.cores, &addresses, "")?;
         let clients = match habit {
-            Habit::Stay { window } => 64 / window,
-            Habit::Leave => 64,
+            Habit::Stay { window } => UNDER_WAY / window,
+            Habit::Leave => UNDER_WAY,
         };
         let load = DatagramLoad::new(running.address, servers.into(), habit, clients)?;
         let mut scene = Scene { running, load };

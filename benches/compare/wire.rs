@@ -3,7 +3,7 @@
 //! Owns the stream and its session. To its users both kinds are sockets that do not block.
 
 use rustls::client::Resumption;
-use rustls::crypto::ring::{cipher_suite::TLS13_AES_256_GCM_SHA384, default_provider, kx_group::X25519};
+use rustls::crypto::ring::{cipher_suite::TLS13_AES_128_GCM_SHA256, default_provider, kx_group::X25519};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::TLS13;
@@ -126,7 +126,7 @@ pub fn make_certificate(directory: &Path) -> io::Result<PathBuf> {
 /// The file has no certificate that can be used.
 pub fn terms(certificate: &Path, resumes: bool) -> io::Result<Arc<ClientConfig>> {
     let mut provider = default_provider();
-    provider.cipher_suites = vec![TLS13_AES_256_GCM_SHA384];
+    provider.cipher_suites = vec![TLS13_AES_128_GCM_SHA256];
     provider.kx_groups = vec![X25519];
     let mut roots = RootCertStore::empty();
     let trusted = CertificateDer::from_pem_file(certificate).map_err(io::Error::other)?;

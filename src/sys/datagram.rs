@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code)]
 
+use super::runs::Runs;
 use super::socket::{internet_address, retry, set_option};
 use crate::udp::sessions::OwnAddress;
 use nix::libc;
@@ -22,13 +23,39 @@ pub const DATAGRAM_BYTES_MAX: usize = 65_535;
 /// A little more than 64 KiB, so that the beginnings of the buffers, which is what small datagrams use, do not all fall
 /// into the same few lines of the processor's cache.
 const STRIDE_BYTES: usize = 65_536 + 9 * 64;
-/// Enough for one IP_PKTINFO or IPV6_PKTINFO.
+/// Enough for one IP_PKTINFO or IPV6_PKTINFO, and UDP_SEGMENT.
 const CONTROL_BYTES: usize = 64;
 
 /// Control messages want the alignment of their header.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
-struct Control([u8; CONTROL_BYTES]);
+pub(super) struct Control([u8; CONTROL_BYTES]);
+
+impl Control {
+    pub(super) const EMPTY: Control = Control([0; CONTROL_BYTES]);
+
+    pub(super) fn as_mut_ptr(&mut self) -> *mut libc::c_void {
+        self.0.as_mut_ptr().cast()
+    }
+
+    /// Writes a message behind the `at` bytes that are there, and returns how many there are then.
+    pub(super) fn write<T>(&mut self, at: usize, level: libc::c_int, kind: libc::c_int, info: T) -> usize {
+        let length = mem::size_of::<T>() as libc::c_uint;
+        // SAFETY: these only compute.
+        let (whole, space) = unsafe { (libc::CMSG_LEN(length), libc::CMSG_SPACE(length) as usize) };
+        let room = &mut self.0[at..][..space];
+        let message: *mut libc::cmsghdr = room.as_mut_ptr().cast();
+        assert!(message.is_aligned(), "a control message behind {at} bytes");
+        // SAFETY: the buffer has, as was just seen, the alignment of the header and room for it and for `info`.
+        unsafe {
+            (*message).cmsg_len = whole as _;
+            (*message).cmsg_level = level;
+            (*message).cmsg_type = kind;
+            ptr::write_unaligned(libc::CMSG_DATA(message).cast(), info);
+        }
+        at + space
+    }
+}
 
 /// Buffers for a batch of datagrams, in the form in which the system takes them.
 pub struct Batch {
@@ -38,6 +65,7 @@ pub struct Batch {
     /// Two for each datagram: what goes before it, and itself.
     vectors: Box<[[libc::iovec; 2]]>,
     headers: Box<[libc::mmsghdr]>,
+    runs: Runs,
     count: usize,
 }
 
@@ -57,9 +85,10 @@ impl Batch {
         let mut batch = Batch {
             buffers: vec![0; BATCH * STRIDE_BYTES].into(),
             names: vec![name; BATCH].into(),
-            controls: vec![Control([0; CONTROL_BYTES]); BATCH].into(),
+            controls: vec![Control::EMPTY; BATCH].into(),
             vectors: vec![[vector; 2]; BATCH].into(),
             headers: vec![header; BATCH].into(),
+            runs: Runs::default(),
             count: 0,
         };
         for index in 0..BATCH {
@@ -117,7 +146,7 @@ impl Batch {
             let header = &mut self.headers[index].msg_hdr;
             header.msg_name = (&raw mut self.names[index]).cast();
             header.msg_namelen = mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-            header.msg_control = self.controls[index].0.as_mut_ptr().cast();
+            header.msg_control = self.controls[index].as_mut_ptr();
             header.msg_controllen = CONTROL_BYTES as _;
         }
         self.take(listener)
@@ -139,7 +168,7 @@ impl Batch {
             header.msg_namelen = write_address(&mut self.names[index], to, from);
             header.msg_name = (&raw mut self.names[index]).cast();
             header.msg_controllen = write_own_address(&mut self.controls[index], from) as _;
-            header.msg_control = self.controls[index].0.as_mut_ptr().cast();
+            header.msg_control = self.controls[index].as_mut_ptr();
         }
         Ok(taken)
     }
@@ -181,15 +210,12 @@ impl Batch {
             self.vectors[index][1].iov_len = self.headers[index].msg_len as usize;
         }
         let headers = &mut self.headers[range];
-        // SAFETY: as above.
-        retry(|| unsafe {
-            libc::sendmmsg(
-                socket.as_raw_fd(),
-                headers.as_mut_ptr(),
-                headers.len() as libc::c_uint,
-                (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as _,
-            )
-        })
+        // SAFETY: the headers name buffers of this batch, or null with 0, and they live as long as this call.
+        match unsafe { self.runs.send(socket, headers) } {
+            Some(outcome) => outcome,
+            // SAFETY: as above.
+            None => unsafe { send_messages(socket, headers) },
+        }
     }
 
     /// Sends the datagrams with these numbers to the peer of a connected socket, each with `prefix` before it;
@@ -224,6 +250,23 @@ impl Batch {
         }
         sent
     }
+}
+
+/// Sends with one sendmmsg(2), and returns how many messages the system took.
+///
+/// # Safety
+/// Pointers in the headers must lead to as much as they say.
+///
+/// # Errors
+/// Why it did not take the first.
+pub(super) unsafe fn send_messages(
+    socket: BorrowedFd<'_>,
+    messages: &mut [libc::mmsghdr],
+) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    let count = messages.len() as libc::c_uint;
+    // SAFETY: the caller answers for the headers.
+    retry(|| unsafe { libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), count, flags as _) })
 }
 
 fn forget_addresses(header: &mut libc::msghdr) {
@@ -302,32 +345,16 @@ fn write_own_address(control: &mut Control, own: &OwnAddress) -> usize {
                 ipi_spec_dst: libc::in_addr { s_addr: u32::from(ip).to_be() },
                 ipi_addr: libc::in_addr { s_addr: 0 },
             };
-            write_control(control, libc::IPPROTO_IP, libc::IP_PKTINFO, info)
+            control.write(0, libc::IPPROTO_IP, libc::IP_PKTINFO, info)
         }
         IpAddr::V6(ip) => {
             let info = libc::in6_pktinfo {
                 ipi6_addr: libc::in6_addr { s6_addr: ip.octets() },
                 ipi6_ifindex: own.interface as _,
             };
-            write_control(control, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info)
+            control.write(0, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info)
         }
     }
-}
-
-fn write_control<T>(control: &mut Control, level: libc::c_int, kind: libc::c_int, info: T) -> usize {
-    let length = mem::size_of::<T>() as libc::c_uint;
-    // SAFETY: these only compute.
-    let (whole, space) = unsafe { (libc::CMSG_LEN(length), libc::CMSG_SPACE(length) as usize) };
-    assert!(space <= CONTROL_BYTES, "a control message of {space} bytes");
-    let message: *mut libc::cmsghdr = control.0.as_mut_ptr().cast();
-    // SAFETY: the buffer has the alignment of the header and, as was just seen, room for it and for `info`.
-    unsafe {
-        (*message).cmsg_len = whole as _;
-        (*message).cmsg_level = level;
-        (*message).cmsg_type = kind;
-        ptr::write_unaligned(libc::CMSG_DATA(message).cast(), info);
-    }
-    space
 }
 
 /// Asks for the own address with each datagram that comes.

@@ -13,5 +13,6 @@ pub mod notify;
 pub mod packet;
 pub mod pipe;
 pub mod privileges;
+mod runs;
 pub mod signals;
 pub mod socket;
