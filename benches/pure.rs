@@ -4,38 +4,51 @@
 //! their users use them: the client table only through the balancer.
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use pen::balance::{Admission, Balancer, Endpoint, ServerSetup};
+use pen::acl::{Acl, CountrySource};
+use pen::balance::{Admission, Attempt, Balancer, Endpoint, ServerId, ServerSetup};
 use pen::http::Head;
 use pen::proxy_protocol;
 use pen::settings::Settings;
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::{Flag, HttpMode};
+use pen_proto::commands::{AclEntry, AclMatch, Flag, HttpMode};
 use pen_proto::weblog::WebLine;
 use pen_proto::{logline, parse};
 use std::hint::black_box;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const NOW_SECONDS: u32 = 1_000_000;
 const TABLE_SIZES: [u32; 3] = [2_048, 65_536, 1_000_000];
 const SERVER_COUNTS: [usize; 3] = [2, 100, 1_000];
+const LIST_LENGTHS: [u32; 3] = [10, 1_000, 100_000];
 
 fn balancer(clients_max: u32, servers: usize) -> Balancer {
+    balancer_with_max(clients_max, servers, 0)
+}
+
+/// `max` is the servers' maximum of connections, 0 for none.
+fn balancer_with_max(clients_max: u32, servers: usize, max: u32) -> Balancer {
     let mut balancer = Balancer::new(clients_max);
     let address = |index: usize| Endpoint::Inet(([127, 0, 0, 1], 1 + index as u16).into());
-    balancer.set_servers((0..servers).map(|index| ServerSetup::new(address(index))).collect(), None, None);
+    let setup = |index| ServerSetup { max, ..ServerSetup::new(address(index)) };
+    balancer.set_servers((0..servers).map(setup).collect(), None, None);
     balancer
 }
 
-/// A connection that comes and goes.
-fn visit(balancer: &mut Balancer, settings: &Settings, client: u32) {
+fn come(balancer: &mut Balancer, settings: &Settings, client: u32) -> Attempt {
     let address = ClientAddr::Ip(Ipv4Addr::from_bits(client).into());
     match balancer.admit(settings, address, 40_000, NOW_SECONDS) {
         Admission::Connect(attempt, endpoint) => {
             black_box(endpoint);
-            balancer.abandon(attempt);
+            attempt
         }
         Admission::Refused(refusal) => panic!("{refusal:?}"),
     }
+}
+
+/// A connection that comes and goes.
+fn visit(balancer: &mut Balancer, settings: &Settings, client: u32) {
+    let attempt = come(balancer, settings, client);
+    balancer.abandon(attempt);
 }
 
 /// A known client is found, a new one inserted, a new one in a full table takes the place of the oldest. The step
@@ -104,6 +117,70 @@ fn choice(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Farms in which the first server looked at is not the answer. Clients are not tracked here either.
+fn choice_in_a_busy_farm(criterion: &mut Criterion) {
+    let mut turns = Settings::default();
+    turns.set_flag(Flag::Roundrobin, true);
+    let mut weight = turns.clone();
+    weight.set_flag(Flag::Weight, true);
+    let mut group = criterion.benchmark_group("choose, busy");
+    for servers in SERVER_COUNTS {
+        let mut measure = |name: &str, settings: &Settings, mut balancer: Balancer| {
+            group.bench_function(BenchmarkId::new(name, servers), |bencher| {
+                bencher.iter(|| visit(&mut balancer, settings, 7));
+            });
+        };
+        // As many connections as servers leave none idle, in turn or by weight. They last as long as the benchmark.
+        let busy = |settings: &Settings, max, connections| {
+            let mut balancer = balancer_with_max(2_048, servers, max);
+            let attempts: Vec<Attempt> = (0..connections).map(|_| come(&mut balancer, settings, 7)).collect();
+            std::mem::forget(attempts);
+            balancer
+        };
+        measure("weight, all have connections", &weight, busy(&weight, 0, servers));
+        measure("roundrobin, all but one full", &turns, busy(&turns, 1, servers - 1));
+        let mut blacklisted = balancer(2_048, servers);
+        for server in 1..servers {
+            blacklisted.blacklist(&turns, ServerId::regular(server), 1_000, NOW_SECONDS);
+        }
+        measure("roundrobin, all but one blacklisted", &turns, blacklisted);
+    }
+    group.finish();
+}
+
+/// Lists of single addresses of which none is the client's. What is measured is one look, without the balancer.
+fn access_lists(criterion: &mut Criterion) {
+    let v4 = |host: u32| AclMatch::V4 { address: 0x0a00_0000 + 2 * host, mask: u32::MAX };
+    let v6 = |host: u32| AclMatch::V6 { address: (0x2001_0db8 << 96) + 2 * u128::from(host), prefix: 128 };
+    let mut group = criterion.benchmark_group("acl");
+    for length in LIST_LENGTHS {
+        let mut measure = |name: &str, what: &dyn Fn(u32) -> AclMatch, base: IpAddr| {
+            let acl = list((0..length).map(|host| AclEntry { permit: false, what: what(host) }).collect());
+            let nobody = CountrySource::default();
+            group.bench_function(BenchmarkId::new(name, length), |bencher| {
+                let mut step = 0;
+                bencher.iter(|| {
+                    step = (step + 7_919) % length;
+                    let client = match base {
+                        IpAddr::V4(ip) => Ipv4Addr::from_bits(ip.to_bits() + 2 * step).into(),
+                        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() + 2 * u128::from(step)).into(),
+                    };
+                    assert!(acl.permits(ClientAddr::Ip(client), &nobody));
+                });
+            });
+        };
+        measure("IPv4", &v4, Ipv4Addr::new(10, 0, 0, 1).into());
+        measure("IPv6", &v6, Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into());
+    }
+    group.finish();
+}
+
+fn list(entries: Vec<AclEntry>) -> Acl {
+    let mut acl = Acl::from(entries);
+    acl.arrange();
+    acl
+}
+
 fn parsers(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("parse");
     group.bench_function("command line", |bencher| {
@@ -138,5 +215,5 @@ fn parsers(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, client_table, choice, parsers);
+criterion_group!(benches, client_table, choice, choice_in_a_busy_farm, access_lists, parsers);
 criterion_main!(benches);

@@ -1,8 +1,12 @@
 //! Access lists: the first entry that matches decides. Pure.
 //!
 //! Owns what a list means. Entries come from the command parser; `balance` asks about clients of the listener, the
-//! control server about its own. Which country an address is in is somebody else's knowledge ([`Countries`]).
+//! control server and direct server return about theirs. Which country an address is in is somebody else's knowledge
+//! ([`Countries`]).
 
+mod index;
+
+use index::Index;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{AclEntry, AclMatch, Country};
 use std::cell::OnceCell;
@@ -13,13 +17,47 @@ use std::sync::Arc;
 /// How many lists there are: `acl 0` to `acl 9`.
 pub const ACL_COUNT: usize = 10;
 
+/// How many entries at the end of a list are compared one by one, so that a list that grows entry by entry is not
+/// arranged anew each time. A short list is not arranged at all.
+const WALKED_MAX: usize = 16;
+
 /// One list, in the order the entries were added.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+///
+/// A copy shares the entries with the original until one of them changes.
+#[derive(Debug, Clone, Default)]
 pub struct Acl {
-    pub entries: Vec<AclEntry>,
+    entries: Arc<Vec<AclEntry>>,
+    /// Of the first entries.
+    index: Arc<Index>,
 }
 
 impl Acl {
+    pub fn entries(&self) -> &[AclEntry] {
+        &self.entries
+    }
+
+    pub fn push(&mut self, entry: AclEntry) {
+        Arc::make_mut(&mut self.entries).push(entry);
+    }
+
+    pub fn clear(&mut self) {
+        *self = Acl::default();
+    }
+
+    /// Arranges the entries, so that it no longer matters to [`Acl::permits`] how many there are. To be called before a
+    /// changed list is published; it changes no answer.
+    pub fn arrange(&mut self) {
+        if !self.is_arranged() {
+            Arc::get_mut(&mut self.entries).into_iter().for_each(Vec::shrink_to_fit);
+            self.index = Arc::new(Index::new(&self.entries));
+        }
+    }
+
+    /// Whether few or no entries have come since [`Acl::arrange`].
+    pub fn is_arranged(&self) -> bool {
+        self.walked().len() <= WALKED_MAX
+    }
+
     /// Whether `client` passes.
     ///
     /// An empty list lets everybody pass, and every list lets clients of a Unix socket pass: they have no address to
@@ -31,24 +69,43 @@ impl Acl {
         let (ClientAddr::Ip(ip), Some(last)) = (client, self.entries.last()) else { return true };
         let found = OnceCell::new();
         let country = || *found.get_or_init(|| countries.country_of(ip));
-        match self.entries.iter().find(|entry| matches(entry.what, ip, country)) {
-            Some(entry) => entry.permit,
-            None => !last.permit,
-        }
+        let walk = || self.walked().iter().find(|entry| matches(entry.what, ip, country));
+        let first = self.index.permits(ip, country).or_else(|| walk().map(|entry| entry.permit));
+        first.unwrap_or(!last.permit)
     }
 
     /// Whether it names addresses of this family.
     pub fn is_about(&self, ip: IpAddr) -> bool {
-        self.entries.iter().any(|entry| match entry.what {
+        let names = |entry: &AclEntry| match entry.what {
             AclMatch::V4 { .. } => ip.is_ipv4(),
             AclMatch::V6 { .. } => ip.is_ipv6(),
             AclMatch::Country(_) => false,
-        })
+        };
+        self.index.is_about(ip) || self.walked().iter().any(names)
     }
 
     /// Whether the list asks for countries.
     pub fn names_countries(&self) -> bool {
         self.entries.iter().any(|entry| matches!(entry.what, AclMatch::Country(_)))
+    }
+
+    /// The entries that the index does not know.
+    fn walked(&self) -> &[AclEntry] {
+        &self.entries[self.index.covered()..]
+    }
+}
+
+impl From<Vec<AclEntry>> for Acl {
+    /// The list of these entries, not arranged.
+    fn from(entries: Vec<AclEntry>) -> Acl {
+        Acl { entries: Arc::new(entries), index: Arc::default() }
+    }
+}
+
+/// The same entries; whether they are arranged is no property of a list.
+impl PartialEq for Acl {
+    fn eq(&self, other: &Acl) -> bool {
+        self.entries == other.entries
     }
 }
 
@@ -104,151 +161,4 @@ fn matches(what: AclMatch, ip: IpAddr, country: impl Fn() -> Option<Country>) ->
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::{Ipv4Addr, Ipv6Addr};
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    fn v4(permit: bool, address: &str, mask: &str) -> AclEntry {
-        let bits = |text: &str| text.parse::<Ipv4Addr>().unwrap().to_bits();
-        AclEntry { permit, what: AclMatch::V4 { address: bits(address), mask: bits(mask) } }
-    }
-
-    fn v6(permit: bool, address: &str, prefix: u8) -> AclEntry {
-        let address = address.parse::<Ipv6Addr>().unwrap().to_bits();
-        AclEntry { permit, what: AclMatch::V6 { address, prefix } }
-    }
-
-    fn client(text: &str) -> ClientAddr {
-        if text == "unix" { ClientAddr::Unix } else { ClientAddr::Ip(text.parse().unwrap()) }
-    }
-
-    #[test]
-    fn the_first_match_decides_and_no_match_is_the_opposite_of_the_last_entry() {
-        const HOST: &str = "255.255.255.255";
-        let cases: &[(&str, Vec<AclEntry>, &str, bool)] = &[
-            ("empty permits", vec![], "127.0.0.1", true),
-            ("empty permits IPv6", vec![], "2001:db8::1", true),
-            ("permitted", vec![v4(true, "127.0.0.1", HOST)], "127.0.0.1", true),
-            ("not permitted", vec![v4(true, "127.0.0.1", HOST)], "127.0.0.2", false),
-            ("denied", vec![v4(false, "127.0.0.1", HOST)], "127.0.0.1", false),
-            ("not denied", vec![v4(false, "127.0.0.1", HOST)], "127.0.0.2", true),
-            (
-                "earlier entry wins",
-                vec![v4(false, "10.1.2.3", HOST), v4(true, "10.0.0.0", "255.0.0.0")],
-                "10.1.2.3",
-                false,
-            ),
-            (
-                "later entry for the rest",
-                vec![v4(false, "10.1.2.3", HOST), v4(true, "10.0.0.0", "255.0.0.0")],
-                "10.1.2.4",
-                true,
-            ),
-            ("host bits match nobody", vec![v4(true, "127.0.0.9", "255.0.0.0")], "127.0.0.9", false),
-            ("mask of zero matches all", vec![v4(false, "0.0.0.0", "0.0.0.0")], "203.0.113.9", false),
-            (
-                "last entry of the other family still sets the default",
-                vec![v4(false, "127.0.0.2", HOST), v6(true, "::1", 128)],
-                "127.0.0.1",
-                false,
-            ),
-            (
-                "entries of the other family are skipped",
-                vec![v6(true, "::", 0), v4(false, "127.0.0.2", HOST)],
-                "127.0.0.2",
-                false,
-            ),
-            ("IPv4 mask does not match IPv6", vec![v4(false, "0.0.0.0", "0.0.0.0")], "2001:db8::1", true),
-            ("prefix inside a byte", vec![v6(true, "2001:db8:8000::", 33)], "2001:db8:ffff::1", true),
-            ("outside that prefix", vec![v6(true, "2001:db8:8000::", 33)], "2001:db8:7fff::1", false),
-            ("host bits of IPv6 are ignored", vec![v6(true, "2001:db8::7", 32)], "2001:db8::1", true),
-            ("prefix 0 matches all", vec![v6(false, "::", 0)], "ff02::1", false),
-            ("prefix 128 is one host", vec![v6(false, "2001:db8::1", 128)], "2001:db8::3", true),
-            ("Unix passes a permit list", vec![v4(true, "127.0.0.1", HOST)], "unix", true),
-            ("Unix passes a deny list", vec![v4(false, "0.0.0.0", "0.0.0.0")], "unix", true),
-        ];
-        for (name, entries, address, expected) in cases {
-            let acl = Acl { entries: entries.clone() };
-            let permits = acl.permits(client(address), &CountrySource::default());
-            assert_eq!(permits, *expected, "{name}: {address}");
-        }
-    }
-
-    fn country(permit: bool, code: &str) -> AclEntry {
-        AclEntry { permit, what: AclMatch::Country(Country::parse(code).unwrap()) }
-    }
-
-    /// 192.0.2.0/24 and 2001:db8::/32 are in Sweden, 198.51.100.0/24 is in Denmark. Counts the questions.
-    #[derive(Default)]
-    struct Atlas(Arc<AtomicUsize>);
-
-    impl Countries for Atlas {
-        fn country_of(&self, ip: IpAddr) -> Option<Country> {
-            self.0.fetch_add(1, Ordering::Relaxed);
-            let code = match ip {
-                IpAddr::V4(ip) if ip.octets().starts_with(&[192, 0, 2]) => "SE",
-                IpAddr::V4(ip) if ip.octets().starts_with(&[198, 51, 100]) => "DK",
-                IpAddr::V6(ip) if ip.segments().starts_with(&[0x2001, 0xdb8]) => "SE",
-                _ => return None,
-            };
-            Some(Country::parse(code).unwrap())
-        }
-    }
-
-    #[test]
-    fn countries_decide_like_networks_and_an_unknown_one_matches_no_entry() {
-        let atlas = CountrySource::new(Atlas::default());
-        let cases: &[(&str, Vec<AclEntry>, &str, bool)] = &[
-            ("permitted", vec![country(true, "SE")], "192.0.2.7", true),
-            ("permitted, IPv6", vec![country(true, "SE")], "2001:db8::7", true),
-            ("another country", vec![country(true, "SE")], "198.51.100.7", false),
-            ("unknown, permit list", vec![country(true, "SE")], "203.0.113.7", false),
-            ("unknown, deny list", vec![country(false, "SE")], "203.0.113.7", true),
-            ("denied", vec![country(false, "DK"), country(false, "SE")], "192.0.2.7", false),
-            (
-                "earlier",
-                vec![v4(false, "192.0.2.7", "255.255.255.255"), country(true, "SE")],
-                "192.0.2.7",
-                false,
-            ),
-            (
-                "later",
-                vec![country(true, "SE"), v4(false, "192.0.2.7", "255.255.255.255")],
-                "192.0.2.7",
-                true,
-            ),
-            ("Unix is in no country", vec![country(false, "SE")], "unix", true),
-        ];
-        for (name, entries, address, expected) in cases {
-            let acl = Acl { entries: entries.clone() };
-            assert!(acl.names_countries(), "{name}");
-            assert_eq!(acl.permits(client(address), &atlas), *expected, "{name}: {address}");
-        }
-        let nobody = CountrySource::default();
-        assert!(!Acl { entries: vec![country(true, "SE")] }.permits(client("192.0.2.7"), &nobody));
-        assert!(Acl { entries: vec![country(false, "SE")] }.permits(client("192.0.2.7"), &nobody));
-    }
-
-    #[test]
-    fn the_country_is_asked_for_once_at_most() {
-        let asked = Arc::new(AtomicUsize::new(0));
-        let atlas = CountrySource::new(Atlas(asked.clone()));
-        let many = Acl { entries: ["DE", "FI", "NO", "DK"].map(|code| country(true, code)).into() };
-        assert!(many.permits(client("198.51.100.7"), &atlas));
-        assert_eq!(asked.swap(0, Ordering::Relaxed), 1);
-        let mut early = many.clone();
-        early.entries.insert(0, v4(true, "198.51.100.0", "255.255.255.0"));
-        assert!(early.permits(client("198.51.100.7"), &atlas));
-        assert_eq!(asked.load(Ordering::Relaxed), 0);
-    }
-
-    #[test]
-    fn a_source_equals_itself_only() {
-        let atlas = CountrySource::new(Atlas::default());
-        assert_eq!(atlas, atlas.clone());
-        assert_ne!(atlas, CountrySource::new(Atlas::default()));
-        assert_ne!(atlas, CountrySource::default());
-        assert_eq!(CountrySource::default(), CountrySource::default());
-    }
-}
+mod tests;

@@ -27,6 +27,7 @@ pub mod sys;
 mod test_dir;
 pub mod timers;
 pub mod tls;
+mod turn;
 pub mod udp;
 pub mod worker;
 

@@ -22,8 +22,8 @@ use std::net::IpAddr;
 
 /// Most servers there may be. A larger number in `server N` is more likely a typo than a farm.
 pub const SERVERS_MAX: usize = 4096;
-/// Most entries of one access list: each new client is compared with them in turn.
-pub const ACL_ENTRIES_MAX: usize = 65_536;
+/// Most entries of one access list. A client does not notice how many there are; this is for the memory, 64 to 90 MB.
+pub const ACL_ENTRIES_MAX: usize = 1_000_000;
 /// Most networks of `proxy_accept`: each new client is compared with them in turn.
 pub const PROXY_ACCEPT_MAX: usize = 1024;
 
@@ -62,6 +62,17 @@ impl Settings {
 }
 
 impl Settings {
+    /// Arranges the access lists, and shares those that are as they were with `before`. It changes no answer; to be done
+    /// before settings are published, so that workers need not walk the lists.
+    pub fn arrange_lists(&mut self, before: &Settings) {
+        for (list, before) in self.acls.iter_mut().zip(&before.acls) {
+            if list == before {
+                list.clone_from(before);
+            }
+            list.arrange();
+        }
+    }
+
     /// How servers are chosen, as Pen's `mode` answers: each word preceded by `no` when it is off.
     pub fn mode(&self) -> String {
         let words = [Flag::Hash, Flag::Roundrobin, Flag::Stubborn, Flag::Weight, Flag::Prio].map(|flag| {
@@ -303,16 +314,16 @@ impl Config {
     }
 
     fn add_to_list(&mut self, list: u8, entry: AclEntry) -> Result<String, String> {
-        let entries = &mut self.list(list)?.entries;
-        if entries.len() >= ACL_ENTRIES_MAX {
+        let acl = self.list(list)?;
+        if acl.entries().len() >= ACL_ENTRIES_MAX {
             return Err(format!("acl {list}: want at most {ACL_ENTRIES_MAX} entries"));
         }
-        entries.push(entry);
+        acl.push(entry);
         Ok(String::new())
     }
 
     fn empty_list(&mut self, list: u8) -> Result<String, String> {
-        self.list(list)?.entries.clear();
+        self.list(list)?.clear();
         Ok(String::new())
     }
 

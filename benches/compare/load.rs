@@ -1,15 +1,18 @@
-//! The load: clients and servers, all on one thread, and every byte checked at both ends.
+//! The load: clients and servers, all on one thread, and every byte checked at both ends. Clients may speak TLS.
 //!
 //! Owns their sockets and counts what they get done. Knows nothing of the program between them but its address.
 
+use super::wire::Wire;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 use pen::conn::slab::Slab;
 use pen::net::poller::{Poller, Readiness};
 use pen::sys::clock;
+use rustls::ClientConfig;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A request, and an answer.
@@ -52,9 +55,8 @@ enum Role {
     Taker { position: usize },
 }
 
-#[derive(Debug)]
 struct Socket {
-    stream: TcpStream,
+    wire: Wire,
     role: Role,
 }
 
@@ -63,6 +65,8 @@ pub struct Load {
     servers: Vec<TcpListener>,
     sockets: Slab<Socket>,
     target: SocketAddrV4,
+    /// What clients ask for when they speak TLS.
+    tls: Option<Arc<ClientConfig>>,
     /// Local addresses of clients, when ports of one may run out.
     sources: u32,
     next_id: u64,
@@ -74,6 +78,20 @@ pub struct Load {
     pub bytes: u64,
     /// Connections that reached a server.
     pub accepted: u64,
+    /// Answers on connections whose TLS session had been taken up again.
+    pub resumed: u64,
+}
+
+/// Something that keeps a program busy and counts what comes of it.
+pub trait Generator {
+    /// Works for so long.
+    ///
+    /// # Errors
+    /// When something that comes is wrong, or nothing comes any more.
+    fn run_for(&mut self, time: Duration) -> io::Result<()>;
+
+    /// Answers that came, complete and right.
+    fn answers(&self) -> u64;
 }
 
 fn wrong(what: &str) -> io::Error {
@@ -90,7 +108,13 @@ fn answer(id: u64) -> Vec<u8> {
 
 impl Load {
     /// Servers that listen on free ports, and clients that will connect to `target`.
-    pub fn new(target: SocketAddrV4, servers: Vec<TcpListener>, sources: u32) -> io::Result<Load> {
+    /// `tls`: what clients ask for, if they speak it.
+    pub fn new(
+        target: SocketAddrV4,
+        servers: Vec<TcpListener>,
+        sources: u32,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> io::Result<Load> {
         assert!(request(0).len() == MESSAGE_BYTES && answer(0).len() == MESSAGE_BYTES);
         let poller = Poller::new()?;
         for (index, server) in servers.iter().enumerate() {
@@ -103,6 +127,7 @@ impl Load {
             servers,
             sockets: Slab::default(),
             target,
+            tls,
             sources,
             next_id: 0,
             buffer: vec![0; CHUNK_BYTES],
@@ -110,6 +135,7 @@ impl Load {
             answers: 0,
             bytes: 0,
             accepted: 0,
+            resumed: 0,
         })
     }
 
@@ -118,11 +144,15 @@ impl Load {
         self.next_id += 1;
         let id = self.next_id;
         let stream = self.open(id)?;
+        let wire = match &self.tls {
+            Some(terms) => Wire::tls(stream, terms)?,
+            None => Wire::plain(stream),
+        };
         let role = match task {
             Task::Give => Role::Giver { position: 0 },
             _ => Role::Client { task, id, asked: false, received: 0 },
         };
-        self.watch(stream, role)
+        self.watch(wire, role)
     }
 
     /// A connect under way.
@@ -135,16 +165,18 @@ impl Load {
             bind(stream.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(source, 0)))?;
         }
         match connect(stream.as_raw_fd(), &SockaddrIn::from(self.target)) {
-            Ok(()) | Err(Errno::EINPROGRESS) => Ok(stream.into()),
-            Err(error) => Err(error.into()),
+            Ok(()) | Err(Errno::EINPROGRESS) => {}
+            Err(error) => return Err(error.into()),
         }
+        let stream = TcpStream::from(stream);
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
 
-    fn watch(&mut self, stream: TcpStream, role: Role) -> io::Result<()> {
-        stream.set_nodelay(true)?;
-        let key = self.sockets.insert(Socket { stream, role }) as usize;
+    fn watch(&mut self, wire: Wire, role: Role) -> io::Result<()> {
+        let key = self.sockets.insert(Socket { wire, role }) as usize;
         let socket = self.sockets.get(key as u32).expect("just inserted");
-        self.poller.add(socket.stream.as_fd(), key)
+        self.poller.add(socket.wire.socket(), key)
     }
 
     /// Works until `done`, which is asked after every wake-up.
@@ -173,19 +205,14 @@ impl Load {
         Ok(())
     }
 
-    /// Works for so long.
-    pub fn run_for(&mut self, time: Duration) -> io::Result<()> {
-        let end: Instant = clock::now() + time;
-        self.run(|_| clock::now() >= end)
-    }
-
     fn accept(&mut self, listener: usize) -> io::Result<()> {
         loop {
             match self.servers[listener].accept() {
                 Ok((stream, _)) => {
                     stream.set_nonblocking(true)?;
+                    stream.set_nodelay(true)?;
                     self.accepted += 1;
-                    self.watch(stream, Role::Server { request: Vec::new() })?;
+                    self.watch(Wire::plain(stream), Role::Server { request: Vec::new() })?;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
@@ -205,7 +232,7 @@ impl Load {
         }
         loop {
             let Some(socket) = self.sockets.get_mut(index) else { return Ok(()) };
-            match socket.stream.read(&mut self.buffer) {
+            match socket.wire.read(&mut self.buffer) {
                 Ok(0) => return self.ended(index),
                 Ok(count) => self.take(index, count)?,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
@@ -262,6 +289,8 @@ impl Load {
             (*id, *asked, *received) = (next_id, false, 0);
             return socket.begin();
         }
+        self.resumed += u64::from(socket.wire.is_resumed());
+        socket.wire.say_end()?;
         self.sockets.remove(index);
         self.add_client(Task::Connect)
     }
@@ -276,6 +305,17 @@ impl Load {
     }
 }
 
+impl Generator for Load {
+    fn run_for(&mut self, time: Duration) -> io::Result<()> {
+        let end: Instant = clock::now() + time;
+        self.run(|_| clock::now() >= end)
+    }
+
+    fn answers(&self) -> u64 {
+        self.answers
+    }
+}
+
 impl Socket {
     /// A client that is connected says what it wants.
     fn begin(&mut self) -> io::Result<()> {
@@ -284,9 +324,9 @@ impl Socket {
             return Ok(());
         }
         if *task == Task::Take {
-            return send(&mut self.stream, &[Task::Take as u8]);
+            return send(&mut self.wire, &[Task::Take as u8]);
         }
-        send(&mut self.stream, &request(*id))
+        send(&mut self.wire, &request(*id))
     }
 
     /// A server answers a request that is complete. What a program in between may add to it are lines at its end.
@@ -302,14 +342,14 @@ impl Socket {
             return Err(wrong("a server got wrong bytes"));
         }
         got.clear();
-        send(&mut self.stream, &answer(id))
+        send(&mut self.wire, &answer(id))
     }
 
     /// Sends of a stream what goes.
     fn give(&mut self, pattern: &[u8]) -> io::Result<()> {
         let Role::Giver { position } = &mut self.role else { return Ok(()) };
         loop {
-            match self.stream.write(&pattern[*position % PATTERN_BYTES..][..CHUNK_BYTES]) {
+            match self.wire.write(&pattern[*position % PATTERN_BYTES..][..CHUNK_BYTES]) {
                 Ok(count) => *position += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
@@ -319,8 +359,8 @@ impl Socket {
 }
 
 /// A message is smaller than any socket buffer.
-fn send(stream: &mut TcpStream, message: &[u8]) -> io::Result<()> {
-    match stream.write(message)? == message.len() {
+fn send(wire: &mut Wire, message: &[u8]) -> io::Result<()> {
+    match wire.write(message)? == message.len() {
         true => Ok(()),
         false => Err(wrong("a message went out in part")),
     }

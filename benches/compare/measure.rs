@@ -1,22 +1,32 @@
 //! The workloads: what is done with a program that runs, and what is counted.
 
-use super::load::{Load, Task};
-use super::peers::{Peer, Running, free_listener, long_configuration};
+use super::datagrams::{DatagramLoad, Habit};
+use super::load::{Generator, Load, Task};
+use super::peers::{Peer, Running, Speech, free_datagram_socket, free_listener, long_configuration};
 use super::process;
+use super::wire;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use pen::sys::clock;
+use rustls::ClientConfig;
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Before anything is counted.
 const WARM_UP: Duration = Duration::from_millis(300);
 /// So many are traced.
 const TRACED_ANSWERS: u64 = 2_000;
+/// More UDP clients than any program remembers as it starts: from then on each new one takes the place of another.
+const CLIENTS_FORGOTTEN: u64 = 12_000;
+/// At a time. The store of rustls keeps 8 tickets of a server, and each client brings two before it takes one.
+const TLS_CLIENTS: u64 = 4;
+/// So many of a hundred TLS connections must have taken up a session where they are counted as such.
+const RESUMED_PERCENT: u64 = 99;
 const GIB: f64 = (1_u64 << 30) as f64;
 
 /// What all measurements have in common.
@@ -30,21 +40,27 @@ pub struct Bench<'a> {
     pub idle_clients: u64,
     /// Local addresses of clients.
     pub sources: u32,
+    /// With its key, for those that speak TLS. Or why there is none.
+    pub certificate: Result<PathBuf, String>,
 }
 
 /// A program at work, and the load for it.
-struct Scene {
+struct Scene<L> {
     running: Running,
-    load: Load,
+    load: L,
 }
 
 impl Bench<'_> {
-    fn scene(&self, peer: &Peer, extra: &str) -> io::Result<Scene> {
+    fn scene(&self, peer: &Peer, extra: &str) -> io::Result<Scene<Load>> {
+        self.scene_of(peer, extra, None)
+    }
+
+    fn scene_of(&self, peer: &Peer, extra: &str, tls: Option<Arc<ClientConfig>>) -> io::Result<Scene<Load>> {
         let servers = [free_listener()?, free_listener()?];
         let addresses: Vec<SocketAddrV4> = servers.iter().map(address_of).collect::<io::Result<_>>()?;
         let cores = if peer.workers > 1 { &self.all_cores } else { &self.cores };
         let running = peer.start(self.directory, cores, &addresses, extra)?;
-        let mut load = Load::new(running.address, servers.into(), self.sources)?;
+        let mut load = Load::new(running.address, servers.into(), self.sources, tls)?;
         load.run_for(Duration::from_millis(50))?; // the connection that found it listening ends
         Ok(Scene { running, load })
     }
@@ -63,13 +79,67 @@ impl Bench<'_> {
         let mut scene = self.scene(peer, extra)?;
         scene.add_clients(task, clients as u64)?;
         scene.load.run_for(WARM_UP)?;
-        let (cost, rate) = scene.count(self.time, |load| load.answers)?;
+        let (cost, rate) = scene.count(self.time, Load::answers)?;
         Ok(vec![cost * 1e6, rate])
+    }
+
+    fn tls_scene(&self, peer: &Peer, resumes: bool) -> io::Result<Scene<Load>> {
+        let certificate = self.certificate.as_ref().map_err(|why| io::Error::other(why.clone()))?;
+        let peer = peer.clone().speaking(Speech::Tls(certificate.clone()));
+        self.scene_of(&peer, "", Some(wire::terms(certificate, resumes)?))
+    }
+
+    /// Processor microseconds for a connection with a TLS handshake, which takes up an earlier session or does not;
+    /// connections in a second.
+    pub fn handshakes(&self, peer: &Peer, resumes: bool) -> io::Result<Vec<f64>> {
+        let mut scene = self.tls_scene(peer, resumes)?;
+        scene.add_clients(Task::Connect, TLS_CLIENTS)?;
+        scene.load.run_for(WARM_UP)?;
+        let before = (scene.load.answers, scene.load.resumed);
+        let (cost, rate) = scene.count(self.time, Load::answers)?;
+        let (answers, resumed) = (scene.load.answers - before.0, scene.load.resumed - before.1);
+        if resumes && resumed * 100 < answers * RESUMED_PERCENT {
+            return Err(io::Error::other(format!(
+                "of {answers} sessions only {resumed} were taken up again"
+            )));
+        }
+        Ok(vec![cost * 1e6, rate])
+    }
+
+    /// Processor seconds for a GiB that goes to clients with TLS; Gbit in a second.
+    pub fn tls_stream(&self, peer: &Peer) -> io::Result<Vec<f64>> {
+        self.stream_in(self.tls_scene(peer, false)?, Task::Take)
+    }
+
+    /// Processor microseconds for a datagram and its answer; how many in a second; how many in a million are lost.
+    pub fn datagrams(&self, peer: &Peer, habit: Habit) -> io::Result<Vec<f64>> {
+        let servers = [free_datagram_socket()?, free_datagram_socket()?];
+        let addresses: Vec<SocketAddrV4> =
+            servers.iter().map(|server| internet(server.local_addr()?)).collect::<io::Result<_>>()?;
+        let speech = Speech::Udp { once: habit == Habit::Leave };
+        let running = peer.clone().speaking(speech).start(self.directory, &self.cores, &addresses, "")?;
+        let clients = match habit {
+            Habit::Stay { window } => 64 / window,
+            Habit::Leave => 64,
+        };
+        let load = DatagramLoad::new(running.address, servers.into(), habit, clients)?;
+        let mut scene = Scene { running, load };
+        scene.load.run(|load| load.answers() + load.lost >= CLIENTS_FORGOTTEN)?;
+        let lost_before = scene.load.lost;
+        let answers_before = scene.load.answers();
+        let (cost, rate) = scene.count(self.time, DatagramLoad::answers)?;
+        // Those still under way at the end are no loss, those given up before and answered late are none either.
+        let lost = scene.load.lost.saturating_sub(lost_before) as f64;
+        let answered = (scene.load.answers() - answers_before) as f64;
+        Ok(vec![cost * 1e6, rate, lost / (lost + answered) * 1e6])
     }
 
     /// Processor seconds for a GiB; Gbit in a second.
     pub fn stream(&self, peer: &Peer, task: Task) -> io::Result<Vec<f64>> {
-        let mut scene = self.scene(peer, "")?;
+        self.stream_in(self.scene(peer, "")?, task)
+    }
+
+    fn stream_in(&self, mut scene: Scene<Load>, task: Task) -> io::Result<Vec<f64>> {
         scene.add_clients(task, 4)?;
         scene.load.run_for(WARM_UP)?;
         let (cost, rate) = scene.count(self.time, |load| load.bytes)?;
@@ -82,7 +152,7 @@ impl Bench<'_> {
         let mut scene = self.scene(peer, "")?;
         scene.add_clients(Task::Ask, 10)?;
         scene.load.run_for(WARM_UP)?;
-        let (before_cost, _) = scene.count(self.time, |load| load.answers)?;
+        let (before_cost, _) = scene.count(self.time, Load::answers)?;
         let before_bytes = scene.running.resident_bytes();
         while scene.load.accepted < self.idle_clients {
             scene.add_clients(Task::Rest, 50)?;
@@ -91,7 +161,7 @@ impl Bench<'_> {
         }
         scene.load.run_for(WARM_UP)?;
         let after_bytes = scene.running.resident_bytes();
-        let (after_cost, _) = scene.count(self.time, |load| load.answers)?;
+        let (after_cost, _) = scene.count(self.time, Load::answers)?;
         let idle = self.idle_clients as f64;
         let growth = after_bytes.saturating_sub(before_bytes) as f64;
         Ok(vec![after_bytes as f64 / idle, growth / idle, before_cost * 1e6, after_cost * 1e6])
@@ -129,19 +199,21 @@ impl Bench<'_> {
     }
 }
 
-impl Scene {
-    fn add_clients(&mut self, task: Task, count: u64) -> io::Result<()> {
-        (0..count).try_for_each(|_| self.load.add_client(task))
-    }
-
+impl<L: Generator> Scene<L> {
     /// Processor seconds of the program for each of what `counted` counts, and how many of them there were in a second.
-    fn count(&mut self, time: Duration, counted: impl Fn(&Load) -> u64) -> io::Result<(f64, f64)> {
+    fn count(&mut self, time: Duration, counted: impl Fn(&L) -> u64) -> io::Result<(f64, f64)> {
         let (start, counted_before) = (clock::now(), counted(&self.load));
         let used_before = self.running.processor_time()?;
         self.load.run_for(time)?;
         let used = self.running.processor_time()? - used_before;
         let count = (counted(&self.load) - counted_before) as f64;
         Ok((used.as_secs_f64() / count, count / start.elapsed().as_secs_f64()))
+    }
+}
+
+impl Scene<Load> {
+    fn add_clients(&mut self, task: Task, count: u64) -> io::Result<()> {
+        (0..count).try_for_each(|_| self.load.add_client(task))
     }
 
     /// System calls for each answer, as strace(1) counts them. It slows the program down, which makes no difference to
@@ -168,7 +240,11 @@ impl Scene {
 }
 
 fn address_of(listener: &TcpListener) -> io::Result<SocketAddrV4> {
-    match listener.local_addr()? {
+    internet(listener.local_addr()?)
+}
+
+fn internet(address: SocketAddr) -> io::Result<SocketAddrV4> {
+    match address {
         SocketAddr::V4(address) => Ok(address),
         SocketAddr::V6(address) => Err(io::Error::other(format!("{address}: not IPv4"))),
     }

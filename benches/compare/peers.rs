@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 use pen::sys::clock;
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -20,12 +20,27 @@ const CONNECTIONS_MAX: u64 = 20_000;
 /// Descriptors that are for no connection.
 const DESCRIPTORS_SPARE: u64 = 500;
 
+/// The program that pen is compatible with.
+const ORIGINAL: &str = "Pen 0.34.1";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// pen's command line.
     Pen,
     Haproxy,
     Nginx,
+}
+
+/// What clients speak with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Speech {
+    Tcp,
+    /// With the certificate and key in this file.
+    Tls(PathBuf),
+    /// UDP; with `once`, one answer is all that a client waits for.
+    Udp {
+        once: bool,
+    },
 }
 
 /// A program with its settings.
@@ -37,6 +52,7 @@ pub struct Peer {
     /// Processor cores it may use, and workers it starts.
     pub workers: usize,
     splice: bool,
+    speech: Speech,
     /// For pen: more options, before the listening address.
     options: Vec<String>,
     /// For pen: how many servers; half of them are the first, half the second.
@@ -100,6 +116,7 @@ impl Peer {
             kind: Kind::Pen,
             workers: 1,
             splice: false,
+            speech: Speech::Tcp,
             options: Vec::new(),
             servers: 2,
         }
@@ -109,7 +126,7 @@ impl Peer {
     pub fn installed() -> Vec<Peer> {
         let mut peers = Vec::new();
         for (name, program, kind, splice) in [
-            ("Pen 0.34.1", "pen", Kind::Pen, false),
+            (ORIGINAL, "pen", Kind::Pen, false),
             ("haproxy", "haproxy", Kind::Haproxy, false),
             ("haproxy, splice", "haproxy", Kind::Haproxy, true),
             ("nginx", "nginx", Kind::Nginx, false),
@@ -129,6 +146,20 @@ impl Peer {
     /// Whether it is a Pen of any kind, which can be given more options.
     pub fn is_pen(&self) -> bool {
         self.kind == Kind::Pen
+    }
+
+    /// Whether it can serve clients that speak this. The original blocks all others while it shakes hands with one.
+    pub fn speaks(&self, speech: &Speech) -> bool {
+        match speech {
+            Speech::Tcp => true,
+            Speech::Tls(_) => self.name != ORIGINAL && !self.splice,
+            Speech::Udp { .. } => self.kind != Kind::Haproxy,
+        }
+    }
+
+    pub fn speaking(mut self, speech: Speech) -> Peer {
+        self.speech = speech;
+        self
     }
 
     pub fn with_options(mut self, options: &[&str]) -> Peer {
@@ -168,7 +199,7 @@ impl Peer {
         let child = command.spawn();
         sched_setaffinity(Pid::from_raw(0), &own_cores)?;
         let mut running = Running { child: child?, address, start: Duration::ZERO };
-        while !listens(address) {
+        while !self.listens(address) {
             if start.elapsed() > START_PATIENCE || running.child.try_wait()?.is_some() {
                 let said = fs::read_to_string(directory.join("output")).unwrap_or_default();
                 return Err(io::Error::other(format!("{} does not start: {command:?}: {said}", self.name)));
@@ -177,6 +208,13 @@ impl Peer {
         }
         running.start = start.elapsed();
         Ok(running)
+    }
+
+    fn listens(&self, address: SocketAddrV4) -> bool {
+        match self.speech {
+            Speech::Udp { .. } => process::has_datagram_socket(address),
+            _ => TcpStream::connect(address).is_ok(),
+        }
     }
 
     fn command(
@@ -198,6 +236,15 @@ impl Peer {
                 if !extra.is_empty() {
                     command.arg("-F").arg(&file);
                 }
+                match &self.speech {
+                    Speech::Tcp => {}
+                    Speech::Tls(certificate) => {
+                        command.arg("-E").arg(certificate);
+                    }
+                    Speech::Udp { .. } => {
+                        command.args(["-U", "-r"]);
+                    }
+                }
                 command.args(&self.options).arg(address.to_string());
                 command.args(servers.iter().cycle().take(self.servers).map(ToString::to_string));
             }
@@ -215,12 +262,16 @@ impl Peer {
 
     fn haproxy(&self, address: SocketAddrV4, servers: &[SocketAddrV4], extra: &str) -> String {
         let splice = if self.splice { "  option splice-request\n  option splice-response\n" } else { "" };
+        let tls = match &self.speech {
+            Speech::Tls(certificate) => format!(" ssl crt {} ssl-min-ver TLSv1.3", certificate.display()),
+            _ => String::new(),
+        };
         let servers = servers.iter().enumerate();
         let servers: String =
             servers.map(|(index, server)| format!("  server s{index} {server}\n")).collect();
         format!(
             "global\n  nbthread {}\n  maxconn {}\n  maxpipes 64\ndefaults\n  mode tcp\n  \
-             timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n{splice}listen all\n  bind {address}\n  \
+             timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n{splice}listen all\n  bind {address}{tls}\n  \
              balance roundrobin\n{servers}{extra}",
             self.workers,
             connections_possible(),
@@ -239,12 +290,23 @@ impl Peer {
         let load =
             if module.exists() { format!("load_module {};\n", module.display()) } else { String::new() };
         let user = if nix::unistd::geteuid().is_root() { "user root;\n" } else { "" };
+        let (kind, speech) = match &self.speech {
+            Speech::Tcp => (" backlog=4096", String::new()),
+            Speech::Tls(certificate) => {
+                let file = certificate.display();
+                let lines =
+                    format!("ssl_protocols TLSv1.3; ssl_certificate {file}; ssl_certificate_key {file};");
+                (" ssl backlog=4096", lines)
+            }
+            Speech::Udp { once: true } => (" udp", "proxy_responses 1;".into()),
+            Speech::Udp { once: false } => (" udp", String::new()),
+        };
         let (allow, servers_of) = extra.split_once("---\n").unwrap_or((extra, ""));
         let servers: String = servers.iter().map(|server| format!("server {server};\n")).collect();
         format!(
             "{load}{user}daemon off;\nworker_processes {};\npid {}/nginx.pid;\nerror_log stderr error;\n\
              events {{ worker_connections {}; }}\nstream {{\nupstream all {{ {servers}{servers_of} }}\n\
-             server {{ listen {address} backlog=4096; proxy_pass all; proxy_timeout 1h; {allow} }}\n}}\n",
+             server {{ listen {address}{kind}; {speech} proxy_pass all; proxy_timeout 1h; {allow} }}\n}}\n",
             self.workers,
             directory.display(),
             2 * connections_possible(),
@@ -260,14 +322,19 @@ fn set_of(cores: &[usize]) -> nix::Result<CpuSet> {
 
 /// Listens on a port that the kernel gives to no client.
 pub fn free_listener() -> io::Result<TcpListener> {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let ports = (0..5_000).map(|_| 10_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 5_000);
-    let mut listeners = ports.filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok());
-    listeners.next().ok_or_else(|| io::Error::other("no free port from 10000 to 15000"))
+    on_free_port(TcpListener::bind)
 }
 
-fn listens(address: SocketAddrV4) -> bool {
-    TcpStream::connect(address).is_ok()
+/// Has a port that the kernel gives to no client.
+pub fn free_datagram_socket() -> io::Result<UdpSocket> {
+    on_free_port(UdpSocket::bind)
+}
+
+fn on_free_port<T>(open: impl Fn(SocketAddrV4) -> io::Result<T>) -> io::Result<T> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let ports = (0..5_000).map(|_| 10_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 5_000);
+    let mut opened = ports.filter_map(|port| open(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).ok());
+    opened.next().ok_or_else(|| io::Error::other("no free port from 10000 to 15000"))
 }
 
 /// A configuration file of 10,000 lines for any of them: nine thousand clients that are kept out, a thousand servers.

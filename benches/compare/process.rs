@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,4 +56,12 @@ fn status_kib(pid: u32, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("0");
     line.split_whitespace().next().and_then(|kib| kib.parse().ok()).unwrap_or(0)
+}
+
+/// Whether somebody has a UDP socket on this address, which nobody can find out by connecting.
+pub fn has_datagram_socket(address: SocketAddrV4) -> bool {
+    let sockets = fs::read_to_string("/proc/net/udp").unwrap_or_default();
+    // As the kernel has it in memory.
+    let wanted = format!("{:08X}:{:04X}", u32::from_ne_bytes(address.ip().octets()), address.port());
+    sockets.lines().any(|line| line.split_whitespace().nth(1) == Some(&*wanted))
 }

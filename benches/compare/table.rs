@@ -32,8 +32,9 @@ impl Results {
                 (0..columns.len()).map(|column| shown(median(rounds.iter().map(|round| round[column]))));
             let pairs = measured(first).into_iter().flatten().zip(rounds);
             let relation = median(pairs.map(|(first, other)| first[0] / other[0]));
+            let relation = if relation.is_nan() { "-".to_owned() } else { format!("{relation:.2}") };
             let values: Vec<String> = values.collect();
-            table += &format!("| {program} | {} | {relation:.2} |\n", values.join(" | "));
+            table += &format!("| {program} | {} | {relation} |\n", values.join(" | "));
         }
         table
     }
@@ -53,6 +54,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 fn shown(value: f64) -> String {
     match value.abs() {
         _ if value.is_nan() => "-".into(),
+        0.0 => "0".into(),
         0.0..1.0 => format!("{value:.3}"),
         1.0..10.0 => format!("{value:.2}"),
         10.0..100.0 => format!("{value:.1}"),

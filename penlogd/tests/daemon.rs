@@ -2,8 +2,9 @@
 
 mod common;
 
+use common::skip::skip_outside_ci;
 use common::{
-    OURS, Penlogd, TempDir, eventually, exists, free_port, is_bound, is_root, is_waiting, skip, status_field,
+    OURS, Penlogd, TempDir, eventually, exists, free_port, is_bound, is_root, is_waiting, status_field,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -252,7 +253,7 @@ fn a_daemon_that_cannot_start_says_so_to_its_parent() {
 #[test]
 fn it_gives_up_root_and_lives_in_its_jail() {
     if !is_root() {
-        return skip("only root can become somebody else");
+        return skip_outside_ci("only root can become somebody else");
     }
     let jail = TempDir::new();
     let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();

@@ -2,7 +2,7 @@
 //!
 //! The parser (`parse.rs`), the option reader (`cli.rs` of pen), `help`, penctl's completion, `write`, docs/commands.md
 //! and the man page all walk [`ROWS`]. A new command is a row, a match arm that the compiler asks for, and a test.
-//! This file owns the shape of a row and of a command; the rows themselves are in `commands/rows.rs`.
+//! This file owns the shape of a row and of a command; the rows themselves are in `commands/rows/`.
 
 mod access;
 mod reach;

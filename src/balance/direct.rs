@@ -5,17 +5,18 @@ use std::net::IpAddr;
 
 impl Balancer {
     /// The addresses of all servers that have one, the emergency and the abuse server included.
-    pub fn server_ips(&mut self) -> Vec<IpAddr> {
-        self.servers.all_mut().filter_map(|server| server.setup.endpoint.ip()).collect()
+    pub fn server_ips(&self) -> Vec<IpAddr> {
+        self.servers.all().filter_map(|server| server.setup.endpoint.ip()).collect()
     }
 
     /// Nobody answers at this address: its servers are blacklisted, as by a connect that fails. Whom the operator has
     /// blacklisted for longer stays so.
     pub fn vanished(&mut self, ip: IpAddr, now_seconds: u32) {
-        let there = self.servers.all_mut().filter(|server| server.setup.endpoint.ip() == Some(ip));
-        for server in there {
-            server.failed_at_seconds = server.failed_at_seconds.max(Some(now_seconds.into()));
-        }
+        self.servers.change_all(|server| {
+            if server.setup.endpoint.ip() == Some(ip) {
+                server.failed_at_seconds = server.failed_at_seconds.max(Some(now_seconds.into()));
+            }
+        });
     }
 }
 

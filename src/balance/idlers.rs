@@ -61,11 +61,7 @@ impl Balancer {
     /// An idler could not be connected. The server is blacklisted, as by a client's connect that fails; unless it got
     /// another address or another verdict in the meantime.
     pub fn idler_failed(&mut self, target: &IdlerTarget, now_seconds: u32) {
-        let Some(server) = self.servers.get_mut(target.server) else { return };
-        server.failures_total += 1;
-        if server.era == target.era {
-            server.failed_at_seconds = Some(now_seconds.into());
-        }
+        self.servers.change(target.server, |server| server.connect_failed(target.era, now_seconds));
     }
 }
 

@@ -17,6 +17,7 @@
 mod attempt;
 mod clients;
 mod direct;
+mod glance;
 mod idlers;
 mod policy;
 mod routes;
@@ -93,9 +94,8 @@ impl Balancer {
     /// Blacklists a server for `seconds` from now, whatever the blacklist time; 0 releases it. A server that does not
     /// exist is ignored.
     pub fn blacklist(&mut self, settings: &Settings, server: ServerId, seconds: u32, now_seconds: u32) {
-        if let Some(server) = self.servers.get_mut(server) {
-            server.blacklist(seconds, forgiven_seconds(settings, now_seconds));
-        }
+        let forgiven_seconds = forgiven_seconds(settings, now_seconds);
+        self.servers.change(server, |server| server.blacklist(seconds, forgiven_seconds));
     }
 
     /// Counts the client and reserves a place for it at the first server that takes it. `port` is the client's, 0 for a
@@ -134,11 +134,8 @@ impl Balancer {
         attempt: &mut Attempt,
         now_seconds: u32,
     ) -> Option<Arc<Endpoint>> {
-        let server = self.give_back(attempt)?;
-        server.failures_total += 1;
-        if server.era == attempt.era {
-            server.failed_at_seconds = Some(now_seconds.into());
-        }
+        let era = attempt.era;
+        self.give_back(attempt, |server| server.connect_failed(era, now_seconds))?;
         self.fail_over(settings, asker.into(), attempt, forgiven_seconds(settings, now_seconds))
     }
 
@@ -151,36 +148,36 @@ impl Balancer {
         attempt: &mut Attempt,
         now_seconds: u32,
     ) -> Option<Arc<Endpoint>> {
-        self.give_back(attempt)?;
+        self.give_back(attempt, |_| ())?;
         self.fail_over(settings, asker.into(), attempt, forgiven_seconds(settings, now_seconds))
     }
 
     /// The connect succeeded: the server's failures are forgotten. Needed only if [`Attempt::clears_failure`].
     pub fn connected(&mut self, attempt: &Attempt) {
-        let server = self.servers.get_mut(attempt.current).filter(|_| attempt.hold != Hold::Nothing);
-        if let Some(server) = server.filter(|server| server.era == attempt.era) {
-            server.failed_at_seconds = None;
-        }
+        self.change_held(attempt, |server| {
+            if server.era == attempt.era {
+                server.failed_at_seconds = None;
+            }
+        });
     }
 
     /// The connection has ended: gives its place back and adds up its bytes. Does nothing after a last failure.
     pub fn release(&mut self, mut attempt: Attempt, released: Released) {
-        let Some(server) = self.give_back(&mut attempt) else { return };
-        server.connections_total += u64::from(released.established);
-        server.sent_bytes = server.sent_bytes.saturating_add(released.up_bytes);
-        server.received_bytes = server.received_bytes.saturating_add(released.down_bytes);
-        self.clients.add_bytes(attempt.slot, released.down_bytes, released.up_bytes);
+        let Released { established, up_bytes, down_bytes } = released;
+        let given_back = self.give_back(&mut attempt, |server| {
+            server.connections_total += u64::from(established);
+            server.add_bytes(up_bytes, down_bytes);
+        });
+        if given_back.is_some() {
+            self.clients.add_bytes(attempt.slot, down_bytes, up_bytes);
+        }
     }
 
     /// Adds up bytes of a session that goes on, before it leaves a server.
     pub fn add_bytes(&mut self, attempt: &Attempt, up_bytes: u64, down_bytes: u64) {
-        let Some(server) = self.servers.get_mut(attempt.current).filter(|_| attempt.hold != Hold::Nothing)
-        else {
-            return;
-        };
-        server.sent_bytes = server.sent_bytes.saturating_add(up_bytes);
-        server.received_bytes = server.received_bytes.saturating_add(down_bytes);
-        self.clients.add_bytes(attempt.slot, down_bytes, up_bytes);
+        if self.change_held(attempt, |server| server.add_bytes(up_bytes, down_bytes)).is_some() {
+            self.clients.add_bytes(attempt.slot, down_bytes, up_bytes);
+        }
     }
 
     /// Whether the client might go to another server than its present one, as far as that can be told without trying.
@@ -227,7 +224,7 @@ impl Balancer {
         if !untracked && remembered.index().is_some_and(serves) {
             return remembered;
         }
-        let servers = self.servers.regular();
+        let servers = &self.servers;
         let question = Question { client, client_port, untracked, servers, route, forgiven_seconds };
         self.policies.choose(settings, &question)
     }
@@ -269,36 +266,51 @@ impl Balancer {
         id: ServerId,
         forgiven_seconds: i64,
     ) -> Option<Arc<Endpoint>> {
+        // A walk through a thousand servers that are down or full ends here for each of them.
+        let glance = self.servers.glance(id).filter(|glance| glance.is_usable(forgiven_seconds))?;
         let sticky = self.clients.server(attempt.slot) == id;
-        let server = self.servers.get_mut(id)?;
-        let takes_client = server.is_usable(forgiven_seconds)
-            && (id.index().is_none() || server.serves(asker.route))
+        if glance.is_full() && !sticky {
+            return None;
+        }
+        let server = self.servers.get(id)?;
+        let takes_client = (id.index().is_none() || server.serves(asker.route))
             && server.has_room(sticky)
             && permits(settings, server.setup.acl.into(), asker.client);
         if !takes_client {
             return None;
         }
-        server.connections += 1;
-        attempt.current = id;
-        attempt.era = server.era;
-        attempt.hold = match server.failed_at_seconds {
-            None => Hold::Place,
-            Some(_) => Hold::PlaceAfterFailure,
-        };
-        attempt.proxy = server.setup.proxy;
         self.clients.remember(attempt.slot, id);
         self.current = id;
-        Some(server.setup.endpoint.clone())
+        self.servers.change(id, |server| {
+            server.connections += 1;
+            attempt.current = id;
+            attempt.era = server.era;
+            attempt.hold = match server.failed_at_seconds {
+                None => Hold::Place,
+                Some(_) => Hold::PlaceAfterFailure,
+            };
+            attempt.proxy = server.setup.proxy;
+            server.setup.endpoint.clone()
+        })
     }
 
-    /// The one place where a server's connections are counted down; `None` when the attempt holds no place.
-    fn give_back(&mut self, attempt: &mut Attempt) -> Option<&mut Server> {
-        if std::mem::replace(&mut attempt.hold, Hold::Nothing) == Hold::Nothing {
+    /// The one place where a server's connections are counted down, while `change` tells it how the connection ended;
+    /// `None` when the attempt holds no place.
+    fn give_back(&mut self, attempt: &mut Attempt, change: impl FnOnce(&mut Server)) -> Option<()> {
+        let given_back = self.change_held(attempt, |server| {
+            server.connections -= 1;
+            change(server);
+        });
+        attempt.hold = Hold::Nothing;
+        given_back
+    }
+
+    /// Changes the server at which the attempt holds a place; `None` when there is none.
+    fn change_held(&mut self, attempt: &Attempt, change: impl FnOnce(&mut Server)) -> Option<()> {
+        if attempt.hold == Hold::Nothing {
             return None;
         }
-        let server = self.servers.get_mut(attempt.current)?;
-        server.connections -= 1;
-        Some(server)
+        self.servers.change(attempt.current, change)
     }
 }
 

@@ -28,6 +28,11 @@ impl Routes {
         self.served.clear();
     }
 
+    /// Whether nobody asks for anything.
+    pub fn is_empty(&self) -> bool {
+        self.served.is_empty()
+    }
+
     /// The routes of a server with these names, in order; none for a server that is for everybody else.
     pub fn serve(&mut self, names: &[String]) -> Vec<Route> {
         let mut routes: Vec<Route> = names.iter().map(|name| self.number(name)).collect();
@@ -43,7 +48,7 @@ impl Routes {
 
     /// The route of a name in lower case: its own, or that of `*.` and its parent.
     pub fn find(&self, name: Option<&str>) -> Route {
-        let Some(name) = name.filter(|_| !self.served.is_empty()) else { return Route::DEFAULT };
+        let Some(name) = name.filter(|_| !self.is_empty()) else { return Route::DEFAULT };
         let of = |name: &str| self.served.contains(name).then(|| self.numbers[name]);
         let parent = || name.split_once('.').and_then(|(_, parent)| of(&format!("*.{parent}")));
         of(name).or_else(parent).unwrap_or(Route::DEFAULT)

@@ -1,8 +1,9 @@
 //! The server table: what the operator configured for each server, and how each is doing. Pure.
 //!
 //! Owns connection counts, failure stamps and totals. It does not choose: policies and the balancer read it, and only
-//! the balancer changes it.
+//! the balancer changes it, through [`Servers::change`], which keeps the glances true.
 
+use super::glance::Glance;
 use super::routes::{Route, Routes};
 use pen_proto::commands::ProxyHeader;
 use std::fmt;
@@ -195,11 +196,17 @@ pub struct Server {
     pub(super) era: u16,
     /// Those of `setup.sni`, in order.
     routes: Vec<Route>,
-    /// Whether the endpoint is complete: kept here, because policies ask it of a thousand servers for one client.
+    /// Of the endpoint.
     is_complete: bool,
 }
 
 impl Server {
+    /// Adds up what it was sent and what it sent.
+    pub fn add_bytes(&mut self, sent_bytes: u64, received_bytes: u64) {
+        self.sent_bytes = self.sent_bytes.saturating_add(sent_bytes);
+        self.received_bytes = self.received_bytes.saturating_add(received_bytes);
+    }
+
     /// Whether the server is skipped. Failures up to `forgiven_seconds` (now less the blacklist time) are over.
     pub fn is_blacklisted(&self, forgiven_seconds: i64) -> bool {
         self.blacklisted_seconds(forgiven_seconds) > 0
@@ -209,6 +216,11 @@ impl Server {
     pub fn blacklisted_seconds(&self, forgiven_seconds: i64) -> u64 {
         let Some(failed_at_seconds) = self.failed_at_seconds else { return 0 };
         failed_at_seconds.saturating_sub(forgiven_seconds).try_into().unwrap_or(0)
+    }
+
+    /// Whether a connect to it can be tried at all.
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
     }
 
     /// Whether a policy may choose the server. Maxima and access lists are looked at afterwards, as in Pen.
@@ -235,6 +247,14 @@ impl Server {
         self.setup.weight.unwrap_or(1)
     }
 
+    /// A connect that began in this era failed. What it says of another era is not about the server as it is now.
+    pub(super) fn connect_failed(&mut self, era: u16, now_seconds: u32) {
+        self.failures_total += 1;
+        if self.era == era {
+            self.failed_at_seconds = Some(now_seconds.into());
+        }
+    }
+
     /// The operator's verdict: skipped until `seconds` from now, with the blacklist time of `forgiven_seconds`; 0
     /// releases.
     pub(super) fn blacklist(&mut self, seconds: u32, forgiven_seconds: i64) {
@@ -259,6 +279,8 @@ impl Server {
 pub struct Servers {
     /// Never shortened, because connections to servers that are no longer configured are still to be counted down.
     slots: Vec<Server>,
+    /// Of the slots.
+    glances: Vec<Glance>,
     count: usize,
     emergency: Server,
     abuse: Server,
@@ -288,8 +310,14 @@ impl Servers {
         for server in &mut self.slots[..self.count] {
             server.routes = self.routes.serve(&server.setup.sni);
         }
+        self.glances = self.slots.iter().map(Glance::of).collect();
         self.emergency.set_up(emergency.unwrap_or_default());
         self.abuse.set_up(abuse.unwrap_or_default());
+    }
+
+    /// Whether clients can ask for a server by name.
+    pub fn have_names(&self) -> bool {
+        !self.routes.is_empty()
     }
 
     /// What a client asks for by this name, in lower case.
@@ -302,6 +330,19 @@ impl Servers {
         &self.slots[..self.count]
     }
 
+    /// Of the regular servers.
+    pub fn glances(&self) -> &[Glance] {
+        &self.glances[..self.count]
+    }
+
+    /// Of a server by number, as [`Servers::get`].
+    pub fn glance(&self, id: ServerId) -> Option<Glance> {
+        match id.index() {
+            Some(index) => self.glances.get(index).copied(),
+            None => self.get(id).map(Glance::of),
+        }
+    }
+
     /// A server by number; `None` for [`ServerId::NONE`] and numbers never configured.
     pub fn get(&self, id: ServerId) -> Option<&Server> {
         match id {
@@ -311,17 +352,34 @@ impl Servers {
         }
     }
 
-    pub(super) fn get_mut(&mut self, id: ServerId) -> Option<&mut Server> {
+    /// The configured servers, the emergency and the abuse server included.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Server> {
+        self.regular().iter().chain([&self.emergency, &self.abuse])
+    }
+
+    /// Changes a server that [`Servers::get`] would find; `None` when there is none.
+    pub(super) fn change<T>(&mut self, id: ServerId, change: impl FnOnce(&mut Server) -> T) -> Option<T> {
         match id {
-            ServerId::EMERGENCY => Some(&mut self.emergency),
-            ServerId::ABUSE => Some(&mut self.abuse),
-            _ => self.slots.get_mut(id.index()?),
+            ServerId::EMERGENCY => Some(change(&mut self.emergency)),
+            ServerId::ABUSE => Some(change(&mut self.abuse)),
+            _ => {
+                let index = id.index()?;
+                let server = self.slots.get_mut(index)?;
+                let changed = change(server);
+                self.glances[index] = Glance::of(server);
+                Some(changed)
+            }
         }
     }
 
-    /// The configured servers, the emergency and the abuse server included.
-    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Server> {
-        self.slots[..self.count].iter_mut().chain([&mut self.emergency, &mut self.abuse])
+    /// Changes all configured servers, the emergency and the abuse server included.
+    pub(super) fn change_all(&mut self, mut change: impl FnMut(&mut Server)) {
+        for (server, glance) in self.slots[..self.count].iter_mut().zip(&mut self.glances) {
+            change(server);
+            *glance = Glance::of(server);
+        }
+        change(&mut self.emergency);
+        change(&mut self.abuse);
     }
 }
 

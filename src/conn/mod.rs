@@ -12,8 +12,10 @@ pub mod splice;
 use crate::balance::{Asker, Attempt, Endpoint, Route};
 use crate::half_close;
 use crate::http::Head;
+use crate::net::poller::Readiness;
 use buffers::Pending;
 use pen_proto::addr::ClientAddr;
+use pen_proto::commands::FastClose;
 use secure::Secure;
 use std::io;
 use std::net::SocketAddr;
@@ -133,6 +135,20 @@ impl Socket {
         self.fd.as_ref().map(AsFd::as_fd).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
+    /// Remembers what the poller has reported; false when all of it was known.
+    #[inline]
+    pub fn learn(&mut self, event: Readiness) -> bool {
+        let is_news = event.readable && !self.readable
+            || event.writable && !self.writable
+            || event.until_dry && !self.until_dry
+            || event.error;
+        self.readable |= event.readable;
+        self.writable |= event.writable;
+        self.until_dry |= event.until_dry;
+        self.error |= event.error;
+        is_news
+    }
+
     /// The descriptor's number for statistics, -1 when there is none.
     pub fn number(&self) -> i32 {
         use std::os::fd::AsRawFd;
@@ -169,6 +185,18 @@ impl Direction {
             pending: self.pending.is_some(),
             shutdown_sent: self.shut || self.dead,
         }
+    }
+
+    /// Nothing is there to be read or to be written.
+    #[inline]
+    pub fn is_at_rest(&self, sender: &Socket) -> bool {
+        !sender.readable && self.pending.is_none()
+    }
+
+    /// Its sender or its receiver is gone.
+    #[inline]
+    pub fn is_ending(&self) -> bool {
+        self.eof || self.dead
     }
 
     /// Nothing more will flow this way.
@@ -308,9 +336,29 @@ impl Connection {
         self.extras.as_ref().is_some_and(|extras| extras.secure.is_some())
     }
 
+    /// `tcp_fastclose` as it counts here. A side that takes nothing any more has not ended its own: what it still says is
+    /// waited for.
+    pub fn fast_close(&self, wanted: FastClose) -> FastClose {
+        if self.from_client.dead || self.from_server.dead { FastClose::Off } else { wanted }
+    }
+
+    /// Why it is closed when an end of file leads to that.
+    pub fn end_reason(&self) -> CloseReason {
+        let both = self.from_client.ended() && self.from_server.ended();
+        if both { CloseReason::Finished } else { CloseReason::FastClose }
+    }
+
     /// Its TLS sessions, if it has any.
     pub fn secure(&mut self) -> Option<&mut Secure> {
         self.extras.as_mut()?.secure.as_deref_mut()
+    }
+
+    /// Nothing can be done for it before the next event. Not said of connections that have something special.
+    pub fn is_at_rest(&self) -> bool {
+        let Connection { client, server, from_client, from_server, extras, greeting_due, .. } = self;
+        let is_special = extras.is_some() || *greeting_due;
+        let is_ending = from_client.is_ending() || from_server.is_ending();
+        !is_special && !is_ending && from_client.is_at_rest(client) && from_server.is_at_rest(server)
     }
 
     /// Who it is and what it asks for, to choose a server.

@@ -94,7 +94,12 @@ pub fn read(sender: &mut Socket, direction: &mut Direction, scratch: &mut [u8]) 
 }
 
 /// Writes kept bytes; true when none are left.
+#[inline]
 pub(super) fn flush(receiver: &mut Socket, direction: &mut Direction, pool: &mut BufferPool) -> bool {
+    direction.pending.is_none() || flush_kept(receiver, direction, pool)
+}
+
+fn flush_kept(receiver: &mut Socket, direction: &mut Direction, pool: &mut BufferPool) -> bool {
     let Some(mut pending) = direction.pending.take() else { return true };
     match pending.pipe_mut() {
         Some(pipe) => drain(receiver, direction, pipe),

@@ -11,7 +11,18 @@ use nix::errno::Errno;
 use std::io;
 
 /// Moves what can be moved, as [`relay::pump`] does: through a pipe if it is a stream and a pipe is free, else by copying.
+#[inline]
 pub fn pump(
+    sender: &mut Socket,
+    receiver: &mut Socket,
+    direction: &mut Direction,
+    lent: &mut Lent<'_>,
+) -> Flow {
+    // Most events concern one direction only.
+    if direction.is_at_rest(sender) { Flow::Waits } else { pump_some(sender, receiver, direction, lent) }
+}
+
+fn pump_some(
     sender: &mut Socket,
     receiver: &mut Socket,
     direction: &mut Direction,

@@ -349,6 +349,7 @@ impl<R: Running> Engine<R> {
 
     /// Makes `config` the configuration and the running pen follow it. Returns what the operator should know.
     fn follow(&mut self, mut config: Config, door: Door, again: Again) -> Result<Option<String>, String> {
+        config.settings.arrange_lists(&self.config.settings);
         let Some(running) = &mut self.running else {
             self.config = config;
             return Ok(None);

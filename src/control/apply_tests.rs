@@ -273,3 +273,27 @@ fn no_command_crashes() {
     }
     assert!(understood > 100 && refused > 100, "{understood} {refused}");
 }
+
+#[test]
+fn access_lists_are_published_arranged_and_once_in_memory() {
+    let (mut engine, pen) = running();
+    let dir = TestDir::new();
+    let file = dir.join("lists");
+    let deny: String =
+        (0..1_000).map(|host| format!("acl 3 deny 10.0.{}.{}\n", host / 250, host % 250)).collect();
+    fs::write(&file, format!("no acl 3\n{deny}")).unwrap();
+    let include = format!("include {}", file.display());
+    let published = || pen.told().settings.clone().expect("settings");
+    control(&mut engine, &include).unwrap();
+    let first = published();
+    assert!(first.acls[3].is_arranged());
+    control(&mut engine, &include).unwrap();
+    control(&mut engine, "blacklist 7").unwrap();
+    let second = published();
+    assert_eq!(second.number(Number::Blacklist), 7);
+    for settings in [&second, &engine.config().settings] {
+        assert!(std::ptr::eq(settings.acls[3].entries(), first.acls[3].entries()));
+    }
+    control(&mut engine, "no acl 3").unwrap();
+    assert!(published().acls[3].entries().is_empty());
+}

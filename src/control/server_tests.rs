@@ -324,7 +324,7 @@ fn fewer_clients_may_be_served() {
 fn control_acl_keeps_strangers_out() {
     let mut config = Config::default();
     let entry = AclEntry { permit: true, what: AclMatch::V4 { address: 0x0a00_0000, mask: 0xff00_0000 } };
-    config.settings.acls[3] = Acl { entries: vec![entry] };
+    config.settings.acls[3] = Acl::from(vec![entry]);
     config.settings.set_number(Number::ControlAcl, 3);
     let mut house = House::with(config, |_| Err("unused".into()));
     assert_eq!(house.ask(""), "");

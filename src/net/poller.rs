@@ -85,6 +85,7 @@ impl Poller {
 #[cfg(all(target_os = "linux", not(polling_test_poll_backend)))]
 mod backend {
     use super::*;
+    use crate::sys::call;
     use nix::libc;
 
     /// Both directions, the end of the peer's and urgent bytes, edge-triggered.
@@ -157,7 +158,7 @@ mod backend {
             let events = &mut self.backend.events;
             // SAFETY: the kernel writes at most `events.len()` entries into `events`; the descriptor is polling's own.
             let count = unsafe {
-                libc::epoll_wait(
+                call::epoll_wait(
                     self.inner.as_raw_fd(),
                     events.as_mut_ptr(),
                     events.len() as libc::c_int,

@@ -93,7 +93,7 @@ impl Config {
         let mut lines = String::new();
         for (list, acl) in self.settings.acls.iter().enumerate() {
             lines.push_str(&format!("no acl {list}\n"));
-            lines.extend(acl.entries.iter().map(|entry| format!("acl {list} {entry}\n")));
+            lines.extend(acl.entries().iter().map(|entry| format!("acl {list} {entry}\n")));
         }
         lines
     }

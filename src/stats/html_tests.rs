@@ -1,9 +1,10 @@
 //! Unit tests of `html`.
 
+#[path = "../../tests/common/pages.rs"]
+mod pages;
+
 use super::super::samples;
 use super::*;
-use std::io::Write;
-use std::process::{Command, Stdio};
 
 #[test]
 fn matches_the_golden_file() {
@@ -76,58 +77,29 @@ fn what_is_no_page_of_pens_has_no_figures() {
     }
 }
 
-/// The policy in the page names its own style by hash; a stale hash would leave the page bare.
 #[test]
 fn the_policy_admits_the_style() {
-    let script = "import base64,hashlib,sys\n\
-                  digest = hashlib.sha256(sys.stdin.buffer.read()).digest()\n\
-                  print(base64.b64encode(digest).decode(), end='')";
-    if let Some(hash) = run("python3", &["-c", script], STYLE) {
-        assert_eq!(hash, STYLE_SHA256, "put the left one into STYLE_SHA256");
-    }
+    pages::assert_is_sha256(STYLE_SHA256, STYLE);
 }
 
-/// Every element is closed where it was opened, every table has as many cells in each row as in its head.
 #[test]
 fn a_parser_finds_the_elements_in_balance() {
-    let script = include_str!("../../tests/check_page.py");
     for (status, shape) in [
         (samples::busy(), "13x6 7x4 13x3"),
         (samples::hostile(), "13x1 7x1 13x1"),
         (samples::idle(), "13x0 7x0 13x0"),
     ] {
-        if let Some(found) = run("python3", &["-c", script], &render(&status)) {
+        if let Some(found) = pages::table_shapes(&render(&status)) {
             assert_eq!(found.trim_end(), shape);
         }
     }
 }
 
-/// `tidy` (the Debian package of that name) reads the page as a browser would and reports what is not HTML5.
 #[test]
 fn tidy_has_no_complaint() {
     for status in [samples::busy(), samples::hostile(), samples::idle()] {
-        run("tidy", &["-q", "-e", "-utf8", "--drop-empty-elements", "no"], &render(&status));
+        pages::assert_tidy(&render(&status), &[]);
     }
-}
-
-/// What `program` prints when it reads `input`. It must succeed without a word on standard error; `None` (and a
-/// note) when it is not installed.
-fn run(program: &str, arguments: &[&str], input: &str) -> Option<String> {
-    let spawned = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let Ok(mut child) = spawned else {
-        eprintln!("skipped: {program} is not installed");
-        return None;
-    };
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && complaints.is_empty(), "{program}: {}: {complaints}", output.status);
-    Some(String::from_utf8(output.stdout).unwrap())
 }
 
 #[test]

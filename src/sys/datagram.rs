@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code)]
 
-use super::socket::{internet_address, set_option};
+use super::socket::{internet_address, retry, set_option};
 use crate::udp::sessions::OwnAddress;
 use nix::libc;
 use std::io;
@@ -231,19 +231,6 @@ fn forget_addresses(header: &mut libc::msghdr) {
     header.msg_namelen = 0;
     header.msg_control = ptr::null_mut();
     header.msg_controllen = 0;
-}
-
-/// Repeats a call that a signal interrupted.
-fn retry(mut call: impl FnMut() -> libc::c_int) -> io::Result<usize> {
-    loop {
-        if let Ok(count) = usize::try_from(call()) {
-            return Ok(count);
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
-    }
 }
 
 /// What IP_PKTINFO or IPV6_PKTINFO tell.

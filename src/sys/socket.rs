@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use super::call;
 use nix::libc;
 use std::ffi::CString;
 use std::io;
@@ -18,7 +19,7 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAdd
     let mut length = mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
     // SAFETY: `storage` and `length` live through the call and `length` is the size of `storage`.
     let fd = unsafe {
-        libc::accept4(
+        call::accept4(
             listener.as_raw_fd(),
             (&raw mut storage).cast(),
             &mut length,
@@ -55,14 +56,14 @@ pub(super) fn internet_address(storage: &libc::sockaddr_storage) -> Option<Socke
 #[inline]
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the kernel writes at most `buffer.len()` bytes into `buffer`.
-    retry(|| unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) })
+    retry(|| unsafe { call::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) })
 }
 
 /// Reads what is there and leaves it there. `Ok(0)` is end of file.
 pub fn peek(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the kernel writes at most `buffer.len()` bytes into `buffer`.
     retry(|| unsafe {
-        libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_PEEK)
+        call::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_PEEK)
     })
 }
 
@@ -79,7 +80,7 @@ pub fn local_address(socket: BorrowedFd<'_>) -> Option<SocketAddr> {
 pub fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: the kernel reads at most `bytes.len()` bytes from `bytes`.
     retry(|| unsafe {
-        libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL)
+        call::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL)
     })
 }
 
@@ -94,10 +95,11 @@ pub fn send_parts(socket: BorrowedFd<'_>, parts: &[io::IoSlice<'_>]) -> io::Resu
     retry(|| unsafe { libc::sendmsg(socket.as_raw_fd(), &message, libc::MSG_NOSIGNAL) })
 }
 
-/// Repeats a call that a signal interrupted: its edge-triggered event would not come again.
-fn retry(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
+/// Repeats a call that a signal interrupted: its edge-triggered event would not come again. `call` returns a count, or -1
+/// and an error number.
+pub(super) fn retry<Count: TryInto<usize>>(mut call: impl FnMut() -> Count) -> io::Result<usize> {
     loop {
-        if let Ok(count) = usize::try_from(call()) {
+        if let Ok(count) = call().try_into() {
             return Ok(count);
         }
         let error = io::Error::last_os_error();

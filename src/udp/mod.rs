@@ -14,7 +14,7 @@ mod upstream;
 pub use answers::Answers;
 
 use crate::conn::CloseReason;
-use crate::log::diag::{self, Severity};
+use crate::log::diag;
 use crate::log::traffic::TrafficLog;
 use crate::net::listen::Listener;
 use crate::net::poller::{Poller, Readiness};
@@ -23,12 +23,12 @@ use crate::settings::Settings;
 use crate::sys::clock;
 use crate::sys::datagram::Batch;
 use crate::timers::Timers;
+use crate::turn;
 use pen_proto::commands::{Flag, Number};
 use pen_proto::status::Totals;
 use session::Session;
 use sessions::Sessions;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Keys from here on are listeners; below, sessions.
@@ -102,12 +102,8 @@ impl UdpWorker {
         let mut ready: Vec<Readiness> = Vec::new();
         let mut expired: Vec<u32> = Vec::new();
         while !self.stopping {
-            ready.clear();
-            if let Err(error) = self.poller.wait(&mut ready, self.wait_ms()) {
-                diag::say(
-                    Severity::Error,
-                    format_args!("worker {}: cannot wait for events: {error}", self.number),
-                );
+            let timeout_ms = self.wait_ms();
+            if !turn::wait(self.number, &mut self.poller, &mut ready, timeout_ms) {
                 break;
             }
             self.now_ms = clock::monotonic_ms();
@@ -129,10 +125,11 @@ impl UdpWorker {
 
     /// A mistake of ours costs the session that met it, not all the others.
     fn guard(&mut self, index: u32, work: impl FnOnce(&mut UdpWorker, u32)) {
-        if catch_unwind(AssertUnwindSafe(|| work(self, index))).is_err() {
-            // The panic hook has said what happened. Whether the close succeeds or not, the next event is served.
-            let _ = catch_unwind(AssertUnwindSafe(|| self.close(index, CloseReason::InternalError)));
-        }
+        turn::guard(
+            self,
+            |worker| work(worker, index),
+            |worker| worker.close(index, CloseReason::InternalError),
+        );
     }
 
     fn wait_ms(&self) -> Option<u64> {

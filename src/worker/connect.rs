@@ -68,8 +68,11 @@ impl Worker {
     }
 
     fn serve_when_established(&mut self, index: u32) {
-        if self.connections.get(index).is_some_and(|connection| connection.stage == Stage::Relaying) {
-            self.serve(index);
+        let Some(connection) = self.connections.get(index) else { return };
+        match connection.stage {
+            Stage::Relaying if connection.is_at_rest() => self.rearm(index),
+            Stage::Relaying => self.serve(index),
+            _ => {}
         }
     }
 

@@ -9,7 +9,7 @@ use super::connect::Failure;
 use super::hand_over::keep;
 use super::proxy::{after_greeting, take_greeting};
 use super::serve::{log_read, rewrite};
-use crate::conn::relay::{self, Flow, Lent};
+use crate::conn::relay::{self, Lent};
 use crate::conn::secure::{self, End, Secure, Shake};
 use crate::conn::{CloseReason, Connection, Side, Stage, dummy};
 use crate::half_close::{self, Action};
@@ -18,7 +18,7 @@ use crate::log::diag;
 use crate::net::tls::{Session, Trouble};
 use crate::sys::socket;
 use crate::tls::hello::{self, Hello};
-use pen_proto::commands::{FastClose, Flag, HttpMode, Number};
+use pen_proto::commands::{Flag, HttpMode, Number};
 
 /// How long a client gets to read why its handshake failed before the connection is cut.
 const GOODBYE_MS: u64 = 2_000;
@@ -311,8 +311,7 @@ impl Worker {
     fn pass_on_ends_secure(&mut self, index: u32) {
         let Some(connection) = self.connections.get_mut(index) else { return };
         let Some(mut secure) = connection.extras().secure.take() else { return };
-        let dead = connection.from_client.dead || connection.from_server.dead;
-        let fast_close = if dead { FastClose::Off } else { self.settings.tcp_fastclose };
+        let fast_close = connection.fast_close(self.settings.tcp_fastclose);
         let over = loop {
             let up = secure::progress(&connection.from_client, secure.server.as_ref());
             let down = secure::progress(&connection.from_server, secure.client.as_ref());
@@ -343,8 +342,8 @@ impl Worker {
         };
         connection.extras().secure = Some(secure);
         if over {
-            let both = connection.from_client.ended() && connection.from_server.ended();
-            self.close(index, if both { CloseReason::Finished } else { CloseReason::FastClose });
+            let reason = connection.end_reason();
+            self.close(index, reason);
         }
     }
 
@@ -373,18 +372,8 @@ impl Worker {
         {
             relay::shut(client.socket, from_server);
         }
-        let is_over = from_client.eof;
         connection.extras().secure = Some(secure);
-        if answers {
-            connection.stage = Stage::Dummy { answered: true };
-            self.timers.arm(index, self.now_ms + GOODBYE_MS);
-        }
-        match flow {
-            Flow::SenderFailed => self.close(index, CloseReason::ClientReset),
-            Flow::TurnOver => self.put_off(index),
-            Flow::Waits if is_over => self.close(index, CloseReason::Finished),
-            Flow::Waits => self.rearm(index),
-        }
+        self.conclude_dummy(index, flow, answers);
     }
 }
 

@@ -23,15 +23,15 @@ use crate::conn::buffers::BufferPool;
 use crate::conn::relay::SCRATCH_BYTES;
 use crate::conn::slab::Slab;
 use crate::conn::{CloseReason, Connection, Side};
-use crate::log::diag::{self, Severity};
 use crate::log::traffic::TrafficLog;
 use crate::net::listen::Listener;
-use crate::net::poller::{Poller, Readiness};
+use crate::net::poller::{Poller, REGISTRATIONS_LAST, Readiness};
 use crate::net::tls::Tls;
 use crate::runtime::Shared;
 use crate::settings::Settings;
 use crate::sys::clock;
 use crate::timers::Timers;
+use crate::turn;
 use accept::Accepting;
 use idlers::Idlers;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -39,7 +39,6 @@ use pen_proto::commands::{Flag, Number};
 use pen_proto::status::{ConnectionStatus, Totals};
 use std::io;
 use std::os::fd::AsFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 
@@ -148,12 +147,8 @@ impl Worker {
         let mut expired: Vec<u32> = Vec::new();
         self.renew_idlers();
         while !self.stopping {
-            ready.clear();
-            if let Err(error) = self.poller.wait(&mut ready, self.wait_ms()) {
-                diag::say(
-                    Severity::Error,
-                    format_args!("worker {}: cannot wait for events: {error}", self.number),
-                );
+            let timeout_ms = self.wait_ms();
+            if !turn::wait(self.number, &mut self.poller, &mut ready, timeout_ms) {
                 break;
             }
             self.now_ms = clock::monotonic_ms();
@@ -183,10 +178,11 @@ impl Worker {
 
     /// A mistake of ours costs the connection that met it, not all the others.
     fn guard(&mut self, index: u32, work: impl FnOnce(&mut Worker, u32)) {
-        if catch_unwind(AssertUnwindSafe(|| work(self, index))).is_err() {
-            // The panic hook has said what happened. Whether the close succeeds or not, the next event is served.
-            let _ = catch_unwind(AssertUnwindSafe(|| self.close(index, CloseReason::InternalError)));
-        }
+        turn::guard(
+            self,
+            |worker| work(worker, index),
+            |worker| worker.close(index, CloseReason::InternalError),
+        );
     }
 
     fn wait_ms(&self) -> Option<u64> {
@@ -215,15 +211,14 @@ impl Worker {
         }
         connection.active_ms = self.now_ms;
         let socket = connection.socket(side);
-        socket.readable |= event.readable;
-        socket.writable |= event.writable;
-        socket.until_dry |= event.until_dry;
-        socket.error |= event.error;
         if event.urgent {
             // Read in their place in the stream, as they were sent. Unix sockets know no urgent bytes.
             let _ = socket.fd().map(|fd| setsockopt(&fd, sockopt::OobInline, &true));
         }
-        self.serve(index);
+        // A new registration reports what is known already, and every event of a reader that it could be written to.
+        if socket.learn(event) || !REGISTRATIONS_LAST {
+            self.serve(index);
+        }
     }
 
     /// Picks up new settings, listeners and messages.

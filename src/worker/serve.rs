@@ -3,8 +3,10 @@
 use super::hand_over::{keep, proof_deadline_ms};
 use super::handshake::has_unsent;
 use super::proxy::{after_greeting, take_greeting};
+use super::trace::BYTES;
 use super::{Worker, key};
 use crate::balance::{Endpoint, Released, ServerId};
+use crate::conn::buffers::Pending;
 use crate::conn::relay::{self, Flow, Lent};
 use crate::conn::splice;
 use crate::conn::{CloseReason, Connection, Extras, Side, Stage, dummy};
@@ -17,7 +19,7 @@ use crate::net::poller::REGISTRATIONS_LAST;
 use crate::sys::errors::reason;
 use crate::sys::{clock, socket};
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::{FastClose, LogFormat, Number};
+use pen_proto::commands::{LogFormat, Number};
 use std::io::Write;
 use std::os::fd::AsFd;
 
@@ -42,6 +44,26 @@ impl Worker {
     }
 
     fn relay(&mut self, index: u32) {
+        let looks = diag::is_on(BYTES) || logs_reads(&self.log, self.settings.log_format);
+        let Worker { connections, scratch, pool, .. } = self;
+        let Some(connection) = connections.get_mut(index) else { return };
+        if looks || connection.extras.is_some() || connection.greeting_due {
+            return self.relay_seen(index);
+        }
+        let Connection { client, server, from_client, from_server, .. } = connection;
+        let mut lent = Lent { scratch, pool };
+        let up = splice::pump(client, server, from_client, &mut lent);
+        let down = splice::pump(server, client, from_server, &mut lent);
+        let is_ending = from_client.is_ending() || from_server.is_ending();
+        if is_ending || (up, down) != (Flow::Waits, Flow::Waits) {
+            self.conclude(index, up, down, Worker::pass_on_ends);
+        } else {
+            self.rearm(index);
+        }
+    }
+
+    /// A connection whose bytes somebody looks at, or that has something to say of its own.
+    fn relay_seen(&mut self, index: u32) {
         if self.connections.get(index).is_some_and(Connection::is_secure) {
             return self.relay_secure(index);
         }
@@ -56,7 +78,6 @@ impl Worker {
             greeting.take().inspect(|greeting| pending.put_before(greeting));
         }
         let mut lent = Lent { scratch, pool };
-        let is_seen = greeting.is_some() || extras.is_some() || dump.is_some() || logs_reads(log, format);
         let look = |bytes: &[u8]| {
             if !bytes.is_empty() {
                 log_read(log, format, *address, endpoint.as_deref(), bytes);
@@ -66,10 +87,7 @@ impl Worker {
             keep(extras, rewritten.as_deref().unwrap_or(bytes));
             after_greeting(greeting.take(), rewritten, bytes)
         };
-        let up = match is_seen {
-            true => relay::pump(client, server, from_client, &mut lent, look),
-            false => splice::pump(client, server, from_client, &mut lent),
-        };
+        let up = relay::pump(client, server, from_client, &mut lent, look);
         if let Some(greeting) = greeting {
             relay::offer(server, from_client, &greeting, lent.pool); // a client that waits for the server to speak
         }
@@ -110,22 +128,18 @@ impl Worker {
     /// Lets an end of file travel on, or ends the connection.
     fn pass_on_ends(&mut self, index: u32) {
         let Some(connection) = self.connections.get_mut(index) else { return };
+        let fast_close = connection.fast_close(self.settings.tcp_fastclose);
         let Connection { client, server, from_client, from_server, .. } = connection;
-        // A side that takes nothing any more has not ended its own: what it still says is waited for.
-        let dead = from_client.dead || from_server.dead;
-        let fast_close = if dead { FastClose::Off } else { self.settings.tcp_fastclose };
         loop {
             match half_close::decide(from_client.progress(), from_server.progress(), fast_close) {
                 Action::Nothing => return,
                 Action::ShutdownServer => relay::shut(server, from_client),
                 Action::ShutdownClient => relay::shut(client, from_server),
-                Action::Close => {
-                    let both = from_client.ended() && from_server.ended();
-                    let reason = if both { CloseReason::Finished } else { CloseReason::FastClose };
-                    return self.close(index, reason);
-                }
+                Action::Close => break,
             }
         }
+        let reason = connection.end_reason();
+        self.close(index, reason);
     }
 
     /// `peek`: a server is chosen when the client has said something.
@@ -166,10 +180,19 @@ impl Worker {
             asked |= !bytes.is_empty();
             None
         });
-        if asked && !answered {
+        let answers = asked && !answered;
+        if answers {
             let text = dummy::answer(self.shared.dummy_name());
             relay::offer(client, from_server, text.as_bytes(), &mut self.pool);
             relay::shut(client, from_server);
+        }
+        self.conclude_dummy(index, flow, answers);
+    }
+
+    /// What comes of how far a client of `dummy` got, which may have its answer now.
+    pub(super) fn conclude_dummy(&mut self, index: u32, flow: Flow, answers: bool) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        if answers {
             connection.stage = Stage::Dummy { answered: true };
             self.timers.arm(index, self.now_ms + DUMMY_LINGER_MS);
         }
@@ -279,10 +302,9 @@ impl Worker {
         self.timers.disarm(index);
         self.trace_close(index, &connection, reason);
         pass_on_loss(&connection, reason);
-        let (up, down) = (connection.from_client.pending.take(), connection.from_server.pending.take());
-        for pending in [up, down, connection.take_unproven()].into_iter().flatten() {
-            self.pool.give_back(pending);
-        }
+        self.give_back(connection.from_client.pending.take());
+        self.give_back(connection.from_server.pending.take());
+        self.give_back(connection.take_unproven());
         for socket in [&mut connection.client, &mut connection.server] {
             if let Some(fd) = socket.fd.take() {
                 self.poller.forget(fd.as_fd());
@@ -308,6 +330,12 @@ impl Worker {
         }
         self.log_end(&connection, server, reason);
         self.room_made();
+    }
+
+    fn give_back(&mut self, pending: Option<Box<Pending>>) {
+        if let Some(pending) = pending {
+            self.pool.give_back(pending);
+        }
     }
 
     fn log_end(&mut self, connection: &Connection, server: ServerId, reason: CloseReason) {

@@ -9,7 +9,7 @@ use std::fmt::{self, Display};
 /// Level at which connections are told of.
 pub(crate) const LIVES: u8 = 2;
 /// Level at which every read is dumped.
-const BYTES: u8 = 3;
+pub(super) const BYTES: u8 = 3;
 /// A dump shows so much of a read.
 const DUMP_BYTES_MAX: usize = 512;
 

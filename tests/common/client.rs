@@ -8,6 +8,7 @@ use nix::sys::socket::{
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::thread;
 
 /// A connection to pen. Reading panics when nothing comes for [`PATIENCE`].
 #[derive(Debug)]
@@ -115,6 +116,15 @@ impl Client {
     pub fn reset(self) {
         reset(self.stream);
     }
+}
+
+/// The names of the servers that they reach, when all of them wait at once.
+pub fn names(clients: Vec<Client>) -> String {
+    thread::scope(|scope| {
+        let asked: Vec<_> =
+            clients.into_iter().map(|mut client| scope.spawn(move || client.line())).collect();
+        asked.into_iter().map(|one| one.join().unwrap()).collect()
+    })
 }
 
 fn tcp_socket(to: SocketAddr) -> OwnedFd {

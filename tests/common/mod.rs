@@ -17,23 +17,20 @@ pub mod ports;
 pub mod process;
 pub mod programs;
 pub mod real;
+pub mod skip;
 pub mod sockets;
 pub mod tempdir;
 pub mod wait;
+
+pub use skip::skip;
 
 /// Whether the tests run as root. What needs root says so and is skipped otherwise.
 pub fn root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// Says why a test does nothing here.
-pub fn skip(reason: &str) {
-    eprintln!("skipped: {reason}");
-}
-
 /// Says that a test does nothing because a Debian package is not installed. Under `CI=true` that is a failure:
 /// `tests/run` installs what is needed.
 pub fn skip_without(package: &str) {
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "the Debian package {package} is not installed");
-    skip(&format!("the Debian package {package} is not installed"));
+    skip::skip_outside_ci(&format!("the Debian package {package} is not installed"));
 }

@@ -1,7 +1,9 @@
 //! Bytes that tell where they belong: a lost, doubled or moved byte anywhere in a stream is noticed.
 
 use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::sync::OnceLock;
+use std::thread;
 
 /// A prime, so that no power-of-two buffer falls into step with the repetition.
 const PERIOD: usize = 65_521;
@@ -45,6 +47,18 @@ pub fn read_to_end(from: &mut impl Read) -> usize {
         check(&buffer[..got], position);
         position += got;
     }
+}
+
+/// Sends so many bytes, ends, and returns how many of them came back.
+pub fn round_trip(stream: TcpStream, count: usize) -> usize {
+    let (mut writing, mut reading) = (&stream, &stream);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            write(&mut writing, count).unwrap();
+            writing.shutdown(Shutdown::Write).unwrap();
+        });
+        read_to_end(&mut reading)
+    })
 }
 
 /// The bytes of the pattern from `position` on, as many as lie before its next repetition or `count`.

@@ -2,7 +2,7 @@
 
 use super::client::Client;
 use super::ports::free_port;
-use super::process::{hears_datagrams, kill_processes_in, listening, status_field};
+use super::process::{descriptors, hears_datagrams, kill_processes_in, listening, status_field};
 use super::tempdir::TempDir;
 use super::wait::{PATIENCE, eventually, watch};
 use nix::sys::signal::{Signal, kill};
@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
@@ -321,6 +321,20 @@ impl Pen {
 
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.pid() as i32), signal).expect("pen is gone");
+    }
+
+    /// Begins a graceful stop (USR2) and waits until nobody can connect any more.
+    pub fn drain(&self) {
+        self.signal(Signal::SIGUSR2);
+        let refuses = || TcpStream::connect(self.address).is_err();
+        eventually("the listener to close", refuses, |refused| *refused);
+    }
+
+    /// Lowers its limit to the descriptors that it has and so many more.
+    pub fn leave_descriptors(&self, more: usize) {
+        let limit = format!("--nofile={0}:{0}", descriptors(self.pid()) + more);
+        let mut prlimit = Command::new("prlimit");
+        assert!(prlimit.args(["--pid", &self.pid().to_string(), &limit]).status().unwrap().success());
     }
 
     /// Keeps it from running until SIGCONT.

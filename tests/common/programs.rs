@@ -1,31 +1,40 @@
 //! Other programs: those of this workspace, and those of the system.
 
 use super::pen::Ended;
+use super::skip_without;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::Mutex;
 
-/// Whether the program is found in `PATH`.
-pub fn is_installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
-}
+/// Where Debian puts programs that only root, or only another program, is expected to start.
+const SYSTEM_PATHS: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/lib/postfix/sbin", "/usr/lib/dovecot"];
 
-/// Where programs are that only root is expected to start.
-const SYSTEM_PATHS: [&str; 2] = ["/usr/sbin", "/sbin"];
-
-/// Where the program is, also if only root has its directory in `PATH`.
+/// Where the program is, also if it is not in `PATH`.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut directories = std::env::split_paths(&path).chain(SYSTEM_PATHS.map(PathBuf::from));
     directories.find_map(|directory| Some(directory.join(program)).filter(|file| file.is_file()))
 }
 
+pub fn is_installed(program: &str) -> bool {
+    find(program).is_some()
+}
+
+/// Whether all of these programs, each with its Debian package, are there; says which is not.
+pub fn all_installed(programs: &[(&str, &str)]) -> bool {
+    let missing = programs.iter().find(|(program, _)| !is_installed(program));
+    missing.inspect(|(_, package)| skip_without(package)).is_none()
+}
+
+/// The program, wherever it is.
+pub fn command(program: &str) -> Command {
+    Command::new(find(program).unwrap_or_else(|| program.into()))
+}
+
 /// Runs a program with this text as its standard input. `penctl` is the one of this workspace.
 pub fn run(program: &str, words: &[&str], stdin: &str) -> Ended {
-    let program = if program == "penctl" { penctl() } else { Path::new(program) };
-    let mut command = Command::new(program);
+    let mut command = if program == "penctl" { Command::new(ours("penctl")) } else { command(program) };
     command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     // A program that does not care for its input may have ended already.
@@ -35,21 +44,19 @@ pub fn run(program: &str, words: &[&str], stdin: &str) -> Ended {
     Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-/// Built beside pen. Cargo builds only the programs of the package it tests, so it is asked for this one.
-fn penctl() -> &'static Path {
-    static PENCTL: OnceLock<PathBuf> = OnceLock::new();
-    PENCTL.get_or_init(|| {
-        let pen = Path::new(env!("CARGO_BIN_EXE_pen"));
-        let profile = pen.parent().unwrap();
-        let mut command = Command::new(env!("CARGO"));
-        command
-            .args(["build", "--quiet", "--package", "penctl", "--target-dir"])
-            .arg(profile.parent().unwrap());
-        if profile.ends_with("release") {
-            command.arg("--release");
-        }
-        let status = command.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo");
-        assert!(status.success(), "penctl could not be built");
-        profile.join("penctl")
-    })
+/// Where a program of another package of this workspace is: beside pen. Cargo builds only the programs of the package it
+/// tests, so it is asked for this one by the first who wants it.
+pub fn ours(name: &'static str) -> PathBuf {
+    static BUILT: Mutex<Vec<&str>> = Mutex::new(Vec::new());
+    let profile = Path::new(env!("CARGO_BIN_EXE_pen")).parent().unwrap();
+    let mut built = BUILT.lock().unwrap();
+    if !built.contains(&name) {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--bin", name, "--target-dir"]).arg(profile.parent().unwrap());
+        cargo.args(profile.ends_with("release").then_some("--release"));
+        let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo");
+        assert!(status.success(), "{name} could not be built");
+        built.push(name);
+    }
+    profile.join(name)
 }

@@ -1,30 +1,13 @@
 //! Servers that people use, as peers: started with configurations of their own, on ports of their own, and ended.
 
-use super::process::listening;
-use super::skip_without;
+use super::process::{hears_datagrams, listening};
+use super::programs::command;
 use super::tempdir::TempDir;
 use super::wait::{eventually, watch};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-
-/// Where programs are that only root is expected to start.
-const SYSTEM_PATHS: &[&str] = &["/usr/sbin", "/sbin", "/usr/lib/postfix/sbin", "/usr/lib/dovecot"];
-
-/// The program, wherever Debian puts it.
-pub fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut directories = std::env::split_paths(&path).chain(SYSTEM_PATHS.iter().map(PathBuf::from));
-    directories.find_map(|directory| Some(directory.join(program)).filter(|file| file.is_file()))
-}
-
-/// Whether all of these programs, each with its Debian package, are there; says which is not.
-pub fn all_installed(programs: &[(&str, &str)]) -> bool {
-    let missing = programs.iter().find(|(program, _)| find(program).is_none());
-    missing.inspect(|(_, package)| skip_without(package)).is_none()
-}
+use std::process::{Child, Stdio};
 
 /// A real server with a directory of its own.
 pub struct Server {
@@ -44,7 +27,7 @@ impl Server {
         is_ready: impl Fn() -> bool,
     ) -> Server {
         let said = fs::File::create(dir.path().join("said")).unwrap();
-        let mut command = Command::new(find(program).unwrap());
+        let mut command = command(program);
         command.args(words).current_dir(dir.path()).stdin(Stdio::null());
         command.stdout(said.try_clone().unwrap()).stderr(said);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -61,6 +44,16 @@ impl Server {
     /// The same for one that listens on this port of 127.0.0.1.
     pub fn on_port(dir: TempDir, port: u16, program: &str, words: &[&str]) -> Server {
         Server::start(dir, format!("127.0.0.1:{port}"), program, words, || listening(port))
+    }
+
+    /// The same for one that receives datagrams on this port of 127.0.0.1.
+    pub fn on_udp_port(dir: TempDir, port: u16, program: &str, words: &[&str]) -> Server {
+        Server::start(dir, format!("127.0.0.1:{port}"), program, words, || hears_datagrams(port))
+    }
+
+    /// What is in this file of its directory; nothing if there is none.
+    pub fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()
     }
 
     /// Ends it, with the processes that it started, and waits for that.

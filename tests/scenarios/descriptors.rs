@@ -1,25 +1,16 @@
 //! Out of descriptors: no spinning, nobody dropped, and everything goes on afterwards.
 
 use crate::common::backend::Backend;
-use crate::common::client::Client;
+use crate::common::client::{Client, names};
 use crate::common::pen::Pen;
 use crate::common::process::{cpu_percent, descriptors, raise_descriptor_limit};
 use crate::common::wait::eventually;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
 use std::thread;
 
 /// More than waiting costs and far less than spinning, which takes a whole core.
 const BUSY_PERCENT: u64 = 20;
-
-fn names_in_turn(clients: Vec<Client>) -> String {
-    thread::scope(|scope| {
-        let asked: Vec<_> =
-            clients.into_iter().map(|mut client| scope.spawn(move || client.line())).collect();
-        asked.into_iter().map(|one| one.join().unwrap()).collect()
-    })
-}
 
 #[test]
 fn with_few_descriptors_clients_wait_and_all_are_served() {
@@ -31,7 +22,7 @@ fn with_few_descriptors_clients_wait_and_all_are_served() {
     assert!(descriptors(pen.pid()) <= 64);
     assert!(server.open() < 32, "two descriptors for each connection");
     assert_eq!(pen.control("blacklist"), "30\n", "the operator gets in");
-    assert_eq!(names_in_turn(held), "A".repeat(100));
+    assert_eq!(names(held), "A".repeat(100));
     assert_eq!(pen.ask(), "A");
 }
 
@@ -43,7 +34,7 @@ fn silent_control_clients_leave_the_others_their_descriptors() {
     assert_eq!(pen.control("blacklist"), "30\n", "the operator gets in");
     let held: Vec<Client> = (0..16).map(|_| pen.connect()).collect();
     eventually("all 16 to be served at once", || server.open(), |open| *open == 16);
-    assert_eq!(names_in_turn(held), "A".repeat(16));
+    assert_eq!(names(held), "A".repeat(16));
     drop(silent);
 }
 
@@ -52,14 +43,12 @@ fn a_limit_lowered_while_running_is_survived() {
     let server = Backend::named("A");
     let pen = Pen::before([&server]).start();
     assert_eq!(pen.ask(), "A");
-    let limit = format!("--nofile={0}:{0}", descriptors(pen.pid()) + 7);
-    let lowered = Command::new("prlimit").args(["--pid", &pen.pid().to_string(), &limit]).status().unwrap();
-    assert!(lowered.success());
+    pen.leave_descriptors(7);
     let held: Vec<Client> = (0..50).map(|_| pen.connect()).collect();
     eventually("pen to take some", || server.open(), |open| *open >= 1);
     assert!(cpu_percent(pen.pid()) < BUSY_PERCENT, "pen spins");
     assert_eq!(pen.control("blacklist"), "30\n", "the operator gets in");
-    assert_eq!(names_in_turn(held), "A".repeat(50));
+    assert_eq!(names(held), "A".repeat(50));
     assert_eq!(pen.ask(), "A");
 }
 
@@ -68,14 +57,12 @@ fn two_reasons_to_wait_are_waited_for_as_one_is() {
     let server = Backend::named("A");
     let pen = Pen::before([&server]).start();
     assert_eq!(pen.ask(), "A");
-    let limit = format!("--nofile={0}:{0}", descriptors(pen.pid()) + 7);
-    let lowered = Command::new("prlimit").args(["--pid", &pen.pid().to_string(), &limit]).status().unwrap();
-    assert!(lowered.success());
+    pen.leave_descriptors(7);
     let held: Vec<Client> = (0..50).map(|_| pen.connect()).collect();
     eventually("pen to take some", || server.open(), |open| *open >= 2);
     assert_eq!(pen.control("conn_max 1"), "1\n");
     assert!(cpu_percent(pen.pid()) < BUSY_PERCENT, "pen spins");
-    assert_eq!(names_in_turn(held), "A".repeat(50));
+    assert_eq!(names(held), "A".repeat(50));
 }
 
 #[test]

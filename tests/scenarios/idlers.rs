@@ -1,17 +1,15 @@
 //! `idlers`: connections that are ready before their clients come, go to the right clients, and are in nobody's way.
 
 use crate::common::backend::{Backend, UnixBackend, echo, read_line};
-use crate::common::client::Client;
+use crate::common::client::{Client, names};
 use crate::common::pattern;
 use crate::common::pen::{Pen, Start};
-use crate::common::process::{cpu_percent, descriptors};
+use crate::common::process::cpu_percent;
 use crate::common::wait::{eventually, meanwhile};
 use crate::common::{root, skip};
 use nix::sys::signal::SIGUSR2;
 use serde_json::Value;
 use std::io::Write;
-use std::net::Shutdown;
-use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
@@ -238,28 +236,18 @@ fn more_than_fit_are_as_many_as_fit() {
     assert_eq!(pen.asks(10), "A".repeat(10));
 }
 
-fn names_in_turn(clients: Vec<Client>) -> String {
-    thread::scope(|scope| {
-        let asked: Vec<_> =
-            clients.into_iter().map(|mut client| scope.spawn(move || client.line())).collect();
-        asked.into_iter().map(|one| one.join().unwrap()).collect()
-    })
-}
-
 #[test]
 fn out_of_descriptors_they_give_way_to_clients() {
     let [a, b] = ["A", "B"].map(Backend::named);
     let start = with_idlers(Pen::before([&a, &b]), 10).options("-O prio").command("threads 2");
     let pen = start.start();
     await_idlers(&pen, 10, 10);
-    let limit = format!("--nofile={0}:{0}", descriptors(pen.pid()) + 1);
-    let lowered = Command::new("prlimit").args(["--pid", &pen.pid().to_string(), &limit]).status().unwrap();
-    assert!(lowered.success());
+    pen.leave_descriptors(1);
     let held: Vec<Client> = (0..50).map(|_| pen.connect()).collect();
     eventually("clients in the place of idlers", || (a.open(), b.open()), |(a, b)| *a >= 4 && *b == 0);
     assert!(cpu_percent(pen.pid()) < 20, "pen spins");
     assert_eq!(pen.control("blacklist"), "30\n", "the operator gets in");
-    assert_eq!(names_in_turn(held), "A".repeat(50));
+    assert_eq!(names(held), "A".repeat(50));
 }
 
 #[test]
@@ -317,15 +305,8 @@ fn five_hundred_clients_are_served_to_the_byte() {
                         return;
                     }
                     let bytes = number * 331 % 100_003;
-                    let mut reading = pen.connect().stream;
-                    let mut writing = reading.try_clone().unwrap();
-                    thread::scope(|scope| {
-                        scope.spawn(move || {
-                            pattern::write(&mut writing, bytes).unwrap();
-                            writing.shutdown(Shutdown::Write).unwrap();
-                        });
-                        assert_eq!(pattern::read_to_end(&mut reading), bytes, "client {number}");
-                    });
+                    let back = pattern::round_trip(pen.connect().stream, bytes);
+                    assert_eq!(back, bytes, "client {number}");
                 }
             });
         }

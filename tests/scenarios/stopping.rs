@@ -1,12 +1,19 @@
 //! Signals that end pen, at once or gracefully, and one that must not.
 
 use crate::common::backend::Backend;
-use crate::common::client::End;
+use crate::common::client::{Client, End};
 use crate::common::pen::Pen;
 use crate::common::ports::free_port;
 use crate::common::wait::eventually;
 use nix::sys::signal::{SIGINT, SIGPIPE, SIGTERM, SIGUSR2, Signal};
-use std::net::TcpStream;
+
+/// A pen that waits for its connections as long as they last, and a client that it serves.
+fn busy(server: &Backend) -> (Pen, Client) {
+    let pen = Pen::before([server]).options("-p pen.pid").command("shutdown_timeout 0").start();
+    let mut client = pen.connect();
+    client.line();
+    (pen, client)
+}
 
 fn ends_at_once(signal: Signal) {
     let server = Backend::named("A");
@@ -34,11 +41,8 @@ fn int_ends_at_once_with_status_zero() {
 #[test]
 fn usr2_lets_connections_finish() {
     let server = Backend::named("A");
-    let mut pen = Pen::before([&server]).options("-p pen.pid").command("shutdown_timeout 0").start();
-    let mut client = pen.connect();
-    client.line();
-    pen.signal(SIGUSR2);
-    eventually("the listener to close", || TcpStream::connect(pen.address).is_err(), |refused| *refused);
+    let (mut pen, mut client) = busy(&server);
+    pen.drain();
     assert_eq!(client.exchange("still here"), "still here");
     client.end();
     assert_eq!(client.ending(), End::Eof);
@@ -67,11 +71,8 @@ fn usr2_waits_no_longer_than_allowed() {
 #[test]
 fn a_successor_can_listen_while_the_predecessor_finishes() {
     let server = Backend::named("A");
-    let mut old = Pen::before([&server]).command("shutdown_timeout 0").start();
-    let mut client = old.connect();
-    client.line();
-    old.signal(SIGUSR2);
-    eventually("the listener to close", || TcpStream::connect(old.address).is_err(), |refused| *refused);
+    let (mut old, mut client) = busy(&server);
+    old.drain();
     let new = Pen::before([&server]).listen(old.address).start();
     assert_eq!(new.ask(), "A");
     assert_eq!(client.exchange("still here"), "still here");
@@ -83,11 +84,8 @@ fn a_successor_can_listen_while_the_predecessor_finishes() {
 #[test]
 fn term_ends_a_graceful_stop() {
     let server = Backend::named("A");
-    let mut pen = Pen::before([&server]).command("shutdown_timeout 0").start();
-    let mut client = pen.connect();
-    client.line();
-    pen.signal(SIGUSR2);
-    eventually("the listener to close", || TcpStream::connect(pen.address).is_err(), |refused| *refused);
+    let (mut pen, _client) = busy(&server);
+    pen.drain();
     pen.signal(SIGTERM);
     assert_eq!(pen.wait(), Some(0));
 }
@@ -95,11 +93,8 @@ fn term_ends_a_graceful_stop() {
 #[test]
 fn a_graceful_stop_is_not_undone_by_another_address() {
     let server = Backend::named("A");
-    let mut pen = Pen::before([&server]).command("shutdown_timeout 0").start();
-    let mut client = pen.connect();
-    client.line();
-    pen.signal(SIGUSR2);
-    eventually("the listener to close", || TcpStream::connect(pen.address).is_err(), |refused| *refused);
+    let (mut pen, client) = busy(&server);
+    pen.drain();
     let reply = pen.control(&format!("listen 127.0.0.1:{}", free_port()));
     assert!(reply.starts_with("error: "), "{reply}");
     drop(client);

@@ -15,15 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 fn echoes_exactly(pen: &Pen, bytes: usize) {
-    let mut reading = pen.connect().stream;
-    let mut writing = reading.try_clone().unwrap();
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            pattern::write(&mut writing, bytes).unwrap();
-            writing.shutdown(Shutdown::Write).unwrap();
-        });
-        assert_eq!(pattern::read_to_end(&mut reading), bytes);
-    });
+    assert_eq!(pattern::round_trip(pen.connect().stream, bytes), bytes);
 }
 
 #[test]

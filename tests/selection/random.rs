@@ -147,11 +147,9 @@ impl Run {
             what: AclMatch::V4 { address: address.to_bits(), mask: mask.to_bits() },
         };
         let host = Ipv4Addr::BROADCAST;
-        settings.acls[1].entries.push(entry(true, Ipv4Addr::LOCALHOST, host));
-        settings.acls[2].entries.push(entry(false, Ipv4Addr::new(10, 0, 0, 0), Ipv4Addr::new(255, 0, 0, 0)));
-        settings.acls[3]
-            .entries
-            .push(AclEntry { permit: true, what: AclMatch::V6 { address: 0, prefix: 0 } });
+        settings.acls[1].push(entry(true, Ipv4Addr::LOCALHOST, host));
+        settings.acls[2].push(entry(false, Ipv4Addr::new(10, 0, 0, 0), Ipv4Addr::new(255, 0, 0, 0)));
+        settings.acls[3].push(AclEntry { permit: true, what: AclMatch::V6 { address: 0, prefix: 0 } });
         Run {
             balancer: Balancer::new(clients_max),
             model: Model::new(clients_max as usize),

@@ -6,8 +6,7 @@ use crate::common::pattern;
 use crate::common::pen::{Ended, Pen, Start};
 use crate::common::ports::free_port;
 use crate::common::process::listening;
-use crate::common::programs::{is_installed, run};
-use crate::common::skip_without;
+use crate::common::programs::{all_installed, run};
 use crate::common::tempdir::TempDir;
 use crate::common::wait::eventually;
 use std::fs;
@@ -15,11 +14,6 @@ use std::io::Write;
 use std::process::{Child, Command, Stdio};
 
 const LARGE_BYTES: usize = 5 << 20;
-
-fn all_installed(programs: &[(&str, &str)]) -> bool {
-    let missing = programs.iter().find(|(program, _)| !is_installed(program));
-    missing.inspect(|(_, package)| skip_without(package)).is_none()
-}
 
 /// A web server that answers every request with [`LARGE_BYTES`] of the pattern.
 fn web_server() -> Backend {

@@ -2,9 +2,9 @@
 
 use crate::common::pen::Pen;
 use crate::common::ports::free_port;
-use crate::common::programs::run;
+use crate::common::programs::{all_installed, run};
+use crate::common::real::Server;
 use crate::common::tempdir::TempDir;
-use crate::{Server, all_installed};
 
 const PROGRAMS: [(&str, &str); 3] = [("nsd", "nsd"), ("dig", "bind9-dnsutils"), ("dnsperf", "dnsperf")];
 
@@ -28,7 +28,7 @@ fn name_server(name: &str) -> Server {
              remote-control:\n  control-enable: no\nzone:\n  name: example.test\n  zonefile: zone\n"
         ),
     );
-    Server::start(dir, port, "nsd", &["-d", "-c", &config.display().to_string()])
+    Server::on_udp_port(dir, port, "nsd", &["-d", "-c", &config.display().to_string()])
 }
 
 /// Asks once, from this address.
@@ -46,7 +46,7 @@ fn dig_asks_name_servers_through_pen() {
         return;
     }
     let mut servers = ["A", "B"].map(name_server);
-    let pen = Pen::before(servers.each_ref().map(Server::address)).options("-U").start();
+    let pen = Pen::before(servers.each_ref().map(|server| server.address.clone())).options("-U").start();
     let who = |source| dig(&pen, source, &["who.example.test", "TXT"]);
     let [first, second] = ["127.0.0.1", "127.0.0.2"].map(who);
     let mut names = [first.as_str(), second.as_str()];
@@ -83,7 +83,7 @@ fn dnsperf_loses_next_to_nothing_with_a_server_or_without() {
         return;
     }
     let mut servers = ["A", "B"].map(name_server);
-    let pen = Pen::before(servers.each_ref().map(Server::address)).options("-U -r").start();
+    let pen = Pen::before(servers.each_ref().map(|server| server.address.clone())).options("-U -r").start();
     let queries = pen.path("queries");
     std::fs::write(&queries, "who.example.test TXT\nns.example.test A\n").unwrap();
     let queries = queries.display().to_string();

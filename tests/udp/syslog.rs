@@ -2,10 +2,10 @@
 
 use crate::common::pen::Pen;
 use crate::common::ports::free_port;
-use crate::common::programs::run;
+use crate::common::programs::{all_installed, run};
+use crate::common::real::Server;
 use crate::common::tempdir::TempDir;
 use crate::common::wait::eventually;
-use crate::{Server, all_installed};
 
 fn syslog_server() -> Server {
     let (dir, port) = (TempDir::new(), free_port());
@@ -18,7 +18,7 @@ fn syslog_server() -> Server {
         ),
     );
     let (config, pid) = (config.display().to_string(), format!("{path}/pid"));
-    Server::start(dir, port, "rsyslogd", &["-n", "-f", &config, "-i", &pid])
+    Server::on_udp_port(dir, port, "rsyslogd", &["-n", "-f", &config, "-i", &pid])
 }
 
 #[test]
@@ -27,7 +27,8 @@ fn loggers_reach_every_syslog_server_in_turn() {
         return;
     }
     let servers = [syslog_server(), syslog_server()];
-    let pen = Pen::before(servers.each_ref().map(Server::address)).options("-U -r -t 1").start();
+    let pen =
+        Pen::before(servers.each_ref().map(|server| server.address.clone())).options("-U -r -t 1").start();
     let port = pen.address.port().to_string();
     for number in 0..40 {
         let words = ["-d", "-n", "127.0.0.1", "-P", &port, "-t", "tested", &format!("line {number}.")];

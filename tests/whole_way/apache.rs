@@ -1,9 +1,10 @@
 //! Apache servers of our own: own files, own ports, in the foreground, ended when dropped.
 
 use crate::common::process::listening;
+use crate::common::programs::command;
 use crate::common::tempdir::TempDir;
 use crate::common::wait::{eventually, watch};
-use crate::programs::{command, unprivileged};
+use crate::programs::unprivileged;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File};

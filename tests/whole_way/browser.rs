@@ -2,8 +2,9 @@
 
 pub mod show;
 
+use crate::common::programs::command;
 use crate::common::tempdir::TempDir;
-use crate::programs::{command, found, succeed};
+use crate::programs::{found, succeed};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

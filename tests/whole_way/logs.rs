@@ -3,9 +3,10 @@
 use crate::apache::Apache;
 use crate::common::pen::Pen;
 use crate::common::ports::free_port;
+use crate::common::programs::{command, ours};
 use crate::common::tempdir::TempDir;
 use crate::common::wait::eventually;
-use crate::programs::{command, found, ours, succeed};
+use crate::programs::{found, succeed};
 use crate::site::{self, SERVERS, VISITORS, VISITS, assert_every_line_has_its_visitor};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

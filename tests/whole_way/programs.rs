@@ -1,55 +1,17 @@
-//! The programs that take part: ours, which stand beside pen, and those of others.
+//! The programs of others that take part.
 
-use crate::common::{root, skip};
-use std::path::{Path, PathBuf};
+use crate::common::programs::is_installed;
+use crate::common::root;
+use crate::common::skip::skip_outside_ci;
 use std::process::{Command, Output};
-use std::sync::Once;
-
-/// Where one of our programs is; built when this is the first that needs it.
-pub fn ours(name: &str) -> PathBuf {
-    static BUILT: Once = Once::new();
-    let pen = Path::new(env!("CARGO_BIN_EXE_pen"));
-    let release = pen.parent().is_some_and(|directory| directory.ends_with("release"));
-    BUILT.call_once(|| {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args([
-            "build",
-            "--quiet",
-            "--package",
-            "mergelogs",
-            "--package",
-            "penlogd",
-            "--package",
-            "webstats",
-            "--package",
-            "penctl",
-        ]);
-        cargo.args(release.then_some("--release")).current_dir(env!("CARGO_MANIFEST_DIR"));
-        assert!(cargo.status().expect("cargo").success(), "{cargo:?}");
-    });
-    let path = pen.with_file_name(name);
-    assert!(path.exists(), "{} was not built", path.display());
-    path
-}
 
 /// Whether all of these programs are installed; says which is not.
 pub fn found(programs: &[&str]) -> bool {
-    let missing: Vec<&&str> = programs.iter().filter(|program| which(program).is_none()).collect();
+    let missing: Vec<&&str> = programs.iter().filter(|program| !is_installed(program)).collect();
     if !missing.is_empty() {
-        skip(&format!("not installed: {missing:?}"));
+        skip_outside_ci(&format!("not installed: {missing:?}"));
     }
     missing.is_empty()
-}
-
-fn which(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let directories = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
-    directories.map(|directory| directory.join(program)).find(|candidate| candidate.is_file())
-}
-
-/// The program, also when it is one of those for the administrator.
-pub fn command(program: &str) -> Command {
-    Command::new(which(program).unwrap_or_else(|| program.into()))
 }
 
 /// Runs it to its end.

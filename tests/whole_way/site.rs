@@ -4,7 +4,8 @@
 
 use crate::common::pen::Pen;
 use crate::common::ports::free_port;
-use crate::programs::{command, succeed};
+use crate::common::programs::command;
+use crate::programs::succeed;
 
 /// The two web servers' addresses: different ones, because logs know servers by address.
 pub const SERVERS: [&str; 2] = ["127.0.0.11", "127.0.0.12"];

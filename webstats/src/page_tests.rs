@@ -1,10 +1,11 @@
 //! Unit tests of `page`: what it shows, what it never contains, and that it can be read.
 
+#[path = "../../tests/common/pages.rs"]
+mod checks;
+
 use super::*;
 use crate::history::{History, tests::sample};
 use pen_proto::status::{ServerStatus, Totals};
-use std::io::Write;
-use std::process::{Command, Stdio};
 
 /// 2026-11-21 01:23:26 UTC.
 const NOW: u64 = 1_795_224_206;
@@ -236,21 +237,15 @@ fn the_time_zone_of_pen_is_found() {
     assert_eq!(offset("soon"), 0);
 }
 
-/// A stale hash in the policy would leave the page bare.
 #[test]
 fn the_policy_admits_the_style() {
-    let script = "import base64,hashlib,sys\n\
-                  digest = hashlib.sha256(sys.stdin.buffer.read()).digest()\n\
-                  print(base64.b64encode(digest).decode(), end='')";
-    if let Some(hash) = run("python3", &["-c", script], OWN_STYLE) {
-        assert_eq!(hash, OWN_STYLE_SHA256, "put the left one into OWN_STYLE_SHA256");
-    }
+    checks::assert_is_sha256(OWN_STYLE_SHA256, OWN_STYLE);
 }
 
 #[test]
 fn a_parser_finds_the_elements_in_balance() {
     for page in pages() {
-        run("python3", &["-c", include_str!("../../tests/check_page.py")], &page);
+        checks::table_shapes(&page);
     }
 }
 
@@ -260,29 +255,8 @@ fn tidy_has_no_complaint() {
     let inner = "<svg y=\"6\" height=\"132\" viewBox=\"0 0 1000 1000\" preserveAspectRatio=\"none\">";
     for page in pages() {
         let page = page.replace(inner, "<svg>");
-        run("tidy", &["-q", "-e", "-utf8", "--drop-empty-elements", "no"], &page);
+        checks::assert_tidy(&page, &[]);
     }
-}
-
-/// What `program` prints when it reads `input`. It must succeed without a word on standard error; `None` (and a
-/// note) when it is not installed, which under `CI=true` it must be.
-fn run(program: &str, arguments: &[&str], input: &str) -> Option<String> {
-    let spawned = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let Ok(mut child) = spawned else {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{program} is not installed");
-        eprintln!("skipped: {program} is not installed");
-        return None;
-    };
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && complaints.is_empty(), "{program}: {}: {complaints}", output.status);
-    Some(String::from_utf8(output.stdout).unwrap())
 }
 
 mod contrast {

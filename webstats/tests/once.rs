@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{NOW, TempDir, json, play_pen, run, run_well, skip, status, stderr};
+use common::skip::skip_outside_ci;
+use common::{NOW, TempDir, json, play_pen, run, run_well, status, stderr};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
@@ -61,7 +62,7 @@ fn the_page_that_pen_wrote_is_read_and_replaced() {
 fn the_page_still_belongs_to_its_owner() {
     const NOBODY: u32 = 65_534;
     if !nix::unistd::geteuid().is_root() {
-        return skip("only root can give files away");
+        return skip_outside_ci("only root can give files away");
     }
     let dir = TempDir::new();
     let page = dir.file("page.html", &pen::stats::html::render(&status(now())));

@@ -4,6 +4,8 @@
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
+#[path = "../../../tests/common/skip.rs"]
+pub mod skip;
 #[path = "../../../tests/common/tempdir.rs"]
 mod tempdir;
 

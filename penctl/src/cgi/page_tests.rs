@@ -1,10 +1,11 @@
 //! Tests of the documents: well-formed, escaped, without anything that runs or is loaded, and without a button for those
 //! who may not press it.
 
+#[path = "../../../tests/common/pages.rs"]
+mod checks;
+
 use super::*;
 use crate::views::tests::{FakePen, hostile};
-use std::io::Write;
-use std::process::{Command, Stdio};
 
 fn visit() -> Visit {
     Visit { user: "anna".into(), ..Visit::default() }
@@ -28,22 +29,6 @@ fn pages() -> Vec<String> {
     let pens = [FakePen::default(), hostile()];
     let all = View::ALL.into_iter().flat_map(|view| reaches.map(|reach| (view, reach)));
     all.flat_map(|(view, reach)| pens.each_ref().map(|pen| page(view, reach, pen))).collect()
-}
-
-/// Runs a checker on a page; `None` when it is not installed.
-fn run(program: &str, arguments: &[&str], input: &str) -> Option<String> {
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let Ok(mut child) = command.spawn() else {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{program} is not installed");
-        eprintln!("skipped: {program} is not installed");
-        return None;
-    };
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success(), "{program}: {said}");
-    Some(said)
 }
 
 #[test]
@@ -117,30 +102,24 @@ fn of_many_connections_the_newest_are_shown() {
     assert_eq!(page.matches("<button>Close</button>").count(), 200);
 }
 
-/// A stale hash in the policy would leave the page bare.
 #[test]
 fn the_policy_admits_the_style() {
-    let script = "import base64,hashlib,sys\n\
-                  digest = hashlib.sha256(sys.stdin.buffer.read()).digest()\n\
-                  print(base64.b64encode(digest).decode(), end='')";
-    if let Some(hash) = run("python3", &["-c", script], OWN_STYLE) {
-        assert_eq!(hash, OWN_STYLE_SHA256, "put the left one into OWN_STYLE_SHA256");
-    }
+    checks::assert_is_sha256(OWN_STYLE_SHA256, OWN_STYLE);
     assert!(policy().contains(OWN_STYLE_SHA256));
 }
 
 #[test]
 fn a_parser_finds_the_elements_in_balance() {
     for page in pages() {
-        run("python3", &["-c", include_str!("../../../tests/check_page.py")], &page);
+        checks::table_shapes(&page);
     }
 }
 
 #[test]
 fn tidy_has_no_complaint() {
     // It is older than aria-current.
-    let arguments = ["-q", "-e", "--show-info", "no", "--warn-proprietary-attributes", "no"];
+    let options = ["--show-info", "no", "--warn-proprietary-attributes", "no"];
     for page in pages() {
-        run("tidy", &arguments, &page);
+        checks::assert_tidy(&page, &options);
     }
 }

@@ -48,7 +48,7 @@ impl fmt::Display for AclMatch {
 }
 
 /// A country by its two-letter code (ISO 3166-1), in capitals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Country([u8; 2]);
 
 impl Country {

@@ -1,16 +1,21 @@
 //! The same server for the same client address, without remembering anything: every pen with the same servers in the
 //! same order chooses alike.
 
-use super::Question;
+use super::{Question, Route};
 use pen_proto::addr::ClientAddr;
 use std::net::IpAddr;
 
 /// Not checked for availability, as in Pen: when the server is down, its clients go to the next one that takes them,
 /// and all others stay where they are.
 pub fn choose(question: &Question<'_>) -> Option<usize> {
-    let serving = || question.servers.iter().enumerate().filter(|(_, server)| server.serves(question.route));
-    let place = (hash(question) as usize).checked_rem(serving().count())?;
-    serving().nth(place).map(|(index, _)| index)
+    let count = question.glances().len();
+    let hash = hash(question) as usize;
+    if question.route == Route::DEFAULT && !question.servers.have_names() {
+        return hash.checked_rem(count);
+    }
+    let serving = || (0..count).filter(|&index| question.serves(index));
+    let place = hash.checked_rem(serving().count())?;
+    serving().nth(place)
 }
 
 /// Pen's numbers, on little-endian machines: of IPv4 the address as it lies in memory, of IPv6 the last byte. Without
@@ -30,8 +35,7 @@ fn hash(question: &Question<'_>) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::routes::Route;
-    use crate::balance::servers::Server;
+    use crate::balance::servers::{ServerSetup, Servers};
 
     #[test]
     fn hashes_as_pen_does_on_a_little_endian_machine() {
@@ -45,7 +49,8 @@ mod tests {
         ];
         for (client, client_port, untracked, expected) in cases {
             for count in 1..8 {
-                let servers = vec![Server::default(); count];
+                let mut servers = Servers::default();
+                servers.set(vec![ServerSetup::default(); count], None, None);
                 let servers = &servers;
                 let question = Question {
                     client,
@@ -67,7 +72,7 @@ mod tests {
             client,
             client_port: 0,
             untracked: false,
-            servers: &[],
+            servers: &Servers::default(),
             route: Route::DEFAULT,
             forgiven_seconds: 0,
         };

@@ -10,8 +10,9 @@ mod prio;
 mod roundrobin;
 mod weight;
 
+use super::glance::Glance;
 use super::routes::Route;
-use super::servers::{Server, ServerId};
+use super::servers::{ServerId, Servers};
 use crate::settings::Settings;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::Flag;
@@ -23,8 +24,7 @@ pub struct Question<'a> {
     pub client_port: u16,
     /// Whether clients are not to be tracked (`-r`), which spreads the hash over their ports.
     pub untracked: bool,
-    /// All regular servers, gaps included.
-    pub servers: &'a [Server],
+    pub servers: &'a Servers,
     /// What the client asks for: servers that do not serve it are not chosen.
     pub route: Route,
     /// Failures up to this second are over.
@@ -32,17 +32,38 @@ pub struct Question<'a> {
 }
 
 impl Question<'_> {
-    fn is_usable(&self, index: usize) -> bool {
-        self.may_choose(&self.servers[index])
+    /// Of all regular servers, gaps included.
+    fn glances(&self) -> &[Glance] {
+        self.servers.glances()
     }
 
-    /// Index and state of the servers that may be chosen.
-    fn usable(&self) -> impl Iterator<Item = (usize, &Server)> {
-        self.servers.iter().enumerate().filter(|(_, server)| self.may_choose(server))
+    /// Whether this server is for what the client asks for.
+    fn serves(&self, index: usize) -> bool {
+        let is_default = self.route == Route::DEFAULT;
+        match self.glances()[index].is_named() {
+            true => !is_default && self.servers.regular()[index].serves(self.route),
+            false => is_default,
+        }
     }
 
-    fn may_choose(&self, server: &Server) -> bool {
-        server.serves(self.route) && server.is_usable(self.forgiven_seconds)
+    fn may_choose(&self, index: usize) -> bool {
+        self.glances()[index].is_usable(self.forgiven_seconds) && self.serves(index)
+    }
+
+    /// The server with the least of something among those that may be chosen, the lowest index among equals.
+    /// [`u64::MAX`] is never chosen.
+    fn least(&self, measure: impl Fn(&Glance) -> u64) -> Option<usize> {
+        let (mut least, mut choice) = (u64::MAX, None);
+        for (index, glance) in self.glances().iter().enumerate() {
+            // Of many servers few have less than all before them: the others are done with after one comparison.
+            if measure(glance) < least && self.may_choose(index) {
+                (least, choice) = (measure(glance), Some(index));
+                if least == 0 {
+                    break;
+                }
+            }
+        }
+        choice
     }
 }
 
@@ -69,3 +90,6 @@ impl Policies {
         choice.map_or(ServerId::NONE, ServerId::regular)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,5 +4,5 @@ use super::Question;
 
 /// The lowest index among equals.
 pub fn choose(question: &Question<'_>) -> Option<usize> {
-    question.usable().min_by_key(|(index, server)| (server.setup.prio, *index)).map(|(index, _)| index)
+    question.least(|glance| glance.prio().into())
 }

@@ -10,12 +10,16 @@ pub struct RoundRobin {
 }
 
 impl RoundRobin {
+    #[cfg(test)]
+    pub fn after(last: usize) -> RoundRobin {
+        RoundRobin { last }
+    }
+
     /// The first usable server after the one chosen last, which comes last itself.
     pub fn choose(&mut self, question: &Question<'_>) -> Option<usize> {
-        let count = question.servers.len();
-        let start = self.last + 1;
-        let choice =
-            (start..start + count).map(|step| step % count).find(|&index| question.is_usable(index))?;
+        let count = question.glances().len();
+        let start = (self.last + 1).checked_rem(count)?;
+        let choice = (start..count).chain(0..start).find(|&index| question.may_choose(index))?;
         self.last = choice;
         Some(choice)
     }

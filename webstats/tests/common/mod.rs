@@ -1,6 +1,8 @@
 //! The real program with pens that are played: by a thread that answers on a control socket, by pages in files.
 #![allow(dead_code, reason = "each test target uses its part")]
 
+#[path = "../../../tests/common/skip.rs"]
+pub mod skip;
 #[path = "../../../tests/common/tempdir.rs"]
 mod tempdir;
 #[path = "../../../tests/common/wait.rs"]
@@ -35,12 +37,6 @@ pub fn run_well(dir: &TempDir, words: &str) {
 
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Says why a test does nothing here. Under `CI=true` nothing may be skipped.
-pub fn skip(reason: &str) {
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "may not be skipped under CI=true: {reason}");
-    eprintln!("skipped: {reason}");
 }
 
 /// Two servers, one of them blacklisted; a client.

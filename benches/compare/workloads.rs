@@ -1,0 +1,187 @@
+//! The list of workloads, and which programs take part in each.
+
+use super::datagrams::Habit;
+use super::load::Task;
+use super::measure::Bench;
+use super::peers::{Peer, Speech};
+use std::io;
+use std::path::PathBuf;
+
+pub struct Workload {
+    pub name: &'static str,
+    pub title: &'static str,
+    pub columns: &'static [&'static str],
+}
+
+pub const WORKLOADS: &[Workload] = &[
+    Workload {
+        name: "connections",
+        title: "Short connections, 64 at a time",
+        columns: &["CPU µs per connection", "connections per second"],
+    },
+    Workload {
+        name: "one",
+        title: "Short connections, one at a time",
+        columns: &["CPU µs per connection", "connections per second"],
+    },
+    Workload {
+        name: "trips",
+        title: "Round trips on 100 connections",
+        columns: &["CPU µs per round trip", "round trips per second"],
+    },
+    Workload {
+        name: "down",
+        title: "Streams to 4 clients",
+        columns: &["CPU seconds per GiB", "Gbit per second"],
+    },
+    Workload {
+        name: "up",
+        title: "Streams from 4 clients",
+        columns: &["CPU seconds per GiB", "Gbit per second"],
+    },
+    Workload {
+        name: "idle",
+        title: "Idle connections",
+        columns: &[
+            "bytes per connection, all memory",
+            "bytes that each added",
+            "CPU µs per round trip without them",
+            "CPU µs beside them",
+        ],
+    },
+    Workload {
+        name: "two",
+        title: "Short connections, 64 at a time, two workers",
+        columns: &["CPU µs per connection", "connections per second"],
+    },
+    Workload {
+        name: "tls-full",
+        title: "TLS: short connections with a full handshake, 4 at a time",
+        columns: &["CPU µs per connection", "connections per second"],
+    },
+    Workload {
+        name: "tls-resumed",
+        title: "TLS: short connections that take up an earlier session, 4 at a time",
+        columns: &["CPU µs per connection", "connections per second"],
+    },
+    Workload {
+        name: "tls-stream",
+        title: "TLS: streams to 4 clients",
+        columns: &["CPU seconds per GiB", "Gbit per second"],
+    },
+    Workload {
+        name: "udp-known",
+        title: "UDP: 8 clients with 8 datagrams each under way",
+        columns: &["CPU µs per datagram and answer", "answers per second", "lost of a million"],
+    },
+    Workload {
+        name: "udp-new",
+        title: "UDP: each datagram from a new client, 64 at a time",
+        columns: &["CPU µs per datagram and answer", "answers per second", "lost of a million"],
+    },
+    Workload {
+        name: "calls",
+        title: "System calls",
+        columns: &["per connection, one at a time", "per connection, 32 at a time", "per round trip"],
+    },
+    Workload {
+        name: "start",
+        title: "Start and size",
+        columns: &[
+            "ms to start",
+            "ms with 10,000 lines of configuration",
+            "KiB of memory, empty",
+            "KiB with the 10,000 lines",
+            "KiB of program file",
+        ],
+    },
+    Workload {
+        name: "options",
+        title: "What is switched on: short connections, 64 at a time",
+        columns: &["CPU µs per connection", "connections per second"],
+    },
+];
+
+impl Workload {
+    /// Those with this name or in this family: `tls` is all that begin with `tls-`.
+    pub fn named(name: &str) -> Vec<&'static Workload> {
+        let family = format!("{name}-");
+        WORKLOADS
+            .iter()
+            .filter(|workload| workload.name == name || workload.name.starts_with(&family))
+            .collect()
+    }
+
+    /// What the programs must be able to speak; which certificate and how often does not matter here.
+    fn speech(&self) -> Speech {
+        match self.name.split_once('-') {
+            Some(("tls", _)) => Speech::Tls(PathBuf::new()),
+            Some(("udp", _)) => Speech::Udp { once: false },
+            _ => Speech::Tcp,
+        }
+    }
+}
+
+/// With whom pen is compared.
+#[derive(Default)]
+pub struct Others {
+    /// Of those installed only these, by the beginnings of their names.
+    pub only: Option<Vec<String>>,
+    /// Programs with pen's command line.
+    pub like: Vec<Peer>,
+}
+
+/// The programs that take part in a workload, and what is added to the configuration of each.
+pub fn programs(workload: &Workload, others: &Others) -> Vec<(Peer, String)> {
+    let denied =
+        |count: u32| (0..count).map(|host| format!("acl 1 deny 10.0.{}.{}\n", host / 256, host % 256));
+    let list: String = denied(1_000).chain(["acl 1 deny 10.9.9.9\nclient_acl 1\n".to_owned()]).collect();
+    if workload.name == "options" {
+        let variants = [
+            ("pen", "", &[][..], 2),
+            ("pen with a log", "log traffic.log\n", &[], 2),
+            ("pen with a JSON log", "log traffic.log\nlog_format json\n", &[], 2),
+            ("pen -H", "", &["-H"], 2),
+            ("pen with 1,000 entries in an access list", &list, &[], 2),
+            ("pen with 1,000 servers", "", &["-r"], 1_000),
+            ("pen with 1,000 servers, by weight", "", &["-r", "-W"], 1_000),
+        ];
+        let variant = |(name, extra, options, servers): (&str, &str, &[&str], usize)| {
+            (Peer::ours(name).with_options(options).with_servers(servers), extra.to_owned())
+        };
+        return variants.into_iter().map(variant).collect();
+    }
+    let wanted = |peer: &Peer| {
+        let named =
+            others.only.as_ref().is_none_or(|names| names.iter().any(|name| peer.name.starts_with(name)));
+        let streams = matches!(workload.name, "down" | "up");
+        named && (!peer.splices() || streams) && peer.speaks(&workload.speech())
+    };
+    let like = others.like.iter().cloned();
+    let others = Peer::installed().into_iter().filter(wanted);
+    let mut all: Vec<Peer> = [Peer::ours("pen")].into_iter().chain(like).chain(others).collect();
+    if workload.name == "two" {
+        // The original has no workers; what has pen's command line otherwise is taken for single-threaded too.
+        all.retain(|peer| !peer.is_pen() || peer.name == "pen");
+        all = all.into_iter().map(|peer| peer.with_workers(2)).collect();
+    }
+    all.into_iter().map(|peer| (peer, String::new())).collect()
+}
+
+pub fn measure(bench: &Bench<'_>, workload: &Workload, peer: &Peer, extra: &str) -> io::Result<Vec<f64>> {
+    match workload.name {
+        "connections" | "two" | "options" => bench.connections(peer, 64, extra),
+        "one" => bench.connections(peer, 1, extra),
+        "trips" => bench.round_trips(peer),
+        "down" => bench.stream(peer, Task::Take),
+        "up" => bench.stream(peer, Task::Give),
+        "idle" => bench.idle(peer),
+        "tls-full" => bench.handshakes(peer, false),
+        "tls-resumed" => bench.handshakes(peer, true),
+        "tls-stream" => bench.tls_stream(peer),
+        "udp-known" => bench.datagrams(peer, Habit::Stay { window: 8 }),
+        "udp-new" => bench.datagrams(peer, Habit::Leave),
+        "calls" => bench.system_calls(peer),
+        _ => bench.start(peer),
+    }
+}

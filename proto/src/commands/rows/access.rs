@@ -1,0 +1,70 @@
+//! The rows about who may connect.
+
+use super::{OPTIONAL_FILE, arg, number, optional};
+use crate::commands::{Arg, Complete, Group, Number, Row};
+
+const LIVE: Row = Row { group: Group::Access, ..super::LIVE };
+const NEW: Row = Row { group: Group::Access, ..super::NEW };
+
+const LISTS: &[&str] = &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+const LIST: &[Arg] = &[optional("N", Complete::Words(LISTS))];
+
+pub const ROWS: &[Row] = &[
+    Row {
+        word: "acl",
+        no: true,
+        args: &[
+            arg("N", Complete::Words(LISTS)),
+            arg("permit|deny", Complete::Words(&["permit", "deny"])),
+            arg("ADDRESS[/LENGTH]", Complete::Address),
+            optional("MASK", Complete::Address),
+        ],
+        no_args: &[arg("N", Complete::Words(LISTS))],
+        summary: "add an entry to an access list",
+        detail: "The first entry that matches decides; if none does, the opposite of the last entry. An empty list \
+                 permits everybody. `no acl N` empties list N. IPv4 networks are written `10.0.0.0/8` or \
+                 `10.0.0.0 255.0.0.0`, IPv6 networks `2001:db8::/32`, and `country SE` is everybody whom `geoip` finds \
+                 in Sweden. A list has an effect only where it is named: see `client_acl`, `control_acl` and \
+                 `server N acl`.",
+        ..LIVE
+    },
+    Row {
+        word: "client_acl",
+        args: LIST,
+        form: number(Number::ClientAcl, 0, 9, 0),
+        summary: "access list that clients must pass",
+        detail: "A client that does not pass gets the abuse server (`-B`), or is closed.",
+        ..LIVE
+    },
+    Row {
+        word: "control_acl",
+        args: LIST,
+        form: number(Number::ControlAcl, 0, 9, 0),
+        summary: "access list that control clients must pass",
+        detail: "Those that come through a Unix socket always pass: the permissions of the file decide.",
+        ..LIVE
+    },
+    Row {
+        word: "tarpit_acl",
+        no: true,
+        args: &[optional("N", Complete::Words(&["-1", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]))],
+        summary: "access list of unused addresses in which connections get stuck; -1: none",
+        detail: "With `dsr_if` only. pen answers questions for every address that list N permits, and a connection to \
+                 it is accepted and never served: worms and scanners lose their time there. Addresses of this host, \
+                 of the service and of the servers are never taken, nor an address that a host asks for itself; any \
+                 other that is in use must not be in the list. An empty list takes nothing, and a list takes IPv6 \
+                 addresses only if it has an entry for IPv6.",
+        ..LIVE
+    },
+    Row {
+        word: "geoip",
+        no: true,
+        args: OPTIONAL_FILE,
+        summary: "file that tells the countries of addresses",
+        detail: "A database in MaxMind's format, such as GeoLite2-Country.mmdb, for `acl N permit|deny country CC`. It \
+                 is held in memory. To have a newer one, replace the file and send HUP, or give the command again; a \
+                 file that cannot be used leaves the old data in force. An address that is not in the file, and every \
+                 address after `no geoip`, is in no country and matches no such entry.",
+        ..NEW
+    },
+];

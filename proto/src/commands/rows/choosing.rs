@@ -1,0 +1,169 @@
+//! The rows about which server a client gets.
+
+use super::{JSON, NUMBER, SECONDS, arg, flag, number};
+use crate::commands::{Arg, Complete, Flag, Form, Group, Number, Row, SECONDS_MAX, When};
+
+const LIVE: Row = Row { group: Group::Choosing, ..super::LIVE };
+const NEW: Row = Row { group: Group::Choosing, ..super::NEW };
+const OPTION: Row = Row { form: Form::OptionOnly, when: When::Start, ..LIVE };
+
+const SERVER: &[Arg] = &[arg("HOST[:PORT...]", Complete::Address)];
+
+pub const ROWS: &[Row] = &[
+    Row {
+        word: "blacklist",
+        letter: Some('b'),
+        args: SECONDS,
+        form: number(Number::Blacklist, 0, SECONDS_MAX, 30),
+        unit: "seconds",
+        summary: "how long a server that failed is skipped",
+        detail: "A server to which a connection could not be made gets no new one for this time. A change also \
+                 applies to servers skipped at the moment. With 0 a failed server is tried again at once.",
+        ..LIVE
+    },
+    Row {
+        word: "clients",
+        args: JSON,
+        summary: "list the clients that are remembered",
+        detail: "One line for each used slot of the client table: address, age, server, connects and bytes. With \
+                 `json`, one JSON array.",
+        ..NEW
+    },
+    Row {
+        word: "clients_max",
+        letter: Some('c'),
+        args: NUMBER,
+        form: number(Number::ClientsMax, 1, 10_000_000, 2048),
+        unit: "clients",
+        summary: "how many clients are remembered",
+        detail: "When the table is full, the client that has not connected for the longest time is forgotten. The \
+                 table only grows: in a running pen a smaller number changes nothing.",
+        ..LIVE
+    },
+    Row {
+        word: "hash",
+        letter: Some('h'),
+        no: true,
+        form: flag(Flag::Hash),
+        summary: "choose the first server by the client's address",
+        detail: "A client not yet known goes to the server that its address selects, so that several pens with the \
+                 same list of servers agree. With `roundrobin` the client's port counts too.",
+        ..LIVE
+    },
+    Row {
+        word: "mode",
+        summary: "show how servers are chosen",
+        detail: "One line with the words hash, roundrobin, stubborn, weight and prio, each preceded by `no` when it \
+                 is off.",
+        ..LIVE
+    },
+    Row {
+        word: "prio",
+        no: true,
+        form: flag(Flag::Prio),
+        summary: "choose the first server by its rank",
+        detail: "A client not yet known goes to the usable server with the smallest prio number; the lower server \
+                 number decides between equals. Stands before `weight` and `hash`.",
+        ..LIVE
+    },
+    Row {
+        word: "recent",
+        args: SECONDS,
+        unit: "seconds",
+        summary: "list the clients that connected lately",
+        detail: "One line for each client of the last SECONDS seconds (300 unless given): address, number of \
+                 connects, bytes sent to it and received from it.",
+        ..LIVE
+    },
+    Row {
+        word: "roundrobin",
+        letter: Some('r'),
+        no: true,
+        form: flag(Flag::Roundrobin),
+        summary: "forget clients: choose anew for every connection",
+        detail: "Without it a client returns to the server it had before. Together with `weight` or `prio` those \
+                 decide every time, otherwise the servers take turns.",
+        ..LIVE
+    },
+    Row {
+        word: "server",
+        args: &[
+            arg("N", Complete::Server),
+            arg(
+                "KEY",
+                Complete::Words(&[
+                    "acl",
+                    "address",
+                    "port",
+                    "max",
+                    "hard",
+                    "blacklist",
+                    "weight",
+                    "prio",
+                    "tls",
+                    "sni",
+                    "proxy",
+                ]),
+            ),
+            arg("VALUE...", Complete::Text),
+        ],
+        summary: "change or add a server",
+        detail: "Several pairs of key and value may follow, in any order; they are applied from left to right, all \
+                 or none. A number beyond the last server makes room up to it; a server without address gets no \
+                 connection. Example: `server 2 address 10.0.0.7 port 80 max 100`.",
+        ..LIVE
+    },
+    Row {
+        word: "servers",
+        args: JSON,
+        summary: "list the servers",
+        detail: "One line for each: number, address, port, connections, max, hard, weight, prio, bytes sent to it and \
+                 received from it. With `json`, one JSON array that also has failures and blacklisting.",
+        ..LIVE
+    },
+    Row {
+        word: "stubborn",
+        letter: Some('s'),
+        no: true,
+        form: flag(Flag::Stubborn),
+        summary: "close the client if its server cannot take it",
+        detail: "No other server is tried, not even the emergency server.",
+        ..LIVE
+    },
+    Row {
+        word: "tracking",
+        letter: Some('T'),
+        args: SECONDS,
+        form: number(Number::Tracking, 0, SECONDS_MAX, 0),
+        unit: "seconds",
+        summary: "how long a client is remembered; 0: no limit",
+        detail: "Counted from its last connect. With 0 it is remembered until its slot in the table is needed.",
+        ..LIVE
+    },
+    Row {
+        word: "weight",
+        letter: Some('W'),
+        no: true,
+        form: flag(Flag::Weight),
+        summary: "choose the first server by connections per weight",
+        detail: "A client not yet known goes to the usable server with the fewest connections for its weight. A \
+                 server without a weight counts as 1; one with weight 0 is not chosen. Stands before `hash`.",
+        ..LIVE
+    },
+    Row {
+        word: "-B",
+        letter: Some('B'),
+        args: SERVER,
+        summary: "server for clients that client_acl refuses",
+        detail: "Without this abuse server, clients that may not connect are closed.",
+        ..OPTION
+    },
+    Row {
+        word: "-e",
+        letter: Some('e'),
+        args: SERVER,
+        summary: "emergency server, for when no other can take the client",
+        detail: "It is never remembered: the next connection of the client is chosen normally.",
+        ..OPTION
+    },
+];

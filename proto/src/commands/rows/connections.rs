@@ -1,0 +1,293 @@
+//! The rows about connections, to clients and to servers.
+
+use super::{JSON, NUMBER, SECONDS, arg, flag, number, optional};
+use crate::commands::{Answer, Complete, Flag, Form, Group, Number, Row, SECONDS_MAX, When};
+
+const LIVE: Row = Row { group: Group::Connections, ..super::LIVE };
+const NEW: Row = Row { group: Group::Connections, ..super::NEW };
+
+/// As many as one address has ports for connections to one server.
+const IDLERS_MAX: u64 = 65_535;
+
+/// What Linux takes (MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL).
+const KEEPALIVE_SECONDS_MAX: u64 = 32_767;
+/// What Linux takes (MAX_TCP_KEEPCNT).
+const KEEPALIVE_PROBES_MAX: u64 = 127;
+
+pub const ROWS: &[Row] = &[
+    Row {
+        word: "close",
+        args: &[arg("N", Complete::Connection)],
+        summary: "close a connection",
+        detail: "N is the number that `connections` shows.",
+        ..LIVE
+    },
+    Row {
+        word: "conn_max",
+        letter: Some('x'),
+        args: NUMBER,
+        form: number(Number::ConnMax, 0, 10_000_000, 0),
+        unit: "connections",
+        summary: "how many connections may be open; 0: all that fit",
+        detail: "Further clients wait until one is closed. With 0 as many as the limit on open files allows. Only \
+                 grows: a smaller number than the present one changes nothing.",
+        ..LIVE
+    },
+    Row {
+        word: "connection",
+        args: &[optional("N", Complete::Connection)],
+        summary: "show one connection",
+        detail: "State, descriptors, client, server and unsent bytes of connection N (0 unless given).",
+        ..LIVE
+    },
+    Row {
+        word: "connections",
+        args: JSON,
+        summary: "list the open connections",
+        detail: "One line for each. With `json`, one JSON array.",
+        ..NEW
+    },
+    Row {
+        word: "dummy",
+        no: true,
+        form: flag(Flag::Dummy),
+        summary: "answer clients directly, without any server",
+        detail: "Whatever a client sends is answered with a fixed HTTP page: to measure pen without servers.",
+        ..LIVE
+    },
+    Row {
+        word: "http",
+        letter: Some('H'),
+        no: true,
+        args: &[optional("replace|append", Complete::Words(&["replace", "append"]))],
+        summary: "add X-Forwarded-For and X-Forwarded-Proto to requests",
+        detail: "Servers then learn the client's address from the first request of a connection. As in Pen, a header \
+                 that the client sent itself is left as it is: a client can say what it likes. With `replace` such \
+                 headers are taken out and the right ones put in; this is for a pen that clients reach directly. With \
+                 `append` the address is added at the end of the X-Forwarded-For that is there, and an \
+                 X-Forwarded-Proto that is there stays; this is for a pen behind another proxy. Later requests of a \
+                 connection are not changed. The option `-H` takes no argument.",
+        ..LIVE
+    },
+    Row {
+        word: "idle_timeout",
+        args: SECONDS,
+        form: Form::Number {
+            number: Number::IdleTimeout,
+            min: 0,
+            max: SECONDS_MAX,
+            default: 0,
+            answer: Answer::IdleTimeout,
+        },
+        unit: "seconds",
+        summary: "how long a connection may be silent; 0: no limit",
+        detail: "A connection on which no byte passed for this time is closed. With 0 it may stay for ever.",
+        ..LIVE
+    },
+    Row {
+        word: "idlers",
+        args: NUMBER,
+        form: Form::Number {
+            number: Number::Idlers,
+            min: 0,
+            max: IDLERS_MAX,
+            default: 0,
+            answer: Answer::Idlers,
+        },
+        unit: "connections",
+        summary: "how many connections to servers are kept ready for clients; 0: none",
+        detail: "A client whose server has one ready is given it and need not wait for a connect: its first byte comes \
+                 a round trip sooner. Which server it gets does not change. They are spread evenly over the threads \
+                 and over the servers that are usable and have no `max`; so give at least one for each thread and \
+                 server. A server sees clients that say nothing for a while; one that closes such connections gets \
+                 the next after a pause. There are none with `transparent`, where every client comes with its own \
+                 address. The reply is `Idlers: HAVE/WANTED`.",
+        ..LIVE
+    },
+    Row {
+        word: "dsr_if",
+        args: &[optional("INTERFACE", Complete::Text)],
+        when: When::Start,
+        summary: "direct server return: servers answer clients themselves",
+        detail: "pen takes no connections then. It passes the packets of clients on to servers on the same network, by \
+                 changing hardware addresses and nothing else, and the servers answer without it. The listening \
+                 address, such as `192.0.2.10:80` or, for all ports, `192.0.2.10` or `[2001:db8::10]`, is on the \
+                 servers' loopback interfaces and not on this host; pen answers questions for it on INTERFACE. How a \
+                 server is chosen, how clients are remembered, maxima and blacklists are as ever; `conn_max` is how \
+                 many flows are tracked, 262144 if not set. A server that does not answer on INTERFACE for the time \
+                 of `timeout` is blacklisted. What concerns the bytes of connections has no meaning. Linux only, and \
+                 root at start or the capability CAP_NET_RAW. docs/howto.md has the recipe.",
+        ..LIVE
+    },
+    Row {
+        word: "keepalive",
+        no: true,
+        form: flag(Flag::Keepalive),
+        summary: "let the system probe silent connections to servers",
+        detail: "Sets SO_KEEPALIVE on connections made from now on, so that a server that vanished is noticed. How soon \
+                 is up to the system (on Linux after more than two hours), unless `keepalive_idle`, \
+                 `keepalive_interval` and `keepalive_probes` say otherwise.",
+        ..LIVE
+    },
+    Row {
+        word: "keepalive_idle",
+        args: SECONDS,
+        form: number(Number::KeepaliveIdle, 0, KEEPALIVE_SECONDS_MAX, 0),
+        unit: "seconds",
+        summary: "silence after which keepalive begins to probe; 0: as the system does",
+        detail: "TCP_KEEPIDLE, for connections made from now on. Has an effect only with `keepalive`.",
+        ..NEW
+    },
+    Row {
+        word: "keepalive_interval",
+        args: SECONDS,
+        form: number(Number::KeepaliveInterval, 0, KEEPALIVE_SECONDS_MAX, 0),
+        unit: "seconds",
+        summary: "time between two probes of keepalive; 0: as the system does",
+        detail: "TCP_KEEPINTVL, for connections made from now on. Has an effect only with `keepalive`.",
+        ..NEW
+    },
+    Row {
+        word: "keepalive_probes",
+        args: NUMBER,
+        form: number(Number::KeepaliveProbes, 0, KEEPALIVE_PROBES_MAX, 0),
+        unit: "probes",
+        summary: "probes of keepalive that may go unanswered; 0: as the system does",
+        detail: "TCP_KEEPCNT, for connections made from now on: after so many, the connection is closed. Has an effect \
+                 only with `keepalive`.",
+        ..NEW
+    },
+    Row {
+        word: "listen",
+        args: &[optional("ADDRESS", Complete::Address)],
+        summary: "show or change where clients connect",
+        detail: "The new address is opened before the old one is closed, and open connections go on. ADDRESS is \
+                 `PORT`, `HOST:PORT`, `[IPv6]:PORT` or the path of a Unix socket.",
+        ..LIVE
+    },
+    Row {
+        word: "listen_queue",
+        letter: Some('q'),
+        args: NUMBER,
+        form: number(Number::ListenQueue, 1, 1_000_000, 500),
+        unit: "connections",
+        summary: "how many clients may wait to be accepted",
+        detail: "The backlog of listen(2); the system may have a lower limit of its own.",
+        ..NEW
+    },
+    Row {
+        word: "multi_accept",
+        letter: Some('m'),
+        args: NUMBER,
+        form: number(Number::MultiAccept, 1, 1_000_000, 100),
+        unit: "connections",
+        summary: "how many clients are accepted in one go",
+        detail: "After so many a worker turns to its open connections before it accepts more.",
+        ..NEW
+    },
+    Row {
+        word: "peek",
+        no: true,
+        form: flag(Flag::Peek),
+        summary: "choose the server when the client has sent something",
+        detail: "A client that connects and says nothing then costs no server connection. Not for protocols in which \
+                 the server speaks first, such as SMTP.",
+        ..LIVE
+    },
+    Row {
+        word: "pending_max",
+        args: NUMBER,
+        form: Form::Number {
+            number: Number::PendingMax,
+            min: 1,
+            max: 10_000_000,
+            default: 100,
+            answer: Answer::Silent,
+        },
+        unit: "connects",
+        summary: "how many connects to servers may be under way at once",
+        detail: "While so many wait for an answer, no further client is accepted.",
+        ..LIVE
+    },
+    Row {
+        word: "proxy_accept",
+        no: true,
+        args: &[optional("NETWORK|unix", Complete::Address)],
+        no_args: &[optional("NETWORK|unix", Complete::Address)],
+        summary: "whose PROXY headers tell who the client is",
+        detail: "Connections from NETWORK (`10.0.0.0/8`, `2001:db8::/32` or a single address), or with `unix` those \
+                 through a Unix socket, come from a proxy that says for whom in a PROXY header, version 1 or 2, at their \
+                 very beginning. The client that it names counts everywhere: in access lists, for the choice of the \
+                 server, in logs, statistics and headers to servers. The header is required: without a proper one within \
+                 `proxy_timeout` the connection is closed. Others are ordinary clients. The command may be repeated; \
+                 without argument it lists the networks, one a line. `no proxy_accept NETWORK` takes one back, \
+                 `no proxy_accept` all.",
+        ..NEW
+    },
+    Row {
+        word: "proxy_timeout",
+        args: SECONDS,
+        form: number(Number::ProxyTimeout, 1, 86_400, 5),
+        unit: "seconds",
+        summary: "how long a PROXY header may take to arrive",
+        detail: "Counted from the beginning of a connection that `proxy_accept` is about. It should be more than 3 \
+                 seconds, so that one packet may be lost.",
+        ..NEW
+    },
+    Row {
+        word: "socket",
+        args: &[optional("FD", Complete::Number)],
+        summary: "show which connection a descriptor belongs to",
+        detail: "FD is 0 unless given; the answer is -1 if there is no such connection.",
+        ..LIVE
+    },
+    Row {
+        word: "source",
+        no: true,
+        args: &[arg("IP", Complete::Address)],
+        summary: "local address for connections to servers",
+        detail: "Wins over `transparent`. With `no source` the system chooses again.",
+        ..LIVE
+    },
+    Row {
+        word: "tcp_fastclose",
+        args: &[optional("up|down|both|off", Complete::Words(&["up", "down", "both", "off"]))],
+        summary: "close both sides when one has ended",
+        detail: "Normally the end of one side's data is passed on, and the other side may still send. With `up` the \
+                 end from the server closes both, with `down` the end from the client, with `both` either; the \
+                 default is `off`. Data already received is delivered first.",
+        ..LIVE
+    },
+    Row {
+        word: "tcp_nodelay",
+        no: true,
+        form: Form::Flag { flag: Flag::TcpNodelay, default: true },
+        summary: "send small pieces at once",
+        detail: "Sets TCP_NODELAY on both sides of connections made from now on. Without it a small piece waits until \
+                 the one before it is acknowledged, which slows down protocols of many small messages, such as LDAP. \
+                 Pen had this off by default.",
+        ..LIVE
+    },
+    Row {
+        word: "timeout",
+        letter: Some('t'),
+        args: SECONDS,
+        form: number(Number::Timeout, 1, 86_400, 3),
+        unit: "seconds",
+        summary: "how long a connect to a server may take",
+        detail: "When it is over, the server is blacklisted and the client goes to the next one.",
+        ..LIVE
+    },
+    Row {
+        word: "transparent",
+        no: true,
+        form: flag(Flag::Transparent),
+        summary: "connect to servers with the client's address",
+        detail: "Linux only. Servers see the client as if it had connected itself, so their replies must be routed \
+                 to this host: docs/howto.md has the recipe. A client of IPv4 is shown to servers of IPv4, one of \
+                 IPv6 to servers of IPv6; between the families it is a plain connection. Needs root at start, or \
+                 the capability CAP_NET_RAW; of root's privileges, `-u` then keeps this one. A pen that was started \
+                 without `transparent` and has become another user cannot switch it on.",
+        ..LIVE
+    },
+];

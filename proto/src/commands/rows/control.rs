@@ -1,0 +1,89 @@
+//! The rows about commands and configuration.
+
+use super::{FILE, LIVE, NEW, OPTIONAL_FILE, arg, optional};
+use crate::commands::{Arg, Complete, Form, Row, When};
+
+const OPTION: Row = Row { form: Form::OptionOnly, when: When::Start, ..LIVE };
+
+const LINE: &[Arg] = &[arg("COMMAND", Complete::Command)];
+
+pub const ROWS: &[Row] = &[
+    Row {
+        word: "control",
+        summary: "show the address of the control port",
+        detail: "As given with `-C`.",
+        ..LIVE
+    },
+    Row {
+        word: "exit",
+        when: When::Guarded,
+        summary: "end pen",
+        detail: "Only if it was started with `-X`.",
+        ..LIVE
+    },
+    Row {
+        word: "help",
+        args: &[optional("COMMAND", Complete::Command)],
+        summary: "list the commands, or explain one",
+        detail: "Options can be asked for too: `help -F`.",
+        ..NEW
+    },
+    Row {
+        word: "include",
+        args: FILE,
+        summary: "carry out the commands in a file",
+        detail: "One command a line; a word that begins with `#` begins a comment.",
+        ..LIVE
+    },
+    Row { word: "pid", summary: "show the process number", ..LIVE },
+    Row {
+        word: "session",
+        summary: "keep the control connection open for more commands",
+        detail: "Normally the connection ends after one command. After this one, each line is a command and each \
+                 answer is framed, which is how the penctl shell works.",
+        ..NEW
+    },
+    Row { word: "version", summary: "show the version", ..NEW },
+    Row {
+        word: "write",
+        args: OPTIONAL_FILE,
+        summary: "save the configuration as commands",
+        detail: "To FILE, or else to the file given with `-F`. The file is replaced in one step.",
+        ..LIVE
+    },
+    Row {
+        word: "-C",
+        letter: Some('C'),
+        args: &[arg("ADDRESS", Complete::Address)],
+        summary: "listen for control commands",
+        detail: "`PORT`, `HOST:PORT`, `[IPv6]:PORT` or the path of a Unix socket. Commands are not authenticated: use \
+                 a Unix socket, or `control_acl`. As root it needs `-u`.",
+        ..OPTION
+    },
+    Row {
+        word: "-F",
+        letter: Some('F'),
+        args: FILE,
+        summary: "configuration file: commands, one a line",
+        detail: "Read after all options, and again on the signal HUP.",
+        ..OPTION
+    },
+    Row {
+        word: "-O",
+        letter: Some('O'),
+        args: LINE,
+        summary: "carry out a command at start",
+        detail: "May be repeated. Example: `-O 'acl 1 permit 10.0.0.0/8' -O 'client_acl 1'`.",
+        ..OPTION
+    },
+    Row { word: "-o", letter: Some('o'), args: LINE, summary: "the same as -O", ..OPTION },
+    Row {
+        word: "--check",
+        long: Some("check"),
+        form: Form::OptionOnly,
+        when: When::Start,
+        summary: "check options and configuration file, start nothing",
+        detail: "Ends with 0 if everything is in order; otherwise says what is wrong and where.",
+        ..NEW
+    },
+];

@@ -1,0 +1,70 @@
+//! The rows about logs and figures.
+
+use super::{JSON, NUMBER, OPTIONAL_FILE, flag, number, optional};
+use crate::commands::{Complete, Flag, Group, Number, Row};
+
+const LIVE: Row = Row { group: Group::Logs, ..super::LIVE };
+const NEW: Row = Row { group: Group::Logs, ..super::NEW };
+
+pub const ROWS: &[Row] = &[
+    Row {
+        word: "ascii",
+        letter: Some('a'),
+        no: true,
+        form: flag(Flag::Ascii),
+        summary: "dump traffic as text instead of hexadecimal",
+        detail: "Only matters at debug level 3 and above.",
+        ..LIVE
+    },
+    Row {
+        word: "debug",
+        letter: Some('d'),
+        args: NUMBER,
+        form: number(Number::Debug, 0, 9, 0),
+        summary: "how much pen says about its work",
+        detail: "0 is errors only; from 3 on the traffic itself is dumped. As an option it takes no number: repeat \
+                 it, as in `-dd`.",
+        ..LIVE
+    },
+    Row {
+        word: "log",
+        letter: Some('l'),
+        no: true,
+        args: &[optional("FILE|HOST:PORT", Complete::Path)],
+        summary: "write a line for everything a client sends",
+        detail: "To a file, or in UDP datagrams to a penlogd at HOST:PORT. `no log` ends it. On the signal HUP the \
+                 file is opened anew, so that it can be rotated.",
+        ..LIVE
+    },
+    Row {
+        word: "log_format",
+        args: &[optional("pen|json", Complete::Words(&["pen", "json"]))],
+        summary: "how log lines look",
+        detail: "`pen`, the default, is Pen's line for each piece read from a client, as mergelogs and penlogd want \
+                 it. `json` is one object at the end of each connection.",
+        ..NEW
+    },
+    Row {
+        word: "metrics",
+        summary: "show figures in the Prometheus text format",
+        detail: "For a collector that asks the control port.",
+        ..NEW
+    },
+    Row {
+        word: "status",
+        args: JSON,
+        summary: "show the state as an HTML page",
+        detail: "If `web_stats` names a file, it is written too. With `json`, one JSON object with the same figures \
+                 and more.",
+        ..LIVE
+    },
+    Row {
+        word: "web_stats",
+        letter: Some('w'),
+        no: true,
+        args: OPTIONAL_FILE,
+        summary: "file for the HTML page",
+        detail: "Written on the signal USR1 and by `status`. `no web_stats` ends it.",
+        ..LIVE
+    },
+];

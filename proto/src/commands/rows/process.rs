@@ -1,0 +1,108 @@
+//! The rows about the process.
+
+use super::{FILE, NUMBER, SECONDS, arg, flag, number};
+use crate::commands::{Complete, Flag, Form, From, Group, Number, Row, SECONDS_MAX, When};
+
+const START: Row = Row { group: Group::Process, when: When::Start, ..super::LIVE };
+const NEW: Row = Row { group: Group::Process, ..super::NEW };
+
+pub const ROWS: &[Row] = &[
+    Row {
+        word: "abort_on_error",
+        no: true,
+        form: flag(Flag::AbortOnError),
+        when: When::Live,
+        summary: "end with abort() on a fatal error",
+        detail: "Leaves a core file for a debugger.",
+        ..START
+    },
+    Row {
+        word: "exit_enabled",
+        letter: Some('X'),
+        no: true,
+        form: flag(Flag::ExitEnabled),
+        summary: "allow the command exit",
+        detail: "A control client cannot allow it to itself.",
+        from: From::Here,
+        since: "0.1.0",
+        ..START
+    },
+    Row {
+        word: "shutdown_timeout",
+        args: SECONDS,
+        form: number(Number::ShutdownTimeout, 0, SECONDS_MAX, 30),
+        unit: "seconds",
+        summary: "how long connections may outlast a graceful stop; 0: no limit",
+        detail: "What is still open then is closed. With 0 pen waits for the last connection.",
+        ..NEW
+    },
+    Row {
+        word: "threads",
+        long: Some("threads"),
+        args: NUMBER,
+        form: number(Number::Threads, 0, 256, 0),
+        when: When::Start,
+        unit: "threads",
+        summary: "threads that serve connections; 0: one a processor",
+        detail: "With 0 one for each processor.",
+        ..NEW
+    },
+    Row {
+        word: "-f",
+        letter: Some('f'),
+        form: Form::OptionOnly,
+        summary: "stay in the foreground, messages on standard error",
+        ..START
+    },
+    Row {
+        word: "-j",
+        letter: Some('j'),
+        args: &[arg("DIRECTORY", Complete::Path)],
+        form: Form::OptionOnly,
+        summary: "make a directory the root of the file system",
+        detail: "See chroot(2). Needs root; use it together with `-u`.",
+        ..START
+    },
+    Row {
+        word: "-p",
+        letter: Some('p'),
+        args: FILE,
+        form: Form::OptionOnly,
+        summary: "write the process number to a file",
+        detail: "The file is removed when pen ends.",
+        ..START
+    },
+    Row {
+        word: "-u",
+        letter: Some('u'),
+        args: &[arg("USER", Complete::Text)],
+        form: Form::OptionOnly,
+        summary: "run as this user",
+        detail: "Addresses are opened before.",
+        ..START
+    },
+    Row {
+        word: "--demo",
+        long: Some("demo"),
+        form: Form::OptionOnly,
+        when: When::Start,
+        summary: "show pen at work with small servers of its own",
+        ..NEW
+    },
+    Row {
+        word: "--help",
+        long: Some("help"),
+        form: Form::OptionOnly,
+        when: When::Start,
+        summary: "list the options and end",
+        ..NEW
+    },
+    Row {
+        word: "--version",
+        long: Some("version"),
+        form: Form::OptionOnly,
+        when: When::Start,
+        summary: "show the version and end",
+        ..NEW
+    },
+];

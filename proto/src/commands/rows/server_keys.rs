@@ -1,0 +1,71 @@
+//! The keys of the command `server`.
+
+use crate::addr::{SERVER_LIMIT_MAX, WEIGHT_MAX};
+use crate::commands::{ACL_LAST, SECONDS_MAX, ServerChange, ServerKey, ServerValue};
+
+/// Every key of `server N`.
+pub static SERVER_KEYS: &[ServerKey] = &[
+    ServerKey {
+        word: "acl",
+        value: ServerValue::Number {
+            max: ACL_LAST as u32,
+            unit: "",
+            change: |list| ServerChange::Acl(list as u8),
+        },
+        summary: "access list that a client must pass to be sent to this server",
+    },
+    ServerKey {
+        word: "address",
+        value: ServerValue::Address(ServerChange::Address),
+        summary: "address, host name or Unix socket path; the port stays",
+    },
+    ServerKey {
+        word: "port",
+        value: ServerValue::Port(ServerChange::Port),
+        summary: "port number or service name",
+    },
+    ServerKey {
+        word: "max",
+        value: ServerValue::Number { max: SERVER_LIMIT_MAX, unit: "connections", change: ServerChange::Max },
+        summary: "connections at which new clients go elsewhere; 0 is no limit",
+    },
+    ServerKey {
+        word: "hard",
+        value: ServerValue::Number { max: SERVER_LIMIT_MAX, unit: "connections", change: ServerChange::Hard },
+        summary: "connections at which its own clients go elsewhere too; only above max",
+    },
+    ServerKey {
+        word: "blacklist",
+        value: ServerValue::Number {
+            max: SECONDS_MAX as u32,
+            unit: "seconds",
+            change: ServerChange::Blacklist,
+        },
+        summary: "seconds from now during which it gets no connection; 0 releases it",
+    },
+    ServerKey {
+        word: "weight",
+        value: ServerValue::Number { max: WEIGHT_MAX, unit: "", change: ServerChange::Weight },
+        summary: "share of the connections under weight; 0 gets none",
+    },
+    ServerKey {
+        word: "prio",
+        value: ServerValue::Number { max: SERVER_LIMIT_MAX, unit: "", change: ServerChange::Prio },
+        summary: "rank under prio; the smallest number is chosen first",
+    },
+    ServerKey {
+        word: "tls",
+        value: ServerValue::Tls(ServerChange::Tls),
+        summary: "speak TLS to it, and whether its certificate must be right and be of NAME",
+    },
+    ServerKey {
+        word: "sni",
+        value: ServerValue::Sni(ServerChange::Sni),
+        summary: "only for clients that ask for one of these names in TLS; any: for all others",
+    },
+    ServerKey {
+        word: "proxy",
+        value: ServerValue::Proxy(ServerChange::Proxy),
+        summary: "begin connections with a PROXY header that names the client",
+    },
+];

@@ -1,0 +1,188 @@
+//! Finds the first entry of an access list that matches, without walking the list. Pure.
+//!
+//! Owns a second form of the entries and nothing they mean: `acl.rs` says when an entry matches, and the tests here
+//! compare the two. Networks become ranges that do not overlap, each with the entry that decides in it, so that a look
+//! is a binary search. Masks with holes make no ranges: their addresses are looked up mask by mask, so it is the number
+//! of different masks that counts. Countries are looked up by name.
+
+use pen_proto::commands::{AclEntry, AclMatch, Country};
+use std::cmp::Reverse;
+use std::net::IpAddr;
+
+/// What an entry says, and its number: the smaller of two decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Verdict(u32);
+
+impl Verdict {
+    /// No entry says anything. Greater than any other.
+    const NONE: Verdict = Verdict(u32::MAX);
+
+    fn new(number: usize, permit: bool) -> Verdict {
+        // ACL_ENTRIES_MAX leaves room for the bit.
+        Verdict((number as u32) << 1 | u32::from(permit))
+    }
+
+    fn permit(self) -> Option<bool> {
+        (self != Verdict::NONE).then_some(self.0 & 1 == 1)
+    }
+}
+
+/// Entries arranged for a quick look.
+#[derive(Debug, Default)]
+pub struct Index {
+    covered: usize,
+    names_v4: bool,
+    names_v6: bool,
+    v4: Ranges<u32>,
+    v6: Ranges<u128>,
+    holed: Vec<Holed>,
+    /// By country, each once.
+    countries: Vec<(Country, Verdict)>,
+    first_country: Option<Verdict>,
+}
+
+impl Index {
+    /// Of the entries of a list, or of its beginning. Takes the time to sort them.
+    pub fn new(entries: &[AclEntry]) -> Index {
+        let mut index = Index { covered: entries.len(), ..Index::default() };
+        let (mut v4, mut v6, mut holed) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, entry) in entries.iter().enumerate() {
+            let verdict = Verdict::new(number, entry.permit);
+            match entry.what {
+                AclMatch::V4 { address, mask } => {
+                    index.names_v4 = true;
+                    let has_holes = mask.leading_ones() != mask.count_ones();
+                    match address & !mask == 0 {
+                        true if has_holes => holed.push((mask, address, verdict)),
+                        true => v4.push((address, address | !mask, verdict)),
+                        false => {} // host bits: matches nobody
+                    }
+                }
+                AclMatch::V6 { address, prefix } => {
+                    index.names_v6 = true;
+                    let hosts = u128::MAX.checked_shr(prefix.into()).unwrap_or(0);
+                    v6.push((address & !hosts, address | hosts, verdict));
+                }
+                AclMatch::Country(country) => index.countries.push((country, verdict)),
+            }
+        }
+        index.v4 = Ranges::new(v4, |last| last.checked_add(1));
+        index.v6 = Ranges::new(v6, |last| last.checked_add(1));
+        index.holed = Holed::by_mask(holed);
+        index.first_country = index.countries.first().map(|(_, verdict)| *verdict);
+        index.countries.sort_unstable();
+        index.countries.dedup_by_key(|(country, _)| *country);
+        index
+    }
+
+    /// How many entries it knows: those with the smallest numbers.
+    pub fn covered(&self) -> usize {
+        self.covered
+    }
+
+    /// Whether an entry names addresses of this family.
+    pub fn is_about(&self, ip: IpAddr) -> bool {
+        if ip.is_ipv4() { self.names_v4 } else { self.names_v6 }
+    }
+
+    /// What the first entry that matches says; `None` when none does. `country` is asked once at most, and not when an
+    /// entry before the first country matches.
+    pub fn permits(&self, ip: IpAddr, country: impl FnOnce() -> Option<Country>) -> Option<bool> {
+        let network = match ip {
+            IpAddr::V4(ip) => self.v4_verdict(ip.to_bits()),
+            IpAddr::V6(ip) => self.v6.find(ip.to_bits()),
+        };
+        let asks = self.first_country.is_some_and(|first| first < network);
+        let country = if asks { self.country_verdict(country()) } else { Verdict::NONE };
+        network.min(country).permit()
+    }
+
+    fn v4_verdict(&self, ip: u32) -> Verdict {
+        self.holed.iter().map(|holed| holed.find(ip)).fold(self.v4.find(ip), Verdict::min)
+    }
+
+    fn country_verdict(&self, country: Option<Country>) -> Verdict {
+        let place =
+            country.and_then(|country| self.countries.binary_search_by_key(&country, |row| row.0).ok());
+        place.map_or(Verdict::NONE, |place| self.countries[place].1)
+    }
+}
+
+/// All addresses, cut where the verdict changes. Addresses below the first cut have none.
+#[derive(Debug, Default)]
+struct Ranges<T> {
+    /// Where each range begins, in order. Apart from the verdicts: a search touches fewer cache lines.
+    starts: Vec<T>,
+    verdicts: Vec<Verdict>,
+}
+
+impl<T: Copy + Ord> Ranges<T> {
+    /// From networks as first and last address, of which any two lie apart or one in the other. `next` is the address
+    /// after another one, `None` after the last of all.
+    fn new(mut networks: Vec<(T, T, Verdict)>, next: fn(T) -> Option<T>) -> Ranges<T> {
+        networks.sort_unstable_by_key(|&(first, last, verdict)| (first, Reverse(last), verdict));
+        let mut ranges = Ranges { starts: Vec::new(), verdicts: Vec::new() };
+        // The networks around the present place, the innermost at the end, with what holds in them.
+        let mut around: Vec<(T, Verdict)> = Vec::new();
+        let innermost =
+            |around: &[(T, Verdict)]| around.last().map_or(Verdict::NONE, |(_, verdict)| *verdict);
+        let leave = |ranges: &mut Ranges<T>, around: &mut Vec<(T, Verdict)>, before: Option<T>| {
+            while let Some((last, _)) = around.pop_if(|(last, _)| before.is_none_or(|before| *last < before))
+            {
+                next(last).into_iter().for_each(|start| ranges.cut(start, innermost(around)));
+            }
+        };
+        for (first, last, verdict) in networks {
+            leave(&mut ranges, &mut around, Some(first));
+            let verdict = verdict.min(innermost(&around));
+            ranges.cut(first, verdict);
+            around.push((last, verdict));
+        }
+        leave(&mut ranges, &mut around, None);
+        ranges.starts.shrink_to_fit();
+        ranges.verdicts.shrink_to_fit();
+        ranges
+    }
+
+    /// From `start` on it is `verdict`; a later cut at the same place counts instead.
+    fn cut(&mut self, start: T, verdict: Verdict) {
+        if self.starts.pop_if(|last| *last == start).is_some() {
+            self.verdicts.pop();
+        }
+        if self.verdicts.last().copied().unwrap_or(Verdict::NONE) != verdict {
+            self.starts.push(start);
+            self.verdicts.push(verdict);
+        }
+    }
+
+    fn find(&self, ip: T) -> Verdict {
+        let begun = self.starts.partition_point(|start| *start <= ip);
+        begun.checked_sub(1).map_or(Verdict::NONE, |range| self.verdicts[range])
+    }
+}
+
+/// The entries with one mask that has holes.
+#[derive(Debug)]
+struct Holed {
+    mask: u32,
+    /// By address, each once.
+    addresses: Vec<(u32, Verdict)>,
+}
+
+impl Holed {
+    /// From masks with addresses.
+    fn by_mask(mut entries: Vec<(u32, u32, Verdict)>) -> Vec<Holed> {
+        entries.sort_unstable();
+        entries.dedup_by_key(|&mut (mask, address, _)| (mask, address));
+        let holed = |group: &[(u32, u32, Verdict)]| Holed {
+            mask: group[0].0,
+            addresses: group.iter().map(|&(_, address, verdict)| (address, verdict)).collect(),
+        };
+        entries.chunk_by(|left, right| left.0 == right.0).map(holed).collect()
+    }
+
+    fn find(&self, ip: u32) -> Verdict {
+        let place = self.addresses.binary_search_by_key(&(ip & self.mask), |row| row.0);
+        place.map_or(Verdict::NONE, |place| self.addresses[place].1)
+    }
+}

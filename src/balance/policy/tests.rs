@@ -1,0 +1,111 @@
+//! The policies against their rules as they are told, on random farms; and that no change of a server escapes them.
+
+use super::*;
+use crate::balance::servers::{Endpoint, Server, ServerSetup};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use std::net::Ipv4Addr;
+
+const FORGIVEN_SECONDS: i64 = 1_000;
+
+/// What happens to a server after it was set up.
+#[derive(Debug, Clone, Copy)]
+struct Fate {
+    connections: u32,
+    failed_at_seconds: Option<i64>,
+}
+
+fn any_server() -> impl Strategy<Value = (ServerSetup, Fate)> {
+    let names = select(vec![&[][..], &[], &["a.test"], &["b.test"], &["a.test", "b.test"]]);
+    let setup = (prop::bool::weighted(0.9), option::of(0..4u32), 0..4u32, names);
+    let setup = setup.prop_map(|(has_port, weight, prio, names)| ServerSetup {
+        weight,
+        prio,
+        sni: names.iter().map(|name| name.to_string()).collect(),
+        ..ServerSetup::new(Endpoint::Inet(([127, 0, 0, 1], has_port.into()).into()))
+    });
+    let seconds = prop_oneof![FORGIVEN_SECONDS - 1..=FORGIVEN_SECONDS + 1, Just(i64::MAX), Just(0)];
+    let fate = (0..6u32, option::of(seconds));
+    let fate = fate.prop_map(|(connections, failed_at_seconds)| Fate { connections, failed_at_seconds });
+    (setup, fate)
+}
+
+/// The servers after their fates, all of them met one by one.
+fn farm(servers: &[(ServerSetup, Fate)]) -> Servers {
+    let mut farm = Servers::default();
+    farm.set(servers.iter().map(|(setup, _)| setup.clone()).collect(), None, None);
+    for (index, (_, fate)) in servers.iter().enumerate() {
+        let changed = farm.change(ServerId::regular(index), |server| {
+            server.connections = fate.connections;
+            server.failed_at_seconds = fate.failed_at_seconds;
+        });
+        assert!(changed.is_some());
+    }
+    farm
+}
+
+/// The choices by the servers themselves: by `prio`, by weight, by hash of 0 to 6, and in turn after `last`.
+fn told(farm: &Servers, route: Route, hash: usize, last: usize) -> [Option<usize>; 4] {
+    let servers = farm.regular();
+    let serves = |index: &usize| servers[*index].serves(route);
+    let usable = |index: &usize| serves(index) && servers[*index].is_usable(FORGIVEN_SECONDS);
+    let all = || 0..servers.len();
+    let load = |server: &Server| 256 * u64::from(server.connections) / u64::from(server.weight());
+    let serving: Vec<usize> = all().filter(serves).collect();
+    let turn = (1..=servers.len()).map(|step| (last + step) % servers.len());
+    [
+        all().filter(usable).min_by_key(|&index| servers[index].setup.prio),
+        all()
+            .filter(|index| usable(index) && servers[*index].weight() > 0)
+            .min_by_key(|&index| load(&servers[index])),
+        hash.checked_rem(serving.len()).map(|place| serving[place]),
+        turn.into_iter().find(usable),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn choices_are_those_of_the_rules(
+        servers in vec(any_server(), 0..12),
+        name in select(vec![None, Some("a.test"), Some("b.test"), Some("c.test")]),
+        hash in 0..7u8,
+        last in 0..20usize,
+    ) {
+        let farm = farm(&servers);
+        let question = Question {
+            client: ClientAddr::Ip(Ipv4Addr::new(hash, 0, 0, 0).into()),
+            client_port: 0,
+            untracked: false,
+            servers: &farm,
+            route: farm.route(name),
+            forgiven_seconds: FORGIVEN_SECONDS,
+        };
+        let choices = [
+            prio::choose(&question),
+            weight::choose(&question),
+            hash::choose(&question),
+            roundrobin::RoundRobin::after(last).choose(&question),
+        ];
+        prop_assert_eq!(choices, told(&farm, question.route, hash.into(), last));
+    }
+
+    #[test]
+    fn glances_follow_every_change(
+        before in vec(any_server(), 0..8),
+        after in vec(any_server(), 0..8),
+        vanishes in any::<bool>(),
+    ) {
+        let mut farm = farm(&before);
+        farm.set(after.iter().map(|(setup, _)| setup.clone()).collect(), None, None);
+        if vanishes {
+            farm.change_all(|server| server.failed_at_seconds = Some(FORGIVEN_SECONDS + 1));
+        }
+        let servers: Vec<Glance> = farm.regular().iter().map(Glance::of).collect();
+        prop_assert_eq!(farm.glances(), servers);
+        for id in (0..10).map(ServerId::regular).chain([ServerId::EMERGENCY, ServerId::ABUSE, ServerId::NONE]) {
+            prop_assert_eq!(farm.glance(id), farm.get(id).map(Glance::of));
+        }
+    }
+}
