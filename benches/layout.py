@@ -5,7 +5,7 @@ CARGO_PROFILE_RELEASE_STRIP=debuginfo cargo build --release && benches/layout.py
 
 The linker puts these functions side by side (build.rs), so that an ordinary pen has few pages of its program in memory.
 A function that the list lacks, or one that is gone, costs some of the effect and nothing else: run this again after a
-large change, or when a new compiler calls functions by other names. Wants valgrind.
+large change, or when a new compiler calls functions by other names. Wants valgrind and openssl.
 """
 
 import collections
@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -22,13 +23,16 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CONNECTIONS = 300
 NAME_CHARS_MAX = 90
 
-HEAD = """/* Which functions lie side by side in the program pen: first those that connections need, then those that only its
- * start and its end need. benches/layout.py wrote this file; what it is good for is told in docs/performance.md. A star
- * stands for what another compiler or another version of a crate would call differently. */
+HEAD = """\
+/* Which functions lie side by side in the program pen: first those that connections need, then those that only its
+ * start and its end need, then those for TLS. benches/layout.py wrote this file; what it is good for is told in
+ * docs/performance.md. A star stands for what another compiler or another version of a crate would call differently. */
 SECTIONS
 {
   .text.first :
   {
+    *crt1.o(.text)
+    *(.text*.main)
 """
 TAIL = """  }
 }
@@ -61,7 +65,29 @@ def connect(port, pen):
     sys.exit("layout.py: pen has ended")
 
 
-def profile(program, options, output):
+def certificate(directory):
+    """A file with a key and its certificate."""
+    pem = f"{directory}/pem"
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{pem}.key"]
+    command = ["openssl", "req", "-x509", *key, "-subj", "/CN=localhost", "-out", pem]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    with open(pem, "a") as file:
+        file.write(open(f"{pem}.key").read())
+    return pem
+
+
+def without_tls(client):
+    return client
+
+
+def with_tls(client):
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(client)
+
+
+def profile(program, options, dress, output):
     """What callgrind writes about a pen that starts with these options, serves CONNECTIONS, and ends."""
     servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     for server in servers:
@@ -71,7 +97,7 @@ def profile(program, options, output):
     command = ["valgrind", "-q", "--tool=callgrind", "--demangle=no", f"--callgrind-out-file={output}"]
     pen = subprocess.Popen([*command, program, "-f", *options, *addresses])
     for _ in range(CONNECTIONS):
-        with connect(port, pen) as client:
+        with dress(connect(port, pen)) as client:
             client.sendall(b"x" * 100)
             while client.recv(4096):
                 pass
@@ -80,7 +106,7 @@ def profile(program, options, output):
 
 
 def calls(path):
-    """How often each function of Rust ran, by its name as the linker knows it."""
+    """How often each function of pen and its crates ran, by its name as the linker knows it."""
     names, counts = {}, collections.Counter()
     callee = None
     for line in open(path):
@@ -92,7 +118,7 @@ def calls(path):
             callee = name if called else callee
         elif line.startswith("calls="):
             counts[callee] += int(line[6:].split()[0])
-    return {name: count for name, count in counts.items() if re.match(r"_ZN|_R", name or "")}
+    return {name: count for name, count in counts.items() if re.match(r"_ZN|_R|ring_core", name or "")}
 
 
 def pattern(name):
@@ -100,6 +126,7 @@ def pattern(name):
     name = re.sub(r"'\d+$", "", name)
     name = re.sub(r"17h[0-9a-f]{16}E.*$", "17h*", name)
     name = re.sub(r"Cs[0-9A-Za-z]+_", "Cs*_", name)
+    name = re.sub(r"^ring_core_\w+?__", "ring_core_*__", name)
     if name.startswith("_R"):
         name = re.sub(r"\.\d+$", "", name) + "*"
     if len(name) > NAME_CHARS_MAX:
@@ -114,18 +141,22 @@ def section(names):
 
 def main():
     program = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else f"{ROOT}/target/release/pen")
-    counts = collections.Counter()
+    plain, tls = collections.Counter(), collections.Counter()
     with tempfile.TemporaryDirectory() as directory:
-        log = ["-l", f"{directory}/log", "-p", f"{directory}/pid", "-t", "5", "-T", "60", "-c", "1000", "--threads", "1"]
-        for options in ([], ["-r"], log):
-            profile(program, options, f"{directory}/profile")
+        files = ["-l", f"{directory}/log", "-p", f"{directory}/pid"]
+        numbers = ["-t", "5", "-T", "60", "-c", "1000", "--threads", "1"]
+        runs = [(plain, options, without_tls) for options in ([], ["-r"], files + numbers)]
+        runs.append((tls, ["-E", certificate(directory)], with_tls))
+        for counts, options, dress in runs:
+            profile(program, options, dress, f"{directory}/profile")
             counts.update(calls(f"{directory}/profile"))
-    if not counts:
-        sys.exit(f"layout.py: {program} has no names: want one that was built with CARGO_PROFILE_RELEASE_STRIP=debuginfo")
-    always = [name for name, count in counts.items() if count >= CONNECTIONS]
+    if not plain:
+        sys.exit(f"layout.py: {program} has no names: build it with CARGO_PROFILE_RELEASE_STRIP=debuginfo")
+    always = {name for name, count in plain.items() if count >= CONNECTIONS}
+    groups = (("connections", always), ("start and end", set(plain) - always), ("TLS", set(tls) - set(plain)))
     with open(f"{ROOT}/layout.ld", "w") as file:
-        file.write(HEAD + section(always) + "    /* start and end */\n" + section(set(counts) - set(always)) + TAIL)
-    print(f"{len(always)} functions for connections, {len(counts) - len(always)} for start and end")
+        file.write(HEAD + "".join(f"    /* {title} */\n{section(names)}" for title, names in groups) + TAIL)
+    print(", ".join(f"{title}: {len(names)} functions" for title, names in groups))
 
 
 main()
