@@ -8,7 +8,6 @@ use super::{Direction, Socket};
 use crate::sys::pipe::Pipe;
 use crate::sys::socket;
 use std::io;
-use std::os::fd::AsRawFd;
 
 /// Smallest and largest read, as powers of two: 16 KiB for a newcomer, 256 KiB for a stream. On loopback the larger
 /// reads halve the cost per byte; the smaller ones keep what a stalled reader can make us hold small.
@@ -194,7 +193,7 @@ fn hurry(receiver: &mut Socket, sent_before: u64) -> io::Result<()> {
 pub fn shut(socket: &Socket, direction: &mut Direction) {
     direction.shut = true;
     if let Some(fd) = &socket.fd {
-        let _ = nix::sys::socket::shutdown(fd.as_raw_fd(), nix::sys::socket::Shutdown::Write);
+        let _ = rustix::net::shutdown(fd, rustix::net::Shutdown::Write);
     }
 }
 

@@ -4,9 +4,8 @@ use crate::balance::Endpoint;
 use crate::net::keepalive::Keepalive;
 use crate::sys::socket;
 use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect, setsockopt, sockopt,
-};
+use nix::sys::socket::{SockaddrStorage, bind, setsockopt, sockopt};
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -46,31 +45,35 @@ pub enum StartError {
 pub fn start(endpoint: &Endpoint, local: LocalAddress, keepalive: Keepalive) -> Result<Started, StartError> {
     let endpoint = endpoint.carrier();
     let family = match endpoint {
-        Endpoint::Inet(SocketAddr::V4(_)) => AddressFamily::Inet,
-        Endpoint::Inet(SocketAddr::V6(_)) => AddressFamily::Inet6,
-        Endpoint::Unix(_) => AddressFamily::Unix,
+        Endpoint::Inet(SocketAddr::V4(_)) => AddressFamily::INET,
+        Endpoint::Inet(SocketAddr::V6(_)) => AddressFamily::INET6,
+        Endpoint::Unix(_) => AddressFamily::UNIX,
         Endpoint::Unset | Endpoint::Host(_) | Endpoint::Tls(_) => {
             return Err(StartError::Server(io::ErrorKind::AddrNotAvailable.into()));
         }
     };
-    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let socket = nix::sys::socket::socket(family, SockType::Stream, flags, None).map_err(ours)?;
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = net::socket_with(family, SocketType::STREAM, flags, None).map_err(errno).map_err(ours)?;
     let connected = match endpoint {
         Endpoint::Inet(address) => {
             keepalive.apply(&socket).map_err(ours)?;
             bind_local(&socket, *address, local).map_err(ours)?;
-            connect(socket.as_raw_fd(), &SockaddrStorage::from(*address))
+            net::connect(&socket, address)
         }
-        Endpoint::Unix(path) => UnixAddr::new(&**path).and_then(|unix| connect(socket.as_raw_fd(), &unix)),
+        Endpoint::Unix(path) => SocketAddrUnix::new(&**path).and_then(|unix| net::connect(&socket, &unix)),
         Endpoint::Unset | Endpoint::Host(_) | Endpoint::Tls(_) => unreachable!("refused above"),
     };
-    match connected {
+    match connected.map_err(errno) {
         Ok(()) => Ok(Started::Connected(socket)),
         Err(Errno::EINPROGRESS) => Ok(Started::UnderWay(socket)),
         Err(Errno::EAGAIN) => Err(StartError::Busy),
         Err(errno) if is_ours(errno) => Err(ours(errno)),
         Err(errno) => Err(StartError::Server(errno.into())),
     }
+}
+
+fn errno(error: rustix::io::Errno) -> Errno {
+    Errno::from_raw(error.raw_os_error())
 }
 
 /// Whether a connect, or a write to the new socket, failed for a reason on this side, which says nothing of the server.

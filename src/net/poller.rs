@@ -9,7 +9,7 @@
 #![allow(unsafe_code)]
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
@@ -46,6 +46,7 @@ impl Waker {
 
 pub struct Poller {
     inner: polling::Poller,
+    #[cfg(not(all(target_os = "linux", not(polling_test_poll_backend))))]
     backend: backend::State,
     wake_end: UnixStream,
     waker: Waker,
@@ -58,6 +59,7 @@ impl Poller {
         waker.set_nonblocking(true)?;
         let poller = Poller {
             inner: polling::Poller::new()?,
+            #[cfg(not(all(target_os = "linux", not(polling_test_poll_backend))))]
             backend: backend::State::new(),
             wake_end,
             waker: Waker(Arc::new(waker)),
@@ -85,67 +87,55 @@ impl Poller {
 #[cfg(all(target_os = "linux", not(polling_test_poll_backend)))]
 mod backend {
     use super::*;
-    use crate::sys::call;
-    use nix::libc;
+    use rustix::event::Timespec;
+    use rustix::event::epoll::{self, EventData, EventFlags};
+    use rustix::io::Errno;
+    use std::mem::MaybeUninit;
 
+    /// Longer waits are cut short: the kernel counts them in 31 bits of milliseconds.
+    const TIMEOUT_SECONDS_MAX: u64 = 1_000_000;
     /// Both directions, the end of the peer's and urgent bytes, edge-triggered.
-    const BOTH: i32 = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLET;
-
-    pub struct State {
-        events: Vec<libc::epoll_event>,
-    }
-
-    impl State {
-        pub fn new() -> State {
-            State { events: vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX] }
-        }
-    }
+    const BOTH: EventFlags = EventFlags::IN
+        .union(EventFlags::OUT)
+        .union(EventFlags::RDHUP)
+        .union(EventFlags::PRI)
+        .union(EventFlags::ET);
 
     #[inline]
     pub fn rearm(_: &Poller, _: BorrowedFd<'_>, _: usize, _: bool, _: bool) -> io::Result<()> {
         Ok(())
     }
 
-    fn control(
-        poller: &Poller,
-        operation: libc::c_int,
-        socket: BorrowedFd<'_>,
-        flags: i32,
-        key: usize,
-    ) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: flags as u32, u64: key as u64 };
-        // SAFETY: both descriptors are open (one owned by the poller, one borrowed) and `event` lives through the call.
-        // A descriptor that is closed later leaves the epoll set by itself; keys of closed connections are not given
-        // out again before the events of the same wake-up are through.
-        let failed =
-            unsafe { libc::epoll_ctl(poller.inner.as_raw_fd(), operation, socket.as_raw_fd(), &mut event) };
-        if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-    }
-
     impl Poller {
         /// Registers a connection's socket once, for both directions, edge-triggered.
         pub fn add(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
-            control(self, libc::EPOLL_CTL_ADD, socket, BOTH, key)
-        }
-
-        /// Gives a registered socket another key. What it is ready for is reported again, under the new key.
-        pub fn rekey(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
-            control(self, libc::EPOLL_CTL_MOD, socket, BOTH, key)
+            self.register(socket, key, BOTH)
         }
 
         /// Registers a listener that several pollers share: one of them is woken for a client, not all.
         pub fn add_listener(&self, listener: BorrowedFd<'_>, key: usize) -> io::Result<()> {
-            control(self, libc::EPOLL_CTL_ADD, listener, libc::EPOLLIN | libc::EPOLLEXCLUSIVE, key)
+            self.register(listener, key, EventFlags::IN | EventFlags::EXCLUSIVE)
         }
 
         /// Registers a socket that is only read: what is left there brings another event.
         pub fn add_reader(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
-            control(self, libc::EPOLL_CTL_ADD, socket, libc::EPOLLIN, key)
+            self.register(socket, key, EventFlags::IN)
+        }
+
+        /// A descriptor that is closed leaves the epoll set by itself; keys of closed connections are not given out again
+        /// before the events of the same wake-up are through.
+        fn register(&self, socket: BorrowedFd<'_>, key: usize, wanted: EventFlags) -> io::Result<()> {
+            Ok(epoll::add(&self.inner, socket, EventData::new_u64(key as u64), wanted)?)
+        }
+
+        /// Gives a registered socket another key. What it is ready for is reported again, under the new key.
+        pub fn rekey(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+            Ok(epoll::modify(&self.inner, socket, EventData::new_u64(key as u64), BOTH)?)
         }
 
         /// Takes a listener out; its descriptor stays open.
         pub fn remove_listener(&self, listener: BorrowedFd<'_>) -> io::Result<()> {
-            control(self, libc::EPOLL_CTL_DEL, listener, 0, 0)
+            Ok(epoll::delete(&self.inner, listener)?)
         }
 
         /// Called before a registered connection socket is closed; closing is all that epoll needs.
@@ -154,36 +144,31 @@ mod backend {
 
         /// Waits for events and appends them to `ready`. `None` waits for ever; wake-ups return with nothing appended.
         pub fn wait(&mut self, ready: &mut Vec<Readiness>, timeout_ms: Option<u64>) -> io::Result<()> {
-            let timeout = timeout_ms.map_or(-1, |ms| ms.min(i32::MAX as u64) as i32);
-            let events = &mut self.backend.events;
-            // SAFETY: the kernel writes at most `events.len()` entries into `events`; the descriptor is polling's own.
-            let count = unsafe {
-                call::epoll_wait(
-                    self.inner.as_raw_fd(),
-                    events.as_mut_ptr(),
-                    events.len() as libc::c_int,
-                    timeout,
-                )
+            let timeout = timeout_ms.map(|ms| Timespec {
+                tv_sec: (ms / 1000).min(TIMEOUT_SECONDS_MAX) as i64,
+                tv_nsec: (ms % 1000 * 1_000_000) as _,
+            });
+            let mut room = [const { MaybeUninit::uninit() }; EVENTS_MAX];
+            let (events, _) = match epoll::wait(&self.inner, &mut room[..], timeout.as_ref()) {
+                Err(Errno::INTR) => return Ok(()),
+                waited => waited?,
             };
-            if count < 0 {
-                let error = io::Error::last_os_error();
-                return if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) };
-            }
-            const UNTIL_DRY: i32 = libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR | libc::EPOLLPRI;
+            const UNTIL_DRY: EventFlags =
+                EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR).union(EventFlags::PRI);
             let mut woken = false;
-            for event in &self.backend.events[..count as usize] {
-                let (flags, key) = (event.events as i32, event.u64 as usize);
+            for event in events {
+                let (flags, key) = (event.flags, event.data.u64() as usize);
                 if key == WAKER_KEY {
                     woken = true;
                     continue;
                 }
                 ready.push(Readiness {
                     key,
-                    readable: flags & !libc::EPOLLOUT != 0,
-                    writable: flags & (libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR) != 0,
-                    until_dry: flags & UNTIL_DRY != 0,
-                    urgent: flags & libc::EPOLLPRI != 0,
-                    error: flags & libc::EPOLLERR != 0,
+                    readable: flags.intersects(EventFlags::OUT.complement()),
+                    writable: flags.intersects(EventFlags::OUT | EventFlags::HUP | EventFlags::ERR),
+                    until_dry: flags.intersects(UNTIL_DRY),
+                    urgent: flags.contains(EventFlags::PRI),
+                    error: flags.contains(EventFlags::ERR),
                 });
             }
             if woken {
@@ -198,6 +183,7 @@ mod backend {
 mod backend {
     use super::*;
     use polling::{Event, PollMode};
+    use std::os::fd::AsRawFd;
     use std::time::Duration;
 
     pub struct State {

@@ -1,6 +1,5 @@
 //! What pen asks of the operating system, one mechanism a file. The only home of `unsafe` beside `net/poller.rs`.
 
-pub mod call;
 pub mod capabilities;
 pub mod clock;
 pub mod daemon;

@@ -1,37 +1,32 @@
-//! System calls on sockets that the standard library and `nix` do not offer in one call.
+//! System calls on sockets: those of the relay path, and those that the standard library and `nix` do not offer in one call.
+//!
+//! What every connection needs goes by `rustix`, which puts the call where it stands. The C library's functions cost a
+//! return that the processor does not foresee after a call, and as points at which a thread can be cancelled two locked
+//! instructions each: docs/performance.md has the figure.
 
 #![allow(unsafe_code)]
 
-use super::call;
 use nix::libc;
+use rustix::io::retry_on_intr;
+use rustix::net::{self, RecvFlags, SendFlags, SocketFlags};
 use std::ffi::CString;
 use std::io;
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::ptr;
 
 /// Takes a connection from the listener's queue, non-blocking and close-on-exec, with the address of the client, in one
 /// system call. `None` as address: a Unix socket.
 pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
-    // SAFETY: all-zero bytes are a valid sockaddr_storage.
-    let mut storage: libc::sockaddr_storage = unsafe { mem::zeroed() };
-    let mut length = mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-    // SAFETY: `storage` and `length` live through the call and `length` is the size of `storage`.
-    let fd = unsafe {
-        call::accept4(
-            listener.as_raw_fd(),
-            (&raw mut storage).cast(),
-            &mut length,
-            libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
-        )
-    };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel has just given us this descriptor; nobody else owns it.
-    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-    Ok((socket, internet_address(&storage)))
+    let (socket, peer) = net::acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+    Ok((socket, peer.and_then(|peer| peer.try_into().ok())))
+}
+
+/// Closes a socket for good.
+pub fn close(socket: OwnedFd) {
+    // SAFETY: the descriptor was owned here alone, and is given up.
+    unsafe { rustix::io::close(socket.into_raw_fd()) }
 }
 
 pub(super) fn internet_address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
@@ -55,16 +50,12 @@ pub(super) fn internet_address(storage: &libc::sockaddr_storage) -> Option<Socke
 /// Reads what is there. `Ok(0)` is end of file.
 #[inline]
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    // SAFETY: the kernel writes at most `buffer.len()` bytes into `buffer`.
-    retry(|| unsafe { call::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) })
+    Ok(retry_on_intr(|| net::recv(socket, &mut *buffer, RecvFlags::empty()))?.0)
 }
 
 /// Reads what is there and leaves it there. `Ok(0)` is end of file.
 pub fn peek(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    // SAFETY: the kernel writes at most `buffer.len()` bytes into `buffer`.
-    retry(|| unsafe {
-        call::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_PEEK)
-    })
+    Ok(retry_on_intr(|| net::recv(socket, &mut *buffer, RecvFlags::PEEK))?.0)
 }
 
 /// The address on this side; `None` for a Unix socket.
@@ -78,10 +69,7 @@ pub fn local_address(socket: BorrowedFd<'_>) -> Option<SocketAddr> {
 /// Writes what the socket takes, without SIGPIPE.
 #[inline]
 pub fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    // SAFETY: the kernel reads at most `bytes.len()` bytes from `bytes`.
-    retry(|| unsafe {
-        call::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL)
-    })
+    Ok(retry_on_intr(|| net::send(socket, bytes, SendFlags::NOSIGNAL))?)
 }
 
 /// As [`send`], of bytes that lie in several places.

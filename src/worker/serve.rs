@@ -305,10 +305,11 @@ impl Worker {
         self.give_back(connection.from_client.pending.take());
         self.give_back(connection.from_server.pending.take());
         self.give_back(connection.take_unproven());
-        for socket in [&mut connection.client, &mut connection.server] {
-            if let Some(fd) = socket.fd.take() {
+        for end in [&mut connection.client, &mut connection.server] {
+            if let Some(fd) = end.fd.take() {
                 self.poller.forget(fd.as_fd());
-            } // closed here: the server must have its connection back before it is offered to another client
+                socket::close(fd); // now: the server must have its connection back before it is offered to another client
+            }
         }
         let (up_bytes, down_bytes) = (connection.from_client.bytes, connection.from_server.bytes);
         let server = connection.attempt.as_ref().map_or(ServerId::NONE, |attempt| attempt.server());
