@@ -102,8 +102,9 @@ impl BufferPool {
         pending
     }
 
-    /// Takes a buffer back.
-    pub fn give_back(&mut self, mut pending: Box<Pending>) {
+    /// Takes a buffer back, if there is one.
+    pub fn give_back(&mut self, pending: impl Into<Option<Box<Pending>>>) {
+        let Some(mut pending) = pending.into() else { return };
         if let Some(pipe) = pending.pipe.take() {
             self.give_back_pipe(pipe);
         }

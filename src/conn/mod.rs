@@ -180,7 +180,7 @@ impl Direction {
     /// As `half_close` decides on it. To a receiver that is gone there is nothing to pass on.
     pub fn progress(&self) -> half_close::Direction {
         half_close::Direction {
-            ended: self.eof || self.dead,
+            ended: self.is_ending(),
             pending: self.pending.is_some(),
             shutdown_sent: self.shut || self.dead,
         }
@@ -352,12 +352,17 @@ impl Connection {
         self.extras.as_mut()?.secure.as_deref_mut()
     }
 
+    /// One of its directions has lost an end.
+    #[inline]
+    pub fn is_ending(&self) -> bool {
+        self.from_client.is_ending() || self.from_server.is_ending()
+    }
+
     /// Nothing can be done for it before the next event. Not said of connections that have something special.
     pub fn is_at_rest(&self) -> bool {
         let Connection { client, server, from_client, from_server, extras, greeting_due, .. } = self;
         let is_special = extras.is_some() || *greeting_due;
-        let is_ending = from_client.is_ending() || from_server.is_ending();
-        !is_special && !is_ending && from_client.is_at_rest(client) && from_server.is_at_rest(server)
+        !is_special && !self.is_ending() && from_client.is_at_rest(client) && from_server.is_at_rest(server)
     }
 
     /// Who it is and what it asks for, to choose a server.

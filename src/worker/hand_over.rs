@@ -78,9 +78,7 @@ impl Worker {
     /// The server is alive: what was kept is needed no more.
     fn trust(&mut self, index: u32) {
         let Some(connection) = self.connections.get_mut(index) else { return };
-        if let Some(kept) = connection.take_unproven() {
-            self.pool.give_back(kept);
-        }
+        self.pool.give_back(connection.take_unproven());
         self.arm_idle_timer(index);
     }
 
@@ -111,9 +109,7 @@ impl Worker {
         let kept = connection.take_unproven().filter(|kept| !kept.is_empty());
         connection.extras().revived = true;
         let from_client = &mut connection.from_client;
-        if let Some(unsent) = std::mem::replace(&mut from_client.pending, kept) {
-            self.pool.give_back(unsent);
-        }
+        self.pool.give_back(std::mem::replace(&mut from_client.pending, kept));
         from_client.bytes = 0;
         from_client.shut = false;
         from_client.dead = false;

@@ -6,7 +6,6 @@ use super::proxy::{after_greeting, take_greeting};
 use super::trace::BYTES;
 use super::{Worker, key};
 use crate::balance::{Endpoint, Released, ServerId};
-use crate::conn::buffers::Pending;
 use crate::conn::relay::{self, Flow, Lent};
 use crate::conn::splice;
 use crate::conn::{CloseReason, Connection, Extras, Side, Stage, dummy};
@@ -54,8 +53,7 @@ impl Worker {
         let mut lent = Lent { scratch, pool };
         let up = splice::pump(client, server, from_client, &mut lent);
         let down = splice::pump(server, client, from_server, &mut lent);
-        let is_ending = from_client.is_ending() || from_server.is_ending();
-        if is_ending || (up, down) != (Flow::Waits, Flow::Waits) {
+        if connection.is_ending() || (up, down) != (Flow::Waits, Flow::Waits) {
             self.conclude(index, up, down, Worker::pass_on_ends);
         } else {
             self.rearm(index);
@@ -302,9 +300,9 @@ impl Worker {
         self.timers.disarm(index);
         self.trace_close(index, &connection, reason);
         pass_on_loss(&connection, reason);
-        self.give_back(connection.from_client.pending.take());
-        self.give_back(connection.from_server.pending.take());
-        self.give_back(connection.take_unproven());
+        self.pool.give_back(connection.from_client.pending.take());
+        self.pool.give_back(connection.from_server.pending.take());
+        self.pool.give_back(connection.take_unproven());
         for end in [&mut connection.client, &mut connection.server] {
             if let Some(fd) = end.fd.take() {
                 self.poller.forget(fd.as_fd());
@@ -331,12 +329,6 @@ impl Worker {
         }
         self.log_end(&connection, server, reason);
         self.room_made();
-    }
-
-    fn give_back(&mut self, pending: Option<Box<Pending>>) {
-        if let Some(pending) = pending {
-            self.pool.give_back(pending);
-        }
     }
 
     fn log_end(&mut self, connection: &Connection, server: ServerId, reason: CloseReason) {
