@@ -11,8 +11,8 @@ use crate::log::local_time;
 use crate::log::target::OpenLog;
 use crate::log::traffic::LogHub;
 use crate::net::listen::{ListenOptions, Listener};
-use crate::net::resolve;
 use crate::net::tls::{Loading, Tls};
+use crate::net::{itself, resolve};
 use crate::runtime::{Parts, Runtime, Snapshot, add_totals, worker_count};
 use crate::settings::{Config, ServerEntry, Settings};
 use crate::sys::clock;
@@ -54,6 +54,7 @@ impl Instance {
     ) -> Result<Instance, String> {
         let mut hub = LogHub::new();
         hub.set_target(log.into_output()).map_err(|error| format!("cannot start: {}", reason(&error)))?;
+        itself::look_around();
         let settings = config.settings.clone();
         let mut balancer = Balancer::new(settings.number(Number::ClientsMax) as u32);
         put_servers(&mut balancer, config)?;
@@ -250,6 +251,7 @@ impl Running for Instance {
     }
 
     fn set_servers(&mut self, config: &Config) {
+        itself::look_around();
         if let Err(reason) = put_servers(&mut self.runtime.balancer(), config) {
             diag::say(Severity::Error, reason);
         }

@@ -4,6 +4,7 @@ use crate::control::apply::{Engine, Wanted};
 use crate::control::server::ControlServer;
 use crate::instance::Instance;
 use crate::log::diag::{self, Severity};
+use crate::net::itself;
 use crate::net::listen::Listener;
 use crate::sys::clock;
 use crate::sys::daemon::Detached;
@@ -142,6 +143,7 @@ impl Process {
 
     fn reload(&mut self) {
         self.supervisor.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::since_boot_usec()));
+        itself::look_around();
         match reload::reload(&mut self.engine) {
             Ok(warnings) => warnings.iter().for_each(|warning| diag::say(Severity::Notice, warning)),
             Err(reason) => reason.lines().for_each(|line| diag::say(Severity::Error, line)),

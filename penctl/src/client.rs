@@ -157,6 +157,10 @@ fn connect_tcp(host: &Host, port: Option<&Port>) -> Result<TcpStream, String> {
     let mut trouble = "host has no address".to_string();
     for address in addresses(host, port)? {
         match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+            // Where nobody listens the system may have chosen this very port for this end: a socket that met itself.
+            Ok(stream) if stream.local_addr().is_ok_and(|near| near == address) => {
+                trouble = "connection refused".into();
+            }
             Ok(stream) => {
                 // Commands are small and each waits for its answer; without it they would be slower, not wrong.
                 let _ = stream.set_nodelay(true);

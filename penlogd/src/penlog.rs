@@ -126,9 +126,14 @@ fn look_up_my_ip(name: &str) -> Result<IpAddr, String> {
 
 fn connect_to(server: SocketAddr, my_ip: Option<IpAddr>) -> io::Result<UdpSocket> {
     let any: IpAddr = if server.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
-    let socket = UdpSocket::bind((my_ip.unwrap_or(any), 0))?;
-    socket.connect(server)?;
-    Ok(socket)
+    let open = || {
+        let socket = UdpSocket::bind((my_ip.unwrap_or(any), 0))?;
+        socket.connect(server)?;
+        Ok(socket)
+    };
+    let first: UdpSocket = open()?;
+    // Where nobody listens the system may have chosen the very port of the log server, which could not start then.
+    if first.local_addr()? == server { open() } else { Ok(first) }
 }
 
 fn send_lines(mut input: impl BufRead, socket: &UdpSocket, datagram_bytes_max: usize) -> Result<(), String> {

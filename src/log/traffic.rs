@@ -9,6 +9,7 @@
 use super::diag;
 use super::record::ConnectionRecord;
 use super::writer::{self, Order, Writer};
+use crate::net::itself;
 use crate::sys::errors::reason;
 use pen_proto::addr::ClientAddr;
 use pen_proto::logline;
@@ -17,6 +18,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
@@ -54,10 +56,15 @@ pub fn connect(server: SocketAddr) -> io::Result<UdpSocket> {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
     };
-    let socket = UdpSocket::bind(any)?;
-    socket.set_nonblocking(true)?;
-    socket.connect(server)?;
-    Ok(socket)
+    let open = || {
+        let socket = UdpSocket::bind(any)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(server)?;
+        Ok(socket)
+    };
+    let first = open()?;
+    // With the log server's own port at this end it would send to itself, and the log server could not start.
+    if itself::has_met_itself(first.as_fd(), &server) { open() } else { Ok(first) }
 }
 
 /// The main thread's end: makes the workers' logs, switches the target, ends the writer.

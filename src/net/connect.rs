@@ -1,6 +1,7 @@
 //! Upstream sockets: made non-blocking, on their way to a server.
 
 use crate::balance::Endpoint;
+use crate::net::itself;
 use crate::net::keepalive::Keepalive;
 use crate::sys::socket;
 use nix::errno::Errno;
@@ -44,6 +45,20 @@ pub enum StartError {
 /// Opens a non-blocking socket and starts connecting it.
 pub fn start(endpoint: &Endpoint, local: LocalAddress, keepalive: Keepalive) -> Result<Started, StartError> {
     let endpoint = endpoint.carrier();
+    let first = open(endpoint, local, keepalive)?;
+    let (Started::Connected(socket) | Started::UnderWay(socket)) = &first;
+    let Endpoint::Inet(server) = endpoint else { return Ok(first) };
+    if !itself::has_met_itself(socket.as_fd(), server) {
+        return Ok(first);
+    }
+    // While the first holds the port the second gets another, and is refused if nobody listens.
+    let second = open(endpoint, local, keepalive);
+    // With a reset: after an orderly end the port would be kept from the server for a minute.
+    let _ = socket::reset_on_close(socket.as_fd());
+    second
+}
+
+fn open(endpoint: &Endpoint, local: LocalAddress, keepalive: Keepalive) -> Result<Started, StartError> {
     let family = match endpoint {
         Endpoint::Inet(SocketAddr::V4(_)) => AddressFamily::INET,
         Endpoint::Inet(SocketAddr::V6(_)) => AddressFamily::INET6,

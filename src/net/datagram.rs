@@ -3,6 +3,7 @@
 //! Mechanism only: when there is to be one, and what becomes of an error, is decided in `udp/`.
 
 use super::connect::{LocalAddress, StartError, bind_local, ours};
+use super::itself;
 use crate::balance::Endpoint;
 use crate::sys::datagram::{allow_fragments, tell_errors, tell_own_address};
 use nix::errno::Errno;
@@ -67,6 +68,15 @@ pub fn connect_to(endpoint: &Endpoint, local: LocalAddress) -> Result<OwnedFd, S
     let Endpoint::Inet(address) = endpoint else {
         return Err(StartError::Local(io::Error::other("UDP needs an Internet address")));
     };
+    let first = open(address, local)?;
+    match itself::has_met_itself(first.as_fd(), address) {
+        false => Ok(first),
+        // While the first holds the port the second gets another, and hears when nobody is there.
+        true => open(address, local),
+    }
+}
+
+fn open(address: &SocketAddr, local: LocalAddress) -> Result<OwnedFd, StartError> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let socket = new_socket(family).map_err(ours)?;
     allow_fragments(socket.as_fd(), &address.ip()).map_err(ours)?;

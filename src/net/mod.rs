@@ -2,6 +2,7 @@
 
 pub mod connect;
 pub mod datagram;
+pub mod itself;
 pub mod keepalive;
 pub mod listen;
 pub mod poller;

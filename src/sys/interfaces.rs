@@ -46,6 +46,14 @@ pub fn own_addresses() -> io::Result<HashSet<IpAddr>> {
     Ok(getifaddrs()?.filter_map(ip).collect())
 }
 
+/// The first and the last of the ports that the system chooses from for sockets that ask for none; `None` where it does not
+/// tell.
+pub fn ports_handed_out() -> Option<(u16, u16)> {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+    let mut ports = text.split_whitespace().map(|port| port.parse().ok());
+    Some((ports.next()??, ports.next()??))
+}
+
 /// Whether this host passes on packets that arrive at an interface for others. False where the kernel does not tell.
 pub fn forwards(name: &str, ip: IpAddr) -> bool {
     let family = if ip.is_ipv4() { "ipv4" } else { "ipv6" };

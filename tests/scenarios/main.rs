@@ -24,6 +24,7 @@ mod http_header;
 mod idle;
 mod idlers;
 mod idlers_dead;
+mod itself;
 mod limits;
 mod log_file;
 mod log_network;

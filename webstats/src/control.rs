@@ -58,6 +58,8 @@ fn connect_tcp(address: &str, deadline_ms: u64) -> io::Result<TcpStream> {
     let candidates = ListenAddr::parse(address).and_then(|address| destinations(&address));
     for candidate in candidates.map_err(io::Error::other)? {
         match TcpStream::connect_timeout(&candidate, left(deadline_ms)?) {
+            // Where nobody listens the system may have chosen this very port for this end: a socket that met itself.
+            Ok(stream) if stream.local_addr()? == candidate => last = ErrorKind::ConnectionRefused.into(),
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
