@@ -21,8 +21,8 @@ packages=(apache2-bin=2.4.71-1~deb12u1 haproxy=2.6.12-1+deb12u4 libapr1 libaprut
 chmod 755 "$folder"
 (cd "$folder" && apt-get -qq -o APT::Sandbox::User=root download "${packages[@]}" && for file in *.deb; do dpkg-deb -x "$file" root; done) || exit 2
 
-export LD_LIBRARY_PATH="$folder/root/usr/lib/x86_64-linux-gnu:$folder/root/lib/x86_64-linux-gnu"
-modules=$folder/root/usr/lib/apache2/modules
+export LD_LIBRARY_PATH="$folder/tree/usr/lib/x86_64-linux-gnu:$folder/tree/lib/x86_64-linux-gnu"
+modules=$folder/tree/usr/lib/apache2/modules
 
 mkdir "$folder/pages" && echo hello >"$folder/pages/index.html"
 cat >"$folder/apache.conf" <<CONF
@@ -52,9 +52,9 @@ frontend in
     http-request return status 200
 CONF
 
-"$folder/root/usr/sbin/apache2" -f "$folder/apache.conf" -DFOREGROUND 2>/dev/null &
+"$folder/tree/usr/sbin/apache2" -f "$folder/apache.conf" -DFOREGROUND 2>/dev/null &
 pids+=($!)
-"$folder/root/usr/sbin/haproxy" -db -q -f "$folder/haproxy.cfg" 2>/dev/null &
+"$folder/tree/usr/sbin/haproxy" -db -q -f "$folder/haproxy.cfg" 2>/dev/null &
 pids+=($!)
 
 python3 - <<'PYTHON'

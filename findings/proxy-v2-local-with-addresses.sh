@@ -20,14 +20,14 @@ packages=(dnsdist=1.7.3-2 libcap2 libcdb1 libedit2 libbsd0 libmd0 libfstrm0 libh
     libnghttp2-14 libre2-9 libsnmp40 libwslay1 libsodium23 libssl3 libsystemd0 libgcrypt20 libgpg-error0)
 (cd "$folder" && apt-get -qq -o APT::Sandbox::User=root download "${packages[@]}" &&
     for file in *.deb; do dpkg-deb -x "$file" root; done) || exit 2
-export LD_LIBRARY_PATH="$folder/root/usr/lib/x86_64-linux-gnu:$folder/root/lib/x86_64-linux-gnu"
+export LD_LIBRARY_PATH="$folder/tree/usr/lib/x86_64-linux-gnu:$folder/tree/lib/x86_64-linux-gnu"
 
 cat >"$folder/dnsdist.conf" <<'CONF'
 setLocal("127.0.0.1:19053")
 setProxyProtocolACL({"127.0.0.1/32"})
 addAction(AllRule(), SpoofAction("192.0.2.1"))
 CONF
-"$folder/root/usr/bin/dnsdist" --supervised --disable-syslog -C "$folder/dnsdist.conf" >/dev/null 2>&1 &
+"$folder/tree/usr/bin/dnsdist" --supervised --disable-syslog -C "$folder/dnsdist.conf" >/dev/null 2>&1 &
 pid=$!
 
 python3 - <<'PYTHON'
