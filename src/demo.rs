@@ -34,8 +34,9 @@ pub fn run(address: Option<&str>) -> Result<(), String> {
     diag::to_stderr();
     let listen = ListenAddr::parse(address.unwrap_or(ADDRESS))?;
     let options = listen_options(&Config::default().settings);
-    let listener = Listener::open(&listen, options)
-        .map_err(|reason| format!("{reason}; another address can be given: pen --demo 127.0.0.1:8081"))?;
+    let listener = Listener::open(&listen, options).map_err(|reason| {
+        format!("{reason}; another address can be given: {} --demo 127.0.0.1:8081", program("pen"))
+    })?;
     let where_to = listener.address.map_or(listener.text.to_string(), |address| address.to_string());
     let servers = (0..SERVERS).map(dummy_server).collect::<Result<Vec<_>, _>>()?;
     let mut engine = Engine::new(Config::default());
@@ -87,7 +88,7 @@ fn explain(address: &str, socket: &str, ports: impl Iterator<Item = u16>) {
         "pen balances {address} over three small servers on ports {}. Try, from another terminal:\n",
         ports.join(", ")
     );
-    let suggestions = suggestions(address, socket, penctl());
+    let suggestions = suggestions(address, socket, &program("penctl"));
     let width = suggestions.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
     for (command, effect) in suggestions {
         println!("  {command:width$}  # {effect}");
@@ -109,9 +110,13 @@ fn suggestions(address: &str, socket: &str, penctl: &str) -> Vec<(String, &'stat
     list
 }
 
-/// How to call penctl: under cargo it may not be built yet.
-fn penctl() -> &'static str {
-    if std::env::var_os("CARGO").is_some() { "cargo run -qrp penctl" } else { "penctl" }
+/// How to call a program of this workspace. Under cargo it is not installed and may not be built yet.
+fn program(name: &str) -> String {
+    match std::env::var_os("CARGO") {
+        Some(_) if cfg!(debug_assertions) => format!("cargo run -q --bin {name} --"),
+        Some(_) => format!("cargo run -qr --bin {name} --"),
+        None => name.into(),
+    }
 }
 
 /// What was told already: connects by client address.

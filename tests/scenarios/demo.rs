@@ -6,10 +6,15 @@ use crate::common::skip_without;
 use crate::common::wait::eventually;
 use nix::sys::signal::SIGINT;
 
-/// Not under cargo, as installed; its socket goes into the directory of the scenario.
+/// As installed, not under cargo; its socket goes into the directory of the scenario.
 fn demo() -> Pen {
+    demo_in("-u CARGO")
+}
+
+/// With changes to the environment as env(1) takes them.
+fn demo_in(changes: &str) -> Pen {
     let start = Pen::before([] as [&str; 0]).without_control().in_background().options("--demo");
-    let environment = format!("env -u CARGO TMPDIR={}", start.path("").display());
+    let environment = format!("env {changes} TMPDIR={}", start.path("").display());
     start.through(&environment).start()
 }
 
@@ -58,6 +63,24 @@ fn the_commands_it_suggests_do_what_it_says() {
     assert!(shown.len() == 2 && shown.iter().all(|ended| ended.code == Some(0)), "{said}\n{shown:?}");
     assert_eq!(shown[0].stdout.lines().count(), 3, "{shown:?}");
     assert_ne!(page(&pen, "127.0.0.1"), first, "clients of the blacklisted server move on");
+}
+
+/// Under cargo nothing is installed: the lines must work as they are printed, from the folder of the sources.
+#[test]
+fn under_cargo_the_very_lines_that_are_printed_work() {
+    if !is_installed("curl") {
+        return skip_without("curl");
+    }
+    let pen = demo_in("CARGO=cargo");
+    page(&pen, "127.0.0.1");
+    let said = suggestions(&pen);
+    let lines: Vec<&str> =
+        said.lines().filter_map(|line| line.split_once("  # ")).map(|(line, _)| line).collect();
+    assert_eq!(lines.len(), 5, "{said}");
+    for line in lines {
+        let ended = run("sh", &["-c", line], "");
+        assert!(ended.code == Some(0), "{line}: {ended:?}");
+    }
 }
 
 #[test]
