@@ -7,7 +7,7 @@ use crate::common::pen::Pen;
 use crate::common::process::descriptors;
 use crate::common::wait::{eventually, timed};
 use crate::peers::Speaker;
-use rustls::crypto::ring;
+use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, ClientConnection};
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// The first message of a client that is in order.
 fn client_hello(authority: &Authority, name: &str) -> Vec<u8> {
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(authority.roots())

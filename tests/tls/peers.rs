@@ -4,7 +4,7 @@ use crate::certificates::{Authority, Pair};
 use crate::common::backend::Backend;
 use crate::common::client::Client;
 use rustls::client::Resumption;
-use rustls::crypto::ring;
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
 use rustls::{
     ClientConfig, ClientConnection, HandshakeKind, ServerConfig, ServerConnection, StreamOwned,
@@ -33,7 +33,7 @@ impl Speaker {
         own: Option<&Pair>,
         versions: &[&'static SupportedProtocolVersion],
     ) -> Speaker {
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(authority.roots());
@@ -132,7 +132,7 @@ pub fn tls_backend_serving(
     pair: &Pair,
     handler: impl Fn(StreamOwned<ServerConnection, TcpStream>) + Send + Sync + 'static,
 ) -> Backend {
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()

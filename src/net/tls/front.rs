@@ -4,7 +4,7 @@ use super::directory::{Directory, Found};
 use super::{Loading, files, provider};
 use crate::tls::{TlsSettings, ciphers};
 use pen_proto::commands::{ClientCertificate, TlsOption, TlsText, protocols};
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
     NoClientAuth, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions, WebPkiClientVerifier,
@@ -110,7 +110,8 @@ struct Sessions {
 
 impl Sessions {
     fn new() -> Result<Sessions, String> {
-        let tickets = ring::Ticketer::new().map_err(|error| format!("keys of session tickets: {error}"))?;
+        let tickets =
+            aws_lc_rs::Ticketer::new().map_err(|error| format!("keys of session tickets: {error}"))?;
         Ok(Sessions { cache: ServerSessionMemoryCache::new(SESSIONS_MAX), tickets })
     }
 }
