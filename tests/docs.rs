@@ -7,7 +7,7 @@ use pen::cli;
 use pen::control::apply::Engine;
 use pen::instance::Instance;
 use pen::settings::Config;
-use pen_proto::commands::{Form, ROWS, Row};
+use pen_proto::commands::{Form, ROWS, Row, row, row_for_letter};
 use pen_proto::help;
 use pen_proto::parse::parse_line;
 use std::collections::BTreeSet;
@@ -406,4 +406,44 @@ fn the_first_command_of_the_readme_starts_pen() {
     let package = manifest.split("\n[package]").nth(1).and_then(|rest| rest.split("\n[").next());
     let named = package.expect("a package").lines().any(|line| line == "default-run = \"pen\"");
     assert!(named, "Cargo.toml: want default-run = \"pen\" under [package]");
+}
+
+/// Every configuration of the page for those who switch is taken by pen as it stands.
+#[test]
+fn configurations_for_those_who_switch_are_valid() {
+    let text = read("docs/switching.md");
+    let examples: Vec<(&str, &str)> = text
+        .split("```pen ")
+        .skip(1)
+        .map(|rest| rest.split("```").next().and_then(|block| block.split_once('\n')).expect("a block"))
+        .collect();
+    assert!(examples.len() > 5, "{examples:?}");
+    for (listen, commands) in examples {
+        let mut words = vec!["--check".to_string()];
+        words.extend(commands.lines().flat_map(|line| ["-O".to_string(), line.to_string()]));
+        words.push(listen.to_string());
+        let checked = Command::new(env!("CARGO_BIN_EXE_pen")).args(&words).output().expect("pen");
+        assert!(checked.status.success() && checked.stderr.is_empty(), "{commands}{checked:?}");
+    }
+}
+
+/// What its table of words says is pen's is in the table of commands.
+#[test]
+fn words_for_those_who_switch_exist() {
+    let text = read("docs/switching.md");
+    let ours =
+        text.lines().filter_map(|line| line.strip_prefix("| ")?.rsplit_once("| ")?.1.strip_suffix(" |"));
+    let words: BTreeSet<&str> = ours
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .filter_map(|code| code.split_whitespace().next())
+        .filter(|word| !["pen", "penctl", "webstats", "kill", "hard", "server"].contains(word))
+        .collect();
+    assert!(words.len() > 30, "{words:?}");
+    for word in words {
+        let is_known = match word.strip_prefix('-').and_then(|letters| letters.chars().next()) {
+            Some(letter) => row_for_letter(letter).is_some(),
+            None => row(word).is_some(),
+        };
+        assert!(is_known, "docs/switching.md: {word}");
+    }
 }
