@@ -1,10 +1,20 @@
-//! What TLS means without sockets, files or keys: what was configured, which ciphers a list names, and what a client
-//! asks for in its first bytes. Pure.
+//! What TLS means without sockets, files or keys: what was configured, which ciphers a list names, what a client asks for
+//! in its first bytes, and what certificates and OCSP responses say. Pure.
 //!
 //! The mechanism is in `net/tls`, which reads the files that [`TlsSettings`] names.
 
+#[cfg(feature = "tls")]
+pub mod certificate;
+#[cfg(feature = "tls")]
+pub mod chain;
 pub mod ciphers;
+#[cfg(feature = "tls")]
+pub mod der;
 pub mod hello;
+#[cfg(feature = "tls")]
+pub mod ocsp;
+#[cfg(feature = "tls")]
+pub mod pem;
 
 use pen_proto::commands::{ClientCertificate, TlsOption, TlsText};
 

@@ -4,14 +4,15 @@
 //! leave the directory (see [`host_name`]). Workers only look into the memory; a thread that lives while there is
 //! something to look for reads the files, and then wakes them.
 
+use super::authorities::Authorities;
 use super::files;
 use super::front::Terms;
 use crate::log::diag;
 use crate::sys::clock;
 use crate::sys::errors::reason;
 use pen_proto::commands::host_name;
+use rustls::ServerConfig;
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, ServerConfig};
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -51,7 +52,7 @@ struct Memory {
 struct Known {
     certified: Arc<CertifiedKey>,
     ocsp: Option<Vec<u8>>,
-    roots: Option<Arc<RootCertStore>>,
+    authorities: Option<Arc<Authorities>>,
     config: Arc<ServerConfig>,
     loaded_ms: u64,
     asked_ms: u64,
@@ -86,7 +87,10 @@ impl Directory {
             Directory { path: path.to_owned(), terms, memory: Mutex::default(), wake: OnceLock::new() };
         let now_ms = clock::monotonic_ms();
         for name in names {
-            let known = directory.read(&name, now_ms).or_else(|reason| {
+            let mut told = Vec::new();
+            let read = directory.read(&name, now_ms, &mut told);
+            warnings.extend(told.iter().map(|warning| format!("ssl_sni_path: {warning}")));
+            let known = read.or_else(|reason| {
                 warnings.push(format!("ssl_sni_path: {reason}"));
                 before.map_or(Ok(None), |before| directory.keep_from(before, &name, now_ms))
             });
@@ -172,7 +176,11 @@ impl Directory {
     /// Reads the files of a name, and takes it off the list when the result is remembered.
     fn look_up(&self, name: &str) {
         let now_ms = clock::monotonic_ms();
-        let read = self.read(name, now_ms);
+        let mut told = Vec::new();
+        let read = self.read(name, now_ms, &mut told);
+        for warning in told {
+            diag::once(&format!("sni {name}"), format_args!("ssl_sni_path: {warning}"));
+        }
         let mut memory = self.memory();
         memory.waiting.retain(|waiting| waiting != name);
         match read {
@@ -186,41 +194,45 @@ impl Directory {
         }
     }
 
-    /// What the files of a name say; `None` when there are none.
-    fn read(&self, name: &str, now_ms: u64) -> Result<Option<Known>, String> {
+    /// What the files of a name say; `None` when there are none. What else there is to `tell` begins with a file.
+    fn read(&self, name: &str, now_ms: u64, tell: &mut Vec<String>) -> Result<Option<Known>, String> {
         let file = |ending: &str| self.path.join(format!("{name}.{ending}"));
         let existing = |ending: &str| Some(file(ending)).filter(|path| path.exists());
         let Some(certificate) = existing("crt") else { return Ok(None) };
         let key = existing("key").unwrap_or_else(|| certificate.clone());
-        let certified = files::certified_key(&certificate, &key, &self.terms.provider)?;
+        let own = files::own(&certificate, &key, &self.terms.provider)?;
+        tell.extend(own.warnings);
         let ocsp = existing("ocsp").map(|path| files::ocsp_response(&path)).transpose()?;
-        let roots = match existing("ca").filter(|_| self.terms.asks_clients()) {
+        let authorities = match existing("ca").filter(|_| self.terms.asks_clients()) {
             Some(path) => {
-                let mut roots = RootCertStore::empty();
-                files::add_roots(&mut roots, &path)?;
-                Some(Arc::new(roots))
+                let mut authorities = Authorities::default();
+                authorities.add_file(&path)?;
+                tell.extend(authorities.warnings());
+                Some(Arc::new(authorities))
             }
             None => None,
         };
-        self.known(Arc::new(certified), ocsp, roots, now_ms).map(Some)
+        self.known(Arc::new(own.certified), ocsp, authorities, now_ms).map(Some)
     }
 
     fn known(
         &self,
         certified: Arc<CertifiedKey>,
         ocsp: Option<Vec<u8>>,
-        roots: Option<Arc<RootCertStore>>,
+        authorities: Option<Arc<Authorities>>,
         now_ms: u64,
     ) -> Result<Known, String> {
-        let config = self.terms.config(&certified, ocsp.clone(), roots.clone())?;
-        Ok(Known { certified, ocsp, roots, config, loaded_ms: now_ms, asked_ms: now_ms })
+        let config = self.terms.config(&certified, ocsp.clone(), authorities.clone())?;
+        Ok(Known { certified, ocsp, authorities, config, loaded_ms: now_ms, asked_ms: now_ms })
     }
 
     /// The certificate of before, under the terms of now.
     fn keep_from(&self, before: &Directory, name: &str, now_ms: u64) -> Result<Option<Known>, String> {
         let memory = before.memory();
-        let Some(Known { certified, ocsp, roots, .. }) = memory.known.get(name) else { return Ok(None) };
-        self.known(certified.clone(), ocsp.clone(), roots.clone(), now_ms).map(Some)
+        let Some(Known { certified, ocsp, authorities, .. }) = memory.known.get(name) else {
+            return Ok(None);
+        };
+        self.known(certified.clone(), ocsp.clone(), authorities.clone(), now_ms).map(Some)
     }
 
     /// A panic elsewhere leaves the memory usable: every holder leaves it consistent.

@@ -3,30 +3,25 @@
 //!
 //! Errors begin with the command or the file, so that they can be shown as they are.
 
+use super::authorities;
+use crate::sys::clock;
 use crate::sys::errors::reason;
-use rustls::RootCertStore;
+use crate::tls::certificate::Certificate;
+use crate::tls::pem::{self, Block};
+use crate::tls::{chain, der};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Larger files are refused: the certificates of all known authorities have a quarter of this.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 /// As in Pen. A response has about 500 bytes, or 2000 with the certificate of who signed it.
 pub const OCSP_BYTES_MAX: u64 = 10_000;
-/// Files of a directory of certificates that are read.
-const CA_FILES_MAX: usize = 10_000;
-/// Where systems keep the certificates that they trust, one of them.
-const SYSTEM_ROOTS: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
-
 /// The whole file.
 pub fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
@@ -45,46 +40,137 @@ fn read_pem(path: &Path) -> Result<Vec<u8>, String> {
     read(path, FILE_BYTES_MAX).map_err(|error| format!("{}: {}", path.display(), reason(&error)))
 }
 
+/// A certificate of a file.
+pub struct Listed {
+    /// Where it begins.
+    pub line: usize,
+    pub der: CertificateDer<'static>,
+}
+
 /// The certificates of a PEM file, at least one.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+///
+/// # Errors
+/// The file and what is wrong with it. Nothing that stands for a certificate is passed over.
+pub fn certificates(path: &Path) -> Result<Vec<Listed>, String> {
     let bytes = read_pem(path)?;
-    let found: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&bytes).collect();
-    match found {
-        Ok(found) if found.is_empty() => Err(format!("{}: want a certificate in PEM form", path.display())),
-        Ok(found) => Ok(found),
-        Err(error) => Err(format!("{}: want certificates in PEM form: {error}", path.display())),
+    let fail = |line, reason| located(path, line, reason);
+    let mut found = Vec::new();
+    for block in pem::blocks(&bytes).map_err(|fault| fail(fault.line, fault.reason))? {
+        if let Some(der) = certificate(&block).map_err(|reason| fail(block.line, reason))? {
+            found.push(Listed { line: block.line, der });
+        }
+    }
+    match found.is_empty() {
+        true => Err(format!("{}: want a certificate in PEM form", path.display())),
+        false => Ok(found),
     }
 }
 
-/// A certificate with those that lead to its root, and its key.
+pub fn located(path: &Path, line: usize, reason: impl Display) -> String {
+    format!("{}:{line}: {reason}", path.display())
+}
+
+/// The certificate of a block; `None` for what may stand in a file beside certificates: keys, and parameters of keys.
+fn certificate(block: &Block<'_>) -> Result<Option<CertificateDer<'static>>, String> {
+    let label = block.label;
+    let der = match label {
+        "CERTIFICATE" | "X509 CERTIFICATE" => decode(block)?,
+        // What OpenSSL trusts it for follows the certificate.
+        "TRUSTED CERTIFICATE" => {
+            let both = decode(block)?;
+            let first = der::first(&both).ok_or("what begins here is no certificate")?;
+            first.whole.to_vec()
+        }
+        "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => {
+            return Err(
+                "this only asks for a certificate; want the certificate that the authority made of it".into(),
+            );
+        }
+        _ if ["KEY", "PARAMETERS"].iter().any(|word| label.ends_with(word)) => return Ok(None),
+        _ => return Err(format!("want -----BEGIN CERTIFICATE-----, got -----BEGIN {label}-----")),
+    };
+    match Certificate::read(&der) {
+        Some(_) => Ok(Some(der.into())),
+        None => Err("what begins here is no certificate: is something cut off?".into()),
+    }
+}
+
+/// The bytes of a block.
+fn decode(block: &Block<'_>) -> Result<Vec<u8>, String> {
+    let section = section("CERTIFICATE", block.body);
+    let decoded = CertificateDer::from_pem_slice(&section);
+    decoded.map(|der| der.to_vec()).map_err(|_| "what begins here is not base64 to its end".to_string())
+}
+
+fn section(label: &str, body: &[u8]) -> Vec<u8> {
+    let (begin, end) = (format!("-----BEGIN {label}-----\n"), format!("\n-----END {label}-----\n"));
+    [begin.as_bytes(), body, end.as_bytes()].concat()
+}
+
+/// The first key of a PEM file that needs no passphrase.
 ///
 /// # Errors
 /// The file and what is wrong with it.
-pub fn certified_key(
-    certificate: &Path,
-    key: &Path,
-    provider: &CryptoProvider,
-) -> Result<CertifiedKey, String> {
-    let chain = certificates(certificate)?;
-    let private = PrivateKeyDer::from_pem_slice(&read_pem(key)?).map_err(|error| match error {
-        pem::Error::NoItemsFound => {
-            format!("{}: want a key in PEM form that needs no passphrase", key.display())
+pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    let bytes = read_pem(path)?;
+    let fail = |line, reason: &str| located(path, line, reason);
+    let blocks = pem::blocks(&bytes).map_err(|fault| fail(fault.line, &fault.reason))?;
+    let mut keys = blocks.iter().filter(|block| block.label.ends_with("PRIVATE KEY"));
+    match keys.clone().find(|block| !is_locked(block)) {
+        Some(block) if block.label == "OPENSSH PRIVATE KEY" => {
+            Err(fail(block.line, "want a key as openssl writes it, got one of OpenSSH"))
         }
-        error => format!("{}: want a key in PEM form: {error}", key.display()),
-    })?;
-    let private = provider.key_provider.load_private_key(private).map_err(|_| {
+        Some(block) => PrivateKeyDer::from_pem_slice(&section(block.label, block.body)).map_err(|_| {
+            fail(block.line, &format!("want a key, got -----BEGIN {}----- and what is none", block.label))
+        }),
+        None => Err(match keys.next() {
+            Some(block) => fail(
+                block.line,
+                "want a key that needs no passphrase, for nobody is there to type it; openssl pkey -in FILE -out NEW \
+                 takes it away",
+            ),
+            None => format!("{}: want a key in PEM form", path.display()),
+        }),
+    }
+}
+
+/// Whether it needs a passphrase, in the form of PKCS#8 or in OpenSSL's older one.
+fn is_locked(block: &Block<'_>) -> bool {
+    let old = b"Proc-Type: 4,ENCRYPTED";
+    block.label == "ENCRYPTED PRIVATE KEY" || block.body.windows(old.len()).any(|bytes| bytes == old)
+}
+
+/// A certificate with those that lead to its root, and its key.
+pub struct Own {
+    pub certified: CertifiedKey,
+    /// What clients will not like, with the file.
+    pub warnings: Vec<String>,
+}
+
+/// Reads a certificate with those that lead to its root, and its key.
+///
+/// # Errors
+/// The file and what is wrong with it.
+pub fn own(certificate: &Path, key: &Path, provider: &CryptoProvider) -> Result<Own, String> {
+    let chain: Vec<_> = certificates(certificate)?.into_iter().map(|listed| listed.der).collect();
+    let private = provider.key_provider.load_private_key(private_key(key)?).map_err(|_| {
         format!("{}: want an RSA key of 2048 to 8192 bits, an ECDSA key or an Ed25519 key", key.display())
     })?;
-    let certified = CertifiedKey::new(chain, private);
-    match certified.keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(certified),
-        Err(rustls::Error::InconsistentKeys(_)) => Err(format!(
+    let read: Vec<_> = chain.iter().filter_map(|der| Certificate::read(der)).collect();
+    let is_other = private.public_key().is_some_and(|public| public.as_ref() != read[0].key_info);
+    if is_other {
+        return Err(format!(
             "{}: the key is not that of the first certificate in {}",
             key.display(),
             certificate.display()
-        )),
-        Err(error) => Err(format!("{}: {error}", certificate.display())),
+        ));
     }
+    let now_seconds = clock::epoch_ms() / 1000;
+    let date = read[0].out_of_date(now_seconds).map(|trouble| format!("the certificate {trouble}"));
+    let gap = chain::gap(&read, authorities::is_known_to_system);
+    let warnings =
+        date.into_iter().chain(gap).map(|text| format!("{}: {text}", certificate.display())).collect();
+    Ok(Own { certified: CertifiedKey::new(chain, private), warnings })
 }
 
 /// An OCSP response that says something: the outer structure is looked at, the signature is for the client to judge.
@@ -111,81 +197,16 @@ fn is_ocsp_response(bytes: &[u8]) -> bool {
     bytes.len() == header + length && bytes[header..].starts_with(&[0x0a, 1, 0])
 }
 
-/// Adds the certificates of a PEM file; says how many it was.
-///
-/// # Errors
-/// The file and what is wrong with it.
-pub fn add_roots(roots: &mut RootCertStore, path: &Path) -> Result<usize, String> {
-    let (added, _) = roots.add_parsable_certificates(certificates(path)?);
-    match added {
-        0 => Err(format!("{}: want certificates that can be understood", path.display())),
-        added => Ok(added),
-    }
-}
-
-/// Adds the files of a directory that are named by hashes, as OpenSSL looks for them.
-///
-/// # Errors
-/// The directory and what is wrong with it, or no such file in it.
-pub fn add_hashed_roots(roots: &mut RootCertStore, directory: &Path) -> Result<(), String> {
-    let fail = |reason: String| format!("{}: {reason}", directory.display());
-    let entries = std::fs::read_dir(directory).map_err(|error| fail(reason(&error)))?;
-    let mut paths: Vec<PathBuf> =
-        entries.flatten().map(|entry| entry.path()).filter(|path| is_hash(path)).collect();
-    paths.sort();
-    paths.truncate(CA_FILES_MAX);
-    let mut added = 0;
-    for path in &paths {
-        added += add_roots(roots, path)?;
-    }
-    match added {
-        0 => Err(fail(
-            "want certificates named by their hashes, such as 5ed36f99.0; see openssl rehash".into(),
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// Eight hexadecimal digits, a dot and a number.
-fn is_hash(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
-    name.split_once('.').is_some_and(|(hash, number)| {
-        hash.len() == 8
-            && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
-            && !number.is_empty()
-            && number.bytes().all(|byte| byte.is_ascii_digit())
-    })
-}
-
-/// The certificates that the system trusts.
-///
-/// # Errors
-/// None are found.
-pub fn system_roots() -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    for path in SYSTEM_ROOTS.map(Path::new) {
-        if path.exists() {
-            add_roots(&mut roots, path)?;
-            return Ok(roots);
-        }
-    }
-    Err("no certificates of the system are found (Debian package ca-certificates)".into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn responses_and_hashes_are_told_by_their_looks() {
+    fn responses_are_told_by_their_looks() {
         assert!(is_ocsp_response(&[0x30, 3, 0x0a, 1, 0]));
         assert!(is_ocsp_response(&[&[0x30, 0x82, 1, 3, 0x0a, 1, 0][..], &[0; 256]].concat()));
         for bytes in [&b""[..], b"garbage", &[0x30, 3, 0x0a, 1, 6], &[0x30, 4, 0x0a, 1, 0], &[0x30, 0x82]] {
             assert!(!is_ocsp_response(bytes), "{bytes:?}");
-        }
-        assert!(is_hash(Path::new("/a/5ed36f99.0")));
-        for name in ["5ed36f99", "5ed36f99.r0", "root.pem", "5ed36f9.0", "5ed36f9g.0"] {
-            assert!(!is_hash(Path::new(name)), "{name}");
         }
     }
 }

@@ -1,16 +1,16 @@
 //! TLS towards clients: the certificate, whom it is shown, and what is agreed on.
 
+use super::authorities::Authorities;
 use super::directory::{Directory, Found};
+use super::judge::Judge;
 use super::{Loading, files, provider};
 use crate::tls::{TlsSettings, ciphers};
 use pen_proto::commands::{ClientCertificate, TlsOption, TlsText, protocols};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{
-    NoClientAuth, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions, WebPkiClientVerifier,
-};
+use rustls::server::{NoClientAuth, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
+use rustls::{ServerConfig, SupportedProtocolVersion, version};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -40,9 +40,12 @@ impl Front {
         let Some(certificate) = settings.text(TlsText::Certificate) else { return Ok(None) };
         let terms = Arc::new(Terms::load(settings, before.map(|front| &*front.terms), loading)?);
         let key = settings.key_file().unwrap_or(certificate);
-        let certified = files::certified_key(Path::new(certificate), Path::new(key), &terms.provider)
-            .map(Arc::new)
+        let own = files::own(Path::new(certificate), Path::new(key), &terms.provider)
             .map_err(|reason| format!("ssl_certificate: {reason}"));
+        let certified = own.map(|own| {
+            loading.warnings.extend(own.warnings.iter().map(|warning| format!("ssl_certificate: {warning}")));
+            Arc::new(own.certified)
+        });
         let certified = loading.or_before(certified, before.map(|front| front.certified.clone()))?;
         let ocsp = match settings.text(TlsText::OcspResponse) {
             Some(file) => {
@@ -96,7 +99,7 @@ pub struct Terms {
     protocols: Vec<Vec<u8>>,
     server_order: bool,
     client_certificate: ClientCertificate,
-    roots: Option<Arc<RootCertStore>>,
+    authorities: Option<Arc<Authorities>>,
     sessions: Sessions,
 }
 
@@ -127,11 +130,11 @@ impl Terms {
             None => ciphers::Choice::default(),
         };
         let client_certificate = settings.client_certificate;
-        let roots = match client_certificate {
+        let authorities = match client_certificate {
             ClientCertificate::Off => None,
             _ => {
-                let read = client_roots(settings).map(|roots| Some(Arc::new(roots)));
-                loading.or_before(read, before.map(|terms| terms.roots.clone()))?
+                let read = of_clients(settings, &mut loading.warnings).map(|read| Some(Arc::new(read)));
+                loading.or_before(read, before.map(|terms| terms.authorities.clone()))?
             }
         };
         // A session that is taken up again is not asked for its certificate: whoever was let in under other terms is
@@ -150,12 +153,12 @@ impl Terms {
                 .collect(),
             server_order: settings.option(TlsOption::CipherServerPreference),
             client_certificate,
-            roots,
+            authorities,
             sessions: same.map_or_else(Sessions::new, |terms| Ok(terms.sessions.clone()))?,
         })
     }
 
-    /// For one certificate. `own_roots`: by which its site's clients are judged, instead of the common ones.
+    /// For one certificate. `own_authorities`: by which its site's clients are judged, instead of the common ones.
     ///
     /// # Errors
     /// What the settings and the certificate cannot do together.
@@ -163,15 +166,15 @@ impl Terms {
         &self,
         certified: &CertifiedKey,
         ocsp: Option<Vec<u8>>,
-        own_roots: Option<Arc<RootCertStore>>,
+        own_authorities: Option<Arc<Authorities>>,
     ) -> Result<Arc<ServerConfig>, String> {
-        let sessions = if own_roots.is_some() { Sessions::new()? } else { self.sessions.clone() };
+        let sessions = if own_authorities.is_some() { Sessions::new()? } else { self.sessions.clone() };
         let certified = CertifiedKey { ocsp, ..certified.clone() };
         let builder = ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&self.versions)
             .map_err(|error| format!("TLS: {error}"))?;
         let mut config = builder
-            .with_client_cert_verifier(self.verifier(own_roots)?)
+            .with_client_cert_verifier(self.verifier(own_authorities))
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         config.alpn_protocols.clone_from(&self.protocols);
         config.ignore_client_order = self.server_order;
@@ -180,16 +183,15 @@ impl Terms {
         Ok(Arc::new(config))
     }
 
-    fn verifier(&self, own_roots: Option<Arc<RootCertStore>>) -> Result<Arc<dyn ClientCertVerifier>, String> {
-        let Some(roots) = own_roots.or(self.roots.clone()).filter(|_| self.asks_clients()) else {
-            return Ok(Arc::new(NoClientAuth));
-        };
-        let builder = WebPkiClientVerifier::builder_with_provider(roots, self.provider.clone());
-        let built = match self.client_certificate {
-            ClientCertificate::Optional => builder.allow_unauthenticated().build(),
-            _ => builder.build(),
-        };
-        built.map(|verifier| verifier as Arc<dyn ClientCertVerifier>).map_err(|error| format!("TLS: {error}"))
+    fn verifier(&self, own: Option<Arc<Authorities>>) -> Arc<dyn ClientCertVerifier> {
+        match own.or(self.authorities.clone()).filter(|_| self.asks_clients()) {
+            Some(authorities) => Arc::new(Judge::new(
+                authorities,
+                self.provider.signature_verification_algorithms,
+                self.client_certificate == ClientCertificate::Optional,
+            )),
+            None => Arc::new(NoClientAuth),
+        }
     }
 
     /// Whether clients are asked for certificates.
@@ -216,18 +218,19 @@ fn versions(
 }
 
 /// Those of `ssl_ca_file` and `ssl_ca_path`, or those of the system.
-fn client_roots(settings: &TlsSettings) -> Result<RootCertStore, String> {
+fn of_clients(settings: &TlsSettings, warnings: &mut Vec<String>) -> Result<Authorities, String> {
     let (file, directory) = (settings.text(TlsText::CaFile), settings.text(TlsText::CaPath));
-    let mut roots = RootCertStore::empty();
     if file.is_none() && directory.is_none() {
-        return files::system_roots().map_err(|reason| format!("ssl_client_certificate: {reason}"));
+        return Authorities::of_system().map_err(|reason| format!("ssl_client_certificate: {reason}"));
     }
+    let mut authorities = Authorities::default();
     if let Some(file) = file {
-        files::add_roots(&mut roots, Path::new(file)).map_err(|reason| format!("ssl_ca_file: {reason}"))?;
+        authorities.add_file(Path::new(file)).map_err(|reason| format!("ssl_ca_file: {reason}"))?;
     }
     if let Some(directory) = directory {
-        files::add_hashed_roots(&mut roots, Path::new(directory))
-            .map_err(|reason| format!("ssl_ca_path: {reason}"))?;
+        authorities.add_directory(Path::new(directory)).map_err(|reason| format!("ssl_ca_path: {reason}"))?;
     }
-    Ok(roots)
+    let command = if file.is_some() { "ssl_ca_file" } else { "ssl_ca_path" };
+    warnings.extend(authorities.warnings().map(|warning| format!("{command}: {warning}")));
+    Ok(authorities)
 }

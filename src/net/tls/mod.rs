@@ -4,11 +4,14 @@
 //! the privileges that reading keys needs; workers share the result and never read a file. `tls_absent.rs` stands here in
 //! a build without the feature `tls`.
 
+mod authorities;
 mod directory;
 mod files;
 mod front;
+mod judge;
 mod servers;
 mod session;
+mod signature;
 
 pub use session::{Session, Trouble};
 

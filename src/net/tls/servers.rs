@@ -1,21 +1,23 @@
 //! TLS towards servers.
 
-use super::{Loading, Session, Trouble, default_provider, files};
+use super::authorities::Authorities;
+use super::judge::Judge;
+use super::{Loading, Session, Trouble, default_provider, signature};
 use crate::balance::TlsEndpoint;
 use crate::tls::TlsPlan;
 use pen_proto::commands::TlsText;
+use rustls::client::ClientConnection;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ClientConnection, WebPkiServerVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 
 /// What speaks to servers. Sessions with them are taken up again.
 pub struct Servers {
-    roots: Option<Arc<RootCertStore>>,
+    authorities: Option<Arc<Authorities>>,
     verifying: Option<Arc<ClientConfig>>,
     trusting: Arc<ClientConfig>,
 }
@@ -33,21 +35,20 @@ impl Servers {
         if !plan.to_servers {
             return Ok(None);
         }
-        let roots = match plan.verify {
+        let authorities = match plan.verify {
             true => {
-                let read = roots(plan).map(|roots| Some(Arc::new(roots)));
-                loading.or_before(read, before.map(|servers| servers.roots.clone()))?
+                let read = of_servers(plan, &mut loading.warnings).map(|read| Some(Arc::new(read)));
+                loading.or_before(read, before.map(|servers| servers.authorities.clone()))?
             }
             false => None,
         };
         let provider = default_provider();
-        let verifying = roots.clone().map(|roots| {
-            let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build();
-            verifier.map_err(|error| format!("TLS to servers: {error}"))
-        });
-        let verifying = verifying.transpose()?.map(|verifier| config(verifier, &provider)).transpose()?;
+        let algorithms = provider.signature_verification_algorithms;
+        let judge = |authorities| Arc::new(Judge::new(authorities, algorithms, false));
+        let verifying =
+            authorities.clone().map(|authorities| config(judge(authorities), &provider)).transpose()?;
         let trusting = config(Arc::new(Trusting(provider.clone())), &provider)?;
-        Ok(Some(Servers { roots, verifying, trusting }))
+        Ok(Some(Servers { authorities, verifying, trusting }))
     }
 
     pub fn session(&self, server: &TlsEndpoint, protocol: Option<&[u8]>) -> Result<Session, Trouble> {
@@ -70,14 +71,15 @@ impl Servers {
     }
 }
 
-fn roots(plan: &TlsPlan) -> Result<RootCertStore, String> {
+fn of_servers(plan: &TlsPlan, warnings: &mut Vec<String>) -> Result<Authorities, String> {
+    let told = |reason: String| format!("ssl_server_ca_file: {reason}");
     let Some(file) = plan.settings.text(TlsText::ServerCaFile) else {
-        return files::system_roots().map_err(|reason| format!("ssl_server_ca_file: {reason}"));
+        return Authorities::of_system().map_err(told);
     };
-    let mut roots = RootCertStore::empty();
-    files::add_roots(&mut roots, Path::new(file))
-        .map_err(|reason| format!("ssl_server_ca_file: {reason}"))?;
-    Ok(roots)
+    let mut authorities = Authorities::default();
+    authorities.add_file(Path::new(file)).map_err(told)?;
+    warnings.extend(authorities.warnings().map(told));
+    Ok(authorities)
 }
 
 fn config(
@@ -90,7 +92,7 @@ fn config(
     Ok(Arc::new(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
 }
 
-/// `noverify`: any certificate will do, but the server must have its key.
+/// `noverify`: any certificate will do, whatever it says.
 #[derive(Debug)]
 struct Trusting(Arc<CryptoProvider>);
 
@@ -110,23 +112,21 @@ impl ServerCertVerifier for Trusting {
         &self,
         message: &[u8],
         certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
+        signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
+        signature::verify_if_possible(message, certificate, signed, &self.0.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
         &self,
         message: &[u8],
         certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
+        signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
+        signature::verify_if_possible(message, certificate, signed, &self.0.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        signature::all_schemes(&self.0.signature_verification_algorithms)
     }
 }
