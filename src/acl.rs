@@ -8,7 +8,7 @@ mod index;
 
 use index::Index;
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::{AclEntry, AclMatch, Country};
+use pen_proto::commands::{AclEntry, AclMatch, By, Country};
 use std::cell::OnceCell;
 use std::fmt;
 use std::net::IpAddr;
@@ -64,11 +64,12 @@ impl Acl {
     /// judge. When no entry matches, the answer is the opposite of the last entry, even if that one is about the other
     /// address family, so a list that ends in a permit denies everybody else. All of this is Pen's rule.
     ///
-    /// `countries` is asked once at most, and not at all when an entry before the first country matches.
+    /// `countries` is asked once at most for each kind of country, and not at all when an entry before the first country
+    /// matches.
     pub fn permits(&self, client: ClientAddr, countries: &CountrySource) -> bool {
         let (ClientAddr::Ip(ip), Some(last)) = (client, self.entries.last()) else { return true };
-        let found = OnceCell::new();
-        let country = || *found.get_or_init(|| countries.country_of(ip));
+        let found = [OnceCell::new(), OnceCell::new()];
+        let country = |by: By| *found[by as usize].get_or_init(|| countries.country_of(ip, by));
         let walk = || self.walked().iter().find(|entry| matches(entry.what, ip, country));
         let first = self.index.permits(ip, country).or_else(|| walk().map(|entry| entry.permit));
         first.unwrap_or(!last.permit)
@@ -79,14 +80,14 @@ impl Acl {
         let names = |entry: &AclEntry| match entry.what {
             AclMatch::V4 { .. } => ip.is_ipv4(),
             AclMatch::V6 { .. } => ip.is_ipv6(),
-            AclMatch::Country(_) => false,
+            AclMatch::Country(..) => false,
         };
         self.index.is_about(ip) || self.walked().iter().any(names)
     }
 
-    /// Whether the list asks for countries.
-    pub fn names_countries(&self) -> bool {
-        self.entries.iter().any(|entry| matches!(entry.what, AclMatch::Country(_)))
+    /// Whether the list asks for countries of this kind.
+    pub fn names_countries(&self, by: By) -> bool {
+        self.entries.iter().any(|entry| matches!(entry.what, AclMatch::Country(asked, _) if asked == by))
     }
 
     /// The entries that the index does not know.
@@ -112,7 +113,10 @@ impl PartialEq for Acl {
 /// Knows where addresses are.
 pub trait Countries: Send + Sync {
     /// The country of an address; `None` when that is not known. Quick: it is asked while a client waits.
-    fn country_of(&self, ip: IpAddr) -> Option<Country>;
+    fn country_of(&self, ip: IpAddr, by: By) -> Option<Country>;
+
+    /// Whether any address has a country of this kind.
+    fn know(&self, by: By) -> bool;
 }
 
 /// Who is asked for countries; by default nobody, and then no address is in any.
@@ -124,8 +128,13 @@ impl CountrySource {
         CountrySource(Some(Arc::new(countries)))
     }
 
-    pub fn country_of(&self, ip: IpAddr) -> Option<Country> {
-        self.0.as_ref()?.country_of(ip)
+    pub fn country_of(&self, ip: IpAddr, by: By) -> Option<Country> {
+        self.0.as_ref()?.country_of(ip, by)
+    }
+
+    /// Whether any address has a country of this kind.
+    pub fn knows(&self, by: By) -> bool {
+        self.0.as_ref().is_some_and(|countries| countries.know(by))
     }
 }
 
@@ -146,9 +155,9 @@ impl fmt::Debug for CountrySource {
 }
 
 /// An entry of the other address family matches nobody.
-fn matches(what: AclMatch, ip: IpAddr, country: impl Fn() -> Option<Country>) -> bool {
+fn matches(what: AclMatch, ip: IpAddr, country: impl Fn(By) -> Option<Country>) -> bool {
     match (what, ip) {
-        (AclMatch::Country(wanted), _) => country() == Some(wanted),
+        (AclMatch::Country(by, wanted), _) => country(by) == Some(wanted),
         (AclMatch::V4 { address, mask }, IpAddr::V4(client)) => client.to_bits() & mask == address,
         (AclMatch::V6 { address, prefix }, IpAddr::V6(client)) => {
             let host_bits = 128u32.saturating_sub(prefix.into());

@@ -138,9 +138,7 @@ fn read_everything(line: &CommandLine, engine: &mut Engine<Instance>) -> Result<
 
 /// In the jail and as the user of `-u`: what can be read at start can be read again on reload.
 fn learn_countries(engine: &mut Engine<Instance>) -> Result<(), String> {
-    if let Some(warning) = engine.learn_countries()? {
-        diag::say(Severity::Notice, warning);
-    }
+    engine.learn_countries()?.iter().for_each(|warning| diag::say(Severity::Notice, warning));
     Ok(())
 }
 

@@ -10,7 +10,7 @@ mod rows;
 mod tls;
 mod values;
 
-pub use access::{AclEntry, AclMatch, Country};
+pub use access::{AclEntry, AclMatch, By, Country};
 pub use reach::Reach;
 pub use rows::{ROWS, SERVER_KEYS};
 pub use tls::{

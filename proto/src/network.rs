@@ -4,6 +4,9 @@ use crate::addr::{ClientAddr, quoted, strict_number};
 use std::fmt;
 use std::net::IpAddr;
 
+/// What comes before an IPv4 address in IPv6 form.
+const V4_FORM_BITS: u8 = 96;
+
 /// The addresses that begin with the same bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
@@ -17,23 +20,38 @@ impl Network {
     /// # Errors
     /// No address, a length beyond its bits, or bits behind the length, which would match nobody.
     pub fn parse(text: &str) -> Result<Network, String> {
+        let network = Network::read(text)?;
+        let Network { address, length } = network;
+        match network.first() {
+            first if first == address => Ok(network.canonical()),
+            first => Err(format!("{address}/{length} would match nobody; want {first}/{length}")),
+        }
+    }
+
+    /// As [`Network::parse`], but bits behind the length are cleared: the network of this length that holds the address.
+    ///
+    /// # Errors
+    /// No address, or a length beyond its bits.
+    pub fn around(text: &str) -> Result<Network, String> {
+        let network = Network::read(text)?;
+        Ok(Network { address: network.first(), ..network }.canonical())
+    }
+
+    fn read(text: &str) -> Result<Network, String> {
         let (address, length) =
             text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
         let address: IpAddr = address
             .parse()
             .map_err(|_| format!("want a network such as 10.0.0.0/8, got {}", quoted(text)))?;
         let bits = bits(address);
+        let is_v4_in_v6_form = address.is_ipv6() && address.to_canonical().is_ipv4();
+        let least = if is_v4_in_v6_form { V4_FORM_BITS } else { 0 };
         let length = match length {
             // The bound makes it fit.
-            Some(length) => strict_number(length, 0, bits.into(), "bits")? as u8,
+            Some(length) => strict_number(length, least.into(), bits.into(), "bits")? as u8,
             None => bits,
         };
-        let network = Network { address, length };
-        let first = network.first();
-        if first != address {
-            return Err(format!("{address}/{length} would match nobody; want {first}/{length}"));
-        }
-        Ok(network.canonical())
+        Ok(Network { address, length })
     }
 
     /// Whether the address is one of the network.
@@ -58,7 +76,7 @@ impl Network {
     }
 
     fn canonical(self) -> Network {
-        match (self.address.to_canonical(), self.length.checked_sub(96)) {
+        match (self.address.to_canonical(), self.length.checked_sub(V4_FORM_BITS)) {
             (address @ IpAddr::V4(_), Some(length)) if self.address.is_ipv6() => Network { address, length },
             _ => self,
         }
@@ -156,6 +174,7 @@ mod tests {
             ("10.0.0/8", r#"want a network such as 10.0.0.0/8, got "10.0.0/8""#),
             ("10.0.0.0/33", r#"want 0..32 bits, got "33""#),
             ("::/129", r#"want 0..128 bits, got "129""#),
+            ("::ffff:10.0.0.0/8", r#"want 96..128 bits, got "8""#),
             ("10.1.0.0/8", "10.1.0.0/8 would match nobody; want 10.0.0.0/8"),
             ("2001:db8::1/32", "2001:db8::1/32 would match nobody; want 2001:db8::/32"),
         ];

@@ -7,9 +7,9 @@ mod tls;
 
 use crate::addr::{Host, ListenAddr, Port, path_word, quoted, strict_number};
 use crate::commands::{
-    ACL_LAST, AclEntry, AclMatch, ClientCertificate, Command, Country, FastClose, Form, HttpMode, Listing,
-    LogFormat, LogTarget, Number, ProxyHeader, ROWS, Row, SECONDS_MAX, SERVER_INDEX_MAX, SERVER_KEYS,
-    ServerChange, ServerKey, ServerValue, TlsText, row, row_spelled,
+    ACL_LAST, AclEntry, AclMatch, By, ClientCertificate, Command, Country, FastClose, Form, HttpMode,
+    Listing, LogFormat, LogTarget, Number, ProxyHeader, ROWS, Row, SECONDS_MAX, SERVER_INDEX_MAX,
+    SERVER_KEYS, ServerChange, ServerKey, ServerValue, TlsText, row, row_spelled,
 };
 use crate::network::Downstream;
 use std::fmt;
@@ -351,18 +351,19 @@ fn acl(words: &mut Words) -> Parsed<Command> {
         return Err(words.error("want permit or deny, got nothing"));
     };
     let word = words.need("an address")?;
-    let what = match word.split_once('/') {
-        _ if word == "country" => country(words),
+    let kind = By::ALL.into_iter().find(|by| by.word() == word);
+    let what = match (kind, word.split_once('/')) {
+        (Some(by), _) => country(by, words),
         _ if word.contains(':') => v6_network(word, words),
-        Some((address, length)) => v4_network(address, length, words),
-        None => v4_masked(word, words),
+        (_, Some((address, length))) => v4_network(address, length, words),
+        (_, None) => v4_masked(word, words),
     };
     Ok(Command::Acl { list, entry: AclEntry { permit, what: what? } })
 }
 
-fn country(words: &mut Words) -> Parsed<AclMatch> {
+fn country(by: By, words: &mut Words) -> Parsed<AclMatch> {
     let code = words.need("a country code of two letters")?;
-    words.checked(Country::parse(code)).map(AclMatch::Country)
+    words.checked(Country::parse(code)).map(|country| AclMatch::Country(by, country))
 }
 
 fn v6_network(word: &str, words: &Words) -> Parsed<AclMatch> {
@@ -370,16 +371,27 @@ fn v6_network(word: &str, words: &Words) -> Parsed<AclMatch> {
     let address: Ipv6Addr = address
         .parse()
         .map_err(|_| words.error(&format!("want an IPv6 address, got {}", quoted(address))))?;
+    if let Some(v4) = address.to_ipv4_mapped() {
+        // Its clients are IPv4 clients here; the bits behind the length are passed over as in other IPv6 entries.
+        let length = words.checked(strict_number(prefix, 96, 128, "bits"))? - 96;
+        let mask = v4_mask(length as u32);
+        return Ok(AclMatch::V4 { address: v4.to_bits() & mask, mask });
+    }
     // The bound makes it fit.
     let prefix = words.checked(strict_number(prefix, 0, 128, "bits"))? as u8;
     Ok(AclMatch::V6 { address: address.into(), prefix })
 }
 
+/// `length` bits of 32.
+fn v4_mask(length: u32) -> u32 {
+    // A shift by all 32 bits is no shift in Rust, but nothing remains.
+    u32::MAX.checked_shl(32 - length).unwrap_or(0)
+}
+
 fn v4_network(address: &str, length: &str, words: &Words) -> Parsed<AclMatch> {
     let address = v4(address, "an IPv4 address", words)?;
     let length = words.checked(strict_number(length, 0, 32, "bits"))?;
-    // A shift by all 32 bits is no shift in Rust, but nothing remains.
-    let mask = u32::MAX.checked_shl(32 - length as u32).unwrap_or(0);
+    let mask = v4_mask(length as u32);
     if address & !mask != 0 {
         let network = Ipv4Addr::from(address & mask);
         let given = Ipv4Addr::from(address);

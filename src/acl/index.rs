@@ -5,7 +5,7 @@
 //! is a binary search. Masks with holes make no ranges: their addresses are looked up mask by mask, so it is the number
 //! of different masks that counts. Countries are looked up by name.
 
-use pen_proto::commands::{AclEntry, AclMatch, Country};
+use pen_proto::commands::{AclEntry, AclMatch, By, Country};
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
@@ -36,9 +36,8 @@ pub struct Index {
     v4: Ranges<u32>,
     v6: Ranges<u128>,
     holed: Vec<Holed>,
-    /// By country, each once.
-    countries: Vec<(Country, Verdict)>,
-    first_country: Option<Verdict>,
+    located: ByCountry,
+    registered: ByCountry,
 }
 
 impl Index {
@@ -63,15 +62,15 @@ impl Index {
                     let hosts = u128::MAX.checked_shr(prefix.into()).unwrap_or(0);
                     v6.push((address & !hosts, address | hosts, verdict));
                 }
-                AclMatch::Country(country) => index.countries.push((country, verdict)),
+                AclMatch::Country(By::Location, country) => index.located.add(country, verdict),
+                AclMatch::Country(By::Registration, country) => index.registered.add(country, verdict),
             }
         }
         index.v4 = Ranges::new(v4, |last| last.checked_add(1));
         index.v6 = Ranges::new(v6, |last| last.checked_add(1));
         index.holed = Holed::by_mask(holed);
-        index.first_country = index.countries.first().map(|(_, verdict)| *verdict);
-        index.countries.sort_unstable();
-        index.countries.dedup_by_key(|(country, _)| *country);
+        index.located.arrange();
+        index.registered.arrange();
         index
     }
 
@@ -85,26 +84,54 @@ impl Index {
         if ip.is_ipv4() { self.names_v4 } else { self.names_v6 }
     }
 
-    /// What the first entry that matches says; `None` when none does. `country` is asked once at most, and not when an
-    /// entry before the first country matches.
-    pub fn permits(&self, ip: IpAddr, country: impl FnOnce() -> Option<Country>) -> Option<bool> {
+    /// What the first entry that matches says; `None` when none does. `country` is asked once at most for each kind of
+    /// country, and not when an entry before the first of the kind matches.
+    pub fn permits(&self, ip: IpAddr, country: impl Fn(By) -> Option<Country>) -> Option<bool> {
         let network = match ip {
             IpAddr::V4(ip) => self.v4_verdict(ip.to_bits()),
             IpAddr::V6(ip) => self.v6.find(ip.to_bits()),
         };
-        let asks = self.first_country.is_some_and(|first| first < network);
-        let country = if asks { self.country_verdict(country()) } else { Verdict::NONE };
-        network.min(country).permit()
+        let mut kinds = [(&self.located, By::Location), (&self.registered, By::Registration)];
+        if self.registered.first < self.located.first {
+            kinds.reverse(); // the kind asked first may spare the other question
+        }
+        let sooner = |verdict, (kind, by): (&ByCountry, By)| kind.sooner(verdict, || country(by));
+        kinds.into_iter().fold(network, sooner).permit()
     }
 
     fn v4_verdict(&self, ip: u32) -> Verdict {
         self.holed.iter().map(|holed| holed.find(ip)).fold(self.v4.find(ip), Verdict::min)
     }
+}
 
-    fn country_verdict(&self, country: Option<Country>) -> Verdict {
-        let place =
-            country.and_then(|country| self.countries.binary_search_by_key(&country, |row| row.0).ok());
-        place.map_or(Verdict::NONE, |place| self.countries[place].1)
+/// The entries about countries of one kind.
+#[derive(Debug, Default)]
+struct ByCountry {
+    /// By country, each once.
+    rows: Vec<(Country, Verdict)>,
+    first: Option<Verdict>,
+}
+
+impl ByCountry {
+    /// In the order of the list.
+    fn add(&mut self, country: Country, verdict: Verdict) {
+        self.first.get_or_insert(verdict);
+        self.rows.push((country, verdict));
+    }
+
+    /// To be called when all have been added.
+    fn arrange(&mut self) {
+        self.rows.sort_unstable();
+        self.rows.dedup_by_key(|(country, _)| *country);
+    }
+
+    /// `otherwise`, unless an entry before it matches.
+    fn sooner(&self, otherwise: Verdict, country: impl FnOnce() -> Option<Country>) -> Verdict {
+        if self.first.is_none_or(|first| otherwise < first) {
+            return otherwise;
+        }
+        let place = country().and_then(|country| self.rows.binary_search_by_key(&country, |row| row.0).ok());
+        place.map_or(otherwise, |place| otherwise.min(self.rows[place].1))
     }
 }
 

@@ -82,23 +82,33 @@ fn the_first_match_decides_and_no_match_is_the_opposite_of_the_last_entry() {
 }
 
 fn country(permit: bool, code: &str) -> AclEntry {
-    AclEntry { permit, what: AclMatch::Country(Country::parse(code).unwrap()) }
+    AclEntry { permit, what: AclMatch::Country(By::Location, Country::parse(code).unwrap()) }
 }
 
-/// 192.0.2.0/24 and 2001:db8::/32 are in Sweden, 198.51.100.0/24 is in Denmark. Counts the questions.
+fn registered(permit: bool, code: &str) -> AclEntry {
+    AclEntry { permit, what: AclMatch::Country(By::Registration, Country::parse(code).unwrap()) }
+}
+
+/// 192.0.2.0/24 and 2001:db8::/32 are in Sweden, 198.51.100.0/24 is in Denmark; all of these, and 203.0.113.0/24, are
+/// registered in Norway. Counts the questions.
 #[derive(Default)]
 struct Atlas(Arc<AtomicUsize>);
 
 impl Countries for Atlas {
-    fn country_of(&self, ip: IpAddr) -> Option<Country> {
+    fn country_of(&self, ip: IpAddr, by: By) -> Option<Country> {
         self.0.fetch_add(1, Ordering::Relaxed);
         let code = match ip {
+            IpAddr::V4(_) if by == By::Registration => "NO",
             IpAddr::V4(ip) if ip.octets().starts_with(&[192, 0, 2]) => "SE",
             IpAddr::V4(ip) if ip.octets().starts_with(&[198, 51, 100]) => "DK",
             IpAddr::V6(ip) if ip.segments().starts_with(&[0x2001, 0xdb8]) => "SE",
             _ => return None,
         };
         Some(Country::parse(code).unwrap())
+    }
+
+    fn know(&self, _by: By) -> bool {
+        true
     }
 }
 
@@ -114,11 +124,15 @@ fn countries_decide_like_networks_and_an_unknown_one_matches_no_entry() {
         ("denied", vec![country(false, "DK"), country(false, "SE")], "192.0.2.7", false),
         ("earlier", vec![v4(false, "192.0.2.7", "255.255.255.255"), country(true, "SE")], "192.0.2.7", false),
         ("later", vec![country(true, "SE"), v4(false, "192.0.2.7", "255.255.255.255")], "192.0.2.7", true),
+        ("registered elsewhere", vec![registered(true, "SE")], "192.0.2.7", false),
+        ("registered, and in no country", vec![registered(true, "NO")], "203.0.113.7", true),
+        ("located first", vec![country(false, "SE"), registered(true, "NO")], "192.0.2.7", false),
+        ("registered first", vec![registered(true, "NO"), country(false, "SE")], "192.0.2.7", true),
         ("Unix is in no country", vec![country(false, "SE")], "unix", true),
     ];
     for (name, entries, address, expected) in cases {
         for acl in shapes(entries) {
-            assert!(acl.names_countries(), "{name}");
+            assert!(By::ALL.into_iter().any(|by| acl.names_countries(by)), "{name}");
             assert_eq!(acl.permits(client(address), &atlas), *expected, "{name}: {address}, {acl:?}");
         }
     }
@@ -128,13 +142,18 @@ fn countries_decide_like_networks_and_an_unknown_one_matches_no_entry() {
 }
 
 #[test]
-fn the_country_is_asked_for_once_at_most() {
+fn each_kind_of_country_is_asked_for_once_at_most() {
     let asked = Arc::new(AtomicUsize::new(0));
     let atlas = CountrySource::new(Atlas(asked.clone()));
     let many = ["DE", "FI", "NO", "DK"].map(|code| country(true, code));
     for acl in shapes(&many) {
         assert!(acl.permits(client("198.51.100.7"), &atlas));
         assert_eq!(asked.swap(0, Ordering::Relaxed), 1, "{acl:?}");
+    }
+    let both = [&many[..3], &[registered(true, "SE"), registered(true, "FI")]].concat();
+    for acl in shapes(&both) {
+        assert!(!acl.permits(client("198.51.100.7"), &atlas));
+        assert_eq!(asked.swap(0, Ordering::Relaxed), 2, "{acl:?}");
     }
     let early = [&[v4(true, "198.51.100.0", "255.255.255.0")], &many[..]].concat();
     for acl in shapes(&early) {
@@ -224,8 +243,8 @@ fn any_what() -> impl Strategy<Value = AclMatch> {
     });
     let prefix = prop_oneof![5 => 123..=128u8, 1 => 0..=255u8];
     let v6 = (any_v6(), prefix).prop_map(|(address, prefix)| AclMatch::V6 { address, prefix });
-    let country =
-        select(vec!["SE", "DK", "NO"]).prop_map(|code| AclMatch::Country(Country::parse(code).unwrap()));
+    let code = select(vec!["SE", "DK", "NO"]).prop_map(|code| Country::parse(code).unwrap());
+    let country = (select(By::ALL.to_vec()), code).prop_map(|(by, code)| AclMatch::Country(by, code));
     prop_oneof![6 => v4, 4 => v6, 1 => country]
 }
 
@@ -233,25 +252,30 @@ fn any_entries() -> impl Strategy<Value = Vec<AclEntry>> {
     vec((any::<bool>(), any_what()).prop_map(|(permit, what)| AclEntry { permit, what }), 0..60)
 }
 
-/// Neighbours live in different countries, a quarter of them in none. Counts the questions.
+/// Neighbours live in different countries, a quarter of them in none, and are registered where the next one lives. Counts
+/// the questions.
 #[derive(Default)]
 struct Patchwork(Arc<AtomicUsize>);
 
 impl Countries for Patchwork {
-    fn country_of(&self, ip: IpAddr) -> Option<Country> {
+    fn country_of(&self, ip: IpAddr, by: By) -> Option<Country> {
         self.0.fetch_add(1, Ordering::Relaxed);
         let last = match ip {
             IpAddr::V4(ip) => ip.octets()[3],
             IpAddr::V6(ip) => ip.octets()[15],
         };
-        let code = ["SE", "DK", "NO"].get(usize::from(last % 4))?;
+        let code = ["SE", "DK", "NO"].get((usize::from(last) + by as usize) % 4)?;
         Some(Country::parse(code).unwrap())
+    }
+
+    fn know(&self, _by: By) -> bool {
+        true
     }
 }
 
-/// The rule as it is told: entry by entry, bit by bit. Also whether the country had to be known.
-fn told(entries: &[AclEntry], ip: IpAddr) -> (bool, bool) {
-    let mut asked = false;
+/// The rule as it is told: entry by entry, bit by bit. Also how many kinds of country had to be known.
+fn told(entries: &[AclEntry], ip: IpAddr) -> (bool, usize) {
+    let mut asked = [0; 2];
     for entry in entries {
         let fits = match (entry.what, ip) {
             (AclMatch::V4 { address, mask }, IpAddr::V4(ip)) => {
@@ -260,17 +284,17 @@ fn told(entries: &[AclEntry], ip: IpAddr) -> (bool, bool) {
             (AclMatch::V6 { address, prefix }, IpAddr::V6(ip)) => {
                 (0..128).take(prefix.into()).all(|bit| ip.to_bits() << bit >> 127 == address << bit >> 127)
             }
-            (AclMatch::Country(wanted), _) => {
-                asked = true;
-                Patchwork::default().country_of(ip) == Some(wanted)
+            (AclMatch::Country(by, wanted), _) => {
+                asked[by as usize] = 1;
+                Patchwork::default().country_of(ip, by) == Some(wanted)
             }
             _ => false,
         };
         if fits {
-            return (entry.permit, asked);
+            return (entry.permit, asked.iter().sum());
         }
     }
-    (entries.last().is_none_or(|last| !last.permit), asked)
+    (entries.last().is_none_or(|last| !last.permit), asked.iter().sum())
 }
 
 proptest! {
@@ -292,8 +316,7 @@ proptest! {
                 let acl = Acl { index, ..Acl::from(entries.clone()) };
                 let permits = acl.permits(ClientAddr::Ip(ip), &patchwork);
                 let answer = (permits, asked.swap(0, Ordering::Relaxed));
-                let (expected, is_asked) = told(&entries, ip);
-                prop_assert_eq!(answer, (expected, usize::from(is_asked)), "{} of {}: {}", count, entries.len(), ip);
+                prop_assert_eq!(answer, told(&entries, ip), "{} of {}: {}", count, entries.len(), ip);
             }
         }
     }

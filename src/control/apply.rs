@@ -188,10 +188,10 @@ impl<R: Running> Engine<R> {
     /// # Errors
     ///
     /// The file with the reason.
-    pub fn learn_countries(&mut self) -> Result<Option<String>, String> {
-        let warning = settle_countries(&Config::default(), &mut self.config, Reading::Wanted)?;
+    pub fn learn_countries(&mut self) -> Result<Vec<String>, String> {
+        let warnings = settle_countries(&Config::default(), &mut self.config, Reading::Wanted)?;
         self.followed.settings.countries = self.config.settings.countries.clone();
-        Ok(warning)
+        Ok(warnings)
     }
 
     /// Hands over the running pen, built from what [`Engine::settle`] returned.
@@ -348,14 +348,14 @@ impl<R: Running> Engine<R> {
     }
 
     /// Makes `config` the configuration and the running pen follow it. Returns what the operator should know.
-    fn follow(&mut self, mut config: Config, door: Door, again: Again) -> Result<Option<String>, String> {
+    fn follow(&mut self, mut config: Config, door: Door, again: Again) -> Result<Vec<String>, String> {
         config.settings.arrange_lists(&self.config.settings);
         let Some(running) = &mut self.running else {
             self.config = config;
-            return Ok(None);
+            return Ok(Vec::new());
         };
         check(&config)?;
-        let warning = settle_countries(&self.config, &mut config, again.countries)?;
+        let warnings = settle_countries(&self.config, &mut config, again.countries)?;
         settle_ports(&mut config);
         if door != Door::Control {
             for name in names_of(&config) {
@@ -366,7 +366,7 @@ impl<R: Running> Engine<R> {
         commit(running, &self.followed, &numeric, again.refresh)?;
         self.config = config;
         self.followed = numeric;
-        Ok(warning)
+        Ok(warnings)
     }
 
     /// `blacklist` is a deed, not a setting: it is done when the servers it names are there.

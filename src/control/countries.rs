@@ -4,6 +4,7 @@
 
 use crate::geoip;
 use crate::settings::Config;
+use pen_proto::commands::By;
 
 /// When a file is read that was read before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,27 +22,35 @@ pub enum Reading {
 /// # Errors
 ///
 /// The file with the reason; then `to` is of no use.
-pub fn settle_countries(from: &Config, to: &mut Config, reading: Reading) -> Result<Option<String>, String> {
+pub fn settle_countries(from: &Config, to: &mut Config, reading: Reading) -> Result<Vec<String>, String> {
     let is_renamed = from.geoip != to.geoip;
     if !is_renamed && reading == Reading::IfRenamed {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let Some(file) = &to.geoip else {
         to.settings.countries = Default::default();
         return Ok(unanswered(to));
     };
-    match geoip::open(file) {
-        Ok(countries) => to.settings.countries = countries,
+    let lack = match geoip::open(file) {
+        Ok((countries, lack)) => {
+            to.settings.countries = countries;
+            lack.map(|lack| format!("geoip: {file}: {lack}"))
+        }
         Err(reason) if !is_renamed && reading == Reading::Renewed => {
-            return Ok(Some(format!("geoip: {file}: {reason}; the data read before stay in use")));
+            return Ok(vec![format!("geoip: {file}: {reason}; the data read before stay in use")]);
         }
         Err(reason) => return Err(format!("geoip: {file}: {reason}")),
-    }
-    Ok(None)
+    };
+    Ok(lack.into_iter().chain(unanswered(to)).collect())
 }
 
 /// As in Pen, entries about countries match nobody as long as nobody knows any; unlike there, it is said.
-fn unanswered(config: &Config) -> Option<String> {
-    let asks = config.settings.acls.iter().any(|acl| acl.names_countries());
-    asks.then(|| "acl: without geoip, entries with a country match nobody".into())
+fn unanswered(config: &Config) -> Vec<String> {
+    let asks = |by: &By| config.settings.acls.iter().any(|acl| acl.names_countries(*by));
+    let silent = |by: &By| !config.settings.countries.knows(*by);
+    let told = |by: By| match &config.geoip {
+        None => format!("acl: without geoip, entries with a {} match nobody", by.word()),
+        Some(file) => format!("acl: {file} knows no {}, entries with one match nobody", by.word()),
+    };
+    By::ALL.into_iter().filter(silent).filter(asks).map(told).collect()
 }

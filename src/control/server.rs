@@ -8,7 +8,7 @@ use super::apply::{Door, Engine, Request, Running};
 use super::client::Client;
 use super::names::{Found, Helpers};
 use super::session::{Heard, LINE_BYTES_MAX};
-use crate::log::diag;
+use crate::log::diag::{self, Severity};
 use crate::net::listen::Listener;
 use crate::sys::errors::reason;
 use crate::sys::socket::accept;
@@ -423,7 +423,10 @@ fn control_acl_permits<R: Running>(engine: &Engine<R>, address: ClientAddr) -> b
 }
 
 fn carry_out<R: Running>(engine: &mut Engine<R>, request: &Request) -> Result<String, String> {
-    engine.carry_out(request, Door::Control).map(|done| done.reply)
+    let done = engine.carry_out(request, Door::Control)?;
+    // A reply is what its command is known to answer.
+    done.warnings.iter().for_each(|warning| diag::say(Severity::Notice, warning));
+    Ok(done.reply)
 }
 
 #[cfg(test)]

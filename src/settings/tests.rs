@@ -381,7 +381,7 @@ fn other_line() -> impl Strategy<Value = String> {
         "no acl [0-9]",
         "log ([a-z]{1,5}|127\\.0\\.0\\.1:514|\\[::1\\]:syslog)",
         "web_stats [a-z/.]{1,9}",
-        "acl [0-9] (permit|deny) country (SE|dk|A1)",
+        "acl [0-9] (permit|deny) (registered_)?country (SE|dk|A1)",
         "geoip [a-z/.]{1,9}",
         "dsr_if eth[0-9]",
         "tarpit_acl ([0-9]|-1)",

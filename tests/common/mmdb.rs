@@ -15,6 +15,22 @@ impl Record {
         Record(map(&[("country", map(&[("iso_code", string(code))]))]))
     }
 
+    /// As in GeoLite2-Country where the network is registered in another country than it is used in.
+    pub fn used_and_registered(country: &str, registered: &str) -> Record {
+        let code = |code: &str| map(&[("iso_code", string(code))]);
+        Record(map(&[("country", code(country)), ("registered_country", code(registered))]))
+    }
+
+    /// As in GeoLite2-Country where the network is used everywhere.
+    pub fn registered(code: &str) -> Record {
+        Record(map(&[("registered_country", map(&[("iso_code", string(code))]))]))
+    }
+
+    /// Names and texts, without maps among them.
+    pub fn texts(pairs: &[(&str, &str)]) -> Record {
+        Record(map(&pairs.iter().map(|(name, text)| (*name, string(text))).collect::<Vec<_>>()))
+    }
+
     /// A map with nothing in it.
     pub fn empty() -> Record {
         Record(map(&[]))

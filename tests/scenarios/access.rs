@@ -65,6 +65,11 @@ const LISTS: &[(&[&str], [bool; 3])] = &[
     (&["permit 127.0.0.0 255.255.255.0"], [true, true, false]),
     (&["deny 127.0.0.2", "permit 127.0.0.0 255.255.255.0"], [true, false, false]),
     (&["permit 127.0.0.2", "deny 127.0.0.0 255.255.255.0"], [false, true, true]),
+    // IPv4 networks in IPv6 form are IPv4 networks; their host bits are passed over as in other IPv6 networks.
+    (&["permit ::ffff:127.0.0.0/120"], [true, true, false]),
+    (&["deny ::ffff:127.0.0.1"], [false, true, true]),
+    (&["permit ::ffff:127.0.1.9/120"], [false, false, true]),
+    (&["deny 127.0.0.2", "permit ::ffff:0:0/96"], [true, false, true]),
     // Host bits under the mask match nobody; then the opposite of the last entry decides.
     (&["permit 127.0.0.9 255.0.0.0"], [false, false, false]),
     // The last entry decides even when it is for another family.
@@ -101,6 +106,9 @@ fn an_ipv4_client_of_an_ipv6_listener_is_an_ipv4_client() {
     };
     assert_eq!((ask(FRIEND), ask(STRANGER)), (Some("A".into()), None));
     assert!(pen.control("recent").contains("127.0.0.1 connects 1 "), "{}", pen.control("recent"));
+    pen.control("no acl 1");
+    pen.control("acl 1 deny ::ffff:127.0.0.1/128");
+    assert_eq!((ask(FRIEND), ask(STRANGER)), (None, Some("A".into())));
 }
 
 #[test]

@@ -166,6 +166,55 @@ fn what_cannot_be_read_is_told_at_start() {
 }
 
 #[test]
+fn files_of_other_publishers_and_registered_countries() {
+    let server = Backend::named("A");
+    let start = Pen::before([&server]).options("-r");
+    let file = start.path("countries.mmdb");
+    let coded = |code| Record::texts(&[("country_code", code)]);
+    let of_one_family = Mmdb::of_type("country ipv4")
+        .ipv4_only()
+        .network("127.0.0.1/32", coded("SE"))
+        .network("127.0.0.2/32", coded("DK"));
+    fs::write(&file, of_one_family.to_bytes()).unwrap();
+    let lists = "acl 1 permit country SE\nacl 2 permit registered_country US\nclient_acl 1\n";
+    let pen = start.config(&format!("geoip {}\n{lists}", file.display())).start();
+    assert_eq!(asks(&pen), "A--");
+    let said = pen.stderr();
+    let lack = format!("geoip: {}: no IPv6 networks in it: IPv6 clients are in no country\n", file.display());
+    assert!(said.contains(&lack), "{said}");
+    let unanswered =
+        format!("acl: {} knows no registered_country, entries with one match nobody\n", file.display());
+    assert!(said.contains(&unanswered), "{said}");
+
+    let registered = Mmdb::countries()
+        .network("127.0.0.1/32", Record::used_and_registered("SE", "US"))
+        .network("127.0.0.2/32", Record::registered("US"))
+        .network("127.0.0.3/32", Record::country("US"))
+        .network("::1/128", Record::country("NO"));
+    fs::write(&file, registered.to_bytes()).unwrap();
+    pen.control(&format!("geoip {}", file.display()));
+    assert_eq!(asks(&pen), "A--");
+    pen.control("client_acl 2");
+    assert_eq!(asks(&pen), "AA-");
+    pen.control("write");
+    assert!(pen.text("pen.conf").contains("\nacl 2 permit registered_country US\n"));
+
+    let before = pen.stderr().len();
+    let of_networks = Mmdb::of_type("ASN").network("127.0.0.0/8", Record::texts(&[("asn", "64496")]));
+    fs::write(&file, of_networks.to_bytes()).unwrap();
+    let reply = pen.control(&format!("geoip {}", file.display()));
+    assert!(reply.ends_with("got \"ASN\" with asn\n"), "{reply}");
+    assert_eq!((asks(&pen), &pen.stderr()[before..]), ("AA-".into(), ""));
+    // What a command leaves unanswered is told as at start.
+    pen.control("no geoip");
+    eventually(
+        "the lists to be named",
+        || pen.stderr()[before..].to_string(),
+        |said| said.contains("acl: without geoip, entries with a registered_country match nobody\n"),
+    );
+}
+
+#[test]
 fn in_a_jail_the_file_is_the_one_inside() {
     if !root() {
         return skip("only root can chroot");

@@ -32,7 +32,29 @@ pub enum AclMatch {
         prefix: u8,
     },
     /// Matches clients whose address `geoip` finds in this country.
-    Country(Country),
+    Country(By, Country),
+}
+
+/// What makes an address one of a country.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// Where it is used.
+    Location,
+    /// Where its network is registered. Some networks, of large publishers for example, are used everywhere and have no
+    /// other country than this.
+    Registration,
+}
+
+impl By {
+    pub const ALL: [By; 2] = [By::Location, By::Registration];
+
+    /// As written before the code of a country.
+    pub fn word(self) -> &'static str {
+        match self {
+            By::Location => "country",
+            By::Registration => "registered_country",
+        }
+    }
 }
 
 impl fmt::Display for AclMatch {
@@ -42,7 +64,7 @@ impl fmt::Display for AclMatch {
                 write!(f, "{} {}", Ipv4Addr::from(address), Ipv4Addr::from(mask))
             }
             AclMatch::V6 { address, prefix } => write!(f, "{}/{prefix}", Ipv6Addr::from(address)),
-            AclMatch::Country(country) => write!(f, "country {country}"),
+            AclMatch::Country(by, country) => write!(f, "{} {country}", by.word()),
         }
     }
 }

@@ -20,6 +20,10 @@ fn downstream(text: &str) -> Downstream {
     Downstream::parse(text).expect(text)
 }
 
+fn country(by: By, code: &str) -> AclMatch {
+    AclMatch::Country(by, Country::parse(code).expect(code))
+}
+
 fn acl_of(permit: bool, what: AclMatch) -> Command {
     Command::Acl { list: 1, entry: AclEntry { permit, what } }
 }
@@ -42,8 +46,13 @@ fn lines_become_commands() {
         ("acl 1 deny 10.0.0.0 255.0.255.0", acl_of(false, AclMatch::V4 { address: ten, mask: 0xff00_ff00 })),
         ("acl 1 deny ::1", acl_of(false, AclMatch::V6 { address: 1, prefix: 128 })),
         ("acl 1 permit ::/0", acl_of(true, AclMatch::V6 { address: 0, prefix: 0 })),
-        ("acl 1 permit country SE", acl_of(true, AclMatch::Country(Country::parse("SE").expect("Sweden")))),
-        ("acl 1 deny country a1", acl_of(false, AclMatch::Country(Country::parse("A1").expect("a code")))),
+        ("acl 1 permit ::ffff:10.0.0.0/104", acl_of(true, AclMatch::V4 { address: ten, mask: 0xff00_0000 })),
+        ("acl 1 permit ::FFFF:a09:9/104", acl_of(true, AclMatch::V4 { address: ten, mask: 0xff00_0000 })),
+        ("acl 1 deny ::ffff:10.0.0.0", acl_of(false, AclMatch::V4 { address: ten, mask: u32::MAX })),
+        ("acl 1 deny ::ffff:0:0/96", acl_of(false, AclMatch::V4 { address: 0, mask: 0 })),
+        ("acl 1 permit country SE", acl_of(true, country(By::Location, "SE"))),
+        ("acl 1 deny country a1", acl_of(false, country(By::Location, "A1"))),
+        ("acl 1 deny registered_country us", acl_of(false, country(By::Registration, "US"))),
         ("no acl 9", Command::NoAcl(9)),
         ("geoip", Command::Geoip(None)),
         ("geoip a.mmdb", Command::Geoip(Some("a.mmdb".to_owned()))),
@@ -137,6 +146,8 @@ fn wrong_lines_are_explained() {
         ("acl 1 permit 10.1.2.3/8", "acl 1: 10.1.2.3/8 would match nobody; want 10.0.0.0/8"),
         ("acl 1 permit 10.0.0.0/8 255.0.0.0", r#"acl 1: nothing may follow here, got "255.0.0.0""#),
         ("acl 1 permit ::/129", r#"acl 1: want 0..128 bits, got "129""#),
+        ("acl 1 permit ::ffff:10.0.0.0/8", r#"acl 1: want 96..128 bits, got "8""#),
+        ("acl 1 permit registered_country", "acl 1: want a country code of two letters, got nothing"),
         ("acl 1 permit :x:", r#"acl 1: want an IPv6 address, got ":x:""#),
         ("acl 1 permit country", "acl 1: want a country code of two letters, got nothing"),
         ("acl 1 permit country SWE", r#"acl 1: want a country code of two letters, got "SWE""#),

@@ -23,8 +23,9 @@ pub const ROWS: &[Row] = &[
         summary: "add an entry to an access list",
         detail: "The first entry that matches decides; if none does, the opposite of the last entry. An empty list \
                  permits everybody. `no acl N` empties list N. IPv4 networks are written `10.0.0.0/8` or \
-                 `10.0.0.0 255.0.0.0`, IPv6 networks `2001:db8::/32`, and `country SE` is everybody whom `geoip` finds \
-                 in Sweden. A list has an effect only where it is named: see `client_acl`, `control_acl` and \
+                 `10.0.0.0 255.0.0.0`, IPv6 networks `2001:db8::/32`; `::ffff:10.0.0.0/104` is the IPv4 network. \
+                 `country SE` is everybody whom `geoip` finds in Sweden, `registered_country SE` everybody whose \
+                 network is registered there, wherever it is used. A list has an effect only where it is named: see `client_acl`, `control_acl` and \
                  `server N acl`.",
         ..LIVE
     },
@@ -61,7 +62,9 @@ pub const ROWS: &[Row] = &[
         no: true,
         args: OPTIONAL_FILE,
         summary: "file that tells the countries of addresses",
-        detail: "A database in MaxMind's format, such as GeoLite2-Country.mmdb, for `acl N permit|deny country CC`. It \
+        detail: "A database in MaxMind's format, such as GeoLite2-Country.mmdb, for `acl N permit|deny country CC` and \
+                 `registered_country CC`. The code is taken from `country.iso_code`, else `country_code`, else \
+                 `country`, and from `registered_country.iso_code`. It \
                  is held in memory. To have a newer one, replace the file and send HUP, or give the command again; a \
                  file that cannot be used leaves the old data in force. An address that is not in the file, and every \
                  address after `no geoip`, is in no country and matches no such entry.",
