@@ -19,7 +19,7 @@ trap 'kill "${pids[@]}" 2>/dev/null || true; rm -rf "$folder"' EXIT
 packages=(apache2-bin=2.4.71-1~deb12u1 haproxy=2.6.12-1+deb12u4 libapr1 libaprutil1 libpcre2-8-0 libssl3 liblua5.3-0
     libopentracing-c-wrapper0 libopentracing1 libsystemd0 libcap2 libgcrypt20 libgpg-error0 libjansson4 libexpat1)
 chmod 755 "$folder"
-(cd "$folder" && apt-get -qq -o APT::Sandbox::User=root download "${packages[@]}" && for file in *.deb; do dpkg-deb -x "$file" root; done) || exit 2
+(cd "$folder" && apt-get -qq -o APT::Sandbox::User=root download "${packages[@]}" && for file in *.deb; do dpkg-deb -x "$file" tree; done) || exit 2
 
 export LD_LIBRARY_PATH="$folder/tree/usr/lib/x86_64-linux-gnu:$folder/tree/lib/x86_64-linux-gnu"
 modules=$folder/tree/usr/lib/apache2/modules

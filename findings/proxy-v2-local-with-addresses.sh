@@ -19,7 +19,7 @@ trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null || true; rm -rf "$folder"' EXIT
 packages=(dnsdist=1.7.3-2 libcap2 libcdb1 libedit2 libbsd0 libmd0 libfstrm0 libh2o-evloop0.13 liblmdb0 libluajit-5.1-2
     libnghttp2-14 libre2-9 libsnmp40 libwslay1 libsodium23 libssl3 libsystemd0 libgcrypt20 libgpg-error0)
 (cd "$folder" && apt-get -qq -o APT::Sandbox::User=root download "${packages[@]}" &&
-    for file in *.deb; do dpkg-deb -x "$file" root; done) || exit 2
+    for file in *.deb; do dpkg-deb -x "$file" tree; done) || exit 2
 export LD_LIBRARY_PATH="$folder/tree/usr/lib/x86_64-linux-gnu:$folder/tree/lib/x86_64-linux-gnu"
 
 cat >"$folder/dnsdist.conf" <<'CONF'
