@@ -50,7 +50,8 @@ pub fn run(address: Option<&str>) -> Result<(), String> {
     let socket = std::env::temp_dir().join(format!("pen-demo-{}.sock", std::process::id()));
     let socket = socket.to_string_lossy().into_owned();
     config.control = Some(ListenAddr::parse(&socket)?);
-    let control = ListenOptions { backlog: 16, nodelay: true, private: true, datagram_sockets: 0 };
+    let control =
+        ListenOptions { backlog: 16, nodelay: true, private: true, datagram_sockets: 0, shared: false };
     let control = Listener::open(&ListenAddr::parse(&socket)?, control).map_err(|error| error.to_string())?;
     let doors = Doors::open(vec![control])?;
     let numeric = engine.settle()?.clone();

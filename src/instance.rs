@@ -10,7 +10,7 @@ use crate::log::diag::{self, Severity};
 use crate::log::local_time;
 use crate::log::target::OpenLog;
 use crate::log::traffic::LogHub;
-use crate::net::listen::{ListenOptions, Listener};
+use crate::net::listen::{ListenOptions, Listener, begin_no_more};
 use crate::net::tls::{Loading, Tls};
 use crate::net::{itself, resolve};
 use crate::runtime::{Parts, Runtime, Snapshot, add_totals, worker_count};
@@ -20,7 +20,6 @@ use crate::sys::errors::reason;
 use pen_proto::addr::{Host, ListenAddr};
 use pen_proto::commands::{Flag, LogTarget, Number, ServerTls};
 use pen_proto::status::{ClientStatus, Status};
-use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -104,7 +103,10 @@ impl Instance {
         }
         match self.settings.flag(Flag::Udp) {
             true => self.runtime.drain(),
-            false => self.close_listeners(),
+            false => {
+                begin_no_more(&self.listeners());
+                self.runtime.set_listeners(Vec::new());
+            }
         }
     }
 
@@ -131,33 +133,6 @@ impl Instance {
             }
             start = end;
         }
-    }
-
-    /// Returns when every worker has let go of them and counted in the clients that waited there.
-    fn close_listeners(&mut self) {
-        self.runtime.set_listeners(Vec::new());
-        self.runtime.snapshot(); // a worker follows before it answers
-    }
-
-    /// Gives up the old listeners for a new one.
-    fn move_over(
-        &mut self,
-        old: Arc<Vec<Listener>>,
-        address: &ListenAddr,
-        options: ListenOptions,
-    ) -> io::Result<Listener> {
-        let texts: Vec<_> = old.iter().map(|listener| listener.text.clone()).collect();
-        drop(old);
-        self.close_listeners();
-        let opened = Listener::open(address, options);
-        if opened.is_err() {
-            let again = texts.iter().filter_map(|text| {
-                let opened = ListenAddr::parse(text).map(|old| Listener::open(&old, options)).ok()?;
-                opened.inspect_err(|error| diag::say(Severity::Error, error)).ok()
-            });
-            self.runtime.set_listeners(again.collect());
-        }
-        opened
     }
 
     /// Closes every connection, ends the workers and writes the log to its end.
@@ -216,8 +191,7 @@ impl Running for Instance {
         }
     }
 
-    /// A new address that overlaps the old one can only be had after the old one was given up; if it cannot be had even
-    /// then, the old one is taken back.
+    /// Opened before the old one is closed, beside it where they overlap: nobody meets a gap.
     fn listen(&mut self, address: &ListenAddr, settings: &Settings) -> Result<(), String> {
         if self.draining {
             return Err("pen is about to end and takes no more clients".into());
@@ -225,15 +199,21 @@ impl Running for Instance {
         if let Some(dsr) = &mut self.dsr {
             return dsr.serve(address);
         }
-        let options = listen_options(settings);
-        let mut opened = Listener::open(address, options);
-        // Not for any other reason: without privileges, the old one might never be had again.
-        let in_use = opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::AddrInUse);
         let before = self.listeners();
-        if in_use && before.iter().any(|old| overlaps(old, address)) {
-            opened = self.move_over(before, address, options);
+        let options = listen_options(settings);
+        if let Some(renamed) = before.iter().find_map(|old| old.renamed(address, options)) {
+            self.runtime.set_listeners(vec![renamed.map_err(|error| reason(&error))?]);
+            return Ok(());
+        }
+        let shared = before.iter().any(|old| overlaps(old, address));
+        before.iter().for_each(|old| old.share(shared));
+        let opened = Listener::open(address, ListenOptions { shared, ..options });
+        if opened.is_err() {
+            before.iter().for_each(|old| old.share(old.is_divided()));
         }
         let listener = opened.map_err(|error| error.to_string())?;
+        listener.share(listener.is_divided());
+        begin_no_more(&before);
         self.runtime.set_listeners(vec![listener]);
         Ok(())
     }
@@ -343,13 +323,10 @@ pub fn debug_level(settings: &Settings) -> u8 {
     settings.number(Number::Debug).try_into().unwrap_or(u8::MAX)
 }
 
-/// Whether one may be in the way of the other.
+/// Whether one may be in the way of the other: they have the same port.
 fn overlaps(old: &Listener, new: &ListenAddr) -> bool {
-    match (&new.host, &new.port) {
-        (Host::Unix(path), _) => old.path() == Some(Path::new(path)),
-        (_, Some(port)) => old.address.map(|old| old.port()) == resolve::port_number(port).ok(),
-        (_, None) => false,
-    }
+    let port = new.port.as_ref().and_then(|port| resolve::port_number(port).ok());
+    port.is_some() && old.address.map(|old| old.port()) == port
 }
 
 /// How the main listener is opened under these settings.
@@ -359,6 +336,7 @@ pub fn listen_options(settings: &Settings) -> ListenOptions {
         nodelay: settings.flag(Flag::TcpNodelay),
         private: false,
         datagram_sockets: if settings.flag(Flag::Udp) { worker_count(settings) } else { 0 },
+        shared: false,
     }
 }
 

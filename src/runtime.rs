@@ -136,6 +136,11 @@ impl Shared {
         false
     }
 
+    /// Counts a connection in, whether there is room or not.
+    pub fn take_room_anyway(&self) {
+        self.connections.fetch_add(1, Ordering::SeqCst);
+    }
+
     pub fn has_room(&self, pending_max: u64) -> bool {
         self.connections.load(Ordering::SeqCst) < self.connections_max.load(Ordering::Relaxed)
             && self.pending.load(Ordering::SeqCst) < pending_max
@@ -346,10 +351,12 @@ impl Runtime {
         self.shared.tls()
     }
 
-    /// Replaces all listeners; connections stay. An empty list stops accepting for good.
+    /// Replaces all listeners; connections stay. An empty list stops accepting for good. Returns when every worker has
+    /// taken in who waited at the old ones, so that these are closed when nobody else has them.
     pub fn set_listeners(&self, listeners: Vec<Listener>) {
         *lock(&self.shared.listeners) = Arc::new(listeners);
         self.shared.announce();
+        self.snapshot(); // a worker follows before it answers
     }
 
     /// What the workers share, for the thread of direct server return.

@@ -99,6 +99,9 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     }
     diag::set_level(instance::debug_level(&numeric.settings));
     let doors = Doors::open(control)?;
+    if let Some(account) = &account {
+        listeners.iter().for_each(|listener| listener.give_to(account.uid, account.gid));
+    }
     let (_pid_file, log) = give_up_privileges(&numeric, account.as_ref())?;
     learn_countries(&mut engine)?;
     let mut instance = Instance::start(engine.numeric(), listeners, log, tls, None)?;
@@ -154,7 +157,8 @@ fn open_control(config: &Config) -> Result<Vec<Listener>, String> {
         explain("Won't open control port running as root; use -u to run as different user");
         return Ok(Vec::new());
     }
-    let options = ListenOptions { backlog: 128, nodelay: true, private: true, datagram_sockets: 0 };
+    let options =
+        ListenOptions { backlog: 128, nodelay: true, private: true, datagram_sockets: 0, shared: false };
     let listener = Listener::open(address, options).map_err(|error| error.to_string())?;
     Ok(vec![listener])
 }

@@ -40,7 +40,8 @@ impl House {
     }
 
     fn at(address: ListenAddr, config: Config, lookup: fn(&str) -> Result<IpAddr, String>) -> House {
-        let options = ListenOptions { backlog: 200, nodelay: true, private: true, datagram_sockets: 0 };
+        let options =
+            ListenOptions { backlog: 200, nodelay: true, private: true, datagram_sockets: 0, shared: false };
         let listener = Listener::open(&address, options).unwrap();
         let now_ms = Rc::new(Cell::new(1_000_000));
         let clock = now_ms.clone();

@@ -25,10 +25,13 @@ fn new_socket(family: AddressFamily) -> nix::Result<OwnedFd> {
 /// Opens `count` sockets on one address, at least one: the first, and the others. The system divides the clients among
 /// them by address and port, so that all datagrams of a client come to the same one.
 ///
+/// With `shared` there may be other sockets of this user that share an overlapping address.
+///
 /// # Errors
 /// What the system says; the address is in use also when it is another pen's.
-pub fn listen(address: SocketAddr, count: usize) -> io::Result<(OwnedFd, Vec<OwnedFd>)> {
+pub fn listen(address: SocketAddr, count: usize, shared: bool) -> io::Result<(OwnedFd, Vec<OwnedFd>)> {
     let first = new_listener(address)?;
+    setsockopt(&first, sockopt::ReusePort, &shared)?;
     // The first is bound before it may be shared: a second pen on the same port must be told, not given half of the
     // clients.
     bind(first.as_raw_fd(), &SockaddrStorage::from(address))?;
@@ -103,11 +106,11 @@ mod tests {
 
     #[test]
     fn a_port_is_shared_within_one_pen_and_with_nobody_else() {
-        let (first, others) = listen("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let (first, others) = listen("127.0.0.1:0".parse().unwrap(), 3, false).unwrap();
         let port = address(&first);
         assert_eq!(others.iter().map(address).collect::<Vec<_>>(), [port, port]);
         for count in [1, 3] {
-            let error = listen(port, count).unwrap_err();
+            let error = listen(port, count, false).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "a second pen with {count} workers");
         }
         // Every client reaches one of them, and the same one every time.

@@ -2,19 +2,21 @@
 
 use crate::net::{datagram, resolve};
 use crate::sys::errors::reason;
+use crate::sys::{clock, socket};
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect, listen, setsockopt,
-    socket, sockopt,
+    sockopt,
 };
 use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Gid, Uid, fchown};
 use pen_proto::addr::{Host, ListenAddr};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// An open listening socket, non-blocking. A Unix socket's file goes when the listener does.
 #[derive(Debug)]
@@ -26,7 +28,8 @@ pub struct Listener {
     pub text: Arc<String>,
     /// `None` for a Unix socket. The real port, also when 0 was asked for.
     pub address: Option<SocketAddr>,
-    file: Option<SocketFile>,
+    /// Of a Unix socket; goes with the last listener that has it.
+    file: Mutex<Option<Arc<SocketFile>>>,
 }
 
 /// A socket file that we made, recognised by its inode: another process may have replaced it meanwhile.
@@ -59,6 +62,21 @@ pub struct ListenOptions {
     pub private: bool,
     /// For UDP, with so many sockets among which the system divides the clients; 0: for TCP.
     pub datagram_sockets: usize,
+    /// Beside a listener that [`Listener::share`]s, until that is closed. Otherwise a port belongs to one listener: a
+    /// second pen on it must be told, not given every other client.
+    pub shared: bool,
+}
+
+/// What handshakes that had begun get to end before their listener is closed: more than they take within a country.
+const HANDSHAKES_MS: u64 = 50;
+
+/// Has listeners take nobody further, and gives those time who are about to connect. Who is connected already can be
+/// accepted until the listeners are closed. For the main thread.
+pub fn begin_no_more(listeners: &[Listener]) {
+    let slow: Vec<_> = listeners.iter().filter(|listener| listener.begin_no_more()).collect();
+    if !slow.is_empty() {
+        clock::wait_ms(HANDSHAKES_MS);
+    }
 }
 
 impl Listener {
@@ -70,7 +88,66 @@ impl Listener {
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {}", address.text, reason(&error))))?;
         let bound = nix::sys::socket::getsockname::<SockaddrStorage>(socket.as_raw_fd()).ok();
         let address_bound = bound.as_ref().and_then(internet_address);
-        Ok(Listener { socket, more, text: Arc::new(address.text.clone()), address: address_bound, file })
+        let (text, file) = (Arc::new(address.text.clone()), Mutex::new(file.map(Arc::new)));
+        Ok(Listener { socket, more, text, address: address_bound, file })
+    }
+
+    /// The same listener for the same address, as it is written in another way; `None` for another address.
+    ///
+    /// # Errors
+    /// A want of descriptors.
+    pub fn renamed(&self, address: &ListenAddr, options: ListenOptions) -> Option<io::Result<Listener>> {
+        let is_same = match (&address.host, &address.port) {
+            (Host::Unix(path), _) => self.path().is_some_and(|own| *own == *PathBuf::from(path)),
+            (host, Some(port)) => {
+                let port = resolve::port_number(port).ok()?;
+                self.address.is_some_and(|own| resolve::socket_address(host, port) == Ok(own))
+            }
+            (_, None) => false,
+        };
+        let again = || {
+            let socket = self.socket.try_clone()?;
+            if options.datagram_sockets == 0 {
+                start(&socket, options)?;
+            }
+            let more = self.more.iter().map(OwnedFd::try_clone).collect::<io::Result<_>>()?;
+            let (text, file) = (Arc::new(address.text.clone()), Mutex::new(self.file().clone()));
+            Ok(Listener { socket, more, text, address: self.address, file })
+        };
+        is_same.then(again)
+    }
+
+    /// Lets another listener of this user at an overlapping address be opened beside this one, with
+    /// [`ListenOptions::shared`].
+    pub fn share(&self, shared: bool) {
+        for socket in [&self.socket].into_iter().chain(&self.more) {
+            // Fails on Unix sockets, which have no ports.
+            let _ = setsockopt(socket, sockopt::ReusePort, &shared);
+        }
+    }
+
+    /// Whether its own sockets share the address.
+    pub fn is_divided(&self) -> bool {
+        !self.more.is_empty()
+    }
+
+    /// Makes another user the owner, who may then open listeners that share its port.
+    pub fn give_to(&self, user: Uid, group: Gid) {
+        for socket in [&self.socket].into_iter().chain(&self.more) {
+            // Where that is not possible, no other listener can share.
+            let _ = fchown(socket, Some(user), Some(group));
+        }
+    }
+
+    /// From now on nobody begins to connect; true when there may be some who had begun.
+    fn begin_no_more(&self) -> bool {
+        // Without its file a Unix socket is found by nobody.
+        *self.file() = None;
+        socket::begin_no_more(self.socket.as_fd()).is_ok() && self.address.is_some()
+    }
+
+    fn file(&self) -> MutexGuard<'_, Option<Arc<SocketFile>>> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The socket at which this worker takes datagrams; that of the first one when there are not so many.
@@ -86,8 +163,8 @@ impl Listener {
     }
 
     /// The path of a Unix socket listener.
-    pub fn path(&self) -> Option<&std::path::Path> {
-        self.file.as_ref().map(|file| file.path.as_path())
+    pub fn path(&self) -> Option<PathBuf> {
+        self.file().as_ref().map(|file| file.path.clone())
     }
 }
 
@@ -115,12 +192,17 @@ fn open_sockets(address: &ListenAddr, options: ListenOptions) -> io::Result<Sock
     if options.datagram_sockets == 0 {
         return Ok((open_internet(address, options)?, Vec::new(), None));
     }
-    let (socket, more) = datagram::listen(address, options.datagram_sockets)?;
+    let (socket, more) = datagram::listen(address, options.datagram_sockets, options.shared)?;
     Ok((socket, more, None))
 }
 
 fn new_socket(family: AddressFamily) -> io::Result<OwnedFd> {
-    Ok(socket(family, SockType::Stream, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)?)
+    Ok(nix::sys::socket::socket(
+        family,
+        SockType::Stream,
+        SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC,
+        None,
+    )?)
 }
 
 fn start(socket: &OwnedFd, options: ListenOptions) -> io::Result<()> {
@@ -128,11 +210,11 @@ fn start(socket: &OwnedFd, options: ListenOptions) -> io::Result<()> {
     Ok(listen(socket, Backlog::new(backlog).unwrap_or(Backlog::MAXCONN))?)
 }
 
-/// No SO_REUSEPORT: a second pen on the same port must be told, not given every other client.
 fn open_internet(address: SocketAddr, options: ListenOptions) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let socket = new_socket(family)?;
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    setsockopt(&socket, sockopt::ReusePort, &options.shared)?;
     setsockopt(&socket, sockopt::KeepAlive, &true)?;
     if options.nodelay {
         setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
@@ -186,7 +268,7 @@ mod tests {
     use crate::test_dir::TestDir;
 
     const OPTIONS: ListenOptions =
-        ListenOptions { backlog: 0, nodelay: true, private: true, datagram_sockets: 0 };
+        ListenOptions { backlog: 0, nodelay: true, private: true, datagram_sockets: 0, shared: false };
 
     #[test]
     fn a_unix_socket_with_a_full_queue_is_in_use() {
@@ -197,6 +279,41 @@ mod tests {
         let error = Listener::open(&address, OPTIONS).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{error}");
         assert!(error.to_string().ends_with("/socket: address in use"), "{error}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn who_is_connected_stays_and_nobody_comes_after() {
+        use nix::sys::socket::accept;
+        use std::net::TcpStream;
+        let options = ListenOptions { backlog: 9, ..OPTIONS };
+        let mut any_port = ListenAddr::parse("127.0.0.1:1").unwrap();
+        any_port.port = Some(pen_proto::addr::Port::Number(0));
+        let listener = Listener::open(&any_port, options).unwrap();
+        let waiting = TcpStream::connect(listener.address.unwrap()).unwrap();
+        begin_no_more(std::slice::from_ref(&listener));
+        let late =
+            nix::sys::socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_NONBLOCK, None)
+                .unwrap();
+        let begun = connect(late.as_raw_fd(), &SockaddrStorage::from(listener.address.unwrap()));
+        assert_eq!(begun, Err(Errno::EINPROGRESS));
+        assert!(accept(listener.socket.as_raw_fd()).is_ok(), "{waiting:?} waited");
+        assert_eq!(accept(listener.socket.as_raw_fd()), Err(Errno::EAGAIN));
+    }
+
+    #[test]
+    fn one_address_has_one_listener_however_it_is_written() {
+        let directory = TestDir::new();
+        let path = directory.join("socket").to_str().unwrap().to_string();
+        let parse = |text: &str| ListenAddr::parse(text).unwrap();
+        let listener = Listener::open(&parse(&path), OPTIONS).unwrap();
+        let renamed =
+            listener.renamed(&parse(&path.replace("/socket", "//socket")), OPTIONS).unwrap().unwrap();
+        drop(listener);
+        assert!(renamed.path().unwrap().exists(), "it is still listened on");
+        assert!(renamed.renamed(&parse("127.0.0.1:80"), OPTIONS).is_none());
+        drop(renamed);
+        assert!(!directory.join("socket").exists());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "this is where the clock is read")]
 
 use std::sync::OnceLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 struct Origin {
     instant: Instant,
@@ -34,6 +34,11 @@ pub fn since_boot_usec() -> u64 {
 /// Wall-clock milliseconds since 1970. Follows every adjustment of the system's clock.
 pub fn epoch_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// Lets time pass. For the main thread only: workers never wait.
+pub fn wait_ms(duration_ms: u64) {
+    std::thread::sleep(Duration::from_millis(duration_ms));
 }
 
 /// Seconds since 1970 as they were at the first call plus what has passed since: an adjusted clock neither ends a

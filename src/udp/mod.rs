@@ -35,6 +35,8 @@ use std::sync::Arc;
 const LISTENER_KEYS: usize = usize::MAX / 2;
 /// What an event has to do with that belongs to no session.
 const NO_SESSION: u32 = u32::MAX;
+/// So often a listener is heard before it is closed: its buffer holds less.
+const TURNS_AT_END_MAX: usize = 64;
 /// When to try again what the poller refused.
 const RETRY_MS: u64 = 100;
 
@@ -139,7 +141,9 @@ impl UdpWorker {
 
     fn dispatch(&mut self, event: Readiness) {
         match event.key {
-            LISTENER_KEYS.. => self.hear_clients(event.key - LISTENER_KEYS),
+            LISTENER_KEYS.. => {
+                self.hear_clients(event.key - LISTENER_KEYS);
+            }
             key => self.hear_server(key as u32, event.error),
         }
     }
@@ -173,8 +177,16 @@ impl UdpWorker {
         self.sessions.expect(most);
     }
 
-    /// Sessions end with the listener that they came through: it was from its address that they were answered.
+    /// Sessions end with the listener that they came through: it was from its address that they were answered. What has
+    /// come already goes to the servers.
     fn change_listeners(&mut self, listeners: Arc<Vec<Listener>>) {
+        for listener in 0..self.listeners.len() {
+            for _ in 0..TURNS_AT_END_MAX {
+                if !self.hear_clients(listener) {
+                    break;
+                }
+            }
+        }
         self.close_all(CloseReason::Closed);
         self.deregister_listeners();
         self.listeners = listeners;

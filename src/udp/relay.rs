@@ -20,27 +20,30 @@ const CLIENT_BATCHES_MAX: usize = 8;
 const SERVER_BATCHES_MAX: usize = 4;
 
 impl UdpWorker {
-    /// A listener has datagrams. What is left over brings another event.
-    pub(super) fn hear_clients(&mut self, listener: usize) {
+    /// A listener has datagrams. What is left over, if true, brings another event.
+    pub(super) fn hear_clients(&mut self, listener: usize) -> bool {
         let listeners = self.listeners.clone();
-        let Some(open) = listeners.get(listener) else { return };
+        let Some(open) = listeners.get(listener) else { return false };
         let mut inbox = self.inbox.take().unwrap_or_default();
+        let mut has_more = true;
         for _ in 0..CLIENT_BATCHES_MAX {
             match inbox.receive(open.datagram_socket(self.number)) {
-                Ok(0) => break,
+                Ok(0) => has_more = false,
                 Ok(count) => {
                     self.pass_up(listener, &mut inbox);
-                    if count < BATCH {
-                        break;
-                    }
+                    has_more = count == BATCH;
                 }
                 Err(error) => {
                     diag::once("receive", format_args!("cannot hear clients: {}", reason(&error)));
-                    break;
+                    has_more = false;
                 }
+            }
+            if !has_more {
+                break;
             }
         }
         self.inbox = Some(inbox);
+        has_more
     }
 
     /// Finds the session of each datagram. What follows one another in the same session goes in one system call.

@@ -45,14 +45,14 @@ impl Accepting {
 }
 
 impl Worker {
-    /// Takes up to `multi_accept` clients from a listener; returns how many came.
+    /// Takes up to `multi_accept` clients from a listener.
     ///
     /// The listener is level-triggered: clients left over bring another event. So a worker that last found one client
     /// at a time takes one, and is spared the accept(2) that would only tell that there is none.
-    pub(super) fn accept(&mut self, listener: usize) -> u64 {
+    pub(super) fn accept(&mut self, listener: usize) {
         let batch = self.accepting.batch.clamp(1, self.settings.number(Number::MultiAccept));
         if listener >= self.listeners.len() {
-            return 0; // an event of a listener that is no longer ours
+            return; // an event of a listener that is no longer ours
         }
         let mut taken = 0;
         while taken < batch && self.accepting.is_on() {
@@ -60,37 +60,44 @@ impl Worker {
                 self.pause(None);
                 break;
             }
-            match socket::accept(self.listeners[listener].as_fd()) {
-                Ok((fd, address)) => {
-                    taken += 1;
-                    // Who comes after a command was answered meets its effect, also in the wake-up that is under way.
-                    self.follow_settings();
-                    let (client, port) = match address {
-                        Some(address) => (ClientAddr::from(address), address.port()),
-                        None => (ClientAddr::Unix, 0),
-                    };
-                    self.take_in(fd, client, port, listener);
-                }
-                Err(error) => {
-                    self.room_made();
-                    self.accept_failed(&error);
-                    break;
-                }
+            if !self.accept_one(listener) {
+                break;
             }
+            taken += 1;
         }
         self.accepting.batch = if taken == batch { batch * 2 } else { taken };
-        taken
     }
 
-    /// Takes in who waits already: with a listener that is closed they would be turned away.
+    /// Takes a client, for whom room is counted; if none comes the room is given back.
+    fn accept_one(&mut self, listener: usize) -> bool {
+        match socket::accept(self.listeners[listener].as_fd()) {
+            Ok((fd, address)) => {
+                // Who comes after a command was answered meets its effect, also in the wake-up that is under way.
+                self.follow_settings();
+                let (client, port) = match address {
+                    Some(address) => (ClientAddr::from(address), address.port()),
+                    None => (ClientAddr::Unix, 0),
+                };
+                self.take_in(fd, client, port, listener);
+                true
+            }
+            Err(error) => {
+                self.room_made();
+                self.accept_failed(&error);
+                false
+            }
+        }
+    }
+
+    /// Takes in who is connected already, even where `conn_max` has no room: with a listener that is closed they would be
+    /// turned away. Nobody new comes to such a listener, so there are no more than its queue holds.
     pub(super) fn take_in_waiting(&mut self) {
-        let waiting_max = self.settings.number(Number::ListenQueue);
+        let waiting_max = self.settings.number(Number::ListenQueue) + 1;
         for listener in 0..self.listeners.len() {
-            let mut taken = 0;
-            while taken < waiting_max {
-                match self.accept(listener) {
-                    0 => break,
-                    more => taken += more,
+            for _ in 0..=waiting_max {
+                self.shared.take_room_anyway();
+                if !self.accept_one(listener) {
+                    break;
                 }
             }
         }

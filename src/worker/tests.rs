@@ -13,7 +13,8 @@ use std::fs::File;
 use std::net::{TcpListener, TcpStream};
 
 fn listener() -> Listener {
-    let options = ListenOptions { backlog: 8, nodelay: true, private: false, datagram_sockets: 0 };
+    let options =
+        ListenOptions { backlog: 8, nodelay: true, private: false, datagram_sockets: 0, shared: false };
     Listener::open(
         &ListenAddr { port: Some(pen_proto::addr::Port::Number(0)), ..address("127.0.0.1:1") },
         options,
@@ -93,7 +94,7 @@ fn who_comes_after_a_change_of_settings_meets_them_in_the_same_wake_up() {
     worker.shared.set_settings(settings);
     let _client = TcpStream::connect(worker.listeners[0].address.unwrap()).unwrap();
     // Readiness was told, and settings were looked at, before the change: what the wake-up does now is this.
-    assert_eq!(worker.accept(0), 1);
+    worker.accept(0);
     let stage = worker.connections.get(0).map(|connection| connection.stage);
     assert_eq!(stage, Some(Stage::Dummy { answered: false }));
     assert_ne!(worker.generation, worker.shared.generation(), "listeners and messages are still to come");

@@ -28,6 +28,7 @@ mod itself;
 mod limits;
 mod log_file;
 mod log_network;
+mod moving;
 mod one_connection;
 mod penctl;
 mod pile_up;

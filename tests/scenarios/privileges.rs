@@ -75,6 +75,18 @@ fn a_low_port_is_not_given_up_for_an_address_that_cannot_be_had() {
 }
 
 #[test]
+fn as_another_user_it_still_listens_beside_itself() {
+    if !root() {
+        return skip("only root can become another user");
+    }
+    let server = Backend::named("A");
+    let pen = Pen::before([&server]).options("-u nobody").start();
+    let address = format!("0.0.0.0:{}", pen.address.port());
+    assert_eq!(pen.control(&format!("listen {address}")), format!("{address}\n"));
+    assert_eq!(pen.ask(), "A");
+}
+
+#[test]
 fn in_a_jail_the_jail_is_all_there_is() {
     if !root() {
         return skip("only root can chroot");

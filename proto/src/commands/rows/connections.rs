@@ -161,7 +161,8 @@ pub const ROWS: &[Row] = &[
         word: "listen",
         args: &[optional("ADDRESS", Complete::Address)],
         summary: "show or change where clients connect",
-        detail: "The new address is opened before the old one is closed, and open connections go on. ADDRESS is \
+        detail: "The new address is opened before the old one is closed, open connections go on, and who has \
+                 connected to the old address is served, even if `conn_max` has no room. ADDRESS is \
                  `PORT`, `HOST:PORT`, `[IPv6]:PORT` or the path of a Unix socket.",
         ..LIVE
     },
