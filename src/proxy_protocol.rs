@@ -7,17 +7,21 @@
 //! On the wire the header is the very first: what a peer sends comes before its TLS handshake, and what pen sends a
 //! server goes before the handshake with it.
 
+pub mod extensions;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// A longer header of version 2 is refused, whatever it says; addresses take 52 bytes, the rest are extensions, which
-/// pen passes over. nginx has the same limit.
+/// A longer header of version 2 is refused, whatever it says; addresses take 52 bytes, the rest are extensions. nginx has
+/// the same limit.
 pub const HEADER_BYTES_MAX: usize = 4096;
 /// With its end of line, as the protocol says.
 const V1_BYTES_MAX: usize = 107;
 
 const V1_PREFIX: &[u8] = b"PROXY ";
 const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+/// What no header of version 1 begins with.
+pub const V2_FIRST_BYTE: u8 = V2_SIGNATURE[0];
 /// Signature, version and command, family and transport, length of the rest.
 const V2_FIXED_BYTES: usize = 16;
 
@@ -32,8 +36,6 @@ const TRANSPORT_LAST: u8 = 2;
 const INET_BYTES: usize = 12;
 const INET6_BYTES: usize = 36;
 const UNIX_BYTES: usize = 216;
-/// The extension that holds a checksum of the whole header.
-const TLV_CRC32C: u8 = 0x03;
 
 /// What a connection or datagram comes in, for version 2. Version 1 knows streams only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +45,7 @@ pub enum Transport {
 }
 
 /// The client's address and the one it spoke to, of one family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Endpoints {
     source: SocketAddr,
     destination: SocketAddr,
@@ -83,7 +85,7 @@ fn in_v6_form(ip: IpAddr) -> Ipv6Addr {
 }
 
 /// Appends a header of version 1. `None` is a client whose address is not known or has no form here (of a Unix socket):
-/// the header is `PROXY UNKNOWN`.
+/// the header is `PROXY UNKNOWN`, which several servers refuse.
 pub fn write_v1(endpoints: Option<&Endpoints>, out: &mut Vec<u8>) {
     let line = match endpoints {
         None => "PROXY UNKNOWN\r\n".to_owned(),
@@ -101,6 +103,16 @@ pub fn write_v1(endpoints: Option<&Endpoints>, out: &mut Vec<u8>) {
 /// For a stream it goes once, before the first byte. For datagrams it stands in front of the payload in one and the same
 /// datagram: write it into an empty buffer, append the payload, send both as one. It takes at most 52 bytes.
 pub fn write_v2(endpoints: Option<&Endpoints>, transport: Transport, out: &mut Vec<u8>) {
+    write_v2_with(endpoints, transport, &[], out);
+}
+
+/// The same with extensions, of which at most 64 KiB less the addresses fit. LOCAL has none: they would be about nobody.
+pub fn write_v2_with(
+    endpoints: Option<&Endpoints>,
+    transport: Transport,
+    extensions: &[u8],
+    out: &mut Vec<u8>,
+) {
     out.extend_from_slice(V2_SIGNATURE);
     let Some(Endpoints { source, destination }) = endpoints else {
         out.extend_from_slice(&[V2_LOCAL, 0, 0, 0]);
@@ -108,8 +120,9 @@ pub fn write_v2(endpoints: Option<&Endpoints>, transport: Transport, out: &mut V
     };
     let (family, bytes) =
         if source.is_ipv4() { (FAMILY_INET, INET_BYTES) } else { (FAMILY_INET6, INET6_BYTES) };
-    // An address block is shorter than 256 bytes.
-    out.extend_from_slice(&[V2_PROXY, family << 4 | transport as u8, 0, bytes as u8]);
+    let length = u16::try_from(bytes + extensions.len()).expect("extensions that fit into a header");
+    out.extend_from_slice(&[V2_PROXY, family << 4 | transport as u8]);
+    out.extend_from_slice(&length.to_be_bytes());
     for ip in [source.ip(), destination.ip()] {
         match ip {
             IpAddr::V4(v4) => out.extend_from_slice(&v4.octets()),
@@ -119,6 +132,7 @@ pub fn write_v2(endpoints: Option<&Endpoints>, transport: Transport, out: &mut V
     for port in [source.port(), destination.port()] {
         out.extend_from_slice(&port.to_be_bytes());
     }
+    out.extend_from_slice(extensions);
 }
 
 /// A header that was read.
@@ -152,7 +166,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
     match bytes.first() {
         None => Ok(None),
         Some(b'P') => parse_v1(bytes),
-        Some(b'\r') => parse_v2(bytes),
+        Some(&V2_FIRST_BYTE) => parse_v2(bytes),
         Some(_) => Err(Malformed("no PROXY header")),
     }
 }
@@ -233,14 +247,13 @@ fn parse_v2(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
 fn v2_endpoints(header: &[u8]) -> Result<Option<Endpoints>, Malformed> {
     let (family, transport) = (header[13] >> 4, header[13] & 0x0f);
     let block = &header[V2_FIXED_BYTES..];
-    let address_bytes = match family {
-        _ if transport > TRANSPORT_LAST => return Err(Malformed("version 2: unknown transport")),
-        FAMILY_UNSPECIFIED => return Ok(None), // how long the address is, is not known either
-        FAMILY_INET => INET_BYTES,
-        FAMILY_INET6 => INET6_BYTES,
-        FAMILY_UNIX => UNIX_BYTES,
-        _ => return Err(Malformed("version 2: unknown address family")),
-    };
+    if transport > TRANSPORT_LAST {
+        return Err(Malformed("version 2: unknown transport"));
+    }
+    if family == FAMILY_UNSPECIFIED {
+        return Ok(None); // how long the address is, is not known either
+    }
+    let address_bytes = v2_address_bytes(family).ok_or(Malformed("version 2: unknown address family"))?;
     let Some((addresses, extensions)) = block.split_at_checked(address_bytes) else {
         return Err(Malformed("version 2: too short for its addresses"));
     };
@@ -252,6 +265,16 @@ fn v2_endpoints(header: &[u8]) -> Result<Option<Endpoints>, Malformed> {
         _ => None,
     };
     Ok(endpoints)
+}
+
+/// How much the addresses of a family take, ports included.
+fn v2_address_bytes(family: u8) -> Option<usize> {
+    match family {
+        FAMILY_INET => Some(INET_BYTES),
+        FAMILY_INET6 => Some(INET6_BYTES),
+        FAMILY_UNIX => Some(UNIX_BYTES),
+        _ => None,
+    }
 }
 
 /// Two addresses of `N` bytes, then two ports.
@@ -281,7 +304,7 @@ fn check_extensions(header: &[u8], mut extensions: &[u8]) -> Result<(), Malforme
         let Some((value, after)) = rest.split_at_checked(length) else {
             return Err(Malformed("version 2: an extension longer than the header"));
         };
-        if kind == TLV_CRC32C {
+        if kind == extensions::CRC32C {
             let at = header.len() - rest.len();
             let expected =
                 <[u8; 4]>::try_from(value).map_err(|_| Malformed("version 2: want a checksum of 4 bytes"))?;

@@ -9,7 +9,7 @@ mod write;
 
 use crate::acl::{ACL_COUNT, Acl, CountrySource};
 use crate::tls::TlsSettings;
-use pen_proto::addr::{ListenAddr, ServerSpec};
+use pen_proto::addr::{ClientAddr, ListenAddr, ServerSpec};
 use pen_proto::commands::{
     AclEntry, Answer, Command, FastClose, Flag, Form, HttpMode, LogFormat, LogTarget, Number, ProxyHeader,
     ROWS, ServerChange, ServerTls, SniNames,
@@ -53,6 +53,11 @@ impl Settings {
     pub fn set_flag(&mut self, flag: Flag, on: bool) {
         self.flags[flag as usize] = on;
     }
+    /// Whether this peer is a downstream, which says for whom it sends.
+    pub fn trusts(&self, peer: ClientAddr) -> bool {
+        self.proxy_accept.iter().any(|downstream| downstream.includes(peer))
+    }
+
     pub fn number(&self, number: Number) -> u64 {
         self.numbers[number as usize]
     }

@@ -169,7 +169,7 @@ fn key_synopsis(key: &ServerKey) -> String {
         ServerValue::Port(_) => "PORT",
         ServerValue::Sni(_) => "NAME[,NAME...]|any",
         ServerValue::Tls(_) => "verify|noverify|off [NAME]",
-        ServerValue::Proxy(_) => "v1|v2|none",
+        ServerValue::Proxy(_) => "v1|v2|v2-ssl|none",
         ServerValue::Number { unit: "seconds", .. } => "SECONDS",
         ServerValue::Number { .. } => "N",
     };

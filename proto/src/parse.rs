@@ -449,7 +449,7 @@ fn server_change(key: &ServerKey, words: &mut Words) -> Parsed<ServerChange> {
         }
         ServerValue::Proxy(change) => match words.choice(&ProxyHeader::WORDS)? {
             Some(header) => Ok(change(header)),
-            None => Err(words.error("want v1 or v2 or none, got nothing")),
+            None => Err(words.error("want v1 or v2 or v2-ssl or none, got nothing")),
         },
         // The bound makes it fit.
         ServerValue::Number { max, unit, change } => {

@@ -98,7 +98,7 @@ pub struct ServerStatus {
     pub weight: u32,
     pub prio: u32,
     pub acl: u8,
-    /// The PROXY header it gets: `v1`, `v2` or `none`.
+    /// The PROXY header it gets: `v1`, `v2`, `v2-ssl` or `none`.
     #[serde(default)]
     pub proxy: String,
     pub sent_bytes: u64,

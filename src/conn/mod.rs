@@ -211,6 +211,8 @@ pub struct Via {
     pub held: Vec<u8>,
     /// Where the client connected to.
     pub destination: Option<SocketAddr>,
+    /// Extensions that servers are told too.
+    pub extensions: Box<[u8]>,
 }
 
 #[derive(Debug)]

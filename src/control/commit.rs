@@ -93,7 +93,7 @@ pub fn check(config: &Config) -> Result<(), String> {
         .iter()
         .position(|entry| entry.as_ref().is_some_and(|entry| entry.proxy == ProxyHeader::V1))
     {
-        return Err(format!("server {at}: proxy: with UDP (-U) want v2 or none, got \"v1\""));
+        return Err(format!("server {at}: proxy: with UDP (-U) want v2, v2-ssl or none, got \"v1\""));
     }
     let regular = config.servers.iter().enumerate().map(|(index, entry)| (format!("server {index}"), entry));
     let special = [("-e".to_string(), &config.emergency), ("-B".to_string(), &config.abuse)];

@@ -2,6 +2,7 @@
 //! and choosing servers by name works all the same, because it decrypts nothing.
 
 use crate::balance::TlsEndpoint;
+use crate::proxy_protocol::extensions::ClientTls;
 use crate::tls::TlsPlan;
 use std::fmt;
 use std::io::{self, Write};
@@ -98,6 +99,9 @@ impl Session {
         match *self {}
     }
     pub fn protocol(&self) -> Option<&[u8]> {
+        match *self {}
+    }
+    pub fn client_tls(&self) -> Option<ClientTls<'_>> {
         match *self {}
     }
     pub fn is_resumed(&self) -> bool {

@@ -210,7 +210,7 @@ fn transport() -> impl Strategy<Value = Transport> {
 fn header() -> impl Strategy<Value = Vec<u8>> {
     let extension = (any::<u8>(), prop::collection::vec(any::<u8>(), 0..9)).prop_map(|(kind, value)| {
         // A random checksum would be wrong.
-        let kind = if kind == TLV_CRC32C { 4 } else { kind };
+        let kind = if kind == extensions::CRC32C { 4 } else { kind };
         [&[kind, 0, value.len() as u8], &value[..]].concat()
     });
     let extensions = prop::collection::vec(extension, 0..4).prop_map(|all| all.concat());

@@ -128,6 +128,13 @@ impl Batch {
         &self.buffers[index * STRIDE_BYTES..][..length]
     }
 
+    /// Takes so many bytes away from the beginning of a datagram.
+    pub fn cut(&mut self, index: usize, count: usize) {
+        let length = &mut self.headers[..self.count][index].msg_len;
+        self.buffers[index * STRIDE_BYTES..][..*length as usize].copy_within(count.., 0);
+        *length -= count as libc::c_uint;
+    }
+
     /// Who sent it, and to which address of this machine. Only of what [`Batch::receive`] took. `None` when the system
     /// did not say.
     pub fn parties(&self, index: usize) -> Option<(SocketAddr, OwnAddress)> {

@@ -1,10 +1,11 @@
 //! A worker for UDP (`-U`): one thread, one poller, its own listening sockets and sessions. Nothing here blocks.
 //!
-//! `relay` moves datagrams both ways, `upstream` finds servers and leaves those that fail, `report` answers the main
+//! `relay` moves datagrams both ways, `downstream` hears from proxies for whom they send, `upstream` finds servers and leaves those that fail, `report` answers the main
 //! thread and ends sessions. `sessions` knows whose datagram it is and who must go, `answers` which servers are heard.
 //! [`crate::runtime`] starts these workers instead of those for TCP; they share all else with them.
 
 mod answers;
+mod downstream;
 mod relay;
 mod report;
 mod session;

@@ -1,6 +1,7 @@
 //! Datagrams on their way: from clients to the servers of their sessions, and back.
 
 use super::UdpWorker;
+use super::downstream::Word;
 use super::session::Session;
 use super::sessions::Parties;
 use super::upstream::Failure;
@@ -48,23 +49,29 @@ impl UdpWorker {
 
     /// Finds the session of each datagram. What follows one another in the same session goes in one system call.
     fn pass_up(&mut self, listener: usize, inbox: &mut Batch) {
-        let parties = |inbox: &Batch, index: usize| {
-            let (client, local) = inbox.parties(index)?;
-            Some(Parties { client, local, listener: listener as u16 })
+        let mut words = self.hear_downstreams(inbox);
+        let parties = |inbox: &Batch, words: &[Word], index: usize| {
+            let named = match words.get(index) {
+                Some(Word::Malformed) => return None,
+                Some(Word::Client { client, .. }) => Some(*client),
+                Some(Word::Nobody) | None => None,
+            };
+            let (peer, local) = inbox.parties(index)?;
+            Some(Parties { peer, named, local, listener: listener as u16 })
         };
-        let (mut first, mut next) = (0, parties(inbox, 0));
+        let (mut first, mut next) = (0, parties(inbox, &words, 0));
         while first < inbox.len() {
             let these = next;
             let mut end = first + 1;
             next = None;
             while end < inbox.len() {
-                next = parties(inbox, end);
+                next = parties(inbox, &words, end);
                 if next != these {
                     break;
                 }
                 end += 1;
             }
-            match these.and_then(|parties| self.session_of(parties)) {
+            match these.and_then(|parties| self.session_of(parties, words.get_mut(first))) {
                 Some(index) => self.send_to_server(index, inbox, first..end),
                 None => self.totals.datagrams_dropped += (end - first) as u64,
             }
@@ -73,13 +80,13 @@ impl UdpWorker {
     }
 
     /// The session between these parties, a new one if need be; `None` when there cannot be one.
-    fn session_of(&mut self, parties: Parties) -> Option<u32> {
+    fn session_of(&mut self, parties: Parties, word: Option<&mut Word>) -> Option<u32> {
         match self.sessions.find(&parties) {
             Some(index) => {
                 self.sessions.client_spoke(index);
                 Some(index)
             }
-            None => self.open(parties),
+            None => self.open(parties, word.and_then(Word::take_told)),
         }
     }
 
@@ -157,7 +164,7 @@ impl UdpWorker {
 
     /// Puts what the server has sent into the outbox; returns the error that was met.
     fn pass_down(&mut self, index: u32) -> Option<io::Error> {
-        let Parties { client, local, listener } = self.sessions.parties(index)?;
+        let Parties { peer, local, listener, .. } = self.sessions.parties(index)?;
         let mut outbox = self.outbox.take().unwrap_or_default();
         let dump = self.dump(index);
         let mut met = None;
@@ -170,7 +177,7 @@ impl UdpWorker {
                 break;
             };
             let first = outbox.len();
-            let count = match outbox.relay(socket.as_fd(), &client, &local) {
+            let count = match outbox.relay(socket.as_fd(), &peer, &local) {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) => {

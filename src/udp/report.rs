@@ -46,7 +46,7 @@ impl UdpWorker {
     fn describe(&self, index: u32, parties: &Parties, session: &Session) -> ConnectionStatus {
         let attempt = session.attempt.as_ref();
         let listener = self.listeners.get(usize::from(parties.listener));
-        let client = SocketAddr::new(parties.client.ip().to_canonical(), parties.client.port());
+        let client = SocketAddr::new(parties.client().ip().to_canonical(), parties.client().port());
         ConnectionStatus {
             number: self.shared.global_number(self.number, index),
             client: client.to_string(),
@@ -105,7 +105,7 @@ impl UdpWorker {
             start_epoch_milliseconds: clock::epoch_ms().saturating_sub(duration_milliseconds),
             duration_milliseconds,
             client: session.address,
-            client_port: Some(parties.client.port()),
+            client_port: Some(parties.client().port()),
             server: (server != ServerId::NONE).then_some(server.number()),
             server_address: address.of(Some(&session.endpoint)),
             up_bytes: session.up_bytes,

@@ -2,6 +2,7 @@
 
 use crate::balance::{Attempt, Endpoint};
 use pen_proto::addr::ClientAddr;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -56,6 +57,16 @@ pub struct Session {
     pub kept: Option<Kept>,
     /// The PROXY header that its server wants before each datagram; empty when it wants none.
     pub header: Box<[u8]>,
+    /// What a downstream has said of the client beside its address.
+    pub told: Option<Box<Told>>,
+}
+
+/// What servers are told that a downstream has said.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// Where the client sent its datagrams to.
+    pub destination: Option<SocketAddr>,
+    pub extensions: Vec<u8>,
 }
 
 impl Session {
@@ -74,6 +85,7 @@ impl Session {
             retries: 0,
             kept: Some(Kept::default()),
             header: Box::default(),
+            told: None,
         }
     }
 }

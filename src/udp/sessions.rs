@@ -29,12 +29,21 @@ pub struct OwnAddress {
 /// Two datagrams belong to the same session if they have the same of all this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Parties {
-    /// Address and port.
-    pub client: SocketAddr,
-    /// The address that the client spoke to, from which it is answered.
+    /// Who sends and is answered: the client, or a downstream of `proxy_accept`.
+    pub peer: SocketAddr,
+    /// The client for whom a downstream sends.
+    pub named: Option<SocketAddr>,
+    /// The address that the peer spoke to, from which it is answered.
     pub local: OwnAddress,
     /// Number of the listener.
     pub listener: u16,
+}
+
+impl Parties {
+    /// Whose session it is.
+    pub fn client(&self) -> SocketAddr {
+        self.named.unwrap_or(self.peer)
+    }
 }
 
 /// A number plus one, 0 for none.

@@ -7,17 +7,19 @@ use std::net::Ipv4Addr;
 fn parties(client: u32) -> Parties {
     let ip = Ipv4Addr::from(0x0a00_0000 + client / 4);
     let local = OwnAddress { ip: Ipv4Addr::new(192, 0, 2, 1).into(), interface: 0 };
-    Parties { client: SocketAddr::new(ip.into(), 4000 + (client % 4) as u16), local, listener: 0 }
+    let peer = SocketAddr::new(ip.into(), 4000 + (client % 4) as u16);
+    Parties { peer, named: None, local, listener: 0 }
 }
 
 #[test]
-fn parties_differ_in_port_in_the_address_spoken_to_and_in_the_listener() {
+fn parties_differ_in_port_in_the_client_named_in_the_address_spoken_to_and_in_the_listener() {
     let mut sessions = Sessions::default();
     let first = parties(0);
-    let mut others = [first; 3];
-    others[0].client.set_port(1);
+    let mut others = [first; 4];
+    others[0].peer.set_port(1);
     others[1].local.ip = Ipv4Addr::new(192, 0, 2, 2).into();
     others[2].listener = 1;
+    others[3].named = Some(first.peer);
     let number = sessions.insert(first, 'a');
     for other in others {
         assert_eq!(sessions.find(&other), None);

@@ -7,14 +7,14 @@
 
 use super::UdpWorker;
 use super::relay::is_unreachable;
-use super::session::{Kept, Session};
+use super::session::{Kept, Session, Told};
 use super::sessions::Parties;
 use crate::balance::{Admission, Refusal, ServerId};
 use crate::conn::CloseReason;
 use crate::log::diag;
 use crate::net::connect::{LocalAddress, StartError};
 use crate::net::datagram::connect_to;
-use crate::proxy_protocol::{Endpoints, Transport, write_v2};
+use crate::proxy_protocol::{Endpoints, Transport, write_v2_with};
 use crate::sys::errors::reason;
 use crate::sys::{clock, socket};
 use crate::worker::log_read;
@@ -37,12 +37,12 @@ pub(super) enum Failure {
 
 impl UdpWorker {
     /// Begins a session; `None` when no server takes the client, or there is no room.
-    pub(super) fn open(&mut self, parties: Parties) -> Option<u32> {
+    pub(super) fn open(&mut self, parties: Parties, told: Option<Box<Told>>) -> Option<u32> {
         if self.draining || !self.make_room() {
             return None;
         }
-        let address = ClientAddr::from(parties.client);
-        let port = parties.client.port();
+        let address = ClientAddr::from(parties.client());
+        let port = parties.client().port();
         let now_seconds = clock::steady_epoch_seconds(self.now_ms);
         let admission = self.shared.balancer().admit(&self.settings, address, port, now_seconds);
         let (attempt, endpoint) = match admission {
@@ -58,9 +58,13 @@ impl UdpWorker {
         };
         self.totals.accepted += 1;
         self.totals.denied += u64::from(attempt.server() == ServerId::ABUSE);
-        let index = self.sessions.insert(parties, Session::new(address, attempt, endpoint, self.now_ms));
+        let session = Session { told, ..Session::new(address, attempt, endpoint, self.now_ms) };
+        let index = self.sessions.insert(parties, session);
         self.last = Some((index, self.now_ms));
-        self.trace(index, || format!("from {}", parties.client));
+        self.trace(index, || match parties.named {
+            None => format!("from {}", parties.peer),
+            Some(client) => format!("from {}, for {client}", parties.peer),
+        });
         self.pursue(index, None).then_some(index)
     }
 
@@ -175,16 +179,21 @@ impl UdpWorker {
 
     /// The PROXY header for the server of a session; empty when it wants none.
     fn header(&self, index: u32) -> Box<[u8]> {
+        let Some(session) = self.sessions.get(index) else { return Box::default() };
+        let Some(parties) = self.sessions.parties(index) else { return Box::default() };
+        let told = session.told.as_deref();
+        let extensions = match session.attempt.as_ref().map(|attempt| attempt.proxy()) {
+            Some(ProxyHeader::V2) => &[],
+            Some(ProxyHeader::V2Ssl) => told.map_or(&[][..], |told| &told.extensions),
+            _ => return Box::default(),
+        };
+        let listener =
+            self.listeners.get(usize::from(parties.listener)).and_then(|listener| listener.address);
+        let spoken_to = SocketAddr::new(parties.local.ip, listener.map_or(0, |address| address.port()));
+        let destination = told.and_then(|told| told.destination).unwrap_or(spoken_to);
+        let endpoints = Endpoints::new(parties.client(), destination);
         let mut bytes = Vec::new();
-        let attempt = self.sessions.get(index).and_then(|session| session.attempt.as_ref());
-        if let Some(Parties { client, local, listener }) = self.sessions.parties(index)
-            && attempt.is_some_and(|attempt| attempt.proxy() == ProxyHeader::V2)
-        {
-            let listener = self.listeners.get(usize::from(listener)).and_then(|listener| listener.address);
-            let port = listener.map_or(0, |address| address.port());
-            let endpoints = Endpoints::new(client, SocketAddr::new(local.ip, port));
-            write_v2(Some(&endpoints), Transport::Datagram, &mut bytes);
-        }
+        write_v2_with(Some(&endpoints), Transport::Datagram, extensions, &mut bytes);
         bytes.into()
     }
 

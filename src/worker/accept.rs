@@ -184,7 +184,7 @@ impl Worker {
         self.totals.accepted += 1;
         let listener = self.listeners[listener].text.clone();
         let mut connection = Connection::new(fd, address, port, listener, self.now_ms);
-        let is_relayed = self.trusts(address);
+        let is_relayed = self.settings.trusts(address);
         if is_relayed {
             connection.stage = Stage::ProxyHeader;
         }

@@ -6,8 +6,10 @@
 //! Called by `accept.rs`, `connect.rs` and `serve.rs`.
 
 use super::Worker;
+use crate::balance::Endpoint;
 use crate::conn::{CloseReason, Connection, Extras, Side, Via};
 use crate::log::diag;
+use crate::proxy_protocol::extensions::{self, ClientTls};
 use crate::proxy_protocol::{self, Endpoints, HEADER_BYTES_MAX, Header, Transport};
 use crate::sys::socket;
 use pen_proto::addr::ClientAddr;
@@ -17,7 +19,8 @@ use std::net::SocketAddr;
 
 /// How far a header has come.
 enum Heard {
-    Complete(Header),
+    /// Also what of its extensions servers are told.
+    Complete(Header, Vec<u8>),
     /// All that was there, and it was not enough.
     Part,
     /// The peer has ended its side.
@@ -25,11 +28,6 @@ enum Heard {
 }
 
 impl Worker {
-    /// Whether connections of this peer must begin with a header.
-    pub(super) fn trusts(&self, peer: ClientAddr) -> bool {
-        self.settings.proxy_accept.iter().any(|downstream| downstream.includes(peer))
-    }
-
     /// Waits until a trusted downstream has said for whom it connects.
     pub(super) fn await_header(&mut self, index: u32) {
         self.timers.arm(index, self.now_ms + self.settings.number(Number::ProxyTimeout) * 1000);
@@ -42,7 +40,7 @@ impl Worker {
     pub(super) fn read_header(&mut self, index: u32) {
         while let Some(connection) = self.connections.get_mut(index).filter(|one| one.client.readable) {
             match hear(connection, &mut self.scratch[..HEADER_BYTES_MAX]) {
-                Ok(Heard::Complete(header)) => return self.believe(index, header),
+                Ok(Heard::Complete(header, extensions)) => return self.believe(index, header, extensions),
                 Ok(Heard::Part) => {}
                 // A peer that only looks whether somebody listens.
                 Ok(Heard::End) if !has_begun(connection) => return self.close(index, CloseReason::Finished),
@@ -58,7 +56,7 @@ impl Worker {
     }
 
     /// From now on the connection is that of the client whom the header names, everywhere.
-    fn believe(&mut self, index: u32, header: Header) {
+    fn believe(&mut self, index: u32, header: Header, extensions: Vec<u8>) {
         self.timers.disarm(index);
         let Some(connection) = self.connections.get_mut(index) else { return };
         if let Some(extras) = &mut connection.extras {
@@ -68,6 +66,9 @@ impl Worker {
             (connection.address, connection.port) = (endpoints.source().into(), endpoints.source().port());
             let via = Via { destination: Some(endpoints.destination()), ..Via::default() };
             connection.extras().via = Some(via);
+        }
+        if !extensions.is_empty() {
+            connection.extras().via.get_or_insert_default().extensions = extensions.into();
         }
         Extras::free_if_unused(&mut connection.extras);
         if let Some(connection) = self.connections.get(index) {
@@ -106,21 +107,25 @@ fn hear(connection: &mut Connection, scratch: &mut [u8]) -> io::Result<Heard> {
         return Ok(Heard::End);
     }
     let via = connection.extras.as_mut().and_then(|extras| extras.via.as_mut());
-    let (held_bytes, parsed) = match via.map(|via| &mut via.held) {
-        None => (0, proxy_protocol::parse(&scratch[..count])),
+    let (held_bytes, seen) = match via.map(|via| &mut via.held) {
+        None => (0, &scratch[..count]),
         Some(held) => {
             let held_bytes = held.len();
             held.extend_from_slice(&scratch[..count]);
-            (held_bytes, proxy_protocol::parse(held))
+            (held_bytes, &held[..])
         }
     };
+    let parsed = proxy_protocol::parse(seen);
     let header = parsed.map_err(|malformed| io::Error::new(io::ErrorKind::InvalidData, malformed))?;
     let wanted = header.map_or(count, |header| header.length - held_bytes);
+    let told = header.map(|header| (header, extensions::passed_on(&seen[..header.length])));
     if connection.via().is_none() && header.is_none() {
-        connection.extras().via = Some(Via { held: scratch[..count].to_vec(), destination: None });
+        connection.extras().via = Some(Via { held: scratch[..count].to_vec(), ..Via::default() });
     }
     match socket::receive(connection.client.fd()?, &mut scratch[..wanted])? {
-        taken if taken == wanted => Ok(header.map_or(Heard::Part, Heard::Complete)),
+        taken if taken == wanted => {
+            Ok(told.map_or(Heard::Part, |(header, extensions)| Heard::Complete(header, extensions)))
+        }
         _ => Err(io::ErrorKind::ConnectionReset.into()), // what could be seen cannot be had
     }
 }
@@ -139,12 +144,36 @@ pub(super) fn greeting(connection: &Connection) -> Vec<u8> {
     let mut bytes = Vec::new();
     match connection.attempt.as_ref().map_or(ProxyHeader::None, |attempt| attempt.proxy()) {
         ProxyHeader::None => {}
-        ProxyHeader::V1 => proxy_protocol::write_v1(endpoints(connection).as_ref(), &mut bytes),
+        ProxyHeader::V1 => {
+            // Some servers refuse UNKNOWN. That pen itself is the client means the same and is understood by all.
+            let endpoints = endpoints(connection).or_else(|| own_ends(connection));
+            proxy_protocol::write_v1(endpoints.as_ref(), &mut bytes);
+        }
         ProxyHeader::V2 => {
             proxy_protocol::write_v2(endpoints(connection).as_ref(), Transport::Stream, &mut bytes);
         }
+        ProxyHeader::V2Ssl => {
+            let told = connection.via().map_or(&[][..], |via| &via.extensions);
+            let extensions = extensions::for_server(told, client_tls(connection).as_ref());
+            // LOCAL would take them away.
+            let own_ends = || own_ends(connection).filter(|_| !extensions.is_empty());
+            let endpoints = endpoints(connection).or_else(own_ends);
+            proxy_protocol::write_v2_with(endpoints.as_ref(), Transport::Stream, &extensions, &mut bytes);
+        }
     }
     bytes
+}
+
+/// The two ends of pen's connection to the server. `None` for a server on a Unix socket.
+fn own_ends(connection: &Connection) -> Option<Endpoints> {
+    // The system would not tell the other end before the server has accepted.
+    let Endpoint::Inet(server) = connection.endpoint.as_ref()?.carrier() else { return None };
+    Some(Endpoints::new(socket::local_address(connection.server.fd().ok()?)?, *server))
+}
+
+/// What pen knows of the TLS that the client speaks with it.
+fn client_tls(connection: &Connection) -> Option<ClientTls<'_>> {
+    connection.extras.as_ref()?.secure.as_ref()?.client.as_ref()?.client_tls()
 }
 
 /// The client, and where it connected to: to the downstream's address if a header told it. `None` for a client of a

@@ -44,6 +44,7 @@ mod statistics;
 mod stopping;
 mod transfer;
 mod udp;
+mod udp_downstreams;
 mod udp_failover;
 mod udp_limits;
 mod udp_report;

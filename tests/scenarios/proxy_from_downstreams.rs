@@ -7,7 +7,7 @@ use crate::common::pen::{Pen, Start, converse};
 use crate::common::ports::free_port;
 use crate::common::wait::{eventually, timed};
 use crate::idlers::{status, total};
-use pen::proxy_protocol::{Endpoints, Transport, write_v2};
+use pen::proxy_protocol::{Endpoints, Transport, write_v2, write_v2_with};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -234,6 +234,33 @@ fn a_chain_of_proxies_passes_both_addresses_on() {
 }
 
 #[test]
+fn extensions_are_passed_on_where_the_server_wants_them() {
+    const AUTHORITY: &[u8] = b"\x02\0\x09a.example";
+    const FILLING: &[u8] = b"\x04\0\x03abc";
+    let server = Backend::serving(echo);
+    let pen = trusting(Pen::before([&server])).command("server 0 proxy v2-ssl").start();
+    let endpoints = Endpoints::new("192.0.2.7:40000".parse().unwrap(), "198.51.100.1:443".parse().unwrap());
+    let header = |extensions: &[&[u8]]| {
+        let mut bytes = Vec::new();
+        write_v2_with(Some(&endpoints), Transport::Stream, &extensions.concat(), &mut bytes);
+        bytes
+    };
+    let sent = header(&[FILLING, AUTHORITY]);
+    for pieces in [&[&sent[..]][..], &[&sent[..40], &sent[40..]]] {
+        let mut client = pen.connect_from(DOWNSTREAM);
+        client.stream.set_nodelay(true).unwrap();
+        pieces.iter().for_each(|piece| client.send(piece));
+        client.end();
+        assert_eq!(client.rest(), header(&[AUTHORITY]), "a filling is for one header only");
+    }
+    pen.control("server 0 proxy v2");
+    let mut client = pen.connect_from(DOWNSTREAM);
+    client.send(&sent);
+    client.end();
+    assert_eq!(client.rest(), header(&[]));
+}
+
+#[test]
 fn ipv6_networks_are_trusted_too() {
     let server = Backend::named("A");
     let to = SocketAddr::from((Ipv6Addr::LOCALHOST, free_port()));
@@ -256,7 +283,8 @@ fn a_unix_socket_may_lead_to_a_downstream() {
     assert_eq!(said, format!("{HEADER}hello"));
     assert_eq!(pen.control("proxy_accept"), "unix\n");
     pen.control("no proxy_accept unix");
-    assert_eq!(converse(UnixStream::connect(&path).unwrap(), b"hello"), "PROXY UNKNOWN\r\nhello");
+    let said = converse(UnixStream::connect(&path).unwrap(), b"hello");
+    assert!(said.starts_with("PROXY TCP4 127.0.0.1 127.0.0.1 "), "{said}");
 }
 
 #[test]

@@ -69,17 +69,34 @@ fn ipv6_clients_have_ipv6_headers() {
 }
 
 #[test]
-fn a_client_of_a_unix_socket_has_no_address() {
+fn for_a_client_of_a_unix_socket_pen_names_itself() {
     let server = Backend::serving(echo);
     let start = Pen::before([&server]).command("server 0 proxy v1");
     let path = start.path("listener");
     let pen = start.listen(path.display()).start();
-    let through = || converse(UnixStream::connect(&path).unwrap(), b"hello");
-    assert_eq!(through(), "PROXY UNKNOWN\r\nhello");
+    let through = || converse(UnixStream::connect(&path).unwrap(), b"hello\n");
+    let words: Vec<String> = through().split_whitespace().map(str::to_owned).collect();
+    let [proxy, family, from, to, from_port, to_port, hello] = &words[..] else { panic!("{words:?}") };
+    assert_eq!([proxy, family, from, to, hello], ["PROXY", "TCP4", "127.0.0.1", "127.0.0.1", "hello"]);
+    assert_eq!(*to_port, server.address().port().to_string());
+    let seen = server.peers().last().map(|peer| peer.port().to_string());
+    assert_eq!(Some(from_port), seen.as_ref(), "the ends of the connection that the server has");
+    pen.control("server 0 proxy v2-ssl");
+    assert_eq!(through().as_bytes()[12..16], [0x20, 0, 0, 0], "LOCAL: there is no more to tell");
     pen.control("server 0 proxy v2");
     let reply = through().into_bytes();
     assert_eq!(parse(&reply), Ok(Some(Header { endpoints: None, length: 16 })));
-    assert_eq!((reply[12], &reply[16..]), (0x20, &b"hello"[..]), "LOCAL");
+    assert_eq!((reply[12], &reply[16..]), (0x20, &b"hello\n"[..]), "LOCAL");
+}
+
+#[test]
+fn between_unix_sockets_nobody_has_an_address() {
+    let server = UnixBackend::echo();
+    let start = Pen::before([server.path().display()]).command("server 0 proxy v1");
+    let path = start.path("listener");
+    let _pen = start.listen(path.display()).start();
+    let said = converse(UnixStream::connect(&path).unwrap(), b"hello");
+    assert_eq!(said, "PROXY UNKNOWN\r\nhello");
 }
 
 #[test]

@@ -198,7 +198,7 @@ fn a_server_may_be_told_the_client_in_a_header_before_each_datagram() {
     let servers = || pen.control("servers");
     eventually("three bytes: the header is not the client's", servers, |servers| servers.contains(" sx 3 "));
     let refused = pen.control("server 0 proxy v1");
-    assert_eq!(refused, "error: server 0: proxy: with UDP (-U) want v2 or none, got \"v1\"\n");
+    assert_eq!(refused, "error: server 0: proxy: with UDP (-U) want v2, v2-ssl or none, got \"v1\"\n");
 }
 
 /// Sent again to another server, it has the header that this one wants.

@@ -12,6 +12,7 @@ mod hostile;
 mod names;
 mod peers;
 mod programs;
+mod proxy;
 mod reload;
 mod routing;
 mod servers;

@@ -12,12 +12,18 @@ pub enum ProxyHeader {
     V1,
     /// Binary.
     V2,
+    /// Binary, with what is known of the client's TLS.
+    V2Ssl,
 }
 
 impl ProxyHeader {
     /// Every value with the word for it.
-    pub const WORDS: [(&'static str, ProxyHeader); 3] =
-        [("v1", ProxyHeader::V1), ("v2", ProxyHeader::V2), ("none", ProxyHeader::None)];
+    pub const WORDS: [(&'static str, ProxyHeader); 4] = [
+        ("v1", ProxyHeader::V1),
+        ("v2", ProxyHeader::V2),
+        ("v2-ssl", ProxyHeader::V2Ssl),
+        ("none", ProxyHeader::None),
+    ];
 }
 
 impl fmt::Display for ProxyHeader {

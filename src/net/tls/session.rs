@@ -5,8 +5,11 @@
 
 use super::Tls;
 use super::front::Choice;
-use rustls::Connection;
+use crate::proxy_protocol::extensions::{ClientTls, Shown};
+use crate::tls::certificate::Certificate;
+use crate::tls::ciphers;
 use rustls::server::{Accepted, AcceptedAlert, Acceptor};
+use rustls::{Connection, ProtocolVersion};
 use std::fmt;
 use std::io::{self, Read, Write};
 
@@ -221,6 +224,29 @@ impl Session {
             State::Open(connection) => connection.alpn_protocol(),
             _ => None,
         }
+    }
+
+    /// What a server may be told of a client that has TLS with us.
+    pub fn client_tls(&self) -> Option<ClientTls<'_>> {
+        let State::Open(connection) = &self.state else { return None };
+        let Connection::Server(server) = &**connection else { return None };
+        let version = match server.protocol_version()? {
+            ProtocolVersion::TLSv1_3 => "TLSv1.3",
+            _ => "TLSv1.2",
+        };
+        let suite = format!("{:?}", server.negotiated_cipher_suite()?.suite());
+        let known = ciphers::TLS13.iter().chain(&ciphers::TLS12).find(|known| known.standard_name == suite);
+        let certificate = server.peer_certificates().and_then(|chain| chain.first());
+        Some(ClientTls {
+            version,
+            cipher: known.map_or("", |cipher| cipher.name),
+            server_name: server.server_name(),
+            protocol: server.alpn_protocol(),
+            certificate: certificate.map(|certificate| Shown {
+                common_name: Certificate::read(certificate).and_then(|certificate| certificate.common_name()),
+                earlier: self.is_resumed(),
+            }),
+        })
     }
 
     /// Whether the session was taken up again, without a full handshake.

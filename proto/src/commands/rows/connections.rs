@@ -220,7 +220,7 @@ pub const ROWS: &[Row] = &[
                  through a Unix socket, come from a proxy that says for whom in a PROXY header, version 1 or 2, at their \
                  very beginning. The client that it names counts everywhere: in access lists, for the choice of the \
                  server, in logs, statistics and headers to servers. The header is required: without a proper one within \
-                 `proxy_timeout` the connection is closed. Others are ordinary clients. The command may be repeated; \
+                 `proxy_timeout` the connection is closed. With UDP each datagram must begin with one of version 2. Others are ordinary clients. The command may be repeated; \
                  without argument it lists the networks, one a line. `no proxy_accept NETWORK` takes one back, \
                  `no proxy_accept` all.",
         ..NEW

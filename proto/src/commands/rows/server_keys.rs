@@ -66,6 +66,6 @@ pub static SERVER_KEYS: &[ServerKey] = &[
     ServerKey {
         word: "proxy",
         value: ServerValue::Proxy(ServerChange::Proxy),
-        summary: "begin connections with a PROXY header that names the client",
+        summary: "begin connections with a PROXY header that names the client; v2-ssl: and tells of its TLS",
     },
 ];
