@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code)]
 
-use super::socket::{attach_filter, option, set_option};
+use super::socket::{option, set_option};
 use crate::dsr::filter::Step;
 use crate::dsr::frame::{ETHERNET_BYTES, OFFLOAD_BYTES};
 use nix::errno::Errno;
@@ -110,7 +110,11 @@ impl PacketSocket {
             jf: step.if_false,
             k: step.operand,
         };
-        attach_filter(self.fd.as_fd(), &mut filter.iter().map(convert).collect::<Vec<_>>())
+        let mut program: Vec<libc::sock_filter> = filter.iter().map(convert).collect();
+        let length = program.len().try_into().map_err(io::Error::other)?;
+        let description = libc::sock_fprog { len: length, filter: program.as_mut_ptr() };
+        // The kernel copies the program and checks it.
+        Ok(set_option(self.fd.as_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, description)?)
     }
 
     /// Has the interface receive every group, for as long as the socket is open.

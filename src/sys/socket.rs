@@ -150,39 +150,21 @@ pub fn set_transparent(socket: BorrowedFd<'_>, family: &IpAddr) -> nix::Result<(
     set_option(socket, level, name, 1)
 }
 
-/// Has a listener take no further connections, while handshakes that have begun come to their end. From whoever begins one
-/// it hears nothing: the system tries again after a second.
+/// Has a listener take no further connections, while handshakes that have begun come to their end. Whoever begins one finds
+/// the listener that is beside it, or is refused.
+///
+/// It listens at an interface that there is not (Linux 5.7 lets everybody bind a socket that is bound to none). A filter
+/// on the socket would do as well, but not every system lets those without privileges attach one.
 #[cfg(target_os = "linux")]
 pub fn begin_no_more(listener: BorrowedFd<'_>) -> io::Result<()> {
-    const FLAGS_AT: u32 = 13;
-    const SYN: u32 = 0x02;
-    const SYN_OR_ACK: u32 = 0x12;
-    let step = |code, k| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
-    let unless_equal_skip_one =
-        libc::sock_filter { code: (libc::BPF_JMP | libc::BPF_JEQ) as u16, jt: 0, jf: 1, k: SYN };
-    let mut program = [
-        step(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, FLAGS_AT),
-        step(libc::BPF_ALU | libc::BPF_AND, SYN_OR_ACK),
-        unless_equal_skip_one,
-        step(libc::BPF_RET, 0),
-        step(libc::BPF_RET, u32::MAX),
-    ];
-    attach_filter(listener, &mut program)
+    const NO_INTERFACE: libc::c_int = libc::c_int::MAX;
+    Ok(set_option(listener, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, NO_INTERFACE)?)
 }
 
 /// As above; other systems know no such thing.
 #[cfg(not(target_os = "linux"))]
 pub fn begin_no_more(_: BorrowedFd<'_>) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
-}
-
-/// Lets through to a socket what a program of the classic packet filter, bpf(4), says.
-#[cfg(target_os = "linux")]
-pub(super) fn attach_filter(socket: BorrowedFd<'_>, program: &mut [libc::sock_filter]) -> io::Result<()> {
-    let length = program.len().try_into().map_err(io::Error::other)?;
-    // The kernel copies the program and checks it.
-    let description = libc::sock_fprog { len: length, filter: program.as_mut_ptr() };
-    Ok(set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, description)?)
 }
 
 /// Sets an option for which the library has no name.

@@ -2,9 +2,10 @@
 
 use crate::common::backend::Backend;
 use crate::common::client::Client;
-use crate::common::pen::Pen;
+use crate::common::pen::{Pen, Start};
 use crate::common::ports::free_port;
 use crate::common::wait::eventually;
+use crate::common::{root, skip};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -98,8 +99,20 @@ fn under_load(address: impl Fn() -> SocketAddr + Sync, moves: impl FnOnce()) -> 
 
 #[test]
 fn back_to_back_nobody_who_has_connected_is_lost() {
+    back_to_back(|start| start);
+}
+
+#[test]
+fn nor_when_pen_has_given_up_its_privileges() {
+    if !root() {
+        return skip("only root can become somebody else");
+    }
+    back_to_back(|start| start.options("-u nobody"));
+}
+
+fn back_to_back(with: impl FnOnce(Start) -> Start) {
     let server = Backend::named("A");
-    let pen = Pen::before([&server]).command("threads 2").start();
+    let pen = with(Pen::before([&server]).command("threads 2")).start();
     let ports = [pen.address.port(), free_port()];
     let now = AtomicUsize::new(0);
     let (served, trouble) = under_load(
