@@ -261,6 +261,7 @@ impl Running for Instance {
             connections_used,
             connections_max,
             workers,
+            full,
             idlers,
         } = self.runtime.snapshot();
         let now_ms = clock::monotonic_ms();
@@ -276,6 +277,7 @@ impl Running for Instance {
             connections_used,
             connections_max,
             connections_last,
+            full,
             idlers: idlers.iter().map(|(_, count)| *count as u64).sum(),
             idlers_wanted: self.settings.number(Number::Idlers),
             udp: self.settings.flag(Flag::Udp),

@@ -1,8 +1,10 @@
 //! The running balancer as the main thread sees it: workers, the state they share, and messages to them.
 
 mod alarm;
+mod full;
 
 use crate::balance::{Balancer, ServerId};
+use crate::log::diag::{self, Severity};
 use crate::log::traffic::TrafficLog;
 use crate::net::listen::Listener;
 use crate::net::poller::{Poller, Waker};
@@ -12,6 +14,8 @@ use crate::sys::limits;
 use crate::udp::{Answers, UdpWorker};
 use crate::worker::{Mailbox, Message, Report, Worker};
 use alarm::{Alarm, RaisedAtEnd};
+use full::Fullness;
+pub use full::Want;
 use pen_proto::commands::{Flag, Number};
 use pen_proto::status::{ConnectionStatus, Totals};
 use std::io;
@@ -43,6 +47,8 @@ pub struct Shared {
     idlers_shed: AtomicU64,
     /// Workers that stopped accepting for want of room.
     paused: AtomicU64,
+    /// Whether that was said.
+    full: Fullness,
     /// UDP: no new sessions.
     draining: AtomicBool,
     /// UDP: which servers are heard.
@@ -78,6 +84,7 @@ impl Shared {
             idlers: AtomicU64::new(0),
             idlers_shed: AtomicU64::new(0),
             paused: AtomicU64::new(0),
+            full: Fullness::default(),
             draining: AtomicBool::new(false),
             answers: Answers::default(),
             seats: wakers.map(|waker| Seat { mailbox: Mailbox::default(), waker }).collect(),
@@ -144,6 +151,43 @@ impl Shared {
     pub fn has_room(&self, pending_max: u64) -> bool {
         self.connections.load(Ordering::SeqCst) < self.connections_max.load(Ordering::Relaxed)
             && self.pending.load(Ordering::SeqCst) < pending_max
+    }
+
+    /// Somebody has to wait, or to go, for want of this. It is said once, in the words of `text`, until it is over.
+    pub fn note_full(&self, want: Want, now_ms: u64, text: impl FnOnce(&Shared) -> String) {
+        if self.full.note(want, now_ms) {
+            diag::say(Severity::Notice, text(self));
+        }
+    }
+
+    /// What the limit of connections is made of, for whoever is told that it is reached.
+    pub fn limits(&self, settings: &Settings) -> String {
+        format!("conn_max {}; {} open files", settings.number(Number::ConnMax), limits::open_files())
+    }
+
+    /// Says that there is room again, if it was said that there is none and nobody had to wait lately.
+    pub fn look_whether_full(&self, now_ms: u64) {
+        let is_waited = || self.paused.load(Ordering::SeqCst) > 0;
+        if self.full.is_on() && self.full.is_over(is_waited(), now_ms) {
+            let seconds = full::QUIET_MS / 1000;
+            let text = format_args!("there is room again: nobody had to wait for {seconds} s");
+            diag::say(Severity::Notice, text);
+        }
+    }
+
+    /// When to [`Shared::look_whether_full`] next.
+    pub fn full_look_ms(&self) -> Option<u64> {
+        self.full.look_ms()
+    }
+
+    /// Connections, or sessions.
+    pub fn connections_used(&self) -> u64 {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Connects to servers under way.
+    pub fn pending(&self) -> u64 {
+        self.pending.load(Ordering::SeqCst)
     }
 
     /// How many connections there may be.
@@ -288,6 +332,8 @@ pub struct Snapshot {
     /// Effective limit after `conn_max` and the descriptor limit.
     pub connections_max: u64,
     pub workers: u32,
+    /// No more fit, and somebody has to wait.
+    pub full: bool,
     /// Ready connections to servers, in no particular order; a server may occur several times.
     pub idlers: Vec<(ServerId, usize)>,
 }
@@ -374,7 +420,7 @@ impl Runtime {
     }
 
     pub fn connections_used(&self) -> u64 {
-        self.shared.connections.load(Ordering::SeqCst)
+        self.shared.connections_used()
     }
 
     /// UDP: clients that are not known yet are no longer heard; the others go on.
@@ -399,6 +445,7 @@ impl Runtime {
             connections_used: self.connections_used(),
             connections_max: self.shared.connections_max.load(Ordering::Relaxed),
             workers: self.threads.len() as u32,
+            full: self.shared.full.is_on(),
             ..Snapshot::default()
         };
         let mut last_ms = None;

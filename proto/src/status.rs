@@ -30,6 +30,9 @@ pub struct Status {
     /// Number of the connection opened last.
     pub connections_last: u64,
     pub connections: Vec<ConnectionStatus>,
+    /// No more fit at present or lately: clients wait, or, with UDP, new sessions end others.
+    #[serde(default)]
+    pub full: bool,
     /// Connections to servers that are ready for clients; they count in nothing else here.
     #[serde(default)]
     pub idlers: u64,

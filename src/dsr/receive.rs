@@ -10,7 +10,7 @@ use super::{Message, Report, filter};
 use crate::balance::Balancer;
 use crate::log::diag::{self, Severity};
 use crate::net::poller::{Poller, Readiness, Waker};
-use crate::runtime::Shared;
+use crate::runtime::{Shared, Want};
 use crate::settings::Settings;
 use crate::sys::packet::{BATCH_MAX, Batch, PacketSocket};
 use crate::sys::{clock, interfaces};
@@ -56,6 +56,8 @@ pub struct Receiver {
     /// Frames that the kernel did not take, or had no room for.
     unsent: u64,
     overrun: u64,
+    /// Flows that had gone for others at the last look.
+    displaced: u64,
     hears_all_groups: bool,
     own_look_ms: u64,
     stopping: bool,
@@ -91,6 +93,7 @@ impl Receiver {
             batch: Batch::default(),
             unsent: 0,
             overrun: 0,
+            displaced: 0,
             hears_all_groups: false,
             own_look_ms: 0,
             stopping: false,
@@ -121,10 +124,24 @@ impl Receiver {
             }
             if !ready.is_empty() {
                 self.receive();
+                self.note_full(now.ms);
             }
+            self.shared.look_whether_full(now.ms);
         }
         self.director.release_all();
         self.flows.store(0, Ordering::Relaxed);
+    }
+
+    /// Tells of flows that had to go for others.
+    fn note_full(&mut self, now_ms: u64) {
+        let displaced = self.director.counts().displaced;
+        if std::mem::replace(&mut self.displaced, displaced) != displaced {
+            let flows = self.director.flows();
+            let (used, most) = (flows.len(), flows.slots_max());
+            self.shared.note_full(Want::Places, now_ms, |_| {
+                format!("{used} flows, no more fit (conn_max {most}); new ones displace others")
+            });
+        }
     }
 
     /// Takes what is there, within limits.

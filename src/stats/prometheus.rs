@@ -5,6 +5,7 @@
 use super::special_name;
 use pen_proto::status::{DsrStatus, ServerStatus, Status};
 use std::fmt::Write;
+use std::net::Ipv4Addr;
 
 /// All metrics, each family with its HELP and TYPE line. To be served as `text/plain; version=0.0.4`.
 pub fn render(status: &Status) -> String {
@@ -38,6 +39,7 @@ impl Page {
         let totals = &status.totals;
         self.one("pen_connections", GAUGE, "Open connections.", status.connections_used);
         self.one("pen_connections_max", GAUGE, "Most connections at a time.", status.connections_max);
+        self.one("pen_full", GAUGE, "1 while no more connections fit and clients wait.", status.full.into());
         self.one("pen_connects_pending", GAUGE, "Connects to servers under way.", totals.pending_connects);
         self.one("pen_idlers", GAUGE, "Connections to servers ready for clients.", status.idlers);
         self.one("pen_idlers_wanted", GAUGE, "How many there are to be.", status.idlers_wanted);
@@ -166,9 +168,15 @@ impl Page {
 type Family = (&'static str, &'static str, &'static str, fn(&ServerStatus) -> u64);
 
 const SERVER_FAMILIES: [Family; 13] = [
-    ("pen_server_up", GAUGE, "1 while the server may be chosen, 0 while it is blacklisted.", |s| {
-        u64::from(s.blacklisted_seconds == 0)
-    }),
+    (
+        "pen_server_up",
+        GAUGE,
+        "1 while the server may be chosen, 0 while blacklisted or without address.",
+        |s| {
+            let is_set = !s.address.is_empty() && s.address.parse() != Ok(Ipv4Addr::UNSPECIFIED);
+            u64::from(is_set && s.blacklisted_seconds == 0)
+        },
+    ),
     ("pen_server_blacklisted_seconds", GAUGE, "Seconds until the server is tried again.", |s| {
         s.blacklisted_seconds
     }),
@@ -252,6 +260,17 @@ mod tests {
         ] {
             check_grammar(&render(&status)).unwrap();
         }
+    }
+
+    #[test]
+    fn a_place_without_a_server_is_not_up() {
+        let server =
+            |index, address: &str| ServerStatus { index, address: address.into(), ..ServerStatus::default() };
+        let servers = vec![server(0, "10.0.0.1"), server(1, ""), server(2, "0.0.0.0"), server(3, "/run/app")];
+        let page = render(&Status { servers, ..Status::default() });
+        let up: Vec<_> = page.lines().filter(|line| line.starts_with("pen_server_up{")).collect();
+        let values: String = up.iter().filter_map(|line| line.chars().last()).collect();
+        assert_eq!(values, "1001", "{up:?}");
     }
 
     #[test]

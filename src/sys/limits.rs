@@ -20,21 +20,22 @@ pub fn raise_descriptor_limit() -> u64 {
 
 /// How many connections fit into the present descriptor limit: two descriptors each, a reserve kept.
 pub fn connections_possible() -> u64 {
-    let soft = soft_limit();
+    let soft = open_files();
     ((soft - RESERVE.min(soft / 2)) / 2).max(1)
 }
 
 /// The same for UDP sessions, which have one descriptor each.
 pub fn udp_sessions_possible() -> u64 {
-    let soft = soft_limit();
+    let soft = open_files();
     (soft - RESERVE.min(soft / 2)).max(1)
 }
 
 /// How many control clients fit: silent ones must not take what connections are meant to have.
 pub fn control_clients_possible() -> usize {
-    (soft_limit() / DESCRIPTORS_PER_CONTROL_CLIENT) as usize
+    (open_files() / DESCRIPTORS_PER_CONTROL_CLIENT) as usize
 }
 
-fn soft_limit() -> u64 {
+/// The present limit.
+pub fn open_files() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft)
 }

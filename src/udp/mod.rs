@@ -121,6 +121,7 @@ impl UdpWorker {
             }
             self.guard(NO_SESSION, |worker, _| worker.send_to_clients());
             self.listen_again();
+            self.shared.look_whether_full(self.now_ms);
             self.sessions.recycle();
         }
         self.close_all(CloseReason::Shutdown);
@@ -136,7 +137,8 @@ impl UdpWorker {
     }
 
     fn wait_ms(&self) -> Option<u64> {
-        let next = [self.timers.next_deadline_ms(), self.listen_again_ms].into_iter().flatten().min()?;
+        let looks = [self.timers.next_deadline_ms(), self.listen_again_ms, self.shared.full_look_ms()];
+        let next = looks.into_iter().flatten().min()?;
         Some(next.saturating_sub(clock::monotonic_ms()))
     }
 

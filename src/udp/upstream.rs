@@ -15,6 +15,7 @@ use crate::log::diag;
 use crate::net::connect::{LocalAddress, StartError};
 use crate::net::datagram::connect_to;
 use crate::proxy_protocol::{Endpoints, Transport, write_v2_with};
+use crate::runtime::Want;
 use crate::sys::errors::reason;
 use crate::sys::{clock, socket};
 use crate::worker::log_read;
@@ -71,11 +72,21 @@ impl UdpWorker {
     /// Takes a place for one more session, if need be that of another.
     fn make_room(&mut self) -> bool {
         while !self.shared.take_room(u64::MAX) {
+            self.note_full(Want::Places);
             if !self.evict(None) {
                 return false;
             }
         }
         true
+    }
+
+    fn note_full(&self, want: Want) {
+        let settings = &self.settings;
+        self.shared.note_full(want, self.now_ms, |shared| {
+            let (used, limits) = (shared.connections_used(), shared.limits(settings));
+            let most = settings.number(Number::UdpSessionsMax);
+            format!("{used} sessions, no more fit (udp_sessions_max {most}; {limits}); new ones end others")
+        });
     }
 
     /// Ends sessions until there are no more than allowed.
@@ -129,6 +140,7 @@ impl UdpWorker {
         let opened = match connect_to(&endpoint, local) {
             Err(StartError::Shortage(error)) => {
                 self.totals.descriptor_shortages += 1;
+                self.note_full(Want::Descriptors);
                 diag::once("socket", format_args!("cannot open a socket to a server: {}", reason(&error)));
                 // One session for another, as if there were no room.
                 if !self.evict(Some(index)) {

@@ -7,6 +7,7 @@ use super::Worker;
 use crate::conn::{Connection, Side, Stage};
 use crate::http::Head;
 use crate::log::diag;
+use crate::runtime::Want;
 use crate::sys::errors::reason;
 use crate::sys::socket;
 use nix::libc;
@@ -57,6 +58,7 @@ impl Worker {
         let mut taken = 0;
         while taken < batch && self.accepting.is_on() {
             if !self.shared.take_room(self.settings.number(Number::PendingMax)) {
+                self.note_full();
                 self.pause(None);
                 break;
             }
@@ -66,6 +68,31 @@ impl Worker {
             taken += 1;
         }
         self.accepting.batch = if taken == batch { batch * 2 } else { taken };
+    }
+
+    fn note_full(&self) {
+        let (settings, now_ms) = (&self.settings, self.now_ms);
+        let pending_max = settings.number(Number::PendingMax);
+        match self.shared.pending() >= pending_max {
+            true => self.shared.note_full(Want::Connects, now_ms, |shared| {
+                let pending = shared.pending();
+                format!("{pending} connects under way, no more at a time (pending_max {pending_max}); clients wait")
+            }),
+            false => self.shared.note_full(Want::Places, now_ms, |shared| {
+                let (used, limits) = (shared.connections_used(), shared.limits(settings));
+                format!("{used} connections, no more fit ({limits}); clients wait")
+            }),
+        }
+    }
+
+    /// The system has no descriptors left, although the count had room.
+    pub(super) fn note_shortage(&mut self) {
+        self.totals.descriptor_shortages += 1;
+        let (settings, now_ms) = (&self.settings, self.now_ms);
+        self.shared.note_full(Want::Descriptors, now_ms, |shared| {
+            let (used, limits) = (shared.connections_used(), shared.limits(settings));
+            format!("{used} connections, descriptors have run out ({limits}); clients wait")
+        });
     }
 
     /// Takes a client, for whom room is counted; if none comes the room is given back.
@@ -122,7 +149,7 @@ impl Worker {
             // There is another event at once.
             _ if self.idlers_make_way() => {}
             _ => {
-                self.totals.descriptor_shortages += 1;
+                self.note_shortage();
                 diag::once(
                     "accept",
                     format_args!("cannot accept clients: {}; trying again as connections end", reason(error)),

@@ -154,7 +154,7 @@ impl Worker {
     }
 
     fn wait_for_descriptors(&mut self, index: u32, error: &io::Error) {
-        self.totals.descriptor_shortages += 1;
+        self.note_shortage();
         diag::once(
             "socket",
             format_args!(

@@ -165,6 +165,7 @@ impl Worker {
                 self.guard(index, Worker::expire);
             }
             self.resume_accepting();
+            self.shared.look_whether_full(self.now_ms);
             if self.idlers.are_kept() {
                 self.guard(NO_CONNECTION, |worker, _| worker.keep_idlers());
             }
@@ -190,7 +191,8 @@ impl Worker {
             return Some(0);
         }
         let timer = self.timers.next_deadline_ms();
-        let next = [timer, self.accepting.retry_ms(), self.idlers.look_ms()].into_iter().flatten().min()?;
+        let looks = [timer, self.accepting.retry_ms(), self.idlers.look_ms(), self.shared.full_look_ms()];
+        let next = looks.into_iter().flatten().min()?;
         Some(next.saturating_sub(clock::monotonic_ms()))
     }
 

@@ -18,6 +18,7 @@ mod diagnostics;
 mod exactness;
 mod failover;
 mod fastclose;
+mod full;
 mod geoip;
 mod half_close;
 mod http_header;
