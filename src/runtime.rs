@@ -263,7 +263,8 @@ impl Shared {
         self.paused.fetch_add(1, Ordering::SeqCst);
     }
 
-    pub fn remove_paused(&self) {
+    pub fn remove_paused(&self, now_ms: u64) {
+        self.full.waited(now_ms);
         self.paused.fetch_sub(1, Ordering::SeqCst);
     }
 

@@ -1,6 +1,7 @@
-//! What a worker of either kind does in every turn: it waits for events, and it outlives its own mistakes.
+//! What a worker of either kind does in every turn: it waits for events, it outlives its own mistakes, and it gives memory
+//! back when a crowd is gone.
 //!
-//! Owns no state and knows neither connections nor sessions; called by the workers of `worker/` and `udp/`.
+//! Knows neither connections nor sessions; called by the workers of `worker/` and `udp/`.
 
 use crate::log::diag::{self, Severity};
 use crate::net::poller::{Poller, Readiness};
@@ -26,9 +27,74 @@ pub fn guard<Worker>(worker: &mut Worker, work: impl FnOnce(&mut Worker), close:
     }
 }
 
+/// How long spare memory may lie unused, at least; twice as long at most.
+const SPARE_MS: u64 = 5_000;
+/// So many bytes that were freed are worth asking the allocator for, or the memory of so many connections.
+const FREED_BYTES_MIN: usize = 1 << 20;
+const CROWD_MIN: u64 = 256;
+
+/// When a worker looks for memory that it needs no more. While nothing lies idle it never does.
+#[derive(Debug, Default)]
+pub struct Thrift {
+    look_ms: Option<u64>,
+    /// The most connections since the last look.
+    most: u64,
+}
+
+impl Thrift {
+    /// When [`Thrift::is_due`] next; `None` when there is nothing to look for.
+    pub fn look_ms(&self) -> Option<u64> {
+        self.look_ms
+    }
+
+    /// Whether it is time to look. For every turn: `count` is how many connections there are, `has_spares` whether the
+    /// worker keeps memory without using it.
+    pub fn is_due(&mut self, count: u64, has_spares: bool, now_ms: u64) -> bool {
+        self.most = self.most.max(count);
+        if self.look_ms.is_none() && (has_spares || self.most - count >= CROWD_MIN) {
+            self.look_ms = Some(now_ms + SPARE_MS);
+        }
+        self.look_ms.is_some_and(|look_ms| now_ms >= look_ms)
+    }
+
+    /// The worker has looked, and `freed_bytes` went back to the allocator since it did so before. True when that is enough
+    /// to be given back to the system. `has_spares`: it still keeps some, and is to look again.
+    pub fn looked(&mut self, count: u64, freed_bytes: usize, has_spares: bool, now_ms: u64) -> bool {
+        self.look_ms = has_spares.then_some(now_ms + SPARE_MS);
+        let left = std::mem::replace(&mut self.most, count).saturating_sub(count);
+        freed_bytes >= FREED_BYTES_MIN || left >= CROWD_MIN
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_is_looked_for_when_a_crowd_is_gone_and_not_before() {
+        let mut thrift = Thrift::default();
+        assert!(!thrift.is_due(1_000, false, 0));
+        assert!(!thrift.is_due(900, false, 10));
+        assert_eq!(thrift.look_ms(), None, "most are still here");
+        assert!(!thrift.is_due(0, false, 20));
+        assert_eq!(thrift.look_ms(), Some(20 + SPARE_MS));
+        assert!(thrift.is_due(0, false, 20 + SPARE_MS));
+        assert!(thrift.looked(0, 0, false, 20 + SPARE_MS));
+        assert!(!thrift.is_due(0, false, 90_000));
+        assert_eq!(thrift.look_ms(), None, "an idle worker sleeps");
+    }
+
+    #[test]
+    fn spare_memory_is_looked_for_until_there_is_none() {
+        let mut thrift = Thrift::default();
+        assert!(!thrift.is_due(1, true, 0));
+        assert!(thrift.is_due(1, true, SPARE_MS));
+        assert!(!thrift.looked(1, FREED_BYTES_MIN - 1, true, SPARE_MS), "not worth it");
+        assert_eq!(thrift.look_ms(), Some(2 * SPARE_MS), "although nothing happens any more");
+        assert!(thrift.is_due(1, true, 2 * SPARE_MS));
+        assert!(thrift.looked(1, FREED_BYTES_MIN, false, 2 * SPARE_MS));
+        assert_eq!(thrift.look_ms(), None);
+    }
 
     #[test]
     fn a_mistake_is_outlived_and_ends_what_met_it() {

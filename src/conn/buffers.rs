@@ -56,6 +56,11 @@ pub struct BufferPool {
     #[expect(clippy::vec_box, reason = "the boxes are what connections hold: reuse must not allocate")]
     spare: Vec<Box<Pending>>,
     spare_pipes: Vec<Pipe>,
+    /// The fewest spare buffers and pipes since the last [`BufferPool::shrink`]: nobody needed these.
+    spare_least: usize,
+    spare_pipes_least: usize,
+    /// Of buffers given back to the allocator since then.
+    freed_bytes: usize,
     /// Spare ones and those with bytes of a connection.
     pipes: usize,
     pipes_max: usize,
@@ -70,6 +75,7 @@ impl BufferPool {
     /// An empty pipe; `None` when all are in use or none can be made.
     pub fn pipe(&mut self) -> Option<Pipe> {
         if let Some(pipe) = self.spare_pipes.pop() {
+            self.spare_pipes_least = self.spare_pipes_least.min(self.spare_pipes.len());
             return Some(pipe);
         }
         if self.pipes >= self.pipes_max {
@@ -82,7 +88,7 @@ impl BufferPool {
 
     /// A buffer of what is in the pipe.
     pub fn hold_pipe(&mut self, pipe: Pipe) -> Box<Pending> {
-        let mut pending = self.spare.pop().unwrap_or_default();
+        let mut pending = self.buffer();
         pending.pipe = Some(pipe);
         pending
     }
@@ -95,9 +101,31 @@ impl BufferPool {
         }
     }
 
+    fn buffer(&mut self) -> Box<Pending> {
+        let spare = self.spare.pop();
+        self.spare_least = self.spare_least.min(self.spare.len());
+        spare.unwrap_or_default()
+    }
+
+    /// Whether there is something to [`BufferPool::shrink`], now or later.
+    pub fn has_spares(&self) -> bool {
+        !self.spare.is_empty() || !self.spare_pipes.is_empty() || self.freed_bytes > 0
+    }
+
+    /// Gives up what nobody has needed since the last call. Returns how many bytes the allocator got back since then.
+    pub fn shrink(&mut self) -> usize {
+        let unused = self.spare.drain(..self.spare_least);
+        self.freed_bytes += unused.map(|pending| pending.bytes.capacity()).sum::<usize>();
+        self.spare_pipes.drain(..self.spare_pipes_least);
+        self.pipes -= self.spare_pipes_least;
+        self.spare_least = self.spare.len();
+        self.spare_pipes_least = self.spare_pipes.len();
+        std::mem::take(&mut self.freed_bytes)
+    }
+
     /// A buffer that holds a copy of `bytes`.
     pub fn hold(&mut self, bytes: &[u8]) -> Box<Pending> {
-        let mut pending = self.spare.pop().unwrap_or_default();
+        let mut pending = self.buffer();
         pending.bytes.extend_from_slice(bytes);
         pending
     }
@@ -112,6 +140,8 @@ impl BufferPool {
             pending.bytes.clear();
             pending.taken = 0;
             self.spare.push(pending);
+        } else {
+            self.freed_bytes += pending.bytes.capacity();
         }
     }
 }
@@ -136,6 +166,23 @@ mod tests {
         pending.take(2);
         pending.put_before(b"123");
         assert_eq!((pending.unsent(), pending.len()), (&b"123cdef"[..], 7));
+    }
+
+    #[test]
+    fn what_nobody_needs_is_given_up() {
+        let mut pool = BufferPool::with_pipes(2);
+        let held: Vec<_> = (0..5).map(|_| pool.hold(&[0; 1000])).collect();
+        held.into_iter().for_each(|pending| pool.give_back(pending));
+        let pipe = pool.pipe().expect("there are none yet");
+        pool.give_back_pipe(pipe);
+        assert_eq!(pool.shrink(), 0, "all have been in use lately");
+        let held = [pool.hold(b"x"), pool.hold(b"x")];
+        held.into_iter().for_each(|pending| pool.give_back(pending));
+        assert!(pool.shrink() >= 3000);
+        assert_eq!((pool.spare.len(), pool.spare_pipes.len(), pool.pipes), (2, 0, 0));
+        assert!(pool.shrink() >= 2000);
+        assert!(!pool.has_spares());
+        assert!(pool.pipe().is_some(), "there may be new ones");
     }
 
     #[test]

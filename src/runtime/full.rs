@@ -43,6 +43,13 @@ impl Fullness {
         self.wants.fetch_or(want as u8, SeqCst) & want as u8 == 0
     }
 
+    /// Somebody has waited until now, if anybody had to wait.
+    pub fn waited(&self, now_ms: u64) {
+        if self.is_on() {
+            self.last_ms.fetch_max(now_ms, SeqCst);
+        }
+    }
+
     /// When to look again whether it is over.
     pub fn look_ms(&self) -> Option<u64> {
         self.is_on().then(|| self.last_ms.load(SeqCst) + QUIET_MS)
@@ -54,7 +61,7 @@ impl Fullness {
             return false;
         }
         if is_waited {
-            self.last_ms.fetch_max(now_ms, SeqCst);
+            self.waited(now_ms);
         }
         now_ms >= self.last_ms.load(SeqCst) + QUIET_MS && self.wants.swap(0, SeqCst) != 0
     }
@@ -75,8 +82,10 @@ mod tests {
         assert!(!full.is_over(false, 2_999 + QUIET_MS), "somebody had to wait");
         assert!(!full.is_over(true, 60_000), "somebody waits still");
         assert!(!full.is_over(false, 60_001));
-        assert!(full.is_over(false, 60_000 + QUIET_MS));
-        assert!(!full.is_over(false, 60_000 + QUIET_MS), "said once");
+        full.waited(70_000);
+        assert!(!full.is_over(false, 60_000 + QUIET_MS));
+        assert!(full.is_over(false, 70_000 + QUIET_MS));
+        assert!(!full.is_over(false, 70_000 + QUIET_MS), "said once");
         assert!(!full.is_on());
         assert!(full.note(Want::Places, 90_000), "it is new");
     }

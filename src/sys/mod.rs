@@ -8,6 +8,7 @@ pub mod errors;
 pub mod files;
 pub mod interfaces;
 pub mod limits;
+pub mod memory;
 pub mod notify;
 pub mod packet;
 pub mod pipe;

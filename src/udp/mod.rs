@@ -21,10 +21,10 @@ use crate::net::listen::Listener;
 use crate::net::poller::{Poller, Readiness};
 use crate::runtime::Shared;
 use crate::settings::Settings;
-use crate::sys::clock;
 use crate::sys::datagram::Batch;
+use crate::sys::{clock, memory};
 use crate::timers::Timers;
-use crate::turn;
+use crate::turn::{self, Thrift};
 use pen_proto::commands::{Flag, Number};
 use pen_proto::status::Totals;
 use session::Session;
@@ -58,6 +58,7 @@ pub struct UdpWorker {
     /// To clients, all from one listener. `None` only while it is worked on.
     outbox: Option<Batch>,
     outbox_listener: usize,
+    thrift: Thrift,
     log: TrafficLog,
     totals: Totals,
     last: Option<(u32, u64)>,
@@ -87,6 +88,7 @@ impl UdpWorker {
             inbox: Some(Batch::new()),
             outbox: Some(Batch::new()),
             outbox_listener: 0,
+            thrift: Thrift::default(),
             log,
             totals: Totals::default(),
             last: None,
@@ -123,6 +125,12 @@ impl UdpWorker {
             self.listen_again();
             self.shared.look_whether_full(self.now_ms);
             self.sessions.recycle();
+            let count = self.sessions.len() as u64;
+            if self.thrift.is_due(count, false, self.now_ms)
+                && self.thrift.looked(count, 0, false, self.now_ms)
+            {
+                memory::give_back();
+            }
         }
         self.close_all(CloseReason::Shutdown);
     }
@@ -137,7 +145,8 @@ impl UdpWorker {
     }
 
     fn wait_ms(&self) -> Option<u64> {
-        let looks = [self.timers.next_deadline_ms(), self.listen_again_ms, self.shared.full_look_ms()];
+        let timer = self.timers.next_deadline_ms();
+        let looks = [timer, self.listen_again_ms, self.shared.full_look_ms(), self.thrift.look_ms()];
         let next = looks.into_iter().flatten().min()?;
         Some(next.saturating_sub(clock::monotonic_ms()))
     }

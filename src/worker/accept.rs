@@ -183,7 +183,7 @@ impl Worker {
             return;
         }
         self.accepting.paused = false;
-        self.shared.remove_paused();
+        self.shared.remove_paused(self.now_ms);
         if !self.accepting.is_on()
             && let Err(error) = self.register_listeners()
         {

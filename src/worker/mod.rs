@@ -29,9 +29,9 @@ use crate::net::tls::Tls;
 use crate::runtime::Shared;
 use crate::settings::Settings;
 use crate::slab::Slab;
-use crate::sys::clock;
+use crate::sys::{clock, memory};
 use crate::timers::Timers;
-use crate::turn;
+use crate::turn::{self, Thrift};
 use accept::Accepting;
 use idlers::Idlers;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -92,6 +92,7 @@ pub struct Worker {
     idlers: Idlers,
     scratch: Vec<u8>,
     pool: BufferPool,
+    thrift: Thrift,
     /// Connections that used up their turn and go on after the others.
     unfinished: Vec<u32>,
     /// Connections whose handshake waits for a certificate.
@@ -127,6 +128,7 @@ impl Worker {
             idlers: Idlers::default(),
             scratch: vec![0; SCRATCH_BYTES],
             pool: BufferPool::with_pipes((PIPES_MAX / shared.workers()).max(2)),
+            thrift: Thrift::default(),
             unfinished: Vec::new(),
             awaiting: Vec::new(),
             log,
@@ -166,6 +168,7 @@ impl Worker {
             }
             self.resume_accepting();
             self.shared.look_whether_full(self.now_ms);
+            self.save_memory();
             if self.idlers.are_kept() {
                 self.guard(NO_CONNECTION, |worker, _| worker.keep_idlers());
             }
@@ -191,9 +194,26 @@ impl Worker {
             return Some(0);
         }
         let timer = self.timers.next_deadline_ms();
-        let looks = [timer, self.accepting.retry_ms(), self.idlers.look_ms(), self.shared.full_look_ms()];
+        let looks = [
+            timer,
+            self.accepting.retry_ms(),
+            self.idlers.look_ms(),
+            self.shared.full_look_ms(),
+            self.thrift.look_ms(),
+        ];
         let next = looks.into_iter().flatten().min()?;
         Some(next.saturating_sub(clock::monotonic_ms()))
+    }
+
+    /// Gives up buffers that nobody needs, and what connections had that are gone.
+    fn save_memory(&mut self) {
+        let count = self.totals.accepted - self.totals.closed;
+        if self.thrift.is_due(count, self.pool.has_spares(), self.now_ms) {
+            let freed_bytes = self.pool.shrink();
+            if self.thrift.looked(count, freed_bytes, self.pool.has_spares(), self.now_ms) {
+                memory::give_back();
+            }
+        }
     }
 
     fn dispatch(&mut self, event: Readiness) {

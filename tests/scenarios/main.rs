@@ -29,6 +29,7 @@ mod itself;
 mod limits;
 mod log_file;
 mod log_network;
+mod memory;
 mod moving;
 mod one_connection;
 mod penctl;
