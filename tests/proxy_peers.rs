@@ -4,34 +4,15 @@
 mod common;
 
 use common::backend::{Backend, echo};
+use common::balancers::{STREAM_MODULE, haproxy, nginx};
 use common::client::Client;
 use common::pen::{Pen, Start};
 use common::ports::free_port;
-use common::process::listening;
 use common::programs::all_installed;
 use common::real::Server;
-use common::tempdir::TempDir;
 use common::wait::eventually;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::Path;
-
-/// The module is a file of a package of its own.
-const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
-
-const HAPROXY_DEFAULTS: &str = "
-defaults
-    mode tcp
-    timeout connect 10s
-    timeout client 30s
-    timeout server 30s
-";
-
-fn haproxy(port: u16, sections: &str) -> Server {
-    let dir = TempDir::new();
-    let config = dir.file("haproxy.cfg", &format!("{HAPROXY_DEFAULTS}{sections}\n"));
-    let config = config.display().to_string();
-    Server::start(dir, format!("127.0.0.1:{port}"), "haproxy", &["-db", "-f", &config], || listening(port))
-}
 
 /// Answers requests with the client that a header named, and with the address that it was sent to.
 fn haproxy_that_tells(port: u16) -> Server {
@@ -40,26 +21,6 @@ fn haproxy_that_tells(port: u16) -> Server {
         port,
         &format!("listen telling\n    mode http\n    bind 127.0.0.1:{port} accept-proxy\n    {answer}"),
     )
-}
-
-/// `main` is the main part, `blocks` what stands in `http` or `stream`.
-fn nginx(port: u16, main: &str, blocks: &str) -> Server {
-    let dir = TempDir::new();
-    let here = dir.path().display().to_string();
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .iter()
-        .map(|name| format!("{name}_temp_path {here}/{name};\n"))
-        .collect();
-    let blocks = blocks.replace("http {", &format!("http {{\naccess_log off;\n{temporary}"));
-    let user = if common::root() { "user root;\n" } else { "" };
-    let config = format!(
-        "{user}{main}\ndaemon off;\nworker_processes 1;\npid {here}/nginx.pid;\nerror_log {here}/error.log;\n\
-         events {{}}\n{blocks}\n"
-    );
-    let config = dir.file("nginx.conf", &config).display().to_string();
-    let error_log = format!("{here}/error.log");
-    let words = ["-p", &here, "-e", &error_log, "-c", &config];
-    Server::start(dir, format!("127.0.0.1:{port}"), "nginx", &words, || listening(port))
 }
 
 /// The same of nginx: its body is `CLIENT PORT SENT-TO PORT`.

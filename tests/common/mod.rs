@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "each test target uses its part of the harness")]
 
 pub mod backend;
+pub mod balancers;
 pub mod client;
 pub mod datagram;
 pub mod mmdb;
