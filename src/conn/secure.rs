@@ -5,12 +5,14 @@
 //!
 //! The end of a stream is part of TLS: a side that says so (close_notify) has sent everything, and is told to the other
 //! side like an end of file. A side whose connection merely ends may have been cut off: a receiver with TLS is then not
-//! told that the stream is complete, as nobody knows that; to one without, an end of file is all that can be said.
+//! told that the stream is complete, as nobody knows that; to one without, an end of file is all that can be said. Where
+//! it ends within a record, something is lost for certain: that is a reset.
 
 use super::buffers::BufferPool;
 use super::relay::{self, Flow, Lent, SCRATCH_BYTES};
 use super::{Direction, Socket};
 use crate::half_close;
+use crate::log::diag;
 use crate::net::tls::{Session, Trouble};
 use crate::sys::socket;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -23,6 +25,9 @@ const READ_BYTES_MAX: usize = 64 * 1024;
 const TURN_BYTES_MAX: usize = 512 * 1024;
 /// Encrypted bytes that are read at once while the handshake lasts; a session keeps what is decrypted of them.
 const HANDSHAKE_READ_BYTES: usize = 16 * 1024;
+
+/// Level at which failed handshakes are told of, and connections that break off: anybody can make them fail.
+pub const FAILURES: u8 = 2;
 
 /// The sessions of a connection.
 #[derive(Debug, Default)]
@@ -103,6 +108,7 @@ fn read(
     }
     match receive(sender.socket, &mut wire[..READ_BYTES_MAX])? {
         None => Ok(Read::Nothing),
+        Some(0) if session.is_inside_record() => Err(io::ErrorKind::ConnectionReset.into()),
         Some(0) => {
             direction.eof = true;
             Ok(Read::Bytes { plain_bytes: 0, wire_bytes: 0 })
@@ -115,6 +121,7 @@ fn read(
 }
 
 fn broken(trouble: Trouble) -> io::Error {
+    diag::debug!(FAILURES, "TLS broke off: {trouble}");
     io::Error::new(io::ErrorKind::InvalidData, trouble.0)
 }
 

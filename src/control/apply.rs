@@ -171,9 +171,10 @@ impl<R: Running> Engine<R> {
     ///
     /// # Errors
     ///
-    /// A host or service that is not known, with the setting it stands in.
+    /// Settings that do not fit together, or a host or service that is not known, with the setting it stands in.
     pub fn settle(&mut self) -> Result<&Config, String> {
         check(&self.config)?;
+        self.config.tls.check_at_start()?;
         settle_ports(&mut self.config);
         for name in names_of(&self.config) {
             self.names.look_up_now(&name)?;

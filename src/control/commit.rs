@@ -61,8 +61,9 @@ pub fn commit<R: Running>(
 ///
 /// # Errors
 ///
-/// What UDP has no use for, because it could not work.
+/// Clients without TLS that are to show certificates, or what UDP has no use for, because it could not work.
 pub fn check(config: &Config) -> Result<(), String> {
+    config.tls.check()?;
     if !config.settings.flag(Flag::Udp) {
         return Ok(());
     }

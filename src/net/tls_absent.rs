@@ -77,6 +77,9 @@ impl Session {
     pub fn read_plain(&mut self, _: &mut [u8]) -> usize {
         match *self {}
     }
+    pub fn is_inside_record(&self) -> bool {
+        match *self {}
+    }
     pub fn peer_closed(&self) -> bool {
         match *self {}
     }

@@ -38,6 +38,20 @@ pub fn read(bytes: &[u8]) -> Hello {
     }
 }
 
+/// First bytes of a client that are enough for [`version`].
+pub const VERSION_BYTES: usize = 11;
+
+/// The newest version that a ClientHello of before TLS 1.3 offers, as it is on the wire: 0x0301 is TLS 1.0. `None` for
+/// fewer bytes than [`VERSION_BYTES`], and for what is no ClientHello.
+pub fn version(bytes: &[u8]) -> Option<u16> {
+    match bytes {
+        [HANDSHAKE_RECORD, _, _, _, _, CLIENT_HELLO, _, _, _, major, minor, ..] => {
+            Some(u16::from_be_bytes([*major, *minor]))
+        }
+        _ => None,
+    }
+}
+
 struct Incomplete;
 
 /// The body of the ClientHello; `None` when it is none.

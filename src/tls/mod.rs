@@ -4,6 +4,8 @@
 //! The mechanism is in `net/tls`, which reads the files that [`TlsSettings`] names.
 
 #[cfg(feature = "tls")]
+pub mod algorithm;
+#[cfg(feature = "tls")]
 pub mod certificate;
 #[cfg(feature = "tls")]
 pub mod chain;
@@ -15,8 +17,12 @@ pub mod hello;
 pub mod ocsp;
 #[cfg(feature = "tls")]
 pub mod pem;
+#[cfg(feature = "tls")]
+pub mod record;
 
 use pen_proto::commands::{ClientCertificate, TlsOption, TlsText};
+
+const WITHOUT_TLS: &str = "want ssl_certificate (-E) too: without it clients speak no TLS";
 
 /// What the workers need of TLS.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,6 +66,38 @@ impl TlsSettings {
 
     pub fn set_option(&mut self, option: TlsOption, on: bool) {
         self.options[option as usize] = on;
+    }
+
+    /// Whether the settings fit together.
+    ///
+    /// # Errors
+    /// Clients are to be asked for certificates, and speak no TLS.
+    pub fn check(&self) -> Result<(), String> {
+        match self.client_certificate {
+            ClientCertificate::Off => Ok(()),
+            _ if self.text(TlsText::Certificate).is_some() => Ok(()),
+            _ => Err(format!("ssl_client_certificate (-R): {WITHOUT_TLS}, and cannot show a certificate")),
+        }
+    }
+
+    /// As [`TlsSettings::check`], for a pen that starts: nothing that is for clients with TLS may stand there without it.
+    ///
+    /// # Errors
+    /// What was set for nothing.
+    pub fn check_at_start(&self) -> Result<(), String> {
+        self.check()?;
+        let for_clients = [
+            ("ssl_key (-K)", TlsText::Key),
+            ("ssl_ca_file (-G)", TlsText::CaFile),
+            ("ssl_ca_path (-A)", TlsText::CaPath),
+            ("ssl_ocsp_response", TlsText::OcspResponse),
+            ("ssl_sni_path", TlsText::SniPath),
+        ];
+        let is_set = |(_, text): &(_, TlsText)| self.text(*text).is_some();
+        match for_clients.into_iter().find(is_set).filter(|_| self.text(TlsText::Certificate).is_none()) {
+            Some((name, _)) => Err(format!("{name}: {WITHOUT_TLS}")),
+            None => Ok(()),
+        }
     }
 
     /// The file of the key: its own, or that of the certificate.

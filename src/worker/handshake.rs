@@ -22,8 +22,6 @@ use pen_proto::commands::{Flag, HttpMode, Number};
 
 /// How long a client gets to read why its handshake failed before the connection is cut.
 const GOODBYE_MS: u64 = 2_000;
-/// Level at which failed handshakes are told of: anybody can make them fail.
-const FAILURES: u8 = 2;
 /// What clients and pen agree on to speak HTTP/2, which has no header block to insert a line into.
 const HTTP2: &[u8] = b"h2";
 
@@ -123,7 +121,7 @@ impl Worker {
     /// close with bytes unread is a reset, which would take the reason away from it.
     fn refuse(&mut self, index: u32, trouble: &Trouble) {
         let Some(connection) = self.connections.get_mut(index) else { return };
-        diag::debug!(FAILURES, "{}: TLS handshake failed: {trouble}", connection.address);
+        diag::debug!(secure::FAILURES, "{}: TLS handshake failed: {trouble}", connection.address);
         let Connection { client, from_server, extras, .. } = connection;
         let session = extras.as_mut().and_then(|extras| extras.secure.as_mut()?.client.as_mut());
         let mut end = End { socket: client, session };

@@ -6,7 +6,7 @@ use crate::common::client::{End, ending, reset};
 use crate::common::pattern;
 use crate::common::pen::Pen;
 use crate::common::wait::eventually;
-use crate::peers::{BOTH_VERSIONS, Speaker};
+use crate::peers::{BOTH_VERSIONS, Speaker, TlsClient, tls_backend_serving};
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::sync::{Arc, Mutex};
@@ -112,4 +112,56 @@ fn bytes_that_were_changed_on_the_way_end_the_connection() {
     client.stream.sock.write_all(&[7; 32]).unwrap();
     assert!(client.stream.read(&mut [0]).is_err(), "an alert, or a reset");
     eventually("the server to be let go", || server.open(), |open| *open == 0);
+}
+
+/// One record with these plain bytes, as `speaker` would send it, cut in half.
+fn half_a_record(client: &mut TlsClient) -> Vec<u8> {
+    let mut record = Vec::new();
+    client.stream.conn.writer().write_all(&[b'x'; 1000]).unwrap();
+    client.stream.conn.write_tls(&mut record).unwrap();
+    record.truncate(record.len() / 2);
+    record
+}
+
+#[test]
+fn a_client_that_ends_within_a_record_is_a_reset_for_the_server() {
+    let ended = Arc::new(Mutex::new(None));
+    let authority = Authority::new("authority");
+    let server = Backend::serving({
+        let ended = ended.clone();
+        move |mut stream| {
+            let _ = stream.write_all(b"A\n");
+            *ended.lock().unwrap() = Some(ending(&mut stream));
+        }
+    });
+    let pen = Pen::before([&server]).certificate(&authority.sign(&["web.test"])).start();
+    for (is_torn, expected) in [(true, End::Reset), (false, End::Eof)] {
+        let mut client = Speaker::trusting(&authority).connect(pen.address, "web.test");
+        client.line();
+        let half = half_a_record(&mut client);
+        if is_torn {
+            client.stream.sock.write_all(&half[..1]).unwrap(); // also within the header of a record
+            client.stream.sock.write_all(&half[1..]).unwrap();
+        }
+        client.stream.sock.shutdown(Shutdown::Write).unwrap();
+        eventually("the end", || ended.lock().unwrap().take(), |end| *end == Some(expected));
+    }
+}
+
+#[test]
+fn a_server_that_ends_within_a_record_is_a_reset_for_a_client_without_tls() {
+    let authority = Authority::new("authority");
+    let server = tls_backend_serving(&authority.sign(&["web.test"]), |mut stream| {
+        let _ = stream.read(&mut [0; 10]);
+        let mut record = Vec::new();
+        stream.conn.writer().write_all(&[b'x'; 1000]).unwrap();
+        stream.conn.write_tls(&mut record).unwrap();
+        let _ = stream.sock.write_all(&record[..record.len() / 2]);
+    });
+    let pen = Pen::before([] as [&str; 0])
+        .config(&format!("server 0 address 127.0.0.1 port {} tls noverify\n", server.port()))
+        .start();
+    let mut client = pen.connect();
+    client.send("go on\n");
+    assert_eq!(ending(&mut client.stream), End::Reset);
 }

@@ -17,4 +17,7 @@ mod reload;
 mod routing;
 mod servers;
 mod service;
+mod staple;
+mod strange;
+mod words;
 mod workshop;

@@ -124,37 +124,6 @@ fn openssl_takes_up_its_session_again() {
     }
 }
 
-#[test]
-fn an_ocsp_response_is_stapled_and_read_again_by_command() {
-    if !all_installed(&[("openssl", "openssl")]) {
-        return;
-    }
-    let authority = Authority::new("authority");
-    let server = brief_server();
-    let pen = https(&authority, &server).start();
-    assert!(s_client(&pen, "-status").stdout.contains("OCSP response: no response sent"));
-    // One that says nothing about anybody, but has the form of a response; and bytes by which it is known again.
-    let response = |mark: u8| [&[0x30, 8, 0x0a, 1, 0, 0x04, 3][..], &[mark; 3]].concat();
-    let stapled = |mark: &str| {
-        let said = s_client(&pen, "-tls1_2 -status -msg").stdout;
-        said.split_whitespace().collect::<String>().contains(mark)
-    };
-    fs::write(pen.path("ocsp"), response(0xa1)).unwrap();
-    assert_eq!(pen.control("ssl_ocsp_response ocsp"), "");
-    assert!(stapled("a1a1a1"));
-    fs::write(pen.path("ocsp"), response(0xb2)).unwrap();
-    assert!(stapled("a1a1a1"), "read by command only");
-    assert_eq!(pen.control("ssl_ocsp_response ocsp"), "");
-    assert!(stapled("b2b2b2"));
-    fs::write(pen.path("ocsp"), "rubbish").unwrap();
-    assert!(
-        pen.control("ssl_ocsp_response ocsp").starts_with("error: ssl_ocsp_response: ocsp: want an OCSP")
-    );
-    assert!(stapled("b2b2b2"), "the old one is kept");
-    assert_eq!(pen.control("no ssl_ocsp_response"), "");
-    assert!(s_client(&pen, "-status").stdout.contains("no response sent"));
-}
-
 /// Kills the program when the test is over.
 struct Program(Child);
 

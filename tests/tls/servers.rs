@@ -51,9 +51,13 @@ fn a_server_with_a_wrong_certificate_is_passed_over_and_nothing_is_lost() {
         assert_eq!((client.line(), client.line()), ("A".into(), "said at once".into()));
     }
     let told = pen.stderr();
-    assert!(told.contains("TLS with server 1 failed: invalid peer certificate"), "{told}");
-    assert!(told.contains("TLS with server 2 failed: invalid peer certificate"), "{told}");
-    assert!(told.contains("TLS with server 3 failed: "), "{told}");
+    for reason in [
+        "TLS with server 1 failed: the peer's certificate is not for \"web.test\" but for ",
+        "TLS with server 2 failed: the peer's certificate has no authority that we know",
+        "TLS with server 3 failed: what the peer sends is no TLS",
+    ] {
+        assert!(told.contains(reason), "{reason}: {told}");
+    }
     assert!(pen.control("servers json").contains("\"failures_total\":1"));
 }
 

@@ -269,6 +269,12 @@ fn what_is_wrong_at_start_is_named_and_nothing_starts() {
             "ssl_ocsp_response: text: want an OCSP response",
         ),
         ("-L foo", "protocol version \"foo\" not known"),
+        ("-R", "ssl_client_certificate (-R): want ssl_certificate (-E) too"),
+        ("-R -G c.pem", "ssl_client_certificate (-R): want ssl_certificate (-E) too"),
+        ("-G c.pem", "ssl_ca_file (-G): want ssl_certificate (-E) too"),
+        ("-A .", "ssl_ca_path (-A): want ssl_certificate (-E) too"),
+        ("-K k.pem", "ssl_key (-K): want ssl_certificate (-E) too"),
+        ("-O ssl_sni_path\u{a0}.", "ssl_sni_path: want ssl_certificate (-E) too"),
     ] {
         for check in ["", "--check"] {
             let words = options.split(' ').map(|word| word.replace('\u{a0}', " "));
@@ -277,6 +283,32 @@ fn what_is_wrong_at_start_is_named_and_nothing_starts() {
             assert!(ended.stderr.contains(reason), "{options}: {ended:?}");
         }
     }
+}
+
+#[test]
+fn who_is_to_show_a_certificate_is_never_served_without_tls() {
+    let authority = Authority::new("authority");
+    let server = Backend::named("A");
+    let start = || {
+        Pen::before([&server])
+            .certificate(&authority.sign(&["web.test"]))
+            .file("ca.pem", &authority.pem)
+            .options("-G ca.pem")
+    };
+    let pen = start().options("-R").start();
+    let refused = pen.control("no ssl_certificate");
+    assert!(refused.starts_with("error: ssl_client_certificate (-R): want ssl_certificate"), "{refused}");
+    assert!(
+        Speaker::trusting(&authority).try_connect(pen.address, "web.test").is_err_and(|_| true)
+            || server.accepted() == 0
+    );
+    assert_eq!(pen.control("ssl_client_certificate off"), "off\n");
+    assert_eq!(pen.control("no ssl_certificate"), "");
+    let refused = pen.control("ssl_client_certificate optional");
+    assert!(refused.starts_with("error: ssl_client_certificate (-R): want ssl_certificate"), "{refused}");
+    assert_eq!(pen.ask(), "A");
+    let told = start().start().stderr();
+    assert!(told.contains("no client is asked for a certificate"), "{told}");
 }
 
 #[test]

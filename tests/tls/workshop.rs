@@ -47,13 +47,12 @@ impl Workshop {
         self.run_after("", words)
     }
 
-    /// A certificate that signs itself, with a key of this kind and these extensions.
+    /// A certificate that signs itself, with a key of this kind and these extensions, and CA:TRUE as openssl has it.
     pub fn self_signed(&self, name: &str, key: &str, extensions: &str) {
         let adds: String =
             extensions.lines().map(|line| format!(" -addext {}", line.replace(' ', ""))).collect();
-        self.write("req.conf", "[req]\ndistinguished_name=dn\n[dn]\n");
         self.run(&format!(
-            "req -config req.conf -x509 -newkey {key} -nodes -subj /CN={name} -keyout {name}.key -out {name}.crt -days 30{adds}"
+            "req -x509 -newkey {key} -nodes -subj /CN={name} -keyout {name}.key -out {name}.crt -days 30{adds}"
         ));
     }
 

@@ -7,6 +7,7 @@
 use super::authorities::Authorities;
 use super::files;
 use super::front::Terms;
+use super::staple::Response;
 use crate::log::diag;
 use crate::sys::clock;
 use crate::sys::errors::reason;
@@ -51,7 +52,7 @@ struct Memory {
 
 struct Known {
     certified: Arc<CertifiedKey>,
-    ocsp: Option<Vec<u8>>,
+    ocsp: Option<Arc<Response>>,
     authorities: Option<Arc<Authorities>>,
     config: Arc<ServerConfig>,
     loaded_ms: u64,
@@ -202,7 +203,7 @@ impl Directory {
         let key = existing("key").unwrap_or_else(|| certificate.clone());
         let own = files::own(&certificate, &key, &self.terms.provider)?;
         tell.extend(own.warnings);
-        let ocsp = existing("ocsp").map(|path| files::ocsp_response(&path)).transpose()?;
+        let ocsp = existing("ocsp").map(|path| Response::read(&path).map(Arc::new)).transpose()?;
         let authorities = match existing("ca").filter(|_| self.terms.asks_clients()) {
             Some(path) => {
                 let mut authorities = Authorities::default();
@@ -212,17 +213,18 @@ impl Directory {
             }
             None => None,
         };
-        self.known(Arc::new(own.certified), ocsp, authorities, now_ms).map(Some)
+        self.known(Arc::new(own.certified), ocsp, authorities, now_ms, tell).map(Some)
     }
 
     fn known(
         &self,
         certified: Arc<CertifiedKey>,
-        ocsp: Option<Vec<u8>>,
+        ocsp: Option<Arc<Response>>,
         authorities: Option<Arc<Authorities>>,
         now_ms: u64,
+        tell: &mut Vec<String>,
     ) -> Result<Known, String> {
-        let config = self.terms.config(&certified, ocsp.clone(), authorities.clone())?;
+        let config = self.terms.config(&certified, ocsp.as_deref(), authorities.clone(), tell)?;
         Ok(Known { certified, ocsp, authorities, config, loaded_ms: now_ms, asked_ms: now_ms })
     }
 
@@ -232,7 +234,8 @@ impl Directory {
         let Some(Known { certified, ocsp, authorities, .. }) = memory.known.get(name) else {
             return Ok(None);
         };
-        self.known(certified.clone(), ocsp.clone(), authorities.clone(), now_ms).map(Some)
+        // What there was to say of them was said.
+        self.known(certified.clone(), ocsp.clone(), authorities.clone(), now_ms, &mut Vec::new()).map(Some)
     }
 
     /// A panic elsewhere leaves the memory usable: every holder leaves it consistent.

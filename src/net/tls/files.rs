@@ -8,7 +8,7 @@ use crate::sys::clock;
 use crate::sys::errors::reason;
 use crate::tls::certificate::Certificate;
 use crate::tls::pem::{self, Block};
-use crate::tls::{chain, der};
+use crate::tls::{algorithm, chain, der};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -22,6 +22,9 @@ use std::path::Path;
 const FILE_BYTES_MAX: u64 = 4 << 20;
 /// As in Pen. A response has about 500 bytes, or 2000 with the certificate of who signed it.
 pub const OCSP_BYTES_MAX: u64 = 10_000;
+/// Keys that the library takes.
+const KEYS: &str = "an RSA key of 2048 to 8192 bits or one for P-256, P-384, P-521 or Ed25519";
+
 /// The whole file.
 pub fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
@@ -153,8 +156,10 @@ pub struct Own {
 /// The file and what is wrong with it.
 pub fn own(certificate: &Path, key: &Path, provider: &CryptoProvider) -> Result<Own, String> {
     let chain: Vec<_> = certificates(certificate)?.into_iter().map(|listed| listed.der).collect();
-    let private = provider.key_provider.load_private_key(private_key(key)?).map_err(|_| {
-        format!("{}: want an RSA key of 2048 to 8192 bits, an ECDSA key or an Ed25519 key", key.display())
+    let secret = private_key(key)?;
+    let private = provider.key_provider.load_private_key(secret.clone_key()).map_err(|_| {
+        let kind = algorithm::of_private_key(secret.secret_der());
+        format!("{}: want {KEYS}, got {kind}", key.display())
     })?;
     let read: Vec<_> = chain.iter().filter_map(|der| Certificate::read(der)).collect();
     let is_other = private.public_key().is_some_and(|public| public.as_ref() != read[0].key_info);
@@ -171,42 +176,4 @@ pub fn own(certificate: &Path, key: &Path, provider: &CryptoProvider) -> Result<
     let warnings =
         date.into_iter().chain(gap).map(|text| format!("{}: {text}", certificate.display())).collect();
     Ok(Own { certified: CertifiedKey::new(chain, private), warnings })
-}
-
-/// An OCSP response that says something: the outer structure is looked at, the signature is for the client to judge.
-///
-/// # Errors
-/// The file and what is wrong with it.
-pub fn ocsp_response(path: &Path) -> Result<Vec<u8>, String> {
-    let bytes =
-        read(path, OCSP_BYTES_MAX).map_err(|error| format!("{}: {}", path.display(), reason(&error)))?;
-    match is_ocsp_response(&bytes) {
-        true => Ok(bytes),
-        false => Err(format!("{}: want an OCSP response in DER form that was successful", path.display())),
-    }
-}
-
-/// A SEQUENCE as long as the file, beginning with the ENUMERATED 0, "successful" (RFC 6960, section 4.2.1).
-fn is_ocsp_response(bytes: &[u8]) -> bool {
-    let (header, length) = match bytes {
-        [0x30, 0x82, a, b, ..] => (4, usize::from(u16::from_be_bytes([*a, *b]))),
-        [0x30, 0x81, a, ..] => (3, usize::from(*a)),
-        [0x30, a @ ..=0x7f, ..] => (2, usize::from(*a)),
-        _ => return false,
-    };
-    bytes.len() == header + length && bytes[header..].starts_with(&[0x0a, 1, 0])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn responses_are_told_by_their_looks() {
-        assert!(is_ocsp_response(&[0x30, 3, 0x0a, 1, 0]));
-        assert!(is_ocsp_response(&[&[0x30, 0x82, 1, 3, 0x0a, 1, 0][..], &[0; 256]].concat()));
-        for bytes in [&b""[..], b"garbage", &[0x30, 3, 0x0a, 1, 6], &[0x30, 4, 0x0a, 1, 0], &[0x30, 0x82]] {
-            assert!(!is_ocsp_response(bytes), "{bytes:?}");
-        }
-    }
 }

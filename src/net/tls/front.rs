@@ -3,13 +3,14 @@
 use super::authorities::Authorities;
 use super::directory::{Directory, Found};
 use super::judge::Judge;
+use super::staple::{Response, Shown};
 use super::{Loading, files, provider};
 use crate::tls::{TlsSettings, ciphers};
 use pen_proto::commands::{ClientCertificate, TlsOption, TlsText, protocols};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoClientAuth, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ const SESSIONS_MAX: usize = 10_000;
 pub struct Front {
     terms: Arc<Terms>,
     certified: Arc<CertifiedKey>,
-    ocsp: Option<Vec<u8>>,
+    ocsp: Option<Arc<Response>>,
     default: Arc<ServerConfig>,
     directory: Option<Arc<Directory>>,
 }
@@ -49,13 +50,15 @@ impl Front {
         let certified = loading.or_before(certified, before.map(|front| front.certified.clone()))?;
         let ocsp = match settings.text(TlsText::OcspResponse) {
             Some(file) => {
-                let read = files::ocsp_response(Path::new(file)).map(Some);
+                let read = Response::read(Path::new(file)).map(|response| Some(Arc::new(response)));
                 let read = read.map_err(|reason| format!("ssl_ocsp_response: {reason}"));
                 loading.or_before(read, before.map(|front| front.ocsp.clone()))?
             }
             None => None,
         };
-        let default = terms.config(&certified, ocsp.clone(), None)?;
+        let mut told = Vec::new();
+        let default = terms.config(&certified, ocsp.as_deref(), None, &mut told)?;
+        loading.warnings.extend(told.into_iter().map(|reason| format!("ssl_ocsp_response: {reason}")));
         let directory = match settings.text(TlsText::SniPath) {
             Some(path) => {
                 let old = before.and_then(|front| front.directory.as_deref());
@@ -131,7 +134,14 @@ impl Terms {
         };
         let client_certificate = settings.client_certificate;
         let authorities = match client_certificate {
-            ClientCertificate::Off => None,
+            ClientCertificate::Off => {
+                if settings.text(TlsText::CaFile).or(settings.text(TlsText::CaPath)).is_some() {
+                    let idle = "ssl_ca_file, ssl_ca_path: no client is asked for a certificate, because \
+                                ssl_client_certificate is off (-R requires one)";
+                    loading.warnings.push(idle.into());
+                }
+                None
+            }
             _ => {
                 let read = of_clients(settings, &mut loading.warnings).map(|read| Some(Arc::new(read)));
                 loading.or_before(read, before.map(|terms| terms.authorities.clone()))?
@@ -158,24 +168,27 @@ impl Terms {
         })
     }
 
-    /// For one certificate. `own_authorities`: by which its site's clients are judged, instead of the common ones.
+    /// For one certificate, with the response that is stapled to it; why it is not is to `tell`. `own_authorities`: by which
+    /// its site's clients are judged, instead of the common ones.
     ///
     /// # Errors
     /// What the settings and the certificate cannot do together.
     pub fn config(
         &self,
         certified: &CertifiedKey,
-        ocsp: Option<Vec<u8>>,
+        ocsp: Option<&Response>,
         own_authorities: Option<Arc<Authorities>>,
+        tell: &mut Vec<String>,
     ) -> Result<Arc<ServerConfig>, String> {
         let sessions = if own_authorities.is_some() { Sessions::new()? } else { self.sessions.clone() };
-        let certified = CertifiedKey { ocsp, ..certified.clone() };
+        let (shown, trouble) = Shown::new(certified, ocsp);
+        tell.extend(trouble);
         let builder = ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&self.versions)
             .map_err(|error| format!("TLS: {error}"))?;
         let mut config = builder
             .with_client_cert_verifier(self.verifier(own_authorities))
-            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+            .with_cert_resolver(Arc::new(shown));
         config.alpn_protocols.clone_from(&self.protocols);
         config.ignore_client_order = self.server_order;
         config.session_storage = sessions.cache;

@@ -17,7 +17,7 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
 };
 use std::sync::Arc;
-use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
+use webpki::{EndEntityCert, InvalidNameContext, KeyUsage, VerifiedPath};
 
 /// Object identifiers of extended key usages: for clients, and for servers.
 const FOR_CLIENTS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
@@ -185,11 +185,17 @@ fn check_name(
     purpose: Purpose<'_>,
 ) -> Result<(), webpki::Error> {
     let Purpose::Server(name) = purpose else { return Ok(()) };
-    let common = || certificate.common_name().filter(|_| !certificate.has_alternative_names());
-    if common().is_some_and(|common| common.eq_ignore_ascii_case(&name.to_str())) {
-        return Ok(());
+    if certificate.has_alternative_names() {
+        return EndEntityCert::try_from(der)?.verify_is_valid_for_subject_name(name);
     }
-    EndEntityCert::try_from(der)?.verify_is_valid_for_subject_name(name)
+    let common = certificate.common_name();
+    match common.as_ref().is_some_and(|common| common.eq_ignore_ascii_case(&name.to_str())) {
+        true => Ok(()),
+        false => Err(webpki::Error::CertNotValidForName(InvalidNameContext {
+            expected: name.to_owned(),
+            presented: common.into_iter().collect(),
+        })),
+    }
 }
 
 /// The same in the words of the library, which chooses the alert by them.

@@ -9,9 +9,12 @@ mod directory;
 mod files;
 mod front;
 mod judge;
+mod pss;
 mod servers;
 mod session;
 mod signature;
+mod staple;
+mod words;
 
 pub use session::{Session, Trouble};
 

@@ -5,9 +5,12 @@
 
 use super::Tls;
 use super::front::Choice;
+use super::words::words;
 use crate::proxy_protocol::extensions::{ClientTls, Shown};
 use crate::tls::certificate::Certificate;
 use crate::tls::ciphers;
+use crate::tls::hello;
+use crate::tls::record::Boundaries;
 use rustls::server::{Accepted, AcceptedAlert, Acceptor};
 use rustls::{Connection, ProtocolVersion};
 use std::fmt;
@@ -25,7 +28,7 @@ impl fmt::Display for Trouble {
 
 impl From<rustls::Error> for Trouble {
     fn from(error: rustls::Error) -> Trouble {
-        Trouble(error.to_string())
+        Trouble(words(&error))
     }
 }
 
@@ -36,16 +39,35 @@ pub struct Session {
     peer_closed: bool,
     /// So have we.
     closed: bool,
+    received: Boundaries,
 }
 
 enum State {
     /// The ClientHello is still coming.
-    Hello(Box<Acceptor>),
+    Hello(Box<Beginning>),
     /// It is here, and the certificate for its name is not; what came behind it waits.
     Waiting(Box<Accepted>, Vec<u8>),
     Open(Box<Connection>),
     /// It failed before it was open; this is to be said.
     Broken(AcceptedAlert),
+    /// The client speaks nothing newer than TLS 1.1; so does this, which is to be said.
+    TooOld(Option<[u8; 7]>),
+}
+
+#[derive(Default)]
+struct Beginning {
+    acceptor: Acceptor,
+    /// The first bytes of the client, up to [`hello::VERSION_BYTES`].
+    first: Vec<u8>,
+}
+
+/// TLS 1.2, the oldest version that is spoken, on the wire.
+const OLDEST_VERSION: u16 = 0x0303;
+
+/// The fatal alert protocol_version in a record of this version (RFC 5246, section 7.2.2).
+fn protocol_version_alert(version: u16) -> [u8; 7] {
+    let [major, minor] = version.to_be_bytes();
+    [21, major, minor, 0, 2, 2, 70]
 }
 
 impl fmt::Debug for Session {
@@ -55,7 +77,7 @@ impl fmt::Debug for Session {
             State::Waiting(..) => "waiting",
             State::Open(connection) if connection.is_handshaking() => "handshaking",
             State::Open(_) => "open",
-            State::Broken(_) => "broken",
+            State::Broken(_) | State::TooOld(_) => "broken",
         };
         write!(f, "Session {state}")
     }
@@ -64,12 +86,16 @@ impl fmt::Debug for Session {
 impl Session {
     /// With a client that is to begin.
     pub fn with_client() -> Session {
-        Session { state: State::Hello(Box::default()), peer_closed: false, closed: false }
+        Session::new(State::Hello(Box::default()))
     }
 
     pub(super) fn open(mut connection: Connection) -> Session {
         connection.set_buffer_limit(None); // the caller limits what it gives
-        Session { state: State::Open(Box::new(connection)), peer_closed: false, closed: false }
+        Session::new(State::Open(Box::new(connection)))
+    }
+
+    fn new(state: State) -> Session {
+        Session { state, peer_closed: false, closed: false, received: Boundaries::default() }
     }
 
     /// Takes what the peer sent during the handshake. Plain bytes that came with its end are kept for
@@ -77,10 +103,18 @@ impl Session {
     ///
     /// # Errors
     /// The peer broke the protocol or is refused; what is to be said to it can be written.
-    pub fn shake(&mut self, mut bytes: &[u8]) -> Result<(), Trouble> {
+    pub fn shake(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+        self.received.pass(bytes);
+        self.go_on(bytes)
+    }
+
+    fn go_on(&mut self, mut bytes: &[u8]) -> Result<(), Trouble> {
         while !bytes.is_empty() {
             match &mut self.state {
-                State::Hello(acceptor) => {
+                State::Hello(beginning) => {
+                    let Beginning { acceptor, first } = &mut **beginning;
+                    let missing = hello::VERSION_BYTES.saturating_sub(first.len());
+                    first.extend_from_slice(&bytes[..missing.min(bytes.len())]);
                     acceptor.read_tls(&mut bytes).map_err(|error| Trouble(error.to_string()))?;
                     match acceptor.accept() {
                         Ok(None) => {}
@@ -96,7 +130,7 @@ impl Session {
                     connection.read_tls(&mut bytes).map_err(|error| Trouble(error.to_string()))?;
                     self.peer_closed |= connection.process_new_packets()?.peer_has_closed();
                 }
-                State::Broken(_) => return Ok(()),
+                State::Broken(_) | State::TooOld(_) => return Ok(()),
             }
         }
         Ok(())
@@ -121,12 +155,31 @@ impl Session {
             Ok(connection) => self.state = Session::open(connection.into()).state,
             Err((error, alert)) => return Err(self.break_off(error, alert)),
         }
-        self.shake(&behind).map(|()| true)
+        self.go_on(&behind).map(|()| true)
     }
 
     fn break_off(&mut self, error: rustls::Error, alert: AcceptedAlert) -> Trouble {
+        let first = match &self.state {
+            State::Hello(beginning) => beginning.first.clone(),
+            _ => Vec::new(),
+        };
+        if let Some(version) = hello::version(&first).filter(|version| *version < OLDEST_VERSION) {
+            self.state = State::TooOld(Some(protocol_version_alert(version)));
+            return Trouble("the peer speaks nothing newer than TLS 1.1".into());
+        }
         self.state = State::Broken(alert);
-        error.into()
+        match error {
+            // Somebody may have taken the port for one without TLS: what it said helps to see that.
+            rustls::Error::InvalidMessage(_) if !first.is_empty() => {
+                Trouble(format!("what the peer sends is no TLS; it begins with \"{}\"", first.escape_ascii()))
+            }
+            error => error.into(),
+        }
+    }
+
+    /// Whether the bytes that came end within a record: if nothing follows, something is lost.
+    pub fn is_inside_record(&self) -> bool {
+        self.received.is_inside()
     }
 
     pub fn is_handshaking(&self) -> bool {
@@ -142,6 +195,7 @@ impl Session {
     /// # Errors
     /// As [`Session::shake`]; what could be decrypted before is lost, because nobody knows where it came from.
     pub fn decrypt(&mut self, mut bytes: &[u8], plain: &mut [u8]) -> Result<usize, Trouble> {
+        self.received.pass(bytes);
         let State::Open(connection) = &mut self.state else { return Ok(0) };
         let mut count = 0;
         while !bytes.is_empty() {
@@ -203,6 +257,7 @@ impl Session {
         match &mut self.state {
             State::Open(connection) if connection.wants_write() => connection.write_tls(out),
             State::Broken(alert) => alert.write(out),
+            State::TooOld(alert) => alert.take().map_or(Ok(0), |alert| out.write(&alert)),
             _ => Ok(0),
         }
     }

@@ -3,12 +3,15 @@
 //! The library looks at a whole certificate before it takes the key out of it. Here the key is enough, so that version 1
 //! and unknown extensions do not matter, and keys that are marked for RSA-PSS only are known too.
 
+use super::pss;
+use super::words::Said;
 use crate::tls::certificate::Certificate;
-use crate::tls::der;
+use crate::tls::{algorithm, der};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm};
-use rustls::{CertificateError, DigitallySignedStruct, Error, PeerMisbehaved, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, PeerMisbehaved, SignatureScheme};
+use std::sync::Arc;
 
 /// The algorithm of a key that may be used for RSA-PSS only, as its DER begins (1.2.840.113549.1.1.10).
 const RSA_PSS_KEY: &[u8] = &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10];
@@ -20,8 +23,8 @@ const RSA_PSS_SCHEMES: [(SignatureScheme, SignatureScheme); 3] = [
     (SignatureScheme::Unknown(0x080b), SignatureScheme::RSA_PSS_SHA512),
 ];
 
-/// RSA keys with fewer bytes are none that the library works with.
-const RSA_BYTES_MIN: usize = 256;
+/// The library works with no RSA keys of fewer bits.
+const RSA_BITS_MIN: usize = 2048;
 
 /// What is asked of peers, in the order of preference.
 pub fn schemes(algorithms: &WebPkiSupportedAlgorithms) -> Vec<SignatureScheme> {
@@ -34,7 +37,7 @@ pub fn schemes(algorithms: &WebPkiSupportedAlgorithms) -> Vec<SignatureScheme> {
 pub fn of_certificates(
     algorithms: &WebPkiSupportedAlgorithms,
 ) -> Vec<&'static dyn SignatureVerificationAlgorithm> {
-    algorithms.all.to_vec()
+    algorithms.all.iter().copied().chain(pss::LONGEST_SALTS).collect()
 }
 
 /// Whether the peer has the key of its certificate.
@@ -48,6 +51,10 @@ pub fn verify(
     algorithms: &WebPkiSupportedAlgorithms,
 ) -> Result<HandshakeSignatureValid, Error> {
     let read = Certificate::read(certificate).ok_or(CertificateError::BadEncoding)?;
+    if let Some(bits) = short_rsa_bits(&read) {
+        let said = Said(format!("has an RSA key of {bits} bits, and fewer than {RSA_BITS_MIN} are not safe"));
+        return Err(CertificateError::Other(OtherError(Arc::new(said))).into());
+    }
     let of_pss_key = RSA_PSS_SCHEMES.iter().find(|(scheme, _)| *scheme == signed.scheme);
     let is_pss_key = read.key_algorithm.starts_with(RSA_PSS_KEY);
     let scheme = of_pss_key.map_or(signed.scheme, |(_, ordinary)| *ordinary);
@@ -88,16 +95,14 @@ pub fn verify_if_possible(
     signed: &DigitallySignedStruct,
     algorithms: &WebPkiSupportedAlgorithms,
 ) -> Result<HandshakeSignatureValid, Error> {
-    let is_readable = Certificate::read(certificate).is_some_and(|read| !is_short_rsa(&read));
+    let is_readable = Certificate::read(certificate).is_some_and(|read| short_rsa_bits(&read).is_none());
     match is_readable && signed.scheme != SignatureScheme::ED448 {
         true => verify(message, certificate, signed, algorithms),
         false => Ok(HandshakeSignatureValid::assertion()),
     }
 }
 
-fn is_short_rsa(certificate: &Certificate<'_>) -> bool {
-    let modulus = || der::only(certificate.key, der::SEQUENCE)?.inner()?.next_of(der::INTEGER);
-    modulus().is_some_and(|modulus| {
-        modulus.value.strip_prefix(&[0]).unwrap_or(modulus.value).len() < RSA_BYTES_MIN
-    })
+fn short_rsa_bits(certificate: &Certificate<'_>) -> Option<usize> {
+    let modulus = der::only(certificate.key, der::SEQUENCE)?.inner()?.next_of(der::INTEGER)?;
+    Some(algorithm::bits(modulus.value)).filter(|bits| *bits < RSA_BITS_MIN)
 }
