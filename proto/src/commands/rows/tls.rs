@@ -36,7 +36,8 @@ pub const ROWS: &[Row] = &[
         args: OPTIONAL_FILE,
         summary: "certificates by which those of clients are judged",
         detail: "A PEM file with one or more. Used together with `ssl_ca_path`; without both, the system's \
-                 certificates are used. See `ssl_client_certificate`.",
+                 certificates are used. What is out of date or no authority is told and not believed; a client's own \
+                 certificate may stand there too. See `ssl_client_certificate`.",
         ..NEW
     },
     Row {
@@ -78,7 +79,8 @@ pub const ROWS: &[Row] = &[
         args: &[optional("off|optional|required", Complete::Words(&["off", "optional", "required"]))],
         summary: "whether clients must show a certificate",
         detail: "With `optional` a client may have none, but a wrong one is refused. They are judged by `ssl_ca_file` \
-                 and `ssl_ca_path`. The option -R stands for `required`.",
+                 and `ssl_ca_path`. An error without `ssl_certificate`: clients then speak no TLS. The option -R stands \
+                 for `required`.",
         ..NEW
     },
     Row {
@@ -114,7 +116,8 @@ pub const ROWS: &[Row] = &[
         args: OPTIONAL_FILE,
         summary: "file with the OCSP response to staple to the certificate",
         detail: "DER, at most 10000 bytes. Give the command again when there is a new one; on the signal HUP it is read \
-                 again too.",
+                 again too. It is stapled while it is in date and says something good of the certificate; what it \
+                 says else is told.",
         ..LIVE
     },
     Row {
@@ -134,7 +137,7 @@ pub const ROWS: &[Row] = &[
         args: OPTIONAL_FILE,
         summary: "certificates by which those of servers are judged",
         detail: "A PEM file with one or more, for servers with `tls verify`. Without it, the system's certificates are \
-                 used.",
+                 used. A server's own certificate may stand there too.",
         ..NEW
     },
     Row {
