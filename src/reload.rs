@@ -7,6 +7,7 @@
 
 use crate::config;
 use crate::control::apply::{Engine, Placed, Request, Running};
+use crate::control::guarded::guarded;
 
 /// Reloads; returns what the operator should know although it worked, such as settings that can only change at start.
 ///
@@ -16,7 +17,8 @@ use crate::control::apply::{Engine, Placed, Request, Running};
 /// is still the old one.
 pub fn reload<R: Running>(engine: &mut Engine<R>) -> Result<Vec<String>, String> {
     let nothing = Request { commands: Vec::new() };
-    let request = engine.config().config_file.as_deref().map_or(Ok(nothing.clone()), request_of);
+    let read = || engine.config().config_file.as_deref().map_or(Ok(nothing.clone()), request_of);
+    let request = guarded(read).map_err(String::from);
     let done = request.and_then(|request| engine.carry_out_reload(&request));
     done.map(|done| done.warnings).map_err(|trouble| match engine.carry_out_reload(&nothing) {
         Err(more) if more != trouble => format!("{trouble}\n{more}"),

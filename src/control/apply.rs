@@ -6,9 +6,11 @@
 
 use super::commit::{Refresh, check, commit, settle_ports};
 use super::countries::{Reading, settle_countries};
+use super::guarded::{Trouble, guarded};
 use super::names::{Lookup, Names, look_up, names_in, names_of};
 use super::queries;
 use crate::config::{self, Errors, Place};
+use crate::log::diag::{self, Severity};
 use crate::log::local_time;
 use crate::settings::{Applied, Config, ServerEntry, Settings};
 use crate::stats;
@@ -130,6 +132,8 @@ pub struct Engine<R> {
     followed: Config,
     running: Option<R>,
     names: Names,
+    /// What `running` is being made to follow; `None` but for that moment.
+    attempted: Option<Config>,
     /// `server N blacklist T` given before there was anything to blacklist.
     early_blacklists: Vec<(u16, u32)>,
 }
@@ -142,8 +146,8 @@ impl<R: Running> Engine<R> {
 
     /// As [`Engine::new`], with another way to look up host names.
     pub fn with_lookup(config: Config, lookup: Lookup) -> Engine<R> {
-        let followed = config.clone();
-        Engine { config, followed, running: None, names: Names::new(lookup), early_blacklists: Vec::new() }
+        let (followed, names) = (config.clone(), Names::new(lookup));
+        Engine { config, followed, running: None, names, attempted: None, early_blacklists: Vec::new() }
     }
 
     /// What is configured, as the operator wrote it.
@@ -216,8 +220,11 @@ impl<R: Running> Engine<R> {
     ///
     /// What is wrong with the line, or with the file and where.
     pub fn understand(&self, line: &str) -> Result<Request, String> {
-        let command = parse_line(line).map_err(|error| error.to_string())?;
-        command.map_or(Ok(Request { commands: Vec::new() }), |command| expand(&command))
+        let read = || {
+            let command = parse_line(line).map_err(|error| error.to_string())?;
+            command.map_or(Ok(Request { commands: Vec::new() }), |command| expand(&command))
+        };
+        Ok(guarded(read)?)
     }
 
     /// Carries out one command. The reply is complete, with its newline; empty for most settings.
@@ -278,10 +285,34 @@ impl<R: Running> Engine<R> {
     }
 
     fn perform(&mut self, request: &Request, door: Door, again: Again) -> Result<Done, String> {
-        let mut draft = self.draft(&request.commands, door)?;
-        draft.warnings.extend(self.follow(std::mem::take(&mut draft.config), door, again)?);
+        let configured = guarded(|| {
+            let mut draft = self.draft(&request.commands, door)?;
+            draft.warnings.extend(self.follow(std::mem::take(&mut draft.config), door, again)?);
+            Ok(draft)
+        });
+        let draft = configured.map_err(|trouble| match trouble {
+            Trouble::Refused(text) => text,
+            Trouble::Internal(text) => {
+                self.take_back();
+                format!("{text}; nothing has changed")
+            }
+        })?;
+        Ok(guarded(|| self.act_all(&request.commands, draft))?)
+    }
+
+    /// Has the running pen follow the configuration in force again, after a mistake on the way to another one.
+    fn take_back(&mut self) {
+        let (Some(attempted), Some(running)) = (self.attempted.take(), &mut self.running) else { return };
+        let nothing = Refresh { log: false, tls: false, is_reload: true };
+        if let Err(trouble) = guarded(|| commit(running, &attempted, &self.followed, nothing)) {
+            diag::say(Severity::Error, String::from(trouble));
+        }
+    }
+
+    /// Carries out what is about the running pen, now that the rest is in force.
+    fn act_all(&mut self, commands: &[Placed], draft: Draft) -> Result<Done, String> {
         let mut done = Done { reply: String::new(), warnings: draft.warnings };
-        for (placed, reply) in request.commands.iter().zip(draft.replies) {
+        for (placed, reply) in commands.iter().zip(draft.replies) {
             let reply = match reply {
                 Reply::Ready(text) => text,
                 Reply::Later => self.act(&placed.command).map_err(|trouble| locate(placed, trouble))?,
@@ -364,9 +395,13 @@ impl<R: Running> Engine<R> {
             }
         }
         let numeric = self.names.numeric(&config)?;
-        commit(running, &self.followed, &numeric, again.refresh)?;
+        let attempted = self.attempted.insert(numeric);
+        let done = commit(running, &self.followed, attempted, again.refresh);
+        // Taken only now: what panics leaves it for `take_back`.
+        let numeric = self.attempted.take();
+        done?;
         self.config = config;
-        self.followed = numeric;
+        self.followed = numeric.unwrap_or_default();
         Ok(warnings)
     }
 

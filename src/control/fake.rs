@@ -17,6 +17,8 @@ pub struct Told {
     pub deeds: Vec<String>,
     /// Names of logs and listeners that cannot be opened.
     pub broken: BTreeSet<String>,
+    /// Deeds at which it panics, once.
+    pub panics: BTreeSet<String>,
     pub settings: Option<Arc<Settings>>,
     pub config: Option<Config>,
     pub status: Status,
@@ -55,6 +57,8 @@ impl FakePen {
     }
 
     fn did(&self, deed: String) {
+        let panics = self.told_mut().panics.remove(&deed);
+        assert!(!panics, "{deed} goes wrong on purpose");
         self.told_mut().deeds.push(deed);
     }
 
@@ -128,6 +132,7 @@ impl Running for FakePen {
     }
 
     fn status(&mut self, _wanted: Wanted) -> Status {
+        assert!(!self.told_mut().panics.remove("status"), "the status goes wrong on purpose");
         self.told().status.clone()
     }
 

@@ -1,7 +1,7 @@
 //! The doors through which a running pen is commanded, and the room behind them.
 //!
-//! `apply` carries commands out, whatever door they came through, all or nothing; `commit` makes the running pen follow
-//! a changed configuration, `countries` has it know those that its `geoip` file tells; `queries` phrases answers; `names`
+//! `apply` carries commands out, whatever door they came through, all or nothing; `guarded` lets pen outlive a mistake in
+//! that; `commit` makes the running pen follow a changed configuration, `countries` has it know those that its `geoip` file tells; `queries` phrases answers; `names`
 //! looks names up. `server` owns the control sockets, `client` one caller's socket, `session` what is said on it. All of it
 //! runs on the main thread; only names are looked up on others.
 //! docs/control.md is the protocol.
@@ -12,6 +12,7 @@ mod commit;
 mod countries;
 #[cfg(test)]
 pub(crate) mod fake;
+pub(crate) mod guarded;
 mod names;
 pub mod queries;
 pub mod server;

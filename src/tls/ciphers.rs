@@ -153,8 +153,8 @@ pub fn choose(list: &str) -> Result<Choice, String> {
     let mut tls13: Vec<Cipher> = Vec::new();
     let mut left_out = Vec::new();
     for word in list.split([':', ',', ' ', ';']).filter(|word| !word.is_empty()) {
-        let (mark, name) = match word.split_at(1) {
-            (mark @ ("!" | "-" | "+"), name) => (mark, name),
+        let (mark, name) = match word.split_at_checked(1) {
+            Some((mark @ ("!" | "-" | "+"), name)) => (mark, name),
             _ if word.starts_with('@') => continue, // @STRENGTH and @SECLEVEL: the strongest come first anyway
             _ => ("", word),
         };

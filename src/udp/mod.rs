@@ -112,7 +112,7 @@ impl UdpWorker {
                 break;
             }
             self.now_ms = clock::monotonic_ms();
-            self.catch_up();
+            self.guard(NO_SESSION, |worker, _| worker.catch_up());
             for event in &ready {
                 let session = if event.key < LISTENER_KEYS { event.key as u32 } else { NO_SESSION };
                 self.guard(session, |worker, _| worker.dispatch(*event));

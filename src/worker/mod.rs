@@ -155,7 +155,7 @@ impl Worker {
             }
             self.now_ms = clock::monotonic_ms();
             let unfinished = std::mem::take(&mut self.unfinished);
-            self.catch_up();
+            self.guard(NO_CONNECTION, |worker, _| worker.catch_up());
             for event in &ready {
                 self.guard(connection_number(event.key), |worker, _| worker.dispatch(*event));
             }
