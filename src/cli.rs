@@ -96,7 +96,8 @@ impl CommandLine {
     }
 
     /// Takes the listen address and the servers. A listener opened by the command `listen` stays, and the first
-    /// argument is passed over, as in Pen; servers given here win over those of the configuration file.
+    /// argument is passed over, as in Pen; what is written of a server here wins over what options and the
+    /// configuration file say of it.
     pub fn apply_positional(&self, config: &mut Config) -> Result<(), String> {
         let Some((listen, servers)) = self.positional.split_first() else { return Ok(()) };
         if config.listen.is_none() {
@@ -104,14 +105,10 @@ impl CommandLine {
             config.on_command_line.insert("listen");
         }
         for (index, text) in servers.iter().enumerate() {
-            config.place_server(index, server(text)?);
+            config.place_server(index, text).map_err(|reason| format!("server {text}: {reason}"))?;
         }
         Ok(())
     }
-}
-
-fn server(text: &str) -> Result<ServerSpec, String> {
-    ServerSpec::parse(text).map_err(|reason| format!("server {text}: {reason}"))
 }
 
 /// `-t: timeout: want ...`, without saying the same word twice.

@@ -4,7 +4,7 @@
 //! is read here, all of it or nothing. Called at start, by `reload.rs`, and for `include FILE` on the control socket.
 
 use crate::sys::errors::reason;
-use crate::sys::files::open_regular;
+use crate::sys::files::open_regular_or_null;
 use pen_proto::commands::Command;
 use pen_proto::parse::parse_line;
 use std::fmt;
@@ -101,7 +101,7 @@ struct Reader {
 impl Reader {
     /// Reads a file; what is wrong inside is collected, what is wrong with the file itself is returned.
     fn read_file(&mut self, path: &str) -> Result<(), String> {
-        let file = open_regular(Path::new(path)).map_err(|error| reason(&error))?;
+        let file = open_regular_or_null(Path::new(path)).map_err(|error| reason(&error))?;
         let metadata = file.metadata().map_err(|error| reason(&error))?;
         let identity = (metadata.dev(), metadata.ino());
         if self.open.contains(&identity) {
@@ -240,6 +240,7 @@ mod tests {
     #[test]
     fn only_files_are_read() {
         let files = Files::new();
+        assert_eq!(lines("/dev/null"), []);
         assert_eq!(errors("/no/such/file"), "/no/such/file: no such file or directory");
         let fifo = files.path("fifo");
         nix::unistd::mkfifo(fifo.as_str(), nix::sys::stat::Mode::S_IRWXU).unwrap();

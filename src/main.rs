@@ -3,6 +3,11 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    pen::start::run(&arguments)
+    match pen_program::arguments() {
+        Ok(arguments) => pen::start::run(&arguments),
+        Err(error) => {
+            pen::log::diag::fatal(format_args!("pen: {error}"));
+            ExitCode::FAILURE
+        }
+    }
 }

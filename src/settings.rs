@@ -278,17 +278,24 @@ impl Config {
         Ok(Applied::Reply(reply))
     }
 
-    /// Puts a server of the command line in its place. What its words cannot say, such as `acl` and `proxy`, stays as
-    /// commands have set it.
-    pub fn place_server(&mut self, index: usize, spec: ServerSpec) {
+    /// Puts a server of the command line, as written there, in its place. What is not written stays as commands have set
+    /// it.
+    ///
+    /// # Errors
+    /// As [`ServerSpec::parse`]; then nothing has changed.
+    pub fn place_server(&mut self, index: usize, text: &str) -> Result<(), String> {
+        let present = self.servers.get(index).cloned().flatten();
+        let mut entry = present.map_or_else(|| ServerSpec::parse(text).map(ServerEntry::from), Ok)?;
+        for earlier in self.unaddressed.get(&index).into_iter().flatten() {
+            entry.change(earlier);
+        }
+        entry.spec = entry.spec.overwritten(text)?;
+        self.unaddressed.remove(&index);
         if index >= self.servers.len() {
             self.servers.resize(index + 1, None);
         }
-        let mut entry = self.servers[index].take().unwrap_or_else(|| ServerEntry::from(spec.clone()));
-        for earlier in self.unaddressed.remove(&index).unwrap_or_default() {
-            entry.change(&earlier);
-        }
-        self.servers[index] = Some(ServerEntry { spec, ..entry });
+        self.servers[index] = Some(entry);
+        Ok(())
     }
 
     fn set_number(&mut self, number: Number, value: u64) -> Applied {
@@ -368,7 +375,8 @@ impl Config {
         let stored = |change: &&ServerChange| !matches!(change, ServerChange::Blacklist(_));
         if index >= self.servers.len() {
             if !changes.iter().any(|change| stored(&change)) {
-                return Err(format!("server {index}: no such server"));
+                // At start it may still come, as an argument of the command line.
+                return if self.running { Err(no_such_server(index)) } else { Ok(String::new()) };
             }
             self.servers.resize(index + 1, None);
         }
@@ -396,6 +404,10 @@ impl Config {
             }
         }
     }
+}
+
+pub fn no_such_server(index: usize) -> String {
+    format!("server {index}: no such server")
 }
 
 /// The value and a line end, or nothing.

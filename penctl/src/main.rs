@@ -40,9 +40,8 @@ enum Wish {
 }
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> =
-        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    let done = read_arguments(&arguments).and_then(|wish| match wish {
+    let wish = pen_program::arguments().and_then(|arguments| read_arguments(&arguments));
+    let done = wish.and_then(|wish| match wish {
         Wish::Help => Screen::of_stdout().print(&format!("{SYNOPSIS}\n\n{HELP}")),
         Wish::Version => Screen::of_stdout().print(&format!("penctl {}\n", env!("CARGO_PKG_VERSION"))),
         Wish::Talk { address, commands } => talk(Address::parse(&address)?, &commands),

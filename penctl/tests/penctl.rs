@@ -21,6 +21,23 @@ mod process;
 #[path = "../../tests/common/wait.rs"]
 mod wait;
 
+/// Half understood they would name something else.
+#[test]
+fn words_that_are_no_text_are_named() {
+    use std::os::unix::ffi::OsStrExt;
+    let bad = std::ffi::OsStr::from_bytes(b"/a\xff");
+    let ended = Command::new(env!("CARGO_BIN_EXE_penctl")).arg(bad).arg("pid").output().unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    assert_eq!(String::from_utf8(ended.stderr).unwrap(), "penctl: \"/a\\xff\": not UTF-8\n");
+    let mut cgi = Command::new(env!("CARGO_BIN_EXE_penctl-cgi"));
+    for name in ["GATEWAY_INTERFACE", "REQUEST_METHOD", "QUERY_STRING", "PENCTL_CONTROL", "PENCTL_ALLOW"] {
+        cgi.env(name, bad);
+    }
+    let ended = cgi.arg(bad).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(ended.status.code(), Some(0));
+    assert!(ended.stdout.starts_with(b"Status: 4"), "{}", String::from_utf8_lossy(&ended.stdout));
+}
+
 const SERVERS: &str = r#"[{"index":0,"address":"10.0.0.1","port":80,"failed_at_epoch_seconds":0,"blacklisted_seconds":0,"connections":3,"max":0,"hard":0,"weight":0,"prio":0,"acl":0,"sent_bytes":2048,"received_bytes":0,"connections_total":3,"failures_total":0}]"#;
 const BIG_BYTES: usize = 5 << 20;
 

@@ -32,9 +32,8 @@ const DATAGRAM_BYTES_MAX: usize = 65_507;
 const DATAGRAM_BYTES_MIN: usize = 64;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> =
-        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into()).collect();
-    match parse(&arguments).and_then(obey) {
+    let arguments = pen_program::arguments().map_err(|error| format!("penlog: {error}"));
+    match arguments.and_then(|arguments| parse(&arguments)).and_then(obey) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // A standard error that is gone leaves the exit status to tell.

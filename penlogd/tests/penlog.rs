@@ -34,6 +34,15 @@ fn sent(arguments: &str, input: &[u8], count: usize) -> Vec<String> {
 }
 
 #[test]
+fn words_that_are_no_text_are_named() {
+    use std::os::unix::ffi::OsStrExt;
+    let bad = std::ffi::OsStr::from_bytes(b"a\xff");
+    let ended = Command::new(PENLOG).arg("-s").arg(bad).output().unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    assert_eq!(String::from_utf8(ended.stderr).unwrap(), "penlog: \"a\\xff\": not UTF-8\n");
+}
+
+#[test]
 fn every_line_is_a_datagram() {
     assert_eq!(sent("127.0.0.1 PORT", b"one\ntwo\r\n\nlast", 4), ["one\n", "two\r\n", "\n", "last"]);
     assert_eq!(sent("localhost PORT", b"", 0), [""; 0]);

@@ -1,9 +1,11 @@
 //! The frame of the small programs around pen: their arguments, what they say on standard error, their exit status.
 //!
-//! Knows no option of any of them. Used by mergelogs, penlogd and webstats.
+//! Knows no option of any of them. Used by mergelogs, penlogd and webstats; pen, penctl and penlog take their arguments
+//! from here.
 #![forbid(unsafe_code)]
 
-use pen_proto::escape::Escaped;
+use pen_proto::escape::{Escaped, EscapedBytes};
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -21,12 +23,10 @@ impl Program {
         parse: impl FnOnce(&[String]) -> Result<Request, String>,
         carry_out: impl FnOnce(Request) -> ExitCode,
     ) -> ExitCode {
-        let arguments: Result<Vec<String>, _> =
-            std::env::args_os().skip(1).map(|word| word.into_string()).collect();
-        match arguments.map(|arguments| parse(&arguments)) {
+        match arguments().map(|arguments| parse(&arguments)) {
             Ok(Ok(request)) => carry_out(request),
             Ok(Err(error)) => self.fail(&format!("{error}\ntry --help")),
-            Err(word) => self.fail(&format!("{}: not UTF-8", word.display())),
+            Err(error) => self.fail(&error),
         }
     }
 
@@ -61,6 +61,18 @@ impl Program {
     }
 }
 
+/// The arguments of this process, without the program's name.
+///
+/// # Errors
+/// One that is not UTF-8, which the standard library's way would panic at; the text says which.
+pub fn arguments() -> Result<Vec<String>, String> {
+    std::env::args_os().skip(1).map(utf8).collect()
+}
+
+fn utf8(word: OsString) -> Result<String, String> {
+    word.into_string().map_err(|word| format!("\"{}\": not UTF-8", EscapedBytes(word.as_encoded_bytes())))
+}
+
 /// Reads the number that an option or an argument has.
 ///
 /// # Errors
@@ -77,6 +89,14 @@ mod tests {
     fn every_line_has_the_name_and_nothing_dangerous() {
         let said = Program("penlogd").lines("a\x1b[2J: no such file\ntry --help");
         assert_eq!(said, "penlogd: a\\x1b[2J: no such file\npenlogd: try --help\n");
+    }
+
+    #[test]
+    fn words_that_are_no_text_are_named() {
+        use std::os::unix::ffi::OsStringExt;
+        let word = |bytes: &[u8]| utf8(OsString::from_vec(bytes.to_vec()));
+        assert_eq!(word("ö".as_bytes()), Ok("ö".into()));
+        assert_eq!(word(b"a\x1b\xff\xc3"), Err(r#""a\x1b\xff\xc3": not UTF-8"#.into()));
     }
 
     #[test]

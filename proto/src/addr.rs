@@ -186,6 +186,15 @@ impl ServerSpec {
     /// # Errors
     /// The field that is wrong, what was expected and what was given.
     pub fn parse(text: &str) -> Result<ServerSpec, String> {
+        // The host is always written.
+        ServerSpec::at(Host::Ip(Ipv4Addr::UNSPECIFIED.into())).overwritten(text)
+    }
+
+    /// This server with what `text` says, in the form that [`ServerSpec::parse`] reads. Fields that are left out stay.
+    ///
+    /// # Errors
+    /// As [`ServerSpec::parse`].
+    pub fn overwritten(&self, text: &str) -> Result<ServerSpec, String> {
         if text.parse::<Ipv6Addr>().is_ok() {
             return Err(format!(
                 "an IPv6 address needs brackets here: [{text}], [{text}]:PORT or [{text}]:PORT:MAX"
@@ -194,13 +203,16 @@ impl ServerSpec {
         let (host, fields) = split_host(text)?;
         let mut fields = fields.split(':');
         let mut next = || fields.next().filter(|field| !field.is_empty());
+        let host = Host::parse(host)?;
+        // Port 0 is how Pen's scripts say that a Unix socket has none.
+        let port = next().filter(|port| !(host.is_unix() && *port == "0"));
         let spec = ServerSpec {
-            host: Host::parse(host)?,
-            port: next().map(Port::parse).transpose()?,
-            max: number_field("max", next(), SERVER_LIMIT_MAX)?.unwrap_or(0),
-            hard: number_field("hard", next(), SERVER_LIMIT_MAX)?.unwrap_or(0),
-            weight: number_field("weight", next(), WEIGHT_MAX)?,
-            prio: number_field("prio", next(), SERVER_LIMIT_MAX)?.unwrap_or(0),
+            host,
+            port: port.map(Port::parse).transpose()?.or_else(|| self.port.clone()),
+            max: number_field("max", next(), SERVER_LIMIT_MAX)?.unwrap_or(self.max),
+            hard: number_field("hard", next(), SERVER_LIMIT_MAX)?.unwrap_or(self.hard),
+            weight: number_field("weight", next(), WEIGHT_MAX)?.or(self.weight),
+            prio: number_field("prio", next(), SERVER_LIMIT_MAX)?.unwrap_or(self.prio),
         };
         match fields.next() {
             None => Ok(spec),
@@ -472,6 +484,8 @@ mod tests {
             ("[::1]", ServerSpec::at(Host::Ip(Ipv6Addr::LOCALHOST.into()))),
             ("/run/x.sock", ServerSpec::at(Host::Unix("/run/x.sock".to_owned()))),
             ("[/run/a:b]", ServerSpec::at(Host::Unix("/run/a:b".to_owned()))),
+            ("/run/x.sock:0", ServerSpec::at(Host::Unix("/run/x.sock".to_owned()))),
+            ("/run/x:0:5", ServerSpec { max: 5, ..ServerSpec::at(Host::Unix("/run/x".to_owned())) }),
             ("/run/x::5", ServerSpec { max: 5, ..ServerSpec::at(Host::Unix("/run/x".to_owned())) }),
         ];
         for (text, spec) in cases {
@@ -481,12 +495,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_overwrites_and_the_rest_stays() {
+        let before = ServerSpec::parse("old:80:10:12:3:1").expect("a server");
+        for (text, expected) in [
+            ("www", "www:80:10:12:3:1"),
+            ("www:81", "www:81:10:12:3:1"),
+            ("www::0::0", "www:80:0:12:0:1"),
+            ("[::1]:::::9", "[::1]:80:10:12:3:9"),
+            ("/run/x:0:5", "/run/x:80:5:12:3:1"),
+        ] {
+            assert_eq!(before.overwritten(text), ServerSpec::parse(expected), "{text}");
+        }
+        assert!(before.overwritten("www:80:x").is_err());
+    }
+
+    #[test]
     fn a_wrong_server_names_the_field() {
         let cases = [
             ("www:80:x", r#"max: want 0..2147483647, got "x""#),
             ("www:80:-1", r#"max: want 0..2147483647, got "-1""#),
             ("www:80:1:1:70000", r#"weight: want 0..65535, got "70000""#),
             ("www:80:1:1:1:1:1", r#"nothing may follow the prio, got "1""#),
+            ("www:0", r#"port: want 1..65535 or a service name, got "0""#),
             ("www:80x", r#"port: want 1..65535 or a service name, got "80x""#),
             ("[::1", r#"want a ] after the address, got "[::1""#),
             ("[::1]80", r#"want a : after the ], got "80""#),

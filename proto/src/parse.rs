@@ -421,14 +421,22 @@ fn server(words: &mut Words) -> Parsed<Command> {
     // The bound makes it fit.
     let index = words.need_number(0, SERVER_INDEX_MAX.into(), "")? as u16;
     let place = format!("server {index}");
-    let mut changes = Vec::new();
+    let (mut changes, mut is_unix) = (Vec::new(), false);
     words.place.clone_from(&place);
     while let Some(word) = words.next() {
         let Some(key) = SERVER_KEYS.iter().find(|key| key.word == word) else {
             return Err(unknown_key(word, words));
         };
         words.place = format!("{place}: {word}");
+        // Pen's scripts give a Unix socket the port 0.
+        if is_unix && matches!(key.value, ServerValue::Port(_)) && words.peek() == Some("0") {
+            words.next();
+            continue;
+        }
         changes.push(server_change(key, words)?);
+        if let Some(ServerChange::Address(host)) = changes.last() {
+            is_unix = host.is_unix();
+        }
         words.place.clone_from(&place);
     }
     if changes.is_empty() {

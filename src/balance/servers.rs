@@ -106,10 +106,18 @@ impl Endpoint {
     /// As Pen reports it: 1 for a Unix socket, 0 when unset.
     pub fn port(&self) -> u16 {
         match self {
-            Endpoint::Unset | Endpoint::Host(_) => 0,
-            Endpoint::Inet(address) => address.port(),
             Endpoint::Unix(_) => 1,
             Endpoint::Tls(tls) => tls.carrier.port(),
+            endpoint => endpoint.inet_port().unwrap_or(0),
+        }
+    }
+
+    /// The port of an Internet address; `None` where there is none.
+    pub fn inet_port(&self) -> Option<u16> {
+        match self {
+            Endpoint::Inet(address) => Some(address.port()),
+            Endpoint::Tls(tls) => tls.carrier.inet_port(),
+            Endpoint::Unset | Endpoint::Host(_) | Endpoint::Unix(_) => None,
         }
     }
 

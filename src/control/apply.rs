@@ -12,7 +12,7 @@ use super::queries;
 use crate::config::{self, Errors, Place};
 use crate::log::diag::{self, Severity};
 use crate::log::local_time;
-use crate::settings::{Applied, Config, ServerEntry, Settings};
+use crate::settings::{Applied, Config, ServerEntry, Settings, no_such_server};
 use crate::stats;
 use crate::sys::capabilities;
 use crate::sys::errors::reason;
@@ -179,6 +179,12 @@ impl<R: Running> Engine<R> {
     pub fn settle(&mut self) -> Result<&Config, String> {
         check(&self.config)?;
         self.config.tls.check_at_start()?;
+        let servers = self.config.servers.len();
+        if let Some((server, _)) =
+            self.early_blacklists.iter().find(|(server, _)| usize::from(*server) >= servers)
+        {
+            return Err(no_such_server(usize::from(*server)));
+        }
         settle_ports(&mut self.config);
         for name in names_of(&self.config) {
             self.names.look_up_now(&name)?;

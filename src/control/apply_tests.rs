@@ -146,8 +146,8 @@ fn before_pen_runs_commands_only_configure() {
         ("exit", ""),
         ("listen alpha:80", "alpha:80\n"),
         ("log /no/such/file", "/no/such/file\n"),
-        ("server 1 address beta", ""),
         ("server 1 blacklist 60", ""),
+        ("server 1 address beta", ""),
         ("close 0", "Connection 0 out of range\n"),
         ("recent", ""),
         (
@@ -168,6 +168,9 @@ fn before_pen_runs_commands_only_configure() {
     assert_eq!(pen.deeds(), ["blacklist 1 60"]);
     engine.config_mut().servers.push(Some(ServerEntry::from(ServerSpec::parse("gamma").unwrap())));
     assert!(engine.settle().unwrap_err().contains("gamma"));
+    let mut engine: Engine<FakePen> = Engine::with_lookup(Config::default(), lookup);
+    option(&mut engine, "server 1 blacklist 60");
+    assert_eq!(engine.settle().unwrap_err(), "server 1: no such server");
 }
 
 #[test]

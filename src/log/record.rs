@@ -19,8 +19,10 @@ pub struct ConnectionRecord<'a> {
     pub client_port: Option<u16>,
     /// Index of the server, -1 for emergency, -2 for abuse; `None` when no server took the client.
     pub server: Option<i32>,
-    /// Empty when no server took the client.
-    pub server_address: &'a str,
+    /// Without the port; `None` when no server took the client.
+    pub server_address: Option<&'a str>,
+    /// `None` for a Unix socket, and when no server took the client.
+    pub server_port: Option<u16>,
     /// Client to server.
     pub up_bytes: u64,
     /// Server to client.
@@ -45,7 +47,11 @@ impl ConnectionRecord<'_> {
         put(out, format_args!("\"{}\"", self.client));
         number(out, "client_port", self.client_port);
         number(out, "server", self.server);
-        text(out, "server_address", self.server_address);
+        match self.server_address {
+            Some(address) => text(out, "server_address", address),
+            None => number(out, "server_address", None::<u16>),
+        }
+        number(out, "server_port", self.server_port);
         number(out, "up_bytes", Some(self.up_bytes));
         number(out, "down_bytes", Some(self.down_bytes));
         text(out, "reason", self.reason);
@@ -117,7 +123,8 @@ mod tests {
             client: ClientAddr::Ip(Ipv4Addr::new(203, 0, 113, 7).into()),
             client_port: Some(50112),
             server: Some(1),
-            server_address: "10.0.0.2:8080",
+            server_address: Some("10.0.0.2"),
+            server_port: Some(8080),
             up_bytes: 412,
             down_bytes: 8_388_608,
             reason: "client closed",
@@ -137,25 +144,28 @@ mod tests {
         assert_eq!(
             written(&example()),
             "{\"time\":\"2026-11-21T01:23:26.007Z\",\"duration_ms\":1250,\"client\":\"203.0.113.7\",\
-             \"client_port\":50112,\"server\":1,\"server_address\":\"10.0.0.2:8080\",\"up_bytes\":412,\
-             \"down_bytes\":8388608,\"reason\":\"client closed\",\"retries\":1,\"listener\":\"0.0.0.0:80\"}\n"
+             \"client_port\":50112,\"server\":1,\"server_address\":\"10.0.0.2\",\"server_port\":8080,\
+             \"up_bytes\":412,\"down_bytes\":8388608,\"reason\":\"client closed\",\"retries\":1,\"listener\":\"0.0.0.0:80\"}\n"
         );
     }
 
     #[test]
-    fn what_is_unknown_is_null_or_empty() {
+    fn what_is_unknown_is_null() {
         let record = ConnectionRecord {
             client: ClientAddr::Unix,
             client_port: None,
             server: None,
-            server_address: "",
+            server_address: None,
+            server_port: None,
             start_epoch_milliseconds: u64::MAX,
             ..example()
         };
         let parsed: Value = serde_json::from_str(&written(&record)).unwrap();
         assert_eq!(parsed["client"], "");
         assert_eq!(parsed["client_port"], Value::Null);
-        assert_eq!(parsed["server"], Value::Null);
+        for name in ["server", "server_address", "server_port"] {
+            assert_eq!(parsed.get(name), Some(&Value::Null), "{name}");
+        }
         assert_eq!(parsed["time"], "1970-01-01T00:00:00.000Z");
     }
 
@@ -174,7 +184,7 @@ mod tests {
             numbers in any::<(u64, u64, u64, u32)>(),
             client in any::<u128>(),
             client_port in any::<Option<u16>>(),
-            server in any::<Option<i32>>(),
+            server in any::<Option<(i32, Option<u16>)>>(),
             texts in any::<(String, String, String)>(),
         ) {
             let client = ClientAddr::Ip(Ipv6Addr::from(client).into());
@@ -183,8 +193,9 @@ mod tests {
                 duration_milliseconds: numbers.0,
                 client,
                 client_port,
-                server,
-                server_address: &texts.0,
+                server: server.map(|server| server.0),
+                server_address: server.map(|_| texts.0.as_str()),
+                server_port: server.and_then(|server| server.1),
                 up_bytes: numbers.1,
                 down_bytes: numbers.2,
                 reason: &texts.1,
@@ -200,8 +211,9 @@ mod tests {
                 "duration_ms": numbers.0,
                 "client": client.to_string(),
                 "client_port": client_port,
-                "server": server,
-                "server_address": texts.0,
+                "server": server.map(|server| server.0),
+                "server_address": server.map(|_| texts.0.as_str()),
+                "server_port": server.and_then(|server| server.1),
                 "up_bytes": numbers.1,
                 "down_bytes": numbers.2,
                 "reason": texts.1,

@@ -130,7 +130,7 @@ fn a_server_may_come_in_pieces() {
 fn a_server_of_the_command_line_keeps_what_only_commands_can_say() {
     let mut config = configured(&["server 0 proxy v2 max 7", "server 1 address ::2 acl 3 max 8"]);
     for index in 0..3 {
-        config.place_server(index, ServerSpec::parse("10.0.0.1:80:5").expect("a server"));
+        config.place_server(index, "10.0.0.1:80:5").expect("a server");
     }
     let told = |entry: &Option<ServerEntry>| {
         let entry = entry.as_ref().expect("a server");
@@ -165,8 +165,27 @@ fn blacklisting_is_not_configuration() {
     let before = config.clone();
     assert_eq!(reply(&mut config, "server 0 blacklist 5"), "");
     assert_eq!(config, before);
-    assert_eq!(apply(&mut config, "server 1 blacklist 5"), Err("server 1: no such server".to_owned()));
+    assert_eq!(reply(&mut config, "server 1 blacklist 5"), "", "it may still come on the command line");
     assert_eq!(config, before);
+    config.running = true;
+    assert_eq!(apply(&mut config, "server 1 blacklist 5"), Err("server 1: no such server".to_owned()));
+}
+
+#[test]
+fn a_server_of_the_command_line_overwrites_only_what_it_says() {
+    let mut config = configured(&[
+        "server 0 port 81 max 20 hard 25 weight 3 prio 2",
+        "server 1 address ::2 port 82 max 20 hard 25 weight 3 prio 2",
+    ]);
+    for (index, text) in ["10.0.0.1", "10.0.0.2:83:7::0", "10.0.0.3"].into_iter().enumerate() {
+        config.place_server(index, text).expect("a server");
+    }
+    let before = config.clone();
+    assert!(config.place_server(0, "10.0.0.9:80:x").is_err() && config.place_server(7, "::1").is_err());
+    assert_eq!(config, before);
+    let told = config.servers.iter().flatten().map(|entry| entry.spec.to_string());
+    let expected = ["10.0.0.1:81:20:25:3:2", "10.0.0.2:83:7:25:0:2", "10.0.0.3"];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
 }
 
 #[test]

@@ -134,6 +134,21 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     }
 }
 
+/// As [`open_regular`], but takes /dev/null too: the file of who has nothing to say.
+///
+/// # Errors
+/// As [`open_regular`].
+pub fn open_regular_or_null(path: &Path) -> io::Result<File> {
+    let is_null = |metadata: fs::Metadata| {
+        metadata.file_type().is_char_device()
+            && fs::metadata("/dev/null").is_ok_and(|null| null.rdev() == metadata.rdev())
+    };
+    match fs::metadata(path).is_ok_and(is_null) {
+        true => File::open(path),
+        false => open_regular(path),
+    }
+}
+
 /// What is there, if anything; an error when it is not a regular file.
 fn regular(path: &Path) -> io::Result<Option<fs::Metadata>> {
     match fs::symlink_metadata(path) {

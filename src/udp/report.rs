@@ -3,7 +3,7 @@
 use super::UdpWorker;
 use super::session::Session;
 use super::sessions::Parties;
-use crate::balance::{Released, ServerId};
+use crate::balance::{Endpoint, Released, ServerId};
 use crate::conn::CloseReason;
 use crate::log::diag;
 use crate::log::record::ConnectionRecord;
@@ -101,13 +101,15 @@ impl UdpWorker {
         let duration_milliseconds = clock::monotonic_ms().saturating_sub(session.started_ms);
         let listener = self.listeners.get(usize::from(parties.listener));
         let mut address = AddressText::default();
+        let endpoint = Some(session.endpoint.as_ref()).filter(|_| server != ServerId::NONE);
         self.log.json(&ConnectionRecord {
             start_epoch_milliseconds: clock::epoch_ms().saturating_sub(duration_milliseconds),
             duration_milliseconds,
             client: session.address,
             client_port: Some(parties.client().port()),
             server: (server != ServerId::NONE).then_some(server.number()),
-            server_address: address.of(Some(&session.endpoint)),
+            server_address: endpoint.map(|_| address.of(endpoint)),
+            server_port: endpoint.and_then(Endpoint::inet_port),
             up_bytes: session.up_bytes,
             down_bytes: session.down_bytes,
             reason: reason.as_str(),

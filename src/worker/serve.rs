@@ -337,13 +337,15 @@ impl Worker {
         }
         let duration_milliseconds = clock::monotonic_ms().saturating_sub(connection.started_ms);
         let mut address = AddressText::default();
+        let endpoint = connection.endpoint.as_deref().filter(|_| server != ServerId::NONE);
         self.log.json(&ConnectionRecord {
             start_epoch_milliseconds: clock::epoch_ms().saturating_sub(duration_milliseconds),
             duration_milliseconds,
             client: connection.address,
             client_port: (connection.address != ClientAddr::Unix).then_some(connection.port),
             server: (server != ServerId::NONE).then_some(server.number()),
-            server_address: address.of(connection.endpoint.as_deref()),
+            server_address: endpoint.map(|_| address.of(endpoint)),
+            server_port: endpoint.and_then(Endpoint::inet_port),
             up_bytes: connection.from_client.bytes,
             down_bytes: connection.from_server.bytes,
             reason: reason.as_str(),

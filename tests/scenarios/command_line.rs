@@ -73,6 +73,82 @@ fn two_hyphens_end_the_options() {
     assert_eq!(pen.ask(), "A");
 }
 
+/// Whatever arguments are, there is an answer; and the environment may hold anything.
+#[test]
+fn words_that_are_no_text_are_named() {
+    use std::os::unix::ffi::OsStrExt;
+    let bad = std::ffi::OsStr::from_bytes(b"/tmp/a\xff");
+    let pen = || std::process::Command::new(env!("CARGO_BIN_EXE_pen"));
+    for words in [&[][..], &["8080"], &["-O"], &["--help", "-l"]] {
+        let ended = pen().args(words).arg(bad).output().unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{words:?}");
+        assert_eq!(
+            String::from_utf8(ended.stderr).unwrap(),
+            "pen: \"/tmp/a\\xff\": not UTF-8\n",
+            "{words:?}"
+        );
+    }
+    let mut check = pen();
+    for name in ["HOME", "LANG", "NOTIFY_SOCKET", "PATH", "TMPDIR", "TZ"] {
+        check.env(name, bad);
+    }
+    let ended = check.args(["--check", "8080", "127.0.0.1:80", "-O", "mode"]).output().unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+}
+
+/// Options and arguments, and what `servers` then tells of server 0 between its address and the bytes.
+const SERVERS: &[(&str, &str, &str)] = &[
+    (
+        "server 0 max 20 hard 25 weight 3 prio 2",
+        "127.0.0.1:81",
+        "port 81 conn 0 max 20 hard 25 weight 3 prio 2",
+    ),
+    (
+        "server 0 max 20 hard 25 weight 3",
+        "127.0.0.1:81:7::0:1",
+        "port 81 conn 0 max 7 hard 25 weight 0 prio 1",
+    ),
+    ("server 0 address ::1 port 82 max 20", "127.0.0.1", "port 82 conn 0 max 20 hard 0 weight 0 prio 0"),
+    ("server 0 address ::1 port 82 max 20", "127.0.0.1:81:0", "port 81 conn 0 max 0 hard 0 weight 0 prio 0"),
+];
+
+#[test]
+fn an_address_overwrites_only_what_it_says() {
+    for (command, address, expected) in SERVERS {
+        for in_file in [false, true] {
+            let start = Pen::before([address]);
+            let start = if in_file { start.config(&format!("{command}\n")) } else { start.command(command) };
+            let servers = start.start().control("servers");
+            assert!(servers.contains(&format!("0 addr 127.0.0.1 {expected} ")), "{command}: {servers}");
+        }
+    }
+}
+
+#[test]
+fn a_server_may_be_blacklisted_before_it_is_named() {
+    let [a, b] = ["A", "B"].map(Backend::named);
+    for in_file in [false, true] {
+        let start = Pen::before([&a, &b]).options("-r");
+        let line = "server 1 blacklist 60";
+        let start = if in_file { start.config(&format!("{line}\n")) } else { start.command(line) };
+        assert_eq!(start.start().asks(3), "AAA");
+    }
+    let ended = Pen::before([&a]).command("server 1 blacklist 60").run();
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), "pen: server 1: no such server\n"));
+}
+
+#[test]
+fn a_unix_server_may_have_the_port_of_pens_scripts() {
+    let start = Pen::before([] as [&str; 0]);
+    let socket = start.path("app.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let pen = start.server(format!("{}:0", socket.display())).start();
+    assert_eq!(pen.control(&format!("server 0 address {} port 0", socket.display())), "");
+    let client = pen.connect();
+    listener.accept().unwrap();
+    drop(client);
+}
+
 /// Listen addresses and where a client then finds pen; `N` stands for the port.
 const LISTEN: &[(&str, &str)] = &[
     ("N", "127.0.0.1"),

@@ -23,6 +23,15 @@ fn the_file_overrides_options() {
 }
 
 #[test]
+fn who_has_nothing_to_say_names_dev_null() {
+    let pen = Pen::before([] as [&str; 0]).options("-F /dev/null -b 11").start();
+    pen.signal(Signal::SIGHUP);
+    assert_eq!(pen.control("include /dev/null"), "");
+    assert_eq!(pen.control("blacklist"), "11\n");
+    assert_eq!(pen.stderr(), "");
+}
+
+#[test]
 fn remarks_blank_lines_and_foreign_line_ends_are_fine() {
     let text = "# remark\r\n\r\n   blacklist\t12\r\n\n\ntracking 5";
     let pen = Pen::before([] as [&str; 0]).config(text).start();

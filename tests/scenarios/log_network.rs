@@ -104,9 +104,34 @@ fn as_json_each_connection_is_an_object_when_it_has_ended() {
     assert_eq!(object["client"], "127.0.0.6");
     assert_eq!(object["client_port"], client.local().port());
     assert_eq!(object["server"], 0);
+    assert_eq!(
+        (&object["server_address"], &object["server_port"]),
+        (&"127.0.0.1".into(), &server.port().into())
+    );
     assert_eq!((object["up_bytes"].as_u64(), object["down_bytes"].as_u64()), (Some(9), Some(12)));
-    for field in ["time", "duration_ms", "server_address", "reason", "retries", "listener"] {
+    for field in ["time", "duration_ms", "reason", "retries", "listener"] {
         assert!(!object[field].is_null(), "no {field} in {object}");
+    }
+}
+
+#[test]
+fn the_json_log_says_null_where_there_is_no_server_and_no_port() {
+    let dead = Backend::refusing("A");
+    let pen = Pen::before([&dead]).options("-l pen.log").command("log_format json").start();
+    assert_eq!(pen.ask(), "-");
+    let nobody = &eventually("an object", || objects(&pen), |objects| objects.len() == 1)[0];
+    let socket = pen.path("server.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    pen.control(&format!("server 0 address {}", socket.display()));
+    pen.control("server 0 blacklist 0");
+    let client = pen.connect();
+    drop((client, listener.accept().unwrap()));
+    let unix = &eventually("another", || objects(&pen), |objects| objects.len() == 2)[1];
+    for (object, server, address) in
+        [(nobody, Value::Null, Value::Null), (unix, 0.into(), socket.display().to_string().into())]
+    {
+        assert_eq!((&object["server"], &object["server_address"]), (&server, &address), "{object}");
+        assert_eq!(object.get("server_port"), Some(&Value::Null), "{object}");
     }
 }
 

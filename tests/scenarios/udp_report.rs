@@ -120,6 +120,7 @@ fn the_json_log_has_an_object_for_every_session() {
         ("client_port", client.socket.local_addr().unwrap().port().into()),
         ("server", 0.into()),
         ("server_address", "127.0.0.1".into()),
+        ("server_port", server.address().port().into()),
         ("up_bytes", 8.into()),
         ("down_bytes", 12.into()),
         ("reason", "idle_timeout".into()),

@@ -302,6 +302,9 @@ fn a_long_line_is_read_once_and_its_error_is_short() {
     assert!(error(&format!("blacklist {word}")).len() < 120);
     assert!(error(&format!("server 0 address {word}")).len() < 160);
     assert!(error(&format!("log /{}\u{7}", "x".repeat(LINE_BYTES))).len() < 160);
+    let unix = ServerChange::Address(Host::Unix("/run/x".into()));
+    assert_eq!(command("server 3 address /run/x port 0"), server_of(&[unix]));
+    assert!(error("server 0 address x port 0").contains("port"), "only a Unix socket has none");
     let pairs = format!("server 0{}", " max 1".repeat(100_000));
     assert!(matches!(command(&pairs), Command::Server { changes, .. } if changes.len() == 100_000));
 }
