@@ -178,7 +178,7 @@ fn access_lists(criterion: &mut Criterion) {
 
 fn list(entries: Vec<AclEntry>) -> Acl {
     let mut acl = Acl::from(entries);
-    acl.arrange();
+    acl.arrange().unwrap();
     acl
 }
 

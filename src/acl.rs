@@ -10,6 +10,7 @@ use index::Index;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{AclEntry, AclMatch, By, Country};
 use std::cell::OnceCell;
+use std::collections::TryReserveError;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -36,8 +37,23 @@ impl Acl {
         &self.entries
     }
 
-    pub fn push(&mut self, entry: AclEntry) {
-        Arc::make_mut(&mut self.entries).push(entry);
+    /// Adds an entry at the end.
+    ///
+    /// # Errors
+    /// There is no memory for it; then the list is as it was.
+    pub fn push(&mut self, entry: AclEntry) -> Result<(), TryReserveError> {
+        if let Some(entries) = Arc::get_mut(&mut self.entries) {
+            entries.try_reserve(1)?;
+            entries.push(entry);
+            return Ok(());
+        }
+        let mut entries = Vec::new();
+        // Somebody else goes on with the list as it is.
+        entries.try_reserve(self.entries.len() + 1)?;
+        entries.extend_from_slice(&self.entries);
+        entries.push(entry);
+        self.entries = Arc::new(entries);
+        Ok(())
     }
 
     pub fn clear(&mut self) {
@@ -46,11 +62,15 @@ impl Acl {
 
     /// Arranges the entries, so that it no longer matters to [`Acl::permits`] how many there are. To be called before a
     /// changed list is published; it changes no answer.
-    pub fn arrange(&mut self) {
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn arrange(&mut self) -> Result<(), TryReserveError> {
         if !self.is_arranged() {
             Arc::get_mut(&mut self.entries).into_iter().for_each(Vec::shrink_to_fit);
-            self.index = Arc::new(Index::new(&self.entries));
+            self.index = Arc::new(Index::new(&self.entries)?);
         }
+        Ok(())
     }
 
     /// Whether few or no entries have come since [`Acl::arrange`].

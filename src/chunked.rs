@@ -4,6 +4,7 @@
 //! grows to a million entries is copied on the way, for which everybody waits, and leaves holes behind in which nothing
 //! else fits. Pure; used by `timers.rs` and `slab.rs`.
 
+use std::collections::TryReserveError;
 use std::ops::{Index, IndexMut};
 
 /// Entries in one piece.
@@ -11,7 +12,7 @@ const CHUNK: usize = 256;
 
 #[derive(Debug)]
 pub struct Chunked<T> {
-    /// All full but the last.
+    /// All full but the last, which may be empty.
     chunks: Vec<Vec<T>>,
 }
 
@@ -27,7 +28,21 @@ impl<T> Chunked<T> {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
+        self.len() == 0
+    }
+
+    /// Makes sure that the next [`Chunked::push`] needs no memory.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn try_reserve(&mut self) -> Result<(), TryReserveError> {
+        if self.chunks.last().is_none_or(|last| last.len() == CHUNK) {
+            let mut chunk = Vec::new();
+            chunk.try_reserve_exact(CHUNK)?;
+            self.chunks.try_reserve(1)?;
+            self.chunks.push(chunk);
+        }
+        Ok(())
     }
 
     pub fn push(&mut self, value: T) {
@@ -83,6 +98,8 @@ mod tests {
         list.push(0);
         let first: *const usize = &list[0];
         for number in 1..3 * CHUNK {
+            assert_eq!((list.len(), list.get(number), list.is_empty()), (number, None, false));
+            list.try_reserve().unwrap();
             assert_eq!((list.len(), list.get(number)), (number, None));
             list.push(number);
         }

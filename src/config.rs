@@ -20,6 +20,12 @@ pub const INCLUDE_DEPTH_MAX: usize = 16;
 /// What a file and everything it includes may hold together.
 pub const TOTAL_BYTES_MAX: u64 = 64 << 20;
 
+/// Files that may be read for one request. Eight that include eight each, eight levels deep, would be sixteen million.
+pub const FILES_MAX: usize = 1_024;
+
+/// Lines that they may have together: two access lists of the greatest length.
+pub const LINES_MAX: usize = 2_000_000;
+
 /// Errors that are told at once; further ones are counted.
 pub const ERRORS_MAX: usize = 10;
 
@@ -76,13 +82,16 @@ impl fmt::Display for Errors {
 /// # Errors
 ///
 /// Any line that is not understood, any file that cannot be read, a file that includes itself, and files that exceed
-/// [`INCLUDE_DEPTH_MAX`] or [`TOTAL_BYTES_MAX`]. Then nothing is returned but the errors.
+/// [`INCLUDE_DEPTH_MAX`], [`FILES_MAX`], [`LINES_MAX`] or [`TOTAL_BYTES_MAX`]. Then nothing is returned but the errors.
 pub fn read(path: &str) -> Result<Vec<(Place, Command)>, Errors> {
     let mut reader = Reader {
         commands: Vec::new(),
         errors: Errors::default(),
         open: Vec::new(),
         bytes_left: TOTAL_BYTES_MAX,
+        files_left: FILES_MAX,
+        lines_left: LINES_MAX,
+        exhausted: false,
     };
     if let Err(trouble) = reader.read_file(path) {
         reader.errors.push(path, trouble);
@@ -96,6 +105,10 @@ struct Reader {
     /// Device and inode of the files that are being read, outermost first.
     open: Vec<(u64, u64)>,
     bytes_left: u64,
+    files_left: usize,
+    lines_left: usize,
+    /// A limit on the whole was reached: nothing more is read, for it would only be more of the same.
+    exhausted: bool,
 }
 
 impl Reader {
@@ -110,6 +123,11 @@ impl Reader {
         if self.open.len() > INCLUDE_DEPTH_MAX {
             return Err(format!("included more than {INCLUDE_DEPTH_MAX} files deep"));
         }
+        if self.files_left == 0 {
+            self.exhausted = true;
+            return Err(format!("more than {FILES_MAX} files of configuration"));
+        }
+        self.files_left -= 1;
         let bytes = self.read_bytes(file)?;
         self.open.push(identity);
         self.read_lines(&Arc::from(path), &bytes);
@@ -125,15 +143,26 @@ impl Reader {
                 self.bytes_left = left;
                 Ok(bytes)
             }
-            None => Err(format!("more than {TOTAL_BYTES_MAX} bytes of configuration")),
+            None => {
+                self.exhausted = true;
+                Err(format!("more than {TOTAL_BYTES_MAX} bytes of configuration"))
+            }
         }
     }
 
     fn read_lines(&mut self, file: &Arc<str>, bytes: &[u8]) {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         for (index, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            self.read_line(Place { file: file.clone(), line: index + 1 }, line);
+            if self.exhausted {
+                return;
+            }
+            let place = Place { file: file.clone(), line: index + 1 };
+            if self.lines_left == 0 {
+                self.exhausted = true;
+                return self.errors.push(place, format_args!("more than {LINES_MAX} lines of configuration"));
+            }
+            self.lines_left -= 1;
+            self.read_line(place, line.strip_suffix(b"\r").unwrap_or(line));
         }
     }
 
@@ -151,6 +180,10 @@ impl Reader {
                 }
             }
             Ok(Some(Command::Session)) => self.errors.push(place, "session: only on the control socket"),
+            Ok(Some(_)) if self.commands.try_reserve(1).is_err() => {
+                self.exhausted = true;
+                self.errors.push(place, "no memory for more commands");
+            }
             Ok(Some(command)) => self.commands.push((place, command)),
             Err(error) => self.errors.push(place, error),
         }
@@ -235,6 +268,26 @@ mod tests {
         assert_eq!(lines(&files.path("deep1")).len(), 1);
         let twice = files.add("twice", format!("include {0}\ninclude {0}\n", files.path("deep17")));
         assert_eq!(lines(&twice).len(), 2, "twice is no circle");
+    }
+
+    #[test]
+    fn files_that_include_many_are_bounded() {
+        let files = Files::new();
+        for level in 0..8 {
+            let next = format!("include {}\n", files.path(&format!("level{}", level + 1)));
+            files.add(&format!("level{level}"), next.repeat(8));
+        }
+        files.add("level8", "hash\n");
+        let told = errors(&files.path("level0"));
+        assert!(told.ends_with("more than 1024 files of configuration"), "{told}");
+        assert_eq!(told.lines().count(), 1, "said once: {told}");
+        let many = format!("include {}\n", files.path("level8")).repeat(FILES_MAX - 1);
+        assert_eq!(lines(&files.add("many", many)).len(), FILES_MAX - 1);
+        let long = files.add("long", "\n".repeat(LINES_MAX) + "hash");
+        assert_eq!(
+            errors(&long),
+            format!("{long}:{}: more than {LINES_MAX} lines of configuration", LINES_MAX + 1)
+        );
     }
 
     #[test]

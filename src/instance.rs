@@ -2,7 +2,9 @@
 //!
 //! Everything given to it is numeric and valid; names were looked up and values checked before.
 
-use crate::balance::{Balancer, Endpoint, ServerId, ServerSetup, TlsEndpoint, add_idlers, add_live};
+use crate::balance::{
+    Balancer, ClientRoom, Endpoint, ServerId, ServerSetup, TlsEndpoint, add_idlers, add_live,
+};
 use crate::control::apply::{Running, Wanted};
 use crate::dsr::open::Opened;
 use crate::dsr::{self, Dsr};
@@ -17,6 +19,7 @@ use crate::runtime::{Parts, Runtime, Snapshot, add_totals, worker_count};
 use crate::settings::{Config, ServerEntry, Settings};
 use crate::sys::clock;
 use crate::sys::errors::reason;
+use crate::sys::limits;
 use pen_proto::addr::{Host, ListenAddr};
 use pen_proto::commands::{Flag, LogTarget, Number, ServerTls};
 use pen_proto::status::{ClientStatus, Status};
@@ -25,6 +28,9 @@ use std::sync::Arc;
 
 /// Slots of the client table read under one hold of the balancer's lock: some tens of microseconds.
 const SLOTS_PER_LOOK: u32 = 1024;
+
+/// What is allocated for a server when the servers are exchanged, generously.
+const SERVER_BYTES: usize = 4 << 10;
 
 /// Workers and what they were started with.
 pub struct Instance {
@@ -55,7 +61,7 @@ impl Instance {
         hub.set_target(log.into_output()).map_err(|error| format!("cannot start: {}", reason(&error)))?;
         itself::look_around();
         let settings = config.settings.clone();
-        let mut balancer = Balancer::new(settings.number(Number::ClientsMax) as u32);
+        let mut balancer = Balancer::in_room(client_room(&settings)?);
         put_servers(&mut balancer, config)?;
         let parts = Parts { settings: settings.clone(), balancer, listeners, tls, dummy_name };
         let runtime = Runtime::start(parts, || hub.traffic_log())
@@ -172,6 +178,7 @@ impl Instance {
 impl Running for Instance {
     type Log = OpenLog;
     type Tls = Tls;
+    type Room = Option<ClientRoom>;
 
     fn load_tls(&mut self, config: &Config, again: bool) -> Result<Tls, String> {
         load_tls_after(config, Some(&self.runtime.tls()), again)
@@ -188,6 +195,21 @@ impl Running for Instance {
     fn use_log(&mut self, log: OpenLog) {
         if let Err(error) = self.log.set_target(log.into_output()) {
             diag::say(Severity::Error, format_args!("log: cannot start writing: {}", reason(&error)));
+        }
+    }
+
+    /// Taken outside the lock of the balancer; a smaller table than now is not wanted.
+    fn make_room(&mut self, config: &Config) -> Result<Option<ClientRoom>, String> {
+        limits::memory_for(config.servers.len() * SERVER_BYTES)
+            .map_err(|reason| format!("server: {reason}"))?;
+        let is_larger =
+            config.settings.number(Number::ClientsMax) > self.runtime.balancer().clients_max().into();
+        is_larger.then(|| client_room(&config.settings)).transpose()
+    }
+
+    fn use_room(&mut self, room: Option<ClientRoom>) {
+        if let Some(room) = room {
+            self.runtime.balancer().grow_clients(room);
         }
     }
 
@@ -219,7 +241,6 @@ impl Running for Instance {
     }
 
     fn set_settings(&mut self, settings: Arc<Settings>) {
-        self.runtime.balancer().grow_clients(settings.number(Number::ClientsMax) as u32);
         diag::set_level(debug_level(&settings));
         let nodelay = settings.flag(Flag::TcpNodelay);
         if nodelay != self.settings.flag(Flag::TcpNodelay) {
@@ -307,6 +328,12 @@ impl Running for Instance {
     fn stop(&mut self) {
         self.stop_wanted = true;
     }
+}
+
+fn client_room(settings: &Settings) -> Result<ClientRoom, String> {
+    let clients_max = settings.number(Number::ClientsMax);
+    ClientRoom::new(clients_max as u32)
+        .map_err(|_| format!("clients_max: no memory for {clients_max} clients"))
 }
 
 /// Flows count as connections.

@@ -6,13 +6,14 @@ use crate::instance::Instance;
 use crate::log::diag::{self, Severity};
 use crate::net::itself;
 use crate::net::listen::Listener;
+use crate::reload::Reload;
+use crate::stats;
 use crate::sys::clock;
 use crate::sys::daemon::Detached;
 use crate::sys::errors::reason;
 use crate::sys::limits;
 use crate::sys::notify::Supervisor;
 use crate::sys::signals::{Request, Signals};
-use crate::{reload, stats};
 use pen_proto::addr::{Port, ServerSpec};
 use pen_proto::commands::Number;
 use std::path::Path;
@@ -51,6 +52,7 @@ pub struct Process {
     engine: Engine<Instance>,
     doors: Doors,
     supervisor: Supervisor,
+    reload: Reload,
     /// When a graceful stop turns into a plain one; monotonic.
     drain_until_ms: Option<u64>,
     stopping: bool,
@@ -58,7 +60,8 @@ pub struct Process {
 
 impl Process {
     pub fn new(engine: Engine<Instance>, doors: Doors, supervisor: Supervisor) -> Process {
-        Process { engine, doors, supervisor, drain_until_ms: None, stopping: false }
+        let reload = Reload::new(doors.control.waker().bell());
+        Process { engine, doors, supervisor, reload, drain_until_ms: None, stopping: false }
     }
 
     /// Serves until told to end, then ends everything, also after an error. `look` is called after every turn, at least
@@ -104,11 +107,13 @@ impl Process {
                 return Err("a worker has ended; ending too, for half a pen would look alive".into());
             }
             let patience = self.drain_until_ms.map_or(patience, |_| Some(DRAIN_LOOK));
+            let patience = [patience, self.reload_patience()].into_iter().flatten().min();
             let turned = self.doors.control.turn(patience, &mut self.engine);
             turned.map_err(|error| format!("control: {}", reason(&error)))?;
             for request in self.doors.signals.take() {
                 self.obey(request);
             }
+            self.finish_reload();
             look(&mut self.engine);
             self.stopping |= self.drained() || self.instance().is_some_and(|instance| instance.stop_wanted());
         }
@@ -144,11 +149,23 @@ impl Process {
     fn reload(&mut self) {
         self.supervisor.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::since_boot_usec()));
         itself::look_around();
-        match reload::reload(&mut self.engine) {
+        self.reload.begin(&mut self.engine, clock::monotonic_ms());
+    }
+
+    fn reload_patience(&self) -> Option<Duration> {
+        let wait_ms = self.reload.deadline_ms()?.saturating_sub(clock::monotonic_ms());
+        Some(Duration::from_millis(wait_ms))
+    }
+
+    fn finish_reload(&mut self) {
+        let Some(outcome) = self.reload.finish(&mut self.engine, clock::monotonic_ms()) else { return };
+        match outcome {
             Ok(warnings) => warnings.iter().for_each(|warning| diag::say(Severity::Notice, warning)),
             Err(reason) => reason.lines().for_each(|line| diag::say(Severity::Error, line)),
         }
-        self.supervisor.tell("READY=1");
+        if !self.reload.is_under_way() {
+            self.supervisor.tell("READY=1");
+        }
     }
 
     /// USR1: into the file of `-w`, or as text to the diagnostics.

@@ -69,13 +69,17 @@ impl Settings {
 impl Settings {
     /// Arranges the access lists, and shares those that are as they were with `before`. It changes no answer; to be done
     /// before settings are published, so that workers need not walk the lists.
-    pub fn arrange_lists(&mut self, before: &Settings) {
-        for (list, before) in self.acls.iter_mut().zip(&before.acls) {
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn arrange_lists(&mut self, before: &Settings) -> Result<(), String> {
+        for (number, (list, before)) in self.acls.iter_mut().zip(&before.acls).enumerate() {
             if list == before {
                 list.clone_from(before);
             }
-            list.arrange();
+            list.arrange().map_err(|_| no_memory_for_list(number as u8, list))?;
         }
+        Ok(())
     }
 
     /// How servers are chosen, as Pen's `mode` answers: each word preceded by `no` when it is off.
@@ -330,8 +334,10 @@ impl Config {
         if acl.entries().len() >= ACL_ENTRIES_MAX {
             return Err(format!("acl {list}: want at most {ACL_ENTRIES_MAX} entries"));
         }
-        acl.push(entry);
-        Ok(String::new())
+        match acl.push(entry) {
+            Ok(()) => Ok(String::new()),
+            Err(_) => Err(no_memory_for_list(list, acl)),
+        }
     }
 
     fn empty_list(&mut self, list: u8) -> Result<String, String> {
@@ -378,6 +384,8 @@ impl Config {
                 // At start it may still come, as an argument of the command line.
                 return if self.running { Err(no_such_server(index)) } else { Ok(String::new()) };
             }
+            let more = index + 1 - self.servers.len();
+            self.servers.try_reserve(more).map_err(|_| format!("server {index}: no memory"))?;
             self.servers.resize(index + 1, None);
         }
         for change in changes.iter().filter(stored) {
@@ -404,6 +412,10 @@ impl Config {
             }
         }
     }
+}
+
+fn no_memory_for_list(list: u8, acl: &Acl) -> String {
+    format!("acl {list}: no memory for more than {} entries", acl.entries().len())
 }
 
 pub fn no_such_server(index: usize) -> String {

@@ -3,6 +3,7 @@
 //! A number that became free is not given out before [`Slab::recycle`]: events of the same wake-up may still carry it.
 
 use crate::chunked::Chunked;
+use std::collections::TryReserveError;
 
 #[derive(Debug)]
 pub struct Slab<T> {
@@ -29,6 +30,14 @@ impl<T> Slab<T> {
                 (self.entries.len() - 1) as u32
             }
         }
+    }
+
+    /// Makes sure that the next [`Slab::insert`] needs no memory.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn try_reserve(&mut self) -> Result<(), TryReserveError> {
+        if self.free.is_empty() { self.entries.try_reserve() } else { Ok(()) }
     }
 
     pub fn get(&self, index: u32) -> Option<&T> {

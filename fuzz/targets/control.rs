@@ -42,9 +42,8 @@ fuzz_target!(|bytes: &[u8]| {
             if request.commands.iter().any(|placed| is_about_files(&placed.command)) {
                 return Ok(());
             }
-            let found = request.names().into_iter().map(|name| engine.lookup()(&name).map(|ip| (name, ip)));
-            let found = found.collect::<Result<_, _>>()?;
-            engine.learn(found);
+            let found = request.names().into_iter().map(|name| (name.clone(), engine.lookup()(&name)));
+            engine.learn(found.collect())?;
             engine.carry_out(&request, Door::Control).map(drop)
         });
         if let Err(trouble) = done {

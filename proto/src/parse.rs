@@ -29,6 +29,28 @@ pub struct ParseError {
     pub place: String,
     /// What was expected and what was given.
     pub message: String,
+    /// For whom a similar word is looked for when the error is shown, and not before: a file may hold a million of them
+    /// of which ten are told.
+    unknown: Option<Unknown>,
+}
+
+/// A word that is none, or the beginning of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Unknown {
+    Command(String),
+    Key(String),
+}
+
+impl Unknown {
+    /// The word that was meant, probably.
+    fn meant(&self) -> Option<&'static str> {
+        match self {
+            Unknown::Command(word) => {
+                closest(word, ROWS.iter().filter(|row| row.is_command()).map(|row| row.word))
+            }
+            Unknown::Key(word) => closest(word, SERVER_KEYS.iter().map(|key| key.word)),
+        }
+    }
 }
 
 /// `server 3: weight: want 0..65535, got "x"`.
@@ -37,7 +59,15 @@ impl fmt::Display for ParseError {
         if !self.place.is_empty() {
             write!(f, "{}: ", self.place)?;
         }
-        f.write_str(&self.message)
+        match (&self.unknown, self.unknown.as_ref().and_then(Unknown::meant)) {
+            (Some(Unknown::Command(_)), Some(meant)) => {
+                write!(f, "{}; did you mean {}?", self.message, quoted(meant))
+            }
+            (Some(Unknown::Key(word)), Some(meant)) => {
+                write!(f, "{}: no such key; did you mean {}?", quoted(word), quoted(meant))
+            }
+            _ => f.write_str(&self.message),
+        }
     }
 }
 
@@ -196,7 +226,7 @@ impl<'a> Words<'a> {
     }
 
     fn error(&self, message: &str) -> ParseError {
-        ParseError { place: self.place.clone(), message: message.to_owned() }
+        ParseError { place: self.place.clone(), message: message.to_owned(), unknown: None }
     }
 }
 
@@ -480,11 +510,8 @@ fn key_names() -> String {
 }
 
 fn unknown_key(word: &str, words: &Words) -> ParseError {
-    let message = match closest(word, SERVER_KEYS.iter().map(|key| key.word)) {
-        Some(close) => format!("{}: no such key; did you mean {}?", quoted(word), quoted(close)),
-        None => format!("want {}, got {}", key_names(), quoted(word)),
-    };
-    words.error(&message)
+    let message = format!("want {}, got {}", key_names(), quoted(word));
+    ParseError { unknown: similar(word).map(Unknown::Key), ..words.error(&message) }
 }
 
 fn command_row(word: &str) -> Parsed<&'static Row> {
@@ -492,19 +519,20 @@ fn command_row(word: &str) -> Parsed<&'static Row> {
 }
 
 fn unknown(word: &str) -> ParseError {
-    let commands = ROWS.iter().filter(|row| row.is_command()).map(|row| row.word);
-    let hint = match closest(word, commands) {
-        Some(close) => format!("; did you mean {}?", quoted(close)),
-        None => String::new(),
-    };
-    ParseError { place: String::new(), message: format!("{}: no such command{hint}", quoted(word)) }
+    ParseError {
+        place: String::new(),
+        message: format!("{}: no such command", quoted(word)),
+        unknown: similar(word).map(Unknown::Command),
+    }
+}
+
+/// The word, if something similar is worth looking for.
+fn similar(word: &str) -> Option<String> {
+    (word.len() <= SUGGESTION_BYTES_MAX).then(|| word.to_owned())
 }
 
 /// The candidate that differs from `word` by the fewest letters, if they are few for its length.
 fn closest(word: &str, candidates: impl Iterator<Item = &'static str>) -> Option<&'static str> {
-    if word.len() > SUGGESTION_BYTES_MAX {
-        return None;
-    }
     let word = word.to_lowercase();
     let distances = candidates.map(|candidate| (distance(word.as_bytes(), candidate.as_bytes()), candidate));
     let (distance, candidate) = distances.min_by_key(|(distance, _)| *distance)?;

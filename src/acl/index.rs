@@ -7,6 +7,7 @@
 
 use pen_proto::commands::{AclEntry, AclMatch, By, Country};
 use std::cmp::Reverse;
+use std::collections::TryReserveError;
 use std::net::IpAddr;
 
 /// What an entry says, and its number: the smaller of two decides.
@@ -42,7 +43,10 @@ pub struct Index {
 
 impl Index {
     /// Of the entries of a list, or of its beginning. Takes the time to sort them.
-    pub fn new(entries: &[AclEntry]) -> Index {
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn new(entries: &[AclEntry]) -> Result<Index, TryReserveError> {
         let mut index = Index { covered: entries.len(), ..Index::default() };
         let (mut v4, mut v6, mut holed) = (Vec::new(), Vec::new(), Vec::new());
         for (number, entry) in entries.iter().enumerate() {
@@ -52,26 +56,26 @@ impl Index {
                     index.names_v4 = true;
                     let has_holes = mask.leading_ones() != mask.count_ones();
                     match address & !mask == 0 {
-                        true if has_holes => holed.push((mask, address, verdict)),
-                        true => v4.push((address, address | !mask, verdict)),
+                        true if has_holes => push(&mut holed, (mask, address, verdict))?,
+                        true => push(&mut v4, (address, address | !mask, verdict))?,
                         false => {} // host bits: matches nobody
                     }
                 }
                 AclMatch::V6 { address, prefix } => {
                     index.names_v6 = true;
                     let hosts = u128::MAX.checked_shr(prefix.into()).unwrap_or(0);
-                    v6.push((address & !hosts, address | hosts, verdict));
+                    push(&mut v6, (address & !hosts, address | hosts, verdict))?;
                 }
-                AclMatch::Country(By::Location, country) => index.located.add(country, verdict),
-                AclMatch::Country(By::Registration, country) => index.registered.add(country, verdict),
+                AclMatch::Country(By::Location, country) => index.located.add(country, verdict)?,
+                AclMatch::Country(By::Registration, country) => index.registered.add(country, verdict)?,
             }
         }
-        index.v4 = Ranges::new(v4, |last| last.checked_add(1));
-        index.v6 = Ranges::new(v6, |last| last.checked_add(1));
-        index.holed = Holed::by_mask(holed);
+        index.v4 = Ranges::new(v4, |last| last.checked_add(1))?;
+        index.v6 = Ranges::new(v6, |last| last.checked_add(1))?;
+        index.holed = Holed::by_mask(holed)?;
         index.located.arrange();
         index.registered.arrange();
-        index
+        Ok(index)
     }
 
     /// How many entries it knows: those with the smallest numbers.
@@ -114,9 +118,9 @@ struct ByCountry {
 
 impl ByCountry {
     /// In the order of the list.
-    fn add(&mut self, country: Country, verdict: Verdict) {
+    fn add(&mut self, country: Country, verdict: Verdict) -> Result<(), TryReserveError> {
         self.first.get_or_insert(verdict);
-        self.rows.push((country, verdict));
+        push(&mut self.rows, (country, verdict))
     }
 
     /// To be called when all have been added.
@@ -146,7 +150,10 @@ struct Ranges<T> {
 impl<T: Copy + Ord> Ranges<T> {
     /// From networks as first and last address, of which any two lie apart or one in the other. `next` is the address
     /// after another one, `None` after the last of all.
-    fn new(mut networks: Vec<(T, T, Verdict)>, next: fn(T) -> Option<T>) -> Ranges<T> {
+    fn new(
+        mut networks: Vec<(T, T, Verdict)>,
+        next: fn(T) -> Option<T>,
+    ) -> Result<Ranges<T>, TryReserveError> {
         networks.sort_unstable_by_key(|&(first, last, verdict)| (first, Reverse(last), verdict));
         let mut ranges = Ranges { starts: Vec::new(), verdicts: Vec::new() };
         // The networks around the present place, the innermost at the end, with what holds in them.
@@ -156,30 +163,34 @@ impl<T: Copy + Ord> Ranges<T> {
         let leave = |ranges: &mut Ranges<T>, around: &mut Vec<(T, Verdict)>, before: Option<T>| {
             while let Some((last, _)) = around.pop_if(|(last, _)| before.is_none_or(|before| *last < before))
             {
-                next(last).into_iter().for_each(|start| ranges.cut(start, innermost(around)));
+                if let Some(start) = next(last) {
+                    ranges.cut(start, innermost(around))?;
+                }
             }
+            Ok::<(), TryReserveError>(())
         };
         for (first, last, verdict) in networks {
-            leave(&mut ranges, &mut around, Some(first));
+            leave(&mut ranges, &mut around, Some(first))?;
             let verdict = verdict.min(innermost(&around));
-            ranges.cut(first, verdict);
-            around.push((last, verdict));
+            ranges.cut(first, verdict)?;
+            push(&mut around, (last, verdict))?;
         }
-        leave(&mut ranges, &mut around, None);
+        leave(&mut ranges, &mut around, None)?;
         ranges.starts.shrink_to_fit();
         ranges.verdicts.shrink_to_fit();
-        ranges
+        Ok(ranges)
     }
 
     /// From `start` on it is `verdict`; a later cut at the same place counts instead.
-    fn cut(&mut self, start: T, verdict: Verdict) {
+    fn cut(&mut self, start: T, verdict: Verdict) -> Result<(), TryReserveError> {
         if self.starts.pop_if(|last| *last == start).is_some() {
             self.verdicts.pop();
         }
         if self.verdicts.last().copied().unwrap_or(Verdict::NONE) != verdict {
-            self.starts.push(start);
-            self.verdicts.push(verdict);
+            push(&mut self.starts, start)?;
+            push(&mut self.verdicts, verdict)?;
         }
+        Ok(())
     }
 
     fn find(&self, ip: T) -> Verdict {
@@ -198,18 +209,27 @@ struct Holed {
 
 impl Holed {
     /// From masks with addresses.
-    fn by_mask(mut entries: Vec<(u32, u32, Verdict)>) -> Vec<Holed> {
+    fn by_mask(mut entries: Vec<(u32, u32, Verdict)>) -> Result<Vec<Holed>, TryReserveError> {
         entries.sort_unstable();
         entries.dedup_by_key(|&mut (mask, address, _)| (mask, address));
-        let holed = |group: &[(u32, u32, Verdict)]| Holed {
-            mask: group[0].0,
-            addresses: group.iter().map(|&(_, address, verdict)| (address, verdict)).collect(),
-        };
-        entries.chunk_by(|left, right| left.0 == right.0).map(holed).collect()
+        let mut all = Vec::new();
+        for group in entries.chunk_by(|left, right| left.0 == right.0) {
+            let mut addresses = Vec::new();
+            addresses.try_reserve_exact(group.len())?;
+            addresses.extend(group.iter().map(|&(_, address, verdict)| (address, verdict)));
+            push(&mut all, Holed { mask: group[0].0, addresses })?;
+        }
+        Ok(all)
     }
 
     fn find(&self, ip: u32) -> Verdict {
         let place = self.addresses.binary_search_by_key(&(ip & self.mask), |row| row.0);
         place.map_or(Verdict::NONE, |place| self.addresses[place].1)
     }
+}
+
+fn push<T>(list: &mut Vec<T>, value: T) -> Result<(), TryReserveError> {
+    list.try_reserve(1)?;
+    list.push(value);
+    Ok(())
 }

@@ -23,8 +23,10 @@ fn client(text: &str) -> ClientAddr {
 
 /// The list with none, some or all of its entries arranged.
 fn shapes(entries: &[AclEntry]) -> Vec<Acl> {
-    let arranged =
-        |count| Acl { index: Arc::new(Index::new(&entries[..count])), ..Acl::from(entries.to_vec()) };
+    let arranged = |count| Acl {
+        index: Arc::new(Index::new(&entries[..count]).expect("memory")),
+        ..Acl::from(entries.to_vec())
+    };
     (0..=entries.len()).map(arranged).collect()
 }
 
@@ -176,9 +178,9 @@ fn a_list_is_arranged_when_it_has_grown_by_more_than_is_walked() {
     let mut acl = Acl::default();
     for count in 1..=5 * (WALKED_MAX as u32 + 1) {
         let address = Ipv4Addr::from_bits(0x0a00_0000 + count).to_string();
-        acl.push(v4(false, &address, "255.255.255.255"));
+        acl.push(v4(false, &address, "255.255.255.255")).unwrap();
         let before = acl.clone();
-        acl.arrange();
+        acl.arrange().unwrap();
         assert_eq!(acl, before);
         let stayed = Arc::ptr_eq(&acl.index, &before.index);
         assert_eq!(stayed, count % (WALKED_MAX as u32 + 1) != 0, "{count}");
@@ -187,7 +189,7 @@ fn a_list_is_arranged_when_it_has_grown_by_more_than_is_walked() {
     acl.clear();
     assert_eq!(acl, Acl::default());
     assert!(acl.permits(client("10.0.0.1"), &CountrySource::default()));
-    acl.push(v4(true, "10.0.0.2", "255.255.255.255"));
+    acl.push(v4(true, "10.0.0.2", "255.255.255.255")).unwrap();
     assert!(!acl.permits(client("10.0.0.1"), &CountrySource::default()));
 }
 
@@ -196,7 +198,7 @@ fn a_copy_shares_the_entries_until_one_changes() {
     let acl = Acl::from(vec![country(true, "SE")]);
     let mut copy = acl.clone();
     assert!(Arc::ptr_eq(&copy.entries, &acl.entries));
-    copy.push(country(true, "DK"));
+    copy.push(country(true, "DK")).unwrap();
     assert_eq!((acl.entries().len(), copy.entries().len()), (1, 2));
 }
 
@@ -312,7 +314,7 @@ proptest! {
         let patchwork = CountrySource::new(Patchwork(asked.clone()));
         for ip in v4.chain(v6) {
             for count in counts {
-                let index = Arc::new(Index::new(&entries[..count]));
+                let index = Arc::new(Index::new(&entries[..count]).expect("memory"));
                 let acl = Acl { index, ..Acl::from(entries.clone()) };
                 let permits = acl.permits(ClientAddr::Ip(ip), &patchwork);
                 let answer = (permits, asked.swap(0, Ordering::Relaxed));

@@ -6,6 +6,7 @@
 
 use super::servers::ServerId;
 use pen_proto::addr::ClientAddr;
+use std::collections::TryReserveError;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
@@ -95,26 +96,56 @@ pub struct ClientTable<S = RandomState> {
     oldest: Link,
 }
 
+/// Memory for a table of some size, of which nothing is used yet.
+pub struct Room {
+    slots: Vec<Slot>,
+    slots_max: u32,
+    buckets: Vec<Link>,
+}
+
+impl Room {
+    /// For `slots_max` clients; 0 counts as 1.
+    ///
+    /// # Errors
+    /// There is not so much memory.
+    pub fn new(slots_max: u32) -> Result<Room, TryReserveError> {
+        let slots_max = slots_max.clamp(1, u32::MAX - 1);
+        let mut room = Room { slots: Vec::new(), slots_max, buckets: Vec::new() };
+        room.slots.try_reserve_exact(slots_max as usize)?;
+        let buckets = (slots_max as usize).next_power_of_two();
+        room.buckets.try_reserve_exact(buckets)?;
+        room.buckets.resize(buckets, END);
+        Ok(room)
+    }
+}
+
 impl ClientTable {
     /// A table for `slots_max` clients; 0 counts as 1.
+    ///
+    /// # Panics
+    /// Without memory; who can do without asks for [`Room`] first.
     pub fn new(slots_max: u32) -> ClientTable {
         ClientTable::with_hasher(slots_max, RandomState::new())
+    }
+
+    /// An empty table that fills this room.
+    pub fn in_room(room: Room) -> ClientTable {
+        ClientTable::empty(room, RandomState::new())
     }
 }
 
 impl<S: BuildHasher> ClientTable<S> {
     /// As [`ClientTable::new`], with a hash that the caller chose.
+    ///
+    /// # Panics
+    /// Without memory.
     pub fn with_hasher(slots_max: u32, hasher: S) -> ClientTable<S> {
-        let mut table = ClientTable {
-            slots: Vec::new(),
-            slots_max: 0,
-            buckets: Vec::new(),
-            hasher,
-            newest: END,
-            oldest: END,
-        };
-        table.grow(slots_max.max(1));
-        table
+        ClientTable::empty(Room::new(slots_max).expect("memory for the client table"), hasher)
+    }
+
+    fn empty(room: Room, hasher: S) -> ClientTable<S> {
+        let Room { slots, slots_max, buckets } = room;
+        ClientTable { slots, slots_max, buckets, hasher, newest: END, oldest: END }
     }
 
     /// How many clients fit.
@@ -127,15 +158,13 @@ impl<S: BuildHasher> ClientTable<S> {
         self.slots.len() as u32
     }
 
-    /// Makes room for `slots_max` clients. Slots keep their numbers; a smaller number than now changes nothing.
-    pub fn grow(&mut self, slots_max: u32) {
-        let slots_max = slots_max.min(u32::MAX - 1);
-        if slots_max <= self.slots_max {
+    /// Moves into a larger room. Slots keep their numbers; a room that is not larger changes nothing.
+    pub fn grow(&mut self, mut room: Room) {
+        if room.slots_max <= self.slots_max {
             return;
         }
-        self.slots_max = slots_max;
-        self.slots.reserve_exact(slots_max as usize - self.slots.len());
-        self.buckets = vec![END; (slots_max as usize).next_power_of_two()];
+        room.slots.append(&mut self.slots);
+        (self.slots, self.slots_max, self.buckets) = (room.slots, room.slots_max, room.buckets);
         for index in 0..self.slots_used() {
             self.link_bucket(index);
         }

@@ -25,7 +25,7 @@ mod servers;
 mod status;
 
 pub use attempt::{Admission, Asker, Attempt, Refusal, Released};
-pub use clients::SlotKey;
+pub use clients::{Room as ClientRoom, SlotKey};
 pub use idlers::{IdlerPlace, IdlerTarget};
 pub use routes::Route;
 pub use servers::{Endpoint, SERVERS_MAX, ServerId, ServerSetup, TlsEndpoint};
@@ -51,9 +51,21 @@ pub struct Balancer {
 
 impl Balancer {
     /// Without servers, and with room for `clients_max` clients (0 counts as 1).
+    ///
+    /// # Panics
+    /// Without memory.
     pub fn new(clients_max: u32) -> Balancer {
+        Balancer::with_clients(ClientTable::new(clients_max))
+    }
+
+    /// Without servers, and with this room for clients.
+    pub fn in_room(clients: ClientRoom) -> Balancer {
+        Balancer::with_clients(ClientTable::in_room(clients))
+    }
+
+    fn with_clients(clients: ClientTable) -> Balancer {
         Balancer {
-            clients: ClientTable::new(clients_max),
+            clients,
             servers: Servers::default(),
             policies: Policies::default(),
             current: ServerId::NONE,
@@ -74,9 +86,9 @@ impl Balancer {
         self.servers.set(regular, emergency, abuse);
     }
 
-    /// Makes room for more clients; a smaller number than now changes nothing.
-    pub fn grow_clients(&mut self, clients_max: u32) {
-        self.clients.grow(clients_max);
+    /// Gives the clients a larger room; one that is not larger changes nothing.
+    pub fn grow_clients(&mut self, room: ClientRoom) {
+        self.clients.grow(room);
     }
 
     /// Whether `client_acl` denies the client and there is no abuse server for it: nothing need be asked of it.

@@ -7,9 +7,10 @@
 use super::commit::{Refresh, check, commit, settle_ports};
 use super::countries::{Reading, settle_countries};
 use super::guarded::{Trouble, guarded};
+use super::lookups::{self, Found, LOOKUP_AT_START_MS};
 use super::names::{Lookup, Names, look_up, names_in, names_of};
 use super::queries;
-use crate::config::{self, Errors, Place};
+use crate::config::{self, ERRORS_MAX, Errors, Place};
 use crate::log::diag::{self, Severity};
 use crate::log::local_time;
 use crate::settings::{Applied, Config, ServerEntry, Settings, no_such_server};
@@ -22,9 +23,14 @@ use pen_proto::commands::{Command, Flag, Listing, LogTarget, Number, ServerChang
 use pen_proto::help;
 use pen_proto::parse::parse_line;
 use pen_proto::status::{ServerStatus, Status};
-use std::net::IpAddr;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+
+/// Commands about the running pen in one file: each may ask every worker, or tell of a million clients.
+pub const LATER_MAX: usize = 1_000;
+/// What the replies to the commands of one file may come to; a single one may be longer.
+pub const REPLY_BYTES_MAX: usize = 256 << 20;
 
 /// Where a command came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +59,8 @@ pub trait Running {
     type Log;
     /// Certificates and keys that were read and are not used yet.
     type Tls;
+    /// Memory for larger tables, not used yet.
+    type Room;
 
     /// Opens a log target; `None` is no log. What is in use stays in use.
     ///
@@ -71,6 +79,14 @@ pub trait Running {
     fn load_tls(&mut self, config: &Config, again: bool) -> Result<Self::Tls, String>;
     /// Begins new TLS sessions with `tls` from now on. Open connections stay.
     fn use_tls(&mut self, tls: Self::Tls);
+    /// Gets the memory that tables need to be as large as `config` wants them.
+    ///
+    /// # Errors
+    ///
+    /// The command with how much it wants.
+    fn make_room(&mut self, config: &Config) -> Result<Self::Room, String>;
+    /// Lets the tables grow into `room`.
+    fn use_room(&mut self, room: Self::Room);
     /// Listens on `address` instead of where it did. Open connections stay.
     ///
     /// # Errors
@@ -186,9 +202,8 @@ impl<R: Running> Engine<R> {
             return Err(no_such_server(usize::from(*server)));
         }
         settle_ports(&mut self.config);
-        for name in names_of(&self.config) {
-            self.names.look_up_now(&name)?;
-        }
+        let lookup = self.names.lookup();
+        self.learn(lookups::look_up_and_wait(names_of(&self.config), lookup, LOOKUP_AT_START_MS))?;
         self.followed = self.names.numeric(&self.config)?;
         Ok(&self.followed)
     }
@@ -252,13 +267,50 @@ impl<R: Running> Engine<R> {
         self.names.lookup()
     }
 
-    /// Takes addresses that were looked up elsewhere.
-    pub fn learn(&mut self, found: Vec<(String, IpAddr)>) {
-        self.names.learn(found);
+    /// The names that must be told to [`Engine::learn_again`] before `request` is carried out by
+    /// [`Engine::carry_out_reload`]: its own, and those in use.
+    pub fn names_of_reload(&self, request: &Request) -> BTreeSet<String> {
+        names_of(&self.config).into_iter().chain(request.names()).collect()
     }
 
-    /// Carries out all commands of a request or none. Only [`Door::Control`] never blocks on a name server; its names
-    /// must have been learned.
+    /// Takes what look-ups found for a command.
+    ///
+    /// # Errors
+    ///
+    /// What was not found, a line each.
+    pub fn learn(&mut self, found: Found) -> Result<(), String> {
+        let missing = self.names.learn(found);
+        if missing.is_empty() { Ok(()) } else { Err(first_reasons(missing)) }
+    }
+
+    /// Takes what look-ups found for a reload. A name that had an address before keeps it: a name server that is away for
+    /// a moment takes no server away. Returns what is to be told of those.
+    ///
+    /// # Errors
+    ///
+    /// The names that never had an address, a line each.
+    pub fn learn_again(&mut self, found: Found) -> Result<Vec<String>, String> {
+        let missing = self.names.learn(found).into_iter();
+        let (kept, unknown): (Vec<_>, Vec<_>) = missing.partition(|(name, _)| self.names.knows(name));
+        if !unknown.is_empty() {
+            return Err(first_reasons(unknown));
+        }
+        Ok(kept.into_iter().map(|(_, reason)| format!("{reason}; its last address stays in use")).collect())
+    }
+
+    /// Opens the log again before a reload that has to wait for name servers: somebody may have moved the file. False
+    /// when `request` may name another log, and when the log cannot be opened, which the reload will tell.
+    pub fn reopen_log(&mut self, request: &Request) -> bool {
+        let names_log = |placed: &Placed| matches!(placed.command, Command::Log(Some(_)) | Command::NoLog);
+        let (Some(running), Some(target)) = (&mut self.running, &self.followed.log) else { return false };
+        if request.commands.iter().any(names_log) {
+            return false;
+        }
+        let reopened = guarded(|| running.open_log(Some(target)).map(|log| running.use_log(log)));
+        reopened.is_ok()
+    }
+
+    /// Carries out all commands of a request or none. Its names must have been learned when pen runs.
     ///
     /// # Errors
     ///
@@ -279,21 +331,22 @@ impl<R: Running> Engine<R> {
         self.perform(request, door, Again { refresh, countries })
     }
 
-    /// As [`Engine::carry_out`] for the lines of the configuration file, and the log, certificates and the file of countries
-    /// are opened again in any case. Countries that cannot be read again are no error but a warning.
+    /// As [`Engine::carry_out`] for the lines of the configuration file, and certificates, the file of countries and, unless
+    /// that was done already, the log are opened again in any case. Countries that cannot be read again are no error but a
+    /// warning.
     ///
     /// # Errors
     ///
     /// As [`Engine::carry_out`], and a log that cannot be opened.
-    pub fn carry_out_reload(&mut self, request: &Request) -> Result<Done, String> {
-        let refresh = Refresh { log: true, tls: true, is_reload: true };
+    pub fn carry_out_reload(&mut self, request: &Request, log: bool) -> Result<Done, String> {
+        let refresh = Refresh { log, tls: true, is_reload: true };
         self.perform(request, Door::File, Again { refresh, countries: Reading::Renewed })
     }
 
     fn perform(&mut self, request: &Request, door: Door, again: Again) -> Result<Done, String> {
         let configured = guarded(|| {
             let mut draft = self.draft(&request.commands, door)?;
-            draft.warnings.extend(self.follow(std::mem::take(&mut draft.config), door, again)?);
+            draft.warnings.extend(self.follow(std::mem::take(&mut draft.config), again)?);
             Ok(draft)
         });
         let draft = configured.map_err(|trouble| match trouble {
@@ -323,6 +376,9 @@ impl<R: Running> Engine<R> {
                 Reply::Ready(text) => text,
                 Reply::Later => self.act(&placed.command).map_err(|trouble| locate(placed, trouble))?,
             };
+            if !done.reply.is_empty() && done.reply.len() + reply.len() > REPLY_BYTES_MAX {
+                return Err(locate(placed, format!("more than {REPLY_BYTES_MAX} bytes of replies")));
+            }
             done.reply.push_str(&reply);
             self.blacklist_in(&placed.command);
         }
@@ -332,9 +388,17 @@ impl<R: Running> Engine<R> {
     /// Applies commands to a copy of the configuration.
     fn draft(&mut self, commands: &[Placed], door: Door) -> Result<Draft, String> {
         let mut draft = Draft { config: self.config.clone(), replies: Vec::new(), warnings: Vec::new() };
+        let room = draft.replies.try_reserve_exact(commands.len());
+        room.map_err(|_| format!("no memory for {} commands", commands.len()))?;
         let mut errors = Errors::default();
+        let (mut connections, mut later) = (None, 0);
         for placed in commands {
-            let refusal = self.refusal(&draft.config, &placed.command);
+            let refusal = match later >= LATER_MAX {
+                true => {
+                    Some(Refusal::Impossible(format!("more than {LATER_MAX} commands about the running pen")))
+                }
+                false => self.refusal(&draft.config, &placed.command, &mut connections),
+            };
             let result = match (refusal, door) {
                 (Some(Refusal::StartOnly(text)), Door::File) => {
                     draft.warnings.push(locate(placed, text));
@@ -347,7 +411,10 @@ impl<R: Running> Engine<R> {
                 }),
             };
             match (result, &placed.place) {
-                (Ok(reply), _) => draft.replies.push(reply),
+                (Ok(reply), _) => {
+                    later += usize::from(matches!(reply, Reply::Later));
+                    draft.replies.push(reply);
+                }
                 (Err(text), Some(place)) => errors.push(place, text),
                 (Err(text), None) => return Err(text),
             }
@@ -355,8 +422,13 @@ impl<R: Running> Engine<R> {
         if errors.is_empty() { Ok(draft) } else { Err(errors.to_string()) }
     }
 
-    /// Why a command cannot be carried out now, apart from its own sense.
-    fn refusal(&mut self, config: &Config, command: &Command) -> Option<Refusal> {
+    /// Why a command cannot be carried out now, apart from its own sense. `connections` are asked for once.
+    fn refusal(
+        &mut self,
+        config: &Config,
+        command: &Command,
+        connections: &mut Option<Status>,
+    ) -> Option<Refusal> {
         let running = self.running.as_mut()?;
         match command {
             Command::SetNumber(number, value) if number.row().when == When::Start => start_only(
@@ -375,7 +447,7 @@ impl<R: Running> Engine<R> {
                 Some(Refusal::StartOnly(TRANSPARENT_REFUSED.into()))
             }
             Command::Close(number) => {
-                let status = running.status(Wanted::Connections);
+                let status = connections.get_or_insert_with(|| running.status(Wanted::Connections));
                 let open = status.connections.iter().any(|connection| connection.number == *number);
                 let in_range = u64::from(*number) < status.connections_max;
                 (in_range && !open)
@@ -386,8 +458,8 @@ impl<R: Running> Engine<R> {
     }
 
     /// Makes `config` the configuration and the running pen follow it. Returns what the operator should know.
-    fn follow(&mut self, mut config: Config, door: Door, again: Again) -> Result<Vec<String>, String> {
-        config.settings.arrange_lists(&self.config.settings);
+    fn follow(&mut self, mut config: Config, again: Again) -> Result<Vec<String>, String> {
+        config.settings.arrange_lists(&self.config.settings)?;
         let Some(running) = &mut self.running else {
             self.config = config;
             return Ok(Vec::new());
@@ -395,11 +467,6 @@ impl<R: Running> Engine<R> {
         check(&config)?;
         let warnings = settle_countries(&self.config, &mut config, again.countries)?;
         settle_ports(&mut config);
-        if door != Door::Control {
-            for name in names_of(&config) {
-                self.names.look_up_now(&name)?;
-            }
-        }
         let numeric = self.names.numeric(&config)?;
         let attempted = self.attempted.insert(numeric);
         let done = commit(running, &self.followed, attempted, again.refresh);
@@ -544,6 +611,11 @@ fn expand(command: &Command) -> Result<Request, String> {
         command => vec![Placed { place: None, command: command.clone() }],
     };
     Ok(Request { commands })
+}
+
+fn first_reasons(missing: Vec<(String, String)>) -> String {
+    let reasons: Vec<String> = missing.into_iter().map(|(_, reason)| reason).take(ERRORS_MAX).collect();
+    reasons.join("\n")
 }
 
 fn locate(placed: &Placed, text: String) -> String {

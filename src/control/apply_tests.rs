@@ -7,6 +7,7 @@ use pen_proto::addr::ServerSpec;
 use pen_proto::commands::{ROWS, SERVER_KEYS};
 use proptest::prelude::*;
 use std::fs;
+use std::net::IpAddr;
 
 fn lookup(name: &str) -> Result<IpAddr, String> {
     match name {
@@ -39,8 +40,8 @@ fn option(engine: &mut Engine<FakePen>, line: &str) -> String {
 fn control(engine: &mut Engine<FakePen>, line: &str) -> Result<String, String> {
     let request = engine.understand(line)?;
     for name in engine.needs_resolving(&request) {
-        let address = engine.lookup()(&name)?;
-        engine.learn(vec![(name, address)]);
+        let address = engine.lookup()(&name);
+        engine.learn(vec![(name, address)])?;
     }
     engine.carry_out(&request, Door::Control).map(|done| done.reply)
 }
@@ -80,8 +81,14 @@ fn only_what_differs_is_touched() {
 #[test]
 fn what_cannot_be_opened_changes_nothing() {
     let (mut engine, pen) = running();
-    pen.told_mut().broken.extend(["/no/such".to_string(), "127.0.0.1:82".into()]);
-    for line in ["log /no/such", "listen 127.0.0.1:82", "server 0 address nowhere", "server 4 blacklist 3"] {
+    pen.told_mut().broken.extend(["/no/such".to_string(), "127.0.0.1:82".into(), "clients_max 4096".into()]);
+    for line in [
+        "log /no/such",
+        "listen 127.0.0.1:82",
+        "clients_max 4096",
+        "server 0 address nowhere",
+        "server 4 blacklist 3",
+    ] {
         let before = engine.config().clone();
         let trouble = control(&mut engine, line).unwrap_err();
         assert!(!trouble.is_empty(), "{line}");
@@ -89,6 +96,21 @@ fn what_cannot_be_opened_changes_nothing() {
         assert_eq!(pen.deeds(), Vec::<String>::new(), "{line}");
     }
     assert_eq!(control(&mut engine, "log /no/such").unwrap_err(), "log: /no/such: broken");
+}
+
+#[test]
+fn a_file_may_ask_much_but_not_without_end() {
+    let directory = TestDir::new();
+    let file = directory.join("commands").display().to_string();
+    let (mut engine, _) = running();
+    let include = format!("include {file}");
+    fs::write(&file, "pid\n".repeat(LATER_MAX)).unwrap();
+    assert_eq!(control(&mut engine, &include).unwrap().lines().count(), LATER_MAX);
+    fs::write(&file, "blacklist 5\n".to_string() + &"close 500\n".repeat(LATER_MAX + 1)).unwrap();
+    let place = LATER_MAX + 2;
+    let trouble = control(&mut engine, &include).unwrap_err();
+    assert_eq!(trouble, format!("{file}:{place}: more than {LATER_MAX} commands about the running pen"));
+    assert_eq!(control(&mut engine, "blacklist").unwrap(), "30\n");
 }
 
 #[test]

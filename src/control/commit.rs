@@ -39,6 +39,11 @@ pub fn commit<R: Running>(
         true => Some(running.load_tls(to, refresh.is_reload && plan_before == plan)?),
         false => None,
     };
+    let changed = (from.settings != to.settings, servers(from) != servers(to));
+    let room = match changed {
+        (false, false) => None,
+        _ => Some(running.make_room(to)?),
+    };
     if let Some(address) = to.listen.as_ref().filter(|_| from.listen != to.listen) {
         running.listen(address, &to.settings).map_err(|trouble| format!("listen: {trouble}"))?;
     }
@@ -48,10 +53,13 @@ pub fn commit<R: Running>(
     if let Some(tls) = tls {
         running.use_tls(tls);
     }
-    if from.settings != to.settings {
+    if let Some(room) = room {
+        running.use_room(room);
+    }
+    if changed.0 {
         running.set_settings(Arc::new(to.settings.clone()));
     }
-    if servers(from) != servers(to) {
+    if changed.1 {
         running.set_servers(to);
     }
     Ok(())

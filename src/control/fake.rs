@@ -70,6 +70,7 @@ impl FakePen {
 impl Running for FakePen {
     type Log = String;
     type Tls = String;
+    type Room = ();
 
     fn load_tls(&mut self, config: &Config, again: bool) -> Result<String, String> {
         let file = config.tls.text(TlsText::Certificate).unwrap_or("no certificate");
@@ -91,6 +92,12 @@ impl Running for FakePen {
     fn use_log(&mut self, log: String) {
         self.did(format!("log {log}"));
     }
+
+    fn make_room(&mut self, config: &Config) -> Result<(), String> {
+        self.open(&format!("clients_max {}", config.settings.number(Number::ClientsMax)))
+    }
+
+    fn use_room(&mut self, (): ()) {}
 
     fn listen(&mut self, address: &ListenAddr, _settings: &Settings) -> Result<(), String> {
         self.open(&address.text)?;

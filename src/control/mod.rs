@@ -2,7 +2,7 @@
 //!
 //! `apply` carries commands out, whatever door they came through, all or nothing; `guarded` lets pen outlive a mistake in
 //! that; `commit` makes the running pen follow a changed configuration, `countries` has it know those that its `geoip` file tells; `queries` phrases answers; `names`
-//! looks names up. `server` owns the control sockets, `client` one caller's socket, `session` what is said on it. All of it
+//! knows names and `lookups` has them looked up. `server` owns the control sockets, `client` one caller's socket, `session` what is said on it. All of it
 //! runs on the main thread; only names are looked up on others.
 //! docs/control.md is the protocol.
 
@@ -13,6 +13,7 @@ mod countries;
 #[cfg(test)]
 pub(crate) mod fake;
 pub(crate) mod guarded;
+pub(crate) mod lookups;
 mod names;
 pub mod queries;
 pub mod server;

@@ -1,20 +1,14 @@
-//! Host names in the configuration: who needs looking up, the addresses last found, and helper threads that look up
-//! while others go on.
+//! Host names in the configuration: who needs looking up, and the addresses last found.
 //!
-//! A running pen never waits for a name server in front of its control clients: `server.rs` has names looked up by
-//! [`Helpers`] before it executes a command. At start and on reload waiting is fine ([`Names::look_up_now`]).
+//! Looks nothing up: whoever has a request carried out has its names looked up before, by `lookups.rs`.
 
+use super::lookups::Found;
 use crate::net::resolve;
 use crate::settings::{Config, ServerEntry};
 use pen_proto::addr::{Host, ListenAddr, Port};
 use pen_proto::commands::{Command, LogTarget, ServerChange, ServerTls, host_name};
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
-
-/// Helper threads at once; a name server that does not answer can hold no more than these.
-pub const HELPERS_MAX: usize = 4;
 
 /// Finds the address of a host name; may take as long as the resolver library likes.
 pub type Lookup = fn(&str) -> Result<IpAddr, String>;
@@ -60,31 +54,26 @@ impl Names {
         Names { lookup, known: HashMap::new() }
     }
 
-    /// The way these names are looked up, for [`Helpers`].
+    /// The way these names are looked up.
     pub fn lookup(&self) -> Lookup {
         self.lookup
     }
 
-    /// Remembers what a look-up found.
-    pub fn learn(&mut self, found: Vec<(String, IpAddr)>) {
-        self.known.extend(found);
+    /// Remembers what look-ups found. Returns the names for which they found nothing, with the reasons.
+    pub fn learn(&mut self, found: Found) -> Vec<(String, String)> {
+        let mut missing = Vec::new();
+        for (name, result) in found {
+            match result {
+                Ok(address) => drop(self.known.insert(name, address)),
+                Err(reason) => missing.push((name, reason)),
+            }
+        }
+        missing
     }
 
-    /// Looks a name up here and now. If it had an address before it keeps it when the look-up fails: a name server
-    /// that is away for a moment takes no server away.
-    ///
-    /// # Errors
-    ///
-    /// The name never had an address.
-    pub fn look_up_now(&mut self, name: &str) -> Result<(), String> {
-        match (self.lookup)(name) {
-            Ok(address) => {
-                self.known.insert(name.to_string(), address);
-                Ok(())
-            }
-            Err(_) if self.known.contains_key(name) => Ok(()),
-            Err(trouble) => Err(trouble),
-        }
+    /// Whether the name ever had an address.
+    pub fn knows(&self, name: &str) -> bool {
+        self.known.contains_key(name)
     }
 
     /// `config` with every host and port of servers, listener and log a number, so that using it needs no look-up.
@@ -159,74 +148,18 @@ pub fn names_of(config: &Config) -> Vec<String> {
     names
 }
 
-/// What a helper found out about all the names of one question.
-pub type Found = Result<Vec<(String, IpAddr)>, String>;
-
-/// Short-lived threads that look names up, at most [`HELPERS_MAX`] at once.
-pub struct Helpers {
-    sender: Sender<(u64, Found)>,
-    receiver: Receiver<(u64, Found)>,
-    busy: usize,
-}
-
-impl Default for Helpers {
-    fn default() -> Helpers {
-        let (sender, receiver) = channel();
-        Helpers { sender, receiver, busy: 0 }
-    }
-}
-
-impl Helpers {
-    /// Whether another question can be taken now.
-    pub fn are_free(&self) -> bool {
-        self.busy < HELPERS_MAX
-    }
-
-    /// Starts a helper for a question; `done` is called on the helper's thread when [`Helpers::collect`] has its
-    /// answer. Ask only while [`Helpers::are_free`].
-    ///
-    /// # Errors
-    ///
-    /// No thread could be started.
-    pub fn ask(
-        &mut self,
-        question: u64,
-        names: Vec<String>,
-        lookup: Lookup,
-        done: impl FnOnce() + Send + 'static,
-    ) -> Result<(), String> {
-        let sender = self.sender.clone();
-        let work = move || {
-            let found = names.into_iter().map(|name| lookup(&name).map(|address| (name, address))).collect();
-            // Fails only when the control server is gone, and then nobody waits.
-            let _ = sender.send((question, found));
-            done();
-        };
-        thread::Builder::new()
-            .name("pen-names".into())
-            .spawn(work)
-            .map_err(|error| format!("cannot start a thread to look up a name: {error}"))?;
-        self.busy += 1;
-        Ok(())
-    }
-
-    /// The next answer, with its question's number; never waits.
-    pub fn collect(&mut self) -> Option<(u64, Found)> {
-        let answer = self.receiver.try_recv().ok()?;
-        self.busy -= 1;
-        Some(answer)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_name_keeps_its_address_while_the_name_server_is_away() {
-        let mut names = Names::new(|name| Err(format!("no answer for {name}")));
-        assert_eq!(names.look_up_now("a"), Err("no answer for a".into()));
-        names.learn(vec![("a".into(), [10, 0, 0, 1].into())]);
-        assert_eq!(names.look_up_now("a"), Ok(()));
+        let mut names = Names::new(|_| unreachable!());
+        let (name, reason) = ("a".to_string(), "no answer".to_string());
+        assert_eq!(names.learn(vec![(name.clone(), Err(reason.clone()))]), [(name.clone(), reason.clone())]);
+        assert!(!names.knows("a"));
+        assert_eq!(names.learn(vec![(name.clone(), Ok([10, 0, 0, 1].into()))]), []);
+        assert_eq!(names.learn(vec![(name.clone(), Err(reason.clone()))]), [(name, reason)]);
+        assert!(names.knows("a"));
     }
 }

@@ -6,7 +6,7 @@
 
 use super::apply::{Door, Engine, Request, Running};
 use super::client::Client;
-use super::names::{Found, Helpers};
+use super::lookups::{Bell, Found, LOOKUP_MS, Lookups};
 use super::session::{Heard, LINE_BYTES_MAX};
 use crate::log::diag::{self, Severity};
 use crate::net::listen::Listener;
@@ -27,8 +27,6 @@ use std::time::Duration;
 
 /// Clients at once. For one more the silent one that was active least recently is dropped.
 pub const CLIENTS_MAX: usize = 64;
-/// How long a command waits for a name server.
-pub const LOOKUP_MS: u64 = 5_000;
 /// How long callers are left in the queue when one cannot be accepted.
 const ACCEPT_PAUSE_MS: u64 = 100;
 /// Callers taken per turn and socket, so that a flood of them does not keep clients from being heard.
@@ -48,6 +46,12 @@ impl Waker {
         let _ = (&*self.0).write(&[0]);
     }
 
+    /// Wakes the server as a function.
+    pub fn bell(&self) -> Bell {
+        let waker = self.clone();
+        Arc::new(move || waker.wake())
+    }
+
     /// Another handle on the writing end, for a signal handler that writes a byte. Non-blocking.
     ///
     /// # Errors
@@ -58,25 +62,16 @@ impl Waker {
     }
 }
 
-/// A request that waits for the addresses of the names in it.
-struct Lookup {
-    client: u64,
-    request: Request,
-    since_ms: u64,
-    /// Whether a helper has it already.
-    asked: bool,
-}
-
 /// The control sockets and those who talk on them.
 pub struct ControlServer {
     listeners: Vec<Listener>,
     /// By the order in which they came.
     clients: BTreeMap<u64, Client>,
-    /// Requests that wait for a name server, by question number.
-    lookups: BTreeMap<u64, Lookup>,
-    /// Number of the next client or question.
+    /// Number of the next client.
     next: u64,
-    helpers: Helpers,
+    lookups: Lookups,
+    /// Requests that wait for the addresses of the names in them, with the clients' numbers, by question.
+    waiting: BTreeMap<u64, (u64, Request)>,
     waker: Waker,
     wake_end: UnixStream,
     /// Given up for a caller when descriptors run out, so that the operator always gets in.
@@ -96,13 +91,14 @@ impl ControlServer {
         let (wake_end, waker) = UnixStream::pair()?;
         wake_end.set_nonblocking(true)?;
         waker.set_nonblocking(true)?;
+        let waker = Waker(Arc::new(waker));
         Ok(ControlServer {
             listeners,
             clients: BTreeMap::new(),
-            lookups: BTreeMap::new(),
             next: 0,
-            helpers: Helpers::default(),
-            waker: Waker(Arc::new(waker)),
+            lookups: Lookups::new(waker.bell()),
+            waiting: BTreeMap::new(),
+            waker,
             wake_end,
             spare: open_spare(),
             clients_max: CLIENTS_MAX,
@@ -153,7 +149,6 @@ impl ControlServer {
         for number in numbers {
             self.serve(number, engine, now_ms);
         }
-        self.start_lookups(engine);
         self.clients.retain(|_, client| !client.is_gone());
         if self.spare.is_none() {
             self.spare = open_spare();
@@ -171,6 +166,7 @@ impl ControlServer {
         self.clients.retain(|_, client| !client.talk.pending().is_empty());
         self.listeners.clear();
         self.lookups.clear();
+        self.waiting.clear();
         loop {
             let now_ms = (self.clock)();
             self.clients.retain(|_, client| !client.is_gone() && !client.talk.pending().is_empty());
@@ -224,7 +220,7 @@ impl ControlServer {
     fn patience(&self, timeout: Option<Duration>, now_ms: u64) -> PollTimeout {
         let asked_ms = timeout.map(|timeout| now_ms.saturating_add(timeout.as_millis() as u64));
         let accept_ms = Some(self.accept_again_ms).filter(|&again_ms| again_ms > now_ms);
-        let lookups = self.lookups.values().map(|lookup| lookup.since_ms + LOOKUP_MS);
+        let lookups = self.lookups.deadline_ms();
         let clients = self.clients.values().filter_map(|client| match client.has_work() {
             true => Some(now_ms),
             false => client.deadline_ms(),
@@ -279,9 +275,8 @@ impl ControlServer {
             }
             Ok(request) if !engine.needs_resolving(&request).is_empty() => {
                 client.wait();
-                let lookup = Lookup { client: number, request, since_ms: now_ms, asked: false };
-                self.lookups.insert(self.next, lookup);
-                self.next += 1;
+                let question = self.lookups.ask(request.names(), engine.lookup(), now_ms, LOOKUP_MS);
+                self.waiting.insert(question, (number, request));
                 return;
             }
             Ok(request) => carry_out(engine, &request),
@@ -290,32 +285,10 @@ impl ControlServer {
         client.reply(&reply, now_ms);
     }
 
-    /// Gives waiting questions to helpers that are free.
-    fn start_lookups<R: Running>(&mut self, engine: &mut Engine<R>) {
-        for (question, lookup) in self.lookups.iter_mut().filter(|(_, lookup)| !lookup.asked) {
-            if !self.helpers.are_free() {
-                return;
-            }
-            let (names, waker) = (lookup.request.names(), self.waker.clone());
-            // Without a thread the question waits for its turn again, or for its end.
-            lookup.asked = self.helpers.ask(*question, names, engine.lookup(), move || waker.wake()).is_ok();
-        }
-    }
-
     /// Carries out the commands whose names are known now, and gives up on those that waited too long.
     fn finish_lookups<R: Running>(&mut self, engine: &mut Engine<R>, now_ms: u64) {
-        while let Some((question, found)) = self.helpers.collect() {
+        for (question, found) in self.lookups.collect(now_ms) {
             self.finish_lookup(question, found, engine, now_ms);
-        }
-        let late: Vec<u64> = self
-            .lookups
-            .iter()
-            .filter(|(_, lookup)| lookup.since_ms + LOOKUP_MS <= now_ms)
-            .map(|(question, _)| *question)
-            .collect();
-        for question in late {
-            let trouble = format!("no answer from the name server within {} seconds", LOOKUP_MS / 1000);
-            self.finish_lookup(question, Err(trouble), engine, now_ms);
         }
     }
 
@@ -326,13 +299,10 @@ impl ControlServer {
         engine: &mut Engine<R>,
         now_ms: u64,
     ) {
-        // A question that was given up on, or whose client has gone, is answered to nobody.
-        let Some(lookup) = self.lookups.remove(&question) else { return };
-        let Some(client) = self.clients.get_mut(&lookup.client) else { return };
-        let reply = found.and_then(|found| {
-            engine.learn(found);
-            carry_out(engine, &lookup.request)
-        });
+        let Some((client, request)) = self.waiting.remove(&question) else { return };
+        // What a client that has gone asked for is not done.
+        let Some(client) = self.clients.get_mut(&client) else { return };
+        let reply = engine.learn(found).and_then(|()| carry_out(engine, &request));
         client.reply(&reply, now_ms);
     }
 

@@ -32,7 +32,7 @@ pub enum Heard {
     Line(String),
     /// A line that is not UTF-8, to be answered like any other: half understood it would name something else.
     NotText,
-    /// The line is longer than [`LINE_BYTES_MAX`].
+    /// The line is longer than [`LINE_BYTES_MAX`], or than memory allows.
     TooLong,
     /// The client has said everything: what is still to be written is the last.
     End,
@@ -51,6 +51,8 @@ pub struct Conversation {
     after_return: bool,
     input_ended: bool,
     over: bool,
+    /// There was no memory for what was received.
+    overflowed: bool,
     output: Vec<u8>,
     written: usize,
 }
@@ -65,6 +67,7 @@ impl Default for Conversation {
             after_return: false,
             input_ended: false,
             over: false,
+            overflowed: false,
             output: Vec::new(),
             written: 0,
         }
@@ -82,7 +85,10 @@ impl Conversation {
             self.searched -= self.start;
             self.start = 0;
         }
-        self.input.extend_from_slice(bytes);
+        match self.input.try_reserve(bytes.len()) {
+            Ok(()) => self.input.extend_from_slice(bytes),
+            Err(_) => self.overflowed = true,
+        }
     }
 
     /// The client sends nothing more.
@@ -101,7 +107,7 @@ impl Conversation {
         }
         let unfinished = self.input.len() - self.start;
         match () {
-            () if unfinished > LINE_BYTES_MAX => self.give_up(),
+            () if unfinished > LINE_BYTES_MAX || self.overflowed => self.give_up(),
             () if self.input_ended && unfinished > 0 => self.take_line(unfinished, 0),
             () if self.input_ended => {
                 self.over = true;

@@ -237,7 +237,7 @@ fn maxima_lists_and_blacklists_count() {
 
     let deny = AclEntry { permit: false, what: AclMatch::V4 { address: 0xc633_6404, mask: u32::MAX } };
     link.set(|settings| {
-        settings.acls[1].push(deny);
+        settings.acls[1].push(deny).unwrap();
         settings.set_number(Number::ClientAcl, 1);
     });
     assert_eq!(link.tcp("198.51.100.4:1000", TCP_SYN), None);
@@ -404,7 +404,7 @@ fn tarpit(settings: &mut Settings) {
     let v4 = AclMatch::V4 { address: 0xc000_02c0, mask: 0xffff_ffc0 };
     let v6 = AclMatch::V6 { address: 0x2001_0db8 << 96, prefix: 64 };
     for what in [v4, v6] {
-        settings.acls[5].push(AclEntry { permit: true, what });
+        settings.acls[5].push(AclEntry { permit: true, what }).unwrap();
     }
     settings.tarpit_acl = Some(5);
 }
@@ -451,7 +451,7 @@ fn an_empty_list_holds_up_nobody() {
     assert!(link.said().is_empty());
     // Nor does a list about IPv4 have anything to say about IPv6.
     let deny = AclEntry { permit: false, what: AclMatch::V4 { address: 0xc000_0201, mask: u32::MAX } };
-    link.set(|settings| settings.acls[3].push(deny));
+    link.set(|settings| settings.acls[3].push(deny).unwrap());
     link.take(&question("2001:db8::7", "fe80::9"));
     assert!(link.said().is_empty());
     link.take(&question("192.0.2.200", "192.0.2.1"));

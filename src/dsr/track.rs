@@ -141,11 +141,16 @@ impl<T> Track<T> {
         self.link(slot);
     }
 
-    /// Adds a flow that is not there yet, [`Stage::Fresh`]. When the table is full, another is given up and returned.
+    /// Adds a flow that is not there yet, [`Stage::Fresh`]. When the table is full, or there is no memory for more,
+    /// another is given up and returned; without memory for any, this one.
     pub fn insert(&mut self, key: FlowKey, value: T, bytes: usize, now_ms: u64) -> Option<Flow<T>> {
-        let given_up = if self.len() >= self.slots_max { self.give_up() } else { None };
         let stage = Stage::Fresh;
         let flow = Flow { key, stage, bytes: bytes as u64, opened_ms: now_ms, active_ms: now_ms, value };
+        let is_full = self.len() >= self.slots_max || !self.has_memory();
+        let given_up = if is_full { self.give_up() } else { None };
+        if is_full && given_up.is_none() {
+            return Some(flow);
+        }
         let slot = self.take_vacant();
         self.slots[slot as usize].flow = Some(flow);
         self.link(slot);
@@ -194,6 +199,12 @@ impl<T> Track<T> {
         };
         let slot = order.into_iter().find_map(|stage| self.oldest(stage))?;
         self.remove(slot)
+    }
+
+    /// For one more flow.
+    fn has_memory(&mut self) -> bool {
+        let has_slot = self.vacant != END || self.slots.try_reserve(1).is_ok();
+        has_slot && self.index.try_reserve(1).is_ok()
     }
 
     fn take_vacant(&mut self) -> u32 {

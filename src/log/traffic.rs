@@ -26,6 +26,9 @@ use std::thread::Thread;
 /// Lines that may wait for the writer; when there are more, new ones are dropped and counted.
 pub const QUEUE_BYTES_MAX: usize = 4 << 20;
 
+/// More than most lines have: memory is looked for before a line is written.
+const LINE_BYTES_EXPECTED: usize = 4 << 10;
+
 /// Where the traffic log goes at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -210,8 +213,11 @@ impl TrafficLog {
         {
             let lines = &mut lock(&self.shared.queue).lines;
             let end = lines.len();
-            write(lines);
-            if lines.len() > QUEUE_BYTES_MAX {
+            let has_memory = lines.try_reserve(LINE_BYTES_EXPECTED).is_ok();
+            if has_memory {
+                write(lines);
+            }
+            if !has_memory || lines.len() > QUEUE_BYTES_MAX {
                 lines.truncate(end);
                 self.shared.drop_lines(1);
             }

@@ -39,3 +39,16 @@ pub fn control_clients_possible() -> usize {
 pub fn open_files() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft)
 }
+
+/// Whether so many bytes of memory can be had; they are given back at once. For what is allocated in many small pieces,
+/// none of which can fail without the end of the process.
+///
+/// # Errors
+/// They cannot.
+pub fn memory_for(bytes: usize) -> Result<(), String> {
+    let mut probe: Vec<u8> = Vec::new();
+    let reserved = probe.try_reserve_exact(bytes).map_err(|_| format!("no memory for {bytes} bytes"));
+    // Or the compiler sees that nothing is done with it.
+    std::hint::black_box(&probe);
+    reserved
+}

@@ -13,7 +13,7 @@
 //! Everything here takes the same time however many sessions there are.
 
 use crate::slab::Slab;
-use std::collections::HashMap;
+use std::collections::{HashMap, TryReserveError};
 use std::net::{IpAddr, SocketAddr};
 
 /// Of so many places one is kept for those that are new.
@@ -120,6 +120,15 @@ impl<T> Sessions<T> {
 
     pub fn find(&self, parties: &Parties) -> Option<u32> {
         self.numbers.get(parties).copied()
+    }
+
+    /// Makes sure that there is memory for one more session.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn try_reserve(&mut self) -> Result<(), TryReserveError> {
+        self.numbers.try_reserve(1)?;
+        self.slots.try_reserve()
     }
 
     /// Begins a session, a new one in rank, with a datagram of its client.

@@ -69,7 +69,7 @@ impl UdpWorker {
         self.pursue(index, None).then_some(index)
     }
 
-    /// Takes a place for one more session, if need be that of another.
+    /// Takes a place for one more session, if need be that of another, and memory.
     fn make_room(&mut self) -> bool {
         while !self.shared.take_room(u64::MAX) {
             self.note_full(Want::Places);
@@ -77,7 +77,12 @@ impl UdpWorker {
                 return false;
             }
         }
-        true
+        let reserved = self.sessions.try_reserve();
+        if reserved.is_err() {
+            diag::once("session memory", "no memory for more sessions");
+            self.shared.give_room();
+        }
+        reserved.is_ok()
     }
 
     fn note_full(&self, want: Want) {

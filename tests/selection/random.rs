@@ -4,7 +4,9 @@
 
 use crate::model::{ABUSE, EMERGENCY, Model, ModelAdmission, ModelAttempt, NONE};
 use crate::settings;
-use pen::balance::{Admission, Attempt, Balancer, Endpoint, Refusal, Released, ServerId, ServerSetup};
+use pen::balance::{
+    Admission, Attempt, Balancer, ClientRoom, Endpoint, Refusal, Released, ServerId, ServerSetup,
+};
 use pen::settings::Settings;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{AclEntry, AclMatch, Flag, Number};
@@ -147,9 +149,11 @@ impl Run {
             what: AclMatch::V4 { address: address.to_bits(), mask: mask.to_bits() },
         };
         let host = Ipv4Addr::BROADCAST;
-        settings.acls[1].push(entry(true, Ipv4Addr::LOCALHOST, host));
-        settings.acls[2].push(entry(false, Ipv4Addr::new(10, 0, 0, 0), Ipv4Addr::new(255, 0, 0, 0)));
-        settings.acls[3].push(AclEntry { permit: true, what: AclMatch::V6 { address: 0, prefix: 0 } });
+        settings.acls[1].push(entry(true, Ipv4Addr::LOCALHOST, host)).unwrap();
+        settings.acls[2].push(entry(false, Ipv4Addr::new(10, 0, 0, 0), Ipv4Addr::new(255, 0, 0, 0))).unwrap();
+        settings.acls[3]
+            .push(AclEntry { permit: true, what: AclMatch::V6 { address: 0, prefix: 0 } })
+            .unwrap();
         Run {
             balancer: Balancer::new(clients_max),
             model: Model::new(clients_max as usize),
@@ -183,7 +187,7 @@ impl Run {
                 self.balancer.set_servers(regular, emergency, abuse);
             }
             Step::Grow { clients_max } => {
-                self.balancer.grow_clients(clients_max);
+                self.balancer.grow_clients(ClientRoom::new(clients_max).expect("memory"));
                 self.model.clients_max = self.model.clients_max.max(clients_max as usize);
             }
             Step::Happens(which, event) => {

@@ -89,7 +89,7 @@ impl Scene {
     fn add_acl(&mut self, list: usize, permit: bool, client: u8) {
         let address = Ipv4Addr::new(127, 0, 0, client).to_bits();
         let what = AclMatch::V4 { address, mask: u32::MAX };
-        self.settings.acls[list].push(AclEntry { permit, what });
+        self.settings.acls[list].push(AclEntry { permit, what }).unwrap();
     }
 
     fn client(&mut self, word: &str, number: &str) {

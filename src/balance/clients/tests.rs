@@ -217,7 +217,7 @@ proptest! {
                 Step::Pass { seconds } => now_seconds += seconds,
                 Step::Tracking { seconds } => tracking_seconds = seconds,
                 Step::Grow { slots_max } => {
-                    table.grow(slots_max);
+                    table.grow(Room::new(slots_max).expect("memory"));
                     model.slots_max = model.slots_max.max(slots_max as usize);
                 }
             }
