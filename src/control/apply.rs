@@ -10,22 +10,22 @@ use super::guarded::{Trouble, guarded};
 use super::lookups::{self, Found, LOOKUP_AT_START_MS};
 use super::names::{Lookup, Names, look_up, names_in, names_of};
 use super::queries;
+pub use super::running::{Running, Wanted};
 use crate::config::{self, ERRORS_MAX, Errors, Place};
 use crate::log::diag::{self, Severity};
 use crate::log::local_time;
-use crate::settings::{Applied, Config, ServerEntry, Settings, no_such_server};
+use crate::settings::{Applied, Config, no_such_server};
 use crate::stats;
 use crate::sys::capabilities;
 use crate::sys::errors::reason;
 use crate::sys::files::write_atomically;
-use pen_proto::addr::{ListenAddr, Port, quoted};
-use pen_proto::commands::{Command, Flag, Listing, LogTarget, Number, ServerChange, When};
+use pen_proto::addr::quoted;
+use pen_proto::commands::{Command, Flag, Listing, Number, ServerChange, When};
 use pen_proto::help;
 use pen_proto::parse::parse_line;
-use pen_proto::status::{ServerStatus, Status};
+use pen_proto::status::Status;
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 
 /// Commands about the running pen in one file: each may ask every worker, or tell of a million clients.
 pub const LATER_MAX: usize = 1_000;
@@ -41,69 +41,6 @@ pub enum Door {
     File,
     /// A control socket.
     Control,
-}
-
-/// What a question about the running pen needs to know. More may be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
-    Servers,
-    Clients,
-    Connections,
-    Everything,
-}
-
-/// The running pen, as far as commands touch it. Addresses in what it is given are numeric: nothing here looks up a
-/// name.
-pub trait Running {
-    /// A log that was opened and is not yet written to.
-    type Log;
-    /// Certificates and keys that were read and are not used yet.
-    type Tls;
-    /// Memory for larger tables, not used yet.
-    type Room;
-
-    /// Opens a log target; `None` is no log. What is in use stays in use.
-    ///
-    /// # Errors
-    ///
-    /// The target with the reason.
-    fn open_log(&mut self, target: Option<&LogTarget>) -> Result<Self::Log, String>;
-    /// Writes to `log` from now on.
-    fn use_log(&mut self, log: Self::Log);
-    /// Reads the certificates and keys of `config`. What is in use stays in use. `again`: the same files were read before,
-    /// and one that is wrong now leaves the old in force, with a message.
-    ///
-    /// # Errors
-    ///
-    /// The command with its file and the reason.
-    fn load_tls(&mut self, config: &Config, again: bool) -> Result<Self::Tls, String>;
-    /// Begins new TLS sessions with `tls` from now on. Open connections stay.
-    fn use_tls(&mut self, tls: Self::Tls);
-    /// Gets the memory that tables need to be as large as `config` wants them.
-    ///
-    /// # Errors
-    ///
-    /// The command with how much it wants.
-    fn make_room(&mut self, config: &Config) -> Result<Self::Room, String>;
-    /// Lets the tables grow into `room`.
-    fn use_room(&mut self, room: Self::Room);
-    /// Listens on `address` instead of where it did. Open connections stay.
-    ///
-    /// # Errors
-    ///
-    /// The address with the reason; then it listens where it did.
-    fn listen(&mut self, address: &ListenAddr, settings: &Settings) -> Result<(), String>;
-    fn set_settings(&mut self, settings: Arc<Settings>);
-    /// Takes the servers, the emergency and the abuse server of `config`. State and counters of a server stay with its
-    /// number.
-    fn set_servers(&mut self, config: &Config);
-    /// Skips a server for so many seconds from now; 0 releases it.
-    fn blacklist(&mut self, server: u16, seconds: u32);
-    /// False when there is no such connection.
-    fn close_connection(&mut self, number: u32) -> bool;
-    fn status(&mut self, wanted: Wanted) -> Status;
-    /// Ends pen at the next turn of the main loop, as SIGTERM does.
-    fn stop(&mut self);
 }
 
 /// A command and where it was written.
@@ -530,7 +467,7 @@ impl<R: Running> Engine<R> {
     pub fn status(&mut self, wanted: Wanted) -> Status {
         match &mut self.running {
             Some(running) => running.status(wanted),
-            None => configured(&self.config),
+            None => queries::configured(&self.config),
         }
     }
 
@@ -627,33 +564,6 @@ fn locate(placed: &Placed, text: String) -> String {
 
 fn save(file: &str, text: &str) -> Result<(), String> {
     write_atomically(Path::new(file), text.as_bytes(), 0o644).map_err(|error| reason(&error))
-}
-
-/// The servers of a pen that does not run yet.
-fn configured(config: &Config) -> Status {
-    let server = |(index, entry): (usize, &Option<ServerEntry>)| {
-        let spec = entry.as_ref().map(|entry| &entry.spec);
-        ServerStatus {
-            index: index as i32,
-            address: spec.map(|spec| spec.host.to_string()).unwrap_or_default(),
-            port: match spec.and_then(|spec| spec.port.as_ref()) {
-                Some(Port::Number(port)) => *port,
-                _ => 0,
-            },
-            max: spec.map_or(0, |spec| spec.max),
-            hard: spec.map_or(0, |spec| spec.hard),
-            weight: spec.and_then(|spec| spec.weight).unwrap_or(0),
-            prio: spec.map_or(0, |spec| spec.prio),
-            acl: entry.as_ref().map_or(0, |entry| entry.acl),
-            proxy: entry.as_ref().map(|entry| entry.proxy).unwrap_or_default().to_string(),
-            ..ServerStatus::default()
-        }
-    };
-    Status {
-        servers: config.servers.iter().enumerate().map(server).collect(),
-        idlers_wanted: config.settings.number(Number::Idlers),
-        ..Status::default()
-    }
 }
 
 #[cfg(test)]

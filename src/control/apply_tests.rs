@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::control::fake::FakePen;
+use crate::settings::ServerEntry;
 use crate::test_dir::TestDir;
 use pen_proto::addr::ServerSpec;
 use pen_proto::commands::{ROWS, SERVER_KEYS};

@@ -1,9 +1,10 @@
 //! The doors through which a running pen is commanded, and the room behind them.
 //!
-//! `apply` carries commands out, whatever door they came through, all or nothing; `guarded` lets pen outlive a mistake in
-//! that; `commit` makes the running pen follow a changed configuration, `countries` has it know those that its `geoip` file tells; `queries` phrases answers; `names`
-//! knows names and `lookups` has them looked up. `server` owns the control sockets, `client` one caller's socket, `session` what is said on it. All of it
-//! runs on the main thread; only names are looked up on others.
+//! `running` is what commands touch of a pen; `apply` carries them out, whatever door they came through, all or nothing,
+//! and `guarded` lets pen outlive a mistake in that; `commit` makes the running pen follow a changed configuration,
+//! `countries` has it know those that its `geoip` file tells; `queries` phrases answers. `names` knows host names,
+//! `lookups` has them looked up. `server` owns the control sockets, `client` one caller's socket, `session` what is said
+//! on it. All of it runs on the main thread; only names are looked up on others.
 //! docs/control.md is the protocol.
 
 pub mod apply;
@@ -16,5 +17,6 @@ pub(crate) mod guarded;
 pub(crate) mod lookups;
 mod names;
 pub mod queries;
+mod running;
 pub mod server;
 mod session;

@@ -1,7 +1,10 @@
-//! Replies about the running pen, made from a snapshot. Pure; the formats are Pen's where Pen has the command.
+//! Replies about the running pen, made from a snapshot, and the snapshot of one that does not run yet. Pure; the formats
+//! are Pen's where Pen has the command.
 
-use pen_proto::commands::Listing;
-use pen_proto::status::{ConnectionStatus, Status};
+use crate::settings::{Config, ServerEntry};
+use pen_proto::addr::Port;
+use pen_proto::commands::{Listing, Number};
+use pen_proto::status::{ConnectionStatus, ServerStatus, Status};
 use serde_json::to_string;
 use std::fmt::Write;
 
@@ -132,6 +135,33 @@ pub fn socket(status: &Status, descriptor: u32) -> String {
 /// Pen's answer to a connection number beyond the table.
 pub fn out_of_range(number: u32) -> String {
     format!("Connection {number} out of range\n")
+}
+
+/// The servers of a pen that does not run yet.
+pub fn configured(config: &Config) -> Status {
+    let server = |(index, entry): (usize, &Option<ServerEntry>)| {
+        let spec = entry.as_ref().map(|entry| &entry.spec);
+        ServerStatus {
+            index: index as i32,
+            address: spec.map(|spec| spec.host.to_string()).unwrap_or_default(),
+            port: match spec.and_then(|spec| spec.port.as_ref()) {
+                Some(Port::Number(port)) => *port,
+                _ => 0,
+            },
+            max: spec.map_or(0, |spec| spec.max),
+            hard: spec.map_or(0, |spec| spec.hard),
+            weight: spec.and_then(|spec| spec.weight).unwrap_or(0),
+            prio: spec.map_or(0, |spec| spec.prio),
+            acl: entry.as_ref().map_or(0, |entry| entry.acl),
+            proxy: entry.as_ref().map(|entry| entry.proxy).unwrap_or_default().to_string(),
+            ..ServerStatus::default()
+        }
+    };
+    Status {
+        servers: config.servers.iter().enumerate().map(server).collect(),
+        idlers_wanted: config.settings.number(Number::Idlers),
+        ..Status::default()
+    }
 }
 
 fn find(status: &Status, number: u32) -> Option<&ConnectionStatus> {
