@@ -1,5 +1,6 @@
 //! Mail servers.
 
+use crate::common::balancers::haproxy;
 use crate::common::pen::Pen;
 use crate::common::ports::free_port;
 use crate::common::process::listening;
@@ -10,6 +11,7 @@ use crate::common::{root, skip, skip_without};
 use crate::door::{Log, PEN, assert_told, between};
 use nix::unistd::{User, chown};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// A postfix of which only this service listens.
@@ -162,7 +164,28 @@ fn dovecot_pop3() {
     });
 }
 
-/// Dovecot takes no password from a client without TLS; with `v2-ssl` it knows that the client has TLS with pen.
+/// A certificate of its own, with the key in the same file.
+fn certificate(dir: &Path) -> String {
+    let file = |name: &str| dir.join(name).display().to_string();
+    let request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=pen.test"];
+    let out = ["-keyout", &file("key"), "-out", &file("certificate")];
+    let made = run("openssl", &[&request[..], &out].concat(), "");
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let both = ["certificate", "key"].map(|name| fs::read_to_string(dir.join(name)).unwrap()).concat();
+    fs::write(dir.join("both.pem"), both).unwrap();
+    file("both.pem")
+}
+
+/// Dovecot takes no password from a client without TLS, and with `v2-ssl` only it learns that the client has some.
+fn assert_logs_in_with_v2_ssl_only(pen: &Pen, to: SocketAddr) {
+    let url = format!("pop3s://me:secret@{to}/");
+    for (version, expected) in [("v2", false), ("v2-ssl", true)] {
+        pen.control(&format!("server 0 proxy {version}"));
+        let ended = run("curl", &["-sSk", "--max-time", "20", &url], "");
+        assert_eq!(ended.code == Some(0), expected, "{version}: {ended:?}");
+    }
+}
+
 #[cfg(feature = "tls")]
 #[test]
 fn dovecot_takes_the_password_of_a_client_that_has_tls_with_pen() {
@@ -170,18 +193,27 @@ fn dovecot_takes_the_password_of_a_client_that_has_tls_with_pen() {
         return;
     }
     let Some(server) = dovecot() else { return };
+    let dir = TempDir::new();
     let start = Pen::before([&server.address]).command(format!("source {PEN}"));
-    let file = start.path("pen.pem").display().to_string();
-    let request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=pen.test"];
-    let made =
-        run("openssl", &[&request[..], &["-keyout", &file, "-out", &format!("{file}.crt")]].concat(), "");
-    assert_eq!(made.code, Some(0), "{made:?}");
-    let certificate = format!("{file}.crt");
-    let pen = start.options("-E").word(&certificate).options("-K").word(&file).start();
-    let url = format!("pop3s://me:secret@{}/", pen.address);
-    let logs_in = || run("curl", &["-sSk", "--max-time", "20", &url], "").code == Some(0);
-    for (version, expected) in [("v2", false), ("v2-ssl", true)] {
-        pen.control(&format!("server 0 proxy {version}"));
-        assert_eq!(logs_in(), expected, "{version}");
+    let pen = start.options("-E").word(certificate(dir.path())).start();
+    assert_logs_in_with_v2_ssl_only(&pen, pen.address);
+}
+
+#[test]
+fn dovecot_takes_the_password_of_a_client_that_has_tls_with_haproxy_before_pen() {
+    if !all_installed(&[("openssl", "openssl"), ("curl", "curl"), ("haproxy", "haproxy")]) {
+        return;
     }
+    let Some(server) = dovecot() else { return };
+    let start = Pen::before([&server.address]).command(format!("source {PEN}"));
+    let pen = start.command("proxy_accept 127.0.0.1").start();
+    let (dir, port) = (TempDir::new(), free_port());
+    let section = format!(
+        "listen ending\n    bind 127.0.0.1:{port} ssl crt {}\n    server pen {} send-proxy-v2-ssl-cn \
+         proxy-v2-options authority,crc32c,ssl-cipher",
+        certificate(dir.path()),
+        pen.address
+    );
+    let _downstream = haproxy(port, &section);
+    assert_logs_in_with_v2_ssl_only(&pen, ([127, 0, 0, 1], port).into());
 }
