@@ -45,7 +45,7 @@ pub fn name(identifier: &[u8]) -> &'static str {
 pub fn of_private_key(key: &[u8]) -> String {
     let described = || {
         let mut parts = der::only(key, der::SEQUENCE)?.inner()?;
-        parts.next_of(der::INTEGER)?; // the version
+        let version = parts.next_of(der::INTEGER)?;
         match parts.next()? {
             algorithm if algorithm.tag == der::SEQUENCE => {
                 let inner = parts.next_of(der::OCTET_STRING)?.value;
@@ -57,7 +57,8 @@ pub fn of_private_key(key: &[u8]) -> String {
             }
             modulus if modulus.tag == der::INTEGER => {
                 let bits = bits(modulus.value);
-                Some(format!("an RSA key of {bits} bits"))
+                let primes = if version.value == [0] { "" } else { " with more than two primes" };
+                Some(format!("an RSA key of {bits} bits{primes}"))
             }
             secret if secret.tag == der::OCTET_STRING => {
                 let curve = parts.next_of(der::context(0))?.value;

@@ -41,9 +41,18 @@ fn every_certificate_of_a_file_is_served_whatever_it_is_called() {
         ("no final line end", format!("{leaf}{}", int.trim_end())),
         ("lines of Windows", format!("{leaf}{int}").replace('\n', "\r\n")),
     ] {
-        let pen = start(&shop, &server, &shop.write("c.pem", text)).start();
-        let shown = s_client(&pen, "-showcerts").stdout.matches("BEGIN CERTIFICATE").count();
-        assert_eq!(shown, 2, "{case}");
+        let key = shop.text("web.key");
+        for (is_together, text) in
+            [(false, text.clone()), (true, format!("{key}{text}")), (true, format!("{text}\n{key}"))]
+        {
+            let file = shop.write("c.pem", text);
+            let start = match is_together {
+                true => Pen::before([&server]).options("-E").word(&file),
+                false => start(&shop, &server, &file),
+            };
+            let shown = s_client(&start.start(), "-showcerts").stdout.matches("BEGIN CERTIFICATE").count();
+            assert_eq!(shown, 2, "{case}, together with the key: {is_together}");
+        }
     }
 }
 
@@ -137,6 +146,23 @@ fn every_authority_of_a_file_lets_its_clients_in() {
             assert!(said.stdout.contains("good-bye-all"), "{case}: {name}: {said:?}");
         }
     }
+}
+
+#[test]
+fn a_certificate_that_is_out_of_date_is_served_and_told() {
+    let Some(shop) = Workshop::open().map(Workshop::three) else { return };
+    shop.signed("late", "root", EC, WEB, "-days -1");
+    let server = brief_server();
+    let path = |name: &str| shop.path(name).display().to_string();
+    let pen = Pen::before([&server])
+        .options("-E")
+        .word(path("late.crt"))
+        .options("-K")
+        .word(path("late.key"))
+        .start();
+    assert!(s_client(&pen, "").stdout.contains("good-bye-all"));
+    let told = format!("ssl_certificate: {}: the certificate expired on ", path("late.crt"));
+    assert!(pen.stderr().contains(&told), "{}", pen.stderr());
 }
 
 #[test]

@@ -111,6 +111,11 @@ impl Authorities {
         self.useless.iter().take(TOLD_MAX).cloned().chain(rest)
     }
 
+    /// Whether the operator named them, and not the system.
+    pub fn are_chosen(&self) -> bool {
+        !self.listed.is_empty()
+    }
+
     pub fn anchors(&self) -> &[TrustAnchor<'static>] {
         &self.anchors
     }
@@ -173,6 +178,26 @@ pub fn is_known_to_system(subject: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_authority_is_good_from_its_first_second_to_its_last() {
+        let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        (params.not_before, params.not_after) =
+            (rcgen::date_time_ymd(2001, 2, 3), rcgen::date_time_ymd(2004, 5, 6));
+        let der = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().clone();
+        let mut authorities = Authorities::default();
+        authorities.add(&der, &|reason| format!("ca.pem:1: {reason}")).unwrap();
+        let (first, last) = (981_158_400, 1_083_801_600);
+        let good = |at| authorities.until(&authorities.anchors()[0], at);
+        assert_eq!(
+            [good(first - 1), good(first), good(last), good(last + 1)],
+            [Err(last), Ok(()), Ok(()), Err(last)]
+        );
+        let told: Vec<_> = authorities.warnings().collect();
+        assert!(told.len() == 1 && told[0].contains("expired on 2004-05-06 00:00 UTC"), "{told:?}");
+        assert!(!authorities.lists(&der) && !authorities.are_chosen(), "only files list something");
+    }
 
     #[test]
     fn hashes_are_told_by_their_looks() {

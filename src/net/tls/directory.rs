@@ -8,7 +8,7 @@ use super::authorities::Authorities;
 use super::files;
 use super::front::Terms;
 use super::staple::Response;
-use crate::log::diag;
+use crate::log::diag::{self, Severity};
 use crate::sys::clock;
 use crate::sys::errors::reason;
 use pen_proto::commands::host_name;
@@ -29,6 +29,8 @@ const UNKNOWN_MS: u64 = 10_000;
 const FRESH_MS: u64 = 3_600_000;
 /// Names being looked for; who asks for one more gets the default certificate.
 const WAITING_MAX: usize = 1_000;
+/// What there is to say of certificates that are served all the same is said up to so many times.
+const TOLD_MAX: usize = 20;
 /// Workers are woken after so many names were looked for, or when no more wait.
 const BATCH: usize = 32;
 
@@ -55,6 +57,8 @@ struct Known {
     ocsp: Option<Arc<Response>>,
     authorities: Option<Arc<Authorities>>,
     config: Arc<ServerConfig>,
+    /// What the operator should know of them; each begins with a file.
+    told: Vec<String>,
     loaded_ms: u64,
     asked_ms: u64,
 }
@@ -87,18 +91,22 @@ impl Directory {
         let directory =
             Directory { path: path.to_owned(), terms, memory: Mutex::default(), wake: OnceLock::new() };
         let now_ms = clock::monotonic_ms();
+        let mut told = Vec::new();
         for name in names {
-            let mut told = Vec::new();
-            let read = directory.read(&name, now_ms, &mut told);
-            warnings.extend(told.iter().map(|warning| format!("ssl_sni_path: {warning}")));
-            let known = read.or_else(|reason| {
+            let known = directory.read(&name, now_ms).or_else(|reason| {
                 warnings.push(format!("ssl_sni_path: {reason}"));
                 before.map_or(Ok(None), |before| directory.keep_from(before, &name, now_ms))
             });
             if let Ok(Some(known)) = known {
+                told.extend(known.told.iter().map(|trouble| format!("ssl_sni_path: {trouble}")));
                 directory.memory().known.insert(name, known);
             }
         }
+        if told.len() > TOLD_MAX {
+            let more = told.split_off(TOLD_MAX).len();
+            told.push(format!("ssl_sni_path: and {more} more of this kind"));
+        }
+        warnings.append(&mut told);
         Ok(directory)
     }
 
@@ -177,15 +185,19 @@ impl Directory {
     /// Reads the files of a name, and takes it off the list when the result is remembered.
     fn look_up(&self, name: &str) {
         let now_ms = clock::monotonic_ms();
-        let mut told = Vec::new();
-        let read = self.read(name, now_ms, &mut told);
-        for warning in told {
-            diag::once(&format!("sni {name}"), format_args!("ssl_sni_path: {warning}"));
-        }
+        let read = self.read(name, now_ms);
         let mut memory = self.memory();
         memory.waiting.retain(|waiting| waiting != name);
         match read {
-            Ok(Some(known)) => memory.remember(name, known),
+            Ok(Some(known)) => {
+                let before = memory.known.get(name).map(|before| before.told.clone()).unwrap_or_default();
+                let news: Vec<_> = known.told.iter().filter(|told| !before.contains(told)).cloned().collect();
+                memory.remember(name, known);
+                drop(memory);
+                for trouble in news {
+                    diag::say(Severity::Notice, format_args!("ssl_sni_path: {trouble}"));
+                }
+            }
             Ok(None) => memory.forget(name, now_ms),
             Err(reason) => {
                 memory.note_unknown(name, now_ms);
@@ -195,25 +207,25 @@ impl Directory {
         }
     }
 
-    /// What the files of a name say; `None` when there are none. What else there is to `tell` begins with a file.
-    fn read(&self, name: &str, now_ms: u64, tell: &mut Vec<String>) -> Result<Option<Known>, String> {
+    /// What the files of a name say; `None` when there are none.
+    fn read(&self, name: &str, now_ms: u64) -> Result<Option<Known>, String> {
         let file = |ending: &str| self.path.join(format!("{name}.{ending}"));
         let existing = |ending: &str| Some(file(ending)).filter(|path| path.exists());
         let Some(certificate) = existing("crt") else { return Ok(None) };
         let key = existing("key").unwrap_or_else(|| certificate.clone());
         let own = files::own(&certificate, &key, &self.terms.provider)?;
-        tell.extend(own.warnings);
+        let mut told = own.warnings;
         let ocsp = existing("ocsp").map(|path| Response::read(&path).map(Arc::new)).transpose()?;
         let authorities = match existing("ca").filter(|_| self.terms.asks_clients()) {
             Some(path) => {
                 let mut authorities = Authorities::default();
                 authorities.add_file(&path)?;
-                tell.extend(authorities.warnings());
+                told.extend(authorities.warnings());
                 Some(Arc::new(authorities))
             }
             None => None,
         };
-        self.known(Arc::new(own.certified), ocsp, authorities, now_ms, tell).map(Some)
+        self.known(Arc::new(own.certified), ocsp, authorities, told, now_ms).map(Some)
     }
 
     fn known(
@@ -221,11 +233,11 @@ impl Directory {
         certified: Arc<CertifiedKey>,
         ocsp: Option<Arc<Response>>,
         authorities: Option<Arc<Authorities>>,
+        mut told: Vec<String>,
         now_ms: u64,
-        tell: &mut Vec<String>,
     ) -> Result<Known, String> {
-        let config = self.terms.config(&certified, ocsp.as_deref(), authorities.clone(), tell)?;
-        Ok(Known { certified, ocsp, authorities, config, loaded_ms: now_ms, asked_ms: now_ms })
+        let config = self.terms.config(&certified, ocsp.as_deref(), authorities.clone(), &mut told)?;
+        Ok(Known { certified, ocsp, authorities, config, told, loaded_ms: now_ms, asked_ms: now_ms })
     }
 
     /// The certificate of before, under the terms of now.
@@ -235,7 +247,7 @@ impl Directory {
             return Ok(None);
         };
         // What there was to say of them was said.
-        self.known(certified.clone(), ocsp.clone(), authorities.clone(), now_ms, &mut Vec::new()).map(Some)
+        self.known(certified.clone(), ocsp.clone(), authorities.clone(), Vec::new(), now_ms).map(Some)
     }
 
     /// A panic elsewhere leaves the memory usable: every holder leaves it consistent.

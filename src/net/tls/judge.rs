@@ -127,9 +127,12 @@ impl Judge {
         }
     }
 
-    /// Whether an authority signed it itself, and it may be used for this.
+    /// Whether an authority of the operator's signed it itself, and it may be used for this.
     fn is_signed_directly(&self, certificate: &Certificate<'_>, purpose: Purpose<'_>, now: UnixTime) -> bool {
-        if certificate.demands_the_unknown() || !certificate.may_be_used_for(purpose.usage_id()) {
+        if !self.authorities.are_chosen()
+            || certificate.demands_the_unknown()
+            || !certificate.may_be_used_for(purpose.usage_id())
+        {
             return false;
         }
         let algorithms = signature::of_certificates(&self.algorithms);

@@ -129,8 +129,8 @@ impl ResolvesServerCert for Shown {
             diag::say(
                 Severity::Notice,
                 format_args!(
-                    "ssl_ocsp_response: {}: the response was good until {}; it is not stapled any more, until there is a \
-                     newer one and the command is given again or the signal HUP",
+                    "{}: the OCSP response was good until {}; it is not stapled any more, until there is a newer one \
+                     and it is read, on HUP or by command",
                     stapled.path.display(),
                     date(until)
                 ),

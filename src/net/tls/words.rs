@@ -115,10 +115,15 @@ fn of_certificate(why: &CertificateError) -> String {
     }
 }
 
+/// A certificate may have thousands of names.
+const NAMES_MAX: usize = 5;
+
 /// As they stand in the certificate; the library writes `DnsName("web.test")`.
 fn names(presented: &[String]) -> String {
     let bare = |name: &String| name.split('"').nth(1).unwrap_or(name).to_owned();
-    presented.iter().map(bare).collect::<Vec<_>>().join(", ")
+    let mut names: Vec<_> = presented.iter().take(NAMES_MAX).map(bare).collect();
+    names.extend((presented.len() > NAMES_MAX).then(|| format!("and {} more", presented.len() - NAMES_MAX)));
+    names.join(", ")
 }
 
 fn of_rules(error: &webpki::Error) -> String {
