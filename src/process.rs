@@ -1,6 +1,7 @@
 //! The main thread of a pen that serves: control clients, signals, statistics, reload, graceful and plain end.
 
 use crate::control::apply::{Engine, Wanted};
+use crate::control::guarded::guarded;
 use crate::control::server::ControlServer;
 use crate::instance::Instance;
 use crate::log::diag::{self, Severity};
@@ -111,7 +112,11 @@ impl Process {
             let turned = self.doors.control.turn(patience, &mut self.engine);
             turned.map_err(|error| format!("control: {}", reason(&error)))?;
             for request in self.doors.signals.take() {
-                self.obey(request);
+                let obeyed = guarded(|| {
+                    self.obey(request);
+                    Ok(())
+                });
+                obeyed.unwrap_or_else(|trouble| diag::say(Severity::Error, String::from(trouble)));
             }
             self.finish_reload();
             look(&mut self.engine);

@@ -1,7 +1,7 @@
 //! A mistake of ours while a request is read or carried out costs the request, not pen.
 //!
 //! Owns how a panic becomes an answer; what is to be taken back then is the caller's business. Called by `apply.rs` and
-//! `reload.rs`.
+//! `reload.rs`, and around everything else that the main thread does for a control client or a signal.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

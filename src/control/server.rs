@@ -6,6 +6,7 @@
 
 use super::apply::{Door, Engine, Request, Running};
 use super::client::Client;
+use super::guarded::guarded;
 use super::lookups::{Bell, Found, LOOKUP_MS, Lookups};
 use super::session::{Heard, LINE_BYTES_MAX};
 use crate::log::diag::{self, Severity};
@@ -147,7 +148,14 @@ impl ControlServer {
         self.finish_lookups(engine, now_ms);
         let numbers: Vec<u64> = self.clients.keys().copied().collect();
         for number in numbers {
-            self.serve(number, engine, now_ms);
+            let served = guarded(|| {
+                self.serve(number, engine, now_ms);
+                Ok(())
+            });
+            if let Err(trouble) = served {
+                diag::once("control client", format_args!("control: {}", String::from(trouble)));
+                self.clients.remove(&number);
+            }
         }
         self.clients.retain(|_, client| !client.is_gone());
         if self.spare.is_none() {
