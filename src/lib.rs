@@ -15,6 +15,7 @@ pub mod http;
 pub mod instance;
 pub mod log;
 pub mod net;
+mod outage;
 pub mod process;
 pub mod proxy_protocol;
 pub mod reload;

@@ -165,9 +165,9 @@ fn better_than_the_original() {
             "E A",
         ),
         (
-            "the emergency server is blacklisted as others are",
+            "the emergency server that failed is tried again as others are",
             "servers A | emergency E | dead A E | visit 1 | alive E | visit 1 | pass 30 | visit 1",
-            "- - E",
+            "- E E",
         ),
         ("no servers at all", "emergency E | visit 1 | stubborn | visit 1", "E -"),
         (
@@ -179,6 +179,147 @@ fn better_than_the_original() {
             "a client that gives up blames nobody",
             "roundrobin | servers A:1 B:1 | begin 1 1 | give_up | visit 1 1 | failures",
             "B A B A 0 0",
+        ),
+    ];
+    for (name, script, expected) in cases {
+        assert_eq!(run(script), expected, "{name}: {script}");
+    }
+}
+
+/// What only failed is tried again when nobody else takes a client; what was commanded stands.
+#[test]
+fn when_all_have_failed_they_are_tried_again() {
+    let cases = [
+        (
+            "a server that is back serves at once",
+            "servers A | dead A | visit 1 | alive A | visit 1 2",
+            "- A A",
+        ),
+        (
+            "longest ago first",
+            "roundrobin | servers A B C | dead A B C | visit 1 | pass 1 | alive A B C | visit 1",
+            "- B",
+        ),
+        (
+            "also within a second, and after another client's turn",
+            "roundrobin | servers A B C | dead A B C | visit 1 1 | alive C A | visit 1 | failures",
+            "- - C 2 3 2",
+        ),
+        ("each once for a client", "servers A B C | dead A B C | visit 1 2 | failures", "- - 2 2 2"),
+        (
+            "also without a blacklist time",
+            "blacklist_time 0 | servers A B C | dead A B C | visit 1 2 | failures",
+            "- - 2 2 2",
+        ),
+        (
+            "never what was commanded",
+            "servers A B | blacklist 1 9 | dead A | visit 1 2 | blacklist 0 9 | alive A | visit 1 | failures",
+            "- - - 2 0",
+        ),
+        (
+            "nor what was commanded after it failed, until it is released",
+            "servers A | dead A | visit 1 | alive A | blacklist 0 9 | visit 1 | blacklist 0 0 | visit 1",
+            "- - A",
+        ),
+        (
+            "a command that is over is no command: a failure after it is only that",
+            "servers A | blacklist 0 9 | pass 9 | dead A | visit 1 | alive A | visit 1",
+            "- A",
+        ),
+        (
+            "not while another takes clients",
+            "roundrobin | servers A B | dead A | visit 1 1 | alive A | visit 1 1 1 | failures",
+            "B B B B B 1 0",
+        ),
+        (
+            "also when the others are full, shut or commanded",
+            "roundrobin | servers A B:1 C D | dead A | acl 1 permit 9 | server_acl 2 1 | blacklist 3 99 | hold 1 1 \
+             | visit 1 | alive A | visit 1",
+            "B - - A",
+        ),
+        (
+            "before the emergency server",
+            "servers A B | emergency E | dead A B | visit 1 | alive B | visit 1",
+            "E B",
+        ),
+        (
+            "and the emergency server after them",
+            "servers A B | emergency E | dead A B E | visit 1 | alive E | visit 1 | failures",
+            "- E 2 2 1",
+        ),
+        (
+            "not the emergency server against the operator's word",
+            "servers A | emergency E | dead A | blacklist -1 9 | visit 1 2",
+            "- -",
+        ),
+        ("by weight", "roundrobin | weight | servers A B | dead A B | visit 1 | alive B | visit 1", "- B"),
+        ("by priority", "roundrobin | prio | servers A B | dead A B | visit 1 | alive B | visit 1", "- B"),
+        ("by hash", "hash | servers A B | dead A B | visit 1 | alive A | visit 1 2", "- A A"),
+        (
+            "a stubborn client its own server and no other",
+            "stubborn | servers A B | visit 1 | dead B | visit 1 | alive B | visit 1 | dead B | visit 1 1 | failures",
+            "B - B - - 0 3",
+        ),
+        (
+            "and any that failed when it has none",
+            "stubborn | roundrobin | servers A | dead A | visit 1 | alive A | visit 2",
+            "- A",
+        ),
+        (
+            "whoever is denied does not keep a dead abuse server busy",
+            "servers A | abuse X | acl 1 deny 2 | client_acl 1 | dead X | visit 2 | alive X | visit 2 | pass 30 | visit 2",
+            "- ! X",
+        ),
+        (
+            "once it serves it is as good as any",
+            "roundrobin | servers A B | dead A B | visit 1 | alive A B | visit 1 1 | pass 30 | visit 1 1",
+            "- B B A B",
+        ),
+    ];
+    for (name, script, expected) in cases {
+        assert_eq!(run(script), expected, "{name}: {script}");
+    }
+}
+
+/// Who takes the turn of another has had his own.
+#[test]
+fn no_neighbour_gets_a_double_share() {
+    let cases = [
+        ("of a server that is full", "roundrobin | servers A:1 B C | hold 1 1 1 1 1 1 1", "B C A B C B C"),
+        (
+            "of one that is shut",
+            "roundrobin | servers A B C | acl 1 permit 9 | server_acl 0 1 | visit 1 1 1 1 1",
+            "B C B C B",
+        ),
+        (
+            "of one that refuses",
+            "blacklist_time 0 | roundrobin | servers A B C | dead A | visit 1 1 1 1 1 1",
+            "B C B C B C",
+        ),
+        (
+            "of two",
+            "blacklist_time 0 | roundrobin | servers A B C D | dead A B | visit 1 1 1 1 1",
+            "C D C D C",
+        ),
+        (
+            "by weight: the least loaded of those that take the client",
+            "roundrobin | weight | servers A:1:0:100 B:0:0:1 C:0:0:1 | hold 1 1 1 1 1 1",
+            "A B C B C B",
+        ),
+        (
+            "by priority: the next by priority",
+            "prio | servers A:1:0:0:1 B:0:0:0:3 C:0:0:0:2 | hold 1 1 1",
+            "A C C",
+        ),
+        (
+            "by priority, of one that refuses",
+            "blacklist_time 0 | prio | servers A:0:0:0:1 B:0:0:0:3 C:0:0:0:2 | dead A | visit 1 2",
+            "C C",
+        ),
+        (
+            "of clients that lose their own server",
+            "servers A B C | visit 1 2 3 4 5 6 7 8 9 10 11 12 | dead B | visit 1 4 7 10",
+            "B C A B C A B C A B C A C C A C",
         ),
     ];
     for (name, script, expected) in cases {
@@ -277,19 +418,21 @@ fn an_ordinary_connection_has_nothing_to_report_in_between() {
 }
 
 #[test]
-fn a_thousand_dead_servers_are_tried_once_each_and_then_left_alone() {
+fn a_thousand_dead_servers_are_tried_once_by_each_client() {
     let settings = settings();
     let mut balancer = balancer((1..=1_000).map(server).collect());
-    let mut attempt = admit(&mut balancer, &settings, 1).unwrap();
-    let mut tries = 1;
-    while balancer.failed(&settings, client(1), &mut attempt, NOW_SECONDS).is_some() {
-        tries += 1;
+    for number in 1..=3 {
+        let mut attempt = admit(&mut balancer, &settings, number).unwrap();
+        let mut tries = 1;
+        while balancer.failed(&settings, client(number), &mut attempt, NOW_SECONDS).is_some() {
+            tries += 1;
+        }
+        assert_eq!(tries, 1_000);
+        let statuses = balancer.server_statuses(&settings, NOW_SECONDS);
+        let was_tried = |tries: u64| tries == u64::from(number);
+        assert!(statuses.iter().all(|status| was_tried(status.failures_total) && status.connections == 0));
+        balancer.release(attempt, Released::default());
     }
-    assert_eq!(tries, 1_000);
-    let statuses = balancer.server_statuses(&settings, NOW_SECONDS);
-    assert!(statuses.iter().all(|status| status.failures_total == 1 && status.connections == 0));
-    assert_eq!(admit(&mut balancer, &settings, 2).unwrap_err(), Refusal::NoServer);
-    balancer.release(attempt, Released::default());
 }
 
 #[test]

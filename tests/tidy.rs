@@ -36,6 +36,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("conn", 3),
     ("config", 3),
     ("control", 3),
+    ("outage", 3),
     ("reload", 3),
     ("runtime", 3),
     ("turn", 3),

@@ -6,6 +6,7 @@
 use super::clients::SlotKey;
 use super::routes::Route;
 use super::servers::{Endpoint, ServerId};
+use super::tried::TriedKey;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::ProxyHeader;
 use std::sync::Arc;
@@ -53,13 +54,18 @@ pub struct Released {
     pub down_bytes: u64,
 }
 
-/// Whether a server counts a connection.
+/// Whether a server counts a connection, and what is to be told when it is established.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hold {
     Nothing,
     Place,
     /// The server has a failure stamp, which the connection clears when it is established.
     PlaceAfterFailure,
+    /// The same, and the server was given only because no other took the client.
+    LastResort {
+        /// It was not so for the client before.
+        begins: bool,
+    },
 }
 
 /// The place a connection holds at a server; small, because every connection has one. Hand it to `Balancer::release` or
@@ -68,9 +74,7 @@ pub(super) enum Hold {
 #[must_use = "the server's connection count is given back by release or abandon"]
 pub struct Attempt {
     pub(super) slot: SlotKey,
-    /// Where the walk began; [`ServerId::NONE`] when nobody could be chosen.
-    pub(super) initial: ServerId,
-    /// The server tried last.
+    /// The server tried last; [`ServerId::NONE`] when nobody could be chosen.
     pub(super) current: ServerId,
     /// At `current`.
     pub(super) hold: Hold,
@@ -78,11 +82,15 @@ pub struct Attempt {
     pub(super) era: u16,
     /// Of `current`.
     pub(super) proxy: ProxyHeader,
+    /// The servers before `current`.
+    pub(super) tried: Option<TriedKey>,
 }
+
+const _: () = assert!(size_of::<Attempt>() == 16);
 
 impl Attempt {
     pub(super) fn new(slot: SlotKey, initial: ServerId) -> Attempt {
-        Attempt { slot, initial, current: initial, hold: Hold::Nothing, era: 0, proxy: ProxyHeader::None }
+        Attempt { slot, current: initial, hold: Hold::Nothing, era: 0, proxy: ProxyHeader::None, tried: None }
     }
 
     /// The server of the connection; meaningless after a last failure.
@@ -95,60 +103,21 @@ impl Attempt {
         self.slot
     }
 
-    /// Whether a connect that succeeds is to be told by `Balancer::connected`. Without a failure stamp there is nothing
-    /// to clear, and an ordinary connection takes the balancer's lock only twice.
+    /// Whether a connect that succeeds is to be told by `Balancer::connected`. Where nothing has failed there is nothing
+    /// to tell, and an ordinary connection takes the balancer's lock only twice.
     pub fn clears_failure(&self) -> bool {
-        self.hold == Hold::PlaceAfterFailure
+        let is_after_failure = matches!(self.hold, Hold::PlaceAfterFailure | Hold::LastResort { .. });
+        is_after_failure || (self.tried.is_some() && self.hold == Hold::Place)
+    }
+
+    /// Whether this is the first client for whom only a server was left that had failed. `Balancer::connected` tells when
+    /// that is over.
+    pub fn begins_outage(&self) -> bool {
+        self.hold == Hold::LastResort { begins: true }
     }
 
     /// What the connection to the server begins with.
     pub fn proxy(&self) -> ProxyHeader {
         self.proxy
-    }
-
-    /// The next server of the walk: upwards from the initial one and round, each at most once. Exact also when `count`
-    /// changes on the way.
-    pub(super) fn next_server(&self, count: usize) -> Option<ServerId> {
-        let (initial, current) = (self.initial.index()?, self.current.index()?);
-        let next = current + 1;
-        let next = match current >= initial {
-            true if next < count => Some(next),
-            true => (initial > 0 && count > 0).then_some(0),
-            false => (next < initial.min(count)).then_some(next),
-        };
-        next.map(ServerId::regular)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::clients::ClientTable;
-    use super::*;
-
-    fn walk(initial: usize, mut count: impl FnMut(usize) -> usize) -> Vec<usize> {
-        let slot = ClientTable::new(1).touch(ClientAddr::Unix, 0, 0);
-        let mut attempt = Attempt::new(slot, ServerId::regular(initial));
-        let mut tried = Vec::new();
-        while let Some(next) = attempt.next_server(count(tried.len())) {
-            attempt.current = next;
-            tried.extend(next.index());
-        }
-        tried
-    }
-
-    #[test]
-    fn walks_upwards_and_round_without_coming_back_to_the_initial_server() {
-        assert_eq!(walk(0, |_| 1), [] as [usize; 0]);
-        assert_eq!(walk(0, |_| 3), [1, 2]);
-        assert_eq!(walk(1, |_| 4), [2, 3, 0]);
-        assert_eq!(walk(2, |_| 3), [0, 1]);
-    }
-
-    #[test]
-    fn ends_and_repeats_nobody_when_the_servers_change_on_the_way() {
-        assert_eq!(walk(2, |tried| [5, 3, 3][tried.min(2)]), [3, 0, 1], "fewer, before the wrap");
-        assert_eq!(walk(4, |tried| [5, 5, 2, 2][tried.min(3)]), [0, 1], "fewer, after the wrap");
-        assert_eq!(walk(2, |tried| [3, 6][tried.min(1)]), [0, 1], "more, after the wrap");
-        assert_eq!(walk(3, |_| 0), [] as [usize; 0], "all gone");
     }
 }

@@ -11,8 +11,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
 /// A place in the table together with the client that held it. The number may be printed; the generation tells whether
-/// the slot has since gone to somebody else (it wraps after 65536 owners).
+/// the slot has since gone to somebody else (it wraps after 65536 owners). Packed, because every connection has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(Rust, packed(2))]
 pub struct SlotKey {
     pub index: u32,
     generation: u16,

@@ -12,14 +12,16 @@ const SCALE: u64 = 256;
 /// A server, seen from afar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Glance {
-    /// Second of the last failed connect. The least number when there was none, the greatest when the server cannot be
-    /// connected to at all.
+    /// As of the server. The least number when it has none, the greatest when it cannot be connected to at all.
     failed_at_seconds: i64,
     load: u64,
     prio: u32,
     is_full: bool,
     is_named: bool,
+    acl: u8,
 }
+
+const _: () = assert!(size_of::<Glance>() == 24);
 
 impl Glance {
     pub fn of(server: &Server) -> Glance {
@@ -34,6 +36,7 @@ impl Glance {
             prio: server.setup.prio,
             is_full: !server.has_room(false),
             is_named: !server.setup.sni.is_empty(),
+            acl: server.setup.acl,
         }
     }
 
@@ -51,10 +54,14 @@ impl Glance {
         self.prio
     }
 
-    /// Whether it may take a client; `sticky` ones belong to the server already. What it says then is the server's own
-    /// business, but who is turned away here would be turned away there.
-    pub fn may_take(&self, forgiven_seconds: i64, sticky: bool) -> bool {
-        self.is_usable(forgiven_seconds) && (sticky || !self.is_full)
+    /// Whether it has room for nobody who does not belong to it already.
+    pub fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// The list that must permit a client.
+    pub fn acl(&self) -> u8 {
+        self.acl
     }
 
     /// Whether it is for clients that ask for it by name.

@@ -1,19 +1,43 @@
 //! Which servers get the ready connections of `idlers`. Pure.
 //!
-//! Owns where they go and what a failed one says about its server; it opens none. Each worker asks for its share from
-//! time to time, and tells what could not be connected.
+//! Owns where they go, how long a server is spared that does not like them, and what a failed one says about its server;
+//! it opens none. Each worker asks for its share from time to time, and tells what could not be connected and what ended.
 
 use super::servers::Server;
 use super::{Balancer, Endpoint, ServerId, ServerSetup, forgiven_seconds};
 use crate::settings::Settings;
+use pen_proto::commands::ProxyHeader;
 use std::ops::Range;
 use std::sync::Arc;
+
+/// The longest pause.
+const PAUSE_SECONDS_MAX: u32 = 3_600;
+/// From this pause on a server gets a single one after it. Database servers count connections that end unused, and shut
+/// out the whole host after a hundred.
+const SINGLE_FROM_SECONDS: u32 = 60;
+
+/// How a server takes connections that wait for a client. Each that it ends unused doubles the pause before the next; a
+/// client that gets the server makes everything forgotten.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Patience {
+    pause_seconds: u32,
+    until_seconds: u32,
+}
+
+impl Patience {
+    fn ended(&mut self, now_seconds: u32) {
+        self.pause_seconds = self.pause_seconds.saturating_mul(2).clamp(1, PAUSE_SECONDS_MAX);
+        self.until_seconds = now_seconds.saturating_add(self.pause_seconds);
+    }
+}
 
 /// A server that ready connections go to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdlerTarget {
     pub server: ServerId,
     pub endpoint: Arc<Endpoint>,
+    /// Whether one that is connected is to be told by [`Balancer::idler_connected`].
+    pub clears_failure: bool,
     /// Of the server, when it was asked for.
     era: u16,
 }
@@ -24,14 +48,18 @@ pub struct IdlerPlace {
     pub target: IdlerTarget,
     /// Never 0.
     pub wanted: usize,
+    /// Only up to so many are to be opened now.
+    pub opened_max: usize,
 }
 
 impl Balancer {
     /// Where the idlers with these numbers go, in the order of the servers.
     ///
     /// Number after number they go to one server after the other, so that any run of numbers is spread evenly, and so
-    /// are all of them together. Servers that are blacklisted or have no address get none, nor does one with a maximum:
-    /// its places are for clients. Nor does one with TLS: a handshake that was kept waiting may be given up by it.
+    /// are all of them together. Servers without an address get none, nor does one with a maximum: its places are for
+    /// clients. Nor does one with TLS, which may give up a handshake that is kept waiting, or with a PROXY header: what
+    /// it says or does before it has one is of no use to the client that comes. Nor do those that are blacklisted; but
+    /// when all are, one at a time tries whether a server that failed is well again.
     pub fn idler_places(
         &self,
         settings: &Settings,
@@ -39,9 +67,14 @@ impl Balancer {
         now_seconds: u32,
     ) -> Vec<IdlerPlace> {
         let forgiven_seconds = forgiven_seconds(settings, now_seconds);
+        let is_outage = !self.servers.regular().iter().any(|server| server.is_usable(forgiven_seconds));
         let takes_idlers = |server: &Server| {
-            let ServerSetup { max, endpoint, .. } = &server.setup;
-            server.is_usable(forgiven_seconds) && *max == 0 && endpoint.tls().is_none()
+            let may_be_tried = match is_outage {
+                true => server.is_last_resort(forgiven_seconds),
+                false => server.is_usable(forgiven_seconds),
+            };
+            let ServerSetup { max, proxy, endpoint, .. } = &server.setup;
+            may_be_tried && *max == 0 && endpoint.tls().is_none() && *proxy == ProxyHeader::None
         };
         let servers: Vec<(usize, &Server)> =
             self.servers.regular().iter().enumerate().filter(|(_, server)| takes_idlers(server)).collect();
@@ -49,9 +82,18 @@ impl Balancer {
         let first = numbers.start as usize;
         let mut places: Vec<IdlerPlace> = (0..count.min(servers.len()))
             .map(|step| {
-                let (index, server) = servers[(first + step) % servers.len()];
+                let position = (first + step) % servers.len();
+                let (index, server) = servers[position];
                 let wanted = (count - step).div_ceil(servers.len());
-                IdlerPlace { target: target(index, server), wanted }
+                // Of all workers, the one with the first number has it.
+                let single = usize::from(numbers.contains(&(position as u64)));
+                let Patience { pause_seconds, until_seconds } = server.patience;
+                let opened_max = match () {
+                    () if now_seconds < until_seconds => 0,
+                    () if is_outage || pause_seconds >= SINGLE_FROM_SECONDS => single,
+                    () => wanted,
+                };
+                IdlerPlace { target: target(index, server), wanted, opened_max }
             })
             .collect();
         places.sort_unstable_by_key(|place| place.target.server);
@@ -61,12 +103,32 @@ impl Balancer {
     /// An idler could not be connected. The server is blacklisted, as by a client's connect that fails; unless it got
     /// another address or another verdict in the meantime.
     pub fn idler_failed(&mut self, target: &IdlerTarget, now_seconds: u32) {
-        self.servers.change(target.server, |server| server.connect_failed(target.era, now_seconds));
+        self.servers.connect_failed(target.server, target.era, now_seconds);
+    }
+
+    /// An idler is connected: the server's failures are forgotten. True when an outage is over by it, see
+    /// [`Balancer::connected`].
+    pub fn idler_connected(&mut self, target: &IdlerTarget) -> bool {
+        self.succeeded(target.server, target.era)
+    }
+
+    /// The server has ended an idler that no client had.
+    pub fn idler_ended(&mut self, target: &IdlerTarget, now_seconds: u32) {
+        self.servers.change(target.server, |server| {
+            if server.era == target.era {
+                server.patience.ended(now_seconds);
+            }
+        });
     }
 }
 
 fn target(index: usize, server: &Server) -> IdlerTarget {
-    IdlerTarget { server: ServerId::regular(index), endpoint: server.setup.endpoint.clone(), era: server.era }
+    IdlerTarget {
+        server: ServerId::regular(index),
+        endpoint: server.setup.endpoint.clone(),
+        clears_failure: server.failed_at_seconds.is_some(),
+        era: server.era,
+    }
 }
 
 #[cfg(test)]
@@ -139,5 +201,60 @@ mod tests {
         balancer.idler_failed(&target(&balancer), NOW);
         assert_eq!(places(&balancer, 0..2, NOW), [(1, 2)]);
         assert_eq!(balancer.server_statuses(&Settings::default(), NOW)[0].failures_total, 2);
+    }
+
+    /// Server number and how many may be opened.
+    fn opened(balancer: &Balancer, numbers: Range<u64>, now_seconds: u32) -> Vec<(i32, usize)> {
+        let places = balancer.idler_places(&Settings::default(), numbers, now_seconds);
+        places.iter().map(|place| (place.target.server.number(), place.opened_max)).collect()
+    }
+
+    #[test]
+    fn where_all_have_failed_one_at_a_time_tries_whether_a_server_is_well_again() {
+        let mut balancer = balancer(vec![setup(1), setup(2), setup(3)]);
+        for place in balancer.idler_places(&Settings::default(), 0..2, NOW) {
+            balancer.idler_failed(&place.target, NOW);
+        }
+        assert_eq!(opened(&balancer, 0..9, NOW), [(2, 9)]);
+        balancer.blacklist(&Settings::default(), ServerId::regular(2), 500, NOW);
+        assert_eq!(opened(&balancer, 0..9, NOW), [(0, 1), (1, 1)], "what was commanded stands");
+        assert_eq!(opened(&balancer, 9..18, NOW), [(0, 0), (1, 0)], "for another worker");
+        let places = balancer.idler_places(&Settings::default(), 0..9, NOW);
+        assert!(places.iter().all(|place| place.target.clears_failure));
+        balancer.idler_connected(&places[1].target);
+        assert_eq!(opened(&balancer, 0..9, NOW), [(1, 9)]);
+    }
+
+    #[test]
+    fn every_end_doubles_the_pause_until_a_client_comes() {
+        let mut balancer = balancer(vec![setup(1)]);
+        let target = balancer.idler_places(&Settings::default(), 0..4, NOW)[0].target.clone();
+        let mut now_seconds = NOW;
+        for pause_seconds in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 3_600, 3_600] {
+            balancer.idler_ended(&target, now_seconds);
+            assert_eq!(opened(&balancer, 0..4, now_seconds + pause_seconds - 1), [(0, 0)]);
+            now_seconds += pause_seconds;
+            let (single, all) = ([(0, 1)], [(0, 4)]);
+            assert_eq!(opened(&balancer, 0..4, now_seconds), if pause_seconds < 60 { all } else { single });
+        }
+        balancer.idler_ended(&target, now_seconds);
+        let client = pen_proto::addr::ClientAddr::Unix;
+        let admission = balancer.admit(&Settings::default(), client, 0, now_seconds);
+        assert!(matches!(admission, super::super::Admission::Connect(..)));
+        assert_eq!(opened(&balancer, 0..4, now_seconds), [(0, 4)], "all is forgotten");
+    }
+
+    #[test]
+    fn servers_with_proxy_or_tls_or_a_maximum_get_none() {
+        let limited = ServerSetup { max: 3, ..setup(2) };
+        let greeted = ServerSetup { proxy: ProxyHeader::V1, max: 3, ..setup(3) };
+        let tls = super::super::TlsEndpoint {
+            carrier: Endpoint::Inet(([127, 0, 0, 1], 4).into()),
+            verify: false,
+            name: String::new(),
+        };
+        let spoken_to = ServerSetup::new(Endpoint::Tls(tls.into()));
+        let balancer = balancer(vec![setup(1), limited, greeted, spoken_to, ServerSetup::default()]);
+        assert_eq!(places(&balancer, 0..5, NOW), [(0, 5)]);
     }
 }

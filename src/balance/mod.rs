@@ -8,6 +8,9 @@
 //!
 //! - A place at a server is counted from the moment of the choice, so a maximum also holds while connects are under way.
 //! - A connect that fails late fails over as well; each server is tried at most once for a connection.
+//! - A client that its first server does not take goes where the policy in force prefers among those that take it, not
+//!   to the neighbour, whose share would double.
+//! - When nobody else takes a client, servers that failed are tried again; what the operator blacklisted is not.
 //! - Gaps, port 0 and unspecified addresses are never chosen.
 //! - A client that `client_acl` denies never reaches the emergency server.
 //! - A server without a weight has weight 1.
@@ -23,6 +26,8 @@ mod policy;
 mod routes;
 mod servers;
 mod status;
+mod tried;
+mod walk;
 
 pub use attempt::{Admission, Asker, Attempt, Refusal, Released};
 pub use clients::{Room as ClientRoom, SlotKey};
@@ -36,17 +41,22 @@ use attempt::Hold;
 use clients::ClientTable;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{Flag, Number};
-use policy::{Policies, Question};
+use policy::Policies;
 use servers::{Server, Servers};
 use std::sync::Arc;
+use tried::Tried;
+use walk::Walk;
 
 /// Clients, servers, and the choice between them.
 pub struct Balancer {
     clients: ClientTable,
     servers: Servers,
     policies: Policies,
+    tried: Tried,
     /// The server tried last.
     current: ServerId,
+    /// Only servers that failed were left for a client, and none of them has taken one since.
+    is_outage: bool,
 }
 
 impl Balancer {
@@ -68,7 +78,9 @@ impl Balancer {
             clients,
             servers: Servers::default(),
             policies: Policies::default(),
+            tried: Tried::default(),
             current: ServerId::NONE,
+            is_outage: false,
         }
     }
 
@@ -122,16 +134,13 @@ impl Balancer {
         let asker = asker.into();
         let client = asker.client;
         let slot = self.clients.touch(client, now_seconds, settings.number(Number::Tracking));
-        let forgiven_seconds = forgiven_seconds(settings, now_seconds);
+        let walk = Walk::new(settings, asker, now_seconds);
         let (initial, refusal) = match permits(settings, settings.number(Number::ClientAcl), client) {
-            true => (self.initial_server(settings, asker, port, slot, forgiven_seconds), Refusal::NoServer),
+            true => (self.initial_server(walk, port, slot), Refusal::NoServer),
             false => (ServerId::ABUSE, Refusal::Denied),
         };
         let mut attempt = Attempt::new(slot, initial);
-        let endpoint = self
-            .reserve(settings, asker, &mut attempt, initial, forgiven_seconds)
-            .or_else(|| self.fail_over(settings, asker, &mut attempt, forgiven_seconds));
-        match endpoint {
+        match self.begin(walk, &mut attempt) {
             Some(endpoint) => Admission::Connect(attempt, endpoint),
             None => Admission::Refused(refusal),
         }
@@ -146,9 +155,9 @@ impl Balancer {
         attempt: &mut Attempt,
         now_seconds: u32,
     ) -> Option<Arc<Endpoint>> {
-        let era = attempt.era;
-        self.give_back(attempt, |server| server.connect_failed(era, now_seconds))?;
-        self.fail_over(settings, asker.into(), attempt, forgiven_seconds(settings, now_seconds))
+        self.give_back(attempt, |_| ())?;
+        self.servers.connect_failed(attempt.current, attempt.era, now_seconds);
+        self.go_on(Walk::new(settings, asker.into(), now_seconds), attempt)
     }
 
     /// The server could not be tried for a reason on our side, such as no free local port. As [`Balancer::failed`], but
@@ -161,28 +170,37 @@ impl Balancer {
         now_seconds: u32,
     ) -> Option<Arc<Endpoint>> {
         self.give_back(attempt, |_| ())?;
-        self.fail_over(settings, asker.into(), attempt, forgiven_seconds(settings, now_seconds))
+        self.go_on(Walk::new(settings, asker.into(), now_seconds), attempt)
     }
 
-    /// The connect succeeded: the server's failures are forgotten. Needed only if [`Attempt::clears_failure`].
-    pub fn connected(&mut self, attempt: &Attempt) {
-        self.change_held(attempt, |server| {
-            if server.era == attempt.era {
-                server.failed_at_seconds = None;
-            }
-        });
+    /// The connect succeeded: the server's failures are forgotten. Needed only if [`Attempt::clears_failure`]. True when
+    /// this ends what [`Attempt::begins_outage`] told.
+    pub fn connected(&mut self, attempt: &Attempt) -> bool {
+        if attempt.hold == Hold::Nothing {
+            return false;
+        }
+        if let Some(index) = attempt.current.index() {
+            self.policies.stood_in(index, self.tried.of(attempt.tried));
+        }
+        self.succeeded(attempt.current, attempt.era)
     }
 
     /// The connection has ended: gives its place back and adds up its bytes. Does nothing after a last failure.
     pub fn release(&mut self, mut attempt: Attempt, released: Released) {
+        self.give_place_back(&mut attempt, released);
+    }
+
+    /// As [`Balancer::release`], before the attempt itself can be given up; to release it then does nothing more.
+    pub fn give_place_back(&mut self, attempt: &mut Attempt, released: Released) {
         let Released { established, up_bytes, down_bytes } = released;
-        let given_back = self.give_back(&mut attempt, |server| {
+        let given_back = self.give_back(attempt, |server| {
             server.connections_total += u64::from(established);
             server.add_bytes(up_bytes, down_bytes);
         });
         if given_back.is_some() {
             self.clients.add_bytes(attempt.slot, down_bytes, up_bytes);
         }
+        self.tried.forget(&mut attempt.tried);
     }
 
     /// Adds up bytes of a session that goes on, before it leaves a server.
@@ -205,11 +223,13 @@ impl Balancer {
             return false;
         }
         let forgiven_seconds = forgiven_seconds(settings, now_seconds);
-        let own = self.servers.get(attempt.current).map(std::ptr::from_ref);
-        let emergency = self.servers.get(ServerId::EMERGENCY);
-        let others = self.servers.regular().iter().chain(emergency);
-        others.filter(|server| Some(std::ptr::from_ref(*server)) != own).any(|server| {
-            server.is_usable(forgiven_seconds)
+        let tried = self.tried.of(attempt.tried);
+        let regular = self.servers.regular().iter().enumerate();
+        let untried = regular
+            .filter(|(index, _)| attempt.current.index() != Some(*index) && !tried.contains(*index))
+            .map(|(_, server)| server);
+        untried.chain(self.servers.get(ServerId::EMERGENCY)).any(|server| {
+            server.is_last_resort(forgiven_seconds)
                 && server.has_room(false)
                 && permits(settings, server.setup.acl.into(), client)
         })
@@ -221,91 +241,16 @@ impl Balancer {
         self.release(attempt, Released::default());
     }
 
-    fn initial_server(
-        &mut self,
-        settings: &Settings,
-        asker: Asker,
-        client_port: u16,
-        slot: SlotKey,
-        forgiven_seconds: i64,
-    ) -> ServerId {
-        let Asker { client, route } = asker;
-        let untracked = settings.flag(Flag::Roundrobin);
-        let remembered = self.known(self.clients.server(slot));
-        let serves = |index: usize| self.servers.regular()[index].serves(route);
-        if !untracked && remembered.index().is_some_and(serves) {
-            return remembered;
-        }
-        let servers = &self.servers;
-        let question = Question { client, client_port, untracked, servers, route, forgiven_seconds };
-        self.policies.choose(settings, &question)
-    }
-
     /// A remembered server, unless it has ceased to be configured.
     fn known(&self, remembered: ServerId) -> ServerId {
         let is_gone = remembered.index().is_some_and(|index| index >= self.servers.regular().len());
         if is_gone { ServerId::NONE } else { remembered }
     }
 
-    /// Walks on from the server tried last, in the end to the emergency server.
-    fn fail_over(
-        &mut self,
-        settings: &Settings,
-        asker: Asker,
-        attempt: &mut Attempt,
-        forgiven_seconds: i64,
-    ) -> Option<Arc<Endpoint>> {
-        let is_final = matches!(attempt.current, ServerId::ABUSE | ServerId::EMERGENCY);
-        if is_final || settings.flag(Flag::Stubborn) {
-            return None;
-        }
-        let own = self.clients.server(attempt.slot);
-        while let Some(next) = attempt.next_server(self.servers.regular().len()) {
-            attempt.current = next;
-            // Most of a thousand servers that are down or full are passed over here.
-            if !self.servers.glance(next).is_some_and(|glance| glance.may_take(forgiven_seconds, next == own))
-            {
-                continue;
-            }
-            let endpoint = self.reserve(settings, asker, attempt, next, forgiven_seconds);
-            if endpoint.is_some() {
-                return endpoint;
-            }
-        }
-        self.reserve(settings, asker, attempt, ServerId::EMERGENCY, forgiven_seconds)
-    }
-
-    /// Takes a place at the server, if it takes the client, and remembers that.
-    fn reserve(
-        &mut self,
-        settings: &Settings,
-        asker: Asker,
-        attempt: &mut Attempt,
-        id: ServerId,
-        forgiven_seconds: i64,
-    ) -> Option<Arc<Endpoint>> {
-        let sticky = self.clients.server(attempt.slot) == id;
-        let server = self.servers.get(id)?;
-        let takes_client = server.is_usable(forgiven_seconds)
-            && (id.index().is_none() || server.serves(asker.route))
-            && server.has_room(sticky)
-            && permits(settings, server.setup.acl.into(), asker.client);
-        if !takes_client {
-            return None;
-        }
-        self.clients.remember(attempt.slot, id);
-        self.current = id;
-        self.servers.change(id, |server| {
-            server.connections += 1;
-            attempt.current = id;
-            attempt.era = server.era;
-            attempt.hold = match server.failed_at_seconds {
-                None => Hold::Place,
-                Some(_) => Hold::PlaceAfterFailure,
-            };
-            attempt.proxy = server.setup.proxy;
-            server.setup.endpoint.clone()
-        })
+    /// A connect that began in this era succeeded. True when an outage is over.
+    fn succeeded(&mut self, id: ServerId, era: u16) -> bool {
+        let is_news = self.servers.change(id, |server| server.connect_succeeded(era)) == Some(true);
+        is_news && id.index().is_some() && std::mem::take(&mut self.is_outage)
     }
 
     /// The one place where a server's connections are counted down, while `change` tells it how the connection ended;

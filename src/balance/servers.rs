@@ -4,6 +4,7 @@
 //! the balancer changes it, through [`Servers::change`], which keeps the glances true.
 
 use super::glance::Glance;
+use super::idlers::Patience;
 use super::routes::{Route, Routes};
 use pen_proto::commands::ProxyHeader;
 use std::fmt;
@@ -188,9 +189,13 @@ pub struct Server {
     pub setup: ServerSetup,
     /// Connections it has, those still connecting included.
     pub connections: u32,
-    /// Second of the last failed connect, `None` when it never failed or was cleared. May lie in the future: the
-    /// operator can blacklist for longer than the present blacklist time.
+    /// Second from which it is skipped for the blacklist time: that of the last failed connect, or one with which the
+    /// operator's blacklisting ends when it is to end, perhaps in the future. `None` when it never failed or was cleared.
     pub failed_at_seconds: Option<i64>,
+    /// That is the operator's word, which stands; a server that failed is tried again when there is no other.
+    pub is_commanded: bool,
+    /// How it takes idlers.
+    pub(super) patience: Patience,
     /// Connections that were established and have ended.
     pub connections_total: u64,
     /// Connects that failed or timed out.
@@ -236,6 +241,12 @@ impl Server {
         self.is_complete && !self.is_blacklisted(forgiven_seconds)
     }
 
+    /// Whether it may be tried where no other is left: what only failed may be well again, and nobody is served worse
+    /// by a connect in vain than by none. Against the operator's word it may not.
+    pub fn is_last_resort(&self, forgiven_seconds: i64) -> bool {
+        self.is_complete && !(self.is_commanded && self.is_blacklisted(forgiven_seconds))
+    }
+
     /// Whether it is for clients that ask for this.
     pub fn serves(&self, route: Route) -> bool {
         match self.routes.is_empty() {
@@ -255,19 +266,26 @@ impl Server {
         self.setup.weight.unwrap_or(1)
     }
 
-    /// A connect that began in this era failed. What it says of another era is not about the server as it is now.
-    pub(super) fn connect_failed(&mut self, era: u16, now_seconds: u32) {
-        self.failures_total += 1;
-        if self.era == era {
-            self.failed_at_seconds = Some(now_seconds.into());
+    /// A connect that began in this era succeeded; false when that says nothing about the server as it is now.
+    pub(super) fn connect_succeeded(&mut self, era: u16) -> bool {
+        let is_news = self.era == era;
+        if is_news {
+            self.failed_at_seconds = None;
         }
+        is_news
     }
 
     /// The operator's verdict: skipped until `seconds` from now, with the blacklist time of `forgiven_seconds`; 0
     /// releases.
     pub(super) fn blacklist(&mut self, seconds: u32, forgiven_seconds: i64) {
         self.failed_at_seconds = (seconds > 0).then(|| forgiven_seconds.saturating_add(seconds.into()));
+        self.is_commanded = seconds > 0;
         self.era = self.era.wrapping_add(1);
+    }
+
+    fn fail(&mut self, now_seconds: u32) {
+        self.failed_at_seconds = Some(now_seconds.into());
+        self.is_commanded = false;
     }
 
     /// Another address makes another server: the old one's failures are not its own. Its number stays, and with the
@@ -275,6 +293,8 @@ impl Server {
     fn set_up(&mut self, setup: ServerSetup) {
         if self.setup.endpoint != setup.endpoint {
             self.failed_at_seconds = None;
+            self.is_commanded = false;
+            self.patience = Patience::default();
             self.era = self.era.wrapping_add(1);
         }
         self.is_complete = setup.endpoint.is_complete();
@@ -289,6 +309,8 @@ pub struct Servers {
     slots: Vec<Server>,
     /// Of the slots.
     glances: Vec<Glance>,
+    /// Regular servers that failed, the one that failed longest ago first. Some may be well again.
+    failed: Vec<ServerId>,
     count: usize,
     emergency: Server,
     abuse: Server,
@@ -343,9 +365,11 @@ impl Servers {
         &self.glances[..self.count]
     }
 
-    /// Of a regular server.
-    pub fn glance(&self, id: ServerId) -> Option<&Glance> {
-        self.glances().get(id.index()?)
+    /// The regular servers that failed and are not known to be well again, the one that failed longest ago first.
+    pub fn failed(&self) -> impl Iterator<Item = (usize, &Server)> {
+        let indices = self.failed.iter().filter_map(|id| id.index());
+        let servers = indices.filter_map(|index| Some((index, self.regular().get(index)?)));
+        servers.filter(|(_, server)| server.failed_at_seconds.is_some() && !server.is_commanded)
     }
 
     /// A server by number; `None` for [`ServerId::NONE`] and numbers never configured.
@@ -357,9 +381,9 @@ impl Servers {
         }
     }
 
-    /// The configured servers, the emergency and the abuse server included.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Server> {
-        self.regular().iter().chain([&self.emergency, &self.abuse])
+    /// The numbers of the configured servers, the emergency and the abuse server included.
+    pub(super) fn ids(&self) -> impl Iterator<Item = ServerId> + use<> {
+        (0..self.count).map(ServerId::regular).chain([ServerId::EMERGENCY, ServerId::ABUSE])
     }
 
     /// Changes a server that [`Servers::get`] would find; `None` when there is none.
@@ -377,14 +401,40 @@ impl Servers {
         }
     }
 
-    /// Changes all configured servers, the emergency and the abuse server included.
-    pub(super) fn change_all(&mut self, mut change: impl FnMut(&mut Server)) {
-        for (server, glance) in self.slots[..self.count].iter_mut().zip(&mut self.glances) {
-            change(server);
-            *glance = Glance::of(server);
+    /// A connect that began in this era failed. What it says of another era is not about the server as it is now.
+    pub(super) fn connect_failed(&mut self, id: ServerId, era: u16, now_seconds: u32) {
+        let failed = self.change(id, |server| {
+            server.failures_total += 1;
+            let is_news = server.era == era;
+            if is_news {
+                server.fail(now_seconds);
+            }
+            is_news
+        });
+        if failed == Some(true) {
+            self.remember_failure(id);
         }
-        change(&mut self.emergency);
-        change(&mut self.abuse);
+    }
+
+    /// The server has failed without a connect. A blacklisting that was commanded and is not over stays as it is.
+    pub(super) fn vanished(&mut self, id: ServerId, forgiven_seconds: i64, now_seconds: u32) {
+        let failed = self.change(id, |server| {
+            let stands = server.is_commanded && server.is_blacklisted(forgiven_seconds);
+            if !stands {
+                server.fail(now_seconds);
+            }
+            !stands
+        });
+        if failed == Some(true) {
+            self.remember_failure(id);
+        }
+    }
+
+    fn remember_failure(&mut self, id: ServerId) {
+        if id.index().is_some() {
+            self.failed.retain(|failed| *failed != id);
+            self.failed.push(id);
+        }
     }
 }
 

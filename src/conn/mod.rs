@@ -8,7 +8,7 @@ pub mod relay;
 pub mod secure;
 pub mod splice;
 
-use crate::balance::{Asker, Attempt, Endpoint, Route};
+use crate::balance::{Asker, Attempt, Endpoint, Released, Route};
 use crate::half_close;
 use crate::http::Head;
 use crate::net::poller::Readiness;
@@ -312,6 +312,15 @@ impl Connection {
             connect_deadline_ms: 0,
             counted_pending: false,
             listener,
+        }
+    }
+
+    /// How it ends, if it ends now.
+    pub fn released(&self) -> Released {
+        Released {
+            established: self.stage == Stage::Relaying,
+            up_bytes: self.from_client.bytes,
+            down_bytes: self.from_server.bytes,
         }
     }
 

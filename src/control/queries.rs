@@ -3,7 +3,7 @@
 
 use crate::settings::{Config, ServerEntry};
 use pen_proto::addr::Port;
-use pen_proto::commands::{Listing, Number};
+use pen_proto::commands::{Listing, Number, ProxyHeader};
 use pen_proto::status::{ConnectionStatus, ServerStatus, Status};
 use serde_json::to_string;
 use std::fmt::Write;
@@ -118,9 +118,18 @@ pub fn connection(status: &Status, number: u32) -> String {
     )
 }
 
-/// `idlers`: how many connections to servers are ready, of how many that are wanted.
+/// `idlers`: how many connections to servers are ready, of how many that are wanted, and who gets none for a reason that
+/// is easily overlooked.
 pub fn idlers(status: &Status) -> String {
-    format!("Idlers: {}/{}\n", status.idlers, status.idlers_wanted)
+    let mut reply = format!("Idlers: {}/{}\n", status.idlers, status.idlers_wanted);
+    let nothing = ProxyHeader::None.to_string();
+    let is_greeted = |server: &&ServerStatus| server.index >= 0 && server.proxy != nothing;
+    let greeted: Vec<String> =
+        status.servers.iter().filter(is_greeted).map(|server| server.index.to_string()).collect();
+    if status.idlers_wanted > 0 && !greeted.is_empty() {
+        reply += &format!("none to servers with proxy: {}\n", greeted.join(" "));
+    }
+    reply
 }
 
 /// `socket FD`: which connection a descriptor belongs to, -1 for none.

@@ -7,6 +7,7 @@ use super::sessions::Parties;
 use super::upstream::Failure;
 use crate::log::diag;
 use crate::log::traffic::Target;
+use crate::outage;
 use crate::sys::datagram::{BATCH, Batch, take_error};
 use crate::sys::errors::reason;
 use crate::worker::{Dump, log_read};
@@ -211,7 +212,10 @@ impl UdpWorker {
         let Some(attempt) = &session.attempt else { return };
         self.shared.answers().note(attempt.server(), now_ms);
         if is_first && attempt.clears_failure() {
-            self.shared.balancer().connected(attempt);
+            let ends_outage = self.shared.balancer().connected(attempt);
+            if ends_outage {
+                outage::tell_end(attempt.server());
+            }
         }
     }
 

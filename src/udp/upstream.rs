@@ -14,6 +14,7 @@ use crate::conn::CloseReason;
 use crate::log::diag;
 use crate::net::connect::{LocalAddress, StartError};
 use crate::net::datagram::connect_to;
+use crate::outage;
 use crate::proxy_protocol::{Endpoints, Transport, write_v2_with};
 use crate::runtime::Want;
 use crate::sys::errors::reason;
@@ -57,6 +58,7 @@ impl UdpWorker {
                 return None;
             }
         };
+        outage::tell(&attempt);
         self.totals.accepted += 1;
         self.totals.denied += u64::from(attempt.server() == ServerId::ABUSE);
         let session = Session { told, ..Session::new(address, attempt, endpoint, self.now_ms) };
@@ -248,6 +250,7 @@ impl UdpWorker {
         let goes_on = next.is_some();
         match next {
             Some(endpoint) => {
+                outage::tell(attempt);
                 session.endpoint = endpoint;
                 session.retries += 1;
                 // What one server has answered is no business of the next.

@@ -13,6 +13,7 @@ use crate::net::connect::{self, LocalAddress, StartError, Started};
 use crate::net::keepalive::Keepalive;
 use crate::net::poller::REGISTRATIONS_LAST;
 use crate::net::tls::Trouble;
+use crate::outage;
 use crate::sys::errors::reason;
 use crate::sys::{clock, socket};
 use nix::errno::Errno;
@@ -44,6 +45,7 @@ impl Worker {
         match admission {
             Admission::Connect(attempt, endpoint) => {
                 self.totals.denied += u64::from(attempt.server() == ServerId::ABUSE);
+                outage::tell(&attempt);
                 connection.attempt = Some(attempt);
                 connection.endpoint = Some(endpoint);
                 self.pursue(index);
@@ -281,7 +283,10 @@ impl Worker {
         let Some(connection) = self.connections.get(index) else { return };
         self.trace_server(index, connection);
         if let Some(attempt) = connection.attempt.as_ref().filter(|attempt| attempt.clears_failure()) {
-            self.shared.balancer().connected(attempt);
+            let ends_outage = self.shared.balancer().connected(attempt);
+            if ends_outage {
+                outage::tell_end(attempt.server());
+            }
         }
         self.arm_idle_timer(index);
     }
@@ -344,6 +349,7 @@ impl Worker {
         let goes_on = next.is_some();
         match next {
             Some(endpoint) => {
+                outage::tell(attempt);
                 connection.endpoint = Some(endpoint);
                 connection.extras().retries += 1;
                 self.totals.failovers += 1;

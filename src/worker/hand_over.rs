@@ -7,12 +7,11 @@
 //! `connect.rs` and `serve.rs`; the connections come from `idlers.rs`.
 
 use super::idlers::ReadyIdler;
-use super::proxy::greeting;
 use super::{Worker, key};
 use crate::conn::relay::Flow;
 use crate::conn::{Connection, Direction, Extras, Side, Socket, Stage};
 use crate::sys::socket;
-use pen_proto::commands::{Flag, Number};
+use pen_proto::commands::{Flag, Number, ProxyHeader};
 use std::os::fd::AsFd;
 
 /// The deadline of a server that has nothing to acknowledge yet.
@@ -46,7 +45,12 @@ impl Worker {
 
     fn idler_for(&mut self, index: u32) -> Option<ReadyIdler> {
         let connection = self.connections.get(index).filter(|connection| !has_revived(connection))?;
-        let server = connection.attempt.as_ref()?.server();
+        let attempt = connection.attempt.as_ref()?;
+        // The server may want a header since it got its idlers; who waited without one is not what it was.
+        if attempt.proxy() != ProxyHeader::None {
+            return None;
+        }
+        let server = attempt.server();
         let endpoint = connection.endpoint.clone()?;
         let idler = self.take_idler(server, &endpoint)?;
         // Fails only for want of kernel memory; a connect is as good then.
@@ -60,7 +64,7 @@ impl Worker {
         let has_spoken = connection.from_server.bytes > 0 || connection.from_server.pending.is_some();
         let has_ended =
             from_server == Flow::SenderFailed || connection.from_server.eof || connection.from_client.dead;
-        if has_spoken || (has_ended && !nothing_of_client_arrived(connection)) {
+        if has_spoken || (has_ended && !nothing_arrived(connection)) {
             self.trust(index);
         } else if has_ended {
             self.totals.idlers_lost += 1;
@@ -133,11 +137,6 @@ pub(super) fn keep(extras: &mut Option<Box<Extras>>, sent: &[u8]) {
 pub(super) fn proof_deadline_ms(connection: &Connection) -> Option<u64> {
     let waits = connection.unproven().is_some() && connection.connect_deadline_ms != NEVER;
     waits.then_some(connection.connect_deadline_ms)
-}
-
-/// As [`nothing_arrived`], but a PROXY header does not count: a server cannot have acted on it alone.
-fn nothing_of_client_arrived(connection: &Connection) -> bool {
-    connection.from_client.bytes <= greeting(connection).len() as u64 || nothing_arrived(connection)
 }
 
 fn has_revived(connection: &Connection) -> bool {

@@ -315,6 +315,11 @@ impl Worker {
             let down = secure::progress(&connection.from_server, secure.client.as_ref());
             let action = half_close::decide(up, down, fast_close);
             let was = (connection.from_client.shut, connection.from_server.shut);
+            let released = connection.released();
+            if let (Action::Close, Some(attempt)) = (action, &mut connection.attempt) {
+                // The end that the client is told below may bring it back at once, as a closed socket does.
+                self.shared.balancer().give_place_back(attempt, released);
+            }
             let (mut client, mut server) = ends!(connection, secure);
             let (from_client, from_server) = (&mut connection.from_client, &mut connection.from_server);
             match action {

@@ -11,6 +11,7 @@ use crate::balance::{Endpoint, IdlerTarget, ServerId};
 use crate::net::connect::{self, LocalAddress, StartError, Started};
 use crate::net::keepalive::Keepalive;
 use crate::net::poller::{REGISTRATIONS_LAST, Readiness};
+use crate::outage;
 use crate::sys::clock;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, getsockopt, recv, sockopt};
@@ -21,8 +22,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// How often a worker looks whether its idlers are where they should be: servers are blacklisted and come back.
 const LOOK_MS: u64 = 1_000;
-/// How long a server waits for its next idler when one has ended unused or could not be connected, and everybody when
-/// descriptors have run out.
+/// How long a server waits for its next idler when one could not be connected, and everybody when descriptors have run
+/// out. One that has ended an idler unused waits so long at least, until the balancer says how long.
 const PAUSE_MS: u64 = 1_000;
 /// Idlers opened in one wake-up, before others get their turn.
 const OPENED_MAX: usize = 64;
@@ -201,6 +202,7 @@ impl Worker {
                 Ok(0) if event.writable => {
                     self.idlers.reserve.connected(index);
                     self.idlers.short = true;
+                    self.idler_connected(index);
                 }
                 Ok(0) => return self.rearm_idler(index),
                 error => return self.idler_refused(index, error.unwrap_or(0)),
@@ -216,6 +218,19 @@ impl Worker {
         self.rearm_idler(index);
     }
 
+    /// A server that has failed and accepts is well again.
+    fn idler_connected(&mut self, index: u32) {
+        let Some(idler) = self.idlers.reserve.get_mut(index).filter(|idler| idler.target.clears_failure)
+        else {
+            return;
+        };
+        let ends_outage = self.shared.balancer().idler_connected(&idler.target);
+        if ends_outage {
+            outage::tell_end(idler.target.server);
+        }
+        self.idlers.look_at_once(self.now_ms);
+    }
+
     fn idler_refused(&mut self, index: u32, error: i32) {
         if let Some(idler) = self.close_idler(index) {
             self.idler_failed(&idler.target, &Failure::Refused(io::Error::from_raw_os_error(error)));
@@ -226,6 +241,8 @@ impl Worker {
     fn idler_ended(&mut self, index: u32) {
         if let Some(idler) = self.close_idler(index) {
             self.totals.idlers_lost += 1;
+            let now_seconds = clock::steady_epoch_seconds(self.now_ms);
+            self.shared.balancer().idler_ended(&idler.target, now_seconds);
             self.idlers.reserve.pause(idler.target.server, self.now_ms, PAUSE_MS);
             self.idlers.short = true;
         }

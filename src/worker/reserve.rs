@@ -76,11 +76,11 @@ impl Reserve {
         surplus
     }
 
-    /// A server that has fewer than it is to have, no pause, and not too many connects under way.
+    /// A server that has fewer than it is to have now, no pause, and not too many connects under way.
     pub fn missing(&self, now_ms: u64) -> Option<&IdlerTarget> {
         let is_short = |place: &&Place| {
             let is_free = place.paused_until_ms <= now_ms && place.connecting < CONNECTING_MAX;
-            is_free && place.count() < place.plan.wanted
+            is_free && place.count() < place.plan.wanted.min(place.plan.opened_max)
         };
         self.places.iter().find(is_short).map(|place| &place.plan.target)
     }

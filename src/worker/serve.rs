@@ -5,10 +5,10 @@ use super::handshake::has_unsent;
 use super::proxy::{after_greeting, take_greeting};
 use super::trace::BYTES;
 use super::{Worker, key};
-use crate::balance::{Endpoint, Released, ServerId};
+use crate::balance::{Endpoint, ServerId};
 use crate::conn::relay::{self, Flow, Lent};
 use crate::conn::splice;
-use crate::conn::{CloseReason, Connection, Extras, Side, Stage, dummy};
+use crate::conn::{CloseReason, Connection, Extras, Side, Socket, Stage, dummy};
 use crate::half_close::{self, Action};
 use crate::http::Progress;
 use crate::log::diag;
@@ -303,21 +303,18 @@ impl Worker {
         self.pool.give_back(connection.from_client.pending.take());
         self.pool.give_back(connection.from_server.pending.take());
         self.pool.give_back(connection.take_unproven());
-        for end in [&mut connection.client, &mut connection.server] {
-            if let Some(fd) = end.fd.take() {
-                self.poller.forget(fd.as_fd());
-                socket::close(fd); // now: the server must have its connection back before it is offered to another client
-            }
-        }
-        let (up_bytes, down_bytes) = (connection.from_client.bytes, connection.from_server.bytes);
+        // In this order: the server has its connection back before its place is free, and the place is free before the
+        // client learns that it may come again.
+        self.close_socket(&mut connection.server);
         let server = connection.attempt.as_ref().map_or(ServerId::NONE, |attempt| attempt.server());
+        let released = connection.released();
         if let Some(attempt) = connection.attempt.take() {
-            let established = connection.stage == Stage::Relaying;
-            self.shared.balancer().release(attempt, Released { established, up_bytes, down_bytes });
+            self.shared.balancer().release(attempt, released);
         }
+        self.close_socket(&mut connection.client);
         self.totals.closed += 1;
-        self.totals.up_bytes += up_bytes;
-        self.totals.down_bytes += down_bytes;
+        self.totals.up_bytes += released.up_bytes;
+        self.totals.down_bytes += released.down_bytes;
         match reason {
             CloseReason::NoServer | CloseReason::Shortage => self.totals.rejected += 1,
             CloseReason::Denied => self.totals.denied += 1,
@@ -329,6 +326,13 @@ impl Worker {
         }
         self.log_end(&connection, server, reason);
         self.room_made();
+    }
+
+    fn close_socket(&mut self, end: &mut Socket) {
+        if let Some(fd) = end.fd.take() {
+            self.poller.forget(fd.as_fd());
+            socket::close(fd);
+        }
     }
 
     fn log_end(&mut self, connection: &Connection, server: ServerId, reason: CloseReason) {

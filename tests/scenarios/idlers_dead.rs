@@ -73,6 +73,20 @@ fn a_server_that_closes_at_once_is_not_kept_busy() {
     assert!(opened <= 30.0, "{opened} connections opened within a second");
 }
 
+/// Servers that count such connections must not be driven to shut out pen's host.
+#[test]
+fn a_server_that_ends_them_unused_is_spared_longer_and_longer_until_a_client_comes() {
+    let (server, _) = impatient();
+    let pen = alone(Pen::before([&server]), 1).start();
+    // After 50 ms each, and pauses of 1, 2 and 4 s.
+    eventually("four to be lost", || total(&pen, "idlers_lost"), |lost| *lost == 4);
+    meanwhile(Duration::from_secs(5));
+    assert_eq!(server.accepted(), 4, "the next pause is one of 8 s");
+    assert_eq!(pen.connect().exchange("hello"), "hello");
+    eventually("a new one after the client's", || server.accepted(), |accepted| *accepted >= 6);
+    assert_eq!(status(&pen)["servers"][0]["failures_total"], 0, "nobody is to blame");
+}
+
 /// How fast a count grows.
 fn per_second(count: impl Fn() -> u64) -> f64 {
     let before = count();

@@ -1,6 +1,6 @@
 //! Limits hold under concurrency, and what waits for one goes on when it can.
 
-use crate::common::backend::{Backend, read_line};
+use crate::common::backend::{Backend, echo, read_line};
 use crate::common::client::Client;
 use crate::common::pen::Pen;
 use crate::common::wait::{eventually, meanwhile};
@@ -122,4 +122,17 @@ fn conn_max_holds_across_workers() {
     });
     assert_eq!(names.concat(), "A".repeat(40));
     assert!(server.open_most() <= 9, "{}", server.open_most());
+}
+
+/// A client that has seen the end of its connection may come again at once, to another worker too.
+#[test]
+fn a_place_is_free_before_the_client_learns_that_its_connection_is_over() {
+    let server = Backend::serving(echo);
+    let pen = Pen::before([format!("{server}:1")]).command("threads 4").start();
+    for visit in 0..400 {
+        let mut client = pen.connect();
+        client.send("hello\n");
+        client.end();
+        assert_eq!(client.rest(), b"hello\n", "visit {visit}");
+    }
 }

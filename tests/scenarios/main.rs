@@ -33,6 +33,7 @@ mod memory;
 mod moving;
 mod names;
 mod one_connection;
+mod outage;
 mod penctl;
 mod pile_up;
 mod policies;

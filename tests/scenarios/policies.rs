@@ -113,3 +113,31 @@ fn mode_tells_what_is_on() {
     }
     assert_eq!(pen.control("mode"), "no hash roundrobin stubborn no weight prio\n");
 }
+
+/// A server that is full, shut or dead has no turn, and whoever stands in for it has had its own.
+#[test]
+fn no_neighbour_gets_a_double_share() {
+    for why in ["full", "shut", "dead"] {
+        let servers = three();
+        let pen = Pen::before(&servers).options("-r -b 0").start();
+        let held = match why {
+            "full" => {
+                pen.control("server 0 max 1");
+                let mut held = [(); 3].map(|()| pen.connect());
+                assert_eq!(held.each_mut().map(|client| client.line()).concat(), "BCA");
+                Some(held)
+            }
+            "shut" => {
+                pen.control("acl 1 deny 127.0.0.0/8");
+                pen.control("server 0 acl 1");
+                None
+            }
+            _ => {
+                servers[0].pause();
+                None
+            }
+        };
+        assert_eq!(pen.asks(30), "BC".repeat(15), "{why}");
+        drop(held);
+    }
+}

@@ -10,9 +10,8 @@ use crate::idlers::{alone, await_idlers, total};
 use nix::sys::signal::Signal::SIGCONT;
 use pen::proxy_protocol::{Endpoints, Header, parse};
 use std::io::{Read, Write};
-use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv6Addr, Shutdown, SocketAddr};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex};
 
 /// The line that a server gets about a client.
 fn v1(client: SocketAddr, to: SocketAddr) -> String {
@@ -194,44 +193,35 @@ fn after_a_connect_that_timed_out_nothing_is_lost_and_nothing_comes_twice() {
     }
 }
 
+/// Servers that wait for the header greet, refuse, or spend a thread on a connection that is kept waiting.
 #[test]
-fn idlers_are_announced_when_they_have_a_client() {
-    let server = Backend::serving(echo);
-    let pen = alone(Pen::before([&server]), 2).command("server 0 proxy v1").start();
-    for silent in [false, true, false] {
-        await_idlers(&pen, 2, 2);
-        let mut client = pen.connect();
-        if !silent {
-            client.send("hello\n");
-        }
-        assert_eq!(client.line(), v1(client.local(), pen.address));
-        assert!(silent || client.line() == "hello");
-        assert_eq!(client.exchange("again"), "again");
-    }
-    assert_eq!(total(&pen, "idlers_used"), 3);
+fn servers_that_get_a_header_get_no_idlers() {
+    let [greeted, plain] = [Backend::serving(echo), Backend::serving(echo)];
+    let pen =
+        alone(Pen::before([&greeted, &plain]), 2).options("-O prio").command("server 0 proxy v1").start();
+    let reply = "Idlers: 2/2\nnone to servers with proxy: 0\n";
+    eventually("the other to have them", || pen.control("idlers"), |got| got == reply);
+    assert_eq!((greeted.accepted(), plain.open()), (0, 2));
+    assert_eq!(pen.control("idlers 4").lines().last(), Some("none to servers with proxy: 0"));
+    let mut client = pen.connect();
+    assert_eq!(client.line(), v1(client.local(), pen.address));
+    assert_eq!(client.exchange("hello"), "hello");
+    assert_eq!(total(&pen, "idlers_used"), 0);
+    assert_eq!(pen.control("idlers 0"), "Idlers: 0/0\n");
 }
 
 #[test]
-fn an_idler_that_was_dead_costs_the_client_nothing() {
-    let open = Arc::<Mutex<Vec<TcpStream>>>::default();
-    let kept = open.clone();
-    let server = Backend::serving(move |stream| {
-        kept.lock().unwrap().push(stream.try_clone().unwrap());
-        echo(stream);
-    });
-    let pen = alone(Pen::before([&server]), 1).command("server 0 proxy v2").start();
-    await_idlers(&pen, 1, 1);
-    eventually("the server to have it", || open.lock().unwrap().len(), |count| *count == 1);
-    pen.freeze();
+fn idlers_of_a_server_that_is_to_get_a_header_are_given_up() {
+    let server = Backend::serving(echo);
+    let pen = alone(Pen::before([&server]), 2).start();
+    await_idlers(&pen, 2, 2);
+    pen.control("server 0 proxy v2");
     let mut client = pen.connect();
-    client.send("hello\n");
-    // While pen cannot see it.
-    open.lock().unwrap().remove(0).shutdown(Shutdown::Both).unwrap();
-    eventually("the server to have closed it", || server.open(), |open| *open == 0);
-    pen.signal(SIGCONT);
     let endpoints = Endpoints::new(client.local(), pen.address);
     assert_eq!(read_header(&mut client).endpoints, Some(endpoints));
-    assert_eq!(client.line(), "hello");
+    assert_eq!(client.exchange("hello"), "hello");
+    assert_eq!(total(&pen, "idlers_used"), 0, "the client has a connection of its own");
+    eventually("the idlers to be closed", || server.open(), |open| *open == 1);
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub struct ModelServer {
     pub setup: ServerSetup,
     pub connections: u32,
     pub failed_at_seconds: Option<i64>,
+    /// The operator blacklisted it; it has not failed since.
+    commanded: bool,
     pub connections_total: u64,
     pub failures_total: u64,
     pub sent_bytes: u64,
@@ -40,11 +42,23 @@ pub struct ModelClient {
 pub struct ModelAttempt {
     pub client: ClientAddr,
     identity: u64,
-    offered: Vec<i32>,
+    /// The server it was offered last.
+    at: i32,
+    /// Those it was sent to in vain.
+    tried: Vec<i32>,
     /// The server that counts it.
     pub server: Option<i32>,
     verdicts: u32,
-    pub saw_failure: bool,
+    saw_failure: bool,
+    /// It is the first for whom only servers that failed were left.
+    pub begins_outage: bool,
+}
+
+impl ModelAttempt {
+    /// Whether its success tells anything.
+    pub fn clears_failure(&self) -> bool {
+        self.saw_failure || !self.tried.is_empty()
+    }
 }
 
 pub enum ModelAdmission {
@@ -60,6 +74,9 @@ pub struct Model {
     pub clients: Vec<ModelClient>,
     pub clients_max: usize,
     pub current: i32,
+    /// Every connect that failed, in the order of time.
+    failures: Vec<i32>,
+    outage: bool,
     pointer: i32,
     identities: u64,
 }
@@ -72,6 +89,8 @@ impl Model {
             clients: Vec::new(),
             clients_max,
             current: NONE,
+            failures: Vec::new(),
+            outage: false,
             pointer: 0,
             identities: 0,
         }
@@ -94,6 +113,7 @@ impl Model {
             let setup = wanted.remove(id).unwrap_or_default();
             if setup.endpoint != server.setup.endpoint {
                 server.failed_at_seconds = None;
+                server.commanded = false;
                 server.verdicts += 1;
             }
             server.setup = setup;
@@ -106,6 +126,7 @@ impl Model {
             let ends_at_seconds = i64::from(now_seconds) + i64::from(seconds);
             server.failed_at_seconds =
                 if seconds == 0 { None } else { Some(ends_at_seconds - blacklist_seconds) };
+            server.commanded = seconds > 0;
             server.verdicts += 1;
         }
     }
@@ -121,16 +142,19 @@ impl Model {
         let mut attempt = ModelAttempt {
             client,
             identity,
-            offered: Vec::new(),
+            at: NONE,
+            tried: Vec::new(),
             server: None,
             verdicts: 0,
             saw_failure: false,
+            begins_outage: false,
         };
         let denied =
             !settings.acls[settings.number(Number::ClientAcl) as usize].permits(client, &settings.countries);
         let initial =
             if denied { ABUSE } else { self.initial(settings, client, port, identity, now_seconds) };
-        if !self.offer(settings, &mut attempt, initial, now_seconds) {
+        attempt.at = initial;
+        if !self.offer(settings, &mut attempt, initial, false, now_seconds) {
             self.fail_over(settings, &mut attempt, now_seconds);
         }
         match attempt.server {
@@ -141,25 +165,40 @@ impl Model {
     }
 
     pub fn failed(&mut self, settings: &Settings, attempt: &mut ModelAttempt, now_seconds: u32) {
-        let server = self.servers.get_mut(&attempt.server.take().unwrap()).unwrap();
+        let id = attempt.server.take().unwrap();
+        let server = self.servers.get_mut(&id).unwrap();
         server.connections -= 1;
         server.failures_total += 1;
         if server.verdicts == attempt.verdicts {
             server.failed_at_seconds = Some(now_seconds.into());
+            server.commanded = false;
+            self.failures.push(id);
         }
+        attempt.tried.push(id);
         self.fail_over(settings, attempt, now_seconds);
     }
 
     pub fn passed_over(&mut self, settings: &Settings, attempt: &mut ModelAttempt, now_seconds: u32) {
-        self.servers.get_mut(&attempt.server.take().unwrap()).unwrap().connections -= 1;
+        let id = attempt.server.take().unwrap();
+        self.servers.get_mut(&id).unwrap().connections -= 1;
+        attempt.tried.push(id);
         self.fail_over(settings, attempt, now_seconds);
     }
 
-    pub fn connected(&mut self, attempt: &ModelAttempt) {
-        let server = self.servers.get_mut(&attempt.server.unwrap()).unwrap();
-        if server.verdicts == attempt.verdicts {
-            server.failed_at_seconds = None;
+    /// Answers whether an outage is over.
+    pub fn connected(&mut self, attempt: &ModelAttempt) -> bool {
+        let id = attempt.server.unwrap();
+        if id >= 0 && attempt.tried.contains(&self.pointer) {
+            self.pointer = id;
         }
+        let server = self.servers.get_mut(&id).unwrap();
+        if server.verdicts != attempt.verdicts {
+            return false;
+        }
+        server.failed_at_seconds = None;
+        let over = self.outage && id >= 0;
+        self.outage &= !over;
+        over
     }
 
     pub fn release(&mut self, attempt: &ModelAttempt, established: bool, up_bytes: u64, down_bytes: u64) {
@@ -230,14 +269,10 @@ impl Model {
             return remembered;
         }
         if settings.flag(Flag::Prio) {
-            return self.least(settings, now_seconds, |server| Some(server.setup.prio.into()));
+            return self.least(settings, now_seconds, prio);
         }
         if settings.flag(Flag::Weight) {
-            return self.least(settings, now_seconds, |server| match server.setup.weight {
-                Some(0) => None,
-                Some(weight) => Some(u64::from(server.connections) * 256 / u64::from(weight)),
-                None => Some(u64::from(server.connections) * 256),
-            });
+            return self.least(settings, now_seconds, load);
         }
         if self.count > 0 && settings.flag(Flag::Hash) {
             let mixed = if settings.flag(Flag::Roundrobin) { port.swap_bytes() } else { 0 };
@@ -271,50 +306,62 @@ impl Model {
         now_seconds: u32,
         measure: impl Fn(&ModelServer) -> Option<u64>,
     ) -> i32 {
-        let mut best = (u64::MAX, NONE);
-        for id in 0..self.count {
-            if !self.is_usable(settings, id, now_seconds) {
-                continue;
-            }
-            if let Some(value) = measure(&self.servers[&id])
-                && value < best.0
-            {
-                best = (value, id);
-            }
-        }
-        best.1
+        let usable: Vec<i32> =
+            (0..self.count).filter(|id| self.is_usable(settings, *id, now_seconds)).collect();
+        self.least_of(&usable, measure).unwrap_or(NONE)
+    }
+
+    fn least_of(&self, ids: &[i32], measure: impl Fn(&ModelServer) -> Option<u64>) -> Option<i32> {
+        let measured = ids.iter().filter_map(|id| Some((measure(&self.servers[id])?, *id)));
+        measured.min().map(|(_, id)| id)
     }
 
     fn is_usable(&self, settings: &Settings, id: i32, now_seconds: u32) -> bool {
         let server = &self.servers[&id];
-        let has_address = match server.setup.endpoint.carrier() {
-            Endpoint::Unset | Endpoint::Tls(_) => false,
-            Endpoint::Inet(address) => !address.ip().is_unspecified() && address.port() != 0,
-            Endpoint::Host(ip) => !ip.is_unspecified(),
-            Endpoint::Unix(_) => true,
-        };
-        has_address && Model::blacklisted_seconds(settings, server, now_seconds) == 0
+        has_address(server) && Model::blacklisted_seconds(settings, server, now_seconds) == 0
+    }
+
+    /// Whether the server would take the client now; `again`: also if it has failed.
+    fn takes(
+        &self,
+        settings: &Settings,
+        attempt: &ModelAttempt,
+        id: i32,
+        again: bool,
+        now_seconds: u32,
+    ) -> bool {
+        let Some(server) = self.servers.get(&id) else { return false };
+        let is_blacklisted = Model::blacklisted_seconds(settings, server, now_seconds) > 0;
+        let ServerSetup { max, hard, acl, .. } = server.setup;
+        let sticky = self.remembered(attempt.identity) == id;
+        let has_room = max == 0 || server.connections < max || (sticky && server.connections < hard);
+        has_address(server)
+            && (!is_blacklisted || (again && !server.commanded))
+            && has_room
+            && settings.acls[usize::from(acl)].permits(attempt.client, &settings.countries)
     }
 
     /// Lets the server take the client if it can.
-    fn offer(&mut self, settings: &Settings, attempt: &mut ModelAttempt, id: i32, now_seconds: u32) -> bool {
-        attempt.offered.push(id);
-        if !self.servers.contains_key(&id) || !self.is_usable(settings, id, now_seconds) {
+    fn offer(
+        &mut self,
+        settings: &Settings,
+        attempt: &mut ModelAttempt,
+        id: i32,
+        again: bool,
+        now_seconds: u32,
+    ) -> bool {
+        // Nobody comes after the emergency server, so it is tried again whatever happened.
+        if !self.takes(settings, attempt, id, again || id == EMERGENCY, now_seconds) {
             return false;
         }
-        let sticky = self.remembered(attempt.identity) == id;
         let server = self.servers.get_mut(&id).unwrap();
-        let (max, hard) = (server.setup.max, server.setup.hard);
-        if max != 0 && server.connections >= max && !(sticky && server.connections < hard) {
-            return false;
-        }
-        if !settings.acls[usize::from(server.setup.acl)].permits(attempt.client, &settings.countries) {
-            return false;
-        }
         server.connections += 1;
+        attempt.at = id;
         attempt.server = Some(id);
         attempt.verdicts = server.verdicts;
         attempt.saw_failure = server.failed_at_seconds.is_some();
+        attempt.begins_outage = again && !self.outage;
+        self.outage |= again;
         self.current = id;
         if let Some(client) = self.clients.iter_mut().find(|client| client.identity == attempt.identity) {
             client.server = id;
@@ -323,20 +370,81 @@ impl Model {
     }
 
     fn fail_over(&mut self, settings: &Settings, attempt: &mut ModelAttempt, now_seconds: u32) {
-        let initial = attempt.offered[0];
-        let mut at = *attempt.offered.last().unwrap();
-        if settings.flag(Flag::Stubborn) || at == ABUSE || at == EMERGENCY {
+        let stubborn = settings.flag(Flag::Stubborn);
+        if attempt.at == ABUSE || attempt.at == EMERGENCY || (stubborn && !attempt.tried.is_empty()) {
             return;
         }
-        while initial != NONE && self.count > 0 {
-            at = if at + 1 < self.count { at + 1 } else { 0 };
-            if attempt.offered.contains(&at) {
-                break;
-            }
-            if self.offer(settings, attempt, at, now_seconds) {
+        if !stubborn
+            && attempt.at != NONE
+            && let Some(other) = self.other(settings, attempt, now_seconds)
+        {
+            assert!(self.offer(settings, attempt, other, false, now_seconds));
+            return;
+        }
+        for id in self.failed_longest_ago_first() {
+            let is_asked = !stubborn || attempt.at == NONE || attempt.at == id;
+            if is_asked
+                && !attempt.tried.contains(&id)
+                && self.offer(settings, attempt, id, true, now_seconds)
+            {
                 return;
             }
         }
-        self.offer(settings, attempt, EMERGENCY, now_seconds);
+        if !stubborn {
+            self.offer(settings, attempt, EMERGENCY, false, now_seconds);
+        }
+    }
+
+    /// Whom the policy prefers among those that take the client.
+    fn other(&mut self, settings: &Settings, attempt: &ModelAttempt, now_seconds: u32) -> Option<i32> {
+        let takes =
+            |id: &i32| !attempt.tried.contains(id) && self.takes(settings, attempt, *id, false, now_seconds);
+        let others: Vec<i32> = (0..self.count).filter(takes).collect();
+        let after = |id: i32| others.iter().find(|other| **other > id).or(others.first()).copied();
+        if settings.flag(Flag::Prio) {
+            self.least_of(&others, prio)
+        } else if settings.flag(Flag::Weight) {
+            self.least_of(&others, load).or(after(attempt.at))
+        } else if settings.flag(Flag::Hash) {
+            after(attempt.at)
+        } else if self.count == 0 {
+            None
+        } else {
+            let next = after(self.pointer % self.count)?;
+            // Who refused has had his turn; who stands in for him has it when he takes the client.
+            self.pointer = if attempt.tried.is_empty() { next } else { self.pointer };
+            Some(next)
+        }
+    }
+
+    fn failed_longest_ago_first(&self) -> Vec<i32> {
+        let is_last = |position: &usize| !self.failures[position + 1..].contains(&self.failures[*position]);
+        let last_failures = (0..self.failures.len()).filter(is_last).map(|position| self.failures[position]);
+        let has_failed = |id: &i32| {
+            let server = &self.servers[id];
+            (0..self.count).contains(id) && server.failed_at_seconds.is_some() && !server.commanded
+        };
+        last_failures.filter(has_failed).collect()
+    }
+}
+
+fn prio(server: &ModelServer) -> Option<u64> {
+    Some(server.setup.prio.into())
+}
+
+fn load(server: &ModelServer) -> Option<u64> {
+    match server.setup.weight {
+        Some(0) => None,
+        Some(weight) => Some(u64::from(server.connections) * 256 / u64::from(weight)),
+        None => Some(u64::from(server.connections) * 256),
+    }
+}
+
+fn has_address(server: &ModelServer) -> bool {
+    match server.setup.endpoint.carrier() {
+        Endpoint::Unset | Endpoint::Tls(_) => false,
+        Endpoint::Inet(address) => !address.ip().is_unspecified() && address.port() != 0,
+        Endpoint::Host(ip) => !ip.is_unspecified(),
+        Endpoint::Unix(_) => true,
     }
 }

@@ -204,10 +204,9 @@ impl Run {
         let (mut attempt, mut model) = self.live.swap_remove(position);
         match event {
             Event::Succeed => {
-                prop_assert_eq!(attempt.clears_failure(), model.saw_failure);
+                prop_assert_eq!(attempt.clears_failure(), model.clears_failure());
                 if attempt.clears_failure() {
-                    self.balancer.connected(&attempt);
-                    self.model.connected(&model);
+                    prop_assert_eq!(self.balancer.connected(&attempt), self.model.connected(&model));
                 }
                 self.live.push((attempt, model));
             }
@@ -272,6 +271,7 @@ impl Run {
         endpoint: &Endpoint,
     ) -> Result<(), TestCaseError> {
         prop_assert_eq!(Some(attempt.server().number()), model.server);
+        prop_assert_eq!(attempt.begins_outage(), model.begins_outage);
         let server = &self.model.servers[&attempt.server().number()];
         prop_assert_eq!(endpoint, &*server.setup.endpoint);
         let ServerSetup { max, hard, .. } = server.setup;

@@ -70,7 +70,10 @@ impl Scene {
             "alive" => self.dead.retain(|name| !arguments.contains(&name.to_string().as_str())),
             "pass" => self.now_seconds += number(0) as u32,
             "blacklist" => {
-                let server = ServerId::regular(number(0) as usize);
+                let server = match arguments[0] {
+                    "-1" => ServerId::EMERGENCY,
+                    _ => ServerId::regular(number(0) as usize),
+                };
                 self.balancer.blacklist(&self.settings, server, number(1) as u32, self.now_seconds);
             }
             "visit" | "hold" | "begin" => arguments.iter().for_each(|client| self.client(word, client)),

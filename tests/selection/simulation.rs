@@ -29,6 +29,8 @@ struct Connecting {
     attempt: Attempt,
     port: u16,
     answer_at_seconds: u32,
+    /// The servers before this one.
+    tried: Vec<u16>,
 }
 
 struct World {
@@ -36,12 +38,17 @@ struct World {
     settings: Settings,
     balancer: Balancer,
     now_seconds: u32,
+    /// So many, the first ones, never die.
+    immortal: usize,
     alive: [bool; SERVERS],
     died_at_seconds: [u32; SERVERS],
     connecting: Vec<Connecting>,
     established: Vec<Attempt>,
     served: usize,
-    unserved: usize,
+    /// How many servers each client had been sent to that went away unserved.
+    unserved: Vec<usize>,
+    /// How often it was told that only servers that failed are left, and that this is over.
+    outages: [usize; 2],
     /// Connects begun to servers dead for longer than it takes to notice: when it died, and when it was tried.
     tries_at_the_dead: [Vec<(u32, u32)>; SERVERS],
 }
@@ -58,12 +65,14 @@ impl World {
             settings,
             balancer,
             now_seconds: 1_800_000_000,
+            immortal: 1,
             alive: [true; SERVERS],
             died_at_seconds: [0; SERVERS],
             connecting: Vec::new(),
             established: Vec::new(),
             served: 0,
-            unserved: 0,
+            unserved: Vec::new(),
+            outages: [0; 2],
             tries_at_the_dead: Default::default(),
         }
     }
@@ -76,8 +85,8 @@ impl World {
             let client = client(self.dice.below(200));
             let admission = self.balancer.admit(&self.settings, client, 40_000, self.now_seconds);
             match admission {
-                Admission::Connect(attempt, endpoint) => self.connect(client, attempt, &endpoint),
-                Admission::Refused(_) => self.unserved += 1,
+                Admission::Connect(attempt, endpoint) => self.connect(client, attempt, &endpoint, Vec::new()),
+                Admission::Refused(_) => self.unserved.push(0),
             }
         }
         self.answer();
@@ -88,17 +97,18 @@ impl World {
         }
     }
 
-    /// Server 0 never dies, so that there is always one that can serve.
     fn turn_fates(&mut self) {
         if self.dice.below(20) == 0 {
-            let index = 1 + self.dice.below(SERVERS as u32 - 1) as usize;
+            let index = self.immortal + self.dice.below((SERVERS - self.immortal) as u32) as usize;
             self.alive[index] = !self.alive[index];
             self.died_at_seconds[index] = self.now_seconds;
         }
     }
 
-    fn connect(&mut self, client: ClientAddr, attempt: Attempt, endpoint: &Endpoint) {
+    fn connect(&mut self, client: ClientAddr, attempt: Attempt, endpoint: &Endpoint, tried: Vec<u16>) {
         let port = endpoint.port();
+        assert!(!tried.contains(&port), "sent to server {port} again after {tried:?}");
+        self.outages[0] += usize::from(attempt.begins_outage());
         let index = usize::from(port) - 1;
         let died_at_seconds = self.died_at_seconds[index];
         if !self.alive[index] && died_at_seconds + CONNECT_TIMEOUT_SECONDS < self.now_seconds {
@@ -110,6 +120,7 @@ impl World {
             attempt,
             port,
             answer_at_seconds: self.now_seconds + delay_seconds,
+            tried,
         });
     }
 
@@ -119,18 +130,19 @@ impl World {
             self.connecting.drain(..).partition(|connecting| connecting.answer_at_seconds <= now_seconds);
         self.connecting = waiting;
         let due: Vec<Connecting> = due;
-        for Connecting { client, mut attempt, port, .. } in due {
+        for Connecting { client, mut attempt, port, mut tried, .. } in due {
             if self.alive[usize::from(port) - 1] {
                 if attempt.clears_failure() {
-                    self.balancer.connected(&attempt);
+                    self.outages[1] += usize::from(self.balancer.connected(&attempt));
                 }
                 self.established.push(attempt);
                 self.served += 1;
                 continue;
             }
+            tried.push(port);
             match self.balancer.failed(&self.settings, client, &mut attempt, now_seconds) {
-                Some(endpoint) => self.connect(client, attempt, &endpoint),
-                None => self.unserved += 1,
+                Some(endpoint) => self.connect(client, attempt, &endpoint, tried),
+                None => self.unserved.push(tried.len()),
             }
         }
     }
@@ -156,9 +168,33 @@ fn a_client_is_served_as_long_as_one_server_lives() {
             world.tick();
             world.sweep();
         }
-        assert_eq!(world.unserved, 0, "seed {seed}");
+        assert!(world.unserved.is_empty(), "seed {seed}: {:?}", world.unserved);
+        assert_eq!(world.outages, [0, 0], "seed {seed}");
         assert!(world.served > 1_000, "seed {seed}: {} served", world.served);
     }
+}
+
+/// Where all may die nobody goes away before every server has been tried for him, and none twice.
+#[test]
+fn a_client_goes_away_unserved_only_from_the_last_server() {
+    let (mut unserved, mut outages) = (0, 0);
+    for seed in 0..30 {
+        let mut world = World::new(seed, seed % 2 == 0);
+        world.immortal = 0;
+        world.alive = [false; SERVERS];
+        for _ in 0..2_000 {
+            world.tick();
+            world.sweep();
+        }
+        assert!(world.unserved.iter().all(|tried| *tried == SERVERS), "seed {seed}: {:?}", world.unserved);
+        assert!(world.served > 500, "seed {seed}: {} served", world.served);
+        unserved += world.unserved.len();
+        let [begun, over] = world.outages;
+        let is_paired = begun == over || begun == over + 1;
+        assert!(is_paired, "seed {seed}: {begun} begun, {over} over");
+        outages += begun;
+    }
+    assert!(unserved > 30 && outages > 30, "{outages} outages with {unserved} unserved prove nothing");
 }
 
 /// A dead server costs its clients a try in each blacklist time, not one each.

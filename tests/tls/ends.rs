@@ -165,3 +165,20 @@ fn a_server_that_ends_within_a_record_is_a_reset_for_a_client_without_tls() {
     client.send("go on\n");
     assert_eq!(ending(&mut client.stream), End::Reset);
 }
+
+/// As without TLS: close_notify is the end too.
+#[test]
+fn a_place_is_free_before_the_client_learns_that_its_connection_is_over() {
+    let authority = Authority::new("authority");
+    let server = Backend::serving(echo);
+    let pen = Pen::before([format!("{server}:1")])
+        .certificate(&authority.sign(&["web.test"]))
+        .command("threads 4")
+        .start();
+    for visit in 0..100 {
+        let mut client = Speaker::trusting(&authority).connect(pen.address, "web.test");
+        client.send("hello\n");
+        client.end();
+        assert_eq!(client.rest(), b"hello\n", "visit {visit}");
+    }
+}

@@ -63,7 +63,7 @@ fn a_key_is_worthless_once_its_slot_has_gone_to_somebody_else() {
     let mut table = ClientTable::new(1);
     let gone = table.touch(client(1), 1, 0);
     let here = table.touch(client(2), 2, 0);
-    assert_eq!(gone.index, here.index);
+    assert_eq!({ gone.index }, { here.index });
     table.add_bytes(gone, 1, 1);
     table.remember(gone, ServerId::regular(0));
     let only = known(&table, 2, 0)[0];
@@ -131,10 +131,10 @@ impl Model {
                 |(_, client): &(SlotKey, Client)| Model::is_expired(client, now_seconds, tracking_seconds);
             if full || self.clients.first().is_some_and(expired) {
                 let (gone, _) = self.clients.remove(0);
-                assert_eq!(gone.index, key.index, "the oldest client's slot is taken");
+                assert_eq!({ gone.index }, { key.index }, "the oldest client's slot is taken");
                 assert_ne!(gone.generation, key.generation, "under a new generation");
             } else {
-                assert_eq!(key.index as usize, self.clients.len(), "slots are filled in order");
+                assert_eq!({ key.index } as usize, self.clients.len(), "slots are filled in order");
             }
             self.clients.push((key, fresh));
             return;

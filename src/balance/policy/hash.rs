@@ -59,6 +59,7 @@ mod tests {
                     servers,
                     route: Route::DEFAULT,
                     forgiven_seconds: 0,
+                    others: None,
                 };
                 assert_eq!(choose(&question), Some(expected as usize % count), "{client:?} of {count}");
             }
@@ -75,6 +76,7 @@ mod tests {
             servers: &Servers::default(),
             route: Route::DEFAULT,
             forgiven_seconds: 0,
+            others: None,
         };
         assert_eq!(choose(&question), None);
     }

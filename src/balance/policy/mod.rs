@@ -1,7 +1,8 @@
 //! The ways to choose a client's first server. Pure.
 //!
-//! Owns which policy is in force and what a policy may see. A policy names a server; whether that server takes the
-//! client (maxima, access list) is the balancer's business, which alone calls [`Policies::choose`].
+//! Owns which policy is in force and what a policy may see. A policy is asked first as in Pen, where it does not know
+//! who is full or shut, and again for a client that its first choice did not take: then only among those that take it.
+//! The balancer alone asks.
 //!
 //! A new policy is a file here and a line in [`POLICIES`].
 
@@ -11,8 +12,10 @@ mod roundrobin;
 mod weight;
 
 use super::glance::Glance;
+use super::permits;
 use super::routes::Route;
 use super::servers::{ServerId, Servers};
+use super::tried::ServerSet;
 use crate::settings::Settings;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::Flag;
@@ -29,6 +32,17 @@ pub struct Question<'a> {
     pub route: Route,
     /// Failures up to this second are over.
     pub forgiven_seconds: i64,
+    /// Set when the first choice did not do.
+    pub others: Option<Others<'a>>,
+}
+
+/// Who is asked after the first choice: whoever takes the client.
+pub struct Others<'a> {
+    pub settings: &'a Settings,
+    /// The server that the client belongs to, which has more room for it than for strangers.
+    pub own: ServerId,
+    /// They had their chance.
+    pub tried: &'a ServerSet,
 }
 
 impl Question<'_> {
@@ -47,7 +61,25 @@ impl Question<'_> {
     }
 
     fn may_choose(&self, index: usize) -> bool {
-        self.glances()[index].is_usable(self.forgiven_seconds) && self.serves(index)
+        let glance = &self.glances()[index];
+        glance.is_usable(self.forgiven_seconds)
+            && self.serves(index)
+            && self.others.as_ref().is_none_or(|others| self.takes(others, index, glance))
+    }
+
+    fn takes(&self, others: &Others<'_>, index: usize, glance: &Glance) -> bool {
+        let is_own =
+            || others.own == ServerId::regular(index) && self.servers.regular()[index].has_room(true);
+        (!glance.is_full() || is_own())
+            && !others.tried.contains(index)
+            && permits(others.settings, glance.acl().into(), self.client)
+    }
+
+    /// The first server above this one, and round, that may be chosen.
+    fn first_after(&self, index: usize) -> Option<usize> {
+        let count = self.glances().len();
+        let start = if index + 1 < count { index + 1 } else { 0 };
+        (start..count).chain(0..start).find(|&index| self.may_choose(index))
     }
 
     /// The server with the least of something among those that may be chosen, the lowest index among equals.
@@ -82,13 +114,37 @@ pub struct Policies {
 impl Policies {
     /// The first server to try; [`ServerId::NONE`] when there is none to choose from.
     pub fn choose(&mut self, settings: &Settings, question: &Question<'_>) -> ServerId {
-        let in_force = POLICIES.iter().find(|(flag, _)| settings.flag(*flag));
-        let choice = match in_force {
+        let choice = match in_force(settings) {
             Some((_, choose)) => choose(question),
             None => self.round_robin.choose(question),
         };
         choice.map_or(ServerId::NONE, ServerId::regular)
     }
+
+    /// The server to try after `index`, for a [`Question`] about others. Those whom the policy never chooses, or has no
+    /// opinion of, come after the others in the order of their numbers.
+    pub fn choose_other(
+        &mut self,
+        settings: &Settings,
+        question: &Question<'_>,
+        index: usize,
+    ) -> Option<ServerId> {
+        let choice = match in_force(settings) {
+            Some((Flag::Hash, _)) => None,
+            Some((_, choose)) => choose(question),
+            None => self.round_robin.choose_other(question),
+        };
+        choice.or_else(|| question.first_after(index)).map(ServerId::regular)
+    }
+
+    /// A server has taken a client that others did not: it has had its turn, if it was theirs.
+    pub fn stood_in(&mut self, index: usize, tried: &ServerSet) {
+        self.round_robin.stood_in(index, tried);
+    }
+}
+
+fn in_force(settings: &Settings) -> Option<(Flag, Choose)> {
+    POLICIES.into_iter().find(|(flag, _)| settings.flag(*flag))
 }
 
 #[cfg(test)]

@@ -17,8 +17,11 @@ pub const ROWS: &[Row] = &[
         form: number(Number::Blacklist, 0, SECONDS_MAX, 30),
         unit: "seconds",
         summary: "how long a server that failed is skipped",
-        detail: "A server to which a connection could not be made gets no new one for this time. A change also \
-                 applies to servers skipped at the moment. With 0 a failed server is tried again at once.",
+        detail: "A server to which a connection could not be made gets no new one for this time, as long as another \
+                 takes the client. When none does, servers that failed are tried again, the one that failed longest \
+                 ago first and each once for a client, before the emergency server; what was blacklisted by command \
+                 is not. A change also applies to servers skipped at the moment. With 0 a failed server is tried \
+                 again at once.",
         ..LIVE
     },
     Row {

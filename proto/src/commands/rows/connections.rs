@@ -98,10 +98,14 @@ pub const ROWS: &[Row] = &[
         summary: "how many connections to servers are kept ready for clients; 0: none",
         detail: "A client whose server has one ready is given it and need not wait for a connect: its first byte comes \
                  a round trip sooner. Which server it gets does not change. They are spread evenly over the threads \
-                 and over the servers that are usable and have no `max`; so give at least one for each thread and \
-                 server. A server sees clients that say nothing for a while; one that closes such connections gets \
-                 the next after a pause. There are none with `transparent`, where every client comes with its own \
-                 address. The reply is `Idlers: HAVE/WANTED`.",
+                 and over the servers that are usable and have no `max`, `tls` or `proxy`; so give at least one for \
+                 each thread and server. There are none with `transparent`, where every client comes with its own \
+                 address. A server sees clients that say nothing for a while. Each such connection that it closes \
+                 doubles the pause before it gets the next, from one second to an hour; from a minute on it gets one \
+                 at a time; a client that gets the server ends the pause. Know your server before you give it \
+                 idlers: MariaDB and MySQL count each connection that ends without a login, and refuse pen's whole \
+                 host after `max_connect_errors` of them (100) in a row; sshd counts them as logins under way \
+                 (`MaxStartups`). The reply is `Idlers: HAVE/WANTED`, and a line that names servers with `proxy`.",
         ..LIVE
     },
     Row {

@@ -41,7 +41,7 @@ pub static SERVER_KEYS: &[ServerKey] = &[
             unit: "seconds",
             change: ServerChange::Blacklist,
         },
-        summary: "seconds from now during which it gets no connection; 0 releases it",
+        summary: "seconds from now during which it gets no connection, whatever becomes of the others; 0 releases it",
     },
     ServerKey {
         word: "weight",
