@@ -153,22 +153,22 @@ pub fn choose(list: &str) -> Result<Choice, String> {
     let mut tls13: Vec<Cipher> = Vec::new();
     let mut left_out = Vec::new();
     for word in list.split([':', ',', ' ', ';']).filter(|word| !word.is_empty()) {
-        let (mark, name) = match word.split_at_checked(1) {
-            Some((mark @ ("!" | "-" | "+"), name)) => (mark, name),
-            _ if word.starts_with('@') => continue, // @STRENGTH and @SECLEVEL: the strongest come first anyway
-            _ => ("", word),
+        let (mark, name) = match word.strip_prefix(['!', '-', '+']) {
+            Some(name) => (word.chars().next(), name),
+            None if word.starts_with('@') => continue, // @STRENGTH and @SECLEVEL: the strongest come first anyway
+            None => (None, word),
         };
         if let Some(cipher) = TLS13.iter().find(|cipher| cipher.name == name) {
-            if mark.is_empty() {
+            if mark.is_none() {
                 add(&mut tls13, *cipher);
             }
             continue;
         }
         let meant = meaning(name)?;
         match mark {
-            "!" => excluded.extend(&meant),
-            "-" => chosen.retain(|cipher| !meant.contains(cipher)),
-            "+" => chosen.sort_by_key(|cipher| meant.contains(cipher)),
+            Some('!') => excluded.extend(&meant),
+            Some('-') => chosen.retain(|cipher| !meant.contains(cipher)),
+            Some('+') => chosen.sort_by_key(|cipher| meant.contains(cipher)),
             _ if meant.is_empty() => left_out.push(format!("{name}, {}", why_gone(name))),
             _ => meant.iter().for_each(|cipher| add(&mut chosen, *cipher)),
         }
@@ -260,6 +260,7 @@ fn why_gone(name: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn names(list: &str) -> String {
         let choice = choose(list).unwrap_or_else(|error| panic!("{list}: {error}"));
@@ -319,6 +320,25 @@ mod tests {
         }
         for list in ["HIHG", "HIGH:bogus", "ECDHE+WHAT", "HIGH:!nothing", "AES-BOGUS"] {
             assert!(choose(list).unwrap_err().starts_with("want a list of ciphers"), "{list}");
+        }
+    }
+
+    #[test]
+    fn letters_that_no_cipher_has_are_refused_like_others() {
+        for list in
+            ["\u{e9}", "HIGH:\u{e9}", "!\u{e9}", "+\u{20ac}", "-\u{1f512}", "ECDHE+\u{e9}", "!", "HIGH:-"]
+        {
+            assert!(choose(list).unwrap_err().starts_with("want a list of ciphers"), "{list}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_list_is_read_or_refused(words in prop::collection::vec("[-!+@]?(HIGH|AES128|RC4|\\PC{0,3})[:, ;+]?", 0..6)) {
+            let list = words.concat();
+            if let Err(reason) = choose(&list) {
+                prop_assert!(reason.starts_with("want ") || reason.starts_with("nothing of "), "{}", reason);
+            }
         }
     }
 }
