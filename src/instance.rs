@@ -394,9 +394,10 @@ fn server_setup(entry: &ServerEntry, by_host: bool) -> Result<ServerSetup, Strin
     };
     let endpoint = match &entry.tls {
         ServerTls::Off => endpoint,
-        ServerTls::On { verify, name } => {
+        ServerTls::On { verify, name, certificate } => {
             let name = name.clone().unwrap_or_else(|| spec.host.to_string());
-            Endpoint::Tls(Arc::new(TlsEndpoint { carrier: endpoint, verify: *verify, name }))
+            let certificate = certificate.clone();
+            Endpoint::Tls(Arc::new(TlsEndpoint { carrier: endpoint, verify: *verify, name, certificate }))
         }
     };
     Ok(ServerSetup {

@@ -14,8 +14,8 @@ pub use access::{AclEntry, AclMatch, By, Country};
 pub use reach::Reach;
 pub use rows::{ROWS, SERVER_KEYS};
 pub use tls::{
-    ClientCertificate, HOST_NAME_BYTES_MAX, NAMES_MAX, ServerTls, SniNames, TlsOption, TlsText, host_name,
-    protocols,
+    ClientCertificate, HOST_NAME_BYTES_MAX, NAMES_MAX, SSL_RECORD_BYTES_MAX, ServerTls, SniNames, TlsOption,
+    TlsText, host_name, protocols,
 };
 pub use values::{HttpMode, ProxyHeader};
 
@@ -100,6 +100,8 @@ pub enum Number {
     ShutdownTimeout,
     /// Seconds in which a client must have finished its TLS handshake, or have named the server it wants.
     SslHandshakeTimeout,
+    /// Plain bytes of a TLS record to a client.
+    SslRecordMax,
     /// Worker threads; 0: one per core.
     Threads,
     /// Seconds a connect may take.

@@ -168,7 +168,7 @@ fn key_synopsis(key: &ServerKey) -> String {
         ServerValue::Address(_) => "ADDRESS",
         ServerValue::Port(_) => "PORT",
         ServerValue::Sni(_) => "NAME[,NAME...]|any",
-        ServerValue::Tls(_) => "verify|noverify|off [NAME]",
+        ServerValue::Tls(_) => "verify|noverify|off [NAME] [certificate FILE]",
         ServerValue::Proxy(_) => "v1|v2|v2-ssl|none",
         ServerValue::Number { unit: "seconds", .. } => "SECONDS",
         ServerValue::Number { .. } => "N",

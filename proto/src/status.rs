@@ -104,6 +104,9 @@ pub struct ServerStatus {
     /// The PROXY header it gets: `v1`, `v2`, `v2-ssl` or `none`.
     #[serde(default)]
     pub proxy: String,
+    /// As after `tls`: `verify www.example.org certificate pen.pem`, or `off`.
+    #[serde(default)]
+    pub tls: String,
     pub sent_bytes: u64,
     pub received_bytes: u64,
     /// Connections ever opened to it.

@@ -6,7 +6,7 @@
 use super::glance::Glance;
 use super::idlers::Patience;
 use super::routes::{Route, Routes};
-use pen_proto::commands::ProxyHeader;
+use pen_proto::commands::{ProxyHeader, ServerTls};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -80,6 +80,16 @@ pub struct TlsEndpoint {
     pub verify: bool,
     /// The host name or address that is asked for and expected in the certificate; empty: none is known.
     pub name: String,
+    /// File with the certificate that it is shown when it asks.
+    pub certificate: Option<String>,
+}
+
+impl TlsEndpoint {
+    /// As after `tls`, with the name that was left out.
+    pub fn said(&self) -> ServerTls {
+        let name = Some(&self.name).filter(|name| !name.is_empty()).cloned();
+        ServerTls::On { verify: self.verify, name, certificate: self.certificate.clone() }
+    }
 }
 
 impl Endpoint {

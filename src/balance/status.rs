@@ -4,11 +4,11 @@
 //! [`add_live`] has added the open ones.
 
 use super::clients::Client;
-use super::servers::{Server, ServerId, ServerSetup};
+use super::servers::{Server, ServerId, ServerSetup, TlsEndpoint};
 use super::{Balancer, forgiven_seconds};
 use crate::settings::Settings;
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::Number;
+use pen_proto::commands::{Number, ServerTls};
 use pen_proto::status::{ClientStatus, ConnectionStatus, ServerStatus};
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -74,6 +74,7 @@ fn server_status(id: ServerId, server: &Server, forgiven_seconds: i64) -> Server
         prio: setup.prio,
         acl: setup.acl,
         proxy: setup.proxy.to_string(),
+        tls: setup.endpoint.tls().map_or(ServerTls::Off, TlsEndpoint::said).to_string(),
         sent_bytes: server.sent_bytes,
         received_bytes: server.received_bytes,
         connections_total: server.connections_total,

@@ -120,7 +120,7 @@ impl Names {
 fn keep_name(entry: &mut ServerEntry) -> Result<(), String> {
     match (&mut entry.tls, &entry.spec.host) {
         (ServerTls::On { name: name @ None, .. }, Host::Name(host)) => *name = host_name(host),
-        (ServerTls::On { verify: true, name: None }, Host::Unix(path)) => {
+        (ServerTls::On { verify: true, name: None, .. }, Host::Unix(path)) => {
             return Err(format!("tls: want a name after verify, because {path} is none"));
         }
         _ => {}

@@ -316,8 +316,10 @@ ssl_handshake_timeout 10
 no ssl_key
 no ssl_ocsp_response
 no ssl_option cipher_server_preference
+no ssl_option no_ticket
 no ssl_option no_tlsv1.2
 no ssl_option no_tlsv1.3
+ssl_record_max 16384
 no ssl_server_ca_file
 no ssl_sni_path
 ";
@@ -434,6 +436,21 @@ fn what_counts_at_start_is_written_when_a_command_said_it() {
 }
 
 proptest! {
+    /// What follows the words of the table comes from files and control clients.
+    #[test]
+    fn any_text_behind_a_word_is_applied_or_refused(
+        row in prop::sample::select(ROWS), no: bool, text in "[-!+@:,/*.\\[0-9]?\\PC{0,4}( \\PC{0,4}){0,3}",
+    ) {
+        let line = format!("{}{} {text}", if no { "no " } else { "" }, row.word);
+        if let Ok(Some(command)) = parse_line(&line) {
+            let before = Config::default();
+            let mut config = before.clone();
+            if config.apply(&command).is_err() {
+                prop_assert_eq!(config, before, "{}", line);
+            }
+        }
+    }
+
     #[test]
     fn whatever_is_configured_is_written_and_read_back(
         lines in prop::collection::vec(prop_oneof![flag_or_number_line(), server_line(), other_line()], 0..40),
@@ -454,7 +471,10 @@ proptest! {
 fn what_is_set_of_tls_is_written_and_read_again() {
     let lines = [
         "server 0 address web.test port 443 tls verify sni a.test,*.b.test",
-        "server 1 address 10.0.0.1 tls noverify c.test",
+        "server 1 address 10.0.0.1 tls noverify c.test certificate /etc/own.pem",
+        "server 2 address 10.0.0.2 tls verify certificate other.pem weight 2",
+        "ssl_option no_ticket",
+        "ssl_record_max 1024",
         "ssl_certificate c.pem",
         "ssl_ciphers HIGH:!AES128",
         "ssl_client_certificate required",
@@ -464,6 +484,7 @@ fn what_is_set_of_tls_is_written_and_read_again() {
     let config = configured(&lines);
     let plan = config.tls_plan();
     assert!(plan.to_servers && plan.verify && plan.routes && plan.is_needed());
+    assert_eq!((plan.shown.len(), plan.record_bytes_max), (2, 1024));
     let written = config.write("now");
     let mut again = Config::default();
     for line in written.lines().filter(|line| !line.starts_with('#')) {

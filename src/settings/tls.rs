@@ -2,7 +2,7 @@
 
 use super::Config;
 use crate::tls::{TlsPlan, ciphers};
-use pen_proto::commands::{ServerTls, TlsOption, TlsText};
+use pen_proto::commands::{Number, ServerTls, TlsOption, TlsText};
 
 impl Config {
     /// What the workers need of TLS.
@@ -13,6 +13,8 @@ impl Config {
             to_servers: servers().any(|server| server.tls != ServerTls::Off),
             verify: servers().any(|server| matches!(server.tls, ServerTls::On { verify: true, .. })),
             routes: servers().any(|server| !server.sni.0.is_empty()),
+            shown: servers().filter_map(|server| server.tls.certificate()).map(str::to_owned).collect(),
+            record_bytes_max: self.settings.number(Number::SslRecordMax),
         }
     }
 

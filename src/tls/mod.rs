@@ -21,6 +21,7 @@ pub mod pem;
 pub mod record;
 
 use pen_proto::commands::{ClientCertificate, TlsOption, TlsText};
+use std::collections::BTreeSet;
 
 const WITHOUT_TLS: &str = "want ssl_certificate (-E) too: without it clients speak no TLS";
 
@@ -34,6 +35,10 @@ pub struct TlsPlan {
     pub verify: bool,
     /// Some server is chosen by the name that clients ask for.
     pub routes: bool,
+    /// Files with the certificates, and their keys, that servers are shown.
+    pub shown: BTreeSet<String>,
+    /// What a record to a client may hold.
+    pub record_bytes_max: u64,
 }
 
 impl TlsPlan {

@@ -4,11 +4,13 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod agreed;
 mod certificates;
 mod crowd;
 mod ends;
 mod files;
 mod hostile;
+mod identity;
 mod names;
 mod peers;
 mod programs;

@@ -4,8 +4,10 @@ use crate::certificates::{Authority, Pair};
 use crate::common::backend::Backend;
 use crate::common::client::Client;
 use rustls::client::Resumption;
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
 use rustls::pki_types::ServerName;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, WebPkiClientVerifier};
 use rustls::{
     ClientConfig, ClientConnection, HandshakeKind, ServerConfig, ServerConnection, StreamOwned,
     SupportedProtocolVersion, version,
@@ -33,7 +35,26 @@ impl Speaker {
         own: Option<&Pair>,
         versions: &[&'static SupportedProtocolVersion],
     ) -> Speaker {
-        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        Speaker::of(aws_lc_rs::default_provider(), authority, own, versions)
+    }
+
+    /// Offers these groups, in this order.
+    pub fn with_groups(
+        authority: &Authority,
+        groups: &[&'static dyn SupportedKxGroup],
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Speaker {
+        let provider = CryptoProvider { kx_groups: groups.to_vec(), ..aws_lc_rs::default_provider() };
+        Speaker::of(provider, authority, None, versions)
+    }
+
+    fn of(
+        provider: CryptoProvider,
+        authority: &Authority,
+        own: Option<&Pair>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Speaker {
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(authority.roots());
@@ -132,10 +153,29 @@ pub fn tls_backend_serving(
     pair: &Pair,
     handler: impl Fn(StreamOwned<ServerConnection, TcpStream>) + Send + Sync + 'static,
 ) -> Backend {
+    tls_backend_with(pair, Arc::new(NoClientAuth), handler)
+}
+
+/// As [`tls_backend_serving`], for clients with a certificate of the authority only.
+pub fn tls_backend_asking(
+    pair: &Pair,
+    authority: &Authority,
+    handler: impl Fn(StreamOwned<ServerConnection, TcpStream>) + Send + Sync + 'static,
+) -> Backend {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let judge = WebPkiClientVerifier::builder_with_provider(authority.roots(), provider).build().unwrap();
+    tls_backend_with(pair, judge, handler)
+}
+
+fn tls_backend_with(
+    pair: &Pair,
+    judge: Arc<dyn ClientCertVerifier>,
+    handler: impl Fn(StreamOwned<ServerConnection, TcpStream>) + Send + Sync + 'static,
+) -> Backend {
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_no_client_auth()
+        .with_client_cert_verifier(judge)
         .with_single_cert(pair.chain(), pair.private_key())
         .unwrap();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

@@ -125,7 +125,7 @@ fn openssl_takes_up_its_session_again() {
 }
 
 /// Kills the program when the test is over.
-struct Program(Child);
+pub struct Program(Child);
 
 impl Drop for Program {
     fn drop(&mut self) {
@@ -134,7 +134,7 @@ impl Drop for Program {
     }
 }
 
-fn start(program: &str, words: &[&str], dir: &TempDir, port: u16) -> Program {
+pub fn start(program: &str, words: &[&str], dir: &TempDir, port: u16) -> Program {
     let mut command = Command::new(program);
     command
         .args(words)

@@ -3,7 +3,7 @@
 //! Owns what these words mean as data and how they are written again. Which rows they stand in says `rows.rs`; what is
 //! behind a file name or a cipher is not known here.
 
-use super::word_of;
+use super::{SERVER_KEYS, word_of};
 use crate::addr::quoted;
 use std::fmt;
 
@@ -13,6 +13,8 @@ pub const HOST_NAME_BYTES_MAX: usize = 253;
 const LABEL_BYTES_MAX: usize = 63;
 /// Longest name of an application protocol (RFC 7301, section 3.1).
 const PROTOCOL_BYTES_MAX: usize = 255;
+/// What a TLS record may hold of a stream (RFC 8446, section 5.1).
+pub const SSL_RECORD_BYTES_MAX: u64 = 1 << 14;
 /// Names of one `server N sni` or `ssl_alpn`.
 pub const NAMES_MAX: usize = 256;
 
@@ -75,6 +77,8 @@ impl TlsText {
 pub enum TlsOption {
     /// Our order of ciphers counts, not the client's.
     CipherServerPreference,
+    /// Clients get no tickets to come back with.
+    NoTicket,
     NoTls12,
     NoTls13,
 }
@@ -85,6 +89,7 @@ impl TlsOption {
     /// Every option with its word.
     pub const WORDS: [(&'static str, TlsOption); TlsOption::COUNT] = [
         ("cipher_server_preference", TlsOption::CipherServerPreference),
+        ("no_ticket", TlsOption::NoTicket),
         ("no_tlsv1.2", TlsOption::NoTls12),
         ("no_tlsv1.3", TlsOption::NoTls13),
     ];
@@ -134,20 +139,42 @@ pub enum ServerTls {
         verify: bool,
         /// The name asked for and expected in the certificate; `None`: the server's address as it was given.
         name: Option<String>,
+        /// File with the certificate and the key that are shown to it when it asks; `None`: it is shown none.
+        certificate: Option<String>,
     },
 }
 
 impl ServerTls {
     /// The words after `tls`.
     pub const MODES: [&'static str; 3] = ["verify", "noverify", "off"];
+    /// The word before a file.
+    pub const CERTIFICATE: &'static str = "certificate";
+
+    /// Whether it is no name where one may stand, because it says what follows.
+    pub fn is_word(text: &str) -> bool {
+        text == ServerTls::CERTIFICATE || SERVER_KEYS.iter().any(|key| key.word == text)
+    }
+
+    /// The file that is shown to the server.
+    pub fn certificate(&self) -> Option<&str> {
+        match self {
+            ServerTls::Off => None,
+            ServerTls::On { certificate, .. } => certificate.as_deref(),
+        }
+    }
 }
 
-/// As after `tls`: `verify www.example.org`.
+/// As after `tls`: `verify www.example.org certificate pen.pem`.
 impl fmt::Display for ServerTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ServerTls::On { verify, name } = self else { return f.write_str("off") };
+        let ServerTls::On { verify, name, certificate } = self else { return f.write_str("off") };
         f.write_str(if *verify { "verify" } else { "noverify" })?;
-        name.iter().try_for_each(|name| write!(f, " {name}"))
+        if let Some(name) = name {
+            // With a dot at its end it is the same name and no word of ours.
+            let dot = if ServerTls::is_word(name) { "." } else { "" };
+            write!(f, " {name}{dot}")?;
+        }
+        certificate.iter().try_for_each(|file| write!(f, " {} {file}", ServerTls::CERTIFICATE))
     }
 }
 
@@ -256,8 +283,14 @@ mod tests {
         assert_eq!(protocols("h2,http/1.1").unwrap(), ["h2", "http/1.1"]);
         assert!(protocols("").is_err() && protocols("h2,").is_err());
         assert_eq!(ServerTls::Off.to_string(), "off");
-        let named = ServerTls::On { verify: true, name: Some("a.test".into()) };
-        assert_eq!(named.to_string(), "verify a.test");
+        let named = |name: &str, file: Option<&str>| {
+            let certificate = file.map(str::to_owned);
+            ServerTls::On { verify: true, name: Some(name.into()), certificate }.to_string()
+        };
+        assert_eq!(named("a.test", None), "verify a.test");
+        assert_eq!(named("a.test", Some("c.pem")), "verify a.test certificate c.pem");
+        assert_eq!(named("certificate", None), "verify certificate.");
+        assert_eq!(named("max", Some("c.pem")), "verify max. certificate c.pem");
     }
 
     proptest! {

@@ -184,7 +184,7 @@ fn wrong_lines_are_explained() {
         ),
         (
             "ssl_option",
-            "ssl_option: want no_sslv2 or no_sslv3 or no_tlsv1 or no_tlsv1.1 or cipher_server_preference or no_tlsv1.2 or no_tlsv1.3, got nothing",
+            "ssl_option: want no_sslv2 or no_sslv3 or no_tlsv1 or no_tlsv1.1 or cipher_server_preference or no_ticket or no_tlsv1.2 or no_tlsv1.3, got nothing",
         ),
         (
             "ssl_client_renegotiation_interval",
@@ -368,12 +368,29 @@ fn the_words_of_tls_are_read() {
         other => panic!("{line}: {other:?}"),
     };
     let tls = |verify, name: Option<&str>| {
-        ServerChange::Tls(ServerTls::On { verify, name: name.map(str::to_owned) })
+        ServerChange::Tls(ServerTls::On { verify, name: name.map(str::to_owned), certificate: None })
+    };
+    let showing = |name: Option<&str>, file: &str| {
+        let (name, certificate) = (name.map(str::to_owned), Some(file.to_owned()));
+        ServerChange::Tls(ServerTls::On { verify: true, name, certificate })
     };
     assert_eq!(server("server 1 tls verify"), [tls(true, None)]);
     assert_eq!(server("server 1 tls noverify Web.Test"), [tls(false, Some("web.test"))]);
     assert_eq!(server("server 1 tls verify max 3"), [tls(true, None), ServerChange::Max(3)]);
     assert_eq!(server("server 1 tls off"), [ServerChange::Tls(ServerTls::Off)]);
+    assert_eq!(server("server 1 tls verify certificate max"), [showing(None, "max")]);
+    assert_eq!(
+        server("server 1 tls verify a.test certificate /etc/c.pem max 3"),
+        [showing(Some("a.test"), "/etc/c.pem"), ServerChange::Max(3)]
+    );
+    assert_eq!(server("server 1 tls verify certificate."), [tls(true, Some("certificate"))]);
+    for line in [
+        "server 1 tls off certificate c.pem",
+        "server 1 tls verify certificate",
+        "server 1 tls certificate c.pem",
+    ] {
+        assert!(parse_line(line).is_err(), "{line}");
+    }
     let names = SniNames(vec!["a.test".into(), "*.b.test".into()]);
     assert_eq!(server("server 1 sni A.test,*.b.test"), [ServerChange::Sni(names)]);
     assert_eq!(server("server 1 sni any"), [ServerChange::Sni(SniNames::default())]);

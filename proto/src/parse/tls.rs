@@ -2,9 +2,7 @@
 
 use super::{Parsed, Words};
 use crate::addr::{path_word, quoted};
-use crate::commands::{
-    Command, SECONDS_MAX, SERVER_KEYS, ServerTls, SniNames, TlsOption, TlsText, host_name, protocols,
-};
+use crate::commands::{Command, SECONDS_MAX, ServerTls, SniNames, TlsOption, TlsText, host_name, protocols};
 
 const NEVER_SPOKEN: &str = "SSL and TLS 1.0 and 1.1 are never spoken.";
 const ANY_PROTOCOL: &str = "TLS 1.2 and 1.3 are spoken, as with the original; ssl_option excludes one.";
@@ -61,7 +59,7 @@ pub fn sni(words: &mut Words) -> Parsed<SniNames> {
     words.checked(names)
 }
 
-/// `verify`, `noverify` or `off`; then a name, unless what follows is another key.
+/// `verify`, `noverify` or `off`; then a name and `certificate FILE`, unless what follows is another key.
 pub fn server(words: &mut Words) -> Parsed<ServerTls> {
     let want = ServerTls::MODES.join(" or ");
     let verify = match words.need(&want)? {
@@ -70,11 +68,24 @@ pub fn server(words: &mut Words) -> Parsed<ServerTls> {
         "off" => return Ok(ServerTls::Off),
         word => return Err(words.error(&format!("want {want}, got {}", quoted(word)))),
     };
-    let is_name = |word: &&str| !SERVER_KEYS.iter().any(|key| key.word == *word);
-    let Some(word) = words.peek().filter(is_name) else { return Ok(ServerTls::On { verify, name: None }) };
+    let name = server_name(words)?;
+    let certificate = match words.peek() {
+        Some(ServerTls::CERTIFICATE) => {
+            words.next();
+            let file = words.need("the file of a certificate and its key")?;
+            words.checked(path_word(file))?;
+            Some(file.to_owned())
+        }
+        _ => None,
+    };
+    Ok(ServerTls::On { verify, name, certificate })
+}
+
+fn server_name(words: &mut Words) -> Parsed<Option<String>> {
+    let Some(word) = words.peek().filter(|word| !ServerTls::is_word(word)) else { return Ok(None) };
     words.next();
     match host_name(word) {
-        Some(name) => Ok(ServerTls::On { verify, name: Some(name) }),
+        Some(name) => Ok(Some(name)),
         None => Err(words.error(&format!("want a host name, got {}", quoted(word)))),
     }
 }

@@ -6,13 +6,12 @@
 
 use super::authorities::Authorities;
 use super::files;
-use super::front::Terms;
+use super::front::{Configs, Terms};
 use super::staple::Response;
 use crate::log::diag::{self, Severity};
 use crate::sys::clock;
 use crate::sys::errors::reason;
 use pen_proto::commands::host_name;
-use rustls::ServerConfig;
 use rustls::sign::CertifiedKey;
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -56,7 +55,7 @@ struct Known {
     certified: Arc<CertifiedKey>,
     ocsp: Option<Arc<Response>>,
     authorities: Option<Arc<Authorities>>,
-    config: Arc<ServerConfig>,
+    configs: Arc<Configs>,
     /// What the operator should know of them; each begins with a file.
     told: Vec<String>,
     loaded_ms: u64,
@@ -65,7 +64,7 @@ struct Known {
 
 /// What is remembered of a name.
 pub enum Found {
-    Config(Arc<ServerConfig>),
+    Configs(Arc<Configs>),
     Unknown,
     /// It is being looked for.
     Later,
@@ -119,12 +118,12 @@ impl Directory {
         let mut memory = self.memory();
         if let Some(known) = memory.known.get_mut(name) {
             known.asked_ms = now_ms;
-            let config = known.config.clone();
+            let configs = known.configs.clone();
             if now_ms >= known.loaded_ms + FRESH_MS {
                 known.loaded_ms = now_ms;
                 self.look_for(&mut memory, name);
             }
-            return Found::Config(config);
+            return Found::Configs(configs);
         }
         let is_unknown = memory.unknown_until_ms.get(name).is_some_and(|until_ms| now_ms < *until_ms);
         if is_unknown || host_name(name).as_deref() != Some(name) {
@@ -214,7 +213,7 @@ impl Directory {
         let Some(certificate) = existing("crt") else { return Ok(None) };
         let key = existing("key").unwrap_or_else(|| certificate.clone());
         let own = files::own(&certificate, &key, &self.terms.provider)?;
-        let mut told = own.warnings;
+        let mut told: Vec<String> = own.warnings().cloned().collect();
         let ocsp = existing("ocsp").map(|path| Response::read(&path).map(Arc::new)).transpose()?;
         let authorities = match existing("ca").filter(|_| self.terms.asks_clients()) {
             Some(path) => {
@@ -236,8 +235,8 @@ impl Directory {
         mut told: Vec<String>,
         now_ms: u64,
     ) -> Result<Known, String> {
-        let config = self.terms.config(&certified, ocsp.as_deref(), authorities.clone(), &mut told)?;
-        Ok(Known { certified, ocsp, authorities, config, told, loaded_ms: now_ms, asked_ms: now_ms })
+        let configs = self.terms.configs(&certified, ocsp.as_deref(), authorities.clone(), &mut told)?;
+        Ok(Known { certified, ocsp, authorities, configs, told, loaded_ms: now_ms, asked_ms: now_ms })
     }
 
     /// The certificate of before, under the terms of now.

@@ -146,8 +146,17 @@ fn is_locked(block: &Block<'_>) -> bool {
 /// A certificate with those that lead to its root, and its key.
 pub struct Own {
     pub certified: CertifiedKey,
-    /// What clients will not like, with the file.
-    pub warnings: Vec<String>,
+    /// Why peers will not like it, with the file.
+    pub out_of_date: Option<String>,
+    /// Why clients may not know who signed it, with the file. Servers know it of those they expect.
+    pub gap: Option<String>,
+}
+
+impl Own {
+    /// What clients will not like.
+    pub fn warnings(&self) -> impl Iterator<Item = &String> {
+        self.out_of_date.iter().chain(&self.gap)
+    }
 }
 
 /// Reads a certificate with those that lead to its root, and its key.
@@ -171,9 +180,9 @@ pub fn own(certificate: &Path, key: &Path, provider: &CryptoProvider) -> Result<
         ));
     }
     let now_seconds = clock::epoch_ms() / 1000;
-    let date = read[0].out_of_date(now_seconds).map(|trouble| format!("the certificate {trouble}"));
-    let gap = chain::gap(&read, authorities::is_known_to_system);
-    let warnings =
-        date.into_iter().chain(gap).map(|text| format!("{}: {text}", certificate.display())).collect();
-    Ok(Own { certified: CertifiedKey::new(chain, private), warnings })
+    let told = |text: String| format!("{}: {text}", certificate.display());
+    let out_of_date =
+        read[0].out_of_date(now_seconds).map(|trouble| told(format!("the certificate {trouble}")));
+    let gap = chain::gap(&read, authorities::is_known_to_system).map(told);
+    Ok(Own { certified: CertifiedKey::new(chain, private), out_of_date, gap })
 }

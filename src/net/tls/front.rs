@@ -2,16 +2,19 @@
 
 use super::authorities::Authorities;
 use super::directory::{Directory, Found};
+use super::groups::ByGroup;
 use super::judge::Judge;
 use super::staple::{Response, Shown};
 use super::{Loading, files, provider};
-use crate::tls::{TlsSettings, ciphers};
-use pen_proto::commands::{ClientCertificate, TlsOption, TlsText, protocols};
+use crate::tls::{TlsPlan, TlsSettings, ciphers};
+use pen_proto::commands::{ClientCertificate, SSL_RECORD_BYTES_MAX, TlsOption, TlsText, protocols};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoClientAuth, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
+use rustls::server::{
+    ClientHello, NoClientAuth, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions,
+};
 use rustls::sign::CertifiedKey;
-use rustls::{ServerConfig, SupportedProtocolVersion, version};
+use rustls::{CipherSuite, ProtocolVersion, ServerConfig, SupportedProtocolVersion, version};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,12 +22,15 @@ use std::sync::Arc;
 /// certificate some thousand.
 const SESSIONS_MAX: usize = 10_000;
 
+/// The library counts the header of a record in its size.
+const RECORD_HEADER_BYTES: usize = 5;
+
 /// What serves clients.
 pub struct Front {
     terms: Arc<Terms>,
     certified: Arc<CertifiedKey>,
     ocsp: Option<Arc<Response>>,
-    default: Arc<ServerConfig>,
+    default: Arc<Configs>,
     directory: Option<Arc<Directory>>,
 }
 
@@ -34,17 +40,18 @@ impl Front {
     /// # Errors
     /// See [`super::Tls::load`].
     pub fn load(
-        settings: &TlsSettings,
+        plan: &TlsPlan,
         before: Option<&Front>,
         loading: &mut Loading<'_>,
     ) -> Result<Option<Front>, String> {
+        let settings = &plan.settings;
         let Some(certificate) = settings.text(TlsText::Certificate) else { return Ok(None) };
-        let terms = Arc::new(Terms::load(settings, before.map(|front| &*front.terms), loading)?);
+        let terms = Arc::new(Terms::load(plan, before.map(|front| &*front.terms), loading)?);
         let key = settings.key_file().unwrap_or(certificate);
         let own = files::own(Path::new(certificate), Path::new(key), &terms.provider)
             .map_err(|reason| format!("ssl_certificate: {reason}"));
         let certified = own.map(|own| {
-            loading.warnings.extend(own.warnings.iter().map(|warning| format!("ssl_certificate: {warning}")));
+            loading.warnings.extend(own.warnings().map(|warning| format!("ssl_certificate: {warning}")));
             Arc::new(own.certified)
         });
         let certified = loading.or_before(certified, before.map(|front| front.certified.clone()))?;
@@ -57,7 +64,7 @@ impl Front {
             None => None,
         };
         let mut told = Vec::new();
-        let default = terms.config(&certified, ocsp.as_deref(), None, &mut told)?;
+        let default = terms.configs(&certified, ocsp.as_deref(), None, &mut told)?;
         loading.warnings.extend(told.into_iter().map(|reason| format!("ssl_ocsp_response: {reason}")));
         let directory = match settings.text(TlsText::SniPath) {
             Some(path) => {
@@ -71,13 +78,14 @@ impl Front {
         Ok(Some(Front { terms, certified, ocsp, default, directory }))
     }
 
-    /// What a client gets that asks for this name, in lower case.
-    pub fn config_for(&self, name: Option<&str>, now_ms: u64) -> Choice {
+    /// What a client gets that begins like this.
+    pub fn config_for(&self, hello: &ClientHello<'_>, now_ms: u64) -> Choice {
+        let name = hello.server_name();
         let found = self.directory.as_ref().zip(name).map(|(directory, name)| directory.find(name, now_ms));
         match found {
-            Some(Found::Config(config)) => Choice::Made(config),
+            Some(Found::Configs(configs)) => Choice::Made(self.terms.one_of(&configs, hello)),
             Some(Found::Later) => Choice::Later,
-            Some(Found::Unknown) | None => Choice::Made(self.default.clone()),
+            Some(Found::Unknown) | None => Choice::Made(self.terms.one_of(&self.default, hello)),
         }
     }
 
@@ -95,12 +103,20 @@ pub enum Choice {
     Later,
 }
 
+/// Those of one certificate.
+pub type Configs = ByGroup<Arc<ServerConfig>>;
+
 /// What is the same for all certificates.
 pub struct Terms {
     pub provider: Arc<CryptoProvider>,
+    /// The same with fewer groups.
+    providers: ByGroup<Arc<CryptoProvider>>,
     versions: Vec<&'static SupportedProtocolVersion>,
     protocols: Vec<Vec<u8>>,
     server_order: bool,
+    gives_tickets: bool,
+    /// `None`: as much as there may be.
+    record_bytes_max: Option<usize>,
     client_certificate: ClientCertificate,
     authorities: Option<Arc<Authorities>>,
     sessions: Sessions,
@@ -123,11 +139,8 @@ impl Sessions {
 }
 
 impl Terms {
-    fn load(
-        settings: &TlsSettings,
-        before: Option<&Terms>,
-        loading: &mut Loading<'_>,
-    ) -> Result<Terms, String> {
+    fn load(plan: &TlsPlan, before: Option<&Terms>, loading: &mut Loading<'_>) -> Result<Terms, String> {
+        let settings = &plan.settings;
         let choice = match settings.text(TlsText::Ciphers) {
             Some(list) => ciphers::choose(list).map_err(|reason| format!("ssl_ciphers: {reason}"))?,
             None => ciphers::Choice::default(),
@@ -152,9 +165,11 @@ impl Terms {
         let same = before.filter(|terms| {
             (terms.client_certificate, client_certificate) == (ClientCertificate::Off, ClientCertificate::Off)
         });
+        let provider = provider(&choice);
         Ok(Terms {
             versions: versions(settings, !choice.tls12.is_empty())?,
-            provider: Arc::new(provider(&choice)),
+            providers: ByGroup::of_provider(&provider),
+            provider: Arc::new(provider),
             protocols: settings
                 .text(TlsText::Alpn)
                 .map_or(Ok(Vec::new()), protocols)?
@@ -162,6 +177,10 @@ impl Terms {
                 .map(String::into_bytes)
                 .collect(),
             server_order: settings.option(TlsOption::CipherServerPreference),
+            gives_tickets: !settings.option(TlsOption::NoTicket),
+            record_bytes_max: Some(plan.record_bytes_max)
+                .filter(|bytes| *bytes < SSL_RECORD_BYTES_MAX)
+                .map(|bytes| bytes as usize),
             client_certificate,
             authorities,
             sessions: same.map_or_else(Sessions::new, |terms| Ok(terms.sessions.clone()))?,
@@ -173,27 +192,47 @@ impl Terms {
     ///
     /// # Errors
     /// What the settings and the certificate cannot do together.
-    pub fn config(
+    pub fn configs(
         &self,
         certified: &CertifiedKey,
         ocsp: Option<&Response>,
         own_authorities: Option<Arc<Authorities>>,
         tell: &mut Vec<String>,
-    ) -> Result<Arc<ServerConfig>, String> {
+    ) -> Result<Arc<Configs>, String> {
         let sessions = if own_authorities.is_some() { Sessions::new()? } else { self.sessions.clone() };
         let (shown, trouble) = Shown::new(certified, ocsp);
         tell.extend(trouble);
-        let builder = ServerConfig::builder_with_provider(self.provider.clone())
-            .with_protocol_versions(&self.versions)
-            .map_err(|error| format!("TLS: {error}"))?;
-        let mut config = builder
-            .with_client_cert_verifier(self.verifier(own_authorities))
-            .with_cert_resolver(Arc::new(shown));
-        config.alpn_protocols.clone_from(&self.protocols);
-        config.ignore_client_order = self.server_order;
-        config.session_storage = sessions.cache;
-        config.ticketer = sessions.tickets;
-        Ok(Arc::new(config))
+        let shown = Arc::new(shown);
+        let verifier = self.verifier(own_authorities);
+        let make = |provider: &Arc<CryptoProvider>| {
+            let builder = ServerConfig::builder_with_provider(provider.clone())
+                .with_protocol_versions(&self.versions)
+                .map_err(|error| format!("TLS: {error}"))?;
+            let mut config =
+                builder.with_client_cert_verifier(verifier.clone()).with_cert_resolver(shown.clone());
+            config.alpn_protocols.clone_from(&self.protocols);
+            config.ignore_client_order = self.server_order;
+            config.session_storage = sessions.cache.clone();
+            match self.gives_tickets {
+                true => config.ticketer = sessions.tickets.clone(),
+                false => config.send_tls13_tickets = 0,
+            }
+            config.max_fragment_size = self.record_bytes_max.map(|bytes| bytes + RECORD_HEADER_BYTES);
+            Ok(Arc::new(config))
+        };
+        self.providers.try_map(make).map(Arc::new)
+    }
+
+    /// That for a client that begins like this.
+    fn one_of(&self, configs: &Configs, hello: &ClientHello<'_>) -> Arc<ServerConfig> {
+        let is_tls13 = |suite: &CipherSuite| {
+            let suites = &self.provider.cipher_suites;
+            suites.iter().any(|known| known.suite() == *suite && known.tls13().is_some())
+        };
+        // A client that speaks TLS 1.3 has ciphers of it.
+        let is_new = self.versions.contains(&&version::TLS13) && hello.cipher_suites().iter().any(is_tls13);
+        let spoken = if is_new { ProtocolVersion::TLSv1_3 } else { ProtocolVersion::TLSv1_2 };
+        configs.for_client(hello.named_groups().unwrap_or_default(), spoken).clone()
     }
 
     fn verifier(&self, own: Option<Arc<Authorities>>) -> Arc<dyn ClientCertVerifier> {

@@ -8,6 +8,7 @@ mod authorities;
 mod directory;
 mod files;
 mod front;
+mod groups;
 mod judge;
 mod pss;
 mod servers;
@@ -22,8 +23,7 @@ use crate::balance::TlsEndpoint;
 use crate::tls::{TlsPlan, ciphers};
 use front::Front;
 use rustls::SupportedCipherSuite;
-use rustls::crypto::aws_lc_rs::{self, kx_group};
-use rustls::crypto::{CryptoProvider, SupportedKxGroup};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use servers::Servers;
 use std::fmt;
 use std::sync::Arc;
@@ -75,7 +75,7 @@ impl Tls {
     /// The command, its file and what is wrong with it; unless the old part may stay.
     pub fn load(plan: &TlsPlan, loading: &mut Loading<'_>) -> Result<Tls, String> {
         let before = loading.before;
-        let front = Front::load(&plan.settings, before.and_then(|tls| tls.front.as_ref()), loading)?;
+        let front = Front::load(plan, before.and_then(|tls| tls.front.as_ref()), loading)?;
         let servers = Servers::load(plan, before.and_then(|tls| tls.servers.as_ref()), loading)?;
         Ok(Tls { front, servers, routes: plan.routes })
     }
@@ -104,11 +104,6 @@ impl Tls {
     }
 }
 
-/// What keys are agreed on with, the best first: safe against quantum computers to come; then by what it costs, P-384
-/// four times as much as the two before it.
-const GROUPS: [&dyn SupportedKxGroup; 4] =
-    [kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
-
 /// The ciphers of a choice, in its order.
 fn provider(choice: &ciphers::Choice) -> CryptoProvider {
     let known = everything();
@@ -126,5 +121,5 @@ fn default_provider() -> Arc<CryptoProvider> {
 }
 
 fn everything() -> CryptoProvider {
-    CryptoProvider { kx_groups: GROUPS.to_vec(), ..aws_lc_rs::default_provider() }
+    CryptoProvider { kx_groups: groups::GROUPS.to_vec(), ..aws_lc_rs::default_provider() }
 }

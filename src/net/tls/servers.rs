@@ -2,7 +2,7 @@
 
 use super::authorities::Authorities;
 use super::judge::Judge;
-use super::{Loading, Session, Trouble, default_provider, signature};
+use super::{Loading, Session, Trouble, default_provider, files, signature};
 use crate::balance::TlsEndpoint;
 use crate::tls::TlsPlan;
 use pen_proto::commands::TlsText;
@@ -10,7 +10,10 @@ use rustls::client::ClientConnection;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use std::collections::HashMap;
+use std::iter;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +21,13 @@ use std::sync::Arc;
 /// What speaks to servers. Sessions with them are taken up again.
 pub struct Servers {
     authorities: Option<Arc<Authorities>>,
+    /// By the file of the certificate that is shown, if one is.
+    identities: HashMap<Option<String>, Identity>,
+}
+
+/// As whom pen speaks to some servers.
+struct Identity {
+    shown: Option<Arc<CertifiedKey>>,
     verifying: Option<Arc<ClientConfig>>,
     trusting: Arc<ClientConfig>,
 }
@@ -45,15 +55,32 @@ impl Servers {
         let provider = default_provider();
         let algorithms = provider.signature_verification_algorithms;
         let judge = |authorities| Arc::new(Judge::new(authorities, algorithms, false));
-        let verifying =
-            authorities.clone().map(|authorities| config(judge(authorities), &provider)).transpose()?;
-        let trusting = config(Arc::new(Trusting(provider.clone())), &provider)?;
-        Ok(Some(Servers { authorities, verifying, trusting }))
+        let verifying = authorities.clone().map(judge);
+        let trusting = Arc::new(Trusting(provider.clone()));
+        let mut identities = HashMap::new();
+        for file in iter::once(None).chain(plan.shown.iter().cloned().map(Some)) {
+            let old = before.and_then(|servers| servers.identities.get(&file));
+            let shown = match &file {
+                Some(file) => {
+                    let read = shown(file, &provider, &mut loading.warnings).map(Some);
+                    loading.or_before(read, old.map(|identity| identity.shown.clone()))?
+                }
+                None => None,
+            };
+            let verifying =
+                verifying.clone().map(|judge| config(judge, &provider, shown.as_ref())).transpose()?;
+            let trusting = config(trusting.clone(), &provider, shown.as_ref())?;
+            identities.insert(file, Identity { shown, verifying, trusting });
+        }
+        Ok(Some(Servers { authorities, identities }))
     }
 
     pub fn session(&self, server: &TlsEndpoint, protocol: Option<&[u8]>) -> Result<Session, Trouble> {
-        let config = match (server.verify, &self.verifying) {
-            (false, _) => &self.trusting,
+        let Some(identity) = self.identities.get(&server.certificate) else {
+            return Err(Trouble("its certificate is being read".into()));
+        };
+        let config = match (server.verify, &identity.verifying) {
+            (false, _) => &identity.trusting,
             (true, Some(config)) => config,
             (true, None) => return Err(Trouble("verification is being switched on".into())),
         };
@@ -82,14 +109,32 @@ fn of_servers(plan: &TlsPlan, warnings: &mut Vec<String>) -> Result<Authorities,
     Ok(authorities)
 }
 
+/// The certificate and the key of a file.
+fn shown(
+    file: &str,
+    provider: &CryptoProvider,
+    warnings: &mut Vec<String>,
+) -> Result<Arc<CertifiedKey>, String> {
+    let told = |reason: String| format!("server: tls: certificate: {reason}");
+    let path = Path::new(file);
+    let own = files::own(path, path, provider).map_err(told)?;
+    warnings.extend(own.out_of_date.map(told));
+    Ok(Arc::new(own.certified))
+}
+
 fn config(
     verifier: Arc<dyn ServerCertVerifier>,
     provider: &Arc<CryptoProvider>,
+    shown: Option<&Arc<CertifiedKey>>,
 ) -> Result<Arc<ClientConfig>, String> {
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("TLS to servers: {error}"))?;
-    Ok(Arc::new(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    Ok(Arc::new(match shown {
+        Some(shown) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown.clone()))),
+        None => builder.with_no_client_auth(),
+    }))
 }
 
 /// `noverify`: any certificate will do, whatever it says.

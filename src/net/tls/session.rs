@@ -143,7 +143,7 @@ impl Session {
     pub fn choose(&mut self, tls: &Tls, now_ms: u64) -> Result<bool, Trouble> {
         let State::Waiting(accepted, _) = &self.state else { return Ok(true) };
         let Some(front) = &tls.front else { return Err(Trouble("TLS was switched off".into())) };
-        let Choice::Made(config) = front.config_for(accepted.client_hello().server_name(), now_ms) else {
+        let Choice::Made(config) = front.config_for(&accepted.client_hello(), now_ms) else {
             return Ok(false);
         };
         let State::Waiting(accepted, behind) =

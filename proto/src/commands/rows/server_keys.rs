@@ -56,7 +56,7 @@ pub static SERVER_KEYS: &[ServerKey] = &[
     ServerKey {
         word: "tls",
         value: ServerValue::Tls(ServerChange::Tls),
-        summary: "speak TLS to it, and whether its certificate must be right and be of NAME",
+        summary: "speak TLS to it, whether its certificate must be right and be of NAME, and which to show it",
     },
     ServerKey {
         word: "sni",

@@ -1,17 +1,19 @@
 //! The rows about TLS.
 
 use super::{OPTIONAL_FILE, SECONDS, arg, number, optional};
-use crate::commands::{Arg, Complete, Form, Group, Number, Row, When};
+use crate::commands::{Arg, Complete, Form, Group, Number, Row, SSL_RECORD_BYTES_MAX, When};
 
 const LIVE: Row = Row { group: Group::Tls, ..super::LIVE };
 const NEW: Row = Row { group: Group::Tls, ..super::NEW };
 
+const BYTES: &[Arg] = &[optional("BYTES", Complete::Number)];
 const OPTIONAL_DIRECTORY: &[Arg] = &[optional("DIRECTORY", Complete::Path)];
 
 const TLS_OPTIONS: &[&str] = &[
     "cipher_server_preference",
     "no_sslv2",
     "no_sslv3",
+    "no_ticket",
     "no_tlsv1",
     "no_tlsv1.1",
     "no_tlsv1.2",
@@ -126,10 +128,21 @@ pub const ROWS: &[Row] = &[
         args: &[arg("OPTION", Complete::Words(TLS_OPTIONS))],
         no_args: &[arg("OPTION", Complete::Words(TLS_OPTIONS))],
         summary: "switch a TLS option on",
-        detail: "`cipher_server_preference`: pen's order of ciphers counts, not the client's. `no_tlsv1.2`, \
-                 `no_tlsv1.3`: do not speak that version. `no_sslv2`, `no_sslv3`, `no_tlsv1` and `no_tlsv1.1` are \
+        detail: "`cipher_server_preference`: pen's order of ciphers counts, not the client's. `no_ticket`: give no \
+                 tickets by which clients take up their session again; those with TLS 1.2 still can by its number, \
+                 those with TLS 1.3 cannot. `no_tlsv1.2`, `no_tlsv1.3`: do not speak that version. `no_sslv2`, `no_sslv3`, `no_tlsv1` and `no_tlsv1.1` are \
                  accepted: these versions are never spoken.",
         ..LIVE
+    },
+    Row {
+        word: "ssl_record_max",
+        args: BYTES,
+        form: number(Number::SslRecordMax, 512, SSL_RECORD_BYTES_MAX, SSL_RECORD_BYTES_MAX),
+        unit: "bytes",
+        summary: "how much of a stream a TLS record to a client may hold",
+        detail: "For clients with little memory, which cannot hold a record of 16384 bytes. What encryption adds, 40 \
+                 bytes at most, is not counted. Small records cost more processor time.",
+        ..NEW
     },
     Row {
         word: "ssl_server_ca_file",
