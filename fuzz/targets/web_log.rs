@@ -2,10 +2,13 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pen_proto::weblog::{WebLine, parse_time, split_request, write_as_pen_data, write_time, write_visible};
+use pen_proto::weblog::time::{fraction_of, parse_time, write_time};
+use pen_proto::weblog::{WebLine, find_request, write_as_pen_data, write_visible};
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = split_request(bytes);
+    if let Some((client, request)) = find_request(bytes) {
+        let _ = (client.map(|place| &bytes[place]), &bytes[request]);
+    }
     if let Some(line) = WebLine::parse(bytes) {
         let mut out = Vec::new();
         line.write(&mut out, b"192.0.2.1");
@@ -13,7 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Some(seconds) = parse_time(bytes) {
         let mut text = Vec::new();
-        write_time(&mut text, seconds);
+        write_time(&mut text, seconds, fraction_of(bytes));
     }
     let mut visible = Vec::new();
     write_visible(&mut visible, bytes);

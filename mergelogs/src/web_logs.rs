@@ -14,11 +14,14 @@ use crate::input::{Advance, LogFile};
 use crate::output::{Failure, Output};
 use crate::window::ServerId;
 
+/// Seconds since 1970-01-01 00:00 UTC, and nanoseconds.
+type Moment = (i64, u32);
+
 /// All logs, each at its next access log line.
 pub struct WebLogs {
     logs: Vec<WebLog>,
-    /// The time of each log's next line. Of equal ones that of the log named first on the command line comes first.
-    next: BinaryHeap<Reverse<(i64, usize)>>,
+    /// The moment of each log's next line. Of equal ones that of the log named first on the command line comes first.
+    next: BinaryHeap<Reverse<(Moment, usize)>>,
     rejects: Rejects,
     /// Buffers of lines that are done with.
     spare: Vec<Vec<u8>>,
@@ -61,8 +64,8 @@ impl WebLogs {
     pub fn start(logs: Vec<WebLog>, rejects: Rejects) -> Result<WebLogs, Failure> {
         let mut web_logs = WebLogs { logs, next: BinaryHeap::new(), rejects, spare: Vec::new() };
         for (index, log) in web_logs.logs.iter_mut().enumerate() {
-            if let Some(epoch_seconds) = log.advance(&mut web_logs.rejects)? {
-                web_logs.next.push(Reverse((epoch_seconds, index)));
+            if let Some(moment) = log.advance(&mut web_logs.rejects)? {
+                web_logs.next.push(Reverse((moment, index)));
             }
         }
         Ok(web_logs)
@@ -70,7 +73,7 @@ impl WebLogs {
 
     /// The time of the next line.
     pub fn next_epoch_seconds(&self) -> Option<i64> {
-        self.next.peek().map(|Reverse((epoch_seconds, _))| *epoch_seconds)
+        self.next.peek().map(|Reverse(((epoch_seconds, _), _))| *epoch_seconds)
     }
 
     /// Replaces the entries of a block by the next `lines_max` lines, or by as many as there are.
@@ -86,7 +89,7 @@ impl WebLogs {
             let log = &mut self.logs[index];
             block.extend(log.take_entry(index, &mut self.spare));
             match log.advance(&mut self.rejects)? {
-                Some(epoch_seconds) => *next = Reverse((epoch_seconds, index)),
+                Some(moment) => *next = Reverse((moment, index)),
                 None => drop(PeekMut::pop(next)),
             }
         }
@@ -123,8 +126,8 @@ impl WebLog {
         Some(Entry { log, line_number: self.file.line_number, text, places })
     }
 
-    /// Goes to the next access log line and returns its time.
-    fn advance(&mut self, rejects: &mut Rejects) -> Result<Option<i64>, Failure> {
+    /// Goes to the next access log line and returns its moment.
+    fn advance(&mut self, rejects: &mut Rejects) -> Result<Option<Moment>, Failure> {
         loop {
             let why = match self.file.advance()? {
                 Advance::Line => {
@@ -135,7 +138,7 @@ impl WebLog {
                 Advance::End => return Ok(None),
             };
             if let Some(places) = &self.places {
-                return Ok(Some(places.epoch_seconds));
+                return Ok(Some(places.moment(self.file.line())));
             }
             rejects.take(&self.file, why)?;
         }

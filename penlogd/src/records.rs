@@ -101,12 +101,13 @@ impl Records {
         now_seconds: u64,
         out: &mut Vec<u8>,
     ) -> Option<()> {
-        let (_, request, _) = weblog::split_request(line)?;
-        match self.client_of(source, request, now_seconds) {
+        let (place, request) = weblog::find_request(line)?;
+        match self.client_of(source, &line[request], now_seconds) {
             Some(client) => {
-                let client_end = line.iter().position(|&byte| byte == b' ')?;
+                let place = place?;
+                weblog::write_visible(out, &line[..place.start]);
                 logline::write_address(out, client);
-                weblog::write_visible(out, &line[client_end..]);
+                weblog::write_visible(out, &line[place.end..]);
                 self.counts.matched += 1;
             }
             None => weblog::write_visible(out, line),
@@ -117,6 +118,10 @@ impl Records {
     }
 
     fn client_of(&mut self, server: IpAddr, request: &[u8], now_seconds: u64) -> Option<IpAddr> {
+        // A client that asked for nothing is nobody in particular.
+        if request.is_empty() {
+            return None;
+        }
         self.key.clear();
         weblog::write_as_pen_data(&mut self.key, request);
         let unescaped = self.cache.client_of(server, &self.key, now_seconds);
@@ -241,6 +246,28 @@ mod tests {
         join.take("127.0.0.1", "+  127.0.0.1 GET /a\n");
         assert_eq!(join.joined("w \"GET /a\" 1"), "w \"GET /a\" 1\n");
         assert!(join.bogus.is_empty());
+    }
+
+    #[test]
+    fn the_client_is_found_whatever_is_around_it() {
+        const REST: &str = r#" [09/Jan/2002:00:28:50 +0100] "GET /a HTTP/1.1" 200 5 "-" "-""#;
+        let mut join = Join::new();
+        join.take("127.0.0.1", "+ 10.0.0.1 127.0.0.1 GET /a HTTP/1.1\n");
+        for names in ["- -", "- \"\"", "- u[x", "- a b", r#"- \"GET /"#] {
+            for site in ["", "example.org:80 ", "example.org "] {
+                let line = format!("{site}127.0.0.9 {names}{REST}");
+                assert_eq!(join.joined(&line), format!("{site}10.0.0.1 {names}{REST}\n"));
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_request_is_nobodys() {
+        let mut join = Join::new();
+        join.take("127.0.0.1", "+ 10.0.0.1 127.0.0.1 GET /a HTTP/1.1\n");
+        let line = "w - - [09/Jan/2002:00:28:50 +0100] \"\" 400 0";
+        assert_eq!(join.joined(line), format!("{line}\n"));
+        assert_eq!(join.records.counts.matched, 0);
     }
 
     #[test]

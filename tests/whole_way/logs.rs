@@ -72,7 +72,7 @@ fn afterwards_by_mergelogs() {
 }
 
 /// penlogd in the foreground, ended when dropped.
-struct Penlogd(Child);
+pub struct Penlogd(Child);
 
 impl Drop for Penlogd {
     fn drop(&mut self) {
@@ -83,7 +83,7 @@ impl Drop for Penlogd {
 }
 
 impl Penlogd {
-    fn start(port: u16, dir: &TempDir) -> Penlogd {
+    pub fn start(port: u16, dir: &TempDir) -> Penlogd {
         let mut penlogd = Command::new(ours("penlogd"));
         penlogd.args(["-f", "-l", "access_log", "-p", "penlogd.pid"]).arg(port.to_string());
         let mut penlogd = Penlogd(penlogd.current_dir(dir.path()).stdin(Stdio::null()).spawn().unwrap());

@@ -9,6 +9,7 @@ mod common;
 mod apache;
 mod browser;
 mod control;
+mod formats;
 mod logs;
 mod pages;
 mod programs;
