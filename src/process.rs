@@ -12,6 +12,7 @@ use crate::stats;
 use crate::sys::clock;
 use crate::sys::daemon::Detached;
 use crate::sys::errors::reason;
+use crate::sys::files::{self, Written};
 use crate::sys::limits;
 use crate::sys::notify::Supervisor;
 use crate::sys::signals::{Request, Signals};
@@ -103,12 +104,15 @@ impl Process {
         if let Some(instance) = self.instance() {
             instance.ring_on_failure(move || waker.wake());
         }
+        let waker = self.doors.control.waker();
+        diag::ring_for_tick(move || waker.wake());
         while !self.stopping {
             if self.instance().is_some_and(|instance| instance.has_failed()) {
                 return Err("a worker has ended; ending too, for half a pen would look alive".into());
             }
-            let patience = self.drain_until_ms.map_or(patience, |_| Some(DRAIN_LOOK));
-            let patience = [patience, self.reload_patience()].into_iter().flatten().min();
+            let drain = self.drain_until_ms.map(|_| DRAIN_LOOK);
+            let waits = [patience, drain, self.reload_patience(), diag::tick()];
+            let patience = waits.into_iter().flatten().min();
             let turned = self.doors.control.turn(patience, &mut self.engine);
             turned.map_err(|error| format!("control: {}", reason(&error)))?;
             for request in self.doors.signals.take() {
@@ -179,13 +183,19 @@ impl Process {
         match &self.engine.config().web_stats {
             Some(file) => {
                 let page = stats::html::render(&status);
-                if let Err(error) =
-                    crate::sys::files::write_atomically(Path::new(file), page.as_bytes(), 0o644)
-                {
-                    diag::say(
+                match files::write_atomically(Path::new(file), page.as_bytes(), files::MODE) {
+                    Ok(Written::Whole) => {}
+                    Ok(Written::InPlace) => diag::once(
+                        "page",
+                        format_args!(
+                            "web_stats {file}: written in place, and readers may see half of it, because pen may \
+                             not write to its directory"
+                        ),
+                    ),
+                    Err(error) => diag::say(
                         Severity::Error,
                         format_args!("Unable to create webstats {file}: {}", reason(&error)),
-                    );
+                    ),
                 }
             }
             None => stats::text::blocks(&status).iter().for_each(|block| diag::block(block)),

@@ -563,7 +563,7 @@ fn locate(placed: &Placed, text: String) -> String {
 }
 
 fn save(file: &str, text: &str) -> Result<(), String> {
-    write_atomically(Path::new(file), text.as_bytes(), 0o644).map_err(|error| reason(&error))
+    write_atomically(Path::new(file), text.as_bytes(), 0o644).map(drop).map_err(|error| reason(&error))
 }
 
 #[cfg(test)]

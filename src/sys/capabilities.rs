@@ -1,4 +1,5 @@
-//! The one privilege of root that pen may keep when it becomes another user: using addresses that are not its own.
+//! The one privilege of root that pen may keep when it becomes another user: using addresses that are not its own; and
+//! giving up all others.
 //!
 //! Linux divides root into capabilities, which belong to threads. They are narrowed before the workers start, so every
 //! thread has the same. Called by `privileges.rs`, and by whoever wants to know whether something is allowed.
@@ -12,6 +13,9 @@ use nix::libc;
 /// rules or interfaces, which CAP_NET_ADMIN has as well.
 const CAP_NET_RAW: u32 = 13;
 const CAP_NET_ADMIN: u32 = 12;
+
+/// The two words of version 3 have room for no more.
+const CAPABILITY_MAX: libc::c_ulong = 63;
 
 /// Version 3 of the interface, which has 64 capabilities in two words (linux/capability.h).
 const VERSION_3: u32 = 0x2008_0522;
@@ -40,6 +44,33 @@ pub fn may_use_foreign_addresses() -> bool {
 /// Lets capabilities outlast the next change of user, for [`keep_foreign_addresses_only`].
 pub fn outlast_change_of_user() -> nix::Result<()> {
     nix::sys::prctl::set_keepcaps(true)
+}
+
+/// Empties the bounding set: no program that this thread starts can have a capability, whatever its file says. To be
+/// called while the thread is root; one that may not do this (CAP_SETPCAP was taken from it) has its set as it is.
+///
+/// # Errors
+/// The system does not know the call.
+pub fn empty_bounding_set() -> nix::Result<()> {
+    for capability in 0..=CAPABILITY_MAX {
+        // SAFETY: takes numbers only.
+        let dropped = unsafe {
+            libc::prctl(
+                libc::PR_CAPBSET_DROP,
+                capability,
+                0 as libc::c_ulong,
+                0 as libc::c_ulong,
+                0 as libc::c_ulong,
+            )
+        };
+        match Errno::result(dropped) {
+            Ok(_) => {}
+            // Beyond the last capability of this kernel; lack of CAP_SETPCAP.
+            Err(Errno::EINVAL | Errno::EPERM) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Gives up every capability but the one to use addresses of others.

@@ -1,18 +1,21 @@
 //! Files that others must not be able to turn against pen: pid file, logs, statistics, saved configuration.
 //!
 //! pen often starts as root and writes where others may write too, so no path is opened before it is known what it
-//! leads to. Symbolic links count only where nobody but the owner of the directory can place them; a file is replaced
-//! by a finished one, never half written. Called by the main thread; must not be called by workers, it blocks.
+//! leads to. A symbolic link anywhere in a path counts only if root or the user that pen is placed it, and in a directory
+//! where not everybody may; a file is replaced by a finished one wherever its directory allows that. Called by the main thread; must not be called by workers, it blocks.
 
 use crate::escape::Escaped;
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, OpenHow, ResolveFlag, openat2};
+use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, fchown, geteuid};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Permissions of everything pen creates, less the umask: others may read, only the owner may write.
@@ -24,17 +27,25 @@ const LINKS_MAX: usize = 40;
 /// Write permission for everybody, in `st_mode`.
 const WORLD_WRITABLE: u32 = 0o002;
 
-/// Replaces the file at `path` by `bytes`, with the permissions `mode` less the umask. Readers see the old file or
-/// the new one, never a part.
+/// How a file got its new text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// Readers see the old text or the new one, never a part.
+    Whole,
+    /// Its directory allows no other file: readers may see the beginning of the new text before the end of the old one.
+    InPlace,
+}
+
+/// Replaces the file at `path` by `bytes`, with the permissions `mode` less the umask.
 ///
 /// The file keeps its owner where the system allows that, which is for root: a page that pen writes after it gave up its
 /// privileges must stay its own when a job of root replaces it. Where pen may write the file but not its directory, the
-/// file is written in place.
+/// file is written in place; it is never empty meanwhile.
 ///
 /// # Errors
 /// What the system says; [`ErrorKind::InvalidInput`] when `path` leads to something that is not a regular file, or
-/// through a link in a directory where everybody may write.
-pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+/// through a link that others may have placed.
+pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> io::Result<Written> {
     let target = follow(path)?;
     let old = regular(&target)?;
     match Temporary::create(&target, mode) {
@@ -43,10 +54,12 @@ pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> 
             if let Some(old) = old {
                 keep_owner(&temporary.file, &old)?;
             }
-            temporary.replace(&target)
+            temporary.replace(&target)?;
+            Ok(Written::Whole)
         }
         Err(error) if old.is_some() && error.kind() == ErrorKind::PermissionDenied => {
-            overwrite(&target, bytes)
+            overwrite(&target, bytes)?;
+            Ok(Written::InPlace)
         }
         Err(error) => Err(error),
     }
@@ -58,20 +71,34 @@ pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> 
 /// `/dev/stderr` work whatever is behind them.
 ///
 /// # Errors
-/// What the system says; [`ErrorKind::InvalidInput`] for a link in a directory where everybody may write.
+/// What the system says; [`ErrorKind::InvalidInput`] for a link that others may have placed.
 pub fn open_append(path: &Path) -> io::Result<File> {
     let target = follow(path)?;
-    let link = if is_magic(&target) { OFlag::empty() } else { OFlag::O_NOFOLLOW };
-    let flags = (OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | link).bits();
-    let opened = OpenOptions::new().append(true).create(true).mode(MODE).custom_flags(flags).open(&target);
-    match opened {
+    match open(&target, OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_NONBLOCK, MODE) {
         // A FIFO that nobody reads, or a socket behind /dev/stdout: neither can be opened for writing only.
         Err(error) if error.raw_os_error() == Some(nix::libc::ENXIO) => match standard_stream(path) {
             Some(stream) => stream,
             // Being a reader of it too, pen neither waits for one nor loses the log when one goes away.
-            None => OpenOptions::new().read(true).write(true).custom_flags(flags).open(&target),
+            None => open(&target, OFlag::O_RDWR | OFlag::O_NONBLOCK, 0),
         },
         opened => opened,
+    }
+}
+
+/// Opens what [`follow`] found, and nothing else: whatever became a link since then is an error. `mode` is for a file
+/// that is created, 0 without O_CREAT.
+fn open(target: &Path, flags: OFlag, mode: u32) -> io::Result<File> {
+    let flags = flags | OFlag::O_CLOEXEC;
+    let how = OpenHow::new().flags(flags).mode(Mode::from_bits_truncate(mode));
+    let resolve = if is_magic(target) { ResolveFlag::empty() } else { ResolveFlag::RESOLVE_NO_SYMLINKS };
+    match openat2(AT_FDCWD, target, how.resolve(resolve)) {
+        Ok(file) => Ok(file.into()),
+        // A kernel before 5.6, or a filter that does not know the call: at least the last name is no link.
+        Err(Errno::ENOSYS | Errno::EPERM) => {
+            let flags = if is_magic(target) { flags } else { flags | OFlag::O_NOFOLLOW };
+            Ok(nix::fcntl::open(target, flags, Mode::from_bits_truncate(mode))?.into())
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -85,21 +112,48 @@ fn standard_stream(path: &Path) -> Option<io::Result<File>> {
     Some(copy.map(File::from))
 }
 
-/// Where `path` leads: the end of the chain of links, which may not exist yet.
+/// Where `path` leads, without a link in it but those of /proc; what is there may not exist yet.
 fn follow(path: &Path) -> io::Result<PathBuf> {
-    let mut target = path.to_path_buf();
-    for _ in 0..LINKS_MAX {
-        if is_magic(&target) || !is_link(&target)? {
-            return Ok(target);
+    let mut links_left = LINKS_MAX;
+    let mut target = PathBuf::new();
+    // The names still to go, the next one last.
+    let mut names: Vec<OsString> = names_of(path).rev().collect();
+    while let Some(name) = names.pop() {
+        let place = target.join(&name);
+        if is_magic(&place) {
+            target = names.iter().rev().fold(place, |path, name| path.join(name));
+            break;
         }
-        let directory = directory_of(&target);
-        if fs::metadata(&directory)?.mode() & WORLD_WRITABLE != 0 {
-            return Err(refusal(&target, "is a symbolic link in a directory where everybody may write"));
+        if !is_link(&place)? {
+            target = place;
+            continue;
         }
-        // Joining an absolute path replaces the directory.
-        target = directory.join(fs::read_link(&target)?);
+        may_be_followed(&place)?;
+        links_left = links_left
+            .checked_sub(1)
+            .ok_or_else(|| refusal(path, "leads through too many symbolic links"))?;
+        // An absolute one begins with `/`, which replaces the directory when it is joined.
+        names.extend(names_of(&fs::read_link(&place)?).rev());
     }
-    Err(refusal(path, "leads through too many symbolic links"))
+    // A path that is to lead to a directory still says so.
+    Ok(if path.as_os_str().as_bytes().ends_with(b"/") { target.join("") } else { target })
+}
+
+fn names_of(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
+    path.components().map(Component::as_os_str).map(OsString::from).collect::<Vec<_>>().into_iter()
+}
+
+/// # Errors
+/// Somebody with fewer privileges may have placed the link.
+fn may_be_followed(link: &Path) -> io::Result<()> {
+    if fs::metadata(directory_of(link))?.mode() & WORLD_WRITABLE != 0 {
+        return Err(refusal(link, "is a symbolic link in a directory where everybody may write"));
+    }
+    let owner = fs::symlink_metadata(link)?.uid();
+    if owner != 0 && owner != geteuid().as_raw() {
+        return Err(refusal(link, "is a symbolic link that belongs to another user"));
+    }
+    Ok(())
 }
 
 fn is_link(path: &Path) -> io::Result<bool> {
@@ -184,17 +238,17 @@ fn refusal(path: &Path, reason: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidInput, format!("{} {reason}", path.display()))
 }
 
-/// Not atomic; for a file whose directory pen may not write.
+/// Not atomic; for a file whose directory pen may not write. In one go and cut off afterwards, so that nobody finds it
+/// empty.
 fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = open_existing(OpenOptions::new().write(true), path)?;
-    file.set_len(0)?;
-    file.write_all(bytes)
+    let mut file = open_existing(OFlag::O_WRONLY, path)?;
+    file.write_all(bytes)?;
+    file.set_len(bytes.len() as u64)
 }
 
 /// Opens a regular file that exists and is not a link, whatever may have happened to the path since it was looked at.
-fn open_existing(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-    let file = options.custom_flags(flags.bits()).open(path)?;
+fn open_existing(access: OFlag, path: &Path) -> io::Result<File> {
+    let file = open(path, access | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK, 0)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(refusal(path, "is not a regular file")) }
 }
 
@@ -211,13 +265,7 @@ impl Temporary {
         for _ in 0..ATTEMPTS_MAX {
             let path = temporary_path(target)?;
             // O_EXCL: neither follows a link nor takes a file that somebody has placed there.
-            match OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(mode)
-                .custom_flags((OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW).bits())
-                .open(&path)
-            {
+            match open(&path, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, mode) {
                 Ok(file) => return Ok(Temporary { file, path: Some(path) }),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => last = Some(error),
                 Err(error) => return Err(error),
@@ -308,10 +356,8 @@ impl Drop for PidFile {
 
 /// For writing where that is allowed, so that the file can be kept when its directory may not be written.
 fn open_to_lock(path: &Path) -> io::Result<File> {
-    match open_existing(OpenOptions::new().read(true).write(true), path) {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            open_existing(OpenOptions::new().read(true), path)
-        }
+    match open_existing(OFlag::O_RDWR, path) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => open_existing(OFlag::O_RDONLY, path),
         opened => opened,
     }
 }

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::test_dir::TestDir;
-use nix::sys::stat::Mode;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 fn names(directory: &Path) -> Vec<String> {
@@ -25,7 +24,7 @@ fn error_of<T>(result: io::Result<T>) -> io::Error {
 fn writing_replaces_the_file_and_leaves_nothing_else() {
     let dir = TestDir::new();
     let path = dir.join("page.html");
-    write_atomically(&path, b"first, longer", 0o640).unwrap();
+    assert_eq!(write_atomically(&path, b"first, longer", 0o640).unwrap(), Written::Whole);
     let before = fs::metadata(&path).unwrap();
     write_atomically(&path, b"second", 0o600).unwrap();
     let after = fs::metadata(&path).unwrap();
@@ -98,6 +97,64 @@ fn a_link_that_anybody_may_have_placed_is_refused() {
     }
     assert_eq!(fs::read(dir.join("precious")).unwrap(), b"precious");
     assert!(!dir.join("missing").exists());
+}
+
+/// `tmp/dir` may be anybody's, so what it leads to is anybody's choice.
+#[test]
+fn a_link_in_the_middle_of_a_path_is_judged_like_one_at_its_end() {
+    let dir = TestDir::new();
+    let shared = dir.join("tmp");
+    for name in ["tmp", "real", "etc"] {
+        fs::create_dir(dir.join(name)).unwrap();
+    }
+    open_to_everybody(&shared);
+    fs::write(dir.join("etc/page"), "precious").unwrap();
+    symlink(dir.join("etc"), shared.join("dir")).unwrap();
+    symlink("../etc", shared.join("near")).unwrap();
+    symlink(shared.join("dir"), dir.join("detour")).unwrap();
+    symlink("real", dir.join("good")).unwrap();
+    for path in
+        [shared.join("dir/page"), shared.join("near/page"), dir.join("detour/page"), dir.join("detour/new")]
+    {
+        for error in [
+            error_of(write_atomically(&path, b"x", MODE)),
+            error_of(open_append(&path)),
+            error_of(PidFile::create(&path)),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{}: {error}", path.display());
+        }
+    }
+    assert_eq!(fs::read(dir.join("etc/page")).unwrap(), b"precious");
+    assert_eq!(names(&dir.join("etc")), ["page"]);
+    write_atomically(&dir.join("good/../good/page"), b"new", MODE).unwrap();
+    assert_eq!(fs::read(dir.join("real/page")).unwrap(), b"new");
+}
+
+/// As root in a directory that was given to somebody else.
+#[test]
+fn a_link_that_another_user_has_placed_is_refused() {
+    if !geteuid().is_root() {
+        return eprintln!("skipped: needs root");
+    }
+    let dir = TestDir::new();
+    fs::write(dir.join("precious"), "precious").unwrap();
+    symlink("precious", dir.join("page")).unwrap();
+    std::os::unix::fs::lchown(dir.join("page"), Some(65_534), Some(65_534)).unwrap();
+    assert_eq!(error_of(write_atomically(&dir.join("page"), b"x", MODE)).kind(), ErrorKind::InvalidInput);
+    assert_eq!(fs::read(dir.join("precious")).unwrap(), b"precious");
+}
+
+/// The path was looked at, and then a directory in it became a link.
+#[test]
+fn what_becomes_a_link_meanwhile_is_not_opened() {
+    let dir = TestDir::new();
+    fs::create_dir(dir.join("real")).unwrap();
+    fs::write(dir.join("real/page"), "precious").unwrap();
+    symlink("real", dir.join("link")).unwrap();
+    for flags in [OFlag::O_WRONLY, OFlag::O_WRONLY | OFlag::O_APPEND] {
+        let error = error_of(open(&dir.join("link/page"), flags, 0));
+        assert_eq!(error.raw_os_error(), Some(nix::libc::ELOOP), "{error}");
+    }
 }
 
 #[test]
@@ -247,7 +304,19 @@ fn writes_in_a_closed_directory() {
         return eprintln!("skipped: another test starts this one");
     };
     let before = fs::metadata(&path).unwrap().ino();
-    write_atomically(&path, b"new", MODE).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                assert_ne!(fs::read(&path).unwrap(), b"", "found empty");
+            }
+        });
+        for text in ["long and longer", "new"].repeat(500) {
+            assert_eq!(write_atomically(&path, text.as_bytes(), MODE).unwrap(), Written::InPlace);
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        reader.join().unwrap();
+    });
     assert_eq!(fs::read(&path).unwrap(), b"new");
     let file = PidFile::create(&path).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), std::process::id().to_string());

@@ -49,6 +49,10 @@ impl Account {
         if keep == Keep::ForeignAddresses {
             step("keepcaps", capabilities::outlast_change_of_user())?;
         }
+        // What a program could gain by what is written at its file; root that stays root keeps it.
+        if !self.uid.is_root() {
+            step("bounding set", capabilities::empty_bounding_set())?;
+        }
         step("setgroups", setgroups(&self.groups))?;
         step("setgid", setgid(self.gid))?;
         step("setuid", setuid(self.uid))?;

@@ -27,8 +27,9 @@ fn as_another_user_nothing_of_root_is_left() {
     assert_eq!(ids("Uid"), all(&user));
     assert_eq!(ids("Gid"), all(&group));
     assert!(ids("Groups").iter().all(|id| *id == group), "supplementary groups: {:?}", ids("Groups"));
-    assert_eq!(status_field(pen.pid(), "CapEff"), "0000000000000000");
-    assert_eq!(status_field(pen.pid(), "CapPrm"), "0000000000000000");
+    for field in ["CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd"] {
+        assert_eq!(status_field(pen.pid(), field), "0000000000000000", "{field}");
+    }
     assert_eq!(pen.ask(), "A");
     assert_eq!(pen.control("blacklist"), "30\n", "root may still give commands");
 }
@@ -46,6 +47,7 @@ fn every_thread_has_given_up_root() {
         let status = fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
         let ids = status.lines().find(|line| line.starts_with("Uid:")).unwrap();
         assert!(ids.split_whitespace().skip(1).all(|id| id == user), "{ids}");
+        assert!(status.contains("CapBnd:\t0000000000000000\n"), "{status}");
     }
 }
 
@@ -141,7 +143,7 @@ fn transparent_keeps_the_one_capability_it_needs() {
     for field in ["CapEff", "CapPrm"] {
         assert_eq!(status_field(pen.pid(), field), CAP_NET_RAW_ONLY, "{field}");
     }
-    for field in ["CapInh", "CapAmb"] {
+    for field in ["CapInh", "CapAmb", "CapBnd"] {
         assert_eq!(status_field(pen.pid(), field), "0000000000000000", "{field}");
     }
     let ids = status_field(pen.pid(), "Uid");

@@ -4,6 +4,7 @@ use crate::common::backend::Backend;
 use crate::common::client::Client;
 use crate::common::pen::{Pen, Start};
 use crate::common::wait::eventually;
+use crate::common::{root, skip};
 use nix::sys::signal::SIGUSR1;
 use serde_json::Value;
 
@@ -30,6 +31,41 @@ fn in_order(text: &str, words: &[&str]) -> bool {
         }
         None => false,
     })
+}
+
+/// The page was prepared for pen, its directory was not.
+#[test]
+fn a_page_that_cannot_be_replaced_is_never_empty_and_that_is_told() {
+    if !root() {
+        return skip("only root can become somebody else");
+    }
+    let server = Backend::named("A");
+    let pen = Pen::before([&server]).options("-u nobody -w www/page.html").directory("www").start();
+    let (directory, page) = (pen.path("www"), pen.path("www/page.html"));
+    std::fs::write(&page, "old").unwrap();
+    let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
+    std::os::unix::fs::chown(&page, Some(nobody.uid.as_raw()), None).unwrap();
+    std::os::unix::fs::chown(&directory, Some(0), None).unwrap();
+    std::fs::set_permissions(&directory, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    for _ in 0..50 {
+        pen.signal(SIGUSR1);
+        let read = || std::fs::read_to_string(&page).unwrap();
+        assert!(!read().is_empty());
+        eventually("the page", read, |text| text.trim_end().ends_with("</html>"));
+    }
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1, "nothing beside it");
+    let said = pen.stderr();
+    let told = "web_stats www/page.html: written in place, and readers may see half of it, because pen may not write to \
+                its directory\n";
+    assert_eq!(said.matches(told).count(), 1, "{said}");
+    // As docs/howto.md wants it.
+    std::os::unix::fs::chown(&directory, Some(nobody.uid.as_raw()), None).unwrap();
+    let inode = || std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&page).unwrap());
+    let before = inode();
+    // While it is open no other file gets its number.
+    let _old = std::fs::File::open(&page).unwrap();
+    pen.signal(SIGUSR1);
+    eventually("another file in its place", inode, |now| *now != before);
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn in_dir(command: &str, pen: &Pen) -> String {
 /// A pen with a page and a pid file before two servers, and one connection.
 fn with_page() -> (Pen, [Backend; 2]) {
     let servers = ["A", "B"].map(Backend::named);
-    let pen = Pen::before(&servers).options("-p pen.pid -w webstats.html").start();
+    let pen = Pen::before(&servers).options("-p pen.pid -w pen/webstats.html").directory("pen").start();
     assert_ne!(pen.ask_from("127.0.0.6"), "-");
     (pen, servers)
 }
@@ -55,12 +55,12 @@ fn cron_makes_a_page_of_pens() {
         // The second time pen replaces the page that webstats has put in the place of pen's.
         let output = succeed(&mut as_cron(&webstats));
         assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-        let page = pen.text("webstats.html");
+        let page = pen.text("pen/webstats.html");
         for part in ["<title>All 2 servers are up</title>", "<th scope=\"row\">127.0.0.6</th>", "</html>"] {
             assert!(page.contains(part), "{part}");
         }
     }
-    assert!(!pen.text("webstats.html.history").is_empty());
+    assert!(!pen.text("pen/webstats.html.history").is_empty());
 }
 
 #[test]
@@ -68,11 +68,11 @@ fn the_line_of_the_readme_and_webstats_after_it() {
     let (pen, _servers) = with_page();
     let kill = in_dir(&cron_command("README.md", "kill -USR1"), &pen);
     succeed(&mut as_cron(&kill));
-    eventually("pen's page", || pen.text("webstats.html"), |page| page.ends_with("</html>\n"));
+    eventually("pen's page", || pen.text("pen/webstats.html"), |page| page.ends_with("</html>\n"));
     let webstats = in_dir(&cron_command("docs/howto.md", "webstats -w"), &pen);
     succeed(&mut as_cron(&webstats));
     assert!(pen.text("index.html").contains("<title>All 2 servers are up</title>"));
-    assert!(pen.text("webstats.html").contains("Pen status page"));
+    assert!(pen.text("pen/webstats.html").contains("Pen status page"));
 }
 
 /// cron's job is root's, the page is in a directory of root's, and pen is nobody: each must be able to write again what
@@ -177,7 +177,7 @@ fn as_cgi_from_the_page_that_pen_wrote() {
     }
     let (pen, _servers) = with_page();
     succeed(&mut as_cron(&in_dir(&cron_command("README.md", "kill -USR1"), &pen)));
-    eventually("pen's page", || pen.text("webstats.html"), |page| page.ends_with("</html>\n"));
+    eventually("pen's page", || pen.text("pen/webstats.html"), |page| page.ends_with("</html>\n"));
     let lines = in_dir(&apache_lines("ScriptAlias /status /usr/local/bin/webstats"), &pen);
     let lines = lines.replace("/usr/local/bin/", "@DIR@/cgi-bin/");
     let here = lines.replace("10.0.0.0/8", "127.0.0.0/8");

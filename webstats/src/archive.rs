@@ -29,5 +29,6 @@ pub fn load(path: &Path) -> Result<(History, Option<String>), String> {
 /// A sentence that names the file.
 pub fn store(path: &Path, history: &History) -> Result<(), String> {
     files::write_atomically(path, history.to_text().as_bytes(), files::MODE)
+        .map(drop)
         .map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -64,7 +64,8 @@ pub const ROWS: &[Row] = &[
         no: true,
         args: OPTIONAL_FILE,
         summary: "file for the HTML page",
-        detail: "Written on the signal USR1 and by `status`. `no web_stats` ends it.",
+        detail: "Written on the signal USR1 and by `status`. Readers never see half a page if its directory belongs to \
+                 the user of `-u`. `no web_stats` ends it.",
         ..LIVE
     },
 ];
