@@ -5,69 +5,54 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
+use pen::log::local_time;
+use pen::log::syslog::{self, Severity, Syslog};
 use pen_proto::weblog;
-use syslog::{Facility, Formatter3164, Logger, LoggerBackend};
+
+/// How long a busy syslogd may take to make room for a message.
+const PATIENCE_MILLISECONDS: u16 = 20;
 
 /// Says things.
 pub struct Voice {
-    syslog: Option<Logger<LoggerBackend, Formatter3164>>,
-    in_background: bool,
+    /// In the background.
+    syslog: Option<Syslog>,
     debug: usize,
 }
 
 impl Voice {
     /// Debug messages are said up to level `debug`.
     pub fn new(debug: usize) -> Voice {
-        Voice { syslog: None, in_background: false, debug }
+        Voice { syslog: None, debug }
     }
 
     /// From now on to syslog, facility user. To be called by the process that stays, before it enters a jail.
     pub fn go_to_background(&mut self) {
-        self.in_background = true;
-        self.syslog = open_syslog();
+        local_time::remember_zone();
+        self.syslog = Some(Syslog::open(syslog::PATH, "penlogd"));
     }
 
     pub fn error(&mut self, text: impl Display) {
-        self.say(&text, |logger, text| logger.err(text));
+        self.say(Severity::LOG_ERR, &text);
     }
 
     pub fn notice(&mut self, text: impl Display) {
-        self.say(&text, |logger, text| logger.notice(text));
+        self.say(Severity::LOG_NOTICE, &text);
     }
 
     pub fn debug(&mut self, level: usize, text: impl Display) {
         if level <= self.debug {
-            self.say(&text, |logger, text| logger.debug(text));
+            self.say(Severity::LOG_DEBUG, &text);
         }
     }
 
-    fn say(
-        &mut self,
-        text: &dyn Display,
-        deliver: fn(&mut Logger<LoggerBackend, Formatter3164>, &str) -> syslog::Result<()>,
-    ) {
+    fn say(&mut self, severity: Severity, text: &dyn Display) {
         let mut visible = Vec::new();
         weblog::write_visible(&mut visible, text.to_string().as_bytes());
         let visible = String::from_utf8_lossy(&visible);
-        if !self.in_background {
-            let _ = writeln!(io::stderr(), "penlogd: {visible}");
-            return;
-        }
-        // A syslogd that was restarted has a new socket.
-        let delivered = self.syslog.as_mut().is_some_and(|logger| deliver(logger, &visible).is_ok());
-        if !delivered && let Some(mut logger) = open_syslog() {
-            let _ = deliver(&mut logger, &visible);
-            self.syslog = Some(logger);
+        match &mut self.syslog {
+            // Nobody can be told that it was not delivered.
+            Some(syslog) => drop(syslog.send(severity, &visible, PATIENCE_MILLISECONDS)),
+            None => drop(writeln!(io::stderr(), "penlogd: {visible}")),
         }
     }
-}
-
-fn open_syslog() -> Option<Logger<LoggerBackend, Formatter3164>> {
-    let formatter = Formatter3164 {
-        facility: Facility::LOG_USER,
-        hostname: None,
-        process: "penlogd".to_owned(),
-        pid: std::process::id(),
-    };
-    syslog::unix(formatter).ok()
 }

@@ -11,7 +11,9 @@ use nix::unistd::Pid;
 use std::fs;
 use std::io::Read;
 use std::net::UdpSocket;
+use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 const PEN_LINE: &[u8] = b"+ 10.1.1.1 127.0.0.1 GET /a HTTP/1.1\n";
 const WEB_LINE: &[u8] = b"127.0.0.1 - - [t] \"GET /a HTTP/1.1\" 200 1\n";
@@ -46,7 +48,7 @@ fn one_family_can_be_enough() {
 }
 
 #[test]
-fn what_kills_the_original_is_told_and_dropped() {
+fn what_is_no_line_is_told_and_dropped() {
     let penlogd = Penlogd::start("-d");
     let longest = [b"x".as_slice(), &[b' '; 65_506]].concat();
     penlogd
@@ -280,6 +282,46 @@ fn it_gives_up_root_and_lives_in_its_jail() {
     eventually("the new log", || exists(&path("log")), |there| *there);
     kill(pid, Signal::SIGTERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// Seconds since midnight in the line of syslog that a penlogd in the background in this time zone sends on USR1.
+fn second_of_the_day_in_syslog(zone: &str) -> i64 {
+    let directory = TempDir::new();
+    fs::create_dir(directory.path().join("dev")).unwrap();
+    directory.file("dev/null", "");
+    let syslogd = UnixDatagram::bind(directory.path().join("dev/log")).unwrap();
+    syslogd.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    // A /dev of its own, with the syslogd of this test in it.
+    let script = "mount --bind dev /dev && exec \"$@\"";
+    let status = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, "sh", OURS, "-l", "log", "-p", "pid", &free_port().to_string()])
+        .env("TZ", zone)
+        .current_dir(directory.path())
+        .status();
+    assert_eq!(status.unwrap().code(), Some(0));
+    let pid = fs::read_to_string(directory.path().join("pid")).unwrap();
+    kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGUSR1).unwrap();
+    let mut buffer = [0; 1024];
+    let length = syslogd.recv(&mut buffer).unwrap();
+    let line = String::from_utf8_lossy(&buffer[..length]).into_owned();
+    end_daemon(&directory);
+    // <13>Nov  1 01:02:03 penlogd[4711]: 0 lines from pen ...
+    let (time, text) = line.strip_prefix("<13>").unwrap().split_at("Nov  1 01:02:03".len());
+    assert!(text.starts_with(&format!(" penlogd[{pid}]: 0 lines from pen")), "{line}");
+    let fields = time["Nov  1 ".len()..].split(':').map(|field| field.parse::<i64>().unwrap());
+    fields.fold(0, |seconds, field| seconds * 60 + field)
+}
+
+#[test]
+fn syslog_has_local_time() {
+    if !is_root() {
+        return skip_outside_ci("only root can have a /dev of its own");
+    }
+    const DAY: i64 = 24 * 3600;
+    let ahead = second_of_the_day_in_syslog("JST-9") - second_of_the_day_in_syslog("UTC0");
+    // A minute may pass between the two.
+    let error = (ahead - 9 * 3600).rem_euclid(DAY);
+    assert!(!(60..DAY - 60).contains(&error), "{ahead} s ahead of UTC");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A snapshot of a running pen, and its wire form (serde; `status json` prints it).
 //!
-//! Collected once by `stats/collect`, rendered by `stats/{text,html,json,prometheus}`, read back by penctl and webstats.
+//! Collected by `instance`, rendered by `stats/{text,html,json,prometheus}`, read back by penctl and webstats.
 //! Byte counts are from the point of view of the party they belong to: a server was *sent* what clients wrote, a client
 //! was *sent* what servers wrote. Fields that were added have a default, so that a program reads what an older pen says.
 

@@ -16,7 +16,7 @@ use std::fmt::{Display, Write};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Longest message; what follows is cut off. Well below what a datagram to syslogd may hold.
@@ -32,6 +32,8 @@ const LAST_PATIENCE_MILLISECONDS: u16 = 250;
 const PIECE_BYTES: usize = 4096;
 
 static LEVEL: AtomicU8 = AtomicU8::new(0);
+
+static BELL: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();
 
 static DIAG: Mutex<Diag> = Mutex::new(Diag::new(Sink::Stderr));
 
@@ -53,7 +55,7 @@ pub fn to_stderr() {
 /// Diagnostics go to syslogd (facility user, name `pen`). Call it before a chroot; a missing syslogd is no error.
 pub fn to_syslog() {
     local_time::remember_zone();
-    lock().sink = Sink::Syslog(Syslog::open(syslog::PATH));
+    lock().sink = Sink::Syslog(Syslog::open(syslog::PATH, "pen"));
 }
 
 /// Messages of [`debug!`](crate::log::diag::debug) up to this level are said; 0 for none.
@@ -113,7 +115,10 @@ pub fn block(text: &str) {
 ///
 /// `text` is not formatted when it is only counted.
 pub fn once(key: &str, text: impl Display) {
-    lock().once(key, text, clock::now());
+    let is_first = lock().once(key, text, clock::now());
+    if is_first && let Some(bell) = BELL.get() {
+        bell();
+    }
 }
 
 /// Says the counts that [`once`] owes. Returns how long the next may wait; `None` when nothing is counted.
@@ -121,6 +126,12 @@ pub fn once(key: &str, text: impl Display) {
 /// For the main thread, each time it wakes up.
 pub fn tick() -> Option<Duration> {
     lock().tick(clock::now())
+}
+
+/// `bell` wakes the main thread for a [`tick`] where it had none to wait for. The first one counts.
+pub fn ring_for_tick(bell: impl Fn() + Send + Sync + 'static) {
+    // A process has one main thread.
+    let _ = BELL.set(Box::new(bell));
 }
 
 /// A panic elsewhere must not silence what there is to say about it.
@@ -162,10 +173,13 @@ impl Diag {
         self.put(severity, &lines.join("\n"));
     }
 
-    fn once(&mut self, key: &str, text: impl Display, now: Instant) {
+    /// Whether nothing else was counted.
+    fn once(&mut self, key: &str, text: impl Display, now: Instant) -> bool {
         let mut said = Vec::new();
+        let is_first = self.repeats.next_due().is_none();
         self.repeats.happened(key, text, now, &mut said);
         self.say_all(&said);
+        is_first
     }
 
     fn tick(&mut self, now: Instant) -> Option<Duration> {

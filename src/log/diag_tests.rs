@@ -54,7 +54,7 @@ fn syslogd_gets_a_block_line_by_line() {
     let dir = TestDir::new();
     let path = dir.join("log");
     let syslogd = UnixDatagram::bind(&path).unwrap();
-    let mut diag = Diag::new(Sink::Syslog(Syslog::open(&path)));
+    let mut diag = Diag::new(Sink::Syslog(Syslog::open(&path, "pen")));
     diag.block(Severity::Info, "Server 0 status:\naddress 127.0.0.1\n");
     for text in ["Server 0 status:", "address 127.0.0.1"] {
         let mut buffer = [0; 200];
@@ -96,7 +96,7 @@ fn nobody_to_read_is_no_trouble() {
     drop(reader);
     diag.say(Severity::Info, "into the void");
     assert_eq!(diag.lost, 1);
-    let mut diag = Diag::new(Sink::Syslog(Syslog::open("/nonexistent/log")));
+    let mut diag = Diag::new(Sink::Syslog(Syslog::open("/nonexistent/log", "pen")));
     diag.say(Severity::Info, "into the void");
     assert_eq!(diag.lost, 1);
 }
@@ -106,8 +106,9 @@ fn the_same_trouble_is_said_once_and_then_counted() {
     let (mut diag, mut reader) = to_pipe();
     let start = crate::sys::clock::now();
     assert_eq!(diag.tick(start), None);
-    for _ in 0..1000 {
-        diag.once("log", format_args!("cannot write the log: {}", "disk full"), start);
+    for time in 0..1000 {
+        let is_first = diag.once("log", format_args!("cannot write the log: {}", "disk full"), start);
+        assert_eq!(is_first, time == 0, "the main thread is woken once");
     }
     assert_eq!(diag.tick(start), Some(Duration::from_secs(60)));
     diag.tick(start + Duration::from_secs(60));

@@ -7,7 +7,7 @@ pub mod diag;
 pub mod local_time;
 pub mod record;
 mod repeats;
-mod syslog;
+pub mod syslog;
 pub mod target;
 pub mod traffic;
 mod writer;

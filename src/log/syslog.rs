@@ -1,6 +1,6 @@
 //! The way to syslogd: datagrams that never wait for long, over a socket that is connected again when syslogd was restarted.
 //!
-//! Used by `diag` only. In a jail a restarted syslogd is found again only if it listens on the jail's `/dev/log`.
+//! Used by `diag` and by penlogd. In a jail a restarted syslogd is found again only if it listens on the jail's `/dev/log`.
 
 use super::{local_time, takes_more};
 use std::fmt::Display;
@@ -8,7 +8,8 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use syslog::{Facility, LogFormat, Logger, Severity};
+pub use syslog::Severity;
+use syslog::{Facility, LogFormat, Logger};
 
 /// Where syslogd listens.
 pub const PATH: &str = "/dev/log";
@@ -17,12 +18,12 @@ pub const PATH: &str = "/dev/log";
 pub struct Syslog(Logger<Connection, Format>);
 
 impl Syslog {
-    /// Connects at once, because a chroot may follow.
-    pub fn open(path: impl Into<PathBuf>) -> Syslog {
+    /// Messages of `program`. Connects at once, because a chroot may follow.
+    pub fn open(path: impl Into<PathBuf>, program: &'static str) -> Syslog {
         let mut connection = Connection { path: path.into(), socket: None, patience_milliseconds: 0 };
         // Without a syslogd now, there may be one at the next message.
         let _ = connection.connect();
-        Syslog(Logger::new(connection, Format))
+        Syslog(Logger::new(connection, Format { program }))
     }
 
     /// Whether the message went out, to which a busy syslogd gets so long. `text` is one line, escaped.
@@ -34,14 +35,16 @@ impl Syslog {
 
 /// The line of RFC 3164 as the C library writes it. The one of the crate carries UTC on Unix; syslogd takes the time
 /// in a line for local time.
-struct Format;
+struct Format {
+    program: &'static str,
+}
 
 impl<T: Display> LogFormat<T> for Format {
     fn format<W: Write>(&self, out: &mut W, severity: Severity, text: T) -> syslog::Result<()> {
         let priority = Facility::LOG_USER as u8 | severity as u8;
         let time = local_time::now();
-        let line =
-            format!("<{priority}>{} pen[{}]: {text}", time.format("%b %e %H:%M:%S"), std::process::id());
+        let (time, pid) = (time.format("%b %e %H:%M:%S"), std::process::id());
+        let line = format!("<{priority}>{time} {}[{pid}]: {text}", self.program);
         out.write_all(line.as_bytes()).map_err(syslog::Error::Write)
     }
 }
@@ -108,7 +111,7 @@ mod tests {
         let dir = TestDir::new();
         let path = dir.join("log");
         let syslogd = UnixDatagram::bind(&path).unwrap();
-        let mut syslog = Syslog::open(&path);
+        let mut syslog = Syslog::open(&path, "pen");
         for (severity, priority) in [(Severity::LOG_ERR, "<11>"), (Severity::LOG_DEBUG, "<15>")] {
             assert!(syslog.send(severity, "no servers", 0));
             let line = receive(&syslogd);
@@ -124,7 +127,7 @@ mod tests {
     fn survives_a_restart_of_syslogd() {
         let dir = TestDir::new();
         let path = dir.join("log");
-        let mut syslog = Syslog::open(&path);
+        let mut syslog = Syslog::open(&path, "pen");
         assert!(!syslog.send(Severity::LOG_INFO, "nobody is listening yet", 0));
         for start in 0..3 {
             let syslogd = UnixDatagram::bind(&path).unwrap();
@@ -144,7 +147,7 @@ mod tests {
         let dir = TestDir::new();
         let path = dir.join("log");
         let syslogd = UnixDatagram::bind(&path).unwrap();
-        let mut syslog = Syslog::open(&path);
+        let mut syslog = Syslog::open(&path, "pen");
         // Linux keeps 10 datagrams by default (net.unix.max_dgram_qlen), other settings a few hundred.
         let sent = (0..100_000).take_while(|_| syslog.send(Severity::LOG_INFO, "busy", 0)).count();
         assert!(sent > 0 && sent < 100_000);
@@ -157,7 +160,7 @@ mod tests {
         let dir = TestDir::new();
         let path = dir.join("log");
         let syslogd = UnixDatagram::bind(&path).unwrap();
-        let mut syslog = Syslog::open(&path);
+        let mut syslog = Syslog::open(&path, "pen");
         let reader = std::thread::spawn(move || (0..2000).map(|_| receive(&syslogd)).collect::<Vec<_>>());
         for line in 0..2000 {
             assert!(syslog.send(Severity::LOG_INFO, &format!("line {line}."), 10_000), "line {line}");

@@ -112,14 +112,6 @@ impl LogHub {
         Ok(())
     }
 
-    /// The same log in a file opened anew (HUP, log rotation). Lines that are waiting still go to the old file.
-    ///
-    /// # Errors
-    /// As [`LogHub::set_target`].
-    pub fn reopen(&mut self, file: File) -> io::Result<()> {
-        self.set_target(Some(Output::File(file)))
-    }
-
     pub fn target(&self) -> Target {
         self.shared.target()
     }

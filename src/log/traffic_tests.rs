@@ -99,7 +99,7 @@ fn reopening_leaves_every_line_in_one_of_the_files() {
     let mut log = hub.traffic_log();
     for generation in 0..10 {
         let path = dir.join(generation.to_string());
-        hub.reopen(crate::sys::files::open_append(&path).unwrap()).unwrap();
+        hub.set_target(file(&path)).unwrap();
         log.line(&CLIENT, generation, "10.0.0.1", b"data");
     }
     assert_eq!(hub.shutdown(), 0);

@@ -44,11 +44,6 @@ pub fn destinations(listener: &ListenAddr) -> Result<Vec<SocketAddr>, String> {
     Ok(ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
 }
 
-/// The port that servers without one inherit: that of the main listener; `None` when it is a Unix socket.
-pub fn default_server_port(listen: Option<&ListenAddr>) -> Result<Option<u16>, String> {
-    listen.and_then(|address| address.port.as_ref()).map(port_number).transpose()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -89,9 +89,6 @@ impl Session {
     pub fn close(&mut self) {
         match *self {}
     }
-    pub fn is_closed(&self) -> bool {
-        match *self {}
-    }
     pub fn wants_write(&self) -> bool {
         match *self {}
     }

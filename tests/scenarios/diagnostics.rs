@@ -3,7 +3,8 @@
 use crate::common::backend::Backend;
 use crate::common::pen::Pen;
 use crate::common::ports::free_port;
-use crate::common::wait::eventually;
+use crate::common::wait::{eventually, meanwhile};
+use std::time::Duration;
 
 #[test]
 fn level_one_tells_the_servers_at_start() {
@@ -94,4 +95,18 @@ fn trouble_that_goes_on_is_not_said_for_every_client() {
     assert_eq!(pen.asks(300), "-".repeat(300));
     let lines = pen.stderr().lines().count();
     assert!(lines < 100, "{lines} lines for 300 refused connects");
+}
+
+/// Nothing happens in this minute that could wake pen.
+#[test]
+fn trouble_that_went_on_is_counted_when_its_minute_is_over() {
+    let dead = Backend::refusing("A");
+    let pen = Pen::before([&dead]).options("-b 0").without_control().start();
+    assert_eq!(pen.asks(5), "-".repeat(5));
+    let counts = || pen.stderr().lines().filter(|line| line.contains(" more within 6")).count();
+    for _ in 0..5 {
+        assert_eq!(counts(), 0);
+        meanwhile(Duration::from_secs(9));
+    }
+    eventually("the count", || pen.stderr(), |said| said.contains(" times more within 6"));
 }

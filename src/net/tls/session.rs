@@ -236,11 +236,6 @@ impl Session {
         }
     }
 
-    /// Whether we have said that nothing more comes.
-    pub fn is_closed(&self) -> bool {
-        self.closed
-    }
-
     /// Whether there is something for the peer. What a failed beginning left to be said is not counted.
     pub fn wants_write(&self) -> bool {
         match &self.state {
