@@ -555,10 +555,13 @@ mod tests {
         }
 
         #[test]
-        fn what_is_written_parses_to_the_same_listener(host in hosts(), port in "[1-9][0-9]{0,3}|[a-z]{1,5}") {
-            let text = if host.contains('/') { host } else { format!("{host}:{port}") };
+        fn a_listener_has_the_host_and_the_port_that_were_written(host in hosts(), port in "[1-9][0-9]{0,3}|[a-z]{1,5}") {
+            let is_path = host.contains('/');
+            let text = if is_path { host.clone() } else { format!("{host}:{port}") };
             let address = ListenAddr::parse(&text).expect("a valid listener");
-            prop_assert_eq!(ListenAddr::parse(&address.to_string()), Ok(address));
+            prop_assert_eq!(&address.host, &Host::parse(&host).expect("a valid host"));
+            prop_assert_eq!(address.port.map(|port| port.to_string()), (!is_path).then_some(port));
+            prop_assert_eq!(address.text, text);
         }
 
         #[test]

@@ -72,7 +72,7 @@ const REPLIES: &[(&str, &str)] = &[
     ("# remark", ""),
 ];
 
-/// Nonsense, each of which Pen takes for something else or dies of.
+/// Nonsense, each of which is an error.
 const NONSENSE: &[&str] = &[
     "bogus",
     "Blacklist",
