@@ -3,7 +3,7 @@
 //! Everything given to it is numeric and valid; names were looked up and values checked before.
 
 use crate::balance::{
-    Balancer, ClientRoom, Endpoint, ServerId, ServerSetup, TlsEndpoint, add_idlers, add_live,
+    Balancer, ClientRoom, Endpoint, Places, ServerId, ServerSetup, TlsEndpoint, add_idlers, add_live,
 };
 use crate::control::apply::{Running, Wanted};
 use crate::dsr::open::Opened;
@@ -23,6 +23,7 @@ use crate::sys::limits;
 use pen_proto::addr::{Host, ListenAddr};
 use pen_proto::commands::{Flag, LogTarget, Number, ServerTls};
 use pen_proto::status::{ClientStatus, Status};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -390,7 +391,17 @@ fn server_setup(entry: &ServerEntry, by_host: bool) -> Result<ServerSetup, Strin
         (Host::Ip(ip), None) if by_host => Endpoint::Host(*ip),
         // Without a port, or with address 0.0.0.0, the endpoint is incomplete and never chosen.
         (_, None) => Endpoint::Unset,
-        (host, Some(port)) => Endpoint::Inet(resolve::socket_address(host, resolve::port_number(port)?)?),
+        (host, Some(port)) => {
+            let port = resolve::port_number(port)?;
+            let first = resolve::socket_address(host, port)?;
+            match entry.more.is_empty() || by_host {
+                true => Endpoint::Inet(first),
+                false => {
+                    let more = entry.more.iter().map(|ip| SocketAddr::new(*ip, port));
+                    Endpoint::AnyOf(Places::new(std::iter::once(first).chain(more).collect()))
+                }
+            }
+        }
     };
     let endpoint = match &entry.tls {
         ServerTls::Off => endpoint,

@@ -122,6 +122,8 @@ impl Default for Settings {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServerEntry {
     pub spec: ServerSpec,
+    /// In a numeric configuration: the addresses that the host's name has beside that of `spec`, for when that one fails.
+    pub more: Vec<IpAddr>,
     pub acl: u8,
     pub proxy: ProxyHeader,
     pub tls: ServerTls,
@@ -132,7 +134,7 @@ impl From<ServerSpec> for ServerEntry {
     /// The server with list 0, no PROXY header and no TLS, as the command line gives it.
     fn from(spec: ServerSpec) -> ServerEntry {
         let (tls, sni) = (ServerTls::default(), SniNames::default());
-        ServerEntry { spec, acl: 0, proxy: ProxyHeader::None, tls, sni }
+        ServerEntry { spec, more: Vec::new(), acl: 0, proxy: ProxyHeader::None, tls, sni }
     }
 }
 

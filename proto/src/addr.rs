@@ -114,6 +114,14 @@ impl Host {
         Err(format!("address: want an address, a host name or a Unix socket path, got {}", quoted(text)))
     }
 
+    /// The name that a name server must be asked for. `None` for what needs none, an address with a zone included.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Host::Name(name) if !is_zoned(name) => Some(name),
+            _ => None,
+        }
+    }
+
     /// Whether the host is a Unix socket, which has no port.
     pub fn is_unix(&self) -> bool {
         matches!(self, Host::Unix(_))
@@ -533,6 +541,13 @@ mod tests {
         assert_eq!(quoted("a\"\\\u{1b}\u{202e}é"), r#""a\"\\\x1b\u{202e}é""#);
         let long = quoted(&"x".repeat(1000));
         assert_eq!(long.len(), QUOTED_CHARS_MAX + "\"...\"".len());
+    }
+
+    #[test]
+    fn an_address_with_a_zone_is_no_name() {
+        for (text, name) in [("www", Some("www")), ("fe80::1%eth0", None), ("::1", None), ("/run/x", None)] {
+            assert_eq!(Host::parse(text).unwrap().name(), name);
+        }
     }
 
     fn hosts() -> impl Strategy<Value = String> {

@@ -42,6 +42,13 @@ pub struct IdlerTarget {
     era: u16,
 }
 
+impl IdlerTarget {
+    /// The same server at another place.
+    pub fn at(&self, endpoint: Endpoint) -> IdlerTarget {
+        IdlerTarget { endpoint: Arc::new(endpoint), ..self.clone() }
+    }
+}
+
 /// How many of them it is to have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdlerPlace {

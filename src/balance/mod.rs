@@ -22,6 +22,7 @@ mod clients;
 mod direct;
 mod glance;
 mod idlers;
+mod places;
 mod policy;
 mod routes;
 mod servers;
@@ -32,6 +33,7 @@ mod walk;
 pub use attempt::{Admission, Asker, Attempt, Refusal, Released};
 pub use clients::{Room as ClientRoom, SlotKey};
 pub use idlers::{IdlerPlace, IdlerTarget};
+pub use places::Places;
 pub use routes::Route;
 pub use servers::{Endpoint, SERVERS_MAX, ServerId, ServerSetup, TlsEndpoint};
 pub use status::{add_idlers, add_live};
@@ -183,6 +185,16 @@ impl Balancer {
             self.policies.stood_in(index, self.tried.of(attempt.tried));
         }
         self.succeeded(attempt.current, attempt.era)
+    }
+
+    /// The server has accepted at another of its addresses: that one is tried first from now on. Needed only if
+    /// [`Endpoint::is_second_choice`].
+    pub fn prefer(&mut self, server: ServerId, endpoint: &Endpoint) {
+        self.servers.change(server, |server| {
+            if server.setup.endpoint.is_same_server(endpoint) {
+                server.setup.put_at(Arc::new(endpoint.preferred()));
+            }
+        });
     }
 
     /// The connection has ended: gives its place back and adds up its bytes. Does nothing after a last failure.

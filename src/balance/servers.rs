@@ -5,6 +5,7 @@
 
 use super::glance::Glance;
 use super::idlers::Patience;
+use super::places::Places;
 use super::routes::{Route, Routes};
 use pen_proto::commands::{ProxyHeader, ServerTls};
 use std::fmt;
@@ -65,6 +66,8 @@ pub enum Endpoint {
     #[default]
     Unset,
     Inet(SocketAddr),
+    /// A name that has several addresses.
+    AnyOf(Places),
     /// Whatever port the client asks for: direct server return without ports.
     Host(IpAddr),
     Unix(Arc<Path>),
@@ -92,12 +95,65 @@ impl TlsEndpoint {
     }
 }
 
+impl TlsEndpoint {
+    fn over(&self, carrier: Endpoint) -> Endpoint {
+        Endpoint::Tls(Arc::new(TlsEndpoint { carrier, ..self.clone() }))
+    }
+}
+
 impl Endpoint {
+    /// The Internet address to connect to.
+    pub fn internet_address(&self) -> Option<SocketAddr> {
+        match self {
+            Endpoint::Inet(address) => Some(*address),
+            Endpoint::AnyOf(places) => Some(places.address()),
+            Endpoint::Tls(tls) => tls.carrier.internet_address(),
+            Endpoint::Unset | Endpoint::Host(_) | Endpoint::Unix(_) => None,
+        }
+    }
+
+    /// The same server at the next of its addresses; `None` when it has no other that was not tried.
+    pub fn next_place(&self) -> Option<Endpoint> {
+        match self {
+            Endpoint::AnyOf(places) => places.next().map(Endpoint::AnyOf),
+            Endpoint::Tls(tls) => tls.carrier.next_place().map(|carrier| tls.over(carrier)),
+            _ => None,
+        }
+    }
+
+    /// Whether other addresses of the server were tried before.
+    pub fn is_second_choice(&self) -> bool {
+        matches!(self.carrier(), Endpoint::AnyOf(places) if places.is_second_choice())
+    }
+
+    /// With its address as the first to be tried.
+    pub fn preferred(&self) -> Endpoint {
+        match self {
+            Endpoint::AnyOf(places) => Endpoint::AnyOf(places.preferred()),
+            Endpoint::Tls(tls) => tls.over(tls.carrier.preferred()),
+            other => other.clone(),
+        }
+    }
+
+    /// Whether it leads to the same server, if by another of its addresses.
+    pub fn is_same_server(&self, other: &Endpoint) -> bool {
+        match (self, other) {
+            (Endpoint::AnyOf(places), Endpoint::AnyOf(others)) => places.is_same_server(others),
+            (Endpoint::Tls(tls), Endpoint::Tls(other)) => {
+                let TlsEndpoint { carrier, .. } = &**tls;
+                carrier.is_same_server(&other.carrier)
+                    && tls.over(other.carrier.clone()) == Endpoint::Tls(other.clone())
+            }
+            _ => self == other,
+        }
+    }
+
     /// Whether a connect can be tried at all: not with the address missing or unspecified, nor with port 0.
     pub fn is_complete(&self) -> bool {
         match self {
             Endpoint::Unset => false,
             Endpoint::Inet(address) => address.port() != 0 && !address.ip().is_unspecified(),
+            Endpoint::AnyOf(places) => places.address().port() != 0,
             Endpoint::Host(ip) => !ip.is_unspecified(),
             Endpoint::Unix(_) => true,
             Endpoint::Tls(tls) => tls.carrier.is_complete(),
@@ -107,10 +163,8 @@ impl Endpoint {
     /// The address without the port; a Unix socket has none.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
-            Endpoint::Inet(address) => Some(address.ip()),
             Endpoint::Host(ip) => Some(*ip),
-            Endpoint::Tls(tls) => tls.carrier.ip(),
-            Endpoint::Unset | Endpoint::Unix(_) => None,
+            _ => self.internet_address().map(|address| address.ip()),
         }
     }
 
@@ -125,11 +179,7 @@ impl Endpoint {
 
     /// The port of an Internet address; `None` where there is none.
     pub fn inet_port(&self) -> Option<u16> {
-        match self {
-            Endpoint::Inet(address) => Some(address.port()),
-            Endpoint::Tls(tls) => tls.carrier.inet_port(),
-            Endpoint::Unset | Endpoint::Host(_) | Endpoint::Unix(_) => None,
-        }
+        self.internet_address().map(|address| address.port())
     }
 
     /// How it is spoken to; `None` for a server without TLS.
@@ -151,7 +201,11 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Endpoint::Unset => Ok(()),
+            Endpoint::Inet(SocketAddr::V6(v6)) if v6.scope_id() != 0 => {
+                write!(f, "{}%{}", v6.ip(), v6.scope_id())
+            }
             Endpoint::Inet(address) => address.ip().fmt(f),
+            Endpoint::AnyOf(places) => Endpoint::Inet(places.address()).fmt(f),
             Endpoint::Host(ip) => ip.fmt(f),
             Endpoint::Unix(path) => path.display().fmt(f),
             Endpoint::Tls(tls) => tls.carrier.fmt(f),
@@ -183,6 +237,12 @@ pub struct ServerSetup {
 }
 
 impl ServerSetup {
+    /// Has it at this address from now on.
+    pub(super) fn put_at(&mut self, endpoint: Arc<Endpoint>) {
+        self.address_text = endpoint.to_string();
+        self.endpoint = endpoint;
+    }
+
     /// A server with this address and everything else left out.
     pub fn new(endpoint: Endpoint) -> ServerSetup {
         ServerSetup {
@@ -300,8 +360,11 @@ impl Server {
 
     /// Another address makes another server: the old one's failures are not its own. Its number stays, and with the
     /// number the totals and the connections that are still open.
-    fn set_up(&mut self, setup: ServerSetup) {
-        if self.setup.endpoint != setup.endpoint {
+    fn set_up(&mut self, mut setup: ServerSetup) {
+        if self.setup.endpoint.is_same_server(&setup.endpoint) {
+            // The address that was found to work stays the first.
+            setup.put_at(self.setup.endpoint.clone());
+        } else {
             self.failed_at_seconds = None;
             self.is_commanded = false;
             self.patience = Patience::default();

@@ -8,6 +8,7 @@ use super::commit::{Refresh, check, commit, settle_ports};
 use super::countries::{Reading, settle_countries};
 use super::guarded::{Trouble, guarded};
 use super::lookups::{self, Found, LOOKUP_AT_START_MS};
+use super::loops;
 use super::names::{Lookup, Names, look_up, names_in, names_of};
 use super::queries;
 pub use super::running::{Running, Wanted};
@@ -142,6 +143,7 @@ impl<R: Running> Engine<R> {
         let lookup = self.names.lookup();
         self.learn(lookups::look_up_and_wait(names_of(&self.config), lookup, LOOKUP_AT_START_MS))?;
         self.followed = self.names.numeric(&self.config)?;
+        loops::check(&self.followed)?;
         Ok(&self.followed)
     }
 
@@ -405,6 +407,7 @@ impl<R: Running> Engine<R> {
         let warnings = settle_countries(&self.config, &mut config, again.countries)?;
         settle_ports(&mut config);
         let numeric = self.names.numeric(&config)?;
+        loops::check(&numeric)?;
         let attempted = self.attempted.insert(numeric);
         let done = commit(running, &self.followed, attempted, again.refresh);
         // Taken only now: what panics leaves it for `take_back`.

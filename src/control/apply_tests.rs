@@ -2,15 +2,15 @@
 
 use super::*;
 use crate::control::fake::FakePen;
+use crate::control::names::Addresses;
 use crate::settings::ServerEntry;
 use crate::test_dir::TestDir;
 use pen_proto::addr::ServerSpec;
 use pen_proto::commands::{ROWS, SERVER_KEYS};
 use proptest::prelude::*;
 use std::fs;
-use std::net::IpAddr;
 
-fn lookup(name: &str) -> Result<IpAddr, String> {
+fn lookup(name: &str) -> Result<Addresses, String> {
     match name {
         "alpha" => Ok([10, 0, 0, 1].into()),
         "beta" => Ok([10, 0, 0, 2].into()),

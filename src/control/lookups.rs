@@ -6,10 +6,9 @@
 //! those and by `reload.rs`, and by `apply.rs` for the start, which may wait.
 
 use super::guarded::guarded;
-use super::names::Lookup;
+use super::names::{Addresses, Lookup};
 use crate::sys::clock;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -25,15 +24,15 @@ const THREADS_MAX: usize = 128;
 const STACK_BYTES: usize = 512 << 10;
 
 /// What was found out about each name of a question.
-pub type Found = Vec<(String, Result<IpAddr, String>)>;
+pub type Found = Vec<(String, Result<Addresses, String>)>;
 
 /// Called on a look-up's thread when [`Lookups::collect`] has its answer.
 pub type Bell = Arc<dyn Fn() + Send + Sync>;
 
 /// Questions, each about some names.
 pub struct Lookups {
-    sender: Sender<(String, Result<IpAddr, String>)>,
-    receiver: Receiver<(String, Result<IpAddr, String>)>,
+    sender: Sender<(String, Result<Addresses, String>)>,
+    receiver: Receiver<(String, Result<Addresses, String>)>,
     bell: Bell,
     /// Names that threads look up now.
     under_way: BTreeSet<String>,
@@ -139,7 +138,7 @@ impl Lookups {
         self.queue.clear();
     }
 
-    fn learn(&mut self, name: &str, result: &Result<IpAddr, String>) {
+    fn learn(&mut self, name: &str, result: &Result<Addresses, String>) {
         for question in self.questions.values_mut() {
             if let Some(name) = question.missing.take(name) {
                 question.found.push((name, result.clone()));

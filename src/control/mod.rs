@@ -15,6 +15,7 @@ mod countries;
 pub(crate) mod fake;
 pub(crate) mod guarded;
 pub(crate) mod lookups;
+mod loops;
 mod names;
 pub mod queries;
 mod running;

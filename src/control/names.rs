@@ -10,24 +10,36 @@ use pen_proto::commands::{Command, LogTarget, ServerChange, ServerTls, host_name
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-/// Finds the address of a host name; may take as long as the resolver library likes.
-pub type Lookup = fn(&str) -> Result<IpAddr, String>;
+/// The addresses of a host name: one, as in Pen, and more for when that one fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addresses {
+    first: IpAddr,
+    more: Vec<IpAddr>,
+}
 
-/// The first address that the system's resolver gives, as in Pen.
+impl<Ip: Into<IpAddr>> From<Ip> for Addresses {
+    fn from(ip: Ip) -> Addresses {
+        Addresses { first: ip.into(), more: Vec::new() }
+    }
+}
+
+/// Finds the addresses of a host name; may take as long as the resolver library likes.
+pub type Lookup = fn(&str) -> Result<Addresses, String>;
+
+/// What the system's resolver gives, in its order.
 ///
 /// # Errors
 ///
 /// A name that is unknown or cannot be looked up.
-pub fn look_up(name: &str) -> Result<IpAddr, String> {
-    resolve::socket_address(&Host::Name(name.into()), 0).map(|address| address.ip())
+pub fn look_up(name: &str) -> Result<Addresses, String> {
+    let mut found = resolve::addresses(name)?.into_iter();
+    let first = found.next().ok_or_else(|| format!("host \"{name}\": no address"))?;
+    Ok(Addresses { first, more: found.collect() })
 }
 
 /// The names that must be looked up before `command` can be carried out.
 pub fn names_in(command: &Command) -> Vec<String> {
-    let name = |host: &Host| match host {
-        Host::Name(name) => Some(name.clone()),
-        Host::Ip(_) | Host::Unix(_) => None,
-    };
+    let name = |host: &Host| host.name().map(String::from);
     match command {
         Command::Listen(Some(address)) => name(&address.host).into_iter().collect(),
         Command::Log(Some(LogTarget::Network { host, .. })) => name(host).into_iter().collect(),
@@ -46,7 +58,7 @@ pub fn names_in(command: &Command) -> Vec<String> {
 #[derive(Debug, Clone)]
 pub struct Names {
     lookup: Lookup,
-    known: HashMap<String, IpAddr>,
+    known: HashMap<String, Addresses>,
 }
 
 impl Names {
@@ -101,13 +113,18 @@ impl Names {
     fn number_server(&self, entry: Option<&mut ServerEntry>) -> Result<(), String> {
         let Some(entry) = entry else { return Ok(()) };
         keep_name(entry)?;
+        let known = entry.spec.host.name().and_then(|name| self.known.get(name));
+        entry.more = known.map(|addresses| addresses.more.clone()).unwrap_or_default();
         self.number(&mut entry.spec.host, entry.spec.port.as_mut())
     }
 
     fn number(&self, host: &mut Host, port: Option<&mut Port>) -> Result<(), String> {
-        if let Host::Name(name) = host {
+        if let Some(name) = host.name() {
             let address = self.known.get(name).ok_or_else(|| format!("host {name:?} was never looked up"))?;
-            *host = Host::Ip(*address);
+            *host = Host::Ip(address.first);
+        } else if let Host::Name(_) = host {
+            // It keeps its zone, of which the interface must exist.
+            resolve::socket_address(host, 0)?;
         }
         if let Some(port) = port {
             *port = Port::Number(resolve::port_number(port)?);
@@ -136,13 +153,7 @@ pub fn names_of(config: &Config) -> Vec<String> {
     if let Some(LogTarget::Network { host, .. }) = &config.log {
         hosts.push(host);
     }
-    let mut names: Vec<String> = hosts
-        .into_iter()
-        .filter_map(|host| match host {
-            Host::Name(name) => Some(name.clone()),
-            Host::Ip(_) | Host::Unix(_) => None,
-        })
-        .collect();
+    let mut names: Vec<String> = hosts.into_iter().filter_map(Host::name).map(String::from).collect();
     names.sort();
     names.dedup();
     names

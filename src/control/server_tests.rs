@@ -4,6 +4,7 @@ use super::*;
 use crate::acl::Acl;
 use crate::control::client::{IDLE_MS, LEAVING_MS, QUIET_MS, SESSION_IDLE_MS};
 use crate::control::fake::FakePen;
+use crate::control::names;
 use crate::net::listen::ListenOptions;
 use crate::settings::Config;
 use crate::test_dir::TestDir;
@@ -12,7 +13,7 @@ use pen_proto::addr::{Host, ListenAddr, Port};
 use pen_proto::commands::{AclEntry, AclMatch};
 use pen_proto::status::ServerStatus;
 use std::cell::Cell;
-use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::rc::Rc;
 use std::sync::Mutex;
@@ -34,12 +35,12 @@ impl House {
     }
 
     /// On a free port of the loopback.
-    fn with(config: Config, lookup: fn(&str) -> Result<IpAddr, String>) -> House {
+    fn with(config: Config, lookup: names::Lookup) -> House {
         let host = Host::Ip(Ipv4Addr::LOCALHOST.into());
         House::at(ListenAddr { host, port: Some(Port::Number(0)), text: "loopback".into() }, config, lookup)
     }
 
-    fn at(address: ListenAddr, config: Config, lookup: fn(&str) -> Result<IpAddr, String>) -> House {
+    fn at(address: ListenAddr, config: Config, lookup: names::Lookup) -> House {
         let options =
             ListenOptions { backlog: 200, nodelay: true, private: true, datagram_sockets: 0, shared: false };
         let listener = Listener::open(&address, options).unwrap();

@@ -47,8 +47,8 @@ pub fn start(endpoint: &Endpoint, local: LocalAddress, keepalive: Keepalive) -> 
     let endpoint = endpoint.carrier();
     let first = open(endpoint, local, keepalive)?;
     let (Started::Connected(socket) | Started::UnderWay(socket)) = &first;
-    let Endpoint::Inet(server) = endpoint else { return Ok(first) };
-    if !itself::has_met_itself(socket.as_fd(), server) {
+    let Some(server) = endpoint.internet_address() else { return Ok(first) };
+    if !itself::has_met_itself(socket.as_fd(), &server) {
         return Ok(first);
     }
     // While the first holds the port the second gets another, and is refused if nobody listens.
@@ -59,24 +59,25 @@ pub fn start(endpoint: &Endpoint, local: LocalAddress, keepalive: Keepalive) -> 
 }
 
 fn open(endpoint: &Endpoint, local: LocalAddress, keepalive: Keepalive) -> Result<Started, StartError> {
-    let family = match endpoint {
-        Endpoint::Inet(SocketAddr::V4(_)) => AddressFamily::INET,
-        Endpoint::Inet(SocketAddr::V6(_)) => AddressFamily::INET6,
-        Endpoint::Unix(_) => AddressFamily::UNIX,
-        Endpoint::Unset | Endpoint::Host(_) | Endpoint::Tls(_) => {
-            return Err(StartError::Server(io::ErrorKind::AddrNotAvailable.into()));
-        }
+    let address = endpoint.internet_address();
+    let family = match (endpoint, address) {
+        (_, Some(SocketAddr::V4(_))) => AddressFamily::INET,
+        (_, Some(SocketAddr::V6(_))) => AddressFamily::INET6,
+        (Endpoint::Unix(_), None) => AddressFamily::UNIX,
+        (_, None) => return Err(StartError::Server(io::ErrorKind::AddrNotAvailable.into())),
     };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = net::socket_with(family, SocketType::STREAM, flags, None).map_err(errno).map_err(ours)?;
-    let connected = match endpoint {
-        Endpoint::Inet(address) => {
+    let connected = match (endpoint, address) {
+        (_, Some(address)) => {
             keepalive.apply(&socket).map_err(ours)?;
-            bind_local(&socket, *address, local).map_err(ours)?;
-            net::connect(&socket, address)
+            bind_local(&socket, address, local).map_err(ours)?;
+            net::connect(&socket, &address)
         }
-        Endpoint::Unix(path) => SocketAddrUnix::new(&**path).and_then(|unix| net::connect(&socket, &unix)),
-        Endpoint::Unset | Endpoint::Host(_) | Endpoint::Tls(_) => unreachable!("refused above"),
+        (Endpoint::Unix(path), None) => {
+            SocketAddrUnix::new(&**path).and_then(|unix| net::connect(&socket, &unix))
+        }
+        (_, None) => unreachable!("refused above"),
     };
     match connected.map_err(errno) {
         Ok(()) => Ok(Started::Connected(socket)),

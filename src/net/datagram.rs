@@ -68,14 +68,14 @@ fn new_listener(address: SocketAddr) -> io::Result<OwnedFd> {
 /// # Errors
 /// As for TCP. That no local port is left is a shortage.
 pub fn connect_to(endpoint: &Endpoint, local: LocalAddress) -> Result<OwnedFd, StartError> {
-    let Endpoint::Inet(address) = endpoint else {
+    let Some(address) = endpoint.internet_address() else {
         return Err(StartError::Local(io::Error::other("UDP needs an Internet address")));
     };
-    let first = open(address, local)?;
-    match itself::has_met_itself(first.as_fd(), address) {
+    let first = open(&address, local)?;
+    match itself::has_met_itself(first.as_fd(), &address) {
         false => Ok(first),
         // While the first holds the port the second gets another, and hears when nobody is there.
-        true => open(address, local),
+        true => open(&address, local),
     }
 }
 

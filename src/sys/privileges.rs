@@ -24,13 +24,24 @@ pub struct Account {
 }
 
 impl Account {
+    /// By name, or by number; a number that has no user stands for itself and the group of the same number.
+    ///
     /// # Errors
     /// `Can't getpwnam(NAME)`, in the words of the original, with the reason.
     pub fn look_up(name: &str) -> Result<Account, String> {
         let no = |reason: String| format!("Can't getpwnam({name}): {reason}");
-        let user = User::from_name(name).map_err(|errno| no(errno.desc().into()))?;
+        let unknown = |errno: Errno| no(errno.desc().into());
+        let number = name.bytes().all(|byte| byte.is_ascii_digit()).then(|| name.parse().ok()).flatten();
+        let mut user = User::from_name(name).map_err(unknown)?;
+        if let (None, Some(number)) = (&user, number) {
+            user = User::from_uid(Uid::from_raw(number)).map_err(unknown)?;
+            if user.is_none() {
+                let gid = Gid::from_raw(number);
+                return Ok(Account { name: name.into(), uid: Uid::from_raw(number), gid, groups: vec![gid] });
+            }
+        }
         let user = user.ok_or_else(|| no("no such user".into()))?;
-        let c_name = CString::new(name).map_err(|_| no("NUL in name".into()))?;
+        let c_name = CString::new(user.name.as_str()).map_err(|_| no("NUL in name".into()))?;
         let groups = getgrouplist(&c_name, user.gid).map_err(|errno| no(errno.desc().into()))?;
         Ok(Account { name: name.into(), uid: user.uid, gid: user.gid, groups })
     }

@@ -23,6 +23,12 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAdd
     Ok((socket, peer.and_then(|peer| peer.try_into().ok())))
 }
 
+/// Whether there is something to read, or at a listener somebody to accept.
+pub fn has_something(socket: BorrowedFd<'_>) -> bool {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    poll(&mut [PollFd::new(socket, PollFlags::POLLIN)], PollTimeout::ZERO).is_ok_and(|count| count > 0)
+}
+
 /// Closes a socket for good.
 pub fn close(socket: OwnedFd) {
     // SAFETY: the descriptor was owned here alone, and is given up.

@@ -217,6 +217,9 @@ impl UdpWorker {
                 outage::tell_end(attempt.server());
             }
         }
+        if is_first && session.endpoint.is_second_choice() {
+            self.shared.balancer().prefer(attempt.server(), &session.endpoint);
+        }
     }
 
     /// Sends what waits in the outbox.

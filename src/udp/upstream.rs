@@ -19,12 +19,13 @@ use crate::proxy_protocol::{Endpoints, Transport, write_v2_with};
 use crate::runtime::Want;
 use crate::sys::errors::reason;
 use crate::sys::{clock, socket};
-use crate::worker::log_read;
+use crate::worker::{log_read, say_next_place};
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{Flag, Number, ProxyHeader};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 /// Why a session leaves its server.
 #[derive(Debug)]
@@ -231,6 +232,12 @@ impl UdpWorker {
             self.poller.forget(socket.as_fd());
         }
         session.unanswered_ms = None;
+        if let (Some(attempt), Some(next)) = (&session.attempt, session.endpoint.next_place()) {
+            say_next_place(attempt.server(), Some(&session.endpoint));
+            session.endpoint = Arc::new(next);
+            session.kept.get_or_insert_with(Kept::default);
+            return true;
+        }
         let address = session.address;
         let (up_bytes, down_bytes) =
             (std::mem::take(&mut session.up_bytes), std::mem::take(&mut session.down_bytes));

@@ -58,8 +58,11 @@ impl Worker {
         let mut taken = 0;
         while taken < batch && self.accepting.is_on() {
             if !self.shared.take_room(self.settings.number(Number::PendingMax)) {
-                self.note_full();
-                self.pause(None);
+                // Another worker may have taken the one for whom this one was woken.
+                if socket::has_something(self.listeners[listener].as_fd()) {
+                    self.note_full();
+                    self.pause(None);
+                }
                 break;
             }
             if !self.accept_one(listener) {

@@ -4,7 +4,7 @@ use super::Worker;
 use super::accept::SHORTAGE_RETRY_MS;
 use super::proxy::{after_greeting, greeting};
 use super::serve::{log_read, rewrite};
-use crate::balance::{Admission, Refusal, ServerId};
+use crate::balance::{Admission, Endpoint, Refusal, ServerId};
 use crate::conn::relay;
 use crate::conn::{CloseReason, Side, Socket, Stage};
 use crate::log::diag;
@@ -21,6 +21,7 @@ use nix::sys::socket::{getsockopt, sockopt};
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{Flag, Number, ProxyHeader};
 use std::io;
+use std::sync::Arc;
 
 /// Why a server did not take a client.
 #[derive(Debug)]
@@ -288,6 +289,11 @@ impl Worker {
                 outage::tell_end(attempt.server());
             }
         }
+        if let (Some(attempt), Some(endpoint)) = (&connection.attempt, &connection.endpoint)
+            && endpoint.is_second_choice()
+        {
+            self.shared.balancer().prefer(attempt.server(), endpoint);
+        }
         self.arm_idle_timer(index);
     }
 
@@ -338,6 +344,11 @@ impl Worker {
         let asker = connection.asker();
         let Some(attempt) = &mut connection.attempt else { return false };
         let server = attempt.server();
+        if let Some(next) = connection.endpoint.as_ref().and_then(|endpoint| endpoint.next_place()) {
+            say_next_place(server, connection.endpoint.as_deref());
+            connection.endpoint = Some(Arc::new(next));
+            return true;
+        }
         let now_seconds = clock::steady_epoch_seconds(self.now_ms);
         let next = {
             let mut balancer = self.shared.balancer();
@@ -380,6 +391,14 @@ impl Worker {
             self.dropped.push(index);
         }
         connection.server = Socket::default();
+    }
+}
+
+/// The server is not blamed yet.
+pub(crate) fn say_next_place(server: ServerId, failed: Option<&Endpoint>) {
+    if let Some(address) = failed.and_then(Endpoint::internet_address) {
+        let text = format_args!("server {server} does not answer at {address}; trying its next address");
+        diag::once(&format!("place {server}"), text);
     }
 }
 

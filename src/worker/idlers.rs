@@ -4,7 +4,7 @@
 //! Owns when they are opened, watched, handed over and given up. Which servers get them is for `balance/idlers.rs`, and
 //! which server a client gets is not affected. Called from the worker's loop; `hand_over.rs` gives them to clients.
 
-use super::connect::Failure;
+use super::connect::{Failure, say_next_place};
 use super::reserve::{Idler, Reserve, Stage};
 use super::{IDLER_KEYS, Worker};
 use crate::balance::{Endpoint, IdlerTarget, ServerId};
@@ -166,6 +166,13 @@ impl Worker {
         self.idlers.look_ms = self.now_ms; // the rest when clients had their turn
     }
 
+    /// Opens one in the place of another, whose room is free.
+    fn try_idler(&mut self, target: IdlerTarget) {
+        if self.shared.take_idler_room() {
+            self.open_idler(target);
+        }
+    }
+
     fn open_idler(&mut self, target: IdlerTarget) {
         let Terms { local, keepalive } = self.idlers.terms;
         let trouble = match connect::start(&target.endpoint, local, keepalive) {
@@ -200,6 +207,10 @@ impl Worker {
         if let Stage::Connecting { .. } = idler.stage {
             match getsockopt(&idler.fd, sockopt::SocketError) {
                 Ok(0) if event.writable => {
+                    let IdlerTarget { server, endpoint, .. } = &idler.target;
+                    if endpoint.is_second_choice() {
+                        self.shared.balancer().prefer(*server, endpoint);
+                    }
                     self.idlers.reserve.connected(index);
                     self.idlers.short = true;
                     self.idler_connected(index);
@@ -250,6 +261,10 @@ impl Worker {
 
     /// As with a client's connect that fails: the server is blacklisted, unless the reason is ours.
     fn idler_failed(&mut self, target: &IdlerTarget, failure: &Failure) {
+        if let Some(next) = target.endpoint.next_place() {
+            say_next_place(target.server, Some(&target.endpoint));
+            return self.try_idler(target.at(next));
+        }
         if !matches!(failure, Failure::Local(_)) {
             self.shared.balancer().idler_failed(target, clock::steady_epoch_seconds(self.now_ms));
         }

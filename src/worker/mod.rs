@@ -15,6 +15,7 @@ mod reserve;
 mod serve;
 mod trace;
 
+pub(crate) use connect::say_next_place;
 pub(crate) use serve::{AddressText, log_read};
 pub(crate) use trace::{Dump, LIVES};
 

@@ -326,7 +326,7 @@ impl Pen {
     /// Begins a graceful stop (USR2) and waits until nobody can connect any more.
     pub fn drain(&self) {
         self.signal(Signal::SIGUSR2);
-        let refuses = || TcpStream::connect(self.address).is_err();
+        let refuses = || TcpStream::connect(self.address).is_err() && !listening(self.address.port());
         eventually("the listener to close", refuses, |refused| *refused);
     }
 

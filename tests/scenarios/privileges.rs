@@ -77,6 +77,23 @@ fn a_low_port_is_not_given_up_for_an_address_that_cannot_be_had() {
 }
 
 #[test]
+fn a_user_may_be_a_number() {
+    if !root() {
+        return skip("only root can become another user");
+    }
+    let server = Backend::named("A");
+    for (number, group) in [("65534", "65534"), ("54321", "54321")] {
+        let pen = Pen::before([&server]).options(&format!("-u {number}")).start();
+        assert_eq!(status_field(pen.pid(), "Uid"), [number; 4].join("\t"));
+        assert_eq!(status_field(pen.pid(), "Gid"), [group; 4].join("\t"));
+        assert_eq!(status_field(pen.pid(), "Groups"), group);
+        assert_eq!(pen.ask(), "A");
+    }
+    let ended = Pen::before([&server]).options("-u 99999999999").run();
+    assert!(ended.stderr.contains("Can't getpwnam(99999999999): no such user"), "{}", ended.stderr);
+}
+
+#[test]
 fn as_another_user_it_still_listens_beside_itself() {
     if !root() {
         return skip("only root can become another user");

@@ -78,7 +78,8 @@ pub const ROWS: &[Row] = &[
         args: &[arg("USER", Complete::Text)],
         form: Form::OptionOnly,
         summary: "run as this user",
-        detail: "Addresses are opened before.",
+        detail: "By name or by number; a number that no user has stands for itself and the group of the same number. \
+                 Addresses are opened before.",
         ..START
     },
     Row {

@@ -1,0 +1,130 @@
+//! Servers that are pen itself: the first client would come back as the next one, for as long as there is room.
+//!
+//! A forgotten port is enough, because a server without one gets that of the listener. Decides about a numeric
+//! configuration; opens nothing. Called by `apply.rs` before a configuration takes effect.
+
+use crate::net::itself;
+use crate::settings::{Config, ServerEntry};
+use pen_proto::addr::{Host, Port};
+use pen_proto::commands::Flag;
+use std::net::IpAddr;
+
+/// Refuses servers at which pen itself listens. What goes through others and comes back cannot be seen from here.
+///
+/// # Errors
+/// The server, and what is wrong with it.
+pub fn check(config: &Config) -> Result<(), String> {
+    find(config, |ip| {
+        itself::look_around();
+        itself::is_here(ip)
+    })
+}
+
+fn find(config: &Config, is_here: impl Fn(IpAddr) -> bool) -> Result<(), String> {
+    // Direct server return listens nowhere, and a dummy has no use for servers.
+    if config.dsr_if.is_some() || config.settings.flag(Flag::Dummy) {
+        return Ok(());
+    }
+    let regular = config.servers.iter().enumerate().map(|(index, entry)| (format!("server {index}"), entry));
+    let special = [("-e".to_string(), &config.emergency), ("-B".to_string(), &config.abuse)];
+    for (name, entry) in regular.chain(special) {
+        let Some(ServerEntry { spec, more, .. }) = entry else { continue };
+        let hosts = std::iter::once(spec.host.clone()).chain(more.iter().map(|ip| Host::Ip(*ip)));
+        for host in hosts {
+            if is_listener(config, &host, spec.port.as_ref(), &is_here) {
+                return Err(match &spec.port {
+                    Some(port) if !host.is_unix() => format!(
+                        "{name}: {host} port {port} is where pen itself listens: want another address or port (without a \
+                         port a server has that of listen)"
+                    ),
+                    _ => format!("{name}: {host} is where pen itself listens: want another path"),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_listener(config: &Config, host: &Host, port: Option<&Port>, is_here: impl Fn(IpAddr) -> bool) -> bool {
+    let Some(listen) = &config.listen else { return false };
+    match (&listen.host, host) {
+        (Host::Unix(listen), Host::Unix(server)) => listen == server,
+        _ if listen.port.is_none() || listen.port.as_ref() != port => false,
+        (Host::Ip(listen), Host::Ip(server)) => {
+            let (listen, server) = (listen.to_canonical(), server.to_canonical());
+            // At port 0 and at no address there is no server.
+            let is_reached = !server.is_unspecified();
+            let is_heard = listen.is_unspecified() && (listen.is_ipv6() || server.is_ipv4());
+            is_reached && (listen == server || is_heard && is_here(server))
+        }
+        // With a zone.
+        (listen, server) => listen == server,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pen_proto::addr::{ListenAddr, ServerSpec};
+
+    /// 127.0.0.1 and 192.0.2.1 are here.
+    fn found(listen: &str, server: &str) -> Result<(), String> {
+        let mut config = Config { listen: Some(ListenAddr::parse(listen).unwrap()), ..Config::default() };
+        config.servers.push(None);
+        config.servers.push(Some(ServerSpec::parse(server).unwrap().into()));
+        find(&config, |ip| {
+            ["127.0.0.1", "192.0.2.1"].iter().any(|here| ip == here.parse::<IpAddr>().unwrap())
+        })
+    }
+
+    #[test]
+    fn what_is_certain_is_refused() {
+        let certain = [
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("80", "127.0.0.1:80"),
+            ("80", "192.0.2.1:80"),
+            ("[::]:80", "192.0.2.1:80"),
+            ("[::]:80", "[::ffff:127.0.0.1]:80"),
+            ("[::1]:80", "[::1]:80"),
+            ("203.0.113.9:80", "203.0.113.9:80"),
+            ("[fe80::1%eth0]:80", "[fe80::1%eth0]:80"),
+        ];
+        for (listen, server) in certain {
+            let error = found(listen, server).expect_err(&format!("{listen} {server}"));
+            assert!(
+                error.starts_with("server 1: ") && error.contains(" port 80 is where pen itself"),
+                "{error}"
+            );
+        }
+        let error = found("/run/a", "/run/a").unwrap_err();
+        assert_eq!(error, "server 1: /run/a is where pen itself listens: want another path");
+    }
+
+    #[test]
+    fn what_is_not_is_let_be() {
+        let others = [
+            ("80", "127.0.0.1:8080"),
+            ("80", "198.51.100.7:80"),
+            ("127.0.0.1:80", "127.0.0.2:80"),
+            ("0.0.0.0:80", "[::1]:80"),
+            ("80", "0.0.0.0:80"),
+            ("[fe80::1%eth0]:80", "[fe80::1%eth1]:80"),
+            ("/run/a", "/run/b"),
+            ("/run/a", "127.0.0.1"),
+            ("80", "127.0.0.1"),
+        ];
+        for (listen, server) in others {
+            assert_eq!(found(listen, server), Ok(()), "{listen} {server}");
+        }
+    }
+
+    #[test]
+    fn a_pen_that_needs_no_server_may_have_itself() {
+        let listen = Some(ListenAddr::parse("127.0.0.1:80").unwrap());
+        let emergency = Some(ServerSpec::parse("127.0.0.1:80").unwrap().into());
+        let mut config = Config { listen, emergency, ..Config::default() };
+        assert!(find(&config, |_| true).unwrap_err().starts_with("-e: 127.0.0.1 port 80 "));
+        config.settings.set_flag(Flag::Dummy, true);
+        assert_eq!(find(&config, |_| true), Ok(()));
+    }
+}
