@@ -259,6 +259,7 @@ mod tests {
             carrier: Endpoint::Inet(([127, 0, 0, 1], 4).into()),
             verify: false,
             name: String::new(),
+            certificate: None,
         };
         let spoken_to = ServerSetup::new(Endpoint::Tls(tls.into()));
         let balancer = balancer(vec![setup(1), limited, greeted, spoken_to, ServerSetup::default()]);
