@@ -1,6 +1,7 @@
 //! Style that a machine can check: layers, clocks, `unsafe`, file sizes, first lines, and words that belong to one
 //! machine only. Each rule names the file, the line and what is wanted instead.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -292,6 +293,33 @@ fn nothing_belongs_to_one_machine_only() {
         }
     }
     assert_none(&findings);
+}
+
+/// The fuzz targets have a lock file of their own, which cargo would complete without a word.
+#[test]
+fn the_fuzz_targets_lock_what_the_crates_depend_on() {
+    let read = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let lock = read("fuzz/Cargo.lock");
+    for (name, manifest) in [("pen", "Cargo.toml"), ("pen-proto", "proto/Cargo.toml")] {
+        let manifest = read(manifest);
+        let section =
+            manifest.split("\n[").find_map(|section| section.strip_prefix("dependencies]\n")).unwrap();
+        let words = section
+            .lines()
+            .filter(|line| !line.starts_with('#') && line.contains('='))
+            .map(|line| line.split(['.', ' ']).next().unwrap());
+        let wanted: BTreeSet<&str> = words.collect();
+        let entry = lock
+            .split("[[package]]\n")
+            .find(|entry| entry.starts_with(&format!("name = \"{name}\"\n")))
+            .unwrap();
+        let locked: BTreeSet<&str> =
+            entry.lines().filter_map(|line| line.strip_prefix(" \"")?.strip_suffix("\",")).collect();
+        assert_eq!(
+            locked, wanted,
+            "{name}: cargo check --manifest-path fuzz/Cargo.toml, and commit fuzz/Cargo.lock"
+        );
+    }
 }
 
 #[test]

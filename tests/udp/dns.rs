@@ -28,7 +28,14 @@ fn name_server(name: &str) -> Server {
              remote-control:\n  control-enable: no\nzone:\n  name: example.test\n  zonefile: zone\n"
         ),
     );
-    Server::on_udp_port(dir, port, "nsd", &["-d", "-c", &config.display().to_string()])
+    let words = ["-d", "-c", &config.display().to_string()];
+    // It has its socket before it has its zone, and until then it turns questions away.
+    Server::start(dir, format!("127.0.0.1:{port}"), "nsd", &words, || {
+        let port = port.to_string();
+        let question =
+            ["@127.0.0.1", "-p", &port, "+tries=1", "+time=1", "+short", "who.example.test", "TXT"];
+        run("dig", &question, "").stdout == format!("\"{name}\"\n")
+    })
 }
 
 /// Asks once, from this address.

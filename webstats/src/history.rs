@@ -151,8 +151,16 @@ impl History {
         samples.retain(|old| old.time_epoch_seconds < now);
         thin(samples, now, sample.servers.len() as u64);
         samples.push(sample);
-        // Pens that are no longer asked for.
-        self.pens.retain(|_, samples| samples.last().is_some_and(|last| !is_old(last, now)));
+    }
+
+    /// Forgets the pens that are not `asked` and whose last sample is more than a day older than the newest of all. A
+    /// pen that is asked may go by a clock of its own, whatever the others say.
+    pub fn forget_others<'a>(&mut self, asked: impl Iterator<Item = &'a str> + Clone) {
+        let ends = self.pens.values().filter_map(|samples| samples.last());
+        let now = ends.map(|last| last.time_epoch_seconds).max().unwrap_or(0);
+        self.pens.retain(|name, samples| {
+            asked.clone().any(|asked| asked == name) || samples.last().is_some_and(|last| !is_old(last, now))
+        });
     }
 
     /// In order of time; empty for a pen that was never sampled.
@@ -235,12 +243,16 @@ pub mod tests {
     }
 
     #[test]
-    fn a_pen_that_is_gone_is_forgotten_after_a_day() {
+    fn a_pen_that_is_no_longer_asked_is_forgotten_after_a_day() {
         let mut history = History::default();
         history.add("old", sample(1000, 1, 1, 1, 1));
         history.add("new", sample(1000 + DAY_SECONDS, 1, 1, 1, 1));
+        history.forget_others(["new"].into_iter());
         assert_eq!(times(&history, "old"), [1000]);
         history.add("new", sample(1001 + DAY_SECONDS, 1, 1, 1, 1));
+        history.forget_others(["new", "old"].into_iter());
+        assert_eq!(times(&history, "old"), [1000], "its clock may be slow");
+        history.forget_others(["new"].into_iter());
         assert!(history.samples("old").is_empty());
     }
 

@@ -49,6 +49,7 @@ impl Watch {
                 Err(sentence) => pen.trouble = Some(sentence),
             }
         }
+        self.history.forget_others(self.pens.iter().map(|pen| pen.source.name.as_str()));
     }
 
     pub fn history(&self) -> &History {
