@@ -68,6 +68,14 @@ fn who_waits_at_a_unix_socket_is_served_when_the_listener_moves() {
     read(&mut waiting);
 }
 
+struct AtEnd<'a>(&'a AtomicBool);
+
+impl Drop for AtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
 /// Connects again and again, by several threads, while `moves` are made. Returns how many were served, and what happened
 /// to the others, told by a word each.
 fn under_load(address: impl Fn() -> SocketAddr + Sync, moves: impl FnOnce()) -> (usize, Vec<String>) {
@@ -90,9 +98,10 @@ fn under_load(address: impl Fn() -> SocketAddr + Sync, moves: impl FnOnce()) -> 
                 }
             });
         }
+        // Also when something fails: the scope waits for the threads.
+        let _end = AtEnd(&over);
         eventually("some to be served", || served.load(SeqCst), |count| *count > 20);
         moves();
-        over.store(true, SeqCst);
     });
     (served.into_inner(), trouble.into_inner().unwrap())
 }
