@@ -20,7 +20,8 @@ fn leave_memory(pen: &Pen, more_mib: u64) {
 fn a_client_table_that_does_not_fit_is_refused() {
     let server = Backend::named("A");
     let pen = Pen::before([&server]).start();
-    leave_memory(&pen, 64);
+    // More than the allocator sets aside for each thread of pen, and less than ten million clients need.
+    leave_memory(&pen, 256);
     let reply = pen.control("clients_max 10000000");
     assert_eq!(reply, "error: clients_max: no memory for 10000000 clients\n");
     let file = pen.path("commands");
