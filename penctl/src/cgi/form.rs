@@ -127,7 +127,9 @@ mod tests {
     fn a_form_has_limits() {
         let long = format!("command={}", "x".repeat(FORM_BYTES_MAX));
         let many = "a=b&".repeat(FIELDS_MAX + 1);
-        for text in ["a=%", "a=%4", "a=%zz", "a=%+1", "a=%ff", &long, &many] {
+        for text in
+            ["a=%", "a=%4", "a=%zz", "a=%+1", "a=%ff", "a=%\u{e9}", "a=%4\u{e9}", "%\u{20ac}", &long, &many]
+        {
             assert!(Form::parse(text).is_err(), "{text:.40}");
         }
         assert!(Form::parse(&"a=b&".repeat(FIELDS_MAX)).is_ok());

@@ -139,3 +139,16 @@ fn what_may_come_next_is_offered() {
     assert_eq!(completions("no acl 1 "), []);
     assert_eq!(completions("nothing "), []);
 }
+
+proptest::proptest! {
+    #[test]
+    fn whatever_is_typed_can_be_completed(line in "(server|no|acl|ssl_option|help)?[ \t]?\\PC{0,12}[ \t]?\\PC{0,3}") {
+        let begun = line.rsplit([' ', '\t']).next().unwrap_or("");
+        for candidate in completions(&line) {
+            if let Completion::Word(word) = candidate {
+                proptest::prop_assert!(word.starts_with(begun), "{}: {}", line, word);
+            }
+        }
+        help_for(&line);
+    }
+}
