@@ -7,7 +7,7 @@
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use pen::acl::{Acl, CountrySource};
 use pen::balance::{Admission, Attempt, Balancer, Endpoint, ServerId, ServerSetup};
-use pen::http::Head;
+use pen::http::Exchanges;
 use pen::proxy_protocol;
 use pen::settings::Settings;
 use pen_proto::addr::ClientAddr;
@@ -198,17 +198,26 @@ fn parsers(criterion: &mut Criterion) {
     });
     let request =
         b"GET /index.html HTTP/1.1\r\nHost: www.example.org\r\nUser-Agent: curl/8.14\r\nAccept: */*\r\n\r\n";
-    for (name, mode) in [("http head", HttpMode::Add), ("http head, replaced", HttpMode::Replace)] {
-        group.bench_function(name, |bencher| {
-            let client = ClientAddr::Ip(Ipv4Addr::new(203, 0, 113, 7).into());
-            let fresh = || (Head::new(client, "http", mode), Vec::with_capacity(512));
-            let rewrite = |(mut head, mut out): (Head, Vec<u8>)| {
-                head.push(black_box(request), &mut out);
-                out
-            };
-            bencher.iter_batched(fresh, rewrite, BatchSize::SmallInput);
+    let client = ClientAddr::Ip(Ipv4Addr::new(203, 0, 113, 7).into());
+    group.bench_function("http head", |bencher| {
+        let fresh = || (Exchanges::new(client, "http", HttpMode::Add), Vec::with_capacity(512));
+        let rewrite = |(mut exchanges, mut out): (Exchanges, Vec<u8>)| {
+            exchanges.push(black_box(request), &mut out);
+            out
+        };
+        bencher.iter_batched(fresh, rewrite, BatchSize::SmallInput);
+    });
+    let answer =
+        b"HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nok";
+    group.bench_function("http request and answer, followed", |bencher| {
+        let mut exchanges = Exchanges::new(client, "http", HttpMode::Replace);
+        let mut out = Vec::with_capacity(512);
+        bencher.iter(|| {
+            out.clear();
+            exchanges.push(black_box(request), &mut out);
+            exchanges.answer(black_box(answer))
         });
-    }
+    });
     group.bench_function("proxy header", |bencher| {
         let line = b"PROXY TCP4 203.0.113.7 198.51.100.7 40000 443\r\n";
         bencher.iter(|| proxy_protocol::parse(black_box(line)).expect("a good header"));

@@ -197,6 +197,23 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_fit_together_is_refused_whichever_line_comes_first() {
+        let directory = TestDir::new();
+        let file = directory.join("pen.conf").display().to_string();
+        let (mut engine, _pen) = started(&file, "http replace\n");
+        for text in ["ssl_alpn h2,http/1.1\nhttp replace\n", "http replace\nssl_alpn http/1.1,h2\n"] {
+            let trouble = again(&mut engine, &file, text).unwrap_err();
+            assert!(
+                trouble.contains("ssl_alpn: with http replace want no h2, or http replace h2"),
+                "{trouble}"
+            );
+        }
+        for text in ["ssl_alpn h2\nhttp replace h2\n", "http append\n", "ssl_alpn http/1.1\nhttp replace\n"] {
+            assert_eq!(again(&mut engine, &file, text), Ok(Vec::new()), "{text}");
+        }
+    }
+
+    #[test]
     fn what_only_start_can_change_is_said_and_stays() {
         let directory = TestDir::new();
         let file = directory.join("pen.conf").display().to_string();

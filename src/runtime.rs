@@ -557,6 +557,8 @@ pub fn add_totals(sum: &mut Totals, more: &Totals) {
         datagrams_dropped,
         sessions_evicted,
         proxy_errors,
+        http_unedited,
+        http_refused,
     } = more;
     sum.accepted += accepted;
     sum.closed += closed;
@@ -583,4 +585,6 @@ pub fn add_totals(sum: &mut Totals, more: &Totals) {
     sum.datagrams_dropped += datagrams_dropped;
     sum.sessions_evicted += sessions_evicted;
     sum.proxy_errors += proxy_errors;
+    sum.http_unedited += http_unedited;
+    sum.http_refused += http_refused;
 }

@@ -282,6 +282,14 @@ fn negated(words: &mut Words) -> Parsed<Command> {
     }
 }
 
+fn http(words: &mut Words) -> Parsed<HttpMode> {
+    let mode = words.choice(&HttpMode::WORDS)?.unwrap_or(HttpMode::Add);
+    if mode != HttpMode::Replace {
+        return Ok(mode);
+    }
+    Ok(words.choice(&[("h2", HttpMode::ReplaceH2)])?.unwrap_or(mode))
+}
+
 /// The irregular commands.
 fn own(row: &Row, words: &mut Words) -> Parsed<Command> {
     let command = match row.word {
@@ -295,7 +303,7 @@ fn own(row: &Row, words: &mut Words) -> Parsed<Command> {
         "exit" => Command::Exit,
         "geoip" => Command::Geoip(words.path()?),
         "help" => Command::Help(help_word(words)?),
-        "http" => Command::Http(words.choice(&HttpMode::WORDS)?.unwrap_or(HttpMode::Add)),
+        "http" => Command::Http(http(words)?),
         "include" => Command::Include(words.need_path()?),
         "listen" => {
             let address = words.next().map(ListenAddr::parse).transpose();

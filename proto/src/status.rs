@@ -208,4 +208,10 @@ pub struct Totals {
     /// Connections of trusted downstreams that were closed for want of a proper PROXY header.
     #[serde(default)]
     pub proxy_errors: u64,
+    /// Connections whose client sent nothing that `http` could add its lines to.
+    #[serde(default)]
+    pub http_unedited: u64,
+    /// Connections closed for a request that `http` could not pass on.
+    #[serde(default)]
+    pub http_refused: u64,
 }

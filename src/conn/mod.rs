@@ -10,7 +10,7 @@ pub mod splice;
 
 use crate::balance::{Asker, Attempt, Endpoint, Released, Route};
 use crate::half_close;
-use crate::http::Head;
+use crate::http::Exchanges;
 use crate::net::poller::Readiness;
 use buffers::Pending;
 use pen_proto::addr::ClientAddr;
@@ -75,6 +75,8 @@ pub enum CloseReason {
     ProxyHeader,
     /// pen ends.
     Shutdown,
+    /// `http` does not pass the client's request on.
+    BadRequest,
     /// The TLS handshake with the client failed.
     Handshake,
     /// The client did not finish its TLS handshake in time, or did not say whom it wants.
@@ -101,6 +103,7 @@ impl CloseReason {
             CloseReason::Closed => "closed",
             CloseReason::ProxyHeader => "proxy_header",
             CloseReason::Shutdown => "shutdown",
+            CloseReason::BadRequest => "bad_request",
             CloseReason::Handshake => "handshake",
             CloseReason::HandshakeTimeout => "handshake_timeout",
             CloseReason::InternalError => "internal_error",
@@ -168,6 +171,8 @@ pub struct Direction {
     pub shut: bool,
     /// The receiver takes nothing any more; what still comes is of no use.
     pub dead: bool,
+    /// The sender is not read: what it says next depends on what the receiver says first.
+    pub waits: bool,
     /// Bytes asked for per read, as a power of two; grows with a sender that fills it.
     pub chunk_log2: u8,
 }
@@ -175,6 +180,11 @@ pub struct Direction {
 impl Direction {
     pub fn pending_bytes(&self) -> usize {
         self.pending.as_ref().map_or(0, |pending| pending.len())
+    }
+
+    /// Read so far of what was not for nothing.
+    pub fn moved_bytes(&self) -> u64 {
+        self.bytes + self.pending_bytes() as u64
     }
 
     /// As `half_close` decides on it. To a receiver that is gone there is nothing to pass on.
@@ -190,6 +200,12 @@ impl Direction {
     #[inline]
     pub fn is_at_rest(&self, sender: &Socket) -> bool {
         !sender.readable && self.pending.is_none()
+    }
+
+    /// The sender has nothing more to say, or is not to be heard now.
+    #[inline]
+    pub fn is_unread(&self) -> bool {
+        self.eof || self.waits
     }
 
     /// Its sender or its receiver is gone.
@@ -234,7 +250,7 @@ pub struct Connection {
     pub extras: Option<Box<Extras>>,
     /// The server is to get a PROXY header, which has not been given out yet.
     pub greeting_due: bool,
-    /// The bytes pending from the client are not in the log yet.
+    /// What the client has sent so far is not in the log yet: what is pending, or in the extras.
     pub unlogged: bool,
     /// Monotonic.
     pub started_ms: u64,
@@ -258,8 +274,10 @@ const _: () = assert!(size_of::<Option<Connection>>() == 160);
 pub struct Extras {
     /// Set for a connection with a PROXY header.
     pub via: Option<Via>,
-    /// Set while the head of an HTTP request is being read for `http`.
-    pub head: Option<Head>,
+    /// Set as long as requests are edited for `http`.
+    pub http: Option<Box<Exchanges>>,
+    /// What the client has sent of which there is no line in the log yet, if it was not passed on as it was.
+    pub unlogged: Vec<u8>,
     /// What the client has sent to a connection that was kept ready, while it is not certain that this was still alive.
     pub unproven: Option<Box<Pending>>,
     /// Such a connection was dead; the next is to be a new one.
@@ -276,9 +294,9 @@ impl Extras {
     /// Frees them when nothing is left in them.
     pub fn free_if_unused(extras: &mut Option<Box<Extras>>) {
         extras.take_if(|extras| {
-            let Extras { via, head, unproven, revived, retries, secure, route } = &**extras;
-            let is_empty = via.is_none() && head.is_none() && unproven.is_none() && secure.is_none();
-            is_empty && !revived && *retries == 0 && *route == Route::DEFAULT
+            let Extras { via, http, unlogged, unproven, revived, retries, secure, route } = &**extras;
+            let is_empty = via.is_none() && http.is_none() && unproven.is_none() && secure.is_none();
+            is_empty && unlogged.is_empty() && !revived && *retries == 0 && *route == Route::DEFAULT
         });
     }
 }

@@ -21,7 +21,20 @@ pub const TURN_BYTES_MAX: usize = 4 * SCRATCH_BYTES;
 /// What a worker lends to the relay.
 pub struct Lent<'a> {
     pub scratch: &'a mut [u8],
+    /// Room for what is sent in place of what was read.
+    pub instead: &'a mut Vec<u8>,
     pub pool: &'a mut BufferPool,
+}
+
+/// What becomes of bytes that somebody has looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passage {
+    /// They go on as they were read.
+    AsRead,
+    /// What was written in their place goes, which may be nothing.
+    Instead,
+    /// The same, and the sender is not read any more until somebody clears `Direction::waits`.
+    InsteadAndWait,
 }
 
 /// How a direction left off.
@@ -35,7 +48,8 @@ pub enum Flow {
     SenderFailed,
 }
 
-/// Moves what can be moved. `inspect` sees every read, and once an empty slice at end of file.
+/// Moves what can be moved. `inspect` sees every read, and once an empty slice at end of file; what is to be sent in place
+/// of it goes into the buffer, which is empty.
 ///
 /// A receiver that fails makes the direction `dead` and no more: what the receiver itself still has to say is relayed
 /// by the other direction, which learns of the failure in its turn. Until then the sender is read all the same, for
@@ -45,11 +59,11 @@ pub fn pump(
     receiver: &mut Socket,
     direction: &mut Direction,
     lent: &mut Lent<'_>,
-    mut inspect: impl FnMut(&[u8]) -> Option<Vec<u8>>,
+    mut inspect: impl FnMut(&[u8], &mut Vec<u8>) -> Passage,
 ) -> Flow {
     let mut moved = 0;
     loop {
-        if !flush(receiver, direction, lent.pool) || direction.eof || !sender.readable {
+        if !flush(receiver, direction, lent.pool) || direction.is_unread() || !sender.readable {
             return Flow::Waits;
         }
         if moved >= TURN_BYTES_MAX {
@@ -61,10 +75,23 @@ pub fn pump(
             Err(_) => return Flow::SenderFailed,
         };
         moved += count;
-        let replaced = inspect(&lent.scratch[..count]);
-        let bytes = replaced.as_deref().unwrap_or(&lent.scratch[..count]);
+        let read = &lent.scratch[..count];
+        let bytes = look_at(read, lent.instead, direction, &mut inspect);
         offer(receiver, direction, bytes, lent.pool);
     }
+}
+
+/// What is to be sent when `read` was read.
+pub(super) fn look_at<'a>(
+    read: &'a [u8],
+    instead: &'a mut Vec<u8>,
+    direction: &mut Direction,
+    inspect: impl FnOnce(&[u8], &mut Vec<u8>) -> Passage,
+) -> &'a [u8] {
+    instead.clear();
+    let passage = inspect(read, instead);
+    direction.waits |= passage == Passage::InsteadAndWait;
+    if passage == Passage::AsRead { read } else { instead }
 }
 
 /// One read. `None`: nothing there now. End of file sets `direction.eof` and counts as zero bytes.

@@ -16,6 +16,7 @@ struct Line {
     to: UnixStream,
     direction: Direction,
     scratch: Vec<u8>,
+    instead: Vec<u8>,
     pool: BufferPool,
 }
 
@@ -48,16 +49,17 @@ impl Line {
             to,
             direction: Direction::default(),
             scratch: vec![0; SCRATCH_BYTES],
+            instead: Vec::new(),
             pool: BufferPool::default(),
         }
     }
 
     fn pump(&mut self) -> Flow {
-        self.pump_through(|_| None)
+        self.pump_through(|_, _| Passage::AsRead)
     }
 
-    fn pump_through(&mut self, inspect: impl FnMut(&[u8]) -> Option<Vec<u8>>) -> Flow {
-        let mut lent = Lent { scratch: &mut self.scratch, pool: &mut self.pool };
+    fn pump_through(&mut self, inspect: impl FnMut(&[u8], &mut Vec<u8>) -> Passage) -> Flow {
+        let mut lent = Lent { scratch: &mut self.scratch, instead: &mut self.instead, pool: &mut self.pool };
         pump(&mut self.sender, &mut self.receiver, &mut self.direction, &mut lent, inspect)
     }
 
@@ -171,8 +173,8 @@ fn after_a_write_to(server: TcpStream) -> (Socket, io::Result<Option<usize>>, Di
     let mut server = ready(server);
     let mut line = Line::new();
     line.from.write_all(b"request").unwrap();
-    let mut lent = Lent { scratch: &mut line.scratch, pool: &mut line.pool };
-    pump(&mut line.sender, &mut server, &mut line.direction, &mut lent, |_| None);
+    let mut lent = Lent { scratch: &mut line.scratch, instead: &mut line.instead, pool: &mut line.pool };
+    pump(&mut line.sender, &mut server, &mut line.direction, &mut lent, |_, _| Passage::AsRead);
     assert!(line.direction.dead);
     let mut back = Direction::default();
     let mut got = read(&mut server, &mut back, &mut line.scratch);
@@ -226,9 +228,9 @@ fn an_endless_stream_is_left_after_its_turn() {
     sender.until_dry = true;
     let mut line = Line::new();
     for turn in 1..4 {
-        let mut lent = Lent { scratch: &mut line.scratch, pool: &mut line.pool };
+        let mut lent = Lent { scratch: &mut line.scratch, instead: &mut line.instead, pool: &mut line.pool };
         let before = line.direction.bytes;
-        let flow = pump(&mut sender, &mut receiver, &mut line.direction, &mut lent, |_| None);
+        let flow = pump(&mut sender, &mut receiver, &mut line.direction, &mut lent, |_, _| Passage::AsRead);
         assert_eq!(flow, Flow::TurnOver, "turn {turn}");
         let moved = (line.direction.bytes - before) as usize;
         assert!((TURN_BYTES_MAX..TURN_BYTES_MAX + SCRATCH_BYTES).contains(&moved), "{moved} bytes");
@@ -256,9 +258,10 @@ fn every_read_is_seen_and_what_replaces_it_is_sent() {
     line.from.shutdown(Shutdown::Write).unwrap();
     line.sender.until_dry = true;
     let mut seen = Vec::new();
-    line.pump_through(|bytes| {
+    line.pump_through(|bytes, instead| {
         seen.push(bytes.to_vec());
-        bytes.is_empty().then(|| b", and more".to_vec())
+        instead.extend_from_slice(b", and more");
+        if bytes.is_empty() { Passage::Instead } else { Passage::AsRead }
     });
     assert_eq!(seen, [b"abc".to_vec(), Vec::new()]);
     assert_eq!(line.arrived(), b"abc, and more");

@@ -9,7 +9,7 @@
 //! it ends within a record, something is lost for certain: that is a reset.
 
 use super::buffers::BufferPool;
-use super::relay::{self, Flow, Lent, SCRATCH_BYTES};
+use super::relay::{self, Flow, Lent, Passage, SCRATCH_BYTES};
 use super::{Direction, Socket};
 use crate::half_close;
 use crate::log::diag;
@@ -58,11 +58,11 @@ pub fn pump(
     receiver: &mut End<'_>,
     direction: &mut Direction,
     lent: &mut Lent<'_>,
-    mut inspect: impl FnMut(&[u8]) -> Option<Vec<u8>>,
+    mut inspect: impl FnMut(&[u8], &mut Vec<u8>) -> Passage,
 ) -> Flow {
     let mut moved_bytes = 0;
     loop {
-        if !flush(receiver, direction, lent.pool) || direction.eof {
+        if !flush(receiver, direction, lent.pool) || direction.is_unread() {
             return Flow::Waits;
         }
         if moved_bytes >= TURN_BYTES_MAX {
@@ -80,8 +80,8 @@ pub fn pump(
         if count == 0 && !direction.eof {
             continue; // TLS had something to say to itself
         }
-        let replaced = inspect(&plain[..count]);
-        offer(receiver, direction, replaced.as_deref().unwrap_or(&plain[..count]), lent.pool);
+        let bytes = relay::look_at(&plain[..count], lent.instead, direction, &mut inspect);
+        offer(receiver, direction, bytes, lent.pool);
     }
 }
 

@@ -5,7 +5,7 @@
 //! and to a connection only while something is in it. Called by `worker/serve.rs`.
 
 use super::buffers::BufferPool;
-use super::relay::{self, Flow, Lent};
+use super::relay::{self, Flow, Lent, Passage};
 use super::{Direction, Socket};
 use nix::errno::Errno;
 use std::io;
@@ -30,7 +30,7 @@ fn pump_some(
 ) -> Flow {
     let flow =
         if is_stream(sender, direction) { splice(sender, receiver, direction, lent.pool) } else { None };
-    flow.unwrap_or_else(|| relay::pump(sender, receiver, direction, lent, |_| None))
+    flow.unwrap_or_else(|| relay::pump(sender, receiver, direction, lent, |_, _| Passage::AsRead))
 }
 
 /// Whether the sender has filled one read after the other. Urgent bytes and the last ones before a hang-up are left to

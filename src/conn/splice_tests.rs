@@ -53,7 +53,7 @@ impl Line {
     /// As if both sockets had had an event.
     fn pump(&mut self) -> Flow {
         (self.sender.readable, self.receiver.writable) = (true, true);
-        let mut lent = Lent { scratch: &mut self.scratch, pool: &mut self.pool };
+        let mut lent = Lent { scratch: &mut self.scratch, instead: &mut Vec::new(), pool: &mut self.pool };
         pump(&mut self.sender, &mut self.receiver, &mut self.direction, &mut lent)
     }
 

@@ -6,7 +6,7 @@
 use super::apply::Running;
 use crate::settings::Config;
 use pen_proto::addr::{Host, Port};
-use pen_proto::commands::{Flag, ProxyHeader, TlsText};
+use pen_proto::commands::{Flag, HttpMode, ProxyHeader, TlsText};
 use std::sync::Arc;
 
 /// What is opened again although its name has not changed.
@@ -69,9 +69,11 @@ pub fn commit<R: Running>(
 ///
 /// # Errors
 ///
-/// Clients without TLS that are to show certificates, or what UDP has no use for, because it could not work.
+/// Clients without TLS that are to show certificates, HTTP/2 for clients whose requests are to be edited, or what UDP has
+/// no use for, because it could not work.
 pub fn check(config: &Config) -> Result<(), String> {
     config.tls.check()?;
+    check_http(config)?;
     if !config.settings.flag(Flag::Udp) {
         return Ok(());
     }
@@ -112,6 +114,18 @@ pub fn check(config: &Config) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// With HTTP/2, whose requests nobody edits, clients could say who they are.
+fn check_http(config: &Config) -> Result<(), String> {
+    let protocols = config.tls.text(TlsText::Alpn).unwrap_or("");
+    match config.settings.http == HttpMode::Replace && protocols.split(',').any(|name| name == "h2") {
+        true => {
+            Err("ssl_alpn: with http replace want no h2, or http replace h2, which lets HTTP/2 pass unedited"
+                .into())
+        }
+        false => Ok(()),
+    }
 }
 
 fn servers(config: &Config) -> impl PartialEq + '_ {

@@ -1,64 +1,106 @@
-//! `http replace` and `http append`: header lines that a client cannot forge. Pure; called by [`super::Head`].
+//! One head after the other, line by line: what `http` takes out of it and puts in. Pure; called by [`super::Exchanges`].
 //!
 //! Where servers disagree about what a request is, this sides with the most tolerant of them, since a line that only the
 //! server takes for a header would be the forger's: any method and any blanks around the words of the first line count as
-//! a request, a blank before a colon makes no other header of it, and a bare carriage return, at which some servers end a
-//! line, becomes a blank (RFC 9112, section 2.2). It decides line by line and holds back next to nothing, so that nobody
-//! gets past it with a long head.
+//! a request, and so does any line that header lines follow; a blank before a colon makes no other header of it, and a
+//! bare carriage return, at which some servers end a line, becomes a blank (RFC 9112, section 2.2). It holds back next to
+//! nothing, so that nobody gets past it with a long head, and what is no HTTP arrives as it is sent.
 
-use super::Progress;
+mod second_line;
+
+use super::Refusal;
+use super::begun::{BEGUN_BYTES_MAX, Begun};
+use super::first_line::{FirstLine, Method, Verdict};
+use super::framing::{Body, Framing};
+use super::names::{Look, Name, is_blank, is_token, look};
 use pen_proto::addr::ClientAddr;
+use pen_proto::commands::HttpMode;
+use second_line::Second;
+use std::io::Write;
 
-/// A head longer than this is taken by no server; what follows passes unchanged.
-const HEAD_BYTES_MAX: usize = 16 << 20;
+/// A head longer than this is taken by no server.
+const HEAD_BYTES_MAX: u32 = 16 << 20;
 /// With `append`, so much behind a list is held back, in case it is the last one. After more, ours is a line of its own.
 const HELD_BYTES_MAX: usize = 32 * 1024;
 
-const FOR: &[u8] = b"x-forwarded-for";
-const PROTO: &[u8] = b"x-forwarded-proto";
-/// Longer than `HTTP/1.1`, so that a word which is cut is none.
-const WORD_BYTES_MAX: usize = 9;
-
-/// Takes out and puts in the lines of the first header block.
+/// Edits the heads of a connection, and the trailers of its bodies.
 ///
-/// `replace` drops every line of either name and adds ours. `append` adds the address to the last list that is there, or
-/// a line if there is none, and the protocol only if it is missing. Everything but HTTP/1 requests passes unchanged.
+/// Plain `http` adds each line unless the client sent it, and changes nothing else. `replace` drops every line of either
+/// name and adds ours. `append` adds the address to the last list that is there, or a line if there is none, and the
+/// protocol only if it is missing.
 #[derive(Debug)]
-pub struct Editor {
-    address: String,
+pub(super) struct Editor {
+    client: ClientAddr,
     proto: &'static str,
-    appends: bool,
+    mode: HttpMode,
     place: Place,
-    /// Bytes of the head so far.
-    seen_bytes: usize,
+    /// In trailers, where nothing is added.
+    is_trailer: bool,
+    /// Of the head so far.
+    seen_bytes: u32,
+    begun: Begun,
     /// Of the line being read, or of the one before a continuation.
     fate: Fate,
+    part: Part,
+    /// The line before says how long the body is.
+    after_length: bool,
     /// The last line ended with CR LF.
     crlf: bool,
     /// The byte before was a carriage return, which is not written yet.
     after_cr: bool,
     has_proto: bool,
+    has_for: bool,
     list: List,
+    head: Head,
+}
+
+/// What is known of the present request.
+#[derive(Debug, Default)]
+struct Head {
+    framing: Framing,
+    method: Option<Method>,
+    is_old: bool,
+    /// Its first line ended with CR LF.
+    crlf: bool,
+    /// Some server might read it differently.
+    is_irregular: bool,
+    upgrades: bool,
+}
+
+/// A head that has ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Request {
+    pub body: Option<Body>,
+    pub method: Method,
+    /// It asks for another protocol.
+    pub upgrades: bool,
+    /// It is clear that there is no body, but not what follows: nothing of the client must.
+    pub is_last: bool,
+}
+
+/// How far the editor has come.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// It has read all bytes.
+    More,
+    Head(Request),
+    Trailers,
+    /// It is no request.
+    NoRequest,
+    Refused(Refusal),
 }
 
 #[derive(Debug)]
 enum Place {
-    FirstLine(FirstLine),
-    /// At the beginning of a header; the bytes do not tell yet which one it is.
-    Name(Vec<u8>),
+    First(FirstLine),
+    /// The line after a first line that is no request by itself.
+    Second(Second),
+    /// At the beginning of a line; the bytes do not tell yet what it is.
+    Name,
+    /// The line says how long the body is, or asks for another protocol: it is looked at as a whole.
+    Field(Name),
     /// Further on in a line.
     Line,
-    /// Behind the header block, or this is no request.
-    Done,
-}
-
-/// What is known of a line that may become a request line.
-#[derive(Debug, Default)]
-struct FirstLine {
-    words: usize,
-    is_preface: bool,
-    /// The beginning of the word being read.
-    word: Vec<u8>,
 }
 
 /// What becomes of a line.
@@ -73,235 +115,459 @@ enum Fate {
     List,
 }
 
+/// Where in a line it reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Name,
+    Value,
+    /// A continuation of the line before.
+    Fold,
+}
+
 /// The list that was read last.
 #[derive(Debug, Default)]
 struct List {
-    /// From its line end on; while it is held, the end of the list is not written yet.
-    held: Option<Vec<u8>>,
+    /// From its line end on, while `is_held`: then the end of the list is not written yet.
+    held: Vec<u8>,
+    is_held: bool,
     has_colon: bool,
     has_value: bool,
 }
 
 impl Editor {
-    /// The address is written without its port, and `unknown` for a client of a Unix socket.
-    pub fn new(client: ClientAddr, proto: &'static str, appends: bool) -> Editor {
-        let address = match client {
-            ClientAddr::Ip(ip) => ip.to_string(),
-            ClientAddr::Unix => "unknown".to_owned(),
-        };
+    pub(super) fn new(client: ClientAddr, proto: &'static str, mode: HttpMode) -> Editor {
         Editor {
-            address,
+            client,
             proto,
-            appends,
-            place: Place::FirstLine(FirstLine::default()),
+            mode,
+            place: Place::First(FirstLine::default()),
+            is_trailer: false,
             seen_bytes: 0,
+            begun: Begun::EMPTY,
             fate: Fate::Request,
+            part: Part::Value,
+            after_length: false,
             crlf: true,
             after_cr: false,
             has_proto: false,
+            has_for: false,
             list: List::default(),
+            head: Head::default(),
         }
     }
 
-    /// As [`super::Head::push`].
-    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Progress {
-        for (index, &byte) in bytes.iter().enumerate() {
-            if self.seen_bytes == HEAD_BYTES_MAX {
-                self.finish(out);
+    /// Reads on in a head, and says after how many bytes it has ended or come to a decision. Nothing is lost: what was
+    /// read and is not in `out` was dropped, or comes later.
+    pub(super) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> (usize, Step) {
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let before = at;
+            let step = match self.place {
+                Place::Line => {
+                    at += self.read_line(rest, out);
+                    Step::More
+                }
+                _ => {
+                    at += 1;
+                    self.read(rest[0], out)
+                }
+            };
+            self.seen_bytes = self.seen_bytes.saturating_add((at - before) as u32);
+            match step {
+                Step::More if self.seen_bytes > HEAD_BYTES_MAX => return (at, self.too_long(out)),
+                Step::More => {}
+                step => return (at, step),
             }
-            if let Place::Done = self.place {
-                out.extend_from_slice(&bytes[index..]);
-                return Progress::Done;
-            }
-            self.seen_bytes += 1;
-            self.read(byte, out);
         }
-        if let Place::Done = self.place { Progress::Done } else { Progress::NeedMore }
+        (at, Step::More)
     }
 
-    /// As [`super::Head::finish`].
-    pub fn finish(&mut self, out: &mut Vec<u8>) {
+    fn too_long(&mut self, out: &mut Vec<u8>) -> Step {
+        let is_certain = !matches!(self.place, Place::First(_) | Place::Second(_));
+        if is_certain && self.edits() {
+            return Step::Refused(Refusal::TooLong);
+        }
+        self.finish(out);
+        Step::NoRequest
+    }
+
+    /// The client has sent its end of file, or its bytes are looked at no more: what was held back comes out.
+    pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
         if std::mem::take(&mut self.after_cr) && self.fate != Fate::Dropped {
-            self.write(b'\r', out);
+            self.write(b"\r", out);
         }
         self.release(out);
-        if let Place::Name(bytes) = std::mem::replace(&mut self.place, Place::Done) {
-            out.extend_from_slice(&bytes);
+        out.extend_from_slice(self.begun.take().unwritten());
+    }
+
+    /// For what follows the body of the request before.
+    pub(super) fn begin_head(&mut self) {
+        self.begin(Place::First(FirstLine::default()), Fate::Request);
+        self.crlf = true;
+        (self.has_proto, self.has_for) = (false, false);
+        self.list.held.clear();
+        self.head = Head::default();
+    }
+
+    /// For what follows the last chunk.
+    pub(super) fn begin_trailers(&mut self) {
+        self.begin(Place::Name, Fate::Kept);
+        self.is_trailer = true;
+    }
+
+    fn begin(&mut self, place: Place, fate: Fate) {
+        (self.place, self.fate, self.part) = (place, fate, Part::Value);
+        (self.is_trailer, self.after_length, self.seen_bytes) = (false, false, 0);
+    }
+
+    /// Whether it takes lines out, and not only adds some.
+    fn edits(&self) -> bool {
+        self.mode != HttpMode::Add
+    }
+
+    fn appends(&self) -> bool {
+        self.mode == HttpMode::Append
+    }
+
+    fn read(&mut self, byte: u8, out: &mut Vec<u8>) -> Step {
+        match self.place {
+            Place::First(_) => self.read_first(byte, out),
+            Place::Second(second) => self.read_second(second, byte, out),
+            Place::Name => self.read_name(byte, out),
+            Place::Field(name) => self.read_field(name, byte, out),
+            Place::Line => Step::More, // read as a whole
         }
     }
 
-    fn read(&mut self, byte: u8, out: &mut Vec<u8>) {
-        match &mut self.place {
-            Place::FirstLine(line) => match line.read(byte) {
-                Verdict::Open => out.push(byte),
-                Verdict::NoRequest => {
-                    out.push(byte);
-                    self.place = Place::Done;
-                }
-                Verdict::Request => {
-                    self.place = Place::Line;
-                    self.read_line(byte, out);
-                }
-            },
-            Place::Name(bytes) => {
-                bytes.push(byte);
-                let bytes = std::mem::take(bytes);
-                self.read_name(bytes, out);
+    fn read_first(&mut self, byte: u8, out: &mut Vec<u8>) -> Step {
+        let edits = self.edits();
+        let Place::First(line) = &mut self.place else { return Step::More };
+        match line.read(byte) {
+            Verdict::Superfluous if edits => {
+                self.seen_bytes = 0; // however many there are
+                return Step::More;
             }
-            Place::Line => self.read_line(byte, out),
-            Place::Done => out.push(byte),
+            Verdict::Open | Verdict::Superfluous => out.push(byte),
+            Verdict::Binary => {
+                out.push(byte);
+                return Step::NoRequest;
+            }
+            Verdict::Request => {
+                self.head.is_irregular = !line.is_regular(byte);
+                self.head.is_old = line.is_old();
+                self.head.method = Some(line.method());
+                self.place = Place::Line;
+                self.feed(&[byte], out);
+            }
+            Verdict::Ended { crlf } => {
+                self.suspect(crlf);
+                out.push(byte);
+            }
+            Verdict::EndedBefore => {
+                self.suspect(true);
+                return self.read_second(Second::Name, byte, out);
+            }
         }
+        Step::More
+    }
+
+    fn write_begun(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.begun.unwritten());
+        self.begun.written = self.begun.length;
     }
 
     /// The beginning of a line, as far as it is there.
-    fn read_name(&mut self, bytes: Vec<u8>, out: &mut Vec<u8>) {
-        match &bytes[..] {
-            b"\n" | b"\r\n" => return self.end_head(&bytes, out),
-            b"\r" => return self.place = Place::Name(bytes),
-            // The line before goes on.
-            [b' ' | b'\t' | b'\r', ..] if self.fate == Fate::Request => self.fate = Fate::Dropped,
-            [b' ' | b'\t' | b'\r', ..] => {}
-            _ if is_begun(&bytes, FOR) || is_begun(&bytes, PROTO) => return self.place = Place::Name(bytes),
-            _ if is_named(&bytes, FOR) => self.fate = self.fate_of_list(out),
-            _ if is_named(&bytes, PROTO) && self.appends => (self.fate, self.has_proto) = (Fate::Kept, true),
-            _ if is_named(&bytes, PROTO) => self.fate = Fate::Dropped,
-            _ => self.fate = Fate::Kept,
+    fn read_name(&mut self, byte: u8, out: &mut Vec<u8>) -> Step {
+        self.begun.push(byte);
+        let begun = self.begun;
+        let line = begun.get();
+        match line {
+            b"\n" | b"\r\n" => return self.end_head(out),
+            b"\r" => return Step::More,
+            _ => {}
         }
-        self.place = Place::Line;
-        for byte in bytes {
-            self.read_line(byte, out);
+        let blanks = line.iter().take_while(|&&byte| is_blank(byte)).count();
+        let text = &line[blanks..];
+        if text.is_empty() && byte != b'\n' && !begun.is_full() {
+            return Step::More;
         }
-    }
-
-    fn fate_of_list(&mut self, out: &mut Vec<u8>) -> Fate {
-        if !self.appends {
-            return Fate::Dropped;
-        }
-        self.release(out); // the list before is not the last one
-        self.list = List::default();
-        Fate::List
-    }
-
-    fn read_line(&mut self, byte: u8, out: &mut Vec<u8>) {
-        if std::mem::take(&mut self.after_cr) {
-            if byte == b'\n' {
-                return self.end_line(b"\r\n", out);
+        let is_fold = matches!(line[0], b' ' | b'\t' | b'\r');
+        match if text.is_empty() { Look::Other } else { look(text) } {
+            Look::Open if !begun.is_full() => return Step::More,
+            Look::Open | Look::Other if is_fold => self.begin_fold(text.is_empty()),
+            Look::Open | Look::Other => {
+                (self.fate, self.part) = (Fate::Kept, Part::Name);
             }
-            self.keep(b' ', out);
+            Look::Is { name, spelled } => {
+                let exact = spelled && byte == b':' && blanks == 0;
+                match name {
+                    _ if self.is_trailer && self.edits() => self.fate = Fate::Dropped,
+                    Name::For | Name::Proto => {
+                        self.fate = self.fate_of(name, spelled && blanks == 0, exact, out)
+                    }
+                    _ if !self.edits() => self.fate = Fate::Kept,
+                    _ if exact => {
+                        self.place = Place::Field(name);
+                        return Step::More;
+                    }
+                    Name::Upgrade => {
+                        (self.fate, self.head.upgrades, self.head.is_irregular) = (Fate::Kept, true, true)
+                    }
+                    Name::Length | Name::Encoding => {
+                        self.fate = Fate::Kept;
+                        self.head.framing.spoil();
+                    }
+                }
+                self.part = Part::Value;
+            }
         }
-        match byte {
-            b'\r' => self.after_cr = true,
-            b'\n' => self.end_line(b"\n", out),
-            _ => self.keep(byte, out),
+        self.after_length &= is_fold;
+        self.begun = Begun::EMPTY;
+        self.place = Place::Line;
+        self.feed(line, out);
+        Step::More
+    }
+
+    /// The line before goes on.
+    fn begin_fold(&mut self, is_blank: bool) {
+        self.part = Part::Fold;
+        self.head.is_irregular |= is_blank && self.fate != Fate::Dropped;
+        if self.fate == Fate::Request && self.edits() {
+            self.fate = Fate::Dropped;
+        }
+        if self.after_length {
+            self.head.framing.spoil();
         }
     }
 
-    fn keep(&mut self, byte: u8, out: &mut Vec<u8>) {
-        if self.fate == Fate::List {
-            self.list.has_value |= self.list.has_colon && !matches!(byte, b' ' | b'\t');
-            self.list.has_colon |= byte == b':';
+    /// Of a line that is one of ours. `spelled`: as ours is; `exact`: with the colon right behind it.
+    fn fate_of(&mut self, name: Name, spelled: bool, exact: bool, out: &mut Vec<u8>) -> Fate {
+        match (self.mode, name) {
+            (HttpMode::Append, _) if !spelled => Fate::Dropped,
+            (HttpMode::Append, Name::For) => {
+                self.release(out); // the list before is not the last one
+                self.list.has_colon = false;
+                self.list.has_value = false;
+                Fate::List
+            }
+            (HttpMode::Append | HttpMode::Add, _) => {
+                let counts = exact || self.appends();
+                self.has_for |= counts && name == Name::For;
+                self.has_proto |= counts && name == Name::Proto;
+                Fate::Kept
+            }
+            _ => Fate::Dropped,
         }
-        if self.fate != Fate::Dropped {
-            self.write(byte, out);
+    }
+
+    /// A line that is looked at as a whole.
+    fn read_field(&mut self, name: Name, byte: u8, out: &mut Vec<u8>) -> Step {
+        self.begun.push(byte);
+        let is_whole = byte == b'\n';
+        if !is_whole && !self.begun.is_full() {
+            return Step::More;
+        }
+        let begun = self.begun.take();
+        let line = begun.get();
+        let colon = line.iter().position(|&byte| byte == b':').unwrap_or(0);
+        let value = &line[colon + 1..];
+        (self.fate, self.part) = (Fate::Kept, Part::Value);
+        match name {
+            Name::Length if is_whole => self.head.framing.length(value),
+            Name::Encoding if is_whole => self.head.framing.encoding(value),
+            Name::Upgrade => match self.may_upgrade(value) && is_whole {
+                true => self.head.upgrades = true,
+                false => self.fate = Fate::Dropped,
+            },
+            _ => self.head.framing.spoil(),
+        }
+        self.after_length = name != Name::Upgrade;
+        self.place = Place::Line;
+        self.feed(line, out);
+        Step::More
+    }
+
+    /// Whether the server may be asked for this protocol: not with `replace` for one whose requests cannot be edited. The
+    /// line is for the next hop only, so that taking it out is an answer that every client knows.
+    fn may_upgrade(&self, value: &[u8]) -> bool {
+        let begins = |token: &[u8], name: &[u8]| {
+            token.len() >= name.len() && token[..name.len()].eq_ignore_ascii_case(name)
+        };
+        let is_http = |token: &[u8]| {
+            [b"h2".as_slice(), b"http", b"tls"].iter().any(|name| begins(token.trim_ascii(), name))
+        };
+        self.mode != HttpMode::Replace || !value.split(|&byte| byte == b',').any(is_http)
+    }
+
+    fn feed(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
+        while !bytes.is_empty() {
+            bytes = &bytes[self.read_line(bytes, out)..];
+        }
+    }
+
+    /// Reads on in a line, and says how many bytes were read.
+    fn read_line(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> usize {
+        if std::mem::take(&mut self.after_cr) {
+            if bytes[0] == b'\n' {
+                self.end_line(b"\r\n", out);
+                return 1;
+            }
+            self.head.is_irregular |= self.fate == Fate::Request;
+            self.keep(if self.edits() { b" " } else { b"\r" }, out);
+        }
+        let length = bytes.iter().position(|&byte| matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len());
+        self.keep(&bytes[..length], out);
+        match bytes.get(length) {
+            None => return length,
+            Some(b'\r') => self.after_cr = true,
+            Some(_) => self.end_line(b"\n", out),
+        }
+        length + 1
+    }
+
+    fn keep(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        match self.fate {
+            Fate::Dropped => return,
+            Fate::Request => {}
+            Fate::Kept => self.check(bytes),
+            Fate::List => {
+                for &byte in bytes {
+                    self.list.has_value |= self.list.has_colon && !matches!(byte, b' ' | b'\t');
+                    self.list.has_colon |= byte == b':';
+                }
+            }
+        }
+        self.write(bytes, out);
+    }
+
+    /// Looks whether every server sees the line as one header, and the same. At a line that is none, the head ends for
+    /// some: with lines missing, ours among them.
+    fn check(&mut self, bytes: &[u8]) {
+        match self.part {
+            Part::Value => {}
+            Part::Fold => self.head.is_irregular |= bytes.contains(&b':'),
+            Part::Name => {
+                let colon = bytes.iter().position(|&byte| byte == b':');
+                let name = &bytes[..colon.unwrap_or(bytes.len())];
+                if !name.iter().all(|&byte| is_token(byte)) {
+                    self.head.framing.spoil();
+                }
+                if colon.is_some() {
+                    self.part = Part::Value;
+                }
+            }
         }
     }
 
     fn end_line(&mut self, line_end: &[u8], out: &mut Vec<u8>) {
-        self.place = Place::Name(Vec::new());
+        self.place = Place::Name;
         self.crlf = line_end == b"\r\n";
+        match (self.fate, self.part) {
+            (Fate::Request, _) => self.head.crlf = self.crlf,
+            (Fate::Kept, Part::Name) => self.head.framing.spoil(), // no colon
+            _ => {}
+        }
+        self.check_line_end();
         match self.fate {
             Fate::Dropped => {}
             Fate::List if self.list.has_colon => {
                 self.release(out);
-                self.list.held = Some(line_end.to_vec());
+                self.list.held.extend_from_slice(line_end);
+                self.list.is_held = true;
             }
-            Fate::Request | Fate::Kept | Fate::List => {
-                line_end.iter().for_each(|&byte| self.write(byte, out))
-            }
+            Fate::Request | Fate::Kept | Fate::List => self.write(line_end, out),
         }
     }
 
-    /// `blank_line` is the line that ends the header block.
-    fn end_head(&mut self, blank_line: &[u8], out: &mut Vec<u8>) {
+    /// A server that ends lines at CR LF only would read on behind a bare line feed. If the first line ends with one, it
+    /// finds no request at all.
+    fn check_line_end(&mut self) {
+        self.head.is_irregular |= self.head.crlf && !self.crlf;
+    }
+
+    /// The line that ends the head is in `begun`.
+    fn end_head(&mut self, out: &mut Vec<u8>) -> Step {
+        let begun = self.begun.take();
+        let end = begun.get();
+        if self.is_trailer {
+            out.extend_from_slice(end);
+            return Step::Trailers;
+        }
         let line_end = if self.crlf { "\r\n" } else { "\n" };
-        let is_listed = self.list.held.is_some();
+        self.crlf = end == b"\r\n";
+        self.check_line_end();
+        let request = match self.edits() {
+            true => self.request(),
+            false => Ok(Request { body: None, method: Method::Other, upgrades: false, is_last: false }),
+        };
+        let request = match request {
+            Ok(request) => request,
+            Err(refusal) => return Step::Refused(refusal),
+        };
+        self.add_ours(line_end, out);
+        if request.is_last {
+            out.extend_from_slice(b"Connection: close");
+            out.extend_from_slice(line_end.as_bytes());
+        }
+        out.extend_from_slice(end);
+        Step::Head(request)
+    }
+
+    fn add_ours(&mut self, line_end: &str, out: &mut Vec<u8>) {
+        let (proto, client) = (self.proto, self.client);
+        let is_listed = self.list.is_held;
+        // Writing to a vector cannot fail.
         if is_listed {
-            let comma = if self.list.has_value { "," } else { "" };
-            out.extend_from_slice(format!("{comma} {}", self.address).as_bytes());
+            out.extend_from_slice(if self.list.has_value { b", " } else { b" " });
+            let _ = match client {
+                ClientAddr::Ip(ip) => write!(out, "{ip}"),
+                ClientAddr::Unix => write!(out, "unknown"),
+            };
             self.release(out);
         }
         if !self.has_proto {
-            out.extend_from_slice(format!("X-Forwarded-Proto: {}{line_end}", self.proto).as_bytes());
+            let _ = write!(out, "X-Forwarded-Proto: {proto}{line_end}");
         }
-        if !is_listed {
-            out.extend_from_slice(format!("X-Forwarded-For: {}{line_end}", self.address).as_bytes());
+        if !(is_listed || self.has_for) {
+            let _ = match client {
+                ClientAddr::Unix if self.edits() => write!(out, "X-Forwarded-For: unknown{line_end}"),
+                client => write!(out, "X-Forwarded-For: {client}{line_end}"), // Pen's: empty for a Unix socket
+            };
         }
-        out.extend_from_slice(blank_line);
-        self.place = Place::Done;
+    }
+
+    /// What the head says of the rest of the request.
+    fn request(&self) -> Result<Request, Refusal> {
+        let Head { framing, method, is_old, is_irregular, upgrades, .. } = &self.head;
+        let method = method.unwrap_or(Method::Other);
+        let body = framing.body().ok_or(Refusal::Ambiguous)?;
+        if framing.is_given() && (*is_irregular || method == Method::Connect)
+            || framing.is_chunked() && *is_old
+        {
+            return Err(Refusal::Ambiguous);
+        }
+        let body = body.filter(|body| *body != Body::Length(0));
+        Ok(Request { body, method, upgrades: *upgrades, is_last: *is_irregular })
     }
 
     /// Behind a list that may be the last, the bytes wait for the address that may be written before them.
-    fn write(&mut self, byte: u8, out: &mut Vec<u8>) {
-        match &mut self.list.held {
-            None => out.push(byte),
-            Some(held) => {
-                held.push(byte);
-                if held.len() == HELD_BYTES_MAX {
-                    self.release(out);
-                }
-            }
+    fn write(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        if !self.list.is_held {
+            return out.extend_from_slice(bytes);
         }
+        let room = HELD_BYTES_MAX - self.list.held.len();
+        if bytes.len() < room {
+            return self.list.held.extend_from_slice(bytes);
+        }
+        self.list.held.extend_from_slice(&bytes[..room]);
+        self.release(out);
+        out.extend_from_slice(&bytes[room..]);
     }
 
     fn release(&mut self, out: &mut Vec<u8>) {
-        out.extend(self.list.held.take().unwrap_or_default());
-    }
-}
-
-/// What a byte says about the first line.
-enum Verdict {
-    Open,
-    NoRequest,
-    Request,
-}
-
-impl FirstLine {
-    /// A request is a line in which some word behind the first begins as `HTTP/1.1` does. Empty lines before it are passed
-    /// over, as servers do (RFC 9112, section 2.2). The preface of HTTP/2 is no request: it must not be edited.
-    fn read(&mut self, byte: u8) -> Verdict {
-        if !byte.is_ascii_whitespace() && byte != b'\x0b' {
-            if self.word.len() < WORD_BYTES_MAX {
-                self.word.push(byte);
-            }
-            return Verdict::Open;
-        }
-        let word = std::mem::take(&mut self.word);
-        let is_version =
-            word.len() > 5 && word[..5].eq_ignore_ascii_case(b"HTTP/") && word[5].is_ascii_digit();
-        if self.words > 0 && is_version && !(self.is_preface && word == b"HTTP/2.0") {
-            return Verdict::Request;
-        }
-        if !word.is_empty() {
-            self.is_preface |= self.words == 0 && word == b"PRI";
-            self.words += 1;
-        }
-        match byte {
-            b'\n' if self.words > 0 => Verdict::NoRequest,
-            _ => Verdict::Open,
+        if std::mem::take(&mut self.list.is_held) {
+            out.append(&mut self.list.held);
+            self.list.held.shrink_to(BEGUN_BYTES_MAX * 8);
         }
     }
 }
-
-/// Whether it may become this name, or is it so far.
-fn is_begun(bytes: &[u8], name: &[u8]) -> bool {
-    bytes.len() <= name.len() && bytes.eq_ignore_ascii_case(&name[..bytes.len()])
-}
-
-/// Whether it is this name and the byte after it.
-fn is_named(bytes: &[u8], name: &[u8]) -> bool {
-    let Some((begin, after)) = bytes.split_at_checked(name.len()) else { return false };
-    begin.eq_ignore_ascii_case(name) && matches!(after, [b':' | b' ' | b'\t' | b'\r', ..])
-}
-
-#[cfg(test)]
-mod tests;

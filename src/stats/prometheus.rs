@@ -64,6 +64,16 @@ impl Page {
             totals.proxy_errors,
         );
         one(
+            "pen_http_unedited_total",
+            "Connections whose client sent nothing that http could add to.",
+            totals.http_unedited,
+        );
+        one(
+            "pen_http_refused_total",
+            "Connections closed for a request that http could not pass on.",
+            totals.http_refused,
+        );
+        one(
             "pen_descriptor_shortages_total",
             "Times accepting stopped for want of descriptors.",
             totals.descriptor_shortages,

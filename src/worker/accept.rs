@@ -5,14 +5,13 @@
 
 use super::Worker;
 use crate::conn::{Connection, Side, Stage};
-use crate::http::Head;
 use crate::log::diag;
 use crate::runtime::Want;
 use crate::sys::errors::reason;
 use crate::sys::socket;
 use nix::libc;
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::{Flag, HttpMode, Number};
+use pen_proto::commands::{Flag, Number};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -232,15 +231,13 @@ impl Worker {
             return self.begin_task(index, task);
         }
         let (dummy, peek) = (self.flag(Flag::Dummy), self.flag(Flag::Peek));
-        let Some(connection) = self.connections.get_mut(index) else { return };
-        let mode = self.settings.http;
-        if mode != HttpMode::Off && !dummy {
-            let head = Head::new(connection.address, "http", mode);
-            connection.extras().head = Some(head);
+        if !dummy {
+            self.begin_http(index, "http");
         }
         if !(dummy || peek) {
             return self.choose(index);
         }
+        let Some(connection) = self.connections.get_mut(index) else { return };
         connection.stage = if dummy { Stage::Dummy { answered: false } } else { Stage::FirstBytes };
         if self.register(index, Side::Client) {
             self.arm_idle_timer(index);

@@ -2,11 +2,13 @@
 
 use super::Worker;
 use super::accept::SHORTAGE_RETRY_MS;
-use super::proxy::{after_greeting, greeting};
-use super::serve::{log_read, rewrite};
+use super::proxy::greeting;
+use super::said::{self, Verdict};
+use super::serve::log_read;
 use crate::balance::{Admission, Endpoint, Refusal, ServerId};
 use crate::conn::relay;
 use crate::conn::{CloseReason, Side, Socket, Stage};
+use crate::http::Answered;
 use crate::log::diag;
 use crate::log::traffic::Target;
 use crate::net::connect::{self, LocalAddress, StartError, Started};
@@ -216,15 +218,24 @@ impl Worker {
     /// Reads what the client has sent already and offers it to the server, which may have accepted already: on loopback
     /// and fast networks this spares an event. A write to a socket that still connects says EAGAIN and does no harm.
     fn hasten(&mut self, index: u32) -> Result<(), Failure> {
+        let mut verdict = Verdict::Nothing;
+        let hastened = self.read_early(index, &mut verdict);
+        if verdict != Verdict::Nothing {
+            self.heed(index, verdict, Answered::Nothing);
+        }
+        hastened
+    }
+
+    fn read_early(&mut self, index: u32, verdict: &mut Verdict) -> Result<(), Failure> {
         let dump = self.dump(index);
-        let Worker { connections, scratch, pool, log, settings, .. } = self;
+        let Worker { connections, scratch, instead, pool, log, settings, .. } = self;
         let Some(connection) = connections.get_mut(index) else { return Ok(()) };
         let speaks_tls = connection.endpoint.as_ref().is_some_and(|endpoint| endpoint.tls().is_some());
         if speaks_tls || connection.is_secure() {
             return Ok(()); // what it sends waits for the handshake with the server, or in its own session
         }
         let direction = &mut connection.from_client;
-        if direction.pending.is_some() || direction.eof || !connection.client.readable {
+        if direction.pending.is_some() || direction.is_unread() || !connection.client.readable {
             return Ok(());
         }
         let count = match relay::read(&mut connection.client, direction, scratch) {
@@ -234,28 +245,23 @@ impl Worker {
                 return Ok(());
             }
         };
-        dump.inspect(|dump| dump.up(&scratch[..count]));
-        let rewritten = rewrite(&mut connection.extras, &scratch[..count], direction.eof);
-        let bytes = rewritten.as_deref().unwrap_or(&scratch[..count]);
+        let bytes = said::early(dump, connection, &scratch[..count], instead, verdict);
         if bytes.is_empty() {
             return Ok(());
         }
         if log.target() == Target::Network {
             // penlogd must hear of the request before the server can answer and log it: the line is sent when it is
             // certain which server gets the bytes, and before they go.
-            direction.pending = Some(pool.hold(bytes));
-            connection.unlogged = true;
+            connection.from_client.pending = Some(pool.hold(bytes));
             return Ok(());
         }
-        let greeting = connection.greeting_due.then(|| greeting(connection));
-        let greeted = after_greeting(greeting, None, bytes);
+        let greeted = connection.greeting_due.then(|| [&greeting(connection), bytes].concat());
         let all = greeted.as_deref().unwrap_or(bytes);
         let Ok(server) = connection.server.fd() else { return Ok(()) };
         let sent = match socket::send(server, all) {
             Ok(sent) => sent,
             Err(error) => {
                 connection.from_client.pending = Some(pool.hold(bytes));
-                connection.unlogged = true;
                 let under_way = error.kind() == io::ErrorKind::WouldBlock;
                 return if under_way { Ok(()) } else { Err(Failure::of(error)) };
             }
@@ -263,10 +269,12 @@ impl Worker {
         connection.greeting_due = false;
         let direction = &mut connection.from_client;
         direction.bytes += sent as u64;
-        log_read(log, settings.log_format, connection.address, connection.endpoint.as_deref(), bytes);
         if sent < all.len() {
             direction.pending = Some(pool.hold(&all[sent..]));
         }
+        let unlogged = said::take_unlogged(connection).unwrap_or_default();
+        let heard = if unlogged.is_empty() { bytes } else { &unlogged };
+        log_read(log, settings.log_format, connection.address, connection.endpoint.as_deref(), heard);
         let drained = sent == all.len();
         self.established(index);
         if let Some(connection) = self.connections.get_mut(index) {
@@ -300,19 +308,11 @@ impl Worker {
     /// Bytes read before the server had accepted are logged when it is known which server gets them.
     pub(super) fn log_held(&mut self, index: u32) {
         let Some(connection) = self.connections.get_mut(index) else { return };
-        if !std::mem::take(&mut connection.unlogged) {
-            return;
-        }
-        if let Some(pending) = &connection.from_client.pending {
-            let format = self.settings.log_format;
-            log_read(
-                &mut self.log,
-                format,
-                connection.address,
-                connection.endpoint.as_deref(),
-                pending.unsent(),
-            );
-        }
+        let Some(unlogged) = said::take_unlogged(connection) else { return };
+        let pending = connection.from_client.pending.as_ref().map_or(&[][..], |pending| pending.unsent());
+        let heard = if unlogged.is_empty() { pending } else { &unlogged };
+        let format = self.settings.log_format;
+        log_read(&mut self.log, format, connection.address, connection.endpoint.as_deref(), heard);
     }
 
     /// The connect is decided: it no longer counts towards `pending_max`.

@@ -6,14 +6,13 @@
 
 use super::Worker;
 use super::connect::Failure;
-use super::hand_over::keep;
-use super::proxy::{after_greeting, take_greeting};
-use super::serve::{log_read, rewrite};
-use crate::conn::relay::{self, Lent};
+use super::proxy::take_greeting;
+use super::said::{self, Said, Verdict};
+use crate::conn::relay::{self, Lent, Passage};
 use crate::conn::secure::{self, End, Secure, Shake};
 use crate::conn::{CloseReason, Connection, Side, Stage, dummy};
 use crate::half_close::{self, Action};
-use crate::http::Head;
+use crate::http::Answered;
 use crate::log::diag;
 use crate::net::tls::{Session, Trouble};
 use crate::sys::socket;
@@ -92,9 +91,8 @@ impl Worker {
 
     /// The handshake with the client is over.
     fn shaken(&mut self, index: u32) {
-        let (http, is_dummy) = (self.settings.http, self.flag(Flag::Dummy));
+        let is_dummy = self.flag(Flag::Dummy);
         let Some(connection) = self.connections.get_mut(index) else { return };
-        let address = connection.address;
         let Some(session) = connection.secure().and_then(|secure| secure.client.as_ref()) else { return };
         self.totals.tls_handshakes += 1;
         self.totals.tls_resumptions += u64::from(session.is_resumed());
@@ -102,11 +100,16 @@ impl Worker {
             true => self.shared.balancer().route(session.server_name()),
             false => Default::default(),
         };
-        let has_heads = http != HttpMode::Off && session.protocol() != Some(HTTP2);
-        let head = has_heads.then(|| Head::new(address, "https", http));
-        let extras = connection.extras();
-        extras.route = route;
-        extras.head = head.filter(|_| !is_dummy);
+        let is_http2 = session.protocol() == Some(HTTP2);
+        let address = connection.address;
+        connection.extras().route = route;
+        match is_http2 {
+            _ if is_dummy => {}
+            false => self.begin_http(index, "https"),
+            true if self.settings.http != HttpMode::Off => self.count_unedited(address),
+            true => {}
+        }
+        let Some(connection) = self.connections.get_mut(index) else { return };
         if is_dummy {
             connection.stage = Stage::Dummy { answered: false };
             self.arm_idle_timer(index);
@@ -180,28 +183,21 @@ impl Worker {
     }
 
     fn asked_for(&mut self, index: u32, name: Option<&str>) {
-        let http = self.settings.http;
         let route = self.shared.balancer().route(name);
+        self.begin_http(index, "http");
+        let dump = self.dump(index);
         let Some(connection) = self.connections.get_mut(index) else { return };
-        if http != HttpMode::Off {
-            connection.extras().head = Some(Head::new(connection.address, "http", http));
-        }
         connection.extras().route = route;
-        connection.unlogged = true;
-        let pending = connection.from_client.pending.take();
-        let is_ended = connection.from_client.eof;
-        if let Some(raw) = pending {
-            let rewritten = rewrite(&mut connection.extras, raw.unsent(), is_ended);
-            connection.from_client.pending = match rewritten {
-                Some(bytes) => {
-                    self.pool.give_back(raw);
-                    (!bytes.is_empty()).then(|| self.pool.hold(&bytes))
-                }
-                None => Some(raw),
-            };
+        let mut verdict = Verdict::Nothing;
+        if let Some(raw) = connection.from_client.pending.take() {
+            let bytes = said::early(dump, connection, raw.unsent(), &mut self.instead, &mut verdict);
+            connection.from_client.pending = (!bytes.is_empty()).then(|| self.pool.hold(bytes));
+            self.pool.give_back(raw);
         }
         self.timers.disarm(index);
-        self.choose(index);
+        if self.heed(index, verdict, Answered::Nothing) {
+            self.choose(index);
+        }
     }
 
     /// The server has accepted the connect. With TLS the handshake follows; without, that is all.
@@ -270,7 +266,7 @@ impl Worker {
     /// As `relay`, for a connection that has TLS.
     pub(super) fn relay_secure(&mut self, index: u32) {
         let dump = self.dump(index);
-        let Worker { connections, scratch, pool, log, settings, .. } = self;
+        let Worker { connections, scratch, instead, pool, log, settings, .. } = self;
         let format = settings.log_format;
         let Some(connection) = connections.get_mut(index) else { return };
         let mut greeting = take_greeting(connection);
@@ -281,28 +277,31 @@ impl Worker {
         let (mut client, mut server) = ends!(connection, secure);
         let (from_client, from_server) = (&mut connection.from_client, &mut connection.from_server);
         let (address, endpoint, extras) = (connection.address, &connection.endpoint, &mut connection.extras);
-        let mut lent = Lent { scratch, pool };
-        let up = secure::pump(&mut client, &mut server, from_client, &mut lent, |bytes| {
-            if !bytes.is_empty() {
-                log_read(log, format, address, endpoint.as_deref(), bytes);
-                dump.inspect(|dump| dump.up(bytes));
-            }
-            let rewritten = rewrite(extras, bytes, bytes.is_empty());
-            keep(extras, rewritten.as_deref().unwrap_or(bytes));
-            after_greeting(greeting.take(), rewritten, bytes)
-        });
+        let mut lent = Lent { scratch, instead, pool };
+        let verdict = Verdict::Nothing;
+        let server_address = endpoint.as_deref();
+        let mut said =
+            Said { log, format, dump, client: address, server: server_address, extras, greeting, verdict };
+        let look = |bytes: &[u8], instead: &mut Vec<u8>| said.pass(bytes, instead);
+        let up = secure::pump(&mut client, &mut server, from_client, &mut lent, look);
+        let Said { greeting, verdict, extras, .. } = said;
         if let Some(greeting) = greeting {
             relay::offer(server.socket, from_client, &greeting, lent.pool); // as for those without TLS
         }
-        let down = secure::pump(&mut server, &mut client, from_server, &mut lent, |bytes| {
+        let mut answered = Answered::Nothing;
+        let down = secure::pump(&mut server, &mut client, from_server, &mut lent, |bytes, _| {
             dump.inspect(|dump| dump.down(bytes));
-            None
+            said::hear_answer(extras, bytes, from_client, &mut answered);
+            Passage::AsRead
         });
         // What the sessions have to say to themselves, such as new tickets and the reason of a failure.
         secure::settle(&mut client, from_server);
         secure::settle(&mut server, from_client);
         connection.extras().secure = Some(secure);
-        self.conclude(index, up, down, Worker::pass_on_ends_secure);
+        let is_heeded = (verdict, answered) != (Verdict::Nothing, Answered::Nothing);
+        if !is_heeded || self.heed(index, verdict, answered) {
+            self.conclude(index, up, down, Worker::pass_on_ends_secure);
+        }
     }
 
     /// As `pass_on_ends`, for a connection that has TLS.
@@ -355,13 +354,14 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(index) else { return };
         let Some(mut secure) = connection.extras().secure.take() else { return };
         let (mut client, mut nobody) = ends!(connection, secure);
-        let mut lent = Lent { scratch: &mut self.scratch, pool: &mut self.pool };
+        let Worker { scratch, instead, pool, .. } = self;
+        let mut lent = Lent { scratch, instead, pool };
         let (from_client, from_server) = (&mut connection.from_client, &mut connection.from_server);
         from_client.dead = true; // there is no server to hear it
         let mut asked = false;
-        let flow = secure::pump(&mut client, &mut nobody, from_client, &mut lent, |bytes| {
+        let flow = secure::pump(&mut client, &mut nobody, from_client, &mut lent, |bytes, _| {
             asked |= !bytes.is_empty();
-            None
+            Passage::AsRead
         });
         let answers = asked && !answered;
         if let Some(session) = client.session.as_mut().filter(|_| answers) {

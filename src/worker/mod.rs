@@ -1,7 +1,7 @@
 //! A worker: one thread, one poller, its own connections from accept to close. Nothing here blocks.
 //!
 //! `accept` takes clients in, `proxy` hears from a downstream who they are, `connect` finds them a server, `serve` moves
-//! their bytes and ends them, `handshake` does so with TLS, `idlers` keeps connections to servers ready for them,
+//! their bytes and ends them, `said` sees what clients say, `handshake` does so with TLS, `idlers` keeps connections to servers ready for them,
 //! `report` answers the main thread. What workers share stands in [`crate::runtime::Shared`].
 
 mod accept;
@@ -12,6 +12,7 @@ mod idlers;
 mod proxy;
 mod report;
 mod reserve;
+mod said;
 mod serve;
 mod trace;
 
@@ -92,6 +93,8 @@ pub struct Worker {
     accepting: Accepting,
     idlers: Idlers,
     scratch: Vec<u8>,
+    /// What is sent in place of what was read.
+    instead: Vec<u8>,
     pool: BufferPool,
     thrift: Thrift,
     /// Connections that used up their turn and go on after the others.
@@ -128,6 +131,7 @@ impl Worker {
             accepting: Accepting::default(),
             idlers: Idlers::default(),
             scratch: vec![0; SCRATCH_BYTES],
+            instead: Vec::new(),
             pool: BufferPool::with_pipes((PIPES_MAX / shared.workers()).max(2)),
             thrift: Thrift::default(),
             unfinished: Vec::new(),

@@ -184,14 +184,3 @@ fn endpoints(connection: &Connection) -> Option<Endpoints> {
     let destination = told.or_else(|| socket::local_address(connection.client.fd().ok()?))?;
     Some(Endpoints::new(SocketAddr::new(ip, connection.port), destination))
 }
-
-/// What is to be sent when `bytes`, or what they were rewritten to, are due: after the greeting, if there still is one.
-pub(super) fn after_greeting(
-    greeting: Option<Vec<u8>>,
-    rewritten: Option<Vec<u8>>,
-    bytes: &[u8],
-) -> Option<Vec<u8>> {
-    let Some(mut all) = greeting else { return rewritten };
-    all.extend_from_slice(rewritten.as_deref().unwrap_or(bytes));
-    Some(all)
-}

@@ -1,16 +1,17 @@
 //! Serving a connection: relaying, half-close, timers, and the one exit, [`Worker::close`].
 
-use super::hand_over::{keep, proof_deadline_ms};
+use super::hand_over::proof_deadline_ms;
 use super::handshake::has_unsent;
-use super::proxy::{after_greeting, take_greeting};
+use super::proxy::take_greeting;
+use super::said::{self, Said, Verdict};
 use super::trace::BYTES;
 use super::{Worker, key};
 use crate::balance::{Endpoint, ServerId};
-use crate::conn::relay::{self, Flow, Lent};
+use crate::conn::relay::{self, Flow, Lent, Passage};
 use crate::conn::splice;
-use crate::conn::{CloseReason, Connection, Extras, Side, Socket, Stage, dummy};
+use crate::conn::{CloseReason, Connection, Side, Socket, Stage, dummy};
 use crate::half_close::{self, Action};
-use crate::http::Progress;
+use crate::http::Answered;
 use crate::log::diag;
 use crate::log::record::ConnectionRecord;
 use crate::log::traffic::{Target, TrafficLog};
@@ -24,6 +25,8 @@ use std::os::fd::AsFd;
 
 /// How long an answered `dummy` client gets to read and close before the connection is cut.
 const DUMMY_LINGER_MS: u64 = 2_000;
+/// Of an answer's body, so much must be left for it to be moved without a look: more than one turn can move.
+const UNHEARD_BYTES_MIN: u64 = 2 * relay::TURN_BYTES_MAX as u64;
 
 impl Worker {
     /// Does what can be done for a connection now.
@@ -44,13 +47,13 @@ impl Worker {
 
     fn relay(&mut self, index: u32) {
         let looks = diag::is_on(BYTES) || logs_reads(&self.log, self.settings.log_format);
-        let Worker { connections, scratch, pool, .. } = self;
+        let Worker { connections, scratch, instead, pool, .. } = self;
         let Some(connection) = connections.get_mut(index) else { return };
         if looks || connection.extras.is_some() || connection.greeting_due {
             return self.relay_seen(index);
         }
         let Connection { client, server, from_client, from_server, .. } = connection;
-        let mut lent = Lent { scratch, pool };
+        let mut lent = Lent { scratch, instead, pool };
         let up = splice::pump(client, server, from_client, &mut lent);
         let down = splice::pump(server, client, from_server, &mut lent);
         if connection.is_ending() || (up, down) != (Flow::Waits, Flow::Waits) {
@@ -66,7 +69,7 @@ impl Worker {
             return self.relay_secure(index);
         }
         let dump = self.dump(index);
-        let Worker { connections, scratch, pool, log, settings, .. } = self;
+        let Worker { connections, scratch, instead, pool, log, settings, .. } = self;
         let format = settings.log_format;
         let Some(connection) = connections.get_mut(index) else { return };
         let mut greeting = take_greeting(connection);
@@ -75,28 +78,35 @@ impl Worker {
         if let Some(pending) = &mut from_client.pending {
             greeting.take().inspect(|greeting| pending.put_before(greeting));
         }
-        let mut lent = Lent { scratch, pool };
-        let look = |bytes: &[u8]| {
-            if !bytes.is_empty() {
-                log_read(log, format, *address, endpoint.as_deref(), bytes);
-                dump.inspect(|dump| dump.up(bytes));
-            }
-            let rewritten = rewrite(extras, bytes, bytes.is_empty());
-            keep(extras, rewritten.as_deref().unwrap_or(bytes));
-            after_greeting(greeting.take(), rewritten, bytes)
-        };
-        let up = relay::pump(client, server, from_client, &mut lent, look);
+        let mut lent = Lent { scratch, instead, pool };
+        let verdict = Verdict::Nothing;
+        let server_address = endpoint.as_deref();
+        let mut said =
+            Said { log, format, dump, client: *address, server: server_address, extras, greeting, verdict };
+        let up =
+            relay::pump(client, server, from_client, &mut lent, |bytes, instead| said.pass(bytes, instead));
+        let Said { greeting, verdict, extras, .. } = said;
         if let Some(greeting) = greeting {
             relay::offer(server, from_client, &greeting, lent.pool); // a client that waits for the server to speak
         }
-        let down = match dump {
-            Some(dump) => relay::pump(server, client, from_server, &mut lent, |bytes| {
-                dump.down(bytes);
-                None
-            }),
-            None => splice::pump(server, client, from_server, &mut lent),
+        let mut answered = Answered::Nothing;
+        let unheard_bytes = said::unheard_bytes(extras);
+        let down = if dump.is_none() && unheard_bytes >= UNHEARD_BYTES_MIN {
+            let before = from_server.moved_bytes();
+            let down = splice::pump(server, client, from_server, &mut lent);
+            said::skip(extras, from_server.moved_bytes().saturating_sub(before));
+            down
+        } else {
+            relay::pump(server, client, from_server, &mut lent, |bytes, _| {
+                dump.inspect(|dump| dump.down(bytes));
+                said::hear_answer(extras, bytes, from_client, &mut answered);
+                Passage::AsRead
+            })
         };
-        self.conclude(index, up, down, Worker::pass_on_ends);
+        let is_heeded = (verdict, answered) != (Verdict::Nothing, Answered::Nothing);
+        if !is_heeded || self.heed(index, verdict, answered) {
+            self.conclude(index, up, down, Worker::pass_on_ends);
+        }
     }
 
     /// What comes of how far the two directions got.
@@ -150,17 +160,23 @@ impl Worker {
         match relay::read(client, from_client, &mut self.scratch) {
             Ok(None) => self.rearm(index),
             Ok(Some(0)) => self.close(index, CloseReason::Finished),
-            Ok(Some(count)) => {
-                let bytes = &self.scratch[..count];
-                let rewritten = rewrite(&mut connection.extras, bytes, false);
-                let bytes = rewritten.as_deref().unwrap_or(bytes);
-                if !bytes.is_empty() {
-                    connection.from_client.pending = Some(self.pool.hold(bytes));
-                    connection.unlogged = true;
-                }
-                self.choose(index);
-            }
+            Ok(Some(count)) => self.said_first(index, count),
             Err(_) => self.close(index, CloseReason::ClientReset),
+        }
+    }
+
+    /// It has said so much, which is in the scratch buffer.
+    fn said_first(&mut self, index: u32, count: usize) {
+        let dump = self.dump(index);
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        let mut verdict = Verdict::Nothing;
+        let read = &self.scratch[..count];
+        let bytes = said::early(dump, connection, read, &mut self.instead, &mut verdict);
+        if !bytes.is_empty() {
+            connection.from_client.pending = Some(self.pool.hold(bytes));
+        }
+        if self.heed(index, verdict, Answered::Nothing) {
+            self.choose(index);
         }
     }
 
@@ -171,12 +187,13 @@ impl Worker {
             return self.dummy_secure(index, answered);
         }
         let Connection { client, server, from_client, from_server, .. } = connection;
-        let mut lent = Lent { scratch: &mut self.scratch, pool: &mut self.pool };
+        let Worker { scratch, instead, pool, .. } = self;
+        let mut lent = Lent { scratch, instead, pool };
         from_client.dead = true; // there is no server to hear it
         let mut asked = false;
-        let flow = relay::pump(client, server, from_client, &mut lent, |bytes| {
+        let flow = relay::pump(client, server, from_client, &mut lent, |bytes, _| {
             asked |= !bytes.is_empty();
-            None
+            Passage::AsRead
         });
         let answers = asked && !answered;
         if answers {
@@ -303,6 +320,9 @@ impl Worker {
         self.pool.give_back(connection.from_client.pending.take());
         self.pool.give_back(connection.from_server.pending.take());
         self.pool.give_back(connection.take_unproven());
+        if reason != CloseReason::BadRequest {
+            self.count_if_unedited(&connection);
+        }
         // In this order: the server has its connection back before its place is free, and the place is free before the
         // client learns that it may come again.
         self.close_socket(&mut connection.server);
@@ -320,6 +340,7 @@ impl Worker {
             CloseReason::Denied => self.totals.denied += 1,
             CloseReason::Handshake | CloseReason::HandshakeTimeout => self.totals.tls_failures += 1,
             CloseReason::ProxyHeader => self.totals.proxy_errors += 1,
+            CloseReason::BadRequest => self.totals.http_refused += 1,
             CloseReason::ClientReset => self.totals.resets_by_client += 1,
             CloseReason::ServerReset => self.totals.resets_by_server += 1,
             _ => {}
@@ -374,22 +395,6 @@ fn pass_on_loss(connection: &Connection, reason: CloseReason) {
             let _ = socket::reset_on_close(fd);
         }
     }
-}
-
-/// Feeds client bytes to the rewriter of the request head, while there is one; returns what may go out instead of them.
-pub(super) fn rewrite(extras: &mut Option<Box<Extras>>, bytes: &[u8], end: bool) -> Option<Vec<u8>> {
-    let head = &mut extras.as_mut()?.head;
-    let rewriter = head.as_mut()?;
-    let mut out = Vec::new();
-    let progress = rewriter.push(bytes, &mut out);
-    if end && progress == Progress::NeedMore {
-        rewriter.finish(&mut out);
-    }
-    if end || progress == Progress::Done {
-        *head = None;
-        Extras::free_if_unused(extras);
-    }
-    Some(out)
 }
 
 /// Whether there is a line for each read from a client.

@@ -36,6 +36,9 @@ impl Dump {
     }
 
     fn say(self, name: &str, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return; // an end of file is no read
+        }
         let shown = Bytes { bytes: &bytes[..bytes.len().min(DUMP_BYTES_MAX)], ascii: self.ascii };
         diag::debug!(BYTES, "{name}({}) {}: {shown}", self.number, bytes.len());
     }

@@ -39,6 +39,31 @@ fn level_three_dumps_bytes_as_hexadecimal_or_as_text() {
     dump("-ddd -a", &["he.lo."]);
 }
 
+/// Whoever reads it: before a server is chosen, while it connects, or later. Nothing is dumped that was not read.
+#[test]
+fn every_read_is_dumped_once_wherever_it_is_read() {
+    let server = Backend::serving(crate::common::backend::echo);
+    let other = Backend::serving(crate::common::backend::echo);
+    for words in ["", "-O peek", "-H", "-O peek -H"] {
+        for names_servers in [false, true] {
+            let start = Pen::before([&server, &other]).options(&format!("-ddd -a {words}"));
+            let pen = if names_servers { start.command("server 1 sni a.test") } else { start }.start();
+            let mut client = pen.connect();
+            client.send("GET /dump HTTP/1.0\r\n\r\n");
+            client.end();
+            client.rest();
+            let ended = |said: &str| said.contains("finished");
+            let said = eventually("the end", || pen.stderr(), |said| ended(said));
+            let dumps = |name: &str| said.matches(&format!("{name}(0) ")).count();
+            assert_eq!((dumps("copy_up"), dumps("copy_down")), (1, 1), "{words} {names_servers}: {said}");
+            assert!(
+                said.contains("copy_up(0) 22: GET /dump HTTP/1.0...."),
+                "{words} {names_servers}: {said}"
+            );
+        }
+    }
+}
+
 #[test]
 fn the_level_can_be_changed_while_running() {
     let server = Backend::named("A");

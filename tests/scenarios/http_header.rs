@@ -1,7 +1,9 @@
 //! `http`: the header lines that tell a web server who its client is, and not one byte changed elsewhere.
 
 use crate::common::backend::{Backend, echo};
-use crate::common::pen::Pen;
+use crate::common::pen::{Pen, Start};
+use crate::common::wait::eventually;
+use std::io::Read;
 
 const INSERTED: &str = "X-Forwarded-Proto: http\r\nX-Forwarded-For: 127.0.0.7\r\n";
 
@@ -127,11 +129,70 @@ fn a_long_head_is_replaced_all_the_same() {
 
 #[test]
 fn what_is_not_http_passes_every_mode_unchanged() {
-    for text in
-        ["EHLO example\r\nX-Forwarded-For: 1\r\n\r\nMAIL", "GE", "\r\n\r\n", "\u{16}\u{3}\u{1}\r\n\r\n"]
-    {
+    for text in [
+        "EHLO example\r\nMAIL FROM:<a@b>\r\nX-Forwarded-For: 1\r\n\r\n",
+        "HELLO",
+        "GE",
+        "\r\n\r\n",
+        "\u{16}\u{3}\u{1}\r\n\r\n",
+    ] {
         assert_eq!(through_with("http replace", &[text]), text);
         assert_eq!(through_with("http append", &[text]), text);
+    }
+}
+
+/// Whatever it may still become: nobody waits for the end of a line.
+#[test]
+fn what_is_no_http_is_not_held_back() {
+    let server = Backend::serving(echo);
+    for words in ["-H", "-O http\u{a0}replace", "-O http\u{a0}append"] {
+        let words: Vec<String> = words.split(' ').map(|word| word.replace('\u{a0}', " ")).collect();
+        let pen = words.iter().fold(Pen::before([&server]).options("-d"), Start::word).start();
+        for text in ["HELLO", "LOGIN bob", "CONNECT\r", "\u{16}\u{3}"] {
+            let mut client = pen.connect();
+            client.send(text);
+            let mut got = vec![0; text.len()];
+            client.stream.read_exact(&mut got).unwrap();
+            assert_eq!(got, text.as_bytes(), "{words:?}");
+        }
+        let counted = || pen.control("metrics");
+        eventually("all to be counted", counted, |text| text.contains("pen_http_unedited_total 4\n"));
+        eventually("a line", || pen.stderr(), |said| said.contains("http: nothing added for 127.0.0.1: "));
+        let mut client = pen.connect();
+        client.send("GET / HTTP/1.1\r\n\r\n");
+        client.end();
+        client.rest();
+        assert!(counted().contains("pen_http_unedited_total 4\n"));
+    }
+}
+
+#[test]
+fn long_heads_and_odd_first_lines_get_the_lines_too() {
+    let long = "y".repeat(100_000);
+    for head in [
+        &*format!("GET / HTTP/1.1\r\nA: {long}\r\n"),
+        "GET / HTTP/1.1 \r\n",
+        "GET / HTTP/2.0\r\n",
+        "AMETHODWITHMORETHANTHIRTYTWOCHARACTERS / HTTP/1.1\r\n",
+    ] {
+        assert_eq!(through(&[head, "\r\n"]), format!("{head}{INSERTED}\r\n"));
+    }
+}
+
+/// The server is chosen by the first piece, and the rest comes before or after it has accepted.
+#[test]
+fn a_request_in_two_pieces_has_its_line_in_the_log() {
+    let server = Backend::serving(echo);
+    for words in ["-l pen.log -H", "-l pen.log -H -O peek", "-l pen.log"] {
+        let pen = Pen::before([&server]).options(words).start();
+        let mut client = pen.connect();
+        client.send("GET /two HTTP/1.1\r\nHost: a\r\n");
+        let line = format!("{} GET /two HTTP/1.1", server.address().ip());
+        eventually("its line", || pen.text("pen.log"), |log| log.lines().any(|entry| entry.ends_with(&line)));
+        client.send("\r\n");
+        client.end();
+        client.rest();
+        assert_eq!(pen.text("pen.log").matches("GET").count(), 1, "{words}");
     }
 }
 
@@ -139,14 +200,20 @@ fn what_is_not_http_passes_every_mode_unchanged() {
 fn the_mode_is_saved() {
     let server = Backend::serving(echo);
     let pen = Pen::before([&server]).command("http append").start();
-    for (command, saved) in
-        [("", "http append"), ("http replace", "http replace"), ("http", "http"), ("no http", "no http")]
-    {
+    for (command, saved) in [
+        ("", "http append"),
+        ("http replace", "http replace"),
+        ("http replace h2", "http replace h2"),
+        ("http", "http"),
+        ("no http", "no http"),
+    ] {
         pen.control(command);
         pen.control("write saved");
         assert!(pen.text("saved").lines().any(|line| line == saved), "{saved}");
     }
     assert!(pen.control("http add").contains("want replace or append"));
+    assert!(pen.control("http replace h3").contains("want h2"));
+    assert!(pen.control("http append h2").starts_with("error"));
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod fastclose;
 mod full;
 mod geoip;
 mod half_close;
+mod http_following;
 mod http_header;
 mod idle;
 mod idlers;

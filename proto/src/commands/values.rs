@@ -39,8 +39,10 @@ pub enum HttpMode {
     Off,
     /// Each is added, unless the client sent one itself: Pen's way.
     Add,
-    /// Those that the client sent are taken out, and ours added.
+    /// Those that the client sent are taken out, and ours added. Clients that speak HTTP/2 are refused.
     Replace,
+    /// The same, but HTTP/2 passes as it is.
+    ReplaceH2,
     /// The address is added to the list that the client sent.
     Append,
 }
@@ -57,6 +59,7 @@ impl fmt::Display for HttpMode {
         match self {
             HttpMode::Off => f.write_str("no http"),
             HttpMode::Add => f.write_str("http"),
+            HttpMode::ReplaceH2 => f.write_str("http replace h2"),
             mode => write!(f, "http {}", word_of(&HttpMode::WORDS, mode)),
         }
     }

@@ -68,6 +68,8 @@ fn lines_become_commands() {
         ("help -b", Command::Help(Some("-b".to_owned()))),
         ("http", Command::Http(HttpMode::Add)),
         ("http append", Command::Http(HttpMode::Append)),
+        ("http replace", Command::Http(HttpMode::Replace)),
+        ("http replace h2", Command::Http(HttpMode::ReplaceH2)),
         ("no http", Command::Http(HttpMode::Off)),
         ("proxy_accept", Command::ProxyAccept(None)),
         ("proxy_accept 10.0.0.0/8", Command::ProxyAccept(Some(downstream("10.0.0.0/8")))),

@@ -59,14 +59,23 @@ pub const ROWS: &[Row] = &[
         word: "http",
         letter: Some('H'),
         no: true,
-        args: &[optional("replace|append", Complete::Words(&["replace", "append"]))],
+        args: &[
+            optional("replace|append", Complete::Words(&["replace", "append"])),
+            optional("h2", Complete::Words(&["h2"])),
+        ],
         summary: "add X-Forwarded-For and X-Forwarded-Proto to requests",
-        detail: "Servers then learn the client's address from the first request of a connection. As in Pen, a header \
-                 that the client sent itself is left as it is: a client can say what it likes. With `replace` such \
-                 headers are taken out and the right ones put in; this is for a pen that clients reach directly. With \
-                 `append` the address is added at the end of the X-Forwarded-For that is there, and an \
-                 X-Forwarded-Proto that is there stays; this is for a pen behind another proxy. Later requests of a \
-                 connection are not changed. The option `-H` takes no argument.",
+        detail: "Servers then learn the client's address. Without a word it is Pen's way: the first request of a \
+                 connection is changed and no later one, and a header that the client sent itself is left as it is, so \
+                 that a client can say what it likes. With `replace` every request of a connection is changed: such \
+                 headers are taken out, also with `_` for `-`, and the right ones put in; this is for a pen that clients \
+                 reach directly. With `append` the address is added in every request at the end of the \
+                 X-Forwarded-For that is there, and an X-Forwarded-Proto that is there stays; this is for a pen behind \
+                 another proxy. Both follow the lengths of requests. A connection is closed where two servers could \
+                 see the end of a request in different places, and behind the answer to a request that is no proper one \
+                 but could be taken for one. What follows CONNECT or Upgrade is another protocol and passes, once \
+                 the server has agreed. Clients of HTTP/2, whose requests cannot be changed, are refused with `replace` \
+                 and pass with `replace h2` and all else. What is no HTTP passes as it is; where nothing was added, \
+                 `pen_http_unedited_total` in `metrics` counts it, and `-d` tells. The option `-H` takes no argument.",
         ..LIVE
     },
     Row {

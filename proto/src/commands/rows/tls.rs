@@ -28,7 +28,8 @@ pub const ROWS: &[Row] = &[
         summary: "protocols to agree on with clients inside TLS",
         detail: "In the order in which they are preferred, such as `h2,http/1.1`; name what the servers speak. A \
                  client that offers protocols and none of these is refused. Without the setting pen does not take \
-                 part, and clients speak what they speak by default, which is HTTP/1.1 on the web.",
+                 part, and clients speak what they speak by default, which is HTTP/1.1 on the web. With \
+                 `http replace`, h2 is an error.",
         ..NEW
     },
     Row {

@@ -1,0 +1,96 @@
+//! The line behind a first line that is no request by itself: if it is a header line, that was one after all.
+//!
+//! Servers that take requests without a version read the lines behind as they read mail, and end them at the first that
+//! is no header. What is no HTTP gets through here as it is sent.
+
+use super::super::begun::Begun;
+use super::super::names::{Look, Name, look};
+use super::{Editor, Fate, Part, Place, Step};
+
+/// Where in it the next byte stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Second {
+    Name,
+    /// Behind the name and a blank.
+    Blank,
+    /// In a line that says nothing.
+    Skipped,
+}
+
+impl Editor {
+    /// The first line has ended and is no request by itself.
+    pub(super) fn suspect(&mut self, crlf: bool) {
+        self.crlf = crlf;
+        self.head.is_irregular = true;
+        self.fate = Fate::Kept;
+        self.place = Place::Second(Second::Name);
+    }
+
+    /// Decides whether header lines follow a first line without version.
+    pub(super) fn read_second(&mut self, second: Second, byte: u8, out: &mut Vec<u8>) -> Step {
+        if second == Second::Skipped {
+            out.push(byte);
+            if byte == b'\n' {
+                self.place = Place::Second(Second::Name);
+            }
+            return Step::More;
+        }
+        if self.begun.is_full() {
+            out.push(byte); // a long name is none of those that are looked for
+        } else {
+            self.begun.push(byte);
+        }
+        let begun = self.begun;
+        let blanks = begun.get().iter().take_while(|&&byte| matches!(byte, b' ' | b'\t' | b'\r')).count();
+        let text = &begun.get()[blanks..];
+        let found = if text.is_empty() { Look::Other } else { look(text) };
+        match (byte, second) {
+            (b':', _) => return self.found_header(found, out),
+            // A continuation of nothing, which says nothing.
+            (b'\n', _) if blanks > 0 && text == b"\n" && begun.get() != b"\r\n" => {
+                self.write_begun(out);
+                self.begun = Begun::EMPTY;
+                return Step::More;
+            }
+            (b' ' | b'\t' | b'\r', _) if text.is_empty() => {}
+            // Mailboxes begin so, and readers of header lines that were made for mail pass over it.
+            (b' ', _) if text == b"From " => {
+                self.write_begun(out);
+                self.begun = Begun::EMPTY;
+                self.place = Place::Second(Second::Skipped);
+                return Step::More;
+            }
+            (b' ' | b'\t', _) => self.place = Place::Second(Second::Blank),
+            (b'!'..=b'~', Second::Name) => {}
+            _ => {
+                self.finish(out);
+                return Step::NoRequest;
+            }
+        }
+        let is_held = self.edits()
+            && (matches!(found, Look::Is { name: Name::For | Name::Proto, .. })
+                || found == Look::Open && text[0] | 0x20 == b'x');
+        if !is_held {
+            self.write_begun(out);
+        }
+        Step::More
+    }
+
+    /// A header line follows the first line: it is a request.
+    fn found_header(&mut self, found: Look, out: &mut Vec<u8>) -> Step {
+        self.part = Part::Value;
+        match found {
+            Look::Is { name: Name::For | Name::Proto, .. } => {
+                let Look::Is { name, spelled } = found else { return Step::More };
+                self.fate = self.fate_of(name, spelled, spelled, out);
+            }
+            Look::Is { name: Name::Upgrade, .. } => self.head.upgrades = true,
+            Look::Is { .. } => self.head.framing.spoil(),
+            Look::Open | Look::Other => {}
+        }
+        self.place = Place::Line;
+        let begun = self.begun.take();
+        self.keep(begun.unwritten(), out);
+        Step::More
+    }
+}
