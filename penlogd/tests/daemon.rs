@@ -287,12 +287,12 @@ fn it_gives_up_root_and_lives_in_its_jail() {
 /// Seconds since midnight in the line of syslog that a penlogd in the background in this time zone sends on USR1.
 fn second_of_the_day_in_syslog(zone: &str) -> i64 {
     let directory = TempDir::new();
-    fs::create_dir(directory.path().join("dev")).unwrap();
+    fs::create_dir_all(directory.path().join("dev/shm")).unwrap();
     directory.file("dev/null", "");
     let syslogd = UnixDatagram::bind(directory.path().join("dev/log")).unwrap();
     syslogd.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    // A /dev of its own, with the syslogd of this test in it.
-    let script = "mount --bind dev /dev && exec \"$@\"";
+    // A /dev of its own, with the syslogd of this test in it; shared memory is what a faked clock is kept in.
+    let script = "mount --bind /dev/shm dev/shm && mount --rbind dev /dev && exec \"$@\"";
     let status = Command::new("unshare")
         .args(["--mount", "sh", "-c", script, "sh", OURS, "-l", "log", "-p", "pid", &free_port().to_string()])
         .env("TZ", zone)
