@@ -60,19 +60,26 @@ impl Question<'_> {
         }
     }
 
+    #[inline]
     fn may_choose(&self, index: usize) -> bool {
         let glance = &self.glances()[index];
+        // Most of a thousand servers that are down or full are done with by their glance.
         glance.is_usable(self.forgiven_seconds)
+            && (!glance.is_full() || self.takes_above_max(index))
             && self.serves(index)
             && self.others.as_ref().is_none_or(|others| self.takes(others, index, glance))
     }
 
+    /// The first choice knows of no maximum. Later the client's own server has more room for it than for strangers.
+    #[inline]
+    fn takes_above_max(&self, index: usize) -> bool {
+        self.others.as_ref().is_none_or(|others| {
+            others.own.index() == Some(index) && self.servers.regular()[index].has_room(true)
+        })
+    }
+
     fn takes(&self, others: &Others<'_>, index: usize, glance: &Glance) -> bool {
-        let is_own =
-            || others.own == ServerId::regular(index) && self.servers.regular()[index].has_room(true);
-        (!glance.is_full() || is_own())
-            && !others.tried.contains(index)
-            && permits(others.settings, glance.acl().into(), self.client)
+        !others.tried.contains(index) && permits(others.settings, glance.acl().into(), self.client)
     }
 
     /// The first server above this one, and round, that may be chosen.
