@@ -83,17 +83,21 @@ fn a_client_that_only_ends_its_connection_is_heard_to_the_last_byte() {
     eventually("the server to hear it all", || heard.lock().unwrap().len(), |count| *count == 100_000);
 }
 
+/// A server that greets, and how its last connection ended.
+fn server_that_tells_its_end() -> (Backend, Arc<Mutex<Option<End>>>) {
+    let ended = Arc::new(Mutex::new(None));
+    let told = ended.clone();
+    let server = Backend::serving(move |mut stream| {
+        let _ = stream.write_all(b"A\n");
+        *told.lock().unwrap() = Some(ending(&mut stream));
+    });
+    (server, ended)
+}
+
 #[test]
 fn a_client_that_resets_is_a_reset_for_the_server() {
-    let ended = Arc::new(Mutex::new(None));
     let authority = Authority::new("authority");
-    let server = Backend::serving({
-        let ended = ended.clone();
-        move |mut stream| {
-            let _ = stream.write_all(b"A\n");
-            *ended.lock().unwrap() = Some(ending(&mut stream));
-        }
-    });
+    let (server, ended) = server_that_tells_its_end();
     let pen = Pen::before([&server]).certificate(&authority.sign(&["web.test"])).start();
     let mut client = Speaker::trusting(&authority).connect(pen.address, "web.test");
     client.line();
@@ -125,15 +129,8 @@ fn half_a_record(client: &mut TlsClient) -> Vec<u8> {
 
 #[test]
 fn a_client_that_ends_within_a_record_is_a_reset_for_the_server() {
-    let ended = Arc::new(Mutex::new(None));
     let authority = Authority::new("authority");
-    let server = Backend::serving({
-        let ended = ended.clone();
-        move |mut stream| {
-            let _ = stream.write_all(b"A\n");
-            *ended.lock().unwrap() = Some(ending(&mut stream));
-        }
-    });
+    let (server, ended) = server_that_tells_its_end();
     let pen = Pen::before([&server]).certificate(&authority.sign(&["web.test"])).start();
     for (is_torn, expected) in [(true, End::Reset), (false, End::Eof)] {
         let mut client = Speaker::trusting(&authority).connect(pen.address, "web.test");
