@@ -82,6 +82,11 @@ impl FirstLine {
         if std::mem::take(&mut self.after_cr) && self.words > 0 {
             return match byte {
                 b'\n' => self.ended(Verdict::Ended { crlf: true }),
+                // Some server takes any number of them for the beginning of one line end.
+                b'\r' => {
+                    self.after_cr = true;
+                    Verdict::Open
+                }
                 _ => self.ended(Verdict::EndedBefore),
             };
         }

@@ -123,8 +123,12 @@ fn no_neighbour_gets_a_double_share() {
         let held = match why {
             "full" => {
                 pen.control("server 0 max 1");
-                let mut held = [(); 3].map(|()| pen.connect());
-                assert_eq!(held.each_mut().map(|client| client.line()).concat(), "BCA");
+                // One after the other: workers take clients side by side.
+                let held = ["B", "C", "A"].map(|name| {
+                    let mut client = pen.connect();
+                    assert_eq!(client.line(), name);
+                    client
+                });
                 Some(held)
             }
             "shut" => {

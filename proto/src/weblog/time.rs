@@ -14,7 +14,7 @@ const MONTHS: [&[u8; 3]; 12] =
     [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
 
 /// Reads `dd/Mon/yyyy:HH:MM:SS +hhmm` to seconds since 1970-01-01 00:00 UTC. The zone may be left out and is UTC
-/// then; one digit is enough for all but the year; the seconds may have a [`fraction`], which is left out here. `None`
+/// then; one digit is enough for all but the year; the seconds may have a fraction, which is left out here. `None`
 /// for what is no moment: an unknown month, a 31st of April.
 pub fn parse_time(text: &[u8]) -> Option<i64> {
     let (text, zone) = split_at(text, b' ').unwrap_or((text, b"+0000"));
