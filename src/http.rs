@@ -294,7 +294,8 @@ impl Exchanges {
         self.editor.begin_head();
         self.phase = match self.is_lost {
             true if self.last_decides() => Phase::Last,
-            false if self.last_decides() || self.open == OPEN_MAX => Phase::Awaiting,
+            // A server may answer before it has the whole body: then there is nothing to wait for.
+            false if self.open > 0 && (self.last_decides() || self.open == OPEN_MAX) => Phase::Awaiting,
             _ => Phase::Head,
         };
     }
@@ -340,6 +341,16 @@ impl Exchanges {
             }
         }
         answered
+    }
+
+    /// The server says nothing more: what waits for its answer goes nowhere, and the client may be read to its end.
+    pub fn end_of_answers(&mut self) -> Answered {
+        if self.phase != Phase::Awaiting {
+            return Answered::Nothing;
+        }
+        self.held.clear();
+        self.phase = Phase::Last;
+        Answered::GoOn
     }
 
     /// Whether the server's next bytes are the inside of an answer, at least so many.

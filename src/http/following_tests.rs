@@ -218,6 +218,28 @@ fn only_so_many_requests_wait_for_answers() {
     }
 }
 
+#[test]
+fn a_server_that_answers_before_it_has_the_body_is_not_waited_for() {
+    let (mut exchanges, mut out) = (fresh(HttpMode::Append), Vec::new());
+    let head = "POST / HTTP/1.1\r\nUpgrade: h2c\r\nContent-Length: 3\r\n\r\n";
+    exchanges.push(head.as_bytes(), &mut out);
+    assert_eq!(exchanges.answer(OK.as_bytes()), Answered::Nothing);
+    assert_eq!(exchanges.push(b"abcGET /2 HTTP/1.1\r\n\r\n", &mut out), Progress::NeedMore);
+    assert!(String::from_utf8_lossy(&out).contains("GET /2"), "it is passed on");
+}
+
+#[test]
+fn a_client_that_waits_for_a_server_which_has_ended_is_read_again() {
+    let (mut exchanges, mut out) = (fresh(HttpMode::Append), Vec::new());
+    let upgrade = "GET / HTTP/1.1\r\nUpgrade: x\r\n\r\nmore";
+    assert_eq!(exchanges.push(upgrade.as_bytes(), &mut out), Progress::Waits);
+    assert_eq!(exchanges.end_of_answers(), Answered::GoOn);
+    let passed = out.len();
+    assert_eq!(exchanges.push(b"and more", &mut out), Progress::NeedMore);
+    assert_eq!((out.len(), exchanges.take_held().len()), (passed, 0), "nothing more of it passes");
+    assert_eq!(exchanges.end_of_answers(), Answered::Nothing);
+}
+
 const PREFACE_TEXT: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 #[test]
@@ -405,6 +427,9 @@ proptest! {
         let mode = if append { HttpMode::Append } else { HttpMode::Replace };
         let input = pieces.concat().into_bytes();
         let whole = edited(mode, &input);
-        prop_assert_eq!(super::tests::through(fresh(mode), cut(&input, &cuts)), whole);
+        let pieces = super::tests::through(fresh(mode), cut(&input, &cuts));
+        // Of a request that is refused, the line that is wrong may have begun to pass.
+        let refused = matches!(fresh(mode).push(&input, &mut Vec::new()), Progress::Refused(_));
+        prop_assert!(pieces == whole || refused && pieces.starts_with(&whole), "{pieces:?} {whole:?}");
     }
 }

@@ -294,6 +294,7 @@ impl Worker {
             said::hear_answer(extras, bytes, from_client, &mut answered);
             Passage::AsRead
         });
+        said::hear_end(extras, from_server, from_client, &mut answered);
         // What the sessions have to say to themselves, such as new tickets and the reason of a failure.
         secure::settle(&mut client, from_server);
         secure::settle(&mut server, from_client);

@@ -147,7 +147,25 @@ pub(super) fn hear_answer(
     from_client: &mut Direction,
     answered: &mut Answered,
 ) {
-    match exchanges(extras).map(|exchanges| exchanges.answer(bytes)) {
+    let heard = exchanges(extras).map(|exchanges| exchanges.answer(bytes));
+    follow_answer(heard, from_client, answered);
+}
+
+/// Tells `http` that the server has ended, if it has: a client that waits for its answer is read again, so that its own
+/// end is seen.
+pub(super) fn hear_end(
+    extras: &mut Option<Box<Extras>>,
+    from_server: &Direction,
+    from_client: &mut Direction,
+    answered: &mut Answered,
+) {
+    if from_server.eof && from_client.waits {
+        follow_answer(exchanges(extras).map(Exchanges::end_of_answers), from_client, answered);
+    }
+}
+
+fn follow_answer(heard: Option<Answered>, from_client: &mut Direction, answered: &mut Answered) {
+    match heard {
         None | Some(Answered::Nothing) => {}
         Some(Answered::GoOn) => {
             from_client.waits = false;

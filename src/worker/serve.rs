@@ -103,6 +103,7 @@ impl Worker {
                 Passage::AsRead
             })
         };
+        said::hear_end(extras, from_server, from_client, &mut answered);
         let is_heeded = (verdict, answered) != (Verdict::Nothing, Answered::Nothing);
         if !is_heeded || self.heed(index, verdict, answered) {
             self.conclude(index, up, down, Worker::pass_on_ends);

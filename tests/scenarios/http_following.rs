@@ -262,3 +262,22 @@ fn a_long_answer_is_followed_to_its_end() {
     }
     client.ending();
 }
+
+/// Whoever waits for the answer to an Upgrade is let go when the server has ended without one, and holds no place.
+#[test]
+fn a_client_that_waits_for_an_answer_is_let_go_when_the_server_ends() {
+    for answer in ["", "HTTP/1.0 200 OK\r\n\r\nbody"] {
+        let server = Backend::serving(move |stream| {
+            hear(&mut BufReader::new(stream.try_clone().unwrap()));
+            (&stream).write_all(answer.as_bytes()).unwrap();
+        });
+        let pen = Pen::before([&server]).command("http append").start();
+        let waits = "GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\nmore".to_owned();
+        for requests in [waits, "GET / HTTP/1.1\r\n\r\n".repeat(70)] {
+            let mut client = pen.connect();
+            client.send(requests);
+            assert_eq!(String::from_utf8(client.rest()).unwrap(), answer);
+        }
+        eventually("every connection to end", || pen.control("connections"), |list| list.is_empty());
+    }
+}
