@@ -156,8 +156,13 @@ impl Exchanges {
         }
     }
 
-    /// The client has sent its end of file: what was held back comes out unchanged.
-    pub fn finish(&mut self, out: &mut Vec<u8>) {
+    /// The client has sent its end of file: what was held back comes out unchanged. Not within the head of a request that
+    /// must be edited: some server takes the end of the file for that of the head.
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> Progress {
+        if self.mode != HttpMode::Add && self.phase == Phase::Head && self.editor.is_within_request() {
+            self.phase = Phase::Refused(Refusal::Ambiguous);
+            return Progress::Refused(Refusal::Ambiguous);
+        }
         let held = self.held_preface();
         match self.phase {
             Phase::Head | Phase::Trailers => self.editor.finish(out),
@@ -165,6 +170,7 @@ impl Exchanges {
         }
         out.extend_from_slice(held);
         self.preface_bytes = u8::MAX;
+        Progress::NeedMore
     }
 
     fn held_preface(&self) -> &'static [u8] {

@@ -23,12 +23,10 @@ fn rewritten<'a>(mode: HttpMode, pieces: impl Iterator<Item = &'a [u8]>) -> Resu
     for piece in pieces {
         progress = exchanges.push(piece, &mut out);
     }
-    match progress {
-        Progress::Refused(_) => return Err(out),
-        Progress::NeedMore => exchanges.finish(&mut out),
-        Progress::Done | Progress::Waits => {}
+    if progress == Progress::NeedMore {
+        progress = exchanges.finish(&mut out);
     }
-    Ok(out)
+    if matches!(progress, Progress::Refused(_)) { Err(out) } else { Ok(out) }
 }
 
 /// Lines about addresses in a complete head, read by a server that ends lines at every CR and LF.

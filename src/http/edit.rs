@@ -200,6 +200,11 @@ impl Editor {
         out.extend_from_slice(self.begun.take().unwritten());
     }
 
+    /// Whether the first line of a request has come, and not yet the end of its head.
+    pub(super) fn is_within_request(&self) -> bool {
+        !matches!(self.place, Place::First(_) | Place::Second(_))
+    }
+
     /// For what follows the body of the request before.
     pub(super) fn begin_head(&mut self) {
         self.begin(Place::First(FirstLine::default()), Fate::Request);

@@ -229,6 +229,18 @@ fn a_server_that_answers_before_it_has_the_body_is_not_waited_for() {
 }
 
 #[test]
+fn a_head_that_ends_with_the_file_is_not_passed_on() {
+    for mode in [HttpMode::Replace, HttpMode::Append] {
+        let (mut exchanges, mut out) = (fresh(mode), Vec::new());
+        exchanges.push(b"GET / HTTP/1.1\r\nX-Forwarded-For: 6.6.6.6\r\n", &mut out);
+        assert_eq!(exchanges.finish(&mut out), Progress::Refused(Refusal::Ambiguous), "{mode:?}");
+        let (mut exchanges, mut out) = (fresh(mode), Vec::new());
+        exchanges.push(b"no request", &mut out);
+        assert_eq!(exchanges.finish(&mut out), Progress::NeedMore);
+    }
+}
+
+#[test]
 fn a_client_that_waits_for_a_server_which_has_ended_is_read_again() {
     let (mut exchanges, mut out) = (fresh(HttpMode::Append), Vec::new());
     let upgrade = "GET / HTTP/1.1\r\nUpgrade: x\r\n\r\nmore";

@@ -115,10 +115,10 @@ fn edit(
     if !is_end && exchanges.passes(bytes) {
         return Passage::AsRead;
     }
-    let progress = exchanges.push(bytes, instead);
-    if is_end && progress == Progress::NeedMore {
-        exchanges.finish(instead);
-    }
+    let progress = match exchanges.push(bytes, instead) {
+        Progress::NeedMore if is_end => exchanges.finish(instead),
+        progress => progress,
+    };
     match progress {
         Progress::NeedMore => {}
         Progress::Waits => return Passage::InsteadAndWait,

@@ -382,13 +382,15 @@ impl Worker {
 }
 
 /// A side that did not get everything, because the other reset the connection or because it is ended while bytes are
-/// kept, learns of it by a reset: an orderly end would make incomplete data look complete.
+/// kept, learns of it by a reset: an orderly end would make incomplete data look complete. So does a server that has had
+/// the beginning of a request which is not passed on.
 fn pass_on_loss(connection: &Connection, reason: CloseReason) {
     for (direction, receiver, side, reset) in [
         (&connection.from_client, &connection.server, Side::Server, CloseReason::ClientReset),
         (&connection.from_server, &connection.client, Side::Client, CloseReason::ServerReset),
     ] {
-        let is_lost = direction.pending.is_some() || has_unsent(connection, side);
+        let is_cut = side == Side::Server && reason == CloseReason::BadRequest;
+        let is_lost = is_cut || direction.pending.is_some() || has_unsent(connection, side);
         if (reason == reset || is_lost)
             && let Ok(fd) = receiver.fd()
         {
