@@ -290,6 +290,27 @@ fn what_is_no_request_passes_at_once() {
     }
 }
 
+/// Blanks before and behind a name, more than are kept.
+#[test]
+fn what_is_no_request_keeps_its_order_however_many_blanks_it_has() {
+    for count in 55..70 {
+        let blanks = " ".repeat(count);
+        for line in [format!("{blanks}x-forwarded-for stuff"), format!("x-forwarded-for{blanks}stuff")] {
+            for mode in MODES {
+                let input = format!("hello\r\n{line}\r\n");
+                assert_becomes(mode, input.as_bytes(), &input);
+            }
+        }
+        let out =
+            edited(HttpMode::Replace, format!("GET /\r\n{blanks}X-Forwarded-For: 66\r\n\r\n").as_bytes());
+        assert!(!out.windows(2).any(|bytes| bytes == b"66"), "{}", out.escape_ascii());
+    }
+    let cut = format!("GET /\r\nX-Forwarded-For{}", " ".repeat(99));
+    let (mut exchanges, mut out) = (fresh(HttpMode::Replace), Vec::new());
+    let progress = exchanges.push(format!("{cut}: 66\r\n\r\n").as_bytes(), &mut out);
+    assert_eq!((progress, out.as_slice()), (Progress::Refused(Refusal::Ambiguous), cut.as_bytes()));
+}
+
 #[test]
 fn a_binary_stream_passes_whatever_is_in_it() {
     let stream = [b"\x16\x03\x03 GET\n".as_slice(), b"a: b\n\nX-Forwarded-For: 1\n\n"].concat();

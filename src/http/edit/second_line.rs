@@ -3,9 +3,13 @@
 //! Servers that take requests without a version read the lines behind as they read mail, and end them at the first that
 //! is no header. What is no HTTP gets through here as it is sent.
 
+use super::super::Refusal;
 use super::super::begun::Begun;
 use super::super::names::{Look, Name, look};
 use super::{Editor, Fate, Part, Place, Step};
+
+/// Of the blanks before a name so many are kept, which tell an empty line from others.
+const BLANKS_MAX: u8 = 2;
 
 /// Where in it the next byte stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,9 +39,9 @@ impl Editor {
             }
             return Step::More;
         }
-        if self.begun.is_full() {
-            out.push(byte); // a long name is none of those that are looked for
-        } else {
+        // A name so long is none of those that are looked for.
+        let is_cut = self.begun.is_full();
+        if !is_cut {
             self.begun.push(byte);
         }
         let begun = self.begun;
@@ -45,14 +49,18 @@ impl Editor {
         let text = &begun.get()[blanks..];
         let found = if text.is_empty() { Look::Other } else { look(text) };
         match (byte, second) {
-            (b':', _) => return self.found_header(found, out),
+            (b':', _) => return self.found_header(found, is_cut, out),
             // A continuation of nothing, which says nothing.
             (b'\n', _) if blanks > 0 && text == b"\n" && begun.get() != b"\r\n" => {
                 self.write_begun(out);
                 self.begun = Begun::EMPTY;
                 return Step::More;
             }
-            (b' ' | b'\t' | b'\r', _) if text.is_empty() => {}
+            (b' ' | b'\t' | b'\r', _) if text.is_empty() => {
+                self.write_begun(out);
+                self.begun.shorten(BLANKS_MAX);
+                return Step::More;
+            }
             // Mailboxes begin so, and readers of header lines that were made for mail pass over it.
             (b' ', _) if text == b"From " => {
                 self.write_begun(out);
@@ -64,22 +72,29 @@ impl Editor {
             (b'!'..=b'~', Second::Name) => {}
             _ => {
                 self.finish(out);
+                out.extend(is_cut.then_some(byte));
                 return Step::NoRequest;
             }
         }
         let is_held = self.edits()
+            && !self.begun.is_full()
             && (matches!(found, Look::Is { name: Name::For | Name::Proto, .. })
                 || found == Look::Open && text[0] | 0x20 == b'x');
         if !is_held {
             self.write_begun(out);
+            out.extend(is_cut.then_some(byte));
         }
         Step::More
     }
 
-    /// A header line follows the first line: it is a request.
-    fn found_header(&mut self, found: Look, out: &mut Vec<u8>) -> Step {
+    /// A header line follows the first line: it is a request. `is_cut`: the colon is not in `begun`.
+    fn found_header(&mut self, found: Look, is_cut: bool, out: &mut Vec<u8>) -> Step {
         self.part = Part::Value;
         match found {
+            // Its name went out, since more blanks followed than are held.
+            Look::Is { name: Name::For | Name::Proto, .. } if self.edits() && self.begun.is_full() => {
+                return Step::Refused(Refusal::Ambiguous);
+            }
             Look::Is { name: Name::For | Name::Proto, .. } => {
                 let Look::Is { name, spelled } = found else { return Step::More };
                 self.fate = self.fate_of(name, spelled, spelled, out);
@@ -91,6 +106,9 @@ impl Editor {
         self.place = Place::Line;
         let begun = self.begun.take();
         self.keep(begun.unwritten(), out);
+        if is_cut {
+            self.keep(b":", out);
+        }
         Step::More
     }
 }
