@@ -93,6 +93,10 @@ fn replace_takes_every_forged_line_out_and_puts_ours_in() {
         ("GET /\rX-Forwarded-For: 1\r\n\r\n", "GET /\r{!}\r\n"),
         ("GET / RTSP/1.0\r\nX_Forwarded_For: 1\r\n\r\n", "GET / RTSP/1.0\r\n{!}\r\n"),
         ("GET /\r\n \r\nX-Forwarded-For: 1\r\n\r\n", "GET /\r\n \r\n{!}\r\n"),
+        ("GET /\r\n abc\r\nX-Forwarded-For: 1\r\n\r\n", "GET /\r\n abc\r\n{!}\r\n"),
+        ("GET /\r\n\ta b:\n x\r\r\nX-Forwarded-For: 1\r\n\r\n", "GET /\r\n\ta b:\n x \r\n{!}\r\n"),
+        ("GET /\r\n abc\rX-Forwarded-For: 1\r\n\r\n", "GET /\r\n abc X-Forwarded-For: 1\r\n\r\n"),
+        ("GET /\r\nFrom x\rX-Forwarded-For: 1\r\n\r\n", "GET /\r\nFrom x X-Forwarded-For: 1\r\n\r\n"),
         ("GET /\r\nFrom x\r\nX-Forwarded-For: 1\r\n\r\n", "GET /\r\nFrom x\r\n{!}\r\n"),
         ("PRI * HTTP/2.0\r\nX-Forwarded-For: 1\r\n\r\nSM\r\n\r\n", "PRI * HTTP/2.0\r\n{!}\r\n"),
         ("PRI * HTTP/2.0\r\n\r\nSN\r\n\r\n", "PRI * HTTP/2.0\r\n{!}\r\n"),
@@ -263,7 +267,8 @@ fn addresses_and_protocols_are_written() {
 
 #[test]
 fn what_is_no_request_passes_at_once() {
-    let cases: [&[u8]; 11] = [
+    let cases: [&[u8]; 12] = [
+        b"hello\n a stranger\n and more\n\n",
         b"\x16\x03\x01\x02\x00\x01\r\nX-Forwarded-For: 1\r\n\r\n",
         b"EHLO example.org\r\nMAIL FROM:<a@example.org>\r\n\r\nX-Forwarded-For: 1\r\n\r\n",
         b"HELLO",

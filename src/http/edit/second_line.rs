@@ -33,10 +33,7 @@ impl Editor {
     /// Decides whether header lines follow a first line without version.
     pub(super) fn read_second(&mut self, second: Second, byte: u8, out: &mut Vec<u8>) -> Step {
         if second == Second::Skipped {
-            out.push(byte);
-            if byte == b'\n' {
-                self.place = Place::Second(Second::Name);
-            }
+            self.skip(byte, out);
             return Step::More;
         }
         // A name so long is none of those that are looked for.
@@ -70,6 +67,17 @@ impl Editor {
             }
             (b' ' | b'\t', _) => self.place = Place::Second(Second::Blank),
             (b'!'..=b'~', Second::Name) => {}
+            // They pass over a continuation of nothing too.
+            _ if matches!(begun.get()[0], b' ' | b'\t') => {
+                if !is_cut {
+                    self.begun.shorten(begun.length - 1);
+                }
+                self.write_begun(out);
+                self.begun = Begun::EMPTY;
+                self.place = Place::Second(Second::Skipped);
+                self.skip(byte, out);
+                return Step::More;
+            }
             _ => {
                 self.finish(out);
                 out.extend(is_cut.then_some(byte));
@@ -85,6 +93,21 @@ impl Editor {
             out.extend(is_cut.then_some(byte));
         }
         Step::More
+    }
+
+    /// Reads on in a line that says nothing. A carriage return in it becomes a blank, since its rest would be a header for
+    /// servers that end lines there.
+    fn skip(&mut self, byte: u8, out: &mut Vec<u8>) {
+        if std::mem::take(&mut self.after_cr) {
+            out.push(if byte == b'\n' { b'\r' } else { b' ' });
+        }
+        match byte {
+            b'\r' if self.edits() => self.after_cr = true,
+            _ => out.push(byte),
+        }
+        if byte == b'\n' {
+            self.place = Place::Second(Second::Name);
+        }
     }
 
     /// A header line follows the first line: it is a request. `is_cut`: the colon is not in `begun`.
