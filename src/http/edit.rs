@@ -175,11 +175,20 @@ impl Editor {
             self.seen_bytes = self.seen_bytes.saturating_add((at - before) as u32);
             match step {
                 Step::More if self.seen_bytes > HEAD_BYTES_MAX => return (at, self.too_long(out)),
+                // At the end of the line, however it came.
+                Step::More if self.is_spoiled_trailer() && matches!(self.place, Place::Name) => {
+                    return (at, Step::Refused(Refusal::Ambiguous));
+                }
                 Step::More => {}
                 step => return (at, step),
             }
         }
         (at, Step::More)
+    }
+
+    /// Some server might see the trailers end elsewhere. The framing of the request was clear when they began.
+    fn is_spoiled_trailer(&self) -> bool {
+        self.is_trailer && self.edits() && self.head.framing.body().is_none()
     }
 
     fn too_long(&mut self, out: &mut Vec<u8>) -> Step {
@@ -292,6 +301,9 @@ impl Editor {
             return Step::More;
         }
         let is_fold = matches!(line[0], b' ' | b'\t' | b'\r');
+        if is_fold && self.is_trailer {
+            self.head.framing.spoil();
+        }
         match if text.is_empty() { Look::Other } else { look(text) } {
             Look::Open if !begun.is_full() => return Step::More,
             Look::Open | Look::Other if is_fold => self.begin_fold(text.is_empty()),
@@ -463,6 +475,7 @@ impl Editor {
         self.place = Place::Name;
         self.crlf = line_end == b"\r\n";
         match (self.fate, self.part) {
+            _ if self.is_trailer && !self.crlf => self.head.framing.spoil(),
             (Fate::Request, _) => self.head.crlf = self.crlf,
             (Fate::Kept, Part::Name) => self.head.framing.spoil(), // no colon
             _ => {}
@@ -490,6 +503,9 @@ impl Editor {
         let begun = self.begun.take();
         let end = begun.get();
         if self.is_trailer {
+            if self.edits() && end != b"\r\n" {
+                return Step::Refused(Refusal::Ambiguous);
+            }
             out.extend_from_slice(end);
             return Step::Trailers;
         }
