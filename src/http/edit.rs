@@ -234,10 +234,6 @@ impl Editor {
         self.mode != HttpMode::Add
     }
 
-    fn appends(&self) -> bool {
-        self.mode == HttpMode::Append
-    }
-
     fn read(&mut self, byte: u8, out: &mut Vec<u8>) -> Step {
         match self.place {
             Place::First(_) => self.read_first(byte, out),
@@ -314,17 +310,13 @@ impl Editor {
                 let exact = spelled && byte == b':' && blanks == 0;
                 match name {
                     _ if self.is_trailer && self.edits() => self.fate = Fate::Dropped,
-                    Name::For | Name::Proto => {
-                        self.fate = self.fate_of(name, spelled && blanks == 0, exact, out)
-                    }
+                    Name::For | Name::Proto => self.fate = self.fate_of(name, exact, out),
                     _ if !self.edits() => self.fate = Fate::Kept,
                     _ if exact => {
                         self.place = Place::Field(name);
                         return Step::More;
                     }
-                    Name::Upgrade => {
-                        (self.fate, self.head.upgrades, self.head.is_irregular) = (Fate::Kept, true, true)
-                    }
+                    Name::Upgrade => self.fate = Fate::Dropped,
                     Name::Length | Name::Encoding => {
                         self.fate = Fate::Kept;
                         self.head.framing.spoil();
@@ -352,10 +344,11 @@ impl Editor {
         }
     }
 
-    /// Of a line that is one of ours. `spelled`: as ours is; `exact`: with the colon right behind it.
-    fn fate_of(&mut self, name: Name, spelled: bool, exact: bool, out: &mut Vec<u8>) -> Fate {
+    /// Of a line that is one of ours. `exact`: spelled as ours is, with the colon right behind it. At another, the head ends
+    /// for some servers, so that ours must not stand there.
+    fn fate_of(&mut self, name: Name, exact: bool, out: &mut Vec<u8>) -> Fate {
         match (self.mode, name) {
-            (HttpMode::Append, _) if !spelled => Fate::Dropped,
+            (HttpMode::Append, _) if !exact => Fate::Dropped,
             (HttpMode::Append, Name::For) => {
                 self.release(out); // the list before is not the last one
                 self.list.has_colon = false;
@@ -363,9 +356,8 @@ impl Editor {
                 Fate::List
             }
             (HttpMode::Append | HttpMode::Add, _) => {
-                let counts = exact || self.appends();
-                self.has_for |= counts && name == Name::For;
-                self.has_proto |= counts && name == Name::Proto;
+                self.has_for |= exact && name == Name::For;
+                self.has_proto |= exact && name == Name::Proto;
                 Fate::Kept
             }
             _ => Fate::Dropped,

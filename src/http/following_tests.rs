@@ -118,6 +118,7 @@ fn what_may_be_read_in_two_ways_is_refused() {
         "POST  / HTTP/1.1\r\nContent-Length: 5\r\n",
         "POST /\r\nContent-Length: 5\r\n",
         "CONNECT a:1 HTTP/1.1\r\nContent-Length: 5\r\n",
+        "GET /\r\nUpgrade : x\r\n",
     ];
     for head in heads {
         for mode in [HttpMode::Replace, HttpMode::Append] {

@@ -113,16 +113,16 @@ impl Editor {
     /// A header line follows the first line: it is a request. `is_cut`: the colon is not in `begun`.
     fn found_header(&mut self, found: Look, is_cut: bool, out: &mut Vec<u8>) -> Step {
         self.part = Part::Value;
+        let has_blank = matches!(self.place, Place::Second(Second::Blank)) || self.begun.get()[0] <= b' ';
         match found {
             // Its name went out, since more blanks followed than are held.
             Look::Is { name: Name::For | Name::Proto, .. } if self.edits() && self.begun.is_full() => {
                 return Step::Refused(Refusal::Ambiguous);
             }
-            Look::Is { name: Name::For | Name::Proto, .. } => {
-                let Look::Is { name, spelled } = found else { return Step::More };
-                self.fate = self.fate_of(name, spelled, spelled, out);
+            Look::Is { name: name @ (Name::For | Name::Proto), spelled } => {
+                self.fate = self.fate_of(name, spelled && !has_blank, out);
             }
-            Look::Is { name: Name::Upgrade, .. } => self.head.upgrades = true,
+            Look::Is { name: Name::Upgrade, spelled: true } if !has_blank => self.head.upgrades = true,
             Look::Is { .. } => self.head.framing.spoil(),
             Look::Open | Look::Other => {}
         }
