@@ -375,6 +375,8 @@ impl Editor {
         let line = begun.get();
         let colon = line.iter().position(|&byte| byte == b':').unwrap_or(0);
         let value = &line[colon + 1..];
+        let value = value.strip_suffix(b"\n").unwrap_or(value);
+        let value = value.strip_suffix(b"\r").unwrap_or(value);
         (self.fate, self.part) = (Fate::Kept, Part::Value);
         match name {
             Name::Length if is_whole => self.head.framing.length(value),
