@@ -147,11 +147,12 @@ impl Answers {
     }
 
     fn end_head(&mut self, status: u16, question: Option<Question>) -> Event {
+        // What has a body, or says that it has none, is no tunnel (RFC 9110, section 9.3.6).
+        let is_bare = self.framing.body() == Some(None);
         match (status, question) {
-            (101, Some(Question::Upgrade)) | (200..=299, Some(Question::Connect)) => {
-                self.place = Place::Rest;
-                return Event::Agreed;
-            }
+            (205, Some(Question::Connect)) if is_bare => return self.complete(),
+            (101, Some(Question::Upgrade)) => return self.agree(),
+            (200..=299, Some(Question::Connect)) if is_bare && status != 204 => return self.agree(),
             (101, _) => return self.lose(),
             (100..=199, _) => {
                 self.place = Place::Status;
@@ -172,6 +173,11 @@ impl Answers {
     fn complete(&mut self) -> Event {
         self.place = Place::Status;
         Event::Complete
+    }
+
+    fn agree(&mut self) -> Event {
+        self.place = Place::Rest;
+        Event::Agreed
     }
 
     fn lose(&mut self) -> Event {
@@ -223,7 +229,7 @@ mod tests {
     fn answers_end_where_they_say() {
         use Event::{Agreed, Complete, Lost};
         use Question::{Connect, Head, Plain, Upgrade};
-        let cases: [(&[Question], &str, &[Event]); 17] = [
+        let cases: [(&[Question], &str, &[Event]); 22] = [
             (&[Plain], "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", &[Complete]),
             (&[Plain], "HTTP/1.1 200\r\ncontent-length: 0\r\n\r\n", &[Complete]),
             (&[Plain], "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabc", &[]),
@@ -238,7 +244,12 @@ mod tests {
             ),
             (&[Upgrade], "HTTP/1.1 101 Yes\r\nUpgrade: x\r\n\r\nanything\r\n", &[Agreed]),
             (&[Upgrade], "HTTP/1.1 200 No\r\nContent-Length: 1\r\n\r\nx", &[Complete]),
-            (&[Connect], "HTTP/1.1 200 Yes\r\nContent-Length: 9\r\n\r\n\0", &[Agreed]),
+            (&[Connect], "HTTP/1.1 200 Yes\r\nA: b\r\n\r\n\0", &[Agreed]),
+            (&[Connect], "HTTP/1.1 200 No\r\nContent-Length: 1\r\n\r\nx", &[Complete]),
+            (&[Connect], "HTTP/1.1 200 No\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &[Complete]),
+            (&[Connect], "HTTP/1.1 200 No\r\nContent_Length: 1\r\n\r\nx", &[Lost]),
+            (&[Connect], "HTTP/1.1 204 No\r\n\r\n", &[Complete]),
+            (&[Connect], "HTTP/1.1 205 No\r\n\r\n", &[Complete]),
             (&[Connect], "HTTP/1.1 405 No\r\nContent-Length: 1\r\n\r\nx", &[Complete]),
             (&[Plain], "HTTP/1.1 101 Yes\r\n\r\n", &[Lost]),
             (&[Plain], "<html>\r\n", &[Lost]),

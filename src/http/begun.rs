@@ -32,6 +32,12 @@ impl Begun {
         &self.get()[usize::from(self.written)..]
     }
 
+    /// Forgets what is behind so many bytes, which have gone out.
+    pub(super) fn shorten(&mut self, length: u8) {
+        self.length = self.length.min(length);
+        self.written = self.written.min(length);
+    }
+
     pub(super) fn take(&mut self) -> Begun {
         std::mem::replace(self, Begun::EMPTY)
     }

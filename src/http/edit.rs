@@ -175,11 +175,20 @@ impl Editor {
             self.seen_bytes = self.seen_bytes.saturating_add((at - before) as u32);
             match step {
                 Step::More if self.seen_bytes > HEAD_BYTES_MAX => return (at, self.too_long(out)),
+                // At the end of the line, however it came.
+                Step::More if self.is_spoiled_trailer() && matches!(self.place, Place::Name) => {
+                    return (at, Step::Refused(Refusal::Ambiguous));
+                }
                 Step::More => {}
                 step => return (at, step),
             }
         }
         (at, Step::More)
+    }
+
+    /// Some server might see the trailers end elsewhere. The framing of the request was clear when they began.
+    fn is_spoiled_trailer(&self) -> bool {
+        self.is_trailer && self.edits() && self.head.framing.body().is_none()
     }
 
     fn too_long(&mut self, out: &mut Vec<u8>) -> Step {
@@ -228,10 +237,6 @@ impl Editor {
     /// Whether it takes lines out, and not only adds some.
     fn edits(&self) -> bool {
         self.mode != HttpMode::Add
-    }
-
-    fn appends(&self) -> bool {
-        self.mode == HttpMode::Append
     }
 
     fn read(&mut self, byte: u8, out: &mut Vec<u8>) -> Step {
@@ -297,6 +302,9 @@ impl Editor {
             return Step::More;
         }
         let is_fold = matches!(line[0], b' ' | b'\t' | b'\r');
+        if is_fold && self.is_trailer {
+            self.head.framing.spoil();
+        }
         match if text.is_empty() { Look::Other } else { look(text) } {
             Look::Open if !begun.is_full() => return Step::More,
             Look::Open | Look::Other if is_fold => self.begin_fold(text.is_empty()),
@@ -307,17 +315,13 @@ impl Editor {
                 let exact = spelled && byte == b':' && blanks == 0;
                 match name {
                     _ if self.is_trailer && self.edits() => self.fate = Fate::Dropped,
-                    Name::For | Name::Proto => {
-                        self.fate = self.fate_of(name, spelled && blanks == 0, exact, out)
-                    }
+                    Name::For | Name::Proto => self.fate = self.fate_of(name, exact, out),
                     _ if !self.edits() => self.fate = Fate::Kept,
                     _ if exact => {
                         self.place = Place::Field(name);
                         return Step::More;
                     }
-                    Name::Upgrade => {
-                        (self.fate, self.head.upgrades, self.head.is_irregular) = (Fate::Kept, true, true)
-                    }
+                    Name::Upgrade => self.fate = Fate::Dropped,
                     Name::Length | Name::Encoding => {
                         self.fate = Fate::Kept;
                         self.head.framing.spoil();
@@ -345,10 +349,11 @@ impl Editor {
         }
     }
 
-    /// Of a line that is one of ours. `spelled`: as ours is; `exact`: with the colon right behind it.
-    fn fate_of(&mut self, name: Name, spelled: bool, exact: bool, out: &mut Vec<u8>) -> Fate {
+    /// Of a line that is one of ours. `exact`: spelled as ours is, with the colon right behind it. At another, the head ends
+    /// for some servers, so that ours must not stand there.
+    fn fate_of(&mut self, name: Name, exact: bool, out: &mut Vec<u8>) -> Fate {
         match (self.mode, name) {
-            (HttpMode::Append, _) if !spelled => Fate::Dropped,
+            (HttpMode::Append, _) if !exact => Fate::Dropped,
             (HttpMode::Append, Name::For) => {
                 self.release(out); // the list before is not the last one
                 self.list.has_colon = false;
@@ -356,9 +361,8 @@ impl Editor {
                 Fate::List
             }
             (HttpMode::Append | HttpMode::Add, _) => {
-                let counts = exact || self.appends();
-                self.has_for |= counts && name == Name::For;
-                self.has_proto |= counts && name == Name::Proto;
+                self.has_for |= exact && name == Name::For;
+                self.has_proto |= exact && name == Name::Proto;
                 Fate::Kept
             }
             _ => Fate::Dropped,
@@ -376,6 +380,8 @@ impl Editor {
         let line = begun.get();
         let colon = line.iter().position(|&byte| byte == b':').unwrap_or(0);
         let value = &line[colon + 1..];
+        let value = value.strip_suffix(b"\n").unwrap_or(value);
+        let value = value.strip_suffix(b"\r").unwrap_or(value);
         (self.fate, self.part) = (Fate::Kept, Part::Value);
         match name {
             Name::Length if is_whole => self.head.framing.length(value),
@@ -468,6 +474,7 @@ impl Editor {
         self.place = Place::Name;
         self.crlf = line_end == b"\r\n";
         match (self.fate, self.part) {
+            _ if self.is_trailer && !self.crlf => self.head.framing.spoil(),
             (Fate::Request, _) => self.head.crlf = self.crlf,
             (Fate::Kept, Part::Name) => self.head.framing.spoil(), // no colon
             _ => {}
@@ -495,6 +502,9 @@ impl Editor {
         let begun = self.begun.take();
         let end = begun.get();
         if self.is_trailer {
+            if self.edits() && end != b"\r\n" {
+                return Step::Refused(Refusal::Ambiguous);
+            }
             out.extend_from_slice(end);
             return Step::Trailers;
         }

@@ -57,12 +57,26 @@ fn every_request_of_a_connection_is_edited() {
 fn trailers_cannot_be_forged_either() {
     let head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n";
     let body = "1\r\nx\r\n0\r\n";
-    let trailers =
-        "A: b\r\nX-Forwarded-For: 1\r\nx_forwarded_proto: 2\r\n 3\r\nContent-Length: 4\r\nB: c\r\n\r\n";
+    let trailers = "A: b\r\nX-Forwarded-For: 1\r\nx_forwarded_proto: 2\r\nContent-Length: 4\r\nB: c\r\n\r\n";
     for mode in [HttpMode::Replace, HttpMode::Append] {
         let (out, progress) = followed(mode, &format!("{head}\r\n{body}{trailers}GET / HTTP/1.1\r\n\r\n"));
         let expected = format!("{head}{OURS}\r\n{body}A: b\r\nB: c\r\n\r\nGET / HTTP/1.1\r\n{OURS}\r\n");
         assert_eq!((out, progress), (expected, Progress::NeedMore));
+    }
+}
+
+/// Some server looks for CR LF twice, and for nothing else.
+#[test]
+fn trailers_end_where_every_server_sees_their_end() {
+    let head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n";
+    for trailers in
+        ["\n", "A: b\n\r\n", "A: b\r\n\n", "A\r\n\r\n", "A b: c\r\n\r\n", "A: b\r\n c\r\n\r\n", " \r\n\r\n"]
+    {
+        for mode in [HttpMode::Replace, HttpMode::Append] {
+            let (out, progress) = followed(mode, &format!("{head}\r\n0\r\n{trailers}{FORGED}"));
+            assert_eq!(progress, Progress::Refused(Refusal::Ambiguous), "{trailers:?}");
+            assert!(!out.contains("forged"), "{trailers:?}: {out:?}");
+        }
     }
 }
 
@@ -87,6 +101,9 @@ fn what_may_be_read_in_two_ways_is_refused() {
         "POST / HTTP/1.1\r\nA: b\r\n Content-Length: 5\r\n",
         "POST / HTTP/1.1\r\nContent-Length: 5, 5\r\n",
         "POST / HTTP/1.1\r\nContent-Length: +5\r\n",
+        "POST / HTTP/1.1\r\nContent-Length: \u{c}5\r\n",
+        "POST / HTTP/1.1\r\nContent-Length: 5\r\r\n",
+        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\u{c}\r\n",
         "POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n",
         "POST / HTTP/1.1\r\nContent-Length : 5\r\n",
         "POST / HTTP/1.1\r\nContent_Length: 5\r\n",
@@ -104,6 +121,7 @@ fn what_may_be_read_in_two_ways_is_refused() {
         "POST  / HTTP/1.1\r\nContent-Length: 5\r\n",
         "POST /\r\nContent-Length: 5\r\n",
         "CONNECT a:1 HTTP/1.1\r\nContent-Length: 5\r\n",
+        "GET /\r\nUpgrade : x\r\n",
     ];
     for head in heads {
         for mode in [HttpMode::Replace, HttpMode::Append] {

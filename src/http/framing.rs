@@ -18,7 +18,7 @@ pub(super) struct Framing {
 impl Framing {
     /// `Content-Length` with what stands behind its colon.
     pub(super) fn length(&mut self, value: &[u8]) {
-        let digits = value.trim_ascii();
+        let digits = trimmed(value);
         let is_number = (1..=DIGITS_MAX).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
         let number = digits.iter().fold(0, |sum: u64, digit| sum.wrapping_mul(10) + u64::from(digit & 0x0f));
         self.is_ambiguous |= !is_number || self.length.is_some();
@@ -27,7 +27,7 @@ impl Framing {
 
     /// `Transfer-Encoding`, likewise.
     pub(super) fn encoding(&mut self, value: &[u8]) {
-        self.is_ambiguous |= self.chunked || !value.trim_ascii().eq_ignore_ascii_case(b"chunked");
+        self.is_ambiguous |= self.chunked || !trimmed(value).eq_ignore_ascii_case(b"chunked");
         self.chunked = true;
     }
 
@@ -54,6 +54,14 @@ impl Framing {
             (_, None, false) => Some(None),
         }
     }
+}
+
+/// Without the blanks around it. Other bytes are blanks for some servers only.
+fn trimmed(value: &[u8]) -> &[u8] {
+    let is_text = |byte: &u8| !matches!(byte, b' ' | b'\t');
+    let begin = value.iter().position(is_text).unwrap_or(value.len());
+    let end = value.iter().rposition(is_text).map_or(begin, |last| last + 1);
+    &value[begin..end]
 }
 
 /// What is left of a body.
