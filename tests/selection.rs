@@ -128,7 +128,7 @@ fn better_than_the_original() {
         (
             "nor when the abuse server is dead",
             "servers A | emergency E | abuse X | dead X | acl 1 deny 2 | client_acl 1 | visit 2 2",
-            "- !",
+            "- -",
         ),
         ("a missing weight counts as one", "roundrobin | weight | servers A B | hold 1 1 1 1", "A B A B"),
         (
@@ -266,9 +266,14 @@ fn when_all_have_failed_they_are_tried_again() {
             "- A",
         ),
         (
-            "whoever is denied does not keep a dead abuse server busy",
+            "the abuse server is tried again as well, as there is no other for who is denied",
             "servers A | abuse X | acl 1 deny 2 | client_acl 1 | dead X | visit 2 | alive X | visit 2 | pass 30 | visit 2",
-            "- ! X",
+            "- X X",
+        ),
+        (
+            "but not against the operator's word",
+            "servers A | abuse X | acl 1 deny 2 | client_acl 1 | blacklist -2 9 | visit 2",
+            "!",
         ),
         (
             "once it serves it is as good as any",

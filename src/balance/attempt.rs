@@ -110,6 +110,11 @@ impl Attempt {
         is_after_failure || (self.tried.is_some() && self.hold == Hold::Place)
     }
 
+    /// Whether it was sent to a server in vain: see `Balancer::forget_tried`.
+    pub fn has_tried(&self) -> bool {
+        self.tried.is_some()
+    }
+
     /// Whether this is the first client for whom only a server was left that had failed. `Balancer::connected` tells when
     /// that is over.
     pub fn begins_outage(&self) -> bool {

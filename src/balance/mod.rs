@@ -187,6 +187,12 @@ impl Balancer {
         self.succeeded(attempt.current, attempt.era)
     }
 
+    /// The client is served. When it loses this server some day, those that did not do before may be well again. For
+    /// clients that can change servers as long as they like.
+    pub fn forget_tried(&mut self, attempt: &mut Attempt) {
+        self.tried.forget(&mut attempt.tried);
+    }
+
     /// The server has accepted at another of its addresses: that one is tried first from now on. Needed only if
     /// [`Endpoint::is_second_choice`].
     pub fn prefer(&mut self, server: ServerId, endpoint: &Endpoint) {

@@ -123,8 +123,8 @@ impl Balancer {
 
     fn takes(&self, walk: Walk<'_>, slot: SlotKey, id: ServerId, server: &Server, failed: Failed) -> bool {
         let is_special = id.index().is_none();
-        // Nobody comes after the emergency server.
-        let may_be_tried = match failed == Failed::TriedAgain || id == ServerId::EMERGENCY {
+        // Nobody comes after the emergency server, nor after the abuse server.
+        let may_be_tried = match failed == Failed::TriedAgain || is_special {
             true => server.is_last_resort(walk.forgiven_seconds),
             false => server.is_usable(walk.forgiven_seconds),
         };

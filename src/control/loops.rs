@@ -7,6 +7,7 @@ use crate::net::itself;
 use crate::settings::{Config, ServerEntry};
 use pen_proto::addr::{Host, Port};
 use pen_proto::commands::Flag;
+use std::cell::LazyCell;
 use std::net::IpAddr;
 
 /// Refuses servers at which pen itself listens. What goes through others and comes back cannot be seen from here.
@@ -14,8 +15,10 @@ use std::net::IpAddr;
 /// # Errors
 /// The server, and what is wrong with it.
 pub fn check(config: &Config) -> Result<(), String> {
+    // Only where it matters, and then once for all servers: it costs several system calls.
+    let around = LazyCell::new(itself::look_around);
     find(config, |ip| {
-        itself::look_around();
+        LazyCell::force(&around);
         itself::is_here(ip)
     })
 }

@@ -209,13 +209,16 @@ impl UdpWorker {
         session.active_ms = now_ms;
         session.unanswered_ms = None;
         let is_first = session.kept.take().is_some();
-        let Some(attempt) = &session.attempt else { return };
+        let Some(attempt) = &mut session.attempt else { return };
         self.shared.answers().note(attempt.server(), now_ms);
         if is_first && attempt.clears_failure() {
             let ends_outage = self.shared.balancer().connected(attempt);
             if ends_outage {
                 outage::tell_end(attempt.server());
             }
+        }
+        if is_first && attempt.has_tried() {
+            self.shared.balancer().forget_tried(attempt);
         }
         if is_first && session.endpoint.is_second_choice() {
             self.shared.balancer().prefer(attempt.server(), &session.endpoint);

@@ -30,6 +30,20 @@ pub struct Accepting {
     batch: u64,
 }
 
+/// How often a listener that is to be closed is asked for clients at most: the largest `listen_queue` that can be asked for.
+const WAITING_MAX: usize = 1_000_000;
+
+/// What came of asking a listener for a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Client,
+    /// This one failed or left; there may be others.
+    Another,
+    Nobody,
+    /// None can be taken for now.
+    Shortage,
+}
+
 impl Accepting {
     pub fn is_on(&self) -> bool {
         self.on
@@ -64,7 +78,7 @@ impl Worker {
                 }
                 break;
             }
-            if !self.accept_one(listener) {
+            if self.accept_one(listener) != Asked::Client {
                 break;
             }
             taken += 1;
@@ -98,7 +112,7 @@ impl Worker {
     }
 
     /// Takes a client, for whom room is counted; if none comes the room is given back.
-    fn accept_one(&mut self, listener: usize) -> bool {
+    fn accept_one(&mut self, listener: usize) -> Asked {
         match socket::accept(self.listeners[listener].as_fd()) {
             Ok((fd, address)) => {
                 // Who comes after a command was answered meets its effect, also in the wake-up that is under way.
@@ -108,37 +122,35 @@ impl Worker {
                     None => (ClientAddr::Unix, 0),
                 };
                 self.take_in(fd, client, port, listener);
-                true
+                Asked::Client
             }
             Err(error) => {
                 self.room_made();
-                self.accept_failed(&error);
-                false
+                self.accept_failed(&error)
             }
         }
     }
 
     /// Takes in who is connected already, even where `conn_max` has no room: with a listener that is closed they would be
-    /// turned away. Nobody new comes to such a listener, so there are no more than its queue holds.
+    /// turned away. How many its queue holds was settled when it was opened, so it is asked until it has nobody left.
     pub(super) fn take_in_waiting(&mut self) {
-        let waiting_max = self.settings.number(Number::ListenQueue) + 1;
         for listener in 0..self.listeners.len() {
-            for _ in 0..=waiting_max {
+            for _ in 0..WAITING_MAX {
                 self.shared.take_room_anyway();
-                if !self.accept_one(listener) {
+                if matches!(self.accept_one(listener), Asked::Nobody | Asked::Shortage) {
                     break;
                 }
             }
         }
     }
 
-    fn accept_failed(&mut self, error: &io::Error) {
+    fn accept_failed(&mut self, error: &io::Error) -> Asked {
         match error.raw_os_error() {
-            // Nobody is there, or left before he was taken, or the network had an error of its own, see accept(2),
-            // "Error handling". If there are more, there is another event.
+            Some(libc::EAGAIN) => Asked::Nobody,
+            // He left before he was taken, or the network had an error of its own, see accept(2), "Error handling". If
+            // there are more, there is another event.
             Some(
-                libc::EAGAIN
-                | libc::ECONNABORTED
+                libc::ECONNABORTED
                 | libc::EINTR
                 | libc::ENETDOWN
                 | libc::EPROTO
@@ -147,9 +159,9 @@ impl Worker {
                 | libc::EHOSTUNREACH
                 | libc::EOPNOTSUPP
                 | libc::ENETUNREACH,
-            ) => {}
+            ) => Asked::Another,
             // There is another event at once.
-            _ if self.idlers_make_way() => {}
+            _ if self.idlers_make_way() => Asked::Another,
             _ => {
                 self.note_shortage();
                 diag::once(
@@ -157,6 +169,7 @@ impl Worker {
                     format_args!("cannot accept clients: {}; trying again as connections end", reason(error)),
                 );
                 self.pause(Some(self.now_ms + SHORTAGE_RETRY_MS));
+                Asked::Shortage
             }
         }
     }

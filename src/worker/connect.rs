@@ -347,6 +347,7 @@ impl Worker {
         if let Some(next) = connection.endpoint.as_ref().and_then(|endpoint| endpoint.next_place()) {
             say_next_place(server, connection.endpoint.as_deref());
             connection.endpoint = Some(Arc::new(next));
+            connection.stage = Stage::Connecting;
             return true;
         }
         let now_seconds = clock::steady_epoch_seconds(self.now_ms);
@@ -362,6 +363,8 @@ impl Worker {
             Some(endpoint) => {
                 outage::tell(attempt);
                 connection.endpoint = Some(endpoint);
+                // What was put off was the connect to the last one: the next has all its time.
+                connection.stage = Stage::Connecting;
                 connection.extras().retries += 1;
                 self.totals.failovers += 1;
             }

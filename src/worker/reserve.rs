@@ -73,6 +73,14 @@ impl Reserve {
                 (None, _) => surplus.push(index),
             }
         }
+        // Until they are removed they are under way as well, and `remove` counts them off.
+        for index in &surplus {
+            if let Some(Idler { target, stage: Stage::Connecting { .. }, .. }) = self.idlers.get(*index)
+                && let Some(place) = place_of(&mut self.places, target.server)
+            {
+                place.connecting += 1;
+            }
+        }
         surplus
     }
 
@@ -256,6 +264,19 @@ mod tests {
         assert!(reserve.missing(0).is_none());
         assert!(reserve.remove(opened[4]).is_some());
         assert!(reserve.missing(0).is_some());
+    }
+
+    #[test]
+    fn those_under_way_that_are_too_many_are_counted_off_once() {
+        let mut reserve = Reserve::default();
+        reserve.adopt(plan(&[1, 2], 8));
+        (0..8).for_each(|_| _ = open(&mut reserve, 9));
+        assert_eq!(adopt(&mut reserve, plan(&[1, 3], 4)), 6, "two too many, and four to another address");
+        let connecting =
+            |reserve: &Reserve| reserve.places.iter().map(|place| place.connecting).collect::<Vec<_>>();
+        assert_eq!(connecting(&reserve), [2, 0]);
+        assert_eq!(fill(&mut reserve).len(), 2);
+        assert_eq!((counts(&reserve), connecting(&reserve)), (vec![0, 2], vec![2, 0]));
     }
 
     #[test]

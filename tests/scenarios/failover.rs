@@ -139,6 +139,20 @@ fn a_unix_server_that_stays_busy_is_replaced() {
     drop(filler);
 }
 
+/// Each is given its own time: that of the first is over when the second has its turn.
+#[test]
+fn the_next_unix_server_may_be_busy_for_a_moment_too() {
+    let [second, first] = [UnixBackend::busy(), UnixBackend::busy()];
+    let _fillers = [&first, &second].map(|server| UnixStream::connect(server.path()).unwrap());
+    let pen = Pen::before([second.path().display(), first.path().display()]).options("-t 2").start();
+    let mut client = pen.connect();
+    client.send("hello\n");
+    eventually("the first to be given up", || pen.stderr(), |said| said.contains("blacklisting server 1 "));
+    meanwhile(Duration::from_millis(300));
+    second.echo_from_now_on();
+    assert_eq!(client.line(), "hello");
+}
+
 #[test]
 fn without_any_server_clients_are_closed() {
     let pen = Pen::before([] as [&str; 0]).start();

@@ -37,6 +37,18 @@ fn who_waits_for_room_is_served_when_the_listener_moves() {
     waiting.iter_mut().for_each(|client| assert_eq!(client.line(), "A"));
 }
 
+/// The queue of a listener is as long as it was made, whatever the next one is to have.
+#[test]
+fn a_shorter_queue_for_the_next_listener_turns_nobody_away() {
+    let server = Backend::named("A");
+    let (pen, _first, mut waiting) = full(&server);
+    waiting.extend((0..20).map(|_| pen.connect()));
+    assert_eq!(pen.control("listen_queue 1"), "1\n");
+    let port = free_port();
+    assert_eq!(pen.control(&format!("listen 127.0.0.1:{port}")), format!("127.0.0.1:{port}\n"));
+    waiting.iter_mut().for_each(|client| assert_eq!(client.line(), "A"));
+}
+
 #[test]
 fn who_waits_for_room_is_served_when_pen_is_about_to_end() {
     let server = Backend::named("A");

@@ -157,6 +157,21 @@ fn a_server_that_fell_silent_is_left_by_its_sessions() {
     assert!(answer.starts_with("B:") && count > 1, "{count}: {answer}");
 }
 
+/// A session may last for ever: a server that failed it once is not left out for as long.
+#[test]
+fn a_session_may_return_to_a_server_that_once_failed() {
+    let (mut a, (b, b_answers)) = (UdpServer::named("A"), fickle("B"));
+    a.pause();
+    let pen = before([&b, &a]).options("-t 1").start();
+    let client = UdpClient::new(pen.address);
+    assert_eq!(client.server(), "B");
+    assert_eq!(failures(&pen, 1), 1, "A was asked first");
+    a.resume();
+    b_answers.store(false, SeqCst);
+    assert!(client.insist("?").1.starts_with("A:"));
+    assert_eq!(status(&pen)["connections_used"], 1, "it is the same session");
+}
+
 /// Anybody can send what no server answers: as long as a server answers others, it is not blamed.
 #[test]
 fn junk_does_not_make_a_server_fail() {

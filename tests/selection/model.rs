@@ -350,8 +350,9 @@ impl Model {
         again: bool,
         now_seconds: u32,
     ) -> bool {
-        // Nobody comes after the emergency server, so it is tried again whatever happened.
-        if !self.takes(settings, attempt, id, again || id == EMERGENCY, now_seconds) {
+        // Nobody comes after the emergency or the abuse server, so they are tried again whatever happened.
+        let is_last = id == EMERGENCY || id == ABUSE;
+        if !self.takes(settings, attempt, id, again || is_last, now_seconds) {
             return false;
         }
         let server = self.servers.get_mut(&id).unwrap();

@@ -72,6 +72,7 @@ impl Scene {
             "blacklist" => {
                 let server = match arguments[0] {
                     "-1" => ServerId::EMERGENCY,
+                    "-2" => ServerId::ABUSE,
                     _ => ServerId::regular(number(0) as usize),
                 };
                 self.balancer.blacklist(&self.settings, server, number(1) as u32, self.now_seconds);
