@@ -109,7 +109,9 @@ fn replace_leaves_nothing_of_what_the_client_said() {
 
 #[test]
 fn append_adds_to_what_the_client_said() {
-    let want = FORGED.replace(" 10.0.0.3\r\n", " 10.0.0.3, 127.0.0.7\r\n");
+    // A line with a blank before its colon is taken by some servers only, and left out.
+    let proper = FORGED.replace("X-Forwarded-Proto : https\r\n", "");
+    let want = proper.replace(" 10.0.0.3\r\n", " 10.0.0.3, 127.0.0.7\r\nX-Forwarded-Proto: http\r\n");
     assert_eq!(through_with("http append", &[FORGED]), want);
     let bytes: Vec<&str> = FORGED.split("").filter(|byte| !byte.is_empty()).collect();
     assert_eq!(through_with("http append", &bytes), want, "byte by byte");
