@@ -122,13 +122,12 @@ impl Join {
             || afterwards.text("pen.log"),
             |text| text.matches("GET /?").count() == USERS.len(),
         );
+        let merged = |name: &str| {
+            let web_log = format!("{SERVER}:{}", log_of(name).display());
+            succeed(Command::new(ours("mergelogs")).arg("-p").arg(afterwards.path("pen.log")).arg(web_log))
+        };
         for name in formats {
-            let mut mergelogs = Command::new(ours("mergelogs"));
-            mergelogs
-                .arg("-p")
-                .arg(afterwards.path("pen.log"))
-                .arg(format!("{SERVER}:{}", log_of(name).display()));
-            let output = succeed(&mut mergelogs);
+            let output = merged(name);
             let joined = String::from_utf8(output.stdout).unwrap();
             assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{name}: every line is one");
             assert_eq!(joined.lines().count(), text(name).lines().count(), "{name}");
@@ -137,12 +136,7 @@ impl Join {
             assert_joined(name, &first_half(&text(name)), &first_half(&joined));
         }
         for name in others {
-            let mut mergelogs = Command::new(ours("mergelogs"));
-            mergelogs
-                .arg("-p")
-                .arg(afterwards.path("pen.log"))
-                .arg(format!("{SERVER}:{}", log_of(name).display()));
-            let output = succeed(&mut mergelogs);
+            let output = merged(name);
             assert_eq!(output.stdout, b"", "{name}");
             assert!(String::from_utf8_lossy(&output.stderr).contains(" left out, the first is "), "{name}");
             // A line behind them tells when they have been read.
