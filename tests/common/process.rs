@@ -4,6 +4,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
+use std::net::SocketAddrV4;
 use std::path::Path;
 use std::time::Duration;
 
@@ -57,6 +58,17 @@ pub fn hears_datagrams(port: u16) -> bool {
         let text = fs::read_to_string(table).unwrap_or_default();
         let mut rows = text.lines().skip(1);
         rows.any(|row| row.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&suffix)))
+    })
+}
+
+/// Whether a socket is bound to exactly this address and awaits clients or datagrams.
+pub fn is_served(address: SocketAddrV4) -> bool {
+    const AWAITS: [&str; 2] = ["0A", "07"];
+    let local = format!("{:08X}:{:04X}", u32::from_le_bytes(address.ip().octets()), address.port());
+    ["/proc/net/tcp", "/proc/net/udp"].iter().any(|table| {
+        let text = fs::read_to_string(table).unwrap_or_default();
+        let mut rows = text.lines().skip(1).map(|row| row.split_whitespace().collect::<Vec<_>>());
+        rows.any(|fields| fields[1] == local && AWAITS.contains(&fields[3]))
     })
 }
 

@@ -1,6 +1,6 @@
 //! Servers that people use, as peers: started with configurations of their own, on ports of their own, and ended.
 
-use super::process::{hears_datagrams, listening};
+use super::process::{hears_datagrams, is_served, listening};
 use super::programs::command;
 use super::tempdir::TempDir;
 use super::wait::{eventually, watch};
@@ -56,8 +56,14 @@ impl Server {
         fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()
     }
 
-    /// Ends it, with the processes that it started, and waits for that.
+    /// Ends it and waits until nobody is at its address any more: processes that it started may outlive it.
     pub fn stop(&mut self) {
+        self.end();
+        let Ok(address) = self.address.parse() else { return };
+        eventually("nobody to be there", || is_served(address), |served| !served);
+    }
+
+    fn end(&mut self) {
         // Gone already is as good.
         let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
         if watch(|| self.child.try_wait().unwrap(), Option::is_some).is_err() {
@@ -69,6 +75,6 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stop();
+        self.end();
     }
 }

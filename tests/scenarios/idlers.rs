@@ -122,7 +122,7 @@ fn they_are_spread_evenly() {
     let servers = ["A", "B", "C"].map(Backend::named);
     let pen = with_idlers(Pen::before(&servers), 12).command("threads 4").start();
     await_idlers(&pen, 12, 12);
-    assert_eq!(servers.each_ref().map(Backend::open), [4, 4, 4]);
+    eventually("servers to agree", || servers.each_ref().map(Backend::open), |open| *open == [4, 4, 4]);
     let status = status(&pen);
     for server in status["servers"].as_array().unwrap() {
         assert_eq!(server["idlers"], 4);

@@ -24,7 +24,7 @@ fn name_server(name: &str) -> Server {
         "nsd.conf",
         &format!(
             "server:\n  ip-address: 127.0.0.1@{port}\n  server-count: 1\n  ipv4-edns-size: 4096\n  username: \"\"\n  zonesdir: \"{path}\"\n  \
-             pidfile: \"\"\n  xfrdfile: \"\"\n  zonelistfile: \"{path}/zones\"\n  rrl-ratelimit: 0\n\
+             pidfile: \"\"\n  xfrdfile: \"\"\n  database: \"\"\n  zonelistfile: \"{path}/zones\"\n  rrl-ratelimit: 0\n\
              remote-control:\n  control-enable: no\nzone:\n  name: example.test\n  zonefile: zone\n"
         ),
     );
