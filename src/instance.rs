@@ -5,7 +5,8 @@
 use crate::balance::{
     Balancer, ClientRoom, Endpoint, Places, ServerId, ServerSetup, TlsEndpoint, add_idlers, add_live,
 };
-use crate::control::apply::{Running, Wanted};
+use crate::control::apply::{Deed, Running, Wanted};
+use crate::control::plan::{Plan, Read};
 use crate::dsr::open::Opened;
 use crate::dsr::{self, Dsr};
 use crate::log::diag::{self, Severity};
@@ -21,7 +22,7 @@ use crate::sys::clock;
 use crate::sys::errors::reason;
 use crate::sys::limits;
 use pen_proto::addr::{Host, ListenAddr};
-use pen_proto::commands::{Flag, LogTarget, Number, ServerTls};
+use pen_proto::commands::{Flag, Number, ServerTls};
 use pen_proto::status::{ClientStatus, Status};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -174,33 +175,9 @@ impl Instance {
             dsr.changed();
         }
     }
-}
-
-impl Running for Instance {
-    type Log = OpenLog;
-    type Tls = Tls;
-    type Room = Option<ClientRoom>;
-
-    fn load_tls(&mut self, config: &Config, again: bool) -> Result<Tls, String> {
-        load_tls_after(config, Some(&self.runtime.tls()), again)
-    }
-
-    fn use_tls(&mut self, tls: Tls) {
-        self.runtime.set_tls(tls);
-    }
-
-    fn open_log(&mut self, target: Option<&LogTarget>) -> Result<OpenLog, String> {
-        OpenLog::open(target)
-    }
-
-    fn use_log(&mut self, log: OpenLog) {
-        if let Err(error) = self.log.set_target(log.into_output()) {
-            diag::say(Severity::Error, format_args!("log: cannot start writing: {}", reason(&error)));
-        }
-    }
 
     /// Taken outside the lock of the balancer; a smaller table than now is not wanted.
-    fn make_room(&mut self, config: &Config) -> Result<Option<ClientRoom>, String> {
+    fn make_room(&self, config: &Config) -> Result<Option<ClientRoom>, String> {
         limits::memory_for(config.servers.len() * SERVER_BYTES)
             .map_err(|reason| format!("server: {reason}"))?;
         let is_larger =
@@ -208,25 +185,18 @@ impl Running for Instance {
         is_larger.then(|| client_room(&config.settings)).transpose()
     }
 
-    fn use_room(&mut self, room: Option<ClientRoom>) {
-        if let Some(room) = room {
-            self.runtime.balancer().grow_clients(room);
-        }
-    }
-
     /// Opened before the old one is closed, beside it where they overlap: nobody meets a gap.
-    fn listen(&mut self, address: &ListenAddr, settings: &Settings) -> Result<(), String> {
+    fn listen(&mut self, address: &ListenAddr, settings: &Settings) -> Result<NewListener, String> {
         if self.draining {
             return Err("pen is about to end and takes no more clients".into());
         }
         if let Some(dsr) = &mut self.dsr {
-            return dsr.serve(address);
+            return dsr.serve(address).map(|()| NewListener::Directed);
         }
         let before = self.listeners();
         let options = listen_options(settings);
         if let Some(renamed) = before.iter().find_map(|old| old.renamed(address, options)) {
-            self.runtime.set_listeners(vec![renamed.map_err(|error| reason(&error))?]);
-            return Ok(());
+            return renamed.map(NewListener::Renamed).map_err(|error| reason(&error));
         }
         let shared = before.iter().any(|old| overlaps(old, address));
         before.iter().for_each(|old| old.share(shared));
@@ -234,21 +204,29 @@ impl Running for Instance {
         if opened.is_err() {
             before.iter().for_each(|old| old.share(old.is_divided()));
         }
-        let listener = opened.map_err(|error| error.to_string())?;
-        listener.share(listener.is_divided());
-        begin_no_more(&before);
-        self.runtime.set_listeners(vec![listener]);
-        Ok(())
+        opened.map(NewListener::Opened).map_err(|error| error.to_string())
     }
 
-    fn set_settings(&mut self, settings: Arc<Settings>) {
+    fn use_listener(&mut self, listener: NewListener) {
+        match listener {
+            NewListener::Directed => {}
+            NewListener::Renamed(listener) => self.runtime.set_listeners(vec![listener]),
+            NewListener::Opened(listener) => {
+                listener.share(listener.is_divided());
+                begin_no_more(&self.listeners());
+                self.runtime.set_listeners(vec![listener]);
+            }
+        }
+    }
+
+    fn set_settings(&mut self, settings: Settings) {
         diag::set_level(debug_level(&settings));
         let nodelay = settings.flag(Flag::TcpNodelay);
         if nodelay != self.settings.flag(Flag::TcpNodelay) {
             self.listeners().iter().for_each(|listener| listener.set_nodelay(nodelay));
         }
-        self.runtime.set_settings(Settings::clone(&settings));
-        self.settings = settings;
+        self.settings = Arc::new(settings.clone());
+        self.runtime.set_settings(settings);
         self.tell_dsr();
     }
 
@@ -267,15 +245,81 @@ impl Running for Instance {
         self.runtime.balancer().blacklist(&self.settings, server, seconds, now_seconds);
         self.runtime.servers_changed();
     }
+}
 
-    fn close_connection(&mut self, number: u32) -> bool {
-        if let Some(dsr) = &self.dsr {
-            return dsr.close(number);
-        }
-        self.runtime.close_connection(number)
+/// Everything that a plan needs, open and not used yet.
+pub struct Change {
+    /// `Some(None)`: logging ends.
+    log: Option<OpenLog>,
+    tls: Option<Tls>,
+    room: Option<ClientRoom>,
+    listener: Option<NewListener>,
+}
+
+/// What a listening address becomes.
+enum NewListener {
+    /// It takes the place of the present ones.
+    Opened(Listener),
+    /// The present one, for an address that is written in another way.
+    Renamed(Listener),
+    /// Packets to it are directed.
+    Directed,
+}
+
+impl Running for Instance {
+    type Opened = Change;
+
+    fn open(&mut self, plan: &Plan<'_>) -> Result<Change, String> {
+        let config = plan.to;
+        let open_log = || OpenLog::open(config.log.as_ref()).map_err(|trouble| format!("log: {trouble}"));
+        let log = plan.log.then(open_log).transpose()?;
+        let load_tls = |read| load_tls_after(config, Some(&self.runtime.tls()), read == Read::Again);
+        let tls = plan.tls.map(load_tls).transpose()?;
+        let room = if plan.settings || plan.servers { self.make_room(config)? } else { None };
+        // At last: what goes wrong after it would have to take it back.
+        let listener = config.listen.as_ref().filter(|_| plan.listen);
+        let listener = listener.map(|address| self.listen(address, &config.settings)).transpose();
+        Ok(Change { log, tls, room, listener: listener.map_err(|trouble| format!("listen: {trouble}"))? })
     }
 
-    fn status(&mut self, wanted: Wanted) -> Status {
+    fn switch(&mut self, plan: &Plan<'_>, opened: Change) {
+        if let Some(listener) = opened.listener {
+            self.use_listener(listener);
+        }
+        if let Some(log) = opened.log
+            && let Err(error) = self.log.set_target(log.into_output())
+        {
+            diag::say(Severity::Error, format_args!("log: cannot start writing: {}", reason(&error)));
+        }
+        if let Some(tls) = opened.tls {
+            self.runtime.set_tls(tls);
+        }
+        if let Some(room) = opened.room {
+            self.runtime.balancer().grow_clients(room);
+        }
+        if plan.settings {
+            self.set_settings(plan.to.settings.clone());
+        }
+        if plan.servers {
+            self.set_servers(plan.to);
+        }
+    }
+
+    fn act(&mut self, deed: Deed) -> bool {
+        match deed {
+            Deed::Blacklist { server, seconds } => self.blacklist(server, seconds),
+            Deed::Close { number } => {
+                return match &self.dsr {
+                    Some(dsr) => dsr.close(number),
+                    None => self.runtime.close_connection(number),
+                };
+            }
+            Deed::Stop => self.stop_wanted = true,
+        }
+        true
+    }
+
+    fn ask(&mut self, wanted: Wanted) -> Status {
         let Snapshot {
             connections,
             totals,
@@ -324,10 +368,6 @@ impl Running for Instance {
         add_live(&mut status.servers, &mut status.clients, &status.connections);
         add_idlers(&mut status.servers, &idlers);
         status
-    }
-
-    fn stop(&mut self) {
-        self.stop_wanted = true;
     }
 }
 

@@ -4,8 +4,11 @@
 //! main thread uses. Commands change a `Config` through [`Config::apply`]; `control/apply` makes the running pen follow.
 //! How a `Config` becomes commands again is in `settings/write.rs`.
 
+mod fit;
 mod tls;
 mod write;
+
+pub use fit::{check, settle_ports};
 
 use crate::acl::{ACL_COUNT, Acl, CountrySource};
 use crate::tls::TlsSettings;

@@ -4,18 +4,18 @@
 //! every one of them is right and everything it needs is open does the copy become the configuration. Reads no socket.
 //! Called by `server.rs`, `reload.rs`, and `start.rs`.
 
-use super::commit::{Refresh, check, commit, settle_ports};
 use super::countries::{Reading, settle_countries};
 use super::guarded::{Trouble, guarded};
 use super::lookups::{self, Found, LOOKUP_AT_START_MS};
 use super::loops;
 use super::names::{Lookup, Names, look_up, names_in, names_of};
+use super::plan::{Plan, Refresh};
 use super::queries;
-pub use super::running::{Running, Wanted};
+pub use super::running::{Deed, Running, Wanted};
 use crate::config::{self, ERRORS_MAX, Errors, Place};
 use crate::log::diag::{self, Severity};
 use crate::log::local_time;
-use crate::settings::{Applied, Config, no_such_server};
+use crate::settings::{Applied, Config, check, no_such_server, settle_ports};
 use crate::stats;
 use crate::sys::capabilities;
 use crate::sys::errors::reason;
@@ -162,7 +162,7 @@ impl<R: Running> Engine<R> {
     /// Hands over the running pen, built from what [`Engine::settle`] returned.
     pub fn start(&mut self, mut running: R) {
         for (server, seconds) in self.early_blacklists.drain(..) {
-            running.blacklist(server, seconds);
+            running.act(Deed::Blacklist { server, seconds });
         }
         self.running = Some(running);
         self.config.running = true;
@@ -241,12 +241,13 @@ impl<R: Running> Engine<R> {
     /// when `request` may name another log, and when the log cannot be opened, which the reload will tell.
     pub fn reopen_log(&mut self, request: &Request) -> bool {
         let names_log = |placed: &Placed| matches!(placed.command, Command::Log(Some(_)) | Command::NoLog);
-        let (Some(running), Some(target)) = (&mut self.running, &self.followed.log) else { return false };
+        let Some(running) = self.running.as_mut().filter(|_| self.followed.log.is_some()) else {
+            return false;
+        };
         if request.commands.iter().any(names_log) {
             return false;
         }
-        let reopened = guarded(|| running.open_log(Some(target)).map(|log| running.use_log(log)));
-        reopened.is_ok()
+        guarded(|| follow(running, &Plan::reopening_log(&self.followed))).is_ok()
     }
 
     /// Carries out all commands of a request or none. Its names must have been learned when pen runs.
@@ -301,8 +302,9 @@ impl<R: Running> Engine<R> {
     /// Has the running pen follow the configuration in force again, after a mistake on the way to another one.
     fn take_back(&mut self) {
         let (Some(attempted), Some(running)) = (self.attempted.take(), &mut self.running) else { return };
-        let nothing = Refresh { log: false, tls: false, is_reload: true };
-        if let Err(trouble) = guarded(|| commit(running, &attempted, &self.followed, nothing)) {
+        let refresh = Refresh { is_reload: true, ..Refresh::default() };
+        let plan = Plan::between(&attempted, &self.followed, refresh);
+        if let Err(trouble) = guarded(|| follow(running, &plan)) {
             diag::say(Severity::Error, String::from(trouble));
         }
     }
@@ -386,7 +388,7 @@ impl<R: Running> Engine<R> {
                 Some(Refusal::StartOnly(TRANSPARENT_REFUSED.into()))
             }
             Command::Close(number) => {
-                let status = connections.get_or_insert_with(|| running.status(Wanted::Connections));
+                let status = connections.get_or_insert_with(|| running.ask(Wanted::Connections));
                 let open = status.connections.iter().any(|connection| connection.number == *number);
                 let in_range = u64::from(*number) < status.connections_max;
                 (in_range && !open)
@@ -409,7 +411,7 @@ impl<R: Running> Engine<R> {
         let numeric = self.names.numeric(&config)?;
         loops::check(&numeric)?;
         let attempted = self.attempted.insert(numeric);
-        let done = commit(running, &self.followed, attempted, again.refresh);
+        let done = follow(running, &Plan::between(&self.followed, attempted, again.refresh));
         // Taken only now: what panics leaves it for `take_back`.
         let numeric = self.attempted.take();
         done?;
@@ -424,7 +426,9 @@ impl<R: Running> Engine<R> {
         for change in changes {
             if let ServerChange::Blacklist(seconds) = change {
                 match &mut self.running {
-                    Some(running) => running.blacklist(*index, *seconds),
+                    Some(running) => {
+                        running.act(Deed::Blacklist { server: *index, seconds: *seconds });
+                    }
                     None => self.early_blacklists.push((*index, *seconds)),
                 }
             }
@@ -469,13 +473,13 @@ impl<R: Running> Engine<R> {
     /// A snapshot of the running pen; before it runs, of what is configured.
     pub fn status(&mut self, wanted: Wanted) -> Status {
         match &mut self.running {
-            Some(running) => running.status(wanted),
+            Some(running) => running.ask(wanted),
             None => queries::configured(&self.config),
         }
     }
 
     fn close(&mut self, number: u32) -> String {
-        match self.running.as_mut().is_some_and(|running| running.close_connection(number)) {
+        match self.running.as_mut().is_some_and(|running| running.act(Deed::Close { number })) {
             true => format!("Forcibly closing connection {number}\n"),
             false => queries::out_of_range(number),
         }
@@ -487,7 +491,7 @@ impl<R: Running> Engine<R> {
         if !self.config.settings.flag(Flag::ExitEnabled) {
             return "Exit is not enabled; restart with -X flag\n".into();
         }
-        running.stop();
+        running.act(Deed::Stop);
         String::new()
     }
 
@@ -507,6 +511,13 @@ impl<R: Running> Engine<R> {
         save(file, &text).map_err(|trouble| format!("write {file}: {trouble}"))?;
         Ok(String::new())
     }
+}
+
+/// Follows a plan, or changes nothing.
+fn follow<R: Running>(running: &mut R, plan: &Plan<'_>) -> Result<(), String> {
+    let opened = running.open(plan)?;
+    running.switch(plan, opened);
+    Ok(())
 }
 
 /// What is opened although its name is the same as before.

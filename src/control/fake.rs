@@ -1,14 +1,13 @@
 //! A pen that only remembers what it was told, for the tests of this directory and of `reload.rs`.
 
-use super::apply::{Running, Wanted};
+use super::apply::{Deed, Running, Wanted};
+use super::plan::{Plan, Read};
 use crate::settings::{Config, Settings};
-use pen_proto::addr::ListenAddr;
-use pen_proto::commands::{LogTarget, Number, TlsText};
+use pen_proto::commands::{Number, TlsText};
 use pen_proto::status::{ConnectionStatus, ServerStatus, Status};
 use std::cell::{Ref, RefCell, RefMut};
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// What the fake was told, and how it is to behave.
 #[derive(Debug, Default)]
@@ -19,7 +18,7 @@ pub struct Told {
     pub broken: BTreeSet<String>,
     /// Deeds at which it panics, once.
     pub panics: BTreeSet<String>,
-    pub settings: Option<Arc<Settings>>,
+    pub settings: Option<Settings>,
     pub config: Option<Config>,
     pub status: Status,
 }
@@ -62,56 +61,7 @@ impl FakePen {
         self.told_mut().deeds.push(deed);
     }
 
-    fn open(&self, name: &str) -> Result<(), String> {
-        if self.told().broken.contains(name) { Err(format!("{name}: broken")) } else { Ok(()) }
-    }
-}
-
-impl Running for FakePen {
-    type Log = String;
-    type Tls = String;
-    type Room = ();
-
-    fn load_tls(&mut self, config: &Config, again: bool) -> Result<String, String> {
-        let file = config.tls.text(TlsText::Certificate).unwrap_or("no certificate");
-        match self.open(file) {
-            Err(_) if again => Ok("old tls".into()),
-            opened => opened.map(|()| format!("tls {file}")),
-        }
-    }
-
-    fn use_tls(&mut self, tls: String) {
-        self.did(tls);
-    }
-
-    fn open_log(&mut self, target: Option<&LogTarget>) -> Result<String, String> {
-        let name = target.map(ToString::to_string).unwrap_or_default();
-        self.open(&name).map(|()| name)
-    }
-
-    fn use_log(&mut self, log: String) {
-        self.did(format!("log {log}"));
-    }
-
-    fn make_room(&mut self, config: &Config) -> Result<(), String> {
-        self.open(&format!("clients_max {}", config.settings.number(Number::ClientsMax)))
-    }
-
-    fn use_room(&mut self, (): ()) {}
-
-    fn listen(&mut self, address: &ListenAddr, _settings: &Settings) -> Result<(), String> {
-        self.open(&address.text)?;
-        self.did(format!("listen {}", address.text));
-        Ok(())
-    }
-
-    fn set_settings(&mut self, settings: Arc<Settings>) {
-        self.did("settings".into());
-        self.told_mut().status.idlers_wanted = settings.number(Number::Idlers);
-        self.told_mut().settings = Some(settings);
-    }
-
-    fn set_servers(&mut self, config: &Config) {
+    fn set_servers(&self, config: &Config) {
         let words = |entry: &Option<crate::settings::ServerEntry>| match entry {
             Some(entry) => entry.spec.to_string(),
             None => "-".into(),
@@ -127,23 +77,79 @@ impl Running for FakePen {
         self.told_mut().config = Some(config.clone());
     }
 
-    fn blacklist(&mut self, server: u16, seconds: u32) {
-        self.did(format!("blacklist {server} {seconds}"));
+    fn open_name(&self, name: &str) -> Result<(), String> {
+        if self.told().broken.contains(name) { Err(format!("{name}: broken")) } else { Ok(()) }
+    }
+}
+
+/// What was opened, in words.
+#[derive(Debug, Default)]
+pub struct FakeOpened {
+    log: String,
+    tls: String,
+}
+
+impl Running for FakePen {
+    type Opened = FakeOpened;
+
+    fn open(&mut self, plan: &Plan<'_>) -> Result<FakeOpened, String> {
+        let mut opened = FakeOpened::default();
+        if plan.log {
+            opened.log = plan.to.log.as_ref().map(ToString::to_string).unwrap_or_default();
+            self.open_name(&opened.log).map_err(|trouble| format!("log: {trouble}"))?;
+        }
+        if let Some(read) = plan.tls {
+            let file = plan.to.tls.text(TlsText::Certificate).unwrap_or("no certificate");
+            opened.tls = match self.open_name(file) {
+                Err(_) if read == Read::Again => "old tls".into(),
+                opened => opened.map(|()| format!("tls {file}"))?,
+            };
+        }
+        if plan.settings || plan.servers {
+            self.open_name(&format!("clients_max {}", plan.to.settings.number(Number::ClientsMax)))?;
+        }
+        if let Some(address) = plan.to.listen.as_ref().filter(|_| plan.listen) {
+            self.open_name(&address.text).map_err(|trouble| format!("listen: {trouble}"))?;
+        }
+        Ok(opened)
     }
 
-    fn close_connection(&mut self, number: u32) -> bool {
-        let mut told = self.told_mut();
-        let before = told.status.connections.len();
-        told.status.connections.retain(|connection| connection.number != number);
-        told.status.connections.len() < before
+    fn switch(&mut self, plan: &Plan<'_>, opened: FakeOpened) {
+        if let Some(address) = plan.to.listen.as_ref().filter(|_| plan.listen) {
+            self.did(format!("listen {}", address.text));
+        }
+        if plan.log {
+            self.did(format!("log {}", opened.log));
+        }
+        if plan.tls.is_some() {
+            self.did(opened.tls);
+        }
+        if plan.settings {
+            self.did("settings".into());
+            self.told_mut().status.idlers_wanted = plan.to.settings.number(Number::Idlers);
+            self.told_mut().settings = Some(plan.to.settings.clone());
+        }
+        if plan.servers {
+            self.set_servers(plan.to);
+        }
     }
 
-    fn status(&mut self, _wanted: Wanted) -> Status {
+    fn ask(&mut self, _wanted: Wanted) -> Status {
         assert!(!self.told_mut().panics.remove("status"), "the status goes wrong on purpose");
         self.told().status.clone()
     }
 
-    fn stop(&mut self) {
-        self.did("stop".into());
+    fn act(&mut self, deed: Deed) -> bool {
+        match deed {
+            Deed::Blacklist { server, seconds } => self.did(format!("blacklist {server} {seconds}")),
+            Deed::Stop => self.did("stop".into()),
+            Deed::Close { number } => {
+                let mut told = self.told_mut();
+                let before = told.status.connections.len();
+                told.status.connections.retain(|connection| connection.number != number);
+                return told.status.connections.len() < before;
+            }
+        }
+        true
     }
 }

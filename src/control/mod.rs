@@ -1,7 +1,7 @@
 //! The doors through which a running pen is commanded, and the room behind them.
 //!
 //! `running` is what commands touch of a pen; `apply` carries them out, whatever door they came through, all or nothing,
-//! and `guarded` lets pen outlive a mistake in that; `commit` makes the running pen follow a changed configuration,
+//! and `guarded` lets pen outlive a mistake in that; `plan` is the way of the running pen from one configuration to another,
 //! `countries` has it know those that its `geoip` file tells; `queries` phrases answers. `names` knows host names,
 //! `lookups` has them looked up. `server` owns the control sockets, `client` one caller's socket, `session` what is said
 //! on it. All of it runs on the main thread; only names are looked up on others.
@@ -9,7 +9,6 @@
 
 pub mod apply;
 mod client;
-mod commit;
 mod countries;
 #[cfg(test)]
 pub(crate) mod fake;
@@ -17,6 +16,7 @@ pub(crate) mod guarded;
 pub(crate) mod lookups;
 mod loops;
 mod names;
+pub mod plan;
 pub mod queries;
 mod running;
 pub mod server;

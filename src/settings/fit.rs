@@ -1,69 +1,8 @@
-//! Makes the running pen follow a changed configuration: everything that can fail first, then the rest.
-//!
-//! Compares two configurations and touches only what differs, so that a reload of an unchanged file changes nothing.
-//! Called by `apply.rs`.
+//! Whether what was configured fits together, and what follows from one setting for another. Pure.
 
-use super::apply::Running;
-use crate::settings::Config;
+use super::Config;
 use pen_proto::addr::{Host, Port};
 use pen_proto::commands::{Flag, HttpMode, ProxyHeader, TlsText};
-use std::sync::Arc;
-
-/// What is opened again although its name has not changed.
-#[derive(Debug, Clone, Copy)]
-pub struct Refresh {
-    pub log: bool,
-    pub tls: bool,
-    /// Nobody waits for the answer: what cannot be read again stays as it was, with a message.
-    pub is_reload: bool,
-}
-
-/// Brings `running` from the state `from` to the state `to`, both numeric ([`super::names::Names::numeric`]).
-/// `refresh` says what is opened again even when its name is the same.
-///
-/// # Errors
-///
-/// Something could not be opened. Then `running` is as it was.
-pub fn commit<R: Running>(
-    running: &mut R,
-    from: &Config,
-    to: &Config,
-    refresh: Refresh,
-) -> Result<(), String> {
-    let log = match from.log != to.log || refresh.log && to.log.is_some() {
-        true => Some(running.open_log(to.log.as_ref()).map_err(|trouble| format!("log: {trouble}"))?),
-        false => None,
-    };
-    let (plan_before, plan) = (from.tls_plan(), to.tls_plan());
-    let tls = match plan_before != plan || refresh.tls && plan.is_needed() {
-        true => Some(running.load_tls(to, refresh.is_reload && plan_before == plan)?),
-        false => None,
-    };
-    let changed = (from.settings != to.settings, servers(from) != servers(to));
-    let room = match changed {
-        (false, false) => None,
-        _ => Some(running.make_room(to)?),
-    };
-    if let Some(address) = to.listen.as_ref().filter(|_| from.listen != to.listen) {
-        running.listen(address, &to.settings).map_err(|trouble| format!("listen: {trouble}"))?;
-    }
-    if let Some(log) = log {
-        running.use_log(log);
-    }
-    if let Some(tls) = tls {
-        running.use_tls(tls);
-    }
-    if let Some(room) = room {
-        running.use_room(room);
-    }
-    if changed.0 {
-        running.set_settings(Arc::new(to.settings.clone()));
-    }
-    if changed.1 {
-        running.set_servers(to);
-    }
-    Ok(())
-}
 
 /// Whether the settings fit together.
 ///
@@ -126,10 +65,6 @@ fn check_http(config: &Config) -> Result<(), String> {
         }
         false => Ok(()),
     }
-}
-
-fn servers(config: &Config) -> impl PartialEq + '_ {
-    (&config.servers, &config.emergency, &config.abuse)
 }
 
 /// Gives every server that has an address and no port the port of the main listener, for good: a later `listen` moves
