@@ -2,37 +2,32 @@
 //!
 //! Everything given to it is numeric and valid; names were looked up and values checked before.
 
-use crate::balance::{
-    Balancer, ClientRoom, Endpoint, Places, ServerId, ServerSetup, TlsEndpoint, add_idlers, add_live,
-};
+mod listeners;
+mod setups;
+mod status;
+
+pub use listeners::listen_options;
+
+use crate::balance::{Balancer, ClientRoom, ServerId};
 use crate::control::apply::{Deed, Running, Wanted};
 use crate::control::plan::{Plan, Read};
+use crate::dsr::Dsr;
 use crate::dsr::open::Opened;
-use crate::dsr::{self, Dsr};
 use crate::log::diag::{self, Severity};
-use crate::log::local_time;
 use crate::log::target::OpenLog;
 use crate::log::traffic::LogHub;
-use crate::net::listen::{ListenOptions, Listener, begin_no_more};
+use crate::net::itself;
+use crate::net::listen::{Listener, begin_no_more};
 use crate::net::tls::{Loading, Tls};
-use crate::net::{itself, resolve};
-use crate::runtime::{Parts, Runtime, Snapshot, add_totals, worker_count};
-use crate::settings::{Config, ServerEntry, Settings};
+use crate::runtime::{Parts, Runtime};
+use crate::settings::{Config, Settings};
 use crate::sys::clock;
 use crate::sys::errors::reason;
-use crate::sys::limits;
-use pen_proto::addr::{Host, ListenAddr};
-use pen_proto::commands::{Flag, Number, ServerTls};
-use pen_proto::status::{ClientStatus, Status};
-use std::net::SocketAddr;
-use std::path::Path;
+use listeners::NewListener;
+use pen_proto::commands::{Flag, Number};
+use pen_proto::status::Status;
+use setups::{client_room, put_servers, room_for};
 use std::sync::Arc;
-
-/// Slots of the client table read under one hold of the balancer's lock: some tens of microseconds.
-const SLOTS_PER_LOOK: u32 = 1024;
-
-/// What is allocated for a server when the servers are exchanged, generously.
-const SERVER_BYTES: usize = 4 << 10;
 
 /// Workers and what they were started with.
 pub struct Instance {
@@ -127,22 +122,6 @@ impl Instance {
         self.runtime.listeners()
     }
 
-    /// The client table, some slots at a time: a worker that wants to choose waits for a part of it, not for all.
-    fn clients(&self, now_seconds: u32) -> Vec<ClientStatus> {
-        let mut clients = Vec::new();
-        let mut start = 0;
-        loop {
-            let balancer = self.runtime.balancer();
-            let used = balancer.client_slots_used();
-            let end = used.min(start + SLOTS_PER_LOOK);
-            clients.extend(balancer.client_statuses(&self.settings, start..end, now_seconds));
-            if end == used {
-                return clients;
-            }
-            start = end;
-        }
-    }
-
     /// Closes every connection, ends the workers and writes the log to its end.
     pub fn stop(mut self) {
         if let Some(dsr) = self.dsr.take() {
@@ -173,49 +152,6 @@ impl Instance {
     fn tell_dsr(&self) {
         if let Some(dsr) = &self.dsr {
             dsr.changed();
-        }
-    }
-
-    /// Taken outside the lock of the balancer; a smaller table than now is not wanted.
-    fn make_room(&self, config: &Config) -> Result<Option<ClientRoom>, String> {
-        limits::memory_for(config.servers.len() * SERVER_BYTES)
-            .map_err(|reason| format!("server: {reason}"))?;
-        let is_larger =
-            config.settings.number(Number::ClientsMax) > self.runtime.balancer().clients_max().into();
-        is_larger.then(|| client_room(&config.settings)).transpose()
-    }
-
-    /// Opened before the old one is closed, beside it where they overlap: nobody meets a gap.
-    fn listen(&mut self, address: &ListenAddr, settings: &Settings) -> Result<NewListener, String> {
-        if self.draining {
-            return Err("pen is about to end and takes no more clients".into());
-        }
-        if let Some(dsr) = &mut self.dsr {
-            return dsr.serve(address).map(|()| NewListener::Directed);
-        }
-        let before = self.listeners();
-        let options = listen_options(settings);
-        if let Some(renamed) = before.iter().find_map(|old| old.renamed(address, options)) {
-            return renamed.map(NewListener::Renamed).map_err(|error| reason(&error));
-        }
-        let shared = before.iter().any(|old| overlaps(old, address));
-        before.iter().for_each(|old| old.share(shared));
-        let opened = Listener::open(address, ListenOptions { shared, ..options });
-        if opened.is_err() {
-            before.iter().for_each(|old| old.share(old.is_divided()));
-        }
-        opened.map(NewListener::Opened).map_err(|error| error.to_string())
-    }
-
-    fn use_listener(&mut self, listener: NewListener) {
-        match listener {
-            NewListener::Directed => {}
-            NewListener::Renamed(listener) => self.runtime.set_listeners(vec![listener]),
-            NewListener::Opened(listener) => {
-                listener.share(listener.is_divided());
-                begin_no_more(&self.listeners());
-                self.runtime.set_listeners(vec![listener]);
-            }
         }
     }
 
@@ -256,16 +192,6 @@ pub struct Change {
     listener: Option<NewListener>,
 }
 
-/// What a listening address becomes.
-enum NewListener {
-    /// It takes the place of the present ones.
-    Opened(Listener),
-    /// The present one, for an address that is written in another way.
-    Renamed(Listener),
-    /// Packets to it are directed.
-    Directed,
-}
-
 impl Running for Instance {
     type Opened = Change;
 
@@ -275,7 +201,7 @@ impl Running for Instance {
         let log = plan.log.then(open_log).transpose()?;
         let load_tls = |read| load_tls_after(config, Some(&self.runtime.tls()), read == Read::Again);
         let tls = plan.tls.map(load_tls).transpose()?;
-        let room = if plan.settings || plan.servers { self.make_room(config)? } else { None };
+        let room = if plan.settings || plan.servers { room_for(&self.runtime, config)? } else { None };
         // At last: what goes wrong after it would have to take it back.
         let listener = config.listen.as_ref().filter(|_| plan.listen);
         let listener = listener.map(|address| self.listen(address, &config.settings)).transpose();
@@ -320,145 +246,11 @@ impl Running for Instance {
     }
 
     fn ask(&mut self, wanted: Wanted) -> Status {
-        let Snapshot {
-            connections,
-            totals,
-            connections_last,
-            connections_used,
-            connections_max,
-            workers,
-            full,
-            idlers,
-        } = self.runtime.snapshot();
-        let now_ms = clock::monotonic_ms();
-        let mut status = Status {
-            version: env!("CARGO_PKG_VERSION").into(),
-            pid: std::process::id(),
-            time_local: local_time::stamp(&local_time::now()).to_string(),
-            time_epoch_seconds: clock::epoch_ms() / 1000,
-            uptime_seconds: now_ms / 1000,
-            listen: self.listeners().iter().map(|listener| listener.text.to_string()).collect(),
-            workers,
-            connections,
-            connections_used,
-            connections_max,
-            connections_last,
-            full,
-            idlers: idlers.iter().map(|(_, count)| *count as u64).sum(),
-            idlers_wanted: self.settings.number(Number::Idlers),
-            udp: self.settings.flag(Flag::Udp),
-            totals,
-            ..Status::default()
-        };
-        status.totals.log_lines_dropped = self.log.dropped_lines();
-        status.mode = self.settings.mode();
-        if let Some(dsr) = &self.dsr {
-            add_dsr(&mut status, dsr);
-        }
-        let now_seconds = clock::steady_epoch_seconds(now_ms);
-        {
-            let balancer = self.runtime.balancer();
-            status.current_server = balancer.current_server().number();
-            status.servers = balancer.server_statuses(&self.settings, now_seconds);
-            status.clients_max = balancer.clients_max().into();
-        }
-        if matches!(wanted, Wanted::Clients | Wanted::Everything) {
-            status.clients = self.clients(now_seconds);
-        }
-        add_live(&mut status.servers, &mut status.clients, &status.connections);
-        add_idlers(&mut status.servers, &idlers);
-        status
+        self.status(wanted)
     }
-}
-
-fn client_room(settings: &Settings) -> Result<ClientRoom, String> {
-    let clients_max = settings.number(Number::ClientsMax);
-    ClientRoom::new(clients_max as u32)
-        .map_err(|_| format!("clients_max: no memory for {clients_max} clients"))
-}
-
-/// Flows count as connections.
-fn add_dsr(status: &mut Status, dsr: &Dsr) {
-    let dsr::Snapshot { connections, connections_max, totals, status: dsr_status } = dsr.snapshot();
-    status.listen = vec![dsr.text.clone()];
-    status.connections_used = connections.len() as u64;
-    status.connections_max = connections_max;
-    status.connections = connections;
-    add_totals(&mut status.totals, &totals);
-    status.dsr = Some(dsr_status);
 }
 
 /// How much the diagnostics tell under these settings.
 pub fn debug_level(settings: &Settings) -> u8 {
     settings.number(Number::Debug).try_into().unwrap_or(u8::MAX)
-}
-
-/// Whether one may be in the way of the other: they have the same port.
-fn overlaps(old: &Listener, new: &ListenAddr) -> bool {
-    let port = new.port.as_ref().and_then(|port| resolve::port_number(port).ok());
-    port.is_some() && old.address.map(|old| old.port()) == port
-}
-
-/// How the main listener is opened under these settings.
-pub fn listen_options(settings: &Settings) -> ListenOptions {
-    ListenOptions {
-        backlog: settings.number(Number::ListenQueue),
-        nodelay: settings.flag(Flag::TcpNodelay),
-        private: false,
-        datagram_sockets: if settings.flag(Flag::Udp) { worker_count(settings) } else { 0 },
-        shared: false,
-    }
-}
-
-fn put_servers(balancer: &mut Balancer, config: &Config) -> Result<(), String> {
-    let setup = |entry: &Option<ServerEntry>| match entry {
-        Some(entry) => server_setup(entry, config.dsr_if.is_some()),
-        None => Ok(ServerSetup::new(Endpoint::Unset)),
-    };
-    let special = |entry: &ServerEntry| server_setup(entry, config.dsr_if.is_some());
-    let regular = config.servers.iter().map(setup).collect::<Result<Vec<_>, _>>()?;
-    let emergency = config.emergency.as_ref().map(special).transpose()?;
-    let abuse = config.abuse.as_ref().map(special).transpose()?;
-    balancer.set_servers(regular, emergency, abuse);
-    Ok(())
-}
-
-/// `by_host`: the client's port is kept, so the server needs none.
-fn server_setup(entry: &ServerEntry, by_host: bool) -> Result<ServerSetup, String> {
-    let spec = &entry.spec;
-    let endpoint = match (&spec.host, &spec.port) {
-        (Host::Unix(path), _) => Endpoint::Unix(Arc::from(Path::new(path))),
-        (Host::Ip(ip), None) if by_host => Endpoint::Host(*ip),
-        // Without a port, or with address 0.0.0.0, the endpoint is incomplete and never chosen.
-        (_, None) => Endpoint::Unset,
-        (host, Some(port)) => {
-            let port = resolve::port_number(port)?;
-            let first = resolve::socket_address(host, port)?;
-            match entry.more.is_empty() || by_host {
-                true => Endpoint::Inet(first),
-                false => {
-                    let more = entry.more.iter().map(|ip| SocketAddr::new(*ip, port));
-                    Endpoint::AnyOf(Places::new(std::iter::once(first).chain(more).collect()))
-                }
-            }
-        }
-    };
-    let endpoint = match &entry.tls {
-        ServerTls::Off => endpoint,
-        ServerTls::On { verify, name, certificate } => {
-            let name = name.clone().unwrap_or_else(|| spec.host.to_string());
-            let certificate = certificate.clone();
-            Endpoint::Tls(Arc::new(TlsEndpoint { carrier: endpoint, verify: *verify, name, certificate }))
-        }
-    };
-    Ok(ServerSetup {
-        max: spec.max,
-        hard: spec.hard,
-        weight: spec.weight,
-        prio: spec.prio,
-        acl: entry.acl,
-        sni: entry.sni.0.clone(),
-        proxy: entry.proxy,
-        ..ServerSetup::new(endpoint)
-    })
 }

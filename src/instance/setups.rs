@@ -1,0 +1,93 @@
+//! Servers as they were configured, turned into what the choice works with, and the memory for them.
+
+use crate::balance::{Balancer, ClientRoom, Endpoint, Places, ServerSetup, TlsEndpoint};
+use crate::net::resolve;
+use crate::runtime::Runtime;
+use crate::settings::{Config, ServerEntry, Settings};
+use crate::sys::limits;
+use pen_proto::addr::Host;
+use pen_proto::commands::{Number, ServerTls};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What is allocated for a server when the servers are exchanged, generously.
+const SERVER_BYTES: usize = 4 << 10;
+
+/// The memory that servers and clients want beyond what there is.
+///
+/// # Errors
+/// The command with how much it wants.
+pub fn room_for(runtime: &Runtime, config: &Config) -> Result<Option<ClientRoom>, String> {
+    // Taken outside the lock of the balancer; a smaller table than now is not wanted.
+    limits::memory_for(config.servers.len() * SERVER_BYTES).map_err(|reason| format!("server: {reason}"))?;
+    let is_larger = config.settings.number(Number::ClientsMax) > runtime.balancer().clients_max().into();
+    is_larger.then(|| client_room(&config.settings)).transpose()
+}
+
+/// Memory for the clients of these settings.
+///
+/// # Errors
+/// As [`room_for`].
+pub fn client_room(settings: &Settings) -> Result<ClientRoom, String> {
+    let clients_max = settings.number(Number::ClientsMax);
+    ClientRoom::new(clients_max as u32)
+        .map_err(|_| format!("clients_max: no memory for {clients_max} clients"))
+}
+
+/// Has the balancer work with the servers of `config`.
+///
+/// # Errors
+/// A server without a port that is a number.
+pub fn put_servers(balancer: &mut Balancer, config: &Config) -> Result<(), String> {
+    let setup = |entry: &Option<ServerEntry>| match entry {
+        Some(entry) => server_setup(entry, config.dsr_if.is_some()),
+        None => Ok(ServerSetup::new(Endpoint::Unset)),
+    };
+    let special = |entry: &ServerEntry| server_setup(entry, config.dsr_if.is_some());
+    let regular = config.servers.iter().map(setup).collect::<Result<Vec<_>, _>>()?;
+    let emergency = config.emergency.as_ref().map(special).transpose()?;
+    let abuse = config.abuse.as_ref().map(special).transpose()?;
+    balancer.set_servers(regular, emergency, abuse);
+    Ok(())
+}
+
+/// `by_host`: the client's port is kept, so the server needs none.
+fn server_setup(entry: &ServerEntry, by_host: bool) -> Result<ServerSetup, String> {
+    let spec = &entry.spec;
+    let endpoint = match (&spec.host, &spec.port) {
+        (Host::Unix(path), _) => Endpoint::Unix(Arc::from(Path::new(path))),
+        (Host::Ip(ip), None) if by_host => Endpoint::Host(*ip),
+        // Without a port, or with address 0.0.0.0, the endpoint is incomplete and never chosen.
+        (_, None) => Endpoint::Unset,
+        (host, Some(port)) => {
+            let port = resolve::port_number(port)?;
+            let first = resolve::socket_address(host, port)?;
+            match entry.more.is_empty() || by_host {
+                true => Endpoint::Inet(first),
+                false => {
+                    let more = entry.more.iter().map(|ip| SocketAddr::new(*ip, port));
+                    Endpoint::AnyOf(Places::new(std::iter::once(first).chain(more).collect()))
+                }
+            }
+        }
+    };
+    let endpoint = match &entry.tls {
+        ServerTls::Off => endpoint,
+        ServerTls::On { verify, name, certificate } => {
+            let name = name.clone().unwrap_or_else(|| spec.host.to_string());
+            let certificate = certificate.clone();
+            Endpoint::Tls(Arc::new(TlsEndpoint { carrier: endpoint, verify: *verify, name, certificate }))
+        }
+    };
+    Ok(ServerSetup {
+        max: spec.max,
+        hard: spec.hard,
+        weight: spec.weight,
+        prio: spec.prio,
+        acl: entry.acl,
+        sni: entry.sni.0.clone(),
+        proxy: entry.proxy,
+        ..ServerSetup::new(endpoint)
+    })
+}

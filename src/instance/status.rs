@@ -1,0 +1,94 @@
+//! What a running pen tells of itself: the workers' reports, the servers and the clients in one snapshot.
+
+use super::Instance;
+use crate::balance::{add_idlers, add_live};
+use crate::control::apply::Wanted;
+use crate::dsr::{self, Dsr};
+use crate::log::local_time;
+use crate::runtime::{Snapshot, add_totals};
+use crate::sys::clock;
+use pen_proto::commands::{Flag, Number};
+use pen_proto::status::{ClientStatus, Status};
+
+/// Slots of the client table read under one hold of the balancer's lock: some tens of microseconds.
+const SLOTS_PER_LOOK: u32 = 1024;
+
+impl Instance {
+    pub(super) fn status(&mut self, wanted: Wanted) -> Status {
+        let Snapshot {
+            connections,
+            totals,
+            connections_last,
+            connections_used,
+            connections_max,
+            workers,
+            full,
+            idlers,
+        } = self.runtime.snapshot();
+        let now_ms = clock::monotonic_ms();
+        let mut status = Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            time_local: local_time::stamp(&local_time::now()).to_string(),
+            time_epoch_seconds: clock::epoch_ms() / 1000,
+            uptime_seconds: now_ms / 1000,
+            listen: self.listeners().iter().map(|listener| listener.text.to_string()).collect(),
+            workers,
+            connections,
+            connections_used,
+            connections_max,
+            connections_last,
+            full,
+            idlers: idlers.iter().map(|(_, count)| *count as u64).sum(),
+            idlers_wanted: self.settings.number(Number::Idlers),
+            udp: self.settings.flag(Flag::Udp),
+            totals,
+            ..Status::default()
+        };
+        status.totals.log_lines_dropped = self.log.dropped_lines();
+        status.mode = self.settings.mode();
+        if let Some(dsr) = &self.dsr {
+            add_dsr(&mut status, dsr);
+        }
+        let now_seconds = clock::steady_epoch_seconds(now_ms);
+        {
+            let balancer = self.runtime.balancer();
+            status.current_server = balancer.current_server().number();
+            status.servers = balancer.server_statuses(&self.settings, now_seconds);
+            status.clients_max = balancer.clients_max().into();
+        }
+        if matches!(wanted, Wanted::Clients | Wanted::Everything) {
+            status.clients = self.clients(now_seconds);
+        }
+        add_live(&mut status.servers, &mut status.clients, &status.connections);
+        add_idlers(&mut status.servers, &idlers);
+        status
+    }
+
+    /// The client table, some slots at a time: a worker that wants to choose waits for a part of it, not for all.
+    fn clients(&self, now_seconds: u32) -> Vec<ClientStatus> {
+        let mut clients = Vec::new();
+        let mut start = 0;
+        loop {
+            let balancer = self.runtime.balancer();
+            let used = balancer.client_slots_used();
+            let end = used.min(start + SLOTS_PER_LOOK);
+            clients.extend(balancer.client_statuses(&self.settings, start..end, now_seconds));
+            if end == used {
+                return clients;
+            }
+            start = end;
+        }
+    }
+}
+
+/// Flows count as connections.
+fn add_dsr(status: &mut Status, dsr: &Dsr) {
+    let dsr::Snapshot { connections, connections_max, totals, status: dsr_status } = dsr.snapshot();
+    status.listen = vec![dsr.text.clone()];
+    status.connections_used = connections.len() as u64;
+    status.connections_max = connections_max;
+    status.connections = connections;
+    add_totals(&mut status.totals, &totals);
+    status.dsr = Some(dsr_status);
+}
