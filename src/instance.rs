@@ -46,7 +46,7 @@ impl Instance {
     /// are left now.
     ///
     /// # Errors
-    /// A server without a port, or a want of threads or descriptors.
+    /// A want of memory, threads or descriptors.
     pub fn start(
         config: &Config,
         listeners: Vec<Listener>,
@@ -59,7 +59,7 @@ impl Instance {
         itself::look_around();
         let settings = config.settings.clone();
         let mut balancer = Balancer::in_room(client_room(&settings)?);
-        put_servers(&mut balancer, config)?;
+        put_servers(&mut balancer, config);
         let parts = Parts { settings: settings.clone(), balancer, listeners, tls, dummy_name };
         let runtime = Runtime::start(parts, || hub.traffic_log())
             .map_err(|error| format!("cannot start: {}", reason(&error)))?;
@@ -168,9 +168,7 @@ impl Instance {
 
     fn set_servers(&mut self, config: &Config) {
         itself::look_around();
-        if let Err(reason) = put_servers(&mut self.runtime.balancer(), config) {
-            diag::say(Severity::Error, reason);
-        }
+        put_servers(&mut self.runtime.balancer(), config);
         self.runtime.servers_changed();
         self.tell_dsr();
     }
@@ -185,7 +183,6 @@ impl Instance {
 
 /// Everything that a plan needs, open and not used yet.
 pub struct Change {
-    /// `Some(None)`: logging ends.
     log: Option<OpenLog>,
     tls: Option<Tls>,
     room: Option<ClientRoom>,

@@ -7,7 +7,7 @@ use crate::net::resolve;
 use crate::settings::{Config, ServerEntry};
 use pen_proto::addr::{Host, ListenAddr, Port};
 use pen_proto::commands::{Command, LogTarget, ServerChange, ServerTls, host_name};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 /// The addresses of a host name: one, as in Pen, and more for when that one fails.
@@ -54,16 +54,20 @@ pub fn names_in(command: &Command) -> Vec<String> {
     }
 }
 
-/// The addresses last found, by name.
+/// The addresses last found, by name, and what the system's own files told: in a jail they cannot be read again.
 #[derive(Debug, Clone)]
 pub struct Names {
     lookup: Lookup,
     known: HashMap<String, Addresses>,
+    /// Ports by the names of services.
+    ports: HashMap<String, u16>,
+    /// Addresses with a zone whose interface was there.
+    zoned: HashSet<String>,
 }
 
 impl Names {
     pub fn new(lookup: Lookup) -> Names {
-        Names { lookup, known: HashMap::new() }
+        Names { lookup, known: HashMap::new(), ports: HashMap::new(), zoned: HashSet::new() }
     }
 
     /// The way these names are looked up.
@@ -93,7 +97,7 @@ impl Names {
     /// # Errors
     ///
     /// A name that was not looked up before, or a service that is not known; with the setting it stands in.
-    pub fn numeric(&self, config: &Config) -> Result<Config, String> {
+    pub fn numeric(&mut self, config: &Config) -> Result<Config, String> {
         let mut config = config.clone();
         // First, because servers may have their port from it: the error belongs to where it was written.
         if let Some(ListenAddr { host, port, .. }) = &mut config.listen {
@@ -110,7 +114,7 @@ impl Names {
         Ok(config)
     }
 
-    fn number_server(&self, entry: Option<&mut ServerEntry>) -> Result<(), String> {
+    fn number_server(&mut self, entry: Option<&mut ServerEntry>) -> Result<(), String> {
         let Some(entry) = entry else { return Ok(()) };
         keep_name(entry)?;
         let known = entry.spec.host.name().and_then(|name| self.known.get(name));
@@ -118,18 +122,31 @@ impl Names {
         self.number(&mut entry.spec.host, entry.spec.port.as_mut())
     }
 
-    fn number(&self, host: &mut Host, port: Option<&mut Port>) -> Result<(), String> {
+    fn number(&mut self, host: &mut Host, port: Option<&mut Port>) -> Result<(), String> {
         if let Some(name) = host.name() {
             let address = self.known.get(name).ok_or_else(|| format!("host {name:?} was never looked up"))?;
             *host = Host::Ip(address.first);
-        } else if let Host::Name(_) = host {
-            // It keeps its zone, of which the interface must exist.
+        } else if let Host::Name(zoned) = &*host
+            && !self.zoned.contains(zoned)
+        {
+            // It keeps its zone, of which the interface must exist when it is first named.
             resolve::socket_address(host, 0)?;
+            self.zoned.insert(zoned.clone());
         }
         if let Some(port) = port {
-            *port = Port::Number(resolve::port_number(port)?);
+            *port = Port::Number(self.port_number(port)?);
         }
         Ok(())
+    }
+
+    fn port_number(&mut self, port: &Port) -> Result<u16, String> {
+        let Port::Service(service) = port else { return resolve::port_number(port) };
+        if let Some(number) = self.ports.get(service) {
+            return Ok(*number);
+        }
+        let number = resolve::port_number(port)?;
+        self.ports.insert(service.clone(), number);
+        Ok(number)
     }
 }
 
@@ -162,6 +179,7 @@ pub fn names_of(config: &Config) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pen_proto::addr::ServerSpec;
 
     #[test]
     fn a_name_keeps_its_address_while_the_name_server_is_away() {
@@ -172,5 +190,19 @@ mod tests {
         assert_eq!(names.learn(vec![(name.clone(), Ok([10, 0, 0, 1].into()))]), []);
         assert_eq!(names.learn(vec![(name.clone(), Err(reason.clone()))]), [(name, reason)]);
         assert!(names.knows("a"));
+    }
+
+    #[test]
+    fn a_service_is_looked_up_once() {
+        let mut names = Names::new(|_| unreachable!());
+        names.ports.insert("in no file".into(), 7);
+        let mut config = Config::default();
+        let mut entry = ServerEntry::from(ServerSpec::at(Host::parse("10.0.0.1").unwrap()));
+        entry.spec.port = Some(Port::Service("in no file".into()));
+        config.servers.push(Some(entry));
+        let numeric = names.numeric(&config).unwrap();
+        assert_eq!(numeric.servers[0].as_ref().unwrap().spec.port, Some(Port::Number(7)));
+        config.servers[0].as_mut().unwrap().spec.port = Some(Port::Service("in none either".into()));
+        assert!(names.numeric(&config).unwrap_err().starts_with("server 0: port: want"));
     }
 }

@@ -5,7 +5,7 @@ use crate::net::resolve;
 use crate::runtime::Runtime;
 use crate::settings::{Config, ServerEntry, Settings};
 use crate::sys::limits;
-use pen_proto::addr::Host;
+use pen_proto::addr::{Host, Port};
 use pen_proto::commands::{Number, ServerTls};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -35,42 +35,33 @@ pub fn client_room(settings: &Settings) -> Result<ClientRoom, String> {
         .map_err(|_| format!("clients_max: no memory for {clients_max} clients"))
 }
 
-/// Has the balancer work with the servers of `config`.
-///
-/// # Errors
-/// A server without a port that is a number.
-pub fn put_servers(balancer: &mut Balancer, config: &Config) -> Result<(), String> {
-    let setup = |entry: &Option<ServerEntry>| match entry {
-        Some(entry) => server_setup(entry, config.dsr_if.is_some()),
-        None => Ok(ServerSetup::new(Endpoint::Unset)),
-    };
-    let special = |entry: &ServerEntry| server_setup(entry, config.dsr_if.is_some());
-    let regular = config.servers.iter().map(setup).collect::<Result<Vec<_>, _>>()?;
-    let emergency = config.emergency.as_ref().map(special).transpose()?;
-    let abuse = config.abuse.as_ref().map(special).transpose()?;
-    balancer.set_servers(regular, emergency, abuse);
-    Ok(())
+/// Has the balancer work with the servers of `config`, in which all addresses are numeric.
+pub fn put_servers(balancer: &mut Balancer, config: &Config) {
+    let setup = |entry: &ServerEntry| server_setup(entry, config.dsr_if.is_some());
+    let gap = || ServerSetup::new(Endpoint::Unset);
+    let regular = config.servers.iter().map(|entry| entry.as_ref().map_or_else(gap, setup)).collect();
+    balancer.set_servers(regular, config.emergency.as_ref().map(setup), config.abuse.as_ref().map(setup));
 }
 
 /// `by_host`: the client's port is kept, so the server needs none.
-fn server_setup(entry: &ServerEntry, by_host: bool) -> Result<ServerSetup, String> {
+fn server_setup(entry: &ServerEntry, by_host: bool) -> ServerSetup {
     let spec = &entry.spec;
     let endpoint = match (&spec.host, &spec.port) {
         (Host::Unix(path), _) => Endpoint::Unix(Arc::from(Path::new(path))),
         (Host::Ip(ip), None) if by_host => Endpoint::Host(*ip),
         // Without a port, or with address 0.0.0.0, the endpoint is incomplete and never chosen.
         (_, None) => Endpoint::Unset,
-        (host, Some(port)) => {
-            let port = resolve::port_number(port)?;
-            let first = resolve::socket_address(host, port)?;
-            match entry.more.is_empty() || by_host {
+        // The interface of its zone has gone.
+        (host, Some(port)) => match internet_address(host, port) {
+            None => Endpoint::Unset,
+            Some(first) => match entry.more.is_empty() || by_host {
                 true => Endpoint::Inet(first),
                 false => {
-                    let more = entry.more.iter().map(|ip| SocketAddr::new(*ip, port));
+                    let more = entry.more.iter().map(|ip| SocketAddr::new(*ip, first.port()));
                     Endpoint::AnyOf(Places::new(std::iter::once(first).chain(more).collect()))
                 }
-            }
-        }
+            },
+        },
     };
     let endpoint = match &entry.tls {
         ServerTls::Off => endpoint,
@@ -80,7 +71,7 @@ fn server_setup(entry: &ServerEntry, by_host: bool) -> Result<ServerSetup, Strin
             Endpoint::Tls(Arc::new(TlsEndpoint { carrier: endpoint, verify: *verify, name, certificate }))
         }
     };
-    Ok(ServerSetup {
+    ServerSetup {
         max: spec.max,
         hard: spec.hard,
         weight: spec.weight,
@@ -89,5 +80,11 @@ fn server_setup(entry: &ServerEntry, by_host: bool) -> Result<ServerSetup, Strin
         sni: entry.sni.0.clone(),
         proxy: entry.proxy,
         ..ServerSetup::new(endpoint)
-    })
+    }
+}
+
+/// `None` when the system no longer knows it.
+fn internet_address(host: &Host, port: &Port) -> Option<SocketAddr> {
+    let port = resolve::port_number(port).ok()?;
+    resolve::socket_address(host, port).ok()
 }
