@@ -13,9 +13,9 @@ use crate::sys::clock;
 use crate::sys::daemon::Detached;
 use crate::sys::errors::reason;
 use crate::sys::files::{self, Written};
-use crate::sys::limits;
 use crate::sys::notify::Supervisor;
 use crate::sys::signals::{Request, Signals};
+use crate::sys::{limits, memory};
 use pen_proto::addr::{Port, ServerSpec};
 use pen_proto::commands::Number;
 use std::path::Path;
@@ -91,6 +91,7 @@ impl Process {
         if let Some(detached) = detached {
             detached.ready().map_err(|error| format!("cannot go into the background: {}", reason(&error)))?;
         }
+        memory::forget_start();
         self.supervisor.tell("READY=1");
         Ok(())
     }
