@@ -4,21 +4,23 @@
 
 pub mod buffers;
 pub mod dummy;
+pub mod end;
+mod extras;
+pub mod handshake;
 pub mod relay;
-pub mod secure;
+mod socket;
 pub mod splice;
 
 use crate::balance::{Asker, Attempt, Endpoint, Released, Route};
 use crate::half_close;
-use crate::http::Exchanges;
-use crate::net::poller::Readiness;
+use crate::net::tls::Session;
 use buffers::Pending;
+use end::{End, Sessions};
+pub use extras::{Chain, Extras, Via};
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::FastClose;
-use secure::Secure;
-use std::io;
-use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+pub use socket::Socket;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// The two ends of a connection.
@@ -113,51 +115,6 @@ impl CloseReason {
     }
 }
 
-/// A socket and what is known of its readiness: edges are reported once, so they are remembered here.
-#[derive(Debug, Default)]
-pub struct Socket {
-    pub fd: Option<OwnedFd>,
-    pub readable: bool,
-    pub writable: bool,
-    /// The peer has ended or reset its side or sent urgent bytes, at which a read stops: a short read does not mean that
-    /// nothing is left.
-    pub until_dry: bool,
-    /// The kernel reported an error that is not fetched yet.
-    pub error: bool,
-    /// A write has fetched the error of a reset: after it the kernel reports an end of file that is none.
-    pub torn: bool,
-    /// TCP_NODELAY is set, or is not wanted.
-    pub nodelay: bool,
-    /// The poller knows it.
-    pub registered: bool,
-}
-
-impl Socket {
-    pub fn fd(&self) -> io::Result<BorrowedFd<'_>> {
-        self.fd.as_ref().map(AsFd::as_fd).ok_or_else(|| io::ErrorKind::NotConnected.into())
-    }
-
-    /// Remembers what the poller has reported; false when all of it was known.
-    #[inline]
-    pub fn learn(&mut self, event: Readiness) -> bool {
-        let is_news = event.readable && !self.readable
-            || event.writable && !self.writable
-            || event.until_dry && !self.until_dry
-            || event.error;
-        self.readable |= event.readable;
-        self.writable |= event.writable;
-        self.until_dry |= event.until_dry;
-        self.error |= event.error;
-        is_news
-    }
-
-    /// The descriptor's number for statistics, -1 when there is none.
-    pub fn number(&self) -> i32 {
-        use std::os::fd::AsRawFd;
-        self.fd.as_ref().map_or(-1, AsRawFd::as_raw_fd)
-    }
-}
-
 /// Bytes on their way from one side to the other.
 #[derive(Debug, Default)]
 pub struct Direction {
@@ -167,10 +124,10 @@ pub struct Direction {
     pub bytes: u64,
     /// The sender has ended its side.
     pub eof: bool,
-    /// The receiver was told so (or is gone, see `dead`).
+    /// The receiver was told so (or is gone, see `receiver_gone`).
     pub shut: bool,
     /// The receiver takes nothing any more; what still comes is of no use.
-    pub dead: bool,
+    pub receiver_gone: bool,
     /// The sender is not read: what it says next depends on what the receiver says first.
     pub waits: bool,
     /// Bytes asked for per read, as a power of two; grows with a sender that fills it.
@@ -192,7 +149,7 @@ impl Direction {
         half_close::Direction {
             ended: self.is_ending(),
             pending: self.pending.is_some(),
-            shutdown_sent: self.shut || self.dead,
+            shutdown_sent: self.shut || self.receiver_gone,
         }
     }
 
@@ -211,24 +168,13 @@ impl Direction {
     /// Its sender or its receiver is gone.
     #[inline]
     pub fn is_ending(&self) -> bool {
-        self.eof || self.dead
+        self.eof || self.receiver_gone
     }
 
     /// Nothing more will flow this way.
     pub fn ended(&self) -> bool {
-        self.dead || (self.eof && self.pending.is_none())
+        self.receiver_gone || (self.eof && self.pending.is_none())
     }
-}
-
-/// What a trusted downstream says in its PROXY header.
-#[derive(Debug, Default)]
-pub struct Via {
-    /// The beginning of a header that is not complete; nothing that belongs to the client.
-    pub held: Vec<u8>,
-    /// Where the client connected to.
-    pub destination: Option<SocketAddr>,
-    /// Extensions that servers are told too.
-    pub extensions: Box<[u8]>,
 }
 
 #[derive(Debug)]
@@ -268,37 +214,15 @@ pub struct Connection {
 /// Idle connections are nearly all that a large pen keeps in memory: whoever adds to them does it here.
 const _: () = assert!(size_of::<Option<Connection>>() == 160);
 
-/// What a connection has only with certain settings, or when things go wrong. Kept apart, so that the many that have
-/// none of it pay for a pointer.
-#[derive(Debug, Default)]
-pub struct Extras {
-    /// Set for a connection with a PROXY header.
-    pub via: Option<Via>,
-    /// Set as long as requests are edited for `http`.
-    pub http: Option<Box<Exchanges>>,
-    /// What the client has sent of which there is no line in the log yet, if it was not passed on as it was.
-    pub unlogged: Vec<u8>,
-    /// What the client has sent to a connection that was kept ready, while it is not certain that this was still alive.
-    pub unproven: Option<Box<Pending>>,
-    /// Such a connection was dead; the next is to be a new one.
-    pub revived: bool,
-    /// Servers that failed before the present one.
-    pub retries: u32,
-    /// TLS on one side or on both.
-    pub secure: Option<Box<Secure>>,
-    /// What the client asks for in TLS.
-    pub route: Route,
-}
-
-impl Extras {
-    /// Frees them when nothing is left in them.
-    pub fn free_if_unused(extras: &mut Option<Box<Extras>>) {
-        extras.take_if(|extras| {
-            let Extras { via, http, unlogged, unproven, revived, retries, secure, route } = &**extras;
-            let is_empty = via.is_none() && http.is_none() && unproven.is_none() && secure.is_none();
-            is_empty && unlogged.is_empty() && !revived && *retries == 0 && *route == Route::DEFAULT
-        });
-    }
+/// A connection taken apart, see [`Connection::parts`].
+pub struct Parts<'a> {
+    pub client: End<'a>,
+    pub server: End<'a>,
+    pub from_client: &'a mut Direction,
+    pub from_server: &'a mut Direction,
+    pub chain: Option<&'a mut Chain>,
+    /// Where the server is.
+    pub endpoint: Option<&'a Endpoint>,
 }
 
 impl Connection {
@@ -342,43 +266,84 @@ impl Connection {
         }
     }
 
-    /// To set something there.
+    /// Its extras, made if there are none yet.
     pub fn extras(&mut self) -> &mut Extras {
         self.extras.get_or_insert_default()
     }
 
     /// What the client has sent to a connection whose life is not proved, if it has one.
     pub fn unproven(&self) -> Option<&Pending> {
-        self.extras.as_ref()?.unproven.as_deref()
+        self.extras.as_ref()?.chain.unproven.as_deref()
     }
 
-    /// Takes that away: it is not needed any more, or needed elsewhere.
+    /// Takes that away.
     pub fn take_unproven(&mut self) -> Option<Box<Pending>> {
-        let kept = self.extras.as_mut()?.unproven.take();
+        let kept = self.extras.as_mut()?.chain.unproven.take();
         Extras::free_if_unused(&mut self.extras);
         kept
     }
 
     /// Whether it has TLS on one side or on both.
     pub fn is_secure(&self) -> bool {
-        self.extras.as_ref().is_some_and(|extras| extras.secure.is_some())
+        self.sessions().is_some()
+    }
+
+    /// Its TLS sessions, if it has any.
+    pub fn sessions(&self) -> Option<&Sessions> {
+        self.extras.as_ref()?.sessions.as_deref()
+    }
+
+    /// Whether bytes for this side lie encrypted in its session.
+    pub fn has_encrypted(&self, receiver: Side) -> bool {
+        let session = self.sessions().and_then(|sessions| sessions.get(receiver));
+        session.is_some_and(Session::wants_write)
+    }
+
+    /// This side of it, with its session.
+    pub fn end(&mut self, side: Side) -> End<'_> {
+        let Connection { client, server, extras, .. } = self;
+        let sessions = extras.as_mut().and_then(|extras| extras.sessions.as_mut());
+        match side {
+            Side::Client => {
+                End { socket: client, session: sessions.and_then(|sessions| sessions.client.as_mut()) }
+            }
+            Side::Server => {
+                End { socket: server, session: sessions.and_then(|sessions| sessions.server.as_mut()) }
+            }
+        }
+    }
+
+    /// Everything that its bytes pass, each part by itself.
+    pub fn parts(&mut self) -> Parts<'_> {
+        let Connection { client, server, from_client, from_server, extras, endpoint, .. } = self;
+        let (chain, sessions) = match extras.as_deref_mut() {
+            Some(Extras { chain, sessions, .. }) => (Some(chain), sessions.as_deref_mut()),
+            None => (None, None),
+        };
+        let (with_client, with_server) = match sessions {
+            Some(Sessions { client, server }) => (client.as_mut(), server.as_mut()),
+            None => (None, None),
+        };
+        Parts {
+            client: End { socket: client, session: with_client },
+            server: End { socket: server, session: with_server },
+            from_client,
+            from_server,
+            chain,
+            endpoint: endpoint.as_deref(),
+        }
     }
 
     /// `tcp_fastclose` as it counts here. A side that takes nothing any more has not ended its own: what it still says is
     /// waited for.
     pub fn fast_close(&self, wanted: FastClose) -> FastClose {
-        if self.from_client.dead || self.from_server.dead { FastClose::Off } else { wanted }
+        if self.from_client.receiver_gone || self.from_server.receiver_gone { FastClose::Off } else { wanted }
     }
 
     /// Why it is closed when an end of file leads to that.
     pub fn end_reason(&self) -> CloseReason {
         let both = self.from_client.ended() && self.from_server.ended();
         if both { CloseReason::Finished } else { CloseReason::FastClose }
-    }
-
-    /// Its TLS sessions, if it has any.
-    pub fn secure(&mut self) -> Option<&mut Secure> {
-        self.extras.as_mut()?.secure.as_deref_mut()
     }
 
     /// One of its directions has lost an end.

@@ -1,10 +1,12 @@
 //! One direction between socket pairs: short reads, partial writes, receivers that are gone, turns, and any pace at all.
 
 use super::*;
+use crate::conn::Socket;
+use crate::conn::end::read;
 use nix::libc::linger;
 use nix::sys::socket::{setsockopt, sockopt};
 use proptest::prelude::*;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read as _, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 
@@ -59,8 +61,9 @@ impl Line {
     }
 
     fn pump_through(&mut self, inspect: impl FnMut(&[u8], &mut Vec<u8>) -> Passage) -> Flow {
-        let mut lent = Lent { scratch: &mut self.scratch, instead: &mut self.instead, pool: &mut self.pool };
-        pump(&mut self.sender, &mut self.receiver, &mut self.direction, &mut lent, inspect)
+        let mut loan = Loan { scratch: &mut self.scratch, instead: &mut self.instead, pool: &mut self.pool };
+        let (mut sender, mut receiver) = (End::plain(&mut self.sender), End::plain(&mut self.receiver));
+        pump(&mut sender, &mut receiver, &mut self.direction, &mut loan, inspect)
     }
 
     /// What has arrived by now.
@@ -108,7 +111,7 @@ fn behind_a_hang_up_a_short_read_is_not_the_last() {
     assert!(line.direction.eof);
 
     let mut line = Line::new();
-    line.sender.until_dry = true;
+    line.sender.drain_before_end = true;
     line.from.write_all(b"bye").unwrap();
     line.from.shutdown(Shutdown::Write).unwrap();
     assert_eq!(line.pump(), Flow::Waits);
@@ -147,9 +150,9 @@ fn a_receiver_that_is_gone_stops_neither_the_sender_nor_its_end() {
     line.to.shutdown(Shutdown::Read).unwrap();
     line.from.write_all(&[b'x'; 100_000]).unwrap();
     line.from.shutdown(Shutdown::Write).unwrap();
-    line.sender.until_dry = true;
+    line.sender.drain_before_end = true;
     assert_eq!(line.pump(), Flow::Waits);
-    assert!(line.direction.dead && line.direction.eof && !line.receiver.torn);
+    assert!(line.direction.receiver_gone && line.direction.eof && !line.receiver.peer_reset);
     assert_eq!((line.direction.bytes, line.direction.pending_bytes()), (0, 0));
 }
 
@@ -164,7 +167,7 @@ fn kept_bytes_go_with_the_receiver() {
     line.to.shutdown(Shutdown::Both).unwrap();
     line.receiver.writable = true;
     line.pump();
-    assert!(line.direction.dead && line.direction.pending.is_none());
+    assert!(line.direction.receiver_gone && line.direction.pending.is_none());
     assert!(line.direction.ended());
 }
 
@@ -173,9 +176,10 @@ fn after_a_write_to(server: TcpStream) -> (Socket, io::Result<Option<usize>>, Di
     let mut server = ready(server);
     let mut line = Line::new();
     line.from.write_all(b"request").unwrap();
-    let mut lent = Lent { scratch: &mut line.scratch, instead: &mut line.instead, pool: &mut line.pool };
-    pump(&mut line.sender, &mut server, &mut line.direction, &mut lent, |_, _| Passage::AsRead);
-    assert!(line.direction.dead);
+    let mut loan = Loan { scratch: &mut line.scratch, instead: &mut line.instead, pool: &mut line.pool };
+    let mut sender = End::plain(&mut line.sender);
+    pump(&mut sender, &mut End::plain(&mut server), &mut line.direction, &mut loan, |_, _| Passage::AsRead);
+    assert!(line.direction.receiver_gone);
     let mut back = Direction::default();
     let mut got = read(&mut server, &mut back, &mut line.scratch);
     while matches!(got, Ok(Some(1..))) {
@@ -201,7 +205,7 @@ fn a_reset_that_a_write_has_met_is_no_end_of_file() {
     reset(far);
     await_reset(&near);
     let (server, got, back) = after_a_write_to(near);
-    assert!(server.torn);
+    assert!(server.peer_reset);
     assert_eq!(got.unwrap_err().kind(), ErrorKind::ConnectionReset);
     assert!(!back.eof);
 }
@@ -214,7 +218,7 @@ fn a_reset_after_the_end_of_file_leaves_it_one() {
     reset(far);
     await_reset(&near);
     let (server, got, back) = after_a_write_to(near);
-    assert!(!server.torn);
+    assert!(!server.peer_reset);
     assert_eq!(got.unwrap(), Some(0));
     assert!(back.eof);
 }
@@ -225,12 +229,13 @@ fn an_endless_stream_is_left_after_its_turn() {
     let (one, other) = unix_pair();
     (&other).write_all(&[b'x'; 100_000]).unwrap();
     let (mut sender, mut receiver) = (ready(one), ready(other));
-    sender.until_dry = true;
+    sender.drain_before_end = true;
     let mut line = Line::new();
     for turn in 1..4 {
-        let mut lent = Lent { scratch: &mut line.scratch, instead: &mut line.instead, pool: &mut line.pool };
+        let mut loan = Loan { scratch: &mut line.scratch, instead: &mut line.instead, pool: &mut line.pool };
         let before = line.direction.bytes;
-        let flow = pump(&mut sender, &mut receiver, &mut line.direction, &mut lent, |_, _| Passage::AsRead);
+        let (mut from, mut to) = (End::plain(&mut sender), End::plain(&mut receiver));
+        let flow = pump(&mut from, &mut to, &mut line.direction, &mut loan, |_, _| Passage::AsRead);
         assert_eq!(flow, Flow::TurnOver, "turn {turn}");
         let moved = (line.direction.bytes - before) as usize;
         assert!((TURN_BYTES_MAX..TURN_BYTES_MAX + SCRATCH_BYTES).contains(&moved), "{moved} bytes");
@@ -256,7 +261,7 @@ fn every_read_is_seen_and_what_replaces_it_is_sent() {
     let mut line = Line::new();
     line.from.write_all(b"abc").unwrap();
     line.from.shutdown(Shutdown::Write).unwrap();
-    line.sender.until_dry = true;
+    line.sender.drain_before_end = true;
     let mut seen = Vec::new();
     line.pump_through(|bytes, instead| {
         seen.push(bytes.to_vec());
@@ -274,9 +279,9 @@ fn the_second_write_switches_the_delay_off() {
     let mut receiver = ready(near.try_clone().unwrap());
     let mut direction = Direction::default();
     let mut pool = BufferPool::default();
-    offer(&mut receiver, &mut direction, b"first", &mut pool);
+    End::plain(&mut receiver).offer(&mut direction, b"first", &mut pool);
     assert!(delayed());
-    offer(&mut receiver, &mut direction, b"second", &mut pool);
+    End::plain(&mut receiver).offer(&mut direction, b"second", &mut pool);
     assert!(!delayed());
 }
 
@@ -332,7 +337,7 @@ proptest! {
             prop_assert!(line.direction.pending_bytes() <= SCRATCH_BYTES);
         }
         line.from.shutdown(Shutdown::Write).unwrap();
-        line.sender.until_dry = true;
+        line.sender.drain_before_end = true;
         while !line.direction.ended() {
             (line.sender.readable, line.receiver.writable) = (true, true);
             line.pump();

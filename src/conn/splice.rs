@@ -2,10 +2,11 @@
 //!
 //! The same rules as in `relay`: what the receiver has not taken is kept, here in the pipe, and while anything is kept,
 //! the sender is not read. A pipe is to a stream what the scratch buffer is to everything else: it belongs to the worker,
-//! and to a connection only while something is in it. Called by `worker/serve.rs`.
+//! and to a connection only while something is in it. Called by `worker/relay.rs`.
 
 use super::buffers::BufferPool;
-use super::relay::{self, Flow, Lent, Passage};
+use super::end::End;
+use super::relay::{self, Flow, Loan, Passage};
 use super::{Direction, Socket};
 use nix::errno::Errno;
 use std::io;
@@ -16,27 +17,31 @@ pub fn pump(
     sender: &mut Socket,
     receiver: &mut Socket,
     direction: &mut Direction,
-    lent: &mut Lent<'_>,
+    loan: &mut Loan<'_>,
 ) -> Flow {
     // Most events concern one direction only.
-    if direction.is_at_rest(sender) { Flow::Waits } else { pump_some(sender, receiver, direction, lent) }
+    if direction.is_at_rest(sender) { Flow::Waits } else { pump_some(sender, receiver, direction, loan) }
 }
 
 fn pump_some(
     sender: &mut Socket,
     receiver: &mut Socket,
     direction: &mut Direction,
-    lent: &mut Lent<'_>,
+    loan: &mut Loan<'_>,
 ) -> Flow {
     let flow =
-        if is_stream(sender, direction) { splice(sender, receiver, direction, lent.pool) } else { None };
-    flow.unwrap_or_else(|| relay::pump(sender, receiver, direction, lent, |_, _| Passage::AsRead))
+        if is_stream(sender, direction) { splice(sender, receiver, direction, loan.pool) } else { None };
+    flow.unwrap_or_else(|| {
+        relay::pump(&mut End::plain(sender), &mut End::plain(receiver), direction, loan, |_, _| {
+            Passage::AsRead
+        })
+    })
 }
 
 /// Whether the sender has filled one read after the other. Urgent bytes and the last ones before a hang-up are left to
 /// reads, which know about them.
 fn is_stream(sender: &Socket, direction: &Direction) -> bool {
-    direction.chunk_log2 == relay::CHUNK_LOG2_MAX && !sender.until_dry && !direction.dead
+    direction.chunk_log2 == relay::CHUNK_LOG2_MAX && !sender.drain_before_end && !direction.receiver_gone
 }
 
 /// `None` when the rest must be copied.
@@ -48,13 +53,13 @@ fn splice(
 ) -> Option<Flow> {
     let mut moved_bytes = 0;
     loop {
-        if !relay::flush(receiver, direction, pool) || direction.eof || !sender.readable {
+        if !End::plain(receiver).flush(direction, pool) || direction.eof || !sender.readable {
             return Some(Flow::Waits);
         }
         if moved_bytes >= relay::TURN_BYTES_MAX {
             return Some(Flow::TurnOver);
         }
-        if direction.dead {
+        if direction.receiver_gone {
             return None;
         }
         let mut pipe = pool.pipe()?;
@@ -64,7 +69,7 @@ fn splice(
             _ => direction.pending = Some(pool.hold_pipe(pipe)),
         }
         match filled {
-            Ok(0) if sender.torn => return Some(Flow::SenderFailed),
+            Ok(0) if sender.peer_reset => return Some(Flow::SenderFailed),
             Ok(0) => direction.eof = true,
             Ok(count) => moved_bytes += count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => sender.readable = false,

@@ -53,8 +53,8 @@ impl Line {
     /// As if both sockets had had an event.
     fn pump(&mut self) -> Flow {
         (self.sender.readable, self.receiver.writable) = (true, true);
-        let mut lent = Lent { scratch: &mut self.scratch, instead: &mut Vec::new(), pool: &mut self.pool };
-        pump(&mut self.sender, &mut self.receiver, &mut self.direction, &mut lent)
+        let mut loan = Loan { scratch: &mut self.scratch, instead: &mut Vec::new(), pool: &mut self.pool };
+        pump(&mut self.sender, &mut self.receiver, &mut self.direction, &mut loan)
     }
 
     fn is_in_pipe(&mut self) -> bool {
@@ -116,7 +116,7 @@ fn without_a_free_pipe_the_stream_is_copied() {
 #[test]
 fn urgent_bytes_and_the_end_are_left_to_reads() {
     let mut line = Line::new();
-    line.sender.until_dry = true;
+    line.sender.drain_before_end = true;
     line.from.write_all(b"the end").unwrap();
     drop(std::mem::replace(&mut line.from, pair().0));
     assert_eq!(line.take(7), b"the end");
@@ -142,10 +142,10 @@ fn a_receiver_that_is_gone_ends_the_direction_and_frees_the_pipe() {
     let bytes = pattern(64 << 20);
     line.fill(&bytes);
     drop(std::mem::replace(&mut line.to, pair().0)); // unread bytes make this a reset
-    while !line.direction.dead {
+    while !line.direction.receiver_gone {
         line.pump();
     }
-    assert!(line.receiver.torn && line.direction.pending.is_none());
+    assert!(line.receiver.peer_reset && line.direction.pending.is_none());
     assert_eq!(line.free_pipes(), PIPES, "the bytes in it are lost, the pipe is not");
     line.from.write_all(&bytes[..1000]).unwrap();
     line.pump();

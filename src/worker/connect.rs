@@ -6,7 +6,7 @@ use super::proxy::greeting;
 use super::said::{self, Verdict};
 use super::serve::log_read;
 use crate::balance::{Admission, Endpoint, Refusal, ServerId};
-use crate::conn::relay;
+use crate::conn::end;
 use crate::conn::{CloseReason, Side, Socket, Stage};
 use crate::http::Answered;
 use crate::log::diag;
@@ -238,7 +238,7 @@ impl Worker {
         if direction.pending.is_some() || direction.is_unread() || !connection.client.readable {
             return Ok(());
         }
-        let count = match relay::read(&mut connection.client, direction, scratch) {
+        let count = match end::read(&mut connection.client, direction, scratch) {
             Ok(count) => count.unwrap_or(0),
             Err(_) => {
                 self.close(index, CloseReason::ClientReset);

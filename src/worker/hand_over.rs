@@ -9,7 +9,7 @@
 use super::idlers::ReadyIdler;
 use super::{Worker, key};
 use crate::conn::relay::Flow;
-use crate::conn::{Connection, Direction, Extras, Side, Socket, Stage};
+use crate::conn::{Chain, Connection, Direction, Side, Socket, Stage};
 use crate::sys::socket;
 use pen_proto::commands::{Flag, Number, ProxyHeader};
 use std::os::fd::AsFd;
@@ -26,7 +26,7 @@ impl Worker {
         let Some(idler) = self.idler_for(index) else { return false };
         let Some(connection) = self.connections.get_mut(index) else { return false };
         let kept = connection.from_client.pending.as_ref().map_or(&[][..], |pending| pending.unsent());
-        connection.extras().unproven = Some(self.pool.hold(kept));
+        connection.extras().chain.unproven = Some(self.pool.hold(kept));
         connection.server = Socket {
             fd: Some(idler.fd),
             readable: idler.readable,
@@ -62,8 +62,9 @@ impl Worker {
     pub(super) fn is_idler_alive(&mut self, index: u32, from_server: Flow) -> bool {
         let Some(connection) = self.connections.get_mut(index) else { return false };
         let has_spoken = connection.from_server.bytes > 0 || connection.from_server.pending.is_some();
-        let has_ended =
-            from_server == Flow::SenderFailed || connection.from_server.eof || connection.from_client.dead;
+        let has_ended = from_server == Flow::SenderFailed
+            || connection.from_server.eof
+            || connection.from_client.receiver_gone;
         if has_spoken || (has_ended && !nothing_arrived(connection)) {
             self.trust(index);
         } else if has_ended {
@@ -116,18 +117,18 @@ impl Worker {
         self.pool.give_back(std::mem::replace(&mut from_client.pending, kept));
         from_client.bytes = 0;
         from_client.shut = false;
-        from_client.dead = false;
+        from_client.receiver_gone = false;
         connection.from_server = Direction::default();
         connection.stage = Stage::Connecting;
     }
 }
 
 /// Remembers what was sent to a connection that has not proved alive.
-pub(super) fn keep(extras: &mut Option<Box<Extras>>, sent: &[u8]) {
-    let Some(extras) = extras else { return };
-    let Some(kept) = &mut extras.unproven else { return };
+pub(super) fn keep(chain: Option<&mut Chain>, sent: &[u8]) {
+    let Some(Chain { unproven, .. }) = chain else { return };
+    let Some(kept) = unproven.as_mut() else { return };
     if kept.len() + sent.len() > UNPROVEN_BYTES_MAX {
-        extras.unproven = None;
+        *unproven = None;
     } else {
         kept.bytes_mut().extend_from_slice(sent);
     }

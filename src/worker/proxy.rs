@@ -173,7 +173,7 @@ fn own_ends(connection: &Connection) -> Option<Endpoints> {
 
 /// What pen knows of the TLS that the client speaks with it.
 fn client_tls(connection: &Connection) -> Option<ClientTls<'_>> {
-    connection.extras.as_ref()?.secure.as_ref()?.client.as_ref()?.client_tls()
+    connection.sessions()?.client.as_ref()?.client_tls()
 }
 
 /// The client, and where it connected to: to the downstream's address if a header told it. `None` for a client of a

@@ -8,7 +8,7 @@ use super::serve::log_read;
 use super::trace::Dump;
 use crate::balance::Endpoint;
 use crate::conn::relay::Passage;
-use crate::conn::{CloseReason, Connection, Direction, Extras};
+use crate::conn::{Chain, CloseReason, Connection, Direction, Extras};
 use crate::http::{Answered, Exchanges, Progress, Refusal};
 use crate::log::diag;
 use crate::log::traffic::TrafficLog;
@@ -26,7 +26,7 @@ pub(super) struct Said<'a> {
     pub dump: Option<Dump>,
     pub client: ClientAddr,
     pub server: Option<&'a Endpoint>,
-    pub extras: &'a mut Option<Box<Extras>>,
+    pub chain: Option<&'a mut Chain>,
     /// The PROXY header that goes before everything else, if it has not gone yet.
     pub greeting: Option<Vec<u8>>,
     pub verdict: Verdict,
@@ -49,8 +49,9 @@ impl Said<'_> {
             log_read(self.log, self.format, self.client, self.server, bytes);
             self.dump.inspect(|dump| dump.up(bytes));
         }
-        let passage = edit(self.extras, bytes, bytes.is_empty(), instead, &mut self.verdict);
-        keep(self.extras, if passage == Passage::AsRead { bytes } else { instead });
+        let chain = self.chain.as_deref_mut();
+        let passage = edit(chain, bytes, bytes.is_empty(), instead, &mut self.verdict);
+        keep(self.chain.as_deref_mut(), if passage == Passage::AsRead { bytes } else { instead });
         match (self.greeting.take(), passage) {
             (None, _) => passage,
             (Some(greeting), Passage::AsRead) => {
@@ -81,13 +82,14 @@ pub(super) fn early<'a>(
     }
     dump.inspect(|dump| dump.up(bytes));
     instead.clear();
-    let passage = edit(&mut connection.extras, bytes, is_end, instead, verdict);
+    let chain = connection.extras.as_mut().map(|extras| &mut extras.chain);
+    let passage = edit(chain, bytes, is_end, instead, verdict);
     connection.from_client.waits |= passage == Passage::InsteadAndWait;
     connection.unlogged |= !bytes.is_empty();
     if passage == Passage::AsRead {
         return bytes;
     }
-    let unlogged = &mut connection.extras().unlogged;
+    let unlogged = &mut connection.extras().chain.unlogged;
     let room = DATAGRAM_BYTES_MAX.saturating_sub(unlogged.len());
     unlogged.extend_from_slice(&bytes[..bytes.len().min(room)]);
     instead
@@ -98,20 +100,21 @@ pub(super) fn take_unlogged(connection: &mut Connection) -> Option<Vec<u8>> {
     if !std::mem::take(&mut connection.unlogged) {
         return None;
     }
-    let unlogged = connection.extras.as_mut().map(|extras| std::mem::take(&mut extras.unlogged));
+    let unlogged = connection.extras.as_mut().map(|extras| std::mem::take(&mut extras.chain.unlogged));
     Extras::free_if_unused(&mut connection.extras);
     Some(unlogged.unwrap_or_default())
 }
 
 /// Feeds client bytes to `http`, if the connection has it.
 fn edit(
-    extras: &mut Option<Box<Extras>>,
+    chain: Option<&mut Chain>,
     bytes: &[u8],
     is_end: bool,
     instead: &mut Vec<u8>,
     verdict: &mut Verdict,
 ) -> Passage {
-    let Some(exchanges) = exchanges(extras) else { return Passage::AsRead };
+    let Some(Chain { http, .. }) = chain else { return Passage::AsRead };
+    let Some(exchanges) = http.as_mut() else { return Passage::AsRead };
     if !is_end && exchanges.passes(bytes) {
         return Passage::AsRead;
     }
@@ -127,40 +130,37 @@ fn edit(
             if !exchanges.has_edited() {
                 *verdict = Verdict::Unedited;
             }
-            if let Some(extras) = extras {
-                extras.http = None;
-            }
-            Extras::free_if_unused(extras);
+            *http = None;
         }
     }
     Passage::Instead
 }
 
-fn exchanges(extras: &mut Option<Box<Extras>>) -> Option<&mut Exchanges> {
-    extras.as_mut()?.http.as_deref_mut()
+fn exchanges(chain: Option<&mut Chain>) -> Option<&mut Exchanges> {
+    chain?.http.as_deref_mut()
 }
 
 /// Shows `http` what the server says.
 pub(super) fn hear_answer(
-    extras: &mut Option<Box<Extras>>,
+    chain: Option<&mut Chain>,
     bytes: &[u8],
     from_client: &mut Direction,
     answered: &mut Answered,
 ) {
-    let heard = exchanges(extras).map(|exchanges| exchanges.answer(bytes));
+    let heard = exchanges(chain).map(|exchanges| exchanges.answer(bytes));
     follow_answer(heard, from_client, answered);
 }
 
 /// Tells `http` that the server has ended, if it has: a client that waits for its answer is read again, so that its own
 /// end is seen.
 pub(super) fn hear_end(
-    extras: &mut Option<Box<Extras>>,
+    chain: Option<&mut Chain>,
     from_server: &Direction,
     from_client: &mut Direction,
     answered: &mut Answered,
 ) {
     if from_server.eof && from_client.waits {
-        follow_answer(exchanges(extras).map(Exchanges::end_of_answers), from_client, answered);
+        follow_answer(exchanges(chain).map(Exchanges::end_of_answers), from_client, answered);
     }
 }
 
@@ -172,21 +172,21 @@ fn follow_answer(heard: Option<Answered>, from_client: &mut Direction, answered:
             *answered = Answered::GoOn;
         }
         Some(Answered::Ended) => {
-            from_client.dead = true; // nothing more of the client goes there
+            from_client.receiver_gone = true; // nothing more of the client goes there
             *answered = Answered::Ended;
         }
     }
 }
 
 /// How many bytes of the server need not be shown to `http`.
-pub(super) fn unheard_bytes(extras: &Option<Box<Extras>>) -> u64 {
-    let exchanges = extras.as_ref().and_then(|extras| extras.http.as_ref());
+pub(super) fn unheard_bytes(chain: Option<&Chain>) -> u64 {
+    let exchanges = chain.and_then(|chain| chain.http.as_ref());
     exchanges.map_or(u64::MAX, |exchanges| exchanges.unlooked_bytes())
 }
 
 /// So many of them have passed.
-pub(super) fn skip(extras: &mut Option<Box<Extras>>, bytes: u64) {
-    if let Some(exchanges) = exchanges(extras) {
+pub(super) fn skip(chain: Option<&mut Chain>, bytes: u64) {
+    if let Some(exchanges) = exchanges(chain) {
         exchanges.skip(bytes);
     }
 }
@@ -199,7 +199,7 @@ impl Worker {
             return;
         };
         let exchanges = Exchanges::new(connection.address, proto, mode);
-        connection.extras().http = Some(Box::new(exchanges));
+        connection.extras().chain.http = Some(Box::new(exchanges));
     }
 
     /// Does what `http` wants done after a turn of a connection. False when that was to end it.
@@ -246,7 +246,7 @@ impl Worker {
 
     /// A client ends to whose requests `http` could add nothing so far.
     pub(super) fn count_if_unedited(&mut self, connection: &Connection) {
-        let exchanges = connection.extras.as_ref().and_then(|extras| extras.http.as_ref());
+        let exchanges = connection.extras.as_ref().and_then(|extras| extras.chain.http.as_ref());
         if connection.from_client.bytes > 0 && exchanges.is_some_and(|exchanges| !exchanges.has_edited()) {
             self.count_unedited(connection.address);
         }
@@ -261,12 +261,13 @@ impl Worker {
 
 /// Edits what was held until the server had answered.
 fn go_on(connection: &mut Connection, instead: &mut Vec<u8>, verdict: &mut Verdict) {
-    let extras = &mut connection.extras;
-    let held = exchanges(extras).map(Exchanges::take_held).unwrap_or_default();
-    let passage = edit(extras, &held, false, instead, verdict);
+    let mut chain = connection.extras.as_mut().map(|extras| &mut extras.chain);
+    let held = exchanges(chain.as_deref_mut()).map(Exchanges::take_held).unwrap_or_default();
+    let passage = edit(chain.as_deref_mut(), &held, false, instead, verdict);
     if passage == Passage::AsRead {
         instead.extend_from_slice(&held);
     }
+    keep(chain, instead);
     connection.from_client.waits |= passage == Passage::InsteadAndWait;
-    keep(extras, instead);
+    Extras::free_if_unused(&mut connection.extras);
 }

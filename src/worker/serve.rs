@@ -1,15 +1,13 @@
 //! Serving a connection: relaying, half-close, timers, and the one exit, [`Worker::close`].
 
 use super::hand_over::proof_deadline_ms;
-use super::handshake::has_unsent;
 use super::proxy::take_greeting;
 use super::said::{self, Said, Verdict};
 use super::trace::BYTES;
 use super::{Worker, key};
 use crate::balance::{Endpoint, ServerId};
-use crate::conn::relay::{self, Flow, Lent, Passage};
-use crate::conn::splice;
-use crate::conn::{CloseReason, Connection, Side, Socket, Stage, dummy};
+use crate::conn::relay::{self, Flow, Loan, Passage};
+use crate::conn::{CloseReason, Connection, Extras, Parts, Side, Socket, Stage, dummy, end, splice};
 use crate::half_close::{self, Action};
 use crate::http::Answered;
 use crate::log::diag;
@@ -53,65 +51,66 @@ impl Worker {
             return self.relay_seen(index);
         }
         let Connection { client, server, from_client, from_server, .. } = connection;
-        let mut lent = Lent { scratch, instead, pool };
-        let up = splice::pump(client, server, from_client, &mut lent);
-        let down = splice::pump(server, client, from_server, &mut lent);
+        let mut loan = Loan { scratch, instead, pool };
+        let up = splice::pump(client, server, from_client, &mut loan);
+        let down = splice::pump(server, client, from_server, &mut loan);
         if connection.is_ending() || (up, down) != (Flow::Waits, Flow::Waits) {
-            self.conclude(index, up, down, Worker::pass_on_ends);
+            self.conclude(index, up, down);
         } else {
             self.rearm(index);
         }
     }
 
-    /// A connection whose bytes somebody looks at, or that has something to say of its own.
+    /// A connection whose bytes somebody looks at, that has TLS, or that has something to say of its own.
     fn relay_seen(&mut self, index: u32) {
-        if self.connections.get(index).is_some_and(Connection::is_secure) {
-            return self.relay_secure(index);
-        }
         let dump = self.dump(index);
         let Worker { connections, scratch, instead, pool, log, settings, .. } = self;
         let format = settings.log_format;
         let Some(connection) = connections.get_mut(index) else { return };
         let mut greeting = take_greeting(connection);
-        let Connection { client, server, from_client, from_server, address, endpoint, extras, .. } =
-            connection;
-        if let Some(pending) = &mut from_client.pending {
+        if let Some(pending) = &mut connection.from_client.pending {
             greeting.take().inspect(|greeting| pending.put_before(greeting));
         }
-        let mut lent = Lent { scratch, instead, pool };
+        let address = connection.address;
+        let Parts { mut client, mut server, from_client, from_server, chain, endpoint } = connection.parts();
+        let mut loan = Loan { scratch, instead, pool };
         let verdict = Verdict::Nothing;
-        let server_address = endpoint.as_deref();
         let mut said =
-            Said { log, format, dump, client: *address, server: server_address, extras, greeting, verdict };
-        let up =
-            relay::pump(client, server, from_client, &mut lent, |bytes, instead| said.pass(bytes, instead));
-        let Said { greeting, verdict, extras, .. } = said;
+            Said { log, format, dump, client: address, server: endpoint, chain, greeting, verdict };
+        let look = |bytes: &[u8], instead: &mut Vec<u8>| said.pass(bytes, instead);
+        let up = relay::pump(&mut client, &mut server, from_client, &mut loan, look);
+        let Said { greeting, verdict, mut chain, .. } = said;
         if let Some(greeting) = greeting {
-            relay::offer(server, from_client, &greeting, lent.pool); // a client that waits for the server to speak
+            server.offer(from_client, &greeting, loan.pool); // a client that waits for the server to speak
         }
         let mut answered = Answered::Nothing;
-        let unheard_bytes = said::unheard_bytes(extras);
-        let down = if dump.is_none() && unheard_bytes >= UNHEARD_BYTES_MIN {
+        let is_plain = client.session.is_none() && server.session.is_none();
+        let unheard_bytes = said::unheard_bytes(chain.as_deref());
+        let down = if is_plain && dump.is_none() && unheard_bytes >= UNHEARD_BYTES_MIN {
             let before = from_server.moved_bytes();
-            let down = splice::pump(server, client, from_server, &mut lent);
-            said::skip(extras, from_server.moved_bytes().saturating_sub(before));
+            let down = splice::pump(server.socket, client.socket, from_server, &mut loan);
+            said::skip(chain.as_deref_mut(), from_server.moved_bytes().saturating_sub(before));
             down
         } else {
-            relay::pump(server, client, from_server, &mut lent, |bytes, _| {
+            relay::pump(&mut server, &mut client, from_server, &mut loan, |bytes, _| {
                 dump.inspect(|dump| dump.down(bytes));
-                said::hear_answer(extras, bytes, from_client, &mut answered);
+                said::hear_answer(chain.as_deref_mut(), bytes, from_client, &mut answered);
                 Passage::AsRead
             })
         };
-        said::hear_end(extras, from_server, from_client, &mut answered);
+        said::hear_end(chain, from_server, from_client, &mut answered);
+        // What the sessions have to say to themselves, such as new tickets and the reason of a failure.
+        client.settle(from_server);
+        server.settle(from_client);
+        Extras::free_if_unused(&mut connection.extras);
         let is_heeded = (verdict, answered) != (Verdict::Nothing, Answered::Nothing);
         if !is_heeded || self.heed(index, verdict, answered) {
-            self.conclude(index, up, down, Worker::pass_on_ends);
+            self.conclude(index, up, down);
         }
     }
 
     /// What comes of how far the two directions got.
-    pub(super) fn conclude(&mut self, index: u32, up: Flow, down: Flow, pass_on_ends: fn(&mut Worker, u32)) {
+    fn conclude(&mut self, index: u32, up: Flow, down: Flow) {
         let Some(connection) = self.connections.get(index) else { return };
         if connection.unproven().is_some() && up != Flow::SenderFailed && !self.is_idler_alive(index, down) {
             return;
@@ -122,7 +121,7 @@ impl Worker {
             (Flow::TurnOver, _) | (_, Flow::TurnOver) => self.put_off(index),
             (Flow::Waits, Flow::Waits) => {}
         }
-        pass_on_ends(self, index);
+        self.pass_on_ends(index);
         self.rearm(index);
     }
 
@@ -138,17 +137,39 @@ impl Worker {
     fn pass_on_ends(&mut self, index: u32) {
         let Some(connection) = self.connections.get_mut(index) else { return };
         let fast_close = connection.fast_close(self.settings.tcp_fastclose);
-        let Connection { client, server, from_client, from_server, .. } = connection;
         loop {
-            match half_close::decide(from_client.progress(), from_server.progress(), fast_close) {
+            let was = (connection.from_client.shut, connection.from_server.shut);
+            let Parts { mut client, mut server, from_client, from_server, .. } = connection.parts();
+            match half_close::decide(server.progress(from_client), client.progress(from_server), fast_close) {
                 Action::Nothing => return,
-                Action::ShutdownServer => relay::shut(server, from_client),
-                Action::ShutdownClient => relay::shut(client, from_server),
+                Action::ShutdownServer => server.shut(from_client, client.is_complete(from_client)),
+                Action::ShutdownClient => client.shut(from_server, server.is_complete(from_server)),
                 Action::Close => break,
             }
+            if was == (connection.from_client.shut, connection.from_server.shut) {
+                return; // what a session has to say first has not gone out yet
+            }
         }
+        if connection.is_secure() && !self.say_ends(index) {
+            return;
+        }
+        let Some(connection) = self.connections.get(index) else { return };
         let reason = connection.end_reason();
         self.close(index, reason);
+    }
+
+    /// Both sides of a connection that has TLS learn that nothing more comes. True when they have been told.
+    fn say_ends(&mut self, index: u32) -> bool {
+        let Some(connection) = self.connections.get_mut(index) else { return false };
+        let released = connection.released();
+        if let Some(attempt) = &mut connection.attempt {
+            // The end that the client is told may bring it back at once, as a closed socket does.
+            self.shared.balancer().give_place_back(attempt, released);
+        }
+        let Parts { mut client, mut server, from_client, from_server, .. } = connection.parts();
+        client.say_end(from_server, server.is_complete(from_server));
+        server.say_end(from_client, client.is_complete(from_client));
+        !client.progress(from_server).pending && !server.progress(from_client).pending
     }
 
     /// `peek`: a server is chosen when the client has said something.
@@ -158,7 +179,7 @@ impl Worker {
         if !client.readable {
             return self.rearm(index);
         }
-        match relay::read(client, from_client, &mut self.scratch) {
+        match end::read(client, from_client, &mut self.scratch) {
             Ok(None) => self.rearm(index),
             Ok(Some(0)) => self.close(index, CloseReason::Finished),
             Ok(Some(count)) => self.said_first(index, count),
@@ -183,30 +204,28 @@ impl Worker {
 
     /// `dummy`: whatever the client says, it hears the same answer.
     fn dummy(&mut self, index: u32, answered: bool) {
-        let Some(connection) = self.connections.get_mut(index) else { return };
-        if connection.is_secure() {
-            return self.dummy_secure(index, answered);
-        }
-        let Connection { client, server, from_client, from_server, .. } = connection;
-        let Worker { scratch, instead, pool, .. } = self;
-        let mut lent = Lent { scratch, instead, pool };
-        from_client.dead = true; // there is no server to hear it
+        let Worker { connections, scratch, instead, pool, shared, .. } = self;
+        let Some(connection) = connections.get_mut(index) else { return };
+        let Parts { mut client, mut server, from_client, from_server, .. } = connection.parts();
+        let mut loan = Loan { scratch, instead, pool };
+        from_client.receiver_gone = true; // there is no server to hear it
         let mut asked = false;
-        let flow = relay::pump(client, server, from_client, &mut lent, |bytes, _| {
+        let flow = relay::pump(&mut client, &mut server, from_client, &mut loan, |bytes, _| {
             asked |= !bytes.is_empty();
             Passage::AsRead
         });
         let answers = asked && !answered;
         if answers {
-            let text = dummy::answer(self.shared.dummy_name());
-            relay::offer(client, from_server, text.as_bytes(), &mut self.pool);
-            relay::shut(client, from_server);
+            client.offer(from_server, dummy::answer(shared.dummy_name()).as_bytes(), loan.pool);
+        }
+        if client.flush(from_server, loan.pool) && (answers || answered) && !from_server.shut {
+            client.shut(from_server, true);
         }
         self.conclude_dummy(index, flow, answers);
     }
 
     /// What comes of how far a client of `dummy` got, which may have its answer now.
-    pub(super) fn conclude_dummy(&mut self, index: u32, flow: Flow, answers: bool) {
+    fn conclude_dummy(&mut self, index: u32, flow: Flow, answers: bool) {
         let Some(connection) = self.connections.get_mut(index) else { return };
         if answers {
             connection.stage = Stage::Dummy { answered: true };
@@ -390,7 +409,7 @@ fn pass_on_loss(connection: &Connection, reason: CloseReason) {
         (&connection.from_server, &connection.client, Side::Client, CloseReason::ServerReset),
     ] {
         let is_cut = side == Side::Server && reason == CloseReason::BadRequest;
-        let is_lost = is_cut || direction.pending.is_some() || has_unsent(connection, side);
+        let is_lost = is_cut || direction.pending.is_some() || connection.has_encrypted(side);
         if (reason == reset || is_lost)
             && let Ok(fd) = receiver.fd()
         {

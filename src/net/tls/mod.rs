@@ -1,6 +1,6 @@
 //! TLS by rustls: what is loaded from files, and sessions that turn plain bytes into encrypted ones and back.
 //!
-//! Owns certificates and sessions, no socket: `conn/secure.rs` moves the bytes. Loaded by the main thread, at start with
+//! Owns certificates and sessions, no socket: `conn/end.rs` moves the bytes. Loaded by the main thread, at start with
 //! the privileges that reading keys needs; workers share the result and never read a file. `tls_absent.rs` stands here in
 //! a build without the feature `tls`.
 

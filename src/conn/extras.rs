@@ -1,0 +1,57 @@
+//! What few connections have. Kept apart, so that all others pay for a pointer only.
+
+use super::buffers::Pending;
+use super::end::Sessions;
+use crate::balance::Route;
+use crate::http::Exchanges;
+use std::net::SocketAddr;
+
+/// What a trusted downstream says in its PROXY header.
+#[derive(Debug, Default)]
+pub struct Via {
+    /// The beginning of a header that is not complete; nothing that belongs to the client.
+    pub held: Vec<u8>,
+    /// Where the client connected to.
+    pub destination: Option<SocketAddr>,
+    /// Extensions that servers are told too.
+    pub extensions: Box<[u8]>,
+}
+
+/// What a connection has only with certain settings, or when things go wrong.
+#[derive(Debug, Default)]
+pub struct Extras {
+    /// Set for a connection with a PROXY header.
+    pub via: Option<Via>,
+    pub chain: Chain,
+    /// A connection that was kept ready was dead; the next must be a new one.
+    pub revived: bool,
+    /// Servers that failed before the present one.
+    pub retries: u32,
+    /// TLS on one side or on both.
+    pub sessions: Option<Box<Sessions>>,
+    /// What the client asks for in TLS.
+    pub route: Route,
+}
+
+/// What the chain of a client's bytes keeps from one read to the next.
+#[derive(Debug, Default)]
+pub struct Chain {
+    /// Set as long as requests are edited for `http`.
+    pub http: Option<Box<Exchanges>>,
+    /// What the client has sent of which there is no line in the log yet, if it was not passed on as it was.
+    pub unlogged: Vec<u8>,
+    /// What the client has sent to a connection that was kept ready, while it is not certain that this was still alive.
+    pub unproven: Option<Box<Pending>>,
+}
+
+impl Extras {
+    /// Frees them when nothing is left in them.
+    pub fn free_if_unused(extras: &mut Option<Box<Extras>>) {
+        extras.take_if(|extras| {
+            let Extras { via, chain, revived, retries, sessions, route } = &**extras;
+            let Chain { http, unlogged, unproven } = chain;
+            let is_empty = via.is_none() && http.is_none() && unproven.is_none() && sessions.is_none();
+            is_empty && unlogged.is_empty() && !revived && *retries == 0 && *route == Route::DEFAULT
+        });
+    }
+}
