@@ -3,12 +3,12 @@
 //!
 //! Each worker owns a [`TrafficLog`] and puts finished lines into the queue of the writer thread;
 //! datagrams it sends itself. The main thread owns the [`LogHub`]: it hands the workers their logs and switches the
-//! target while they run. Opening files and looking up names is the main thread's business, so that a target that does
+//! target while they run. One thread writes the files of all hubs. Opening files and looking up names is the main thread's business, so that a target that does
 //! not work is an error of the command that named it.
 
 use super::diag;
 use super::record::ConnectionRecord;
-use super::writer::{self, Order, Writer};
+use super::writer::{Order, WriterThread};
 use crate::net::itself;
 use crate::sys::errors::reason;
 use pen_proto::addr::ClientAddr;
@@ -20,6 +20,7 @@ use std::mem;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 
@@ -73,14 +74,24 @@ pub fn connect(server: SocketAddr) -> io::Result<UdpSocket> {
 /// The main thread's end: makes the workers' logs, switches the target, ends the writer.
 pub struct LogHub {
     shared: Arc<Shared>,
-    /// Started with the first file.
-    writer: Option<writer::Handle>,
+    thread: WriterThread,
+    /// The thread knows this log, since the first file.
+    is_written: bool,
 }
 
 impl LogHub {
     /// No target, no thread. Set the first target after the last fork: threads do not survive one.
     pub fn new() -> LogHub {
-        LogHub { shared: Arc::new(Shared::new()), writer: None }
+        LogHub::with_thread(WriterThread::default())
+    }
+
+    /// A log of its own that the same thread writes.
+    pub fn another(&self) -> LogHub {
+        LogHub::with_thread(self.thread.clone())
+    }
+
+    fn with_thread(thread: WriterThread) -> LogHub {
+        LogHub { shared: Arc::new(Shared::new()), thread, is_written: false }
     }
 
     /// A log for one more worker.
@@ -95,7 +106,11 @@ impl LogHub {
     pub fn set_target(&mut self, output: Option<Output>) -> io::Result<()> {
         match output {
             Some(Output::File(file)) => {
-                self.writer()?.set_file(Some(file));
+                if !self.is_written {
+                    self.thread.add(self.shared.clone())?;
+                    self.is_written = true;
+                }
+                self.order(Order::SetFile(Some(file)));
                 self.shared.set_target(Target::File);
             }
             Some(Output::Network(socket)) => {
@@ -122,29 +137,36 @@ impl LogHub {
         self.shared.dropped_lines()
     }
 
-    /// Writes what is waiting, ends the writer thread, and returns the final [`LogHub::dropped_lines`]. For the end,
-    /// when the workers have stopped.
+    /// Writes what is waiting, and returns the final [`LogHub::dropped_lines`]. For the end, when the workers have
+    /// stopped.
     pub fn shutdown(mut self) -> u64 {
-        self.stop_writer();
+        if let Some(done) = self.stop()
+            && done.recv().is_err()
+        {
+            diag::say(diag::Severity::Error, "the log writer failed");
+        }
         self.dropped_lines()
     }
 
-    fn writer(&mut self) -> io::Result<&writer::Handle> {
-        if self.writer.is_none() {
-            self.writer = Some(Writer::start(self.shared.clone())?);
-        }
-        Ok(self.writer.as_ref().expect("just started"))
-    }
-
     fn release_file(&self) {
-        if let Some(writer) = &self.writer {
-            writer.set_file(None);
+        if self.is_written {
+            self.order(Order::SetFile(None));
         }
     }
 
-    fn stop_writer(&mut self) {
-        if let Some(writer) = self.writer.take() {
-            writer.stop();
+    /// `None` when there is nothing to wait for.
+    fn stop(&mut self) -> Option<Receiver<()>> {
+        let (sender, done) = channel();
+        mem::take(&mut self.is_written).then(|| {
+            self.order(Order::Stop(sender));
+            done
+        })
+    }
+
+    fn order(&self, order: Order) {
+        self.shared.order(order);
+        if let Some(thread) = self.shared.writer.get() {
+            thread.unpark();
         }
     }
 }
@@ -157,7 +179,7 @@ impl Default for LogHub {
 
 impl Drop for LogHub {
     fn drop(&mut self) {
-        self.stop_writer();
+        self.stop();
     }
 }
 

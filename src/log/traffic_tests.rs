@@ -46,6 +46,35 @@ fn a_line_reaches_the_file_although_the_writer_slept() {
 }
 
 #[test]
+fn one_thread_writes_all_logs_and_starts_again_when_there_was_none() {
+    let hub = LogHub::new();
+    for round in 0..2 {
+        let mut hubs = [hub.another(), hub.another(), hub.another()];
+        let mut readers: Vec<_> = hubs
+            .iter_mut()
+            .map(|hub| {
+                let (output, reader) = pipe();
+                hub.set_target(output).unwrap();
+                reader
+            })
+            .collect();
+        let [first, second, third] = hubs;
+        let mut logs = [&first, &second, &third].map(LogHub::traffic_log);
+        for (number, (log, reader)) in logs.iter_mut().zip(&mut readers).enumerate() {
+            log.line(&CLIENT, number as u64, "s", b"x");
+            assert_eq!(read_line(reader), format!("203.0.113.7 {number} s x\n"), "round {round}");
+        }
+        let threads = [&first, &third].map(|hub| hub.shared.writer.get().map(Thread::id));
+        assert_eq!(threads[0], threads[1]);
+        drop(second);
+        assert_eq!(read_line(&mut readers[1]), "", "its file is closed");
+        logs[2].line(&CLIENT, 7, "s", b"x");
+        assert_eq!(read_line(&mut readers[2]), "203.0.113.7 7 s x\n");
+        assert_eq!((first.shutdown(), third.shutdown()), (0, 0));
+    }
+}
+
+#[test]
 fn the_end_writes_the_lines_of_all_workers() {
     let dir = TestDir::new();
     let path = dir.join("log");

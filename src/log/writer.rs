@@ -1,4 +1,4 @@
-//! The thread that writes the traffic log into its file, and the only place that does.
+//! The thread that writes traffic logs into their files, and the only place that does.
 //!
 //! It sleeps when there is nothing, is woken by the first line, and then looks every [`BUSY`], so a line is in the
 //! file within a second and a busy log costs no wake-up per line. When the file takes no more (disk full, nobody
@@ -16,9 +16,10 @@ use std::io::{self, ErrorKind, Write};
 use std::mem;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 /// Between two looks while lines keep coming, and until a slow reader is tried again.
@@ -33,38 +34,88 @@ const FAREWELL_MILLISECONDS: u16 = 1000;
 /// Memory kept for the next lines; more is given back after a rush.
 const KEPT_BYTES: usize = 256 << 10;
 
-/// What the hub asks of the writer.
+/// What a hub asks of the writer.
 pub(super) enum Order {
     SetFile(Option<File>),
-    Stop,
+    /// Writes what is waiting and lets go of the log; then rings.
+    Stop(Sender<()>),
 }
 
-/// The writer as the hub sees it.
-pub(super) struct Handle {
-    shared: Arc<Shared>,
-    thread: JoinHandle<()>,
+/// The thread that writes the files of all logs; clones mean the same one. It runs as long as there is a log with a file.
+#[derive(Clone, Default)]
+pub(super) struct WriterThread(Arc<Mutex<Crew>>);
+
+#[derive(Default)]
+struct Crew {
+    /// `None` while it does not run.
+    thread: Option<Thread>,
+    /// Logs that it does not know yet.
+    new: Vec<Arc<Shared>>,
 }
 
-impl Handle {
-    /// The file from now on; what is waiting goes into the old one first.
-    pub fn set_file(&self, file: Option<File>) {
-        self.order(Order::SetFile(file));
+impl WriterThread {
+    /// Has it write one more log.
+    ///
+    /// # Errors
+    /// When it does not run and cannot be started; then nothing has changed.
+    pub fn add(&self, log: Arc<Shared>) -> io::Result<()> {
+        let mut crew = lock(&self.0);
+        let thread = match &crew.thread {
+            Some(thread) => thread.clone(),
+            None => {
+                let own = self.clone();
+                let spawned = thread::Builder::new().name("log writer".into()).spawn(move || own.run())?;
+                crew.thread.insert(spawned.thread().clone()).clone()
+            }
+        };
+        log.writer.get_or_init(|| thread.clone());
+        crew.new.push(log);
+        thread.unpark();
+        Ok(())
     }
 
-    /// Writes what is waiting and ends the thread.
-    pub fn stop(self) {
-        self.order(Order::Stop);
-        if self.thread.join().is_err() {
-            diag::say(diag::Severity::Error, "the log writer failed");
+    fn run(&self) {
+        let mut writers: Vec<Writer> = Vec::new();
+        while self.take_in(&mut writers) {
+            let mut wait = None;
+            writers.retain_mut(|writer| {
+                let outcome = writer.drain();
+                let next = writer.obey();
+                wait = wait.into_iter().chain(outcome.wait()).min();
+                next == Next::GoOn
+            });
+            match wait {
+                Some(wait) => thread::park_timeout(wait),
+                None if writers.is_empty() => {}
+                None => sleep(&writers),
+            }
         }
     }
 
-    fn order(&self, order: Order) {
-        self.shared.order(order);
-        self.thread.thread().unpark();
+    /// Takes in new logs; false when there is none at all, and then it runs no more.
+    fn take_in(&self, writers: &mut Vec<Writer>) -> bool {
+        let mut crew = lock(&self.0);
+        writers.extend(crew.new.drain(..).map(Writer::new));
+        if writers.is_empty() {
+            crew.thread = None;
+        }
+        !writers.is_empty()
     }
 }
 
+/// Until a worker or an order wakes it. A wake-up that comes meanwhile is left behind: `park` returns.
+fn sleep(writers: &[Writer]) {
+    let asleep = |is_asleep, order| {
+        writers.iter().for_each(|writer| writer.shared.writer_asleep.store(is_asleep, order));
+    };
+    asleep(true, Ordering::Release);
+    if writers.iter().all(Writer::is_everything_taken) {
+        thread::park();
+    }
+    asleep(false, Ordering::Relaxed);
+}
+
+/// Writes one log.
 pub(super) struct Writer {
     shared: Arc<Shared>,
     file: Option<File>,
@@ -76,7 +127,7 @@ pub(super) struct Writer {
     losses_told: u64,
 }
 
-/// Whether the thread goes on.
+/// Whether the log goes on.
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
     GoOn,
@@ -95,32 +146,20 @@ enum Outcome {
     Failed,
 }
 
-impl Writer {
-    /// Starts the thread.
-    pub fn start(shared: Arc<Shared>) -> io::Result<Handle> {
-        let mut writer = Writer::new(shared.clone());
-        let thread = thread::Builder::new().name("log writer".into()).spawn(move || writer.run())?;
-        Ok(Handle { shared, thread })
+impl Outcome {
+    /// How long until the file is looked at again; `None`: until somebody has something for it.
+    fn wait(self) -> Option<Duration> {
+        match self {
+            Outcome::Idle => None,
+            Outcome::Written | Outcome::Slow => Some(BUSY),
+            Outcome::Failed => Some(TROUBLED),
+        }
     }
+}
 
+impl Writer {
     fn new(shared: Arc<Shared>) -> Writer {
         Writer { shared, file: None, batch: Vec::new(), written: 0, in_trouble: false, losses_told: 0 }
-    }
-
-    fn run(&mut self) {
-        // There is one writer per hub, and it is started once.
-        self.shared.writer.get_or_init(thread::current);
-        loop {
-            let outcome = self.drain();
-            if self.obey() == Next::End {
-                return self.finish(FAREWELL_MILLISECONDS);
-            }
-            match outcome {
-                Outcome::Idle => self.sleep(),
-                Outcome::Written | Outcome::Slow => thread::park_timeout(BUSY),
-                Outcome::Failed => thread::park_timeout(TROUBLED),
-            }
-        }
     }
 
     /// Carries out the orders, each after the lines that came before it.
@@ -133,18 +172,14 @@ impl Writer {
             self.batch.extend_from_slice(&before);
             match order {
                 Order::SetFile(file) => self.set_file(file),
-                Order::Stop => return Next::End,
+                Order::Stop(done) => {
+                    self.finish(FAREWELL_MILLISECONDS);
+                    // Fails only when nobody waits.
+                    let _ = done.send(());
+                    return Next::End;
+                }
             }
         }
-    }
-
-    /// Until a worker or an order wakes it. An order given meanwhile has left its wake-up behind: `park` returns.
-    fn sleep(&self) {
-        self.shared.writer_asleep.store(true, Ordering::Release);
-        if self.is_everything_taken() {
-            thread::park();
-        }
-        self.shared.writer_asleep.store(false, Ordering::Relaxed);
     }
 
     fn is_everything_taken(&self) -> bool {
