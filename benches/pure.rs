@@ -5,11 +5,11 @@
 //! their users use them: the client table only through the balancer.
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use pen::acl::{Acl, CountrySource};
-use pen::balance::{Admission, Attempt, Balancer, Endpoint, ServerId, ServerSetup};
-use pen::http::Exchanges;
-use pen::proxy_protocol;
-use pen::settings::Settings;
+use pen_core::acl::{Acl, CountrySource};
+use pen_core::balance::{Admission, Attempt, Balancer, Endpoint, ServerId, ServerSetup};
+use pen_core::http::Exchanges;
+use pen_core::proxy_protocol;
+use pen_core::settings::Settings;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{AclEntry, AclMatch, Flag, HttpMode};
 use pen_proto::weblog::WebLine;

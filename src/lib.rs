@@ -1,36 +1,29 @@
 //! pen: a load balancer for TCP and UDP in the classic Unix style. See docs/architecture.md for the map.
 
-pub mod acl;
-pub mod balance;
-pub mod chunked;
-pub mod cli;
-pub mod config;
-pub mod conn;
-pub mod control;
-pub mod demo;
-pub mod dsr;
-pub mod geoip;
-pub mod half_close;
-pub mod http;
-pub mod instance;
-pub mod log;
-pub mod net;
+mod cli;
+mod config;
+mod conn;
+mod control;
+mod demo;
+mod dsr;
+mod geoip;
+mod instance;
+mod log;
+mod net;
 mod outage;
-pub mod process;
-pub mod proxy_protocol;
-pub mod reload;
-pub mod runtime;
-pub mod settings;
-pub mod slab;
-pub mod start;
-pub mod stats;
-pub mod sys;
-#[cfg(test)]
-mod test_dir;
-pub mod timers;
-pub mod tls;
+mod process;
+mod reload;
+mod runtime;
+mod start;
+#[doc(hidden)]
+pub mod testing;
 mod turn;
-pub mod udp;
-pub mod worker;
+mod udp;
+mod worker;
 
-pub use pen_proto::escape;
+use pen_core::{acl, balance, half_close, http, proxy_protocol, settings, slab, stats, timers, tls};
+use pen_proto::escape;
+use pen_sys as sys;
+#[cfg(test)]
+use pen_sys::test_dir;
+pub use start::run;

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match pen_program::arguments() {
-        Ok(arguments) => pen::start::run(&arguments),
+    match pen_sys::program::arguments() {
+        Ok(arguments) => pen::run(&arguments),
         Err(error) => {
-            pen::log::diag::fatal(format_args!("pen: {error}"));
+            pen_sys::diag::fatal(format_args!("pen: {error}"));
             ExitCode::FAILURE
         }
     }

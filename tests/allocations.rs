@@ -7,14 +7,12 @@
 mod common;
 
 use common::wait::eventually;
-use pen::balance::{Balancer, Endpoint, ServerSetup};
-use pen::log::traffic::{LogHub, Output};
-use pen::net::listen::{ListenOptions, Listener};
-use pen::net::tls::Tls;
-use pen::runtime::{Parts, Runtime};
-use pen::settings::Settings;
+use pen::testing::{LogHub, Output, Parts, Runtime, Tls};
+use pen_core::balance::{Balancer, Endpoint, ServerSetup};
+use pen_core::settings::Settings;
 use pen_proto::addr::ListenAddr;
 use pen_proto::commands::Number;
+use pen_sys::net::listen::{ListenOptions, Listener};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use std::io::{Read, Write};

@@ -3,10 +3,7 @@
 //!
 //! `UPDATE_DOCS=1 cargo test --test docs` rewrites the parts between markers.
 
-use pen::cli;
-use pen::control::apply::Engine;
-use pen::instance::Instance;
-use pen::settings::Config;
+use pen::testing::check_command_line as check_pen;
 use pen_proto::commands::{Form, ROWS, Row, row, row_for_letter};
 use pen_proto::help;
 use pen_proto::parse::parse_line;
@@ -262,19 +259,6 @@ fn words(line: &str) -> Vec<String> {
     }
     words.extend(word);
     words
-}
-
-/// Takes a command line as pen does, up to where it would look up names and open things.
-fn check_pen(arguments: &[String]) -> Result<(), String> {
-    let line = cli::parse(arguments)?;
-    let mut engine = Engine::<Instance>::new(Config::default());
-    let effects = std::cell::Cell::new(String::new());
-    line.apply_options(&mut engine, |_| {}, |explained| effects.set(explained.to_string()))?;
-    let without_effect = effects.take();
-    if !without_effect.is_empty() {
-        return Err(format!("recommends what has no effect: {without_effect}"));
-    }
-    line.apply_positional(engine.config_mut())
 }
 
 /// `penctl [-e COMMAND]... ADDRESS [COMMAND]`.

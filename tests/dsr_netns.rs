@@ -10,10 +10,10 @@ use common::pen::{Pen, Start};
 use common::wait::eventually;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, socket};
-use pen::dsr::filter::program;
-use pen::dsr::frame::{Mac, OFFLOAD_BYTES, TCP_SYN};
-use pen::dsr::reply::{Segment, Station};
-use pen::sys::packet::{BATCH_MAX, PacketSocket};
+use pen_core::dsr::filter::program;
+use pen_core::dsr::frame::{Mac, OFFLOAD_BYTES, TCP_SYN};
+use pen_core::dsr::reply::{Segment, Station};
+use pen_sys::packet::{BATCH_MAX, PacketSocket};
 use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};
@@ -297,7 +297,7 @@ fn flood(mac: &str, count: usize) {
     let octets: Vec<u8> = mac.split(':').map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
     let station = Station { mac: Mac([2, 0, 0, 0, 0, 99]), link_local: Ipv6Addr::LOCALHOST };
     let interface = nix::net::if_::if_nametoindex("eth0").unwrap();
-    let socket = PacketSocket::open(interface, &program([192, 0, 2, 10].into(), false)).unwrap();
+    let socket = PacketSocket::open(interface, program([192, 0, 2, 10].into(), false)).unwrap();
     let packets: Vec<Vec<u8>> = (0..count as u32)
         .map(|number| {
             let [_, a, b, c] = number.wrapping_mul(2_654_435_761).to_be_bytes();

@@ -4,9 +4,9 @@
 //! Owns their sockets. Knows nothing of the program between them but its address.
 
 use super::load::Generator;
-use pen::net::poller::{Poller, Readiness};
-use pen::slab::Slab;
-use pen::sys::clock;
+use pen_core::slab::Slab;
+use pen_sys::clock;
+use pen_sys::net::poller::{Poller, Readiness};
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};

@@ -5,9 +5,9 @@
 use super::wire::Wire;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
-use pen::net::poller::{Poller, Readiness};
-use pen::slab::Slab;
-use pen::sys::clock;
+use pen_core::slab::Slab;
+use pen_sys::clock;
+use pen_sys::net::poller::{Poller, Readiness};
 use rustls::ClientConfig;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};

@@ -7,7 +7,7 @@ use super::process;
 use super::wire;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
-use pen::sys::clock;
+use pen_sys::clock;
 use rustls::ClientConfig;
 use std::fs;
 use std::io;

@@ -4,7 +4,7 @@ use super::process;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::Pid;
-use pen::sys::clock;
+use pen_sys::clock;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};

@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pen::tls::certificate::{Certificate, name};
-use pen::tls::{algorithm, ocsp, pem};
+use pen_core::tls::certificate::{Certificate, name};
+use pen_core::tls::{algorithm, ocsp, pem};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Some(read) = Certificate::read(bytes) {

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pen::tls::hello::{HELLO_BYTES_MAX, Hello, read};
+use pen_core::tls::hello::{HELLO_BYTES_MAX, Hello, read};
 use pen_proto::commands::host_name;
 
 fuzz_target!(|bytes: &[u8]| {

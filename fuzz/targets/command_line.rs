@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pen::settings::Config;
+use pen_core::settings::Config;
 use pen_proto::parse::parse_line;
 
 fuzz_target!(|line: &str| {

@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pen::control::apply::{self, Door, Engine};
-use pen::settings::{self, Config};
+use pen::testing::apply::{self, Door, Engine};
+use pen_core::settings::{self, Config};
 use pen_proto::commands::{Command, ROWS};
 
 #[path = "../../src/control/fake.rs"]

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pen::dsr::frame::{Content, ETHERNET_BYTES, parse};
+use pen_core::dsr::frame::{Content, ETHERNET_BYTES, parse};
 
 fuzz_target!(|frame: &[u8]| {
     if let Some(frame_read) = parse(frame)

@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pen::http::{Exchanges, Progress};
+use pen_core::http::{Exchanges, Progress};
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::HttpMode;
 

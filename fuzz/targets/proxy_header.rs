@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pen::proxy_protocol::extensions::{ClientTls, for_server, passed_on};
-use pen::proxy_protocol::{HEADER_BYTES_MAX, Transport, parse, write_v1, write_v2, write_v2_with};
+use pen_core::proxy_protocol::extensions::{ClientTls, for_server, passed_on};
+use pen_core::proxy_protocol::{HEADER_BYTES_MAX, Transport, parse, write_v1, write_v2, write_v2_with};
 
 fuzz_target!(|bytes: &[u8]| {
     let verdict = parse(bytes);

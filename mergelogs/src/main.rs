@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use options::{Request, Settings};
 use output::Failure;
-use pen_program::Program;
+use pen_sys::program::Program;
 
 const PROGRAM: Program = Program("mergelogs");
 

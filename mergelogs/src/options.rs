@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use getopts::Options;
-use pen_program::number;
+use pen_sys::program::number;
 
 pub const USAGE: &str = "\
 Usage: mergelogs -p penlog [options] server:logfile ...

@@ -40,7 +40,7 @@ enum Wish {
 }
 
 fn main() -> ExitCode {
-    let wish = pen_program::arguments().and_then(|arguments| read_arguments(&arguments));
+    let wish = pen_sys::program::arguments().and_then(|arguments| read_arguments(&arguments));
     let done = wish.and_then(|wish| match wish {
         Wish::Help => Screen::of_stdout().print(&format!("{SYNOPSIS}\n\n{HELP}")),
         Wish::Version => Screen::of_stdout().print(&format!("penctl {}\n", env!("CARGO_PKG_VERSION"))),

@@ -20,13 +20,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use pen::sys::clock;
-use pen::sys::daemon::{self, Detached};
-use pen::sys::files::PidFile;
-use pen::sys::notify::Supervisor;
-use pen::sys::privileges::{self, Account, Keep};
-use pen::sys::signals::{self, Signals};
-use pen_program::Program;
+use pen_sys::clock;
+use pen_sys::daemon::{self, Detached};
+use pen_sys::files::PidFile;
+use pen_sys::notify::Supervisor;
+use pen_sys::privileges::{self, Account, Keep};
+use pen_sys::program::Program;
+use pen_sys::signals::{self, Signals};
 
 use cache::Cache;
 use options::{Families, Request, Settings};

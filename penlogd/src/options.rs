@@ -5,7 +5,7 @@
 use std::str::FromStr;
 
 use getopts::Options;
-use pen_program::number;
+use pen_sys::program::number;
 
 use crate::sources::Sources;
 

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use pen::sys::files;
+use pen_sys::files;
 
 /// Lines are kept back no longer than until there are so many bytes of them.
 const BUFFER_BYTES: usize = 256 << 10;

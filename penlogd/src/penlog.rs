@@ -32,7 +32,7 @@ const DATAGRAM_BYTES_MAX: usize = 65_507;
 const DATAGRAM_BYTES_MIN: usize = 64;
 
 fn main() -> ExitCode {
-    let arguments = pen_program::arguments().map_err(|error| format!("penlog: {error}"));
+    let arguments = pen_sys::program::arguments().map_err(|error| format!("penlog: {error}"));
     match arguments.and_then(|arguments| parse(&arguments)).and_then(obey) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

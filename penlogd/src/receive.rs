@@ -11,7 +11,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, MultiHeaders, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrStorage,
     bind, recvmmsg, setsockopt, socket, sockopt,
 };
-use pen::sys::socket::lost_datagrams;
+use pen_sys::socket::lost_datagrams;
 
 /// The longest datagram there is.
 const DATAGRAM_BYTES_MAX: usize = 65_535;

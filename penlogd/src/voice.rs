@@ -5,9 +5,9 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
-use pen::log::local_time;
-use pen::log::syslog::{self, Severity, Syslog};
 use pen_proto::weblog;
+use pen_sys::local_time;
+use pen_sys::syslog::{self, Severity, Syslog};
 
 /// How long a busy syslogd may take to make room for a message.
 const PATIENCE_MILLISECONDS: u16 = 20;

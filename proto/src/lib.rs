@@ -6,6 +6,7 @@
 
 pub mod addr;
 pub mod commands;
+pub mod endpoint;
 pub mod escape;
 pub mod help;
 pub mod logline;

@@ -121,7 +121,7 @@ impl Socket {
     /// Tells the peer that nothing more comes. A peer that is gone already needs no telling.
     pub fn shut_down(&self) {
         if let Some(fd) = &self.fd {
-            let _ = rustix::net::shutdown(fd, rustix::net::Shutdown::Write);
+            let _ = socket::end_writing(fd.as_fd());
         }
     }
 }

@@ -119,6 +119,7 @@ impl ControlServer {
     }
 
     /// Where callers are awaited.
+    #[cfg(test)]
     pub fn listeners(&self) -> &[Listener] {
         &self.listeners
     }

@@ -3,23 +3,15 @@
 //! A handle on the thread that does it. What a frame leads to is decided in `director.rs`; the thread itself is in
 //! `receive.rs`; what must be opened while there are privileges is in `open.rs`. `instance.rs` owns the handle.
 
-pub mod director;
-pub mod filter;
-mod flows;
-pub mod fragments;
-pub mod frame;
-mod link;
-pub mod neighbours;
 pub mod open;
 mod receive;
-pub mod reply;
-pub mod track;
 
 use crate::net::poller::Waker;
 use crate::runtime::Shared;
 use crate::sys::interfaces;
 use director::{Counts, Service};
 use open::Opened;
+use pen_core::dsr::{director, filter, frame, reply, track};
 use pen_proto::addr::ListenAddr;
 use pen_proto::status::{ConnectionStatus, DsrStatus, Totals};
 use receive::Receiver;

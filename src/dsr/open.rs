@@ -60,7 +60,7 @@ fn open_interface(config: &Config, name: &str) -> Result<Opened, String> {
     let mac = Mac(mac);
     let station = Station { mac, link_local: link_local.unwrap_or_else(|| link_local_of(mac)) };
     let program = filter::program(service.ip, config.settings.tarpit_acl.is_some());
-    let socket = PacketSocket::open(index, &program).map_err(trouble)?;
+    let socket = PacketSocket::open(index, program).map_err(trouble)?;
     let (interface, text) = (name.to_owned(), address.text.clone());
     Ok(Opened { socket, interface, index, station, service, protocol: protocol(config), own, text })
 }

@@ -31,7 +31,7 @@ const REPORT_SLOTS: u32 = 4096;
 const OWN_LOOK_MS: u64 = 10_000;
 const SOCKET_KEY: usize = 0;
 
-impl Balance for Arc<Shared> {
+impl Balance for Shared {
     fn with<T>(&self, decide: impl FnOnce(&mut Balancer) -> T) -> T {
         decide(&mut self.balancer())
     }
@@ -235,7 +235,7 @@ impl Receiver {
 
     fn set_filter(&self) {
         let program = filter::program(self.service.ip, self.settings.tarpit_acl.is_some());
-        if let Err(error) = self.socket.set_filter(&program) {
+        if let Err(error) = self.socket.set_filter(program) {
             diag::say(
                 Severity::Error,
                 format_args!("dsr: {}: cannot set the filter: {error}", self.interface),

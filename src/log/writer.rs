@@ -8,9 +8,9 @@
 //! Started and told what to do by `traffic::LogHub`.
 
 use super::diag;
-use super::takes_more;
 use super::traffic::{Shared, lock};
 use crate::sys::errors::reason;
+use crate::sys::socket::takes_more;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::mem;

@@ -9,7 +9,7 @@ mod downstream;
 mod relay;
 mod report;
 mod session;
-pub mod sessions;
+pub(crate) use pen_core::udp::sessions;
 mod upstream;
 
 pub use answers::Answers;

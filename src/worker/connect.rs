@@ -12,7 +12,7 @@ use crate::http::Answered;
 use crate::log::diag;
 use crate::log::traffic::Target;
 use crate::net::connect::{self, LocalAddress, StartError, Started};
-use crate::net::keepalive::Keepalive;
+use crate::net::keepalive_of;
 use crate::net::poller::REGISTRATIONS_LAST;
 use crate::net::tls::Trouble;
 use crate::outage;
@@ -87,7 +87,7 @@ impl Worker {
             return Ok(());
         }
         let local = self.local_address(index);
-        let (keepalive, nodelay) = (Keepalive::of(&self.settings), self.flag(Flag::TcpNodelay));
+        let (keepalive, nodelay) = (keepalive_of(&self.settings), self.flag(Flag::TcpNodelay));
         let Some(connection) = self.connections.get_mut(index) else { return Ok(()) };
         if !matches!(connection.stage, Stage::Shortage | Stage::Busy) {
             connection.connect_deadline_ms = self.now_ms + self.settings.number(Number::Timeout) * 1000;

@@ -10,6 +10,7 @@ use super::{IDLER_KEYS, Worker};
 use crate::balance::{Endpoint, IdlerTarget, ServerId};
 use crate::net::connect::{self, LocalAddress, StartError, Started};
 use crate::net::keepalive::Keepalive;
+use crate::net::keepalive_of;
 use crate::net::poller::{REGISTRATIONS_LAST, Readiness};
 use crate::outage;
 use crate::sys::clock;
@@ -97,7 +98,7 @@ impl Worker {
     /// Follows the settings. What was opened on other terms is given up.
     pub(super) fn renew_idlers(&mut self) {
         let local = self.settings.source.map_or(LocalAddress::Any, LocalAddress::Source);
-        let terms = Terms { local, keepalive: Keepalive::of(&self.settings) };
+        let terms = Terms { local, keepalive: keepalive_of(&self.settings) };
         let shed = self.shared.idlers_shed();
         self.idlers.numbers = self.idler_numbers();
         if self.idlers.shed != shed {

@@ -7,7 +7,7 @@ use crate::common::pen::{Pen, Start, converse};
 use crate::common::ports::free_port;
 use crate::common::wait::{eventually, timed};
 use crate::idlers::{status, total};
-use pen::proxy_protocol::{Endpoints, Transport, write_v2, write_v2_with};
+use pen_core::proxy_protocol::{Endpoints, Transport, write_v2, write_v2_with};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;

@@ -8,7 +8,7 @@ use crate::common::ports::free_port;
 use crate::common::wait::eventually;
 use crate::idlers::{alone, await_idlers, total};
 use nix::sys::signal::Signal::SIGCONT;
-use pen::proxy_protocol::{Endpoints, Header, parse};
+use pen_core::proxy_protocol::{Endpoints, Header, parse};
 use std::io::{Read, Write};
 use std::net::{Ipv6Addr, Shutdown, SocketAddr};
 use std::os::unix::net::UnixStream;

@@ -4,7 +4,7 @@ use crate::common::backend::Backend;
 use crate::common::pen::Pen;
 use crate::common::programs::is_installed;
 use crate::common::skip::skip_outside_ci;
-use pen::net::poller::REGISTRATIONS_LAST;
+use pen_sys::net::poller::REGISTRATIONS_LAST;
 use std::process::Command;
 
 /// Words that run a program as its own process and let these calls of each of its threads fail, as `inject` of strace(1)

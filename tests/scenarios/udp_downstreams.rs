@@ -4,7 +4,7 @@ use crate::common::datagram::{UdpClient, UdpServer};
 use crate::common::pen::{Pen, Start};
 use crate::common::wait::eventually;
 use crate::idlers::{status, total};
-use pen::proxy_protocol::{Endpoints, Transport, write_v2, write_v2_with};
+use pen_core::proxy_protocol::{Endpoints, Transport, write_v2, write_v2_with};
 use std::net::SocketAddr;
 
 const DOWNSTREAM: &str = "127.0.0.2";

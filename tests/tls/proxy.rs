@@ -4,7 +4,7 @@ use crate::certificates::{Authority, WithCertificate};
 use crate::common::backend::{Backend, echo};
 use crate::common::pen::Pen;
 use crate::peers::{Speaker, TlsClient};
-use pen::proxy_protocol::parse;
+use pen_core::proxy_protocol::parse;
 use ppp::v2::{Header, Type};
 use rustls::version::{TLS12, TLS13};
 use std::io::Read;

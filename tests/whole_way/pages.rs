@@ -294,7 +294,7 @@ fn show_page(dir: &TempDir) -> String {
     let pen = thread::spawn(move || {
         let (stream, _) = control.accept().unwrap();
         assert_eq!(BufReader::new(&stream).lines().next().unwrap().unwrap(), "status json");
-        (&stream).write_all(pen::stats::json::render(&browser::show::status()).as_bytes()).unwrap();
+        (&stream).write_all(pen_core::stats::json::render(&browser::show::status()).as_bytes()).unwrap();
     });
     let mut webstats = Command::new(ours("webstats"));
     succeed(webstats.args(["-c", "./control", "-o", "show.html", "-H", "history"]).current_dir(dir.path()));

@@ -4,7 +4,7 @@
 
 use crate::history::{FILE_BYTES_MAX, History};
 use crate::page_file::read_text;
-use pen::sys::files;
+use pen_sys::files;
 use std::io::ErrorKind;
 use std::path::Path;
 

@@ -4,7 +4,7 @@
 //! Colours are classes of the style sheet, so that light, dark and paper have their own. Pure; called by `page`.
 
 use crate::series::{Layer, Series};
-use pen::stats::parts::text;
+use pen_core::stats::parts::text;
 use std::fmt::Write;
 
 /// Inner coordinates of a drawing, both ways.

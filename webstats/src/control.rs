@@ -3,11 +3,11 @@
 //! Owns the conversation, its deadline and the limit on the reply. Reads only; blocks its caller.
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
-use pen::escape::Escaped;
-use pen::net::resolve::destinations;
-use pen::sys::clock;
 use pen_proto::addr::ListenAddr;
+use pen_proto::escape::Escaped;
 use pen_proto::status::Status;
+use pen_sys::clock;
+use pen_sys::net::resolve::destinations;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;

@@ -2,8 +2,8 @@
 //!
 //! Owns the words and when they apply. Pure; called by `page`.
 
-use pen::stats::parts::{counted, duration, grouped};
-use pen::stats::regular_servers;
+use pen_core::stats::parts::{counted, duration, grouped};
+use pen_core::stats::regular_servers;
 use pen_proto::status::{ServerStatus, Status};
 
 /// From best to worst.

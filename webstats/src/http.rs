@@ -3,7 +3,7 @@
 //! Owns the limits on a request and the status codes. Pure: bytes in, bytes out; `live` has the sockets, `cgi` borrows the
 //! headers.
 
-use pen::stats::parts;
+use pen_core::stats::parts;
 use std::net::IpAddr;
 
 /// A request line and headers may have so many bytes together.

@@ -9,7 +9,7 @@ mod rounds;
 use crate::options::Settings;
 use client::{Client, Need};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use pen::sys::clock;
+use pen_sys::clock;
 use rounds::Rounds;
 use std::convert::Infallible;
 use std::io;

@@ -21,8 +21,8 @@ mod sources;
 mod watch;
 
 use options::{Request, Settings};
-use pen::sys::files;
-use pen_program::Program;
+use pen_sys::files;
+use pen_sys::program::Program;
 use std::path::Path;
 use std::process::ExitCode;
 use watch::{Audience, Watch};

@@ -11,7 +11,7 @@ use crate::health::{Level, Verdict};
 use crate::history::{Sample, ServerName};
 use crate::series::{Measure, Palette, Series, label};
 use chrono::NaiveDateTime;
-use pen::stats::parts::{STYLE, STYLE_SHA256, Share, bytes, duration, grouped, table_head, text};
+use pen_core::stats::parts::{STYLE, STYLE_SHA256, Share, bytes, duration, grouped, table_head, text};
 use pen_proto::status::{ClientStatus, Status};
 
 const OWN_STYLE: &str = include_str!("page.css");
@@ -259,7 +259,7 @@ impl Page {
             grouped(client.connects),
             bytes(client.sent_bytes),
             bytes(client.received_bytes),
-            share.to_string() + &pen::stats::parts::bar(share, "good", "share of bytes"),
+            share.to_string() + &pen_core::stats::parts::bar(share, "good", "share of bytes"),
             format!("{} ago", duration(client.age_seconds)),
         ] {
             self.line(format!("<td>{cell}</td>"));

@@ -199,7 +199,7 @@ fn rates_come_from_the_last_two_samples() {
 fn nothing_from_outside_becomes_markup() {
     for page in pages() {
         assert!(!page.contains("<script") && !page.contains("<b>\"") && !page.contains(": <b>"));
-        assert!(!page.contains(|c: char| c != '\n' && pen::escape::is_dangerous(c)));
+        assert!(!page.contains(|c: char| c != '\n' && pen_proto::escape::is_dangerous(c)));
     }
 }
 

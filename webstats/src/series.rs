@@ -117,7 +117,7 @@ pub fn label(name: &ServerName) -> String {
 
 /// `server 3`, `emergency server`.
 pub fn title(index: i32) -> String {
-    match pen::stats::special_name(index) {
+    match pen_core::stats::special_name(index) {
         Some(special) => format!("{special} server"),
         None => format!("server {index}"),
     }

@@ -3,8 +3,8 @@
 //! Owns the deadline of the whole round and what a pen is called. How one answers is `control` and `page_file`.
 
 use crate::{control, page_file};
-use pen::sys::clock;
 use pen_proto::status::Status;
+use pen_sys::clock;
 use std::fmt;
 use std::path::PathBuf;
 use std::thread;

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 
 fn now() -> u64 {
-    pen::sys::clock::epoch_ms() / 1000
+    pen_sys::clock::epoch_ms() / 1000
 }
 
 fn text(dir: &TempDir, name: &str) -> String {
@@ -39,7 +39,7 @@ fn a_control_socket_gives_a_page_and_a_day_to_remember() {
 #[test]
 fn the_page_that_pen_wrote_is_read_and_replaced() {
     let dir = TempDir::new();
-    dir.file("page.html", &pen::stats::html::render(&status(now())));
+    dir.file("page.html", &pen_core::stats::html::render(&status(now())));
     run_well(&dir, "-w page.html -o other.html");
     assert!(text(&dir, "page.html").contains("Pen status page"), "left as it is");
     let before = fs::metadata(dir.path().join("page.html")).unwrap().ino();
@@ -65,7 +65,7 @@ fn the_page_still_belongs_to_its_owner() {
         return skip_outside_ci("only root can give files away");
     }
     let dir = TempDir::new();
-    let page = dir.file("page.html", &pen::stats::html::render(&status(now())));
+    let page = dir.file("page.html", &pen_core::stats::html::render(&status(now())));
     std::os::unix::fs::chown(&page, Some(NOBODY), Some(NOBODY)).unwrap();
     run_well(&dir, "-w page.html");
     let metadata = fs::metadata(&page).unwrap();
@@ -78,7 +78,7 @@ fn several_pens_share_a_page() {
     let dir = TempDir::new();
     // The clock of its host is years slow.
     play_pen(&dir.path().join("a"), vec![json(&status(1_000_000_000))]);
-    dir.file("b.html", &pen::stats::html::render(&status(now())));
+    dir.file("b.html", &pen_core::stats::html::render(&status(now())));
     let output = run(&dir, "-c web=./a -c mail=./gone -w b=b.html -o page.html");
     assert_eq!(stderr(&output), "webstats: ./gone: no such socket; is pen running, with -C?\n");
     assert_eq!(output.status.code(), Some(1));
@@ -105,8 +105,8 @@ fn a_pen_that_does_not_answer_is_named_and_shown() {
     let silent = UnixListener::bind(dir.path().join("silent")).unwrap();
     play_pen(&dir.path().join("closed"), vec![String::new()]);
     play_pen(&dir.path().join("old"), vec!["Bad command: status \x1b[2J\n".into()]);
-    dir.file("old.html", &pen::stats::html::render(&status(now() - 7300)));
-    dir.file("half.html", &pen::stats::html::render(&status(now()))[..900]);
+    dir.file("old.html", &pen_core::stats::html::render(&status(now() - 7300)));
+    dir.file("half.html", &pen_core::stats::html::render(&status(now()))[..900]);
     dir.file("other.pid", &std::process::id().to_string());
     dir.file("strange.pid", "12x");
     for (words, reason) in [

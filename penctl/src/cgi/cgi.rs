@@ -7,7 +7,7 @@ use super::form::{FORM_BYTES_MAX, Form};
 use super::guard::{Visit, new_token, set_cookie};
 use super::page::{Said, Sheet, policy, render};
 use super::views::{Ask, Content, View};
-use pen::stats::parts::body_headers;
+use pen_core::stats::parts::body_headers;
 use pen_proto::addr::quoted;
 use pen_proto::commands::Reach;
 use pen_proto::parse::parse_line;

@@ -10,7 +10,7 @@ mod guard;
 mod page;
 mod views;
 
-use pen::escape::Escaped;
+use pen_proto::escape::Escaped;
 use penctl::client::{Address, Reply, Session};
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -5,7 +5,7 @@
 
 use super::guard::Visit;
 use super::views::{Content, View};
-use pen::stats::parts::{STYLE, STYLE_SHA256, text};
+use pen_core::stats::parts::{STYLE, STYLE_SHA256, text};
 use pen_proto::commands::Reach;
 
 const OWN_STYLE: &str = include_str!("page.css");

@@ -88,7 +88,7 @@ fn figures_and_answers_are_shown() {
 fn what_pen_says_never_becomes_markup() {
     for page in pages() {
         assert!(!page.contains("<script") && !page.contains("<img") && !page.contains("<b>evil"), "{page}");
-        assert!(!page.contains(|c: char| c != '\n' && pen::escape::is_dangerous(c)));
+        assert!(!page.contains(|c: char| c != '\n' && pen_proto::escape::is_dangerous(c)));
         for reference in ["src=", "url(", "@import", "http:", "https:", "style=\"", "javascript", "onclick"] {
             assert!(!page.contains(reference), "{reference}");
         }

@@ -3,7 +3,7 @@
 //! Owns the questions that each view asks pen, and how the answers are drawn. `page` owns the document around them.
 
 use super::page::Page;
-use pen::stats::parts::{bytes, counted, duration, grouped, table_head, text};
+use pen_core::stats::parts::{bytes, counted, duration, grouped, table_head, text};
 use pen_proto::commands::{Form, ROWS, Reach, Row, When};
 use pen_proto::status::{ConnectionStatus, ServerStatus};
 use penctl::client::Reply;
@@ -158,7 +158,7 @@ fn draw_servers(page: &mut Page, servers: &[ServerStatus]) {
 }
 
 fn name(server: &ServerStatus) -> String {
-    match pen::stats::special_name(server.index) {
+    match pen_core::stats::special_name(server.index) {
         Some(name) => format!("{name} server"),
         None => format!("server {}", server.index),
     }

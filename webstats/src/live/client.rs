@@ -5,7 +5,7 @@
 use crate::http::{self, Code, HEAD_BYTES_MAX, Heard, Method, Request};
 use crate::page;
 use chrono::{DateTime, Utc};
-use pen::sys::clock;
+use pen_sys::clock;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};

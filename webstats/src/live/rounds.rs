@@ -8,7 +8,7 @@ use crate::archive;
 use crate::history::History;
 use crate::options::{REFRESH_SECONDS_DEFAULT, Settings};
 use crate::watch::{Audience, Watch};
-use pen::sys::clock;
+use pen_sys::clock;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;

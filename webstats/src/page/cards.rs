@@ -5,7 +5,7 @@ use crate::chart::{Span, sparkline};
 use crate::health::{Level, ServerState};
 use crate::history::{Sample, ServerName, endpoint};
 use crate::series::{Layer, Measure, Palette, Series, title};
-use pen::stats::parts::{Share, bar, bytes, counted, grouped, text};
+use pen_core::stats::parts::{Share, bar, bytes, counted, grouped, text};
 use pen_proto::status::{ServerStatus, Status};
 
 /// With more servers than this only those in trouble get cards beyond it.

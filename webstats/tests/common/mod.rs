@@ -85,5 +85,5 @@ pub fn play_pen(path: &Path, replies: Vec<String>) {
 }
 
 pub fn json(status: &Status) -> String {
-    pen::stats::json::render(status)
+    pen_core::stats::json::render(status)
 }

@@ -1,0 +1,374 @@
+//! The server table: what the operator configured for each server, and how each is doing. Pure.
+//!
+//! Owns connection counts, failure stamps and totals. It does not choose: policies and the balancer read it, and only
+//! the balancer changes it, through [`Servers::change`], which keeps the glances true.
+
+use super::glance::Glance;
+use super::idlers::Patience;
+use super::routes::{Route, Routes};
+use pen_proto::commands::ProxyHeader;
+pub use pen_proto::endpoint::{Endpoint, TlsEndpoint};
+use std::fmt;
+
+use std::sync::Arc;
+
+/// How many regular servers there may be: their numbers and the three special ones fit 16 bits of a client's slot.
+pub const SERVERS_MAX: usize = 65_533;
+
+/// Number of a server. The special ones are the topmost of 16 bits, which is how clients and connections keep it;
+/// Pen prints them as negative numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServerId(u16);
+
+impl ServerId {
+    /// The server of `-e`, for when no other takes the client.
+    pub const EMERGENCY: ServerId = ServerId(u16::MAX);
+    /// The server of `-B`, for clients that `client_acl` denies.
+    pub const ABUSE: ServerId = ServerId(u16::MAX - 1);
+    /// No server.
+    pub const NONE: ServerId = ServerId(u16::MAX - 2);
+
+    /// The regular server with this index.
+    ///
+    /// # Panics
+    /// From [`SERVERS_MAX`] on.
+    pub fn regular(index: usize) -> ServerId {
+        assert!(index < SERVERS_MAX, "server {index}: numbers end at {}", SERVERS_MAX - 1);
+        ServerId(index as u16)
+    }
+
+    /// The index of a regular server.
+    pub fn index(self) -> Option<usize> {
+        let index = usize::from(self.0);
+        (index < SERVERS_MAX).then_some(index)
+    }
+
+    /// As Pen prints it: an index, or -1, -2 or -3.
+    pub fn number(self) -> i32 {
+        match self.index() {
+            Some(_) => self.0.into(),
+            None => (self.0 as i16).into(),
+        }
+    }
+}
+
+impl fmt::Display for ServerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.number().fmt(f)
+    }
+}
+
+/// What the operator configured for one server, with the address looked up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerSetup {
+    /// Shared with the connections to it.
+    pub endpoint: Arc<Endpoint>,
+    /// As statistics show it: numeric address or path.
+    pub address_text: String,
+    /// Soft maximum of connections; 0 is no limit.
+    pub max: u32,
+    /// Hard maximum, only for clients that already belong to the server; up to `max` it gives no room above.
+    pub hard: u32,
+    /// `None` was left out: shown as 0, counts as 1. An explicit 0 is never chosen by weight.
+    pub weight: Option<u32>,
+    /// Smallest is chosen first in `prio` mode.
+    pub prio: u32,
+    /// Number of the list that clients must pass.
+    pub acl: u8,
+    /// Names by which clients ask for it; none: it is for those who ask for no other server's.
+    pub sni: Vec<String>,
+    /// What connections to it begin with.
+    pub proxy: ProxyHeader,
+}
+
+impl ServerSetup {
+    /// Has it at this address from now on.
+    pub(super) fn put_at(&mut self, endpoint: Arc<Endpoint>) {
+        self.address_text = endpoint.to_string();
+        self.endpoint = endpoint;
+    }
+
+    /// A server with this address and everything else left out.
+    pub fn new(endpoint: Endpoint) -> ServerSetup {
+        ServerSetup {
+            address_text: endpoint.to_string(),
+            endpoint: Arc::new(endpoint),
+            ..ServerSetup::default()
+        }
+    }
+}
+
+/// A server at work.
+#[derive(Debug, Clone, Default)]
+pub struct Server {
+    pub setup: ServerSetup,
+    /// Connections it has, those still connecting included.
+    pub connections: u32,
+    /// Second from which it is skipped for the blacklist time: that of the last failed connect, or one with which the
+    /// operator's blacklisting ends when it is to end, perhaps in the future. `None` when it never failed or was cleared.
+    pub failed_at_seconds: Option<i64>,
+    /// That is the operator's word, which stands; a server that failed is tried again when there is no other.
+    pub is_commanded: bool,
+    /// How it takes idlers.
+    pub(super) patience: Patience,
+    /// Connections that were established and have ended.
+    pub connections_total: u64,
+    /// Connects that failed or timed out.
+    pub failures_total: u64,
+    /// Bytes of ended connections, client to server.
+    pub sent_bytes: u64,
+    /// Bytes of ended connections, server to client.
+    pub received_bytes: u64,
+    /// Changes when the operator gives the server another address or another verdict; what becomes of connects that
+    /// were under way then says nothing about it.
+    pub(super) era: u16,
+    /// Those of `setup.sni`, in order.
+    routes: Vec<Route>,
+    /// Of the endpoint.
+    is_complete: bool,
+}
+
+impl Server {
+    /// Adds up what it was sent and what it sent.
+    pub fn add_bytes(&mut self, sent_bytes: u64, received_bytes: u64) {
+        self.sent_bytes = self.sent_bytes.saturating_add(sent_bytes);
+        self.received_bytes = self.received_bytes.saturating_add(received_bytes);
+    }
+
+    /// Whether the server is skipped. Failures up to `forgiven_seconds` (now less the blacklist time) are over.
+    pub fn is_blacklisted(&self, forgiven_seconds: i64) -> bool {
+        self.blacklisted_seconds(forgiven_seconds) > 0
+    }
+
+    /// Seconds until the server is tried again; 0 when it is available.
+    pub fn blacklisted_seconds(&self, forgiven_seconds: i64) -> u64 {
+        let Some(failed_at_seconds) = self.failed_at_seconds else { return 0 };
+        failed_at_seconds.saturating_sub(forgiven_seconds).try_into().unwrap_or(0)
+    }
+
+    /// Whether a connect to it can be tried at all.
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// Whether a policy may choose the server. Maxima and access lists are looked at afterwards, as in Pen.
+    pub fn is_usable(&self, forgiven_seconds: i64) -> bool {
+        self.is_complete && !self.is_blacklisted(forgiven_seconds)
+    }
+
+    /// Whether it may be tried where no other is left: what only failed may be well again, and nobody is served worse
+    /// by a connect in vain than by none. Against the operator's word it may not.
+    pub fn is_last_resort(&self, forgiven_seconds: i64) -> bool {
+        self.is_complete && !(self.is_commanded && self.is_blacklisted(forgiven_seconds))
+    }
+
+    /// Whether it is for clients that ask for this.
+    pub fn serves(&self, route: Route) -> bool {
+        match self.routes.is_empty() {
+            true => route == Route::DEFAULT,
+            false => self.routes.binary_search(&route).is_ok(),
+        }
+    }
+
+    /// Whether one more connection fits; `sticky` clients belong to the server already.
+    pub fn has_room(&self, sticky: bool) -> bool {
+        let ServerSetup { max, hard, .. } = self.setup;
+        max == 0 || self.connections < max || (sticky && self.connections < hard)
+    }
+
+    /// What counts when servers are chosen by weight.
+    pub fn weight(&self) -> u32 {
+        self.setup.weight.unwrap_or(1)
+    }
+
+    /// A connect that began in this era succeeded; false when that says nothing about the server as it is now.
+    pub(super) fn connect_succeeded(&mut self, era: u16) -> bool {
+        let is_news = self.era == era;
+        if is_news {
+            self.failed_at_seconds = None;
+        }
+        is_news
+    }
+
+    /// The operator's verdict: skipped until `seconds` from now, with the blacklist time of `forgiven_seconds`; 0
+    /// releases.
+    pub(super) fn blacklist(&mut self, seconds: u32, forgiven_seconds: i64) {
+        self.failed_at_seconds = (seconds > 0).then(|| forgiven_seconds.saturating_add(seconds.into()));
+        self.is_commanded = seconds > 0;
+        self.era = self.era.wrapping_add(1);
+    }
+
+    fn fail(&mut self, now_seconds: u32) {
+        self.failed_at_seconds = Some(now_seconds.into());
+        self.is_commanded = false;
+    }
+
+    /// Another address makes another server: the old one's failures are not its own. Its number stays, and with the
+    /// number the totals and the connections that are still open.
+    fn set_up(&mut self, mut setup: ServerSetup) {
+        if self.setup.endpoint.is_same_server(&setup.endpoint) {
+            // The address that was found to work stays the first.
+            setup.put_at(self.setup.endpoint.clone());
+        } else {
+            self.failed_at_seconds = None;
+            self.is_commanded = false;
+            self.patience = Patience::default();
+            self.era = self.era.wrapping_add(1);
+        }
+        self.is_complete = setup.endpoint.is_complete();
+        self.setup = setup;
+    }
+}
+
+/// All servers: the regular ones by index, the emergency and the abuse server.
+#[derive(Debug, Default)]
+pub struct Servers {
+    /// Never shortened, because connections to servers that are no longer configured are still to be counted down.
+    slots: Vec<Server>,
+    /// Of the slots.
+    glances: Vec<Glance>,
+    /// Regular servers that failed, the one that failed longest ago first. Some may be well again.
+    failed: Vec<ServerId>,
+    count: usize,
+    emergency: Server,
+    abuse: Server,
+    routes: Routes,
+}
+
+impl Servers {
+    /// Replaces what is configured. State and totals stay with the index; a failure stamp goes when the address
+    /// changes.
+    ///
+    /// # Panics
+    /// With more than [`SERVERS_MAX`] regular servers.
+    pub fn set(
+        &mut self,
+        regular: Vec<ServerSetup>,
+        emergency: Option<ServerSetup>,
+        abuse: Option<ServerSetup>,
+    ) {
+        assert!(regular.len() <= SERVERS_MAX, "{} servers: at most {SERVERS_MAX}", regular.len());
+        self.count = regular.len();
+        self.slots.resize_with(self.slots.len().max(self.count), Server::default);
+        let setups = regular.into_iter().chain(std::iter::repeat_with(ServerSetup::default));
+        for (server, setup) in self.slots.iter_mut().zip(setups) {
+            server.set_up(setup);
+        }
+        self.routes.clear();
+        for server in &mut self.slots[..self.count] {
+            server.routes = self.routes.serve(&server.setup.sni);
+        }
+        self.glances = self.slots.iter().map(Glance::of).collect();
+        self.emergency.set_up(emergency.unwrap_or_default());
+        self.abuse.set_up(abuse.unwrap_or_default());
+    }
+
+    /// Whether clients can ask for a server by name.
+    pub fn have_names(&self) -> bool {
+        !self.routes.is_empty()
+    }
+
+    /// What a client asks for by this name, in lower case.
+    pub fn route(&self, name: Option<&str>) -> Route {
+        self.routes.find(name)
+    }
+
+    /// The regular servers in order, gaps included.
+    pub fn regular(&self) -> &[Server] {
+        &self.slots[..self.count]
+    }
+
+    /// Of the regular servers.
+    pub fn glances(&self) -> &[Glance] {
+        &self.glances[..self.count]
+    }
+
+    /// The regular servers that failed and are not known to be well again, the one that failed longest ago first.
+    pub fn failed(&self) -> impl Iterator<Item = (usize, &Server)> {
+        let indices = self.failed.iter().filter_map(|id| id.index());
+        let servers = indices.filter_map(|index| Some((index, self.regular().get(index)?)));
+        servers.filter(|(_, server)| server.failed_at_seconds.is_some() && !server.is_commanded)
+    }
+
+    /// A server by number; `None` for [`ServerId::NONE`] and numbers never configured.
+    pub fn get(&self, id: ServerId) -> Option<&Server> {
+        match id {
+            ServerId::EMERGENCY => Some(&self.emergency),
+            ServerId::ABUSE => Some(&self.abuse),
+            _ => self.slots.get(id.index()?),
+        }
+    }
+
+    /// The numbers of the configured servers, the emergency and the abuse server included.
+    pub(super) fn ids(&self) -> impl Iterator<Item = ServerId> + use<> {
+        (0..self.count).map(ServerId::regular).chain([ServerId::EMERGENCY, ServerId::ABUSE])
+    }
+
+    /// Changes a server that [`Servers::get`] would find; `None` when there is none.
+    pub(super) fn change<T>(&mut self, id: ServerId, change: impl FnOnce(&mut Server) -> T) -> Option<T> {
+        match id {
+            ServerId::EMERGENCY => Some(change(&mut self.emergency)),
+            ServerId::ABUSE => Some(change(&mut self.abuse)),
+            _ => {
+                let index = id.index()?;
+                let server = self.slots.get_mut(index)?;
+                let changed = change(server);
+                self.glances[index] = Glance::of(server);
+                Some(changed)
+            }
+        }
+    }
+
+    /// A connect that began in this era failed. What it says of another era is not about the server as it is now.
+    pub(super) fn connect_failed(&mut self, id: ServerId, era: u16, now_seconds: u32) {
+        let failed = self.change(id, |server| {
+            server.failures_total += 1;
+            let is_news = server.era == era;
+            if is_news {
+                server.fail(now_seconds);
+            }
+            is_news
+        });
+        if failed == Some(true) {
+            self.remember_failure(id);
+        }
+    }
+
+    /// The server has failed without a connect. A blacklisting that was commanded and is not over stays as it is.
+    pub(super) fn vanished(&mut self, id: ServerId, forgiven_seconds: i64, now_seconds: u32) {
+        let failed = self.change(id, |server| {
+            let stands = server.is_commanded && server.is_blacklisted(forgiven_seconds);
+            if !stands {
+                server.fail(now_seconds);
+            }
+            !stands
+        });
+        if failed == Some(true) {
+            self.remember_failure(id);
+        }
+    }
+
+    fn remember_failure(&mut self, id: ServerId) {
+        if id.index().is_some() {
+            self.failed.retain(|failed| *failed != id);
+            self.failed.push(id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn special_servers_have_negative_numbers_and_all_others_their_index() {
+        for index in [0, 1, 32_767, 32_768, SERVERS_MAX - 1] {
+            let server = ServerId::regular(index);
+            assert_eq!((server.index(), server.number()), (Some(index), index as i32));
+        }
+        for (server, number) in [(ServerId::EMERGENCY, -1), (ServerId::ABUSE, -2), (ServerId::NONE, -3)] {
+            assert_eq!((server.index(), server.number()), (None, number));
+            assert_eq!(server.to_string(), number.to_string());
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! What pen decides, apart from everything it does: the time is an argument, nothing is opened, nobody waits.
+//!
+//! Pure: no files, no sockets, no clock, no unsafe. `pen` carries out what is decided here; programs that show pages use
+//! `stats`.
+#![forbid(unsafe_code)]
+
+pub mod acl;
+pub mod balance;
+pub mod chunked;
+pub mod dsr;
+pub mod half_close;
+pub mod http;
+pub mod proxy_protocol;
+pub mod settings;
+pub mod slab;
+pub mod stats;
+pub mod timers;
+pub mod tls;
+pub mod udp;
+
+use pen_proto::escape;

@@ -1,0 +1,110 @@
+//! Unit tests of `html`.
+
+#[path = "../../../tests/common/pages.rs"]
+mod pages;
+
+use super::super::samples;
+use super::*;
+
+#[test]
+fn matches_the_golden_file() {
+    samples::assert_golden("status.html", &render(&samples::busy()));
+}
+
+#[test]
+fn pens_words_are_found() {
+    let mut status = samples::idle();
+    status.time_local = "2026-11-21 01:22:41".into();
+    status.servers = vec![ServerStatus::default(), ServerStatus { index: 1, ..Default::default() }];
+    status.current_server = 1;
+    status.clients_max = 3000;
+    status.connections_max = 600;
+    let page = render(&status);
+    for words in [
+        "<title>Pen status page</title>",
+        "<h1>Pen status page</h1>",
+        "Time 2026-11-21 01:22:41, 2 servers, 1 current",
+        "<h2>Active clients</h2>",
+        "Max number of clients: 3000",
+        "<h2>Active connections</h2>",
+        "Number of connections: 600 max, 0 used, 0 last",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+}
+
+#[test]
+fn raw_values_stand_first_in_their_cells() {
+    let page = render(&samples::busy());
+    assert!(page.contains("\n<td>1795224188 <small class=\"bad\">blacklisted, 12 s left</small></td>\n"));
+    assert!(page.contains("\n<td>-1 <small>emergency</small></td>\n"));
+    assert!(page.contains("\n<td>9761200448 <small>9.1 GiB</small><svg "));
+}
+
+#[test]
+fn nothing_from_outside_becomes_markup() {
+    let page = render(&samples::hostile());
+    assert!(!page.contains("<script"));
+    assert!(!page.contains(|c: char| c != '\n' && crate::escape::is_dangerous(c)));
+    assert!(page.contains(
+        "/run/&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;&#39;\\\\n\\x1b[2J\\u{202e}.sock"
+    ));
+}
+
+#[test]
+fn loads_nothing() {
+    let page = render(&samples::busy());
+    for reference in ["src=", "href", "url(", "@import", "http:", "https:", "<script", "style=\""] {
+        assert!(!page.contains(reference), "{reference}");
+    }
+}
+
+#[test]
+fn the_figures_read_back_as_the_same_snapshot() {
+    for status in [samples::busy(), samples::hostile(), samples::idle()] {
+        assert_eq!(figures(&render(&status)), Some(status));
+    }
+}
+
+#[test]
+fn what_is_no_page_of_pens_has_no_figures() {
+    let page = render(&samples::busy());
+    let cut = &page[..page.len() - "</body>\n</html>\n".len()];
+    let (before, _) = page.split_once(FIGURES_BEGIN).unwrap();
+    let torn = format!("{before}{FIGURES_BEGIN}{{\"version\":{FIGURES_END}");
+    for text in ["", "<html>", cut, before, &torn] {
+        assert_eq!(figures(text), None);
+    }
+}
+
+#[test]
+fn the_policy_admits_the_style() {
+    pages::assert_is_sha256(STYLE_SHA256, STYLE);
+}
+
+#[test]
+fn a_parser_finds_the_elements_in_balance() {
+    for (status, shape) in [
+        (samples::busy(), "13x6 7x4 13x3"),
+        (samples::hostile(), "13x1 7x1 13x1"),
+        (samples::idle(), "13x0 7x0 13x0"),
+    ] {
+        if let Some(found) = pages::table_shapes(&render(&status)) {
+            assert_eq!(found.trim_end(), shape);
+        }
+    }
+}
+
+#[test]
+fn tidy_has_no_complaint() {
+    for status in [samples::busy(), samples::hostile(), samples::idle()] {
+        pages::assert_tidy(&render(&status), &[]);
+    }
+}
+
+#[test]
+fn datagrams_are_told_of_with_udp_only() {
+    let page = render(&samples::busy_with_udp());
+    assert!(page.contains("<li>datagrams dropped <span>12</span></li>"), "{page}");
+    assert!(!render(&samples::busy()).contains("<li>datagrams"));
+}

@@ -1,0 +1,3 @@
+//! UDP without sockets.
+
+pub mod sessions;

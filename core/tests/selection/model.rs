@@ -1,0 +1,452 @@
+//! The rules of selection written down plainly, without a thought for speed: lists are searched from the front, servers
+//! live in a map by their printed number, and every connection keeps the list of servers it was offered.
+
+use pen_core::balance::{Endpoint, ServerSetup};
+use pen_core::settings::Settings;
+use pen_proto::addr::ClientAddr;
+use pen_proto::commands::{Flag, Number};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+pub const EMERGENCY: i32 = -1;
+pub const ABUSE: i32 = -2;
+pub const NONE: i32 = -3;
+
+#[derive(Default)]
+pub struct ModelServer {
+    pub setup: ServerSetup,
+    pub connections: u32,
+    pub failed_at_seconds: Option<i64>,
+    /// The operator blacklisted it; it has not failed since.
+    commanded: bool,
+    pub connections_total: u64,
+    pub failures_total: u64,
+    pub sent_bytes: u64,
+    pub received_bytes: u64,
+    /// How often the operator gave it another address or verdict.
+    verdicts: u32,
+}
+
+pub struct ModelClient {
+    pub address: ClientAddr,
+    pub last_use_seconds: u32,
+    pub server: i32,
+    pub connects: u64,
+    pub sent_bytes: u64,
+    pub received_bytes: u64,
+    /// A client that comes back after it was evicted is another one.
+    identity: u64,
+}
+
+/// A connection on its way.
+pub struct ModelAttempt {
+    pub client: ClientAddr,
+    identity: u64,
+    /// The server it was offered last.
+    at: i32,
+    /// Those it was sent to in vain.
+    tried: Vec<i32>,
+    /// The server that counts it.
+    pub server: Option<i32>,
+    verdicts: u32,
+    saw_failure: bool,
+    /// It is the first for whom only servers that failed were left.
+    pub begins_outage: bool,
+}
+
+impl ModelAttempt {
+    /// Whether its success tells anything.
+    pub fn clears_failure(&self) -> bool {
+        self.saw_failure || !self.tried.is_empty()
+    }
+}
+
+pub enum ModelAdmission {
+    Connect(ModelAttempt),
+    Denied,
+    NoServer,
+}
+
+pub struct Model {
+    pub servers: BTreeMap<i32, ModelServer>,
+    pub count: i32,
+    /// From the one that connected longest ago to the latest.
+    pub clients: Vec<ModelClient>,
+    pub clients_max: usize,
+    pub current: i32,
+    /// Every connect that failed, in the order of time.
+    failures: Vec<i32>,
+    outage: bool,
+    pointer: i32,
+    identities: u64,
+}
+
+impl Model {
+    pub fn new(clients_max: usize) -> Model {
+        Model {
+            servers: BTreeMap::new(),
+            count: 0,
+            clients: Vec::new(),
+            clients_max,
+            current: NONE,
+            failures: Vec::new(),
+            outage: false,
+            pointer: 0,
+            identities: 0,
+        }
+    }
+
+    pub fn set_servers(
+        &mut self,
+        regular: &[ServerSetup],
+        emergency: Option<&ServerSetup>,
+        abuse: Option<&ServerSetup>,
+    ) {
+        self.count = regular.len() as i32;
+        let mut wanted: BTreeMap<i32, ServerSetup> = (0..).zip(regular.iter().cloned()).collect();
+        wanted.extend(emergency.map(|setup| (EMERGENCY, setup.clone())));
+        wanted.extend(abuse.map(|setup| (ABUSE, setup.clone())));
+        for id in wanted.keys() {
+            self.servers.entry(*id).or_default();
+        }
+        for (id, server) in &mut self.servers {
+            let setup = wanted.remove(id).unwrap_or_default();
+            if setup.endpoint != server.setup.endpoint {
+                server.failed_at_seconds = None;
+                server.commanded = false;
+                server.verdicts += 1;
+            }
+            server.setup = setup;
+        }
+    }
+
+    pub fn blacklist(&mut self, settings: &Settings, id: i32, seconds: u32, now_seconds: u32) {
+        let blacklist_seconds = settings.number(Number::Blacklist) as i64;
+        if let Some(server) = self.servers.get_mut(&id) {
+            let ends_at_seconds = i64::from(now_seconds) + i64::from(seconds);
+            server.failed_at_seconds =
+                if seconds == 0 { None } else { Some(ends_at_seconds - blacklist_seconds) };
+            server.commanded = seconds > 0;
+            server.verdicts += 1;
+        }
+    }
+
+    pub fn admit(
+        &mut self,
+        settings: &Settings,
+        client: ClientAddr,
+        port: u16,
+        now_seconds: u32,
+    ) -> ModelAdmission {
+        let identity = self.touch(settings, client, now_seconds);
+        let mut attempt = ModelAttempt {
+            client,
+            identity,
+            at: NONE,
+            tried: Vec::new(),
+            server: None,
+            verdicts: 0,
+            saw_failure: false,
+            begins_outage: false,
+        };
+        let denied =
+            !settings.acls[settings.number(Number::ClientAcl) as usize].permits(client, &settings.countries);
+        let initial =
+            if denied { ABUSE } else { self.initial(settings, client, port, identity, now_seconds) };
+        attempt.at = initial;
+        if !self.offer(settings, &mut attempt, initial, false, now_seconds) {
+            self.fail_over(settings, &mut attempt, now_seconds);
+        }
+        match attempt.server {
+            Some(_) => ModelAdmission::Connect(attempt),
+            None if denied => ModelAdmission::Denied,
+            None => ModelAdmission::NoServer,
+        }
+    }
+
+    pub fn failed(&mut self, settings: &Settings, attempt: &mut ModelAttempt, now_seconds: u32) {
+        let id = attempt.server.take().unwrap();
+        let server = self.servers.get_mut(&id).unwrap();
+        server.connections -= 1;
+        server.failures_total += 1;
+        if server.verdicts == attempt.verdicts {
+            server.failed_at_seconds = Some(now_seconds.into());
+            server.commanded = false;
+            self.failures.push(id);
+        }
+        attempt.tried.push(id);
+        self.fail_over(settings, attempt, now_seconds);
+    }
+
+    pub fn passed_over(&mut self, settings: &Settings, attempt: &mut ModelAttempt, now_seconds: u32) {
+        let id = attempt.server.take().unwrap();
+        self.servers.get_mut(&id).unwrap().connections -= 1;
+        attempt.tried.push(id);
+        self.fail_over(settings, attempt, now_seconds);
+    }
+
+    /// Answers whether an outage is over.
+    pub fn connected(&mut self, attempt: &ModelAttempt) -> bool {
+        let id = attempt.server.unwrap();
+        if id >= 0 && attempt.tried.contains(&self.pointer) {
+            self.pointer = id;
+        }
+        let server = self.servers.get_mut(&id).unwrap();
+        if server.verdicts != attempt.verdicts {
+            return false;
+        }
+        server.failed_at_seconds = None;
+        let over = self.outage && id >= 0;
+        self.outage &= !over;
+        over
+    }
+
+    pub fn release(&mut self, attempt: &ModelAttempt, established: bool, up_bytes: u64, down_bytes: u64) {
+        let server = self.servers.get_mut(&attempt.server.unwrap()).unwrap();
+        server.connections -= 1;
+        server.connections_total += u64::from(established);
+        server.sent_bytes += up_bytes;
+        server.received_bytes += down_bytes;
+        if let Some(client) = self.clients.iter_mut().find(|client| client.identity == attempt.identity) {
+            client.sent_bytes += down_bytes;
+            client.received_bytes += up_bytes;
+        }
+    }
+
+    pub fn is_expired(settings: &Settings, client: &ModelClient, now_seconds: u32) -> bool {
+        let tracking_seconds = settings.number(Number::Tracking);
+        tracking_seconds > 0 && u64::from(client.last_use_seconds) + tracking_seconds < u64::from(now_seconds)
+    }
+
+    pub fn blacklisted_seconds(settings: &Settings, server: &ModelServer, now_seconds: u32) -> i64 {
+        let blacklist_seconds = settings.number(Number::Blacklist) as i64;
+        let ends_at_seconds = server.failed_at_seconds.map(|failed_at| failed_at + blacklist_seconds);
+        ends_at_seconds.map_or(0, |end| (end - i64::from(now_seconds)).max(0))
+    }
+
+    fn touch(&mut self, settings: &Settings, address: ClientAddr, now_seconds: u32) -> u64 {
+        let known = self.clients.iter().position(|client| client.address == address);
+        let before = known.map(|position| self.clients.remove(position));
+        let oldest_is_expired =
+            self.clients.first().is_some_and(|oldest| Model::is_expired(settings, oldest, now_seconds));
+        if before.is_none() && (self.clients.len() == self.clients_max || oldest_is_expired) {
+            self.clients.remove(0);
+        }
+        self.identities += 1;
+        let identity = before.as_ref().map_or(self.identities, |client| client.identity);
+        let fresh = ModelClient {
+            address,
+            last_use_seconds: now_seconds,
+            server: NONE,
+            connects: 1,
+            sent_bytes: 0,
+            received_bytes: 0,
+            identity,
+        };
+        self.clients.push(match before {
+            Some(client) if !Model::is_expired(settings, &client, now_seconds) => {
+                ModelClient { last_use_seconds: now_seconds, connects: client.connects + 1, ..client }
+            }
+            _ => fresh,
+        });
+        identity
+    }
+
+    fn remembered(&self, identity: u64) -> i32 {
+        self.clients.iter().find(|client| client.identity == identity).map_or(NONE, |client| client.server)
+    }
+
+    fn initial(
+        &mut self,
+        settings: &Settings,
+        client: ClientAddr,
+        port: u16,
+        identity: u64,
+        now_seconds: u32,
+    ) -> i32 {
+        let remembered = self.remembered(identity);
+        if !settings.flag(Flag::Roundrobin) && (0..self.count).contains(&remembered) {
+            return remembered;
+        }
+        if settings.flag(Flag::Prio) {
+            return self.least(settings, now_seconds, prio);
+        }
+        if settings.flag(Flag::Weight) {
+            return self.least(settings, now_seconds, load);
+        }
+        if self.count > 0 && settings.flag(Flag::Hash) {
+            let mixed = if settings.flag(Flag::Roundrobin) { port.swap_bytes() } else { 0 };
+            let hash = match client {
+                ClientAddr::Ip(IpAddr::V4(v4)) => v4.to_bits().swap_bytes() ^ u32::from(mixed),
+                ClientAddr::Ip(IpAddr::V6(v6)) => (v6.to_bits() & 255) as u32,
+                ClientAddr::Unix => 0,
+            };
+            return (hash % self.count as u32) as i32;
+        }
+        for _ in 0..self.count {
+            let before = self.pointer;
+            self.pointer = (self.pointer + 1) % self.count;
+            let mut tries = self.count;
+            while !self.is_usable(settings, self.pointer, now_seconds) && tries > 0 {
+                self.pointer = (self.pointer + 1) % self.count;
+                tries -= 1;
+            }
+            if tries > 0 {
+                return self.pointer;
+            }
+            self.pointer = before;
+        }
+        NONE
+    }
+
+    /// The first usable server for which nothing less was found.
+    fn least(
+        &self,
+        settings: &Settings,
+        now_seconds: u32,
+        measure: impl Fn(&ModelServer) -> Option<u64>,
+    ) -> i32 {
+        let usable: Vec<i32> =
+            (0..self.count).filter(|id| self.is_usable(settings, *id, now_seconds)).collect();
+        self.least_of(&usable, measure).unwrap_or(NONE)
+    }
+
+    fn least_of(&self, ids: &[i32], measure: impl Fn(&ModelServer) -> Option<u64>) -> Option<i32> {
+        let measured = ids.iter().filter_map(|id| Some((measure(&self.servers[id])?, *id)));
+        measured.min().map(|(_, id)| id)
+    }
+
+    fn is_usable(&self, settings: &Settings, id: i32, now_seconds: u32) -> bool {
+        let server = &self.servers[&id];
+        has_address(server) && Model::blacklisted_seconds(settings, server, now_seconds) == 0
+    }
+
+    /// Whether the server would take the client now; `again`: also if it has failed.
+    fn takes(
+        &self,
+        settings: &Settings,
+        attempt: &ModelAttempt,
+        id: i32,
+        again: bool,
+        now_seconds: u32,
+    ) -> bool {
+        let Some(server) = self.servers.get(&id) else { return false };
+        let is_blacklisted = Model::blacklisted_seconds(settings, server, now_seconds) > 0;
+        let ServerSetup { max, hard, acl, .. } = server.setup;
+        let sticky = self.remembered(attempt.identity) == id;
+        let has_room = max == 0 || server.connections < max || (sticky && server.connections < hard);
+        has_address(server)
+            && (!is_blacklisted || (again && !server.commanded))
+            && has_room
+            && settings.acls[usize::from(acl)].permits(attempt.client, &settings.countries)
+    }
+
+    /// Lets the server take the client if it can.
+    fn offer(
+        &mut self,
+        settings: &Settings,
+        attempt: &mut ModelAttempt,
+        id: i32,
+        again: bool,
+        now_seconds: u32,
+    ) -> bool {
+        // Nobody comes after the emergency or the abuse server, so they are tried again whatever happened.
+        let is_last = id == EMERGENCY || id == ABUSE;
+        if !self.takes(settings, attempt, id, again || is_last, now_seconds) {
+            return false;
+        }
+        let server = self.servers.get_mut(&id).unwrap();
+        server.connections += 1;
+        attempt.at = id;
+        attempt.server = Some(id);
+        attempt.verdicts = server.verdicts;
+        attempt.saw_failure = server.failed_at_seconds.is_some();
+        attempt.begins_outage = again && !self.outage;
+        self.outage |= again;
+        self.current = id;
+        if let Some(client) = self.clients.iter_mut().find(|client| client.identity == attempt.identity) {
+            client.server = id;
+        }
+        true
+    }
+
+    fn fail_over(&mut self, settings: &Settings, attempt: &mut ModelAttempt, now_seconds: u32) {
+        let stubborn = settings.flag(Flag::Stubborn);
+        if attempt.at == ABUSE || attempt.at == EMERGENCY || (stubborn && !attempt.tried.is_empty()) {
+            return;
+        }
+        if !stubborn
+            && attempt.at != NONE
+            && let Some(other) = self.other(settings, attempt, now_seconds)
+        {
+            assert!(self.offer(settings, attempt, other, false, now_seconds));
+            return;
+        }
+        for id in self.failed_longest_ago_first() {
+            let is_asked = !stubborn || attempt.at == NONE || attempt.at == id;
+            if is_asked
+                && !attempt.tried.contains(&id)
+                && self.offer(settings, attempt, id, true, now_seconds)
+            {
+                return;
+            }
+        }
+        if !stubborn {
+            self.offer(settings, attempt, EMERGENCY, false, now_seconds);
+        }
+    }
+
+    /// Whom the policy prefers among those that take the client.
+    fn other(&mut self, settings: &Settings, attempt: &ModelAttempt, now_seconds: u32) -> Option<i32> {
+        let takes =
+            |id: &i32| !attempt.tried.contains(id) && self.takes(settings, attempt, *id, false, now_seconds);
+        let others: Vec<i32> = (0..self.count).filter(takes).collect();
+        let after = |id: i32| others.iter().find(|other| **other > id).or(others.first()).copied();
+        if settings.flag(Flag::Prio) {
+            self.least_of(&others, prio)
+        } else if settings.flag(Flag::Weight) {
+            self.least_of(&others, load).or(after(attempt.at))
+        } else if settings.flag(Flag::Hash) {
+            after(attempt.at)
+        } else if self.count == 0 {
+            None
+        } else {
+            let next = after(self.pointer % self.count)?;
+            // Who refused has had his turn; who stands in for him has it when he takes the client.
+            self.pointer = if attempt.tried.is_empty() { next } else { self.pointer };
+            Some(next)
+        }
+    }
+
+    fn failed_longest_ago_first(&self) -> Vec<i32> {
+        let is_last = |position: &usize| !self.failures[position + 1..].contains(&self.failures[*position]);
+        let last_failures = (0..self.failures.len()).filter(is_last).map(|position| self.failures[position]);
+        let has_failed = |id: &i32| {
+            let server = &self.servers[id];
+            (0..self.count).contains(id) && server.failed_at_seconds.is_some() && !server.commanded
+        };
+        last_failures.filter(has_failed).collect()
+    }
+}
+
+fn prio(server: &ModelServer) -> Option<u64> {
+    Some(server.setup.prio.into())
+}
+
+fn load(server: &ModelServer) -> Option<u64> {
+    match server.setup.weight {
+        Some(0) => None,
+        Some(weight) => Some(u64::from(server.connections) * 256 / u64::from(weight)),
+        None => Some(u64::from(server.connections) * 256),
+    }
+}
+
+fn has_address(server: &ModelServer) -> bool {
+    match server.setup.endpoint.carrier() {
+        Endpoint::AnyOf(places) => places.address().port() != 0,
+        Endpoint::Unset | Endpoint::Tls(_) => false,
+        Endpoint::Inet(address) => !address.ip().is_unspecified() && address.port() != 0,
+        Endpoint::Host(ip) => !ip.is_unspecified(),
+        Endpoint::Unix(_) => true,
+    }
+}

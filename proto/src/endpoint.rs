@@ -1,0 +1,172 @@
+//! Where pen connects to, and the address of its own that was spoken to: what choosing a server and the system calls
+//! have in common. Numeric throughout; names have been looked up.
+
+mod places;
+
+use crate::commands::ServerTls;
+pub use places::Places;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+/// An address of this machine. The interface counts for link-local IPv6 addresses only and is 0 otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OwnAddress {
+    pub ip: IpAddr,
+    pub interface: u32,
+}
+
+/// Where to connect to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A gap left by `server N`, or a server whose address is not known.
+    #[default]
+    Unset,
+    Inet(SocketAddr),
+    /// A name that has several addresses.
+    AnyOf(Places),
+    /// Whatever port the client asks for: direct server return without ports.
+    Host(IpAddr),
+    Unix(Arc<Path>),
+    /// Reached by TLS over one of the others.
+    Tls(Arc<TlsEndpoint>),
+}
+
+/// A server that is spoken to by TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsEndpoint {
+    pub carrier: Endpoint,
+    /// Whether its certificate must be right.
+    pub verify: bool,
+    /// The host name or address that is asked for and expected in the certificate; empty: none is known.
+    pub name: String,
+    /// File with the certificate that it is shown when it asks.
+    pub certificate: Option<String>,
+}
+
+impl TlsEndpoint {
+    /// As after `tls`, with the name that was left out.
+    pub fn said(&self) -> ServerTls {
+        let name = Some(&self.name).filter(|name| !name.is_empty()).cloned();
+        ServerTls::On { verify: self.verify, name, certificate: self.certificate.clone() }
+    }
+}
+
+impl TlsEndpoint {
+    fn over(&self, carrier: Endpoint) -> Endpoint {
+        Endpoint::Tls(Arc::new(TlsEndpoint { carrier, ..self.clone() }))
+    }
+}
+
+impl Endpoint {
+    /// The Internet address to connect to.
+    pub fn internet_address(&self) -> Option<SocketAddr> {
+        match self {
+            Endpoint::Inet(address) => Some(*address),
+            Endpoint::AnyOf(places) => Some(places.address()),
+            Endpoint::Tls(tls) => tls.carrier.internet_address(),
+            Endpoint::Unset | Endpoint::Host(_) | Endpoint::Unix(_) => None,
+        }
+    }
+
+    /// The same server at the next of its addresses; `None` when it has no other that was not tried.
+    pub fn next_place(&self) -> Option<Endpoint> {
+        match self {
+            Endpoint::AnyOf(places) => places.next().map(Endpoint::AnyOf),
+            Endpoint::Tls(tls) => tls.carrier.next_place().map(|carrier| tls.over(carrier)),
+            _ => None,
+        }
+    }
+
+    /// Whether other addresses of the server were tried before.
+    pub fn is_second_choice(&self) -> bool {
+        matches!(self.carrier(), Endpoint::AnyOf(places) if places.is_second_choice())
+    }
+
+    /// With its address as the first to be tried.
+    pub fn preferred(&self) -> Endpoint {
+        match self {
+            Endpoint::AnyOf(places) => Endpoint::AnyOf(places.preferred()),
+            Endpoint::Tls(tls) => tls.over(tls.carrier.preferred()),
+            other => other.clone(),
+        }
+    }
+
+    /// Whether it leads to the same server, if by another of its addresses.
+    pub fn is_same_server(&self, other: &Endpoint) -> bool {
+        match (self, other) {
+            (Endpoint::AnyOf(places), Endpoint::AnyOf(others)) => places.is_same_server(others),
+            (Endpoint::Tls(tls), Endpoint::Tls(other)) => {
+                let TlsEndpoint { carrier, .. } = &**tls;
+                carrier.is_same_server(&other.carrier)
+                    && tls.over(other.carrier.clone()) == Endpoint::Tls(other.clone())
+            }
+            _ => self == other,
+        }
+    }
+
+    /// Whether a connect can be tried at all: not with the address missing or unspecified, nor with port 0.
+    pub fn is_complete(&self) -> bool {
+        match self {
+            Endpoint::Unset => false,
+            Endpoint::Inet(address) => address.port() != 0 && !address.ip().is_unspecified(),
+            Endpoint::AnyOf(places) => places.address().port() != 0,
+            Endpoint::Host(ip) => !ip.is_unspecified(),
+            Endpoint::Unix(_) => true,
+            Endpoint::Tls(tls) => tls.carrier.is_complete(),
+        }
+    }
+
+    /// The address without the port; a Unix socket has none.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Endpoint::Host(ip) => Some(*ip),
+            _ => self.internet_address().map(|address| address.ip()),
+        }
+    }
+
+    /// As Pen reports it: 1 for a Unix socket, 0 when unset.
+    pub fn port(&self) -> u16 {
+        match self {
+            Endpoint::Unix(_) => 1,
+            Endpoint::Tls(tls) => tls.carrier.port(),
+            endpoint => endpoint.inet_port().unwrap_or(0),
+        }
+    }
+
+    /// The port of an Internet address; `None` where there is none.
+    pub fn inet_port(&self) -> Option<u16> {
+        self.internet_address().map(|address| address.port())
+    }
+
+    /// How it is spoken to; `None` for a server without TLS.
+    pub fn tls(&self) -> Option<&TlsEndpoint> {
+        match self {
+            Endpoint::Tls(tls) => Some(tls),
+            _ => None,
+        }
+    }
+
+    /// What to connect to, with or without TLS.
+    pub fn carrier(&self) -> &Endpoint {
+        self.tls().map_or(self, |tls| &tls.carrier)
+    }
+}
+
+/// The address without the port, or the path; empty when unset.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Unset => Ok(()),
+            Endpoint::Inet(SocketAddr::V6(v6)) if v6.scope_id() != 0 => {
+                write!(f, "{}%{}", v6.ip(), v6.scope_id())
+            }
+            Endpoint::Inet(address) => address.ip().fmt(f),
+            Endpoint::AnyOf(places) => Endpoint::Inet(places.address()).fmt(f),
+            Endpoint::Host(ip) => ip.fmt(f),
+            Endpoint::Unix(path) => path.display().fmt(f),
+            Endpoint::Tls(tls) => tls.carrier.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Diagnostics: what pen has to say to its operator, on standard error in the foreground, to syslogd in the background.
+//!
+//! One voice for the whole process, usable from every thread. A message never waits for long: when standard error or
+//! syslogd takes no more it is dropped, counted, and the number is said when there is room again. Everything is
+//! escaped here, so nobody has to remember it. Called from everywhere; decides nothing, ends nothing.
+
+use super::local_time;
+use super::repeats::Repeats;
+use super::syslog::{self, Syslog};
+use crate::clock;
+use crate::escape::Escaped;
+use crate::socket::takes_more;
+use ::syslog::Severity as Priority;
+use nix::errno::Errno;
+use std::fmt::{Display, Write};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Longest message; what follows is cut off. Well below what a datagram to syslogd may hold.
+const TEXT_BYTES_MAX: usize = 8192;
+
+/// How long a reader of standard error may take to make room before messages are dropped.
+const PATIENCE_MILLISECONDS: u16 = 20;
+
+/// The same for the last words, which nobody works behind.
+const LAST_PATIENCE_MILLISECONDS: u16 = 250;
+
+/// A pipe that can be written to at all takes so much without waiting (PIPE_BUF on Linux).
+const PIECE_BYTES: usize = 4096;
+
+static LEVEL: AtomicU8 = AtomicU8::new(0);
+
+static BELL: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();
+
+static DIAG: Mutex<Diag> = Mutex::new(Diag::new(Sink::Stderr));
+
+/// How much a message matters: its priority in syslog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    Error,
+    Notice,
+    Info,
+    Debug,
+}
+
+/// Diagnostics go to standard error, each with the local time in front. So it is from the start.
+pub fn to_stderr() {
+    local_time::remember_zone();
+    lock().sink = Sink::Stderr;
+}
+
+/// Diagnostics go to syslogd (facility user, name `pen`). Call it before a chroot; a missing syslogd is no error.
+pub fn to_syslog() {
+    local_time::remember_zone();
+    lock().sink = Sink::Syslog(Syslog::open(syslog::PATH, "pen"));
+}
+
+/// Messages of [`debug!`](crate::diag::debug) up to this level are said; 0 for none.
+pub fn set_level(level: u8) {
+    LEVEL.store(level, Ordering::Relaxed);
+}
+
+/// Whether messages of this level are said.
+#[inline]
+pub fn is_on(level: u8) -> bool {
+    level <= LEVEL.load(Ordering::Relaxed)
+}
+
+/// `diag::debug!(LEVEL, "...", ...)`: says it when [`is_on`] and formats nothing when not.
+#[doc(inline)]
+pub use crate::__diag_debug as debug;
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __diag_debug {
+    ($level:expr, $($text:tt)+) => {
+        if $crate::diag::is_on($level) {
+            $crate::diag::say($crate::diag::Severity::Debug, format_args!($($text)+));
+        }
+    };
+}
+
+/// Says one message. Line ends in it are escaped; see [`block`] for several lines.
+pub fn say(severity: Severity, text: impl Display) {
+    let text = text.to_string();
+    lock().say(severity, &text);
+}
+
+/// Says why pen cannot go on: on standard error in any case and without the time, in the background to syslogd as
+/// well. Ending the process is the caller's business.
+pub fn fatal(text: impl Display) {
+    let text = text.to_string();
+    let mut diag = lock();
+    if let Sink::Syslog(_) = diag.sink {
+        diag.say(Severity::Error, &text);
+    }
+    // Who started pen waits for this; there is nobody to tell that standard error is gone.
+    let _ = write_patiently(
+        io::stderr().as_fd(),
+        format!("{}\n", line(&text)).as_bytes(),
+        LAST_PATIENCE_MILLISECONDS,
+    );
+}
+
+/// Says a text of several lines, such as a block of the USR1 report: in the foreground as Pen does, with the time
+/// before the first line and an empty line after a text that ends with a line end; to syslogd line by line.
+pub fn block(text: &str) {
+    lock().block(Severity::Info, text);
+}
+
+/// Says that the trouble `key` happened; within the next minute it is only counted, then said with the number.
+///
+/// `text` is not formatted when it is only counted.
+pub fn once(key: &str, text: impl Display) {
+    let is_first = lock().once(key, text, clock::now());
+    if is_first && let Some(bell) = BELL.get() {
+        bell();
+    }
+}
+
+/// Says the counts that [`once`] owes. Returns how long the next may wait; `None` when nothing is counted.
+///
+/// For the main thread, each time it wakes up.
+pub fn tick() -> Option<Duration> {
+    lock().tick(clock::now())
+}
+
+/// `bell` wakes the main thread for a [`tick`] where it had none to wait for. The first one counts.
+pub fn ring_for_tick(bell: impl Fn() + Send + Sync + 'static) {
+    // A process has one main thread.
+    let _ = BELL.set(Box::new(bell));
+}
+
+/// A panic elsewhere must not silence what there is to say about it.
+fn lock() -> MutexGuard<'static, Diag> {
+    DIAG.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+enum Sink {
+    Stderr,
+    Syslog(Syslog),
+    #[cfg(test)]
+    Stream(std::os::fd::OwnedFd),
+}
+
+struct Diag {
+    sink: Sink,
+    repeats: Repeats,
+    /// Messages dropped since the last one that went out.
+    lost: u64,
+}
+
+impl Diag {
+    const fn new(sink: Sink) -> Diag {
+        Diag { sink, repeats: Repeats::new(), lost: 0 }
+    }
+
+    fn say(&mut self, severity: Severity, text: &str) {
+        self.put(severity, &line(text));
+    }
+
+    fn block(&mut self, severity: Severity, text: &str) {
+        if let Sink::Syslog(_) = self.sink {
+            for part in text.lines().filter(|part| !part.is_empty()) {
+                self.say(severity, part);
+            }
+            return;
+        }
+        let lines: Vec<_> = text.split('\n').map(line).collect();
+        self.put(severity, &lines.join("\n"));
+    }
+
+    /// Whether nothing else was counted.
+    fn once(&mut self, key: &str, text: impl Display, now: Instant) -> bool {
+        let mut said = Vec::new();
+        let is_first = self.repeats.next_due().is_none();
+        self.repeats.happened(key, text, now, &mut said);
+        self.say_all(&said);
+        is_first
+    }
+
+    fn tick(&mut self, now: Instant) -> Option<Duration> {
+        let mut said = Vec::new();
+        self.repeats.due(now, &mut said);
+        self.say_all(&said);
+        self.repeats.next_due().map(|due| due.saturating_duration_since(now))
+    }
+
+    fn say_all(&mut self, texts: &[String]) {
+        for text in texts {
+            self.say(Severity::Notice, text);
+        }
+    }
+
+    /// `text` is escaped already.
+    fn put(&mut self, severity: Severity, text: &str) {
+        let plural = if self.lost == 1 { "" } else { "s" };
+        if self.lost > 0 && self.send(Severity::Notice, &format!("{} message{plural} lost", self.lost)) {
+            self.lost = 0;
+        }
+        if self.lost > 0 || !self.send(severity, text) {
+            self.lost += 1;
+        }
+    }
+
+    fn send(&mut self, severity: Severity, text: &str) -> bool {
+        // Whoever did not make room for the last message is not waited for again.
+        let patience = if self.lost > 0 { 0 } else { PATIENCE_MILLISECONDS };
+        let stderr = io::stderr();
+        let stream = match &mut self.sink {
+            Sink::Stderr => stderr.as_fd(),
+            Sink::Syslog(syslog) => return syslog.send(priority(severity), text, patience),
+            #[cfg(test)]
+            Sink::Stream(stream) => (*stream).as_fd(),
+        };
+        let stamped = format!("{}: {text}\n", local_time::stamp(&local_time::now()));
+        write_patiently(stream, stamped.as_bytes(), patience).is_ok()
+    }
+}
+
+fn priority(severity: Severity) -> Priority {
+    match severity {
+        Severity::Error => Priority::LOG_ERR,
+        Severity::Notice => Priority::LOG_NOTICE,
+        Severity::Info => Priority::LOG_INFO,
+        Severity::Debug => Priority::LOG_DEBUG,
+    }
+}
+
+/// One line that can do no harm, cut to its maximum.
+fn line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    write!(line, "{}", Escaped(text)).expect("a String takes everything");
+    if line.len() > TEXT_BYTES_MAX {
+        let end = (0..=TEXT_BYTES_MAX).rev().find(|&end| line.is_char_boundary(end));
+        line.truncate(end.unwrap_or(0));
+    }
+    line
+}
+
+/// Writes all or fails, waiting at most so long for each piece. The stream is shared with other processes, so it
+/// cannot be made non-blocking; it is asked instead before it is given what it will take without waiting.
+fn write_patiently(stream: BorrowedFd<'_>, bytes: &[u8], patience_milliseconds: u16) -> io::Result<()> {
+    for piece in bytes.chunks(PIECE_BYTES) {
+        let mut rest = piece;
+        while !rest.is_empty() {
+            if !takes_more(stream, patience_milliseconds) {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            match nix::unistd::write(stream, rest) {
+                Ok(count) => rest = &rest[count..],
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "diag_tests.rs"]
+mod tests;

@@ -1,0 +1,29 @@
+//! What pen and the programs around it ask of the operating system, one mechanism a file: mechanism without policy, and
+//! the only home of `unsafe`.
+
+pub mod capabilities;
+pub mod clock;
+pub mod daemon;
+pub mod datagram;
+pub mod diag;
+pub mod errors;
+pub mod files;
+pub mod interfaces;
+pub mod limits;
+pub mod local_time;
+pub mod memory;
+pub mod net;
+pub mod notify;
+pub mod packet;
+pub mod pipe;
+pub mod privileges;
+pub mod program;
+mod repeats;
+mod runs;
+pub mod signals;
+pub mod socket;
+pub mod syslog;
+#[doc(hidden)]
+pub mod test_dir;
+
+use pen_proto::escape;
