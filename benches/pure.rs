@@ -2,11 +2,11 @@
 //! parsers.
 //!
 //! `cargo bench --bench pure`; `cargo test --bench pure` runs everything once and measures nothing. The parts are used as
-//! their users use them: the client table only through the balancer.
+//! their users use them: the client table only through the pool.
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use pen_core::acl::{Acl, CountrySource};
-use pen_core::balance::{Admission, Attempt, Balancer, Endpoint, ServerId, ServerSetup};
+use pen_core::balance::{Admission, Attempt, Endpoint, Pool, SelectionKey, ServerId, ServerSetup};
 use pen_core::http::Exchanges;
 use pen_core::proxy_protocol;
 use pen_core::settings::Settings;
@@ -22,22 +22,26 @@ const TABLE_SIZES: [u32; 3] = [2_048, 65_536, 1_000_000];
 const SERVER_COUNTS: [usize; 3] = [2, 100, 1_000];
 const LIST_LENGTHS: [u32; 3] = [10, 1_000, 100_000];
 
-fn balancer(clients_max: u32, servers: usize) -> Balancer {
-    balancer_with_max(clients_max, servers, 0)
+/// One service with a client table of its own.
+type Service = (Pool, SelectionKey);
+
+fn service(settings: &Settings, clients_max: u32, servers: usize) -> Service {
+    service_with_max(settings, clients_max, servers, 0)
 }
 
 /// `max` is the servers' maximum of connections, 0 for none.
-fn balancer_with_max(clients_max: u32, servers: usize, max: u32) -> Balancer {
-    let mut balancer = Balancer::new(clients_max);
+fn service_with_max(settings: &Settings, clients_max: u32, servers: usize, max: u32) -> Service {
+    let mut pool = Pool::new(clients_max);
+    let selection = pool.add_selection(settings.rules());
     let address = |index: usize| Endpoint::Inet(([127, 0, 0, 1], 1 + index as u16).into());
     let setup = |index| ServerSetup { max, ..ServerSetup::new(address(index)) };
-    balancer.set_servers((0..servers).map(setup).collect(), None, None);
-    balancer
+    pool.set_servers(selection, (0..servers).map(setup).collect(), None, None);
+    (pool, selection)
 }
 
-fn come(balancer: &mut Balancer, settings: &Settings, client: u32) -> Attempt {
+fn come((pool, selection): &mut Service, client: u32) -> Attempt {
     let address = ClientAddr::Ip(Ipv4Addr::from_bits(client).into());
-    match balancer.admit(settings, address, 40_000, NOW_SECONDS) {
+    match pool.at(*selection).admit(address, 40_000, NOW_SECONDS) {
         Admission::Connect(attempt, endpoint) => {
             black_box(endpoint);
             attempt
@@ -47,9 +51,9 @@ fn come(balancer: &mut Balancer, settings: &Settings, client: u32) -> Attempt {
 }
 
 /// A connection that comes and goes.
-fn visit(balancer: &mut Balancer, settings: &Settings, client: u32) {
-    let attempt = come(balancer, settings, client);
-    balancer.abandon(attempt);
+fn visit(service: &mut Service, client: u32) {
+    let attempt = come(service, client);
+    service.0.at(service.1).abandon(attempt);
 }
 
 /// A known client is found, a new one inserted, a new one in a full table takes the place of the oldest. The step
@@ -60,32 +64,32 @@ fn client_table(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("client");
     for size in TABLE_SIZES {
         let full = || {
-            let mut balancer = balancer(size, 1);
-            (0..size).for_each(|client| visit(&mut balancer, &settings, client));
-            balancer
+            let mut service = service(&settings, size, 1);
+            (0..size).for_each(|client| visit(&mut service, client));
+            service
         };
         group.bench_function(BenchmarkId::new("find", size), |bencher| {
-            let (mut balancer, mut client) = (full(), 0);
+            let (mut service, mut client) = (full(), 0);
             bencher.iter(|| {
                 client = (client + STEP) % size;
-                visit(&mut balancer, &settings, client);
+                visit(&mut service, client);
             });
         });
         group.bench_function(BenchmarkId::new("insert", size), |bencher| {
-            let (mut table, mut client) = (balancer(size, 1), 0);
+            let (mut table, mut client) = (service(&settings, size, 1), 0);
             bencher.iter(|| {
                 if client == size {
-                    (table, client) = (balancer(size, 1), 0);
+                    (table, client) = (service(&settings, size, 1), 0);
                 }
                 client += 1;
-                visit(&mut table, &settings, client);
+                visit(&mut table, client);
             });
         });
         group.bench_function(BenchmarkId::new("evict", size), |bencher| {
-            let (mut balancer, mut client) = (full(), size);
+            let (mut service, mut client) = (full(), size);
             bencher.iter(|| {
                 client = client.wrapping_add(1);
-                visit(&mut balancer, &settings, client);
+                visit(&mut service, client);
             });
         });
     }
@@ -107,10 +111,10 @@ fn choice(criterion: &mut Criterion) {
         flag.into_iter().for_each(|flag| settings.set_flag(flag, true));
         for servers in SERVER_COUNTS {
             group.bench_function(BenchmarkId::new(name, servers), |bencher| {
-                let (mut balancer, mut client) = (balancer(2_048, servers), 0);
+                let (mut service, mut client) = (service(&settings, 2_048, servers), 0);
                 bencher.iter(|| {
                     client = (client + 1) % 1_024;
-                    visit(&mut balancer, &settings, client);
+                    visit(&mut service, client);
                 });
             });
         }
@@ -126,25 +130,25 @@ fn choice_in_a_busy_farm(criterion: &mut Criterion) {
     weight.set_flag(Flag::Weight, true);
     let mut group = criterion.benchmark_group("choose, busy");
     for servers in SERVER_COUNTS {
-        let mut measure = |name: &str, settings: &Settings, mut balancer: Balancer| {
+        let mut measure = |name: &str, mut service: Service| {
             group.bench_function(BenchmarkId::new(name, servers), |bencher| {
-                bencher.iter(|| visit(&mut balancer, settings, 7));
+                bencher.iter(|| visit(&mut service, 7));
             });
         };
         // As many connections as servers leave none idle, in turn or by weight. They last as long as the benchmark.
         let busy = |settings: &Settings, max, connections| {
-            let mut balancer = balancer_with_max(2_048, servers, max);
-            let attempts: Vec<Attempt> = (0..connections).map(|_| come(&mut balancer, settings, 7)).collect();
+            let mut service = service_with_max(settings, 2_048, servers, max);
+            let attempts: Vec<Attempt> = (0..connections).map(|_| come(&mut service, 7)).collect();
             std::mem::forget(attempts);
-            balancer
+            service
         };
-        measure("weight, all have connections", &weight, busy(&weight, 0, servers));
-        measure("roundrobin, all but one full", &turns, busy(&turns, 1, servers - 1));
-        let mut blacklisted = balancer(2_048, servers);
+        measure("weight, all have connections", busy(&weight, 0, servers));
+        measure("roundrobin, all but one full", busy(&turns, 1, servers - 1));
+        let mut blacklisted = service(&turns, 2_048, servers);
         for server in 1..servers {
-            blacklisted.blacklist(&turns, ServerId::regular(server), 1_000, NOW_SECONDS);
+            blacklisted.0.at(blacklisted.1).blacklist(ServerId::regular(server), 1_000, NOW_SECONDS);
         }
-        measure("roundrobin, all but one blacklisted", &turns, blacklisted);
+        measure("roundrobin, all but one blacklisted", blacklisted);
     }
     group.finish();
 }

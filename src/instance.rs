@@ -8,7 +8,7 @@ mod status;
 
 pub use listeners::listen_options;
 
-use crate::balance::{Balancer, ClientRoom, ServerId};
+use crate::balance::{ClientRoom, Pool, ServerId};
 use crate::control::apply::{Deed, Running, Wanted};
 use crate::control::plan::{Plan, Read};
 use crate::dsr::Dsr;
@@ -58,9 +58,10 @@ impl Instance {
         hub.set_target(log.into_output()).map_err(|error| format!("cannot start: {}", reason(&error)))?;
         itself::look_around();
         let settings = config.settings.clone();
-        let mut balancer = Balancer::in_room(client_room(&settings)?);
-        put_servers(&mut balancer, config);
-        let parts = Parts { settings: settings.clone(), balancer, listeners, tls, dummy_name };
+        let mut pool = Pool::in_room(client_room(&settings)?);
+        let selection = pool.add_selection(settings.rules());
+        put_servers(&mut pool, selection, config);
+        let parts = Parts { settings: settings.clone(), pool, selection, listeners, tls, dummy_name };
         let runtime = Runtime::start(parts, || hub.traffic_log())
             .map_err(|error| format!("cannot start: {}", reason(&error)))?;
         Ok(Instance {
@@ -168,7 +169,7 @@ impl Instance {
 
     fn set_servers(&mut self, config: &Config) {
         itself::look_around();
-        put_servers(&mut self.runtime.balancer(), config);
+        put_servers(&mut self.runtime.pool(), self.runtime.selection(), config);
         self.runtime.servers_changed();
         self.tell_dsr();
     }
@@ -176,7 +177,7 @@ impl Instance {
     fn blacklist(&mut self, server: u16, seconds: u32) {
         let now_seconds = clock::steady_epoch_seconds(clock::monotonic_ms());
         let server = ServerId::regular(server.into());
-        self.runtime.balancer().blacklist(&self.settings, server, seconds, now_seconds);
+        self.runtime.pool().at(self.runtime.selection()).blacklist(server, seconds, now_seconds);
         self.runtime.servers_changed();
     }
 }
@@ -218,7 +219,7 @@ impl Running for Instance {
             self.runtime.set_tls(tls);
         }
         if let Some(room) = opened.room {
-            self.runtime.balancer().grow_clients(room);
+            self.runtime.pool().grow_clients(room);
         }
         if plan.settings {
             self.set_settings(plan.to.settings.clone());

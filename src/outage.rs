@@ -1,7 +1,7 @@
 //! What the operator hears when every server has failed, and when that is over.
 //!
-//! The balancer tells the worker that meets it; called by the workers of `worker/` and `udp/`, after they have let go of
-//! the balancer.
+//! The pool tells the worker that meets it; called by the workers of `worker/` and `udp/`, after they have let go of
+//! the pool.
 
 use crate::balance::{Attempt, ServerId};
 use crate::log::diag;

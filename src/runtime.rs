@@ -3,7 +3,7 @@
 mod alarm;
 mod full;
 
-use crate::balance::{Balancer, ServerId};
+use crate::balance::{Pool, SelectionKey, ServerId};
 use crate::log::diag::{self, Severity};
 use crate::log::traffic::TrafficLog;
 use crate::net::listen::Listener;
@@ -36,7 +36,8 @@ pub struct Shared {
     /// Moves with every change of the three above and with every message.
     generation: AtomicU64,
     /// Held to choose and to release, never across a system call.
-    balancer: Mutex<Balancer>,
+    pool: Mutex<Pool>,
+    pub selection: SelectionKey,
     connections: AtomicU64,
     connections_max: AtomicU64,
     /// Connects under way.
@@ -78,7 +79,8 @@ impl Shared {
             listeners: Mutex::new(Arc::new(parts.listeners)),
             tls: Mutex::new(Arc::new(parts.tls)),
             generation: AtomicU64::new(0),
-            balancer: Mutex::new(parts.balancer),
+            pool: Mutex::new(parts.pool),
+            selection: parts.selection,
             connections: AtomicU64::new(0),
             pending: AtomicU64::new(0),
             idlers: AtomicU64::new(0),
@@ -92,8 +94,9 @@ impl Shared {
         }
     }
 
-    pub fn balancer(&self) -> MutexGuard<'_, Balancer> {
-        lock(&self.balancer)
+    /// Clients and servers; `pool().at(selection)` chooses between them.
+    pub fn pool(&self) -> MutexGuard<'_, Pool> {
+        lock(&self.pool)
     }
 
     pub fn generation(&self) -> u64 {
@@ -123,6 +126,7 @@ impl Shared {
 
     pub fn set_settings(&self, settings: Settings) {
         self.connections_max.store(effective_connections_max(&settings), Ordering::Relaxed);
+        self.pool().at(self.selection).set_rules(settings.rules());
         *lock(&self.settings) = Arc::new(settings);
         self.announce();
     }
@@ -308,7 +312,8 @@ impl Shared {
 /// What a runtime is started with.
 pub struct Parts {
     pub settings: Settings,
-    pub balancer: Balancer,
+    pub pool: Pool,
+    pub selection: SelectionKey,
     pub listeners: Vec<Listener>,
     pub tls: Tls,
     /// What a `dummy` pen answers; `None` for the original's words.
@@ -412,8 +417,13 @@ impl Runtime {
     }
 
     /// Servers, clients and the choice between them. Hold it briefly, never across a system call.
-    pub fn balancer(&self) -> MutexGuard<'_, Balancer> {
-        self.shared.balancer()
+    pub fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.shared.pool()
+    }
+
+    /// Of the service, in the pool.
+    pub fn selection(&self) -> SelectionKey {
+        self.shared.selection
     }
 
     pub fn listeners(&self) -> Arc<Vec<Listener>> {

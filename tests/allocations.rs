@@ -8,7 +8,7 @@ mod common;
 
 use common::wait::eventually;
 use pen::testing::{LogHub, Output, Parts, Runtime, Tls};
-use pen_core::balance::{Balancer, Endpoint, ServerSetup};
+use pen_core::balance::{Endpoint, Pool, ServerSetup};
 use pen_core::settings::Settings;
 use pen_proto::addr::ListenAddr;
 use pen_proto::commands::Number;
@@ -40,8 +40,9 @@ fn echo(listener: &TcpListener) {
 fn start(hub: &LogHub, server: SocketAddr) -> (Runtime, SocketAddr) {
     let mut settings = Settings::default();
     settings.set_number(Number::Threads, 1);
-    let mut balancer = Balancer::new(8);
-    balancer.set_servers(vec![ServerSetup::new(Endpoint::Inet(server))], None, None);
+    let mut pool = Pool::new(8);
+    let selection = pool.add_selection(settings.rules());
+    pool.set_servers(selection, vec![ServerSetup::new(Endpoint::Inet(server))], None, None);
     // Port 0 cannot be written; a port that was free just now is.
     let port = common::ports::free_port();
     let options =
@@ -49,7 +50,7 @@ fn start(hub: &LogHub, server: SocketAddr) -> (Runtime, SocketAddr) {
     let address = ListenAddr::parse(&format!("127.0.0.1:{port}")).unwrap();
     let listener = Listener::open(&address, options).unwrap();
     let parts =
-        Parts { settings, balancer, listeners: vec![listener], tls: Tls::default(), dummy_name: None };
+        Parts { settings, pool, selection, listeners: vec![listener], tls: Tls::default(), dummy_name: None };
     (Runtime::start(parts, || hub.traffic_log()).unwrap(), SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
 }
 

@@ -5,6 +5,7 @@
 //! How a `Config` becomes commands again is in `settings/write.rs`.
 
 mod fit;
+mod rules;
 mod tls;
 mod write;
 
@@ -127,6 +128,8 @@ pub struct ServerEntry {
     pub spec: ServerSpec,
     /// In a numeric configuration: the addresses that the host's name has beside that of `spec`, for when that one fails.
     pub more: Vec<IpAddr>,
+    /// In a numeric configuration: the host's name, that `spec` and `more` were looked up for; else empty.
+    pub host_name: String,
     pub acl: u8,
     pub proxy: ProxyHeader,
     pub tls: ServerTls,
@@ -137,7 +140,15 @@ impl From<ServerSpec> for ServerEntry {
     /// The server with list 0, no PROXY header and no TLS, as the command line gives it.
     fn from(spec: ServerSpec) -> ServerEntry {
         let (tls, sni) = (ServerTls::default(), SniNames::default());
-        ServerEntry { spec, more: Vec::new(), acl: 0, proxy: ProxyHeader::None, tls, sni }
+        ServerEntry {
+            spec,
+            more: Vec::new(),
+            host_name: String::new(),
+            acl: 0,
+            proxy: ProxyHeader::None,
+            tls,
+            sni,
+        }
     }
 }
 

@@ -7,17 +7,20 @@ mod model;
 mod random;
 #[path = "selection/script.rs"]
 mod script;
+#[path = "selection/service.rs"]
+mod service;
 #[path = "selection/simulation.rs"]
 mod simulation;
 
 use pen_core::balance::{
-    Admission, Attempt, Balancer, Endpoint, Refusal, Released, ServerId, ServerSetup, add_live,
+    Admission, Attempt, Endpoint, Refusal, Released, Rules, ServerId, ServerSetup, add_live,
 };
 use pen_core::settings::Settings;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{Flag, Number};
 use pen_proto::status::ConnectionStatus;
 use script::run;
+use service::Service;
 
 /// Scripts as `script.rs` reads them, and who serves each visit: a letter, `-` for nobody, `!` for denied.
 #[test]
@@ -350,14 +353,14 @@ fn client(number: u32) -> ClientAddr {
     ClientAddr::Ip(std::net::Ipv4Addr::from_bits(0x0a00_0000 + number).into())
 }
 
-fn balancer(servers: Vec<ServerSetup>) -> Balancer {
-    let mut balancer = Balancer::new(1_000);
-    balancer.set_servers(servers, None, None);
-    balancer
+fn service(servers: Vec<ServerSetup>) -> Service {
+    let mut service = Service::new(1_000, &settings());
+    service.set_servers(servers, None, None);
+    service
 }
 
-fn admit(balancer: &mut Balancer, settings: &Settings, number: u32) -> Result<Attempt, Refusal> {
-    match balancer.admit(settings, client(number), 40_000, NOW_SECONDS) {
+fn admit(service: &mut Service, number: u32) -> Result<Attempt, Refusal> {
+    match service.at().admit(client(number), 40_000, NOW_SECONDS) {
         Admission::Connect(attempt, _) => Ok(attempt),
         Admission::Refused(refusal) => Err(refusal),
     }
@@ -365,107 +368,146 @@ fn admit(balancer: &mut Balancer, settings: &Settings, number: u32) -> Result<At
 
 #[test]
 fn a_failure_of_the_old_address_says_nothing_about_the_new_one() {
-    let settings = settings();
-    let mut balancer = balancer(vec![server(1)]);
-    let mut old = admit(&mut balancer, &settings, 1).unwrap();
-    balancer.set_servers(vec![server(2)], None, None);
-    assert!(balancer.failed(&settings, client(1), &mut old, NOW_SECONDS).is_none());
-    let status = &balancer.server_statuses(&settings, NOW_SECONDS)[0];
+    let mut service = service(vec![server(1)]);
+    let mut old = admit(&mut service, 1).unwrap();
+    service.set_servers(vec![server(2)], None, None);
+    assert!(service.at().failed(client(1), &mut old, NOW_SECONDS).is_none());
+    let status = &service.at().server_statuses(NOW_SECONDS)[0];
     assert_eq!((status.failures_total, status.blacklisted_seconds, status.connections), (1, 0, 0));
 }
 
 #[test]
 fn a_new_address_is_tried_at_once_and_an_unchanged_one_stays_blacklisted() {
-    let settings = settings();
-    let mut balancer = balancer(vec![server(1), server(2)]);
+    let mut service = service(vec![server(1), server(2)]);
     for index in [0, 1] {
-        balancer.blacklist(&settings, ServerId::regular(index), 20, NOW_SECONDS);
+        service.at().blacklist(ServerId::regular(index), 20, NOW_SECONDS);
     }
-    balancer.set_servers(vec![server(3), ServerSetup { max: 9, ..server(2) }], None, None);
+    service.set_servers(vec![server(3), ServerSetup { max: 9, ..server(2) }], None, None);
     let left: Vec<_> =
-        balancer.server_statuses(&settings, NOW_SECONDS).iter().map(|s| s.blacklisted_seconds).collect();
+        service.at().server_statuses(NOW_SECONDS).iter().map(|s| s.blacklisted_seconds).collect();
     assert_eq!(left, [0, 20]);
 }
 
 #[test]
+fn a_name_that_leads_elsewhere_keeps_the_operators_word_and_loses_its_failures() {
+    let at = |port| ServerSetup { host_name: "web.example.org".into(), ..server(port) };
+    let named = |port| ServerSetup { name: Some("web".into()), ..server(port) };
+    for setup in [&at as &dyn Fn(u16) -> ServerSetup, &named] {
+        let mut service = service(vec![setup(1), setup(2)]);
+        service.at().blacklist(ServerId::regular(0), 3_600, NOW_SECONDS);
+        let mut attempt = admit(&mut service, 1).unwrap();
+        assert!(service.at().failed(client(1), &mut attempt, NOW_SECONDS).is_none());
+        service.set_servers(vec![setup(3), setup(4)], None, None);
+        let statuses = service.at().server_statuses(NOW_SECONDS);
+        let left: Vec<_> = statuses.iter().map(|status| status.blacklisted_seconds).collect();
+        assert_eq!(left, [3_600, 0]);
+    }
+}
+
+#[test]
+fn a_commanded_blacklisting_ends_when_it_was_said_to_end() {
+    let mut service = service(vec![server(1)]);
+    service.at().blacklist(ServerId::regular(0), 100, NOW_SECONDS);
+    for blacklist_seconds in [0, 1_000] {
+        let rules = Rules { blacklist_seconds, ..settings().rules() };
+        service.at().set_rules(rules);
+        let left = |service: &mut Service, now| service.at().server_statuses(now)[0].blacklisted_seconds;
+        assert_eq!([0, 99, 100].map(|after| left(&mut service, NOW_SECONDS + after)), [100, 1, 0]);
+    }
+}
+
+#[test]
+fn an_outage_is_over_when_another_server_takes_the_place_of_the_one_that_failed() {
+    let mut service = service(vec![server(1)]);
+    let mut attempt = admit(&mut service, 1).unwrap();
+    assert!(service.at().failed(client(1), &mut attempt, NOW_SECONDS).is_none());
+    let again = admit(&mut service, 2).unwrap();
+    assert!(again.begins_outage());
+    service.set_servers(vec![server(2)], None, None);
+    let first = admit(&mut service, 3).unwrap();
+    assert!(first.clears_failure() && !first.begins_outage());
+    assert!(service.at().connected(&first));
+    let second = admit(&mut service, 4).unwrap();
+    assert!(!second.clears_failure());
+    for attempt in [again, first, second] {
+        service.at().abandon(attempt);
+    }
+}
+
+#[test]
 fn the_operators_verdict_outlasts_connects_that_were_under_way() {
-    let settings = settings();
-    let mut balancer = balancer(vec![server(1)]);
+    let mut service = service(vec![server(1)]);
     let server = ServerId::regular(0);
-    balancer.blacklist(&settings, server, 1, NOW_SECONDS - 60);
-    let succeeds = admit(&mut balancer, &settings, 1).unwrap();
-    let mut fails = admit(&mut balancer, &settings, 1).unwrap();
-    let left = |balancer: &Balancer| balancer.server_statuses(&settings, NOW_SECONDS)[0].blacklisted_seconds;
-    balancer.blacklist(&settings, server, 3_600, NOW_SECONDS);
-    balancer.connected(&succeeds);
-    assert_eq!(left(&balancer), 3_600);
-    balancer.blacklist(&settings, server, 0, NOW_SECONDS);
-    balancer.failed(&settings, client(1), &mut fails, NOW_SECONDS);
-    assert_eq!(left(&balancer), 0);
-    balancer.abandon(succeeds);
+    service.at().blacklist(server, 1, NOW_SECONDS - 60);
+    let succeeds = admit(&mut service, 1).unwrap();
+    let mut fails = admit(&mut service, 1).unwrap();
+    let left = |service: &mut Service| service.at().server_statuses(NOW_SECONDS)[0].blacklisted_seconds;
+    service.at().blacklist(server, 3_600, NOW_SECONDS);
+    service.at().connected(&succeeds);
+    assert_eq!(left(&mut service), 3_600);
+    service.at().blacklist(server, 0, NOW_SECONDS);
+    service.at().failed(client(1), &mut fails, NOW_SECONDS);
+    assert_eq!(left(&mut service), 0);
+    service.at().abandon(succeeds);
 }
 
 #[test]
 fn an_ordinary_connection_has_nothing_to_report_in_between() {
-    let settings = settings();
-    let mut balancer = balancer(vec![server(1)]);
-    let ordinary = admit(&mut balancer, &settings, 1).unwrap();
+    let mut service = service(vec![server(1)]);
+    let ordinary = admit(&mut service, 1).unwrap();
     assert!(!ordinary.clears_failure());
-    balancer.blacklist(&settings, ServerId::regular(0), 1, NOW_SECONDS - 60);
-    let after_failure = admit(&mut balancer, &settings, 1).unwrap();
+    service.at().blacklist(ServerId::regular(0), 1, NOW_SECONDS - 60);
+    let after_failure = admit(&mut service, 1).unwrap();
     assert!(after_failure.clears_failure());
-    balancer.connected(&after_failure);
-    let after_success = admit(&mut balancer, &settings, 1).unwrap();
+    service.at().connected(&after_failure);
+    let after_success = admit(&mut service, 1).unwrap();
     assert!(!after_success.clears_failure());
     for attempt in [ordinary, after_failure, after_success] {
-        balancer.abandon(attempt);
+        service.at().abandon(attempt);
     }
 }
 
 #[test]
 fn a_thousand_dead_servers_are_tried_once_by_each_client() {
-    let settings = settings();
-    let mut balancer = balancer((1..=1_000).map(server).collect());
+    let mut service = service((1..=1_000).map(server).collect());
     for number in 1..=3 {
-        let mut attempt = admit(&mut balancer, &settings, number).unwrap();
+        let mut attempt = admit(&mut service, number).unwrap();
         let mut tries = 1;
-        while balancer.failed(&settings, client(number), &mut attempt, NOW_SECONDS).is_some() {
+        while service.at().failed(client(number), &mut attempt, NOW_SECONDS).is_some() {
             tries += 1;
         }
         assert_eq!(tries, 1_000);
-        let statuses = balancer.server_statuses(&settings, NOW_SECONDS);
+        let statuses = service.at().server_statuses(NOW_SECONDS);
         let was_tried = |tries: u64| tries == u64::from(number);
         assert!(statuses.iter().all(|status| was_tried(status.failures_total) && status.connections == 0));
-        balancer.release(attempt, Released::default());
+        service.at().release(attempt, Released::default());
     }
 }
 
 #[test]
 fn a_removed_server_loses_its_clients_but_not_its_count() {
-    let settings = settings();
-    let mut balancer = balancer(vec![server(1), server(2)]);
-    let attempt = admit(&mut balancer, &settings, 1).unwrap();
+    let mut service = service(vec![server(1), server(2)]);
+    let attempt = admit(&mut service, 1).unwrap();
     assert_eq!(attempt.server(), ServerId::regular(1));
-    balancer.set_servers(vec![server(1)], None, None);
-    let known = |balancer: &Balancer| {
-        balancer.client_statuses(&settings, 0..u32::MAX, NOW_SECONDS).map(|c| c.server).collect::<Vec<_>>()
+    service.set_servers(vec![server(1)], None, None);
+    let known = |service: &mut Service| {
+        service.at().client_statuses(0..u32::MAX, NOW_SECONDS).map(|c| c.server).collect::<Vec<_>>()
     };
-    assert_eq!(known(&balancer), [-3]);
-    balancer.set_servers(vec![server(1), server(2)], None, None);
-    assert_eq!(balancer.server_statuses(&settings, NOW_SECONDS)[1].connections, 1);
-    balancer.abandon(attempt);
-    assert_eq!(balancer.server_statuses(&settings, NOW_SECONDS)[1].connections, 0);
+    assert_eq!(known(&mut service), [-3]);
+    service.set_servers(vec![server(1), server(2)], None, None);
+    assert_eq!(service.at().server_statuses(NOW_SECONDS)[1].connections, 1);
+    service.at().abandon(attempt);
+    assert_eq!(service.at().server_statuses(NOW_SECONDS)[1].connections, 0);
 }
 
 #[test]
 fn bytes_are_added_up_for_server_and_client_whether_open_or_ended() {
-    let settings = settings();
-    let mut balancer = balancer(vec![server(1)]);
-    let ended = admit(&mut balancer, &settings, 7).unwrap();
-    let open = admit(&mut balancer, &settings, 7).unwrap();
-    balancer.release(ended, Released { established: true, up_bytes: 10, down_bytes: 200 });
-    let mut servers = balancer.server_statuses(&settings, NOW_SECONDS);
-    let mut clients: Vec<_> = balancer.client_statuses(&settings, 0..u32::MAX, NOW_SECONDS).collect();
+    let mut service = service(vec![server(1)]);
+    let ended = admit(&mut service, 7).unwrap();
+    let open = admit(&mut service, 7).unwrap();
+    service.at().release(ended, Released { established: true, up_bytes: 10, down_bytes: 200 });
+    let mut servers = service.at().server_statuses(NOW_SECONDS);
+    let mut clients: Vec<_> = service.at().client_statuses(0..u32::MAX, NOW_SECONDS).collect();
     assert_eq!(
         (servers[0].connections_total, servers[0].sent_bytes, servers[0].received_bytes),
         (1, 10, 200)
@@ -489,18 +531,17 @@ fn bytes_are_added_up_for_server_and_client_whether_open_or_ended() {
         (3, 12, 204)
     );
     assert_eq!((clients[0].sent_bytes, clients[0].received_bytes), (202, 11), "the slot's own client only");
-    balancer.abandon(open);
+    service.at().abandon(open);
 }
 
 #[test]
 fn statistics_show_what_is_configured() {
-    let settings = settings();
-    let mut balancer = Balancer::new(10);
+    let mut service = Service::new(10, &settings());
     let weighted = ServerSetup { max: 4, hard: 5, weight: Some(6), prio: 7, acl: 8, ..server(80) };
     let unix = ServerSetup::new(Endpoint::Unix(std::path::Path::new("/run/app.sock").into()));
-    balancer.set_servers(vec![weighted, ServerSetup::default()], Some(unix), None);
-    balancer.blacklist(&settings, ServerId::EMERGENCY, 12, NOW_SECONDS);
-    let statuses = balancer.server_statuses(&settings, NOW_SECONDS);
+    service.set_servers(vec![weighted, ServerSetup::default()], Some(unix), None);
+    service.at().blacklist(ServerId::EMERGENCY, 12, NOW_SECONDS);
+    let statuses = service.at().server_statuses(NOW_SECONDS);
     let shown: Vec<_> = statuses.iter().map(|s| (s.index, s.address.as_str(), s.port, s.weight)).collect();
     assert_eq!(shown, [(0, "127.0.0.1", 80, 6), (1, "", 0, 0), (-1, "/run/app.sock", 1, 0)]);
     let limits = &statuses[0];
@@ -515,8 +556,8 @@ fn no_flag_but_the_modes_changes_a_choice() {
     for flag in [Flag::Keepalive, Flag::TcpNodelay, Flag::ExitEnabled, Flag::Ascii] {
         settings.set_flag(flag, true);
     }
-    let mut balancer = balancer(vec![server(1), server(2)]);
-    let attempt = admit(&mut balancer, &settings, 1).unwrap();
+    let mut service = service(vec![server(1), server(2)]);
+    let attempt = admit(&mut service, 1).unwrap();
     assert_eq!(attempt.server(), ServerId::regular(1));
-    balancer.abandon(attempt);
+    service.at().abandon(attempt);
 }

@@ -118,6 +118,7 @@ impl Names {
         let Some(entry) = entry else { return Ok(()) };
         keep_name(entry)?;
         let known = entry.spec.host.name().and_then(|name| self.known.get(name));
+        entry.host_name = entry.spec.host.name().unwrap_or_default().to_owned();
         entry.more = known.map(|addresses| addresses.more.clone()).unwrap_or_default();
         self.number(&mut entry.spec.host, entry.spec.port.as_mut())
     }

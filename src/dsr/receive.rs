@@ -7,7 +7,7 @@ use super::open::Opened;
 use super::reply::solicited_node;
 use super::track::{Flow, Stage};
 use super::{Message, Report, filter};
-use crate::balance::Balancer;
+use crate::balance::Chooser;
 use crate::log::diag::{self, Severity};
 use crate::net::poller::{Poller, Readiness, Waker};
 use crate::runtime::{Shared, Want};
@@ -32,8 +32,8 @@ const OWN_LOOK_MS: u64 = 10_000;
 const SOCKET_KEY: usize = 0;
 
 impl Balance for Shared {
-    fn with<T>(&self, decide: impl FnOnce(&mut Balancer) -> T) -> T {
-        decide(&mut self.balancer())
+    fn with<T>(&self, decide: impl FnOnce(&mut Chooser<'_>) -> T) -> T {
+        decide(&mut self.pool().at(self.selection))
     }
 }
 

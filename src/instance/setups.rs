@@ -1,6 +1,6 @@
 //! Servers as they were configured, turned into what the choice works with, and the memory for them.
 
-use crate::balance::{Balancer, ClientRoom, Endpoint, Places, ServerSetup, TlsEndpoint};
+use crate::balance::{ClientRoom, Endpoint, Places, Pool, SelectionKey, ServerSetup, TlsEndpoint};
 use crate::net::resolve;
 use crate::runtime::Runtime;
 use crate::settings::{Config, ServerEntry, Settings};
@@ -19,9 +19,9 @@ const SERVER_BYTES: usize = 4 << 10;
 /// # Errors
 /// The command with how much it wants.
 pub fn room_for(runtime: &Runtime, config: &Config) -> Result<Option<ClientRoom>, String> {
-    // Taken outside the lock of the balancer; a smaller table than now is not wanted.
+    // Taken outside the lock of the pool; a smaller table than now is not wanted.
     limits::memory_for(config.servers.len() * SERVER_BYTES).map_err(|reason| format!("server: {reason}"))?;
-    let is_larger = config.settings.number(Number::ClientsMax) > runtime.balancer().clients_max().into();
+    let is_larger = config.settings.number(Number::ClientsMax) > runtime.pool().clients_max().into();
     is_larger.then(|| client_room(&config.settings)).transpose()
 }
 
@@ -35,12 +35,13 @@ pub fn client_room(settings: &Settings) -> Result<ClientRoom, String> {
         .map_err(|_| format!("clients_max: no memory for {clients_max} clients"))
 }
 
-/// Has the balancer work with the servers of `config`, in which all addresses are numeric.
-pub fn put_servers(balancer: &mut Balancer, config: &Config) {
+/// Has clients of the service sent to the servers of `config`, in which all addresses are numeric.
+pub fn put_servers(pool: &mut Pool, selection: SelectionKey, config: &Config) {
     let setup = |entry: &ServerEntry| server_setup(entry, config.dsr_if.is_some());
     let gap = || ServerSetup::new(Endpoint::Unset);
     let regular = config.servers.iter().map(|entry| entry.as_ref().map_or_else(gap, setup)).collect();
-    balancer.set_servers(regular, config.emergency.as_ref().map(setup), config.abuse.as_ref().map(setup));
+    let [emergency, abuse] = [&config.emergency, &config.abuse].map(|entry| entry.as_ref().map(setup));
+    pool.set_servers(selection, regular, emergency, abuse);
 }
 
 /// `by_host`: the client's port is kept, so the server needs none.
@@ -77,6 +78,7 @@ fn server_setup(entry: &ServerEntry, by_host: bool) -> ServerSetup {
         weight: spec.weight,
         prio: spec.prio,
         acl: entry.acl,
+        host_name: entry.host_name.clone(),
         sni: entry.sni.0.clone(),
         proxy: entry.proxy,
         ..ServerSetup::new(endpoint)

@@ -10,7 +10,7 @@ use crate::sys::clock;
 use pen_proto::commands::{Flag, Number};
 use pen_proto::status::{ClientStatus, Status};
 
-/// Slots of the client table read under one hold of the balancer's lock: some tens of microseconds.
+/// Slots of the client table read under one hold of the pool's lock: some tens of microseconds.
 const SLOTS_PER_LOOK: u32 = 1024;
 
 impl Instance {
@@ -52,10 +52,11 @@ impl Instance {
         }
         let now_seconds = clock::steady_epoch_seconds(now_ms);
         {
-            let balancer = self.runtime.balancer();
-            status.current_server = balancer.current_server().number();
-            status.servers = balancer.server_statuses(&self.settings, now_seconds);
-            status.clients_max = balancer.clients_max().into();
+            let mut pool = self.runtime.pool();
+            status.clients_max = pool.clients_max().into();
+            let selection = pool.at(self.runtime.selection());
+            status.current_server = selection.current_server().number();
+            status.servers = selection.server_statuses(now_seconds);
         }
         if matches!(wanted, Wanted::Clients | Wanted::Everything) {
             status.clients = self.clients(now_seconds);
@@ -70,10 +71,10 @@ impl Instance {
         let mut clients = Vec::new();
         let mut start = 0;
         loop {
-            let balancer = self.runtime.balancer();
-            let used = balancer.client_slots_used();
+            let mut pool = self.runtime.pool();
+            let used = pool.client_slots_used();
             let end = used.min(start + SLOTS_PER_LOOK);
-            clients.extend(balancer.client_statuses(&self.settings, start..end, now_seconds));
+            clients.extend(pool.at(self.runtime.selection()).client_statuses(start..end, now_seconds));
             if end == used {
                 return clients;
             }

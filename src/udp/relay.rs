@@ -212,16 +212,16 @@ impl UdpWorker {
         let Some(attempt) = &mut session.attempt else { return };
         self.shared.answers().note(attempt.server(), now_ms);
         if is_first && attempt.clears_failure() {
-            let ends_outage = self.shared.balancer().connected(attempt);
+            let ends_outage = self.shared.pool().at(self.shared.selection).connected(attempt);
             if ends_outage {
                 outage::tell_end(attempt.server());
             }
         }
         if is_first && attempt.has_tried() {
-            self.shared.balancer().forget_tried(attempt);
+            self.shared.pool().at(self.shared.selection).forget_tried(attempt);
         }
         if is_first && session.endpoint.is_second_choice() {
-            self.shared.balancer().prefer(attempt.server(), &session.endpoint);
+            self.shared.pool().at(self.shared.selection).prefer(attempt.server(), &session.endpoint);
         }
     }
 

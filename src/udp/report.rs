@@ -82,7 +82,7 @@ impl UdpWorker {
         let server = session.attempt.as_ref().map_or(ServerId::NONE, |attempt| attempt.server());
         if let Some(attempt) = session.attempt.take() {
             let released = Released { established: true, up_bytes, down_bytes };
-            self.shared.balancer().release(attempt, released);
+            self.shared.pool().at(self.shared.selection).release(attempt, released);
         }
         self.totals.closed += 1;
         self.totals.up_bytes += up_bytes;

@@ -47,7 +47,7 @@ impl UdpWorker {
         let address = ClientAddr::from(parties.client());
         let port = parties.client().port();
         let now_seconds = clock::steady_epoch_seconds(self.now_ms);
-        let admission = self.shared.balancer().admit(&self.settings, address, port, now_seconds);
+        let admission = self.shared.pool().at(self.shared.selection).admit(address, port, now_seconds);
         let (attempt, endpoint) = match admission {
             Admission::Connect(attempt, endpoint) => (attempt, endpoint),
             Admission::Refused(refusal) => {
@@ -247,11 +247,12 @@ impl UdpWorker {
         let server = attempt.server();
         let now_seconds = clock::steady_epoch_seconds(self.now_ms);
         let next = {
-            let mut balancer = self.shared.balancer();
-            balancer.add_bytes(attempt, up_bytes, down_bytes);
+            let mut pool = self.shared.pool();
+            let mut chooser = pool.at(self.shared.selection);
+            chooser.add_bytes(attempt, up_bytes, down_bytes);
             match failure {
-                Failure::Local(_) => balancer.passed_over(&self.settings, address, attempt, now_seconds),
-                _ => balancer.failed(&self.settings, address, attempt, now_seconds),
+                Failure::Local(_) => chooser.passed_over(address, attempt, now_seconds),
+                _ => chooser.failed(address, attempt, now_seconds),
             }
         };
         let goes_on = next.is_some();
@@ -264,7 +265,7 @@ impl UdpWorker {
                 session.kept.get_or_insert_with(Kept::default);
                 self.totals.failovers += 1;
             }
-            // The balancer has taken the reservation back.
+            // The chooser has taken the reservation back.
             None => session.attempt = None,
         }
         self.report_failure(server, failure);
@@ -304,7 +305,8 @@ impl UdpWorker {
         let answers = self.shared.answers();
         let is_silent = answers.are_expected() && answers.is_silent_since(attempt.server(), sent_ms);
         let now_seconds = clock::steady_epoch_seconds(self.now_ms);
-        if is_silent && self.shared.balancer().has_other(&self.settings, attempt, address, now_seconds) {
+        if is_silent && self.shared.pool().at(self.shared.selection).has_other(attempt, address, now_seconds)
+        {
             self.leave_server(index, Failure::Silent);
         }
     }

@@ -43,8 +43,11 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(index) else { return };
         connection.stage = Stage::Connecting;
         let now_seconds = clock::steady_epoch_seconds(self.now_ms);
-        let admission =
-            self.shared.balancer().admit(&self.settings, connection.asker(), connection.port, now_seconds);
+        let admission = self.shared.pool().at(self.shared.selection).admit(
+            connection.asker(),
+            connection.port,
+            now_seconds,
+        );
         match admission {
             Admission::Connect(attempt, endpoint) => {
                 self.totals.denied += u64::from(attempt.server() == ServerId::ABUSE);
@@ -292,7 +295,7 @@ impl Worker {
         let Some(connection) = self.connections.get(index) else { return };
         self.trace_server(index, connection);
         if let Some(attempt) = connection.attempt.as_ref().filter(|attempt| attempt.clears_failure()) {
-            let ends_outage = self.shared.balancer().connected(attempt);
+            let ends_outage = self.shared.pool().at(self.shared.selection).connected(attempt);
             if ends_outage {
                 outage::tell_end(attempt.server());
             }
@@ -300,7 +303,7 @@ impl Worker {
         if let (Some(attempt), Some(endpoint)) = (&connection.attempt, &connection.endpoint)
             && endpoint.is_second_choice()
         {
-            self.shared.balancer().prefer(attempt.server(), endpoint);
+            self.shared.pool().at(self.shared.selection).prefer(attempt.server(), endpoint);
         }
         self.arm_idle_timer(index);
     }
@@ -352,10 +355,11 @@ impl Worker {
         }
         let now_seconds = clock::steady_epoch_seconds(self.now_ms);
         let next = {
-            let mut balancer = self.shared.balancer();
+            let mut pool = self.shared.pool();
+            let mut chooser = pool.at(self.shared.selection);
             match failure {
-                Failure::Local(_) => balancer.passed_over(&self.settings, asker, attempt, now_seconds),
-                _ => balancer.failed(&self.settings, asker, attempt, now_seconds),
+                Failure::Local(_) => chooser.passed_over(asker, attempt, now_seconds),
+                _ => chooser.failed(asker, attempt, now_seconds),
             }
         };
         let goes_on = next.is_some();
@@ -368,7 +372,7 @@ impl Worker {
                 connection.extras().retries += 1;
                 self.totals.failovers += 1;
             }
-            // The balancer has taken the reservation back.
+            // The chooser has taken the reservation back.
             None => connection.attempt = None,
         }
         self.report_failure(server, failure);

@@ -36,7 +36,7 @@ impl Worker {
     #[cfg_attr(not(feature = "tls"), allow(unreachable_code, reason = "there are no sessions then"))]
     pub(super) fn begin_task(&mut self, index: u32, task: Stage) {
         let Some(connection) = self.connections.get_mut(index) else { return };
-        if self.shared.balancer().turns_away(&self.settings, connection.address) {
+        if self.shared.pool().at(self.shared.selection).turns_away(connection.address) {
             return self.close(index, CloseReason::Denied);
         }
         connection.stage = task;
@@ -85,7 +85,7 @@ impl Worker {
         self.totals.tls_handshakes += 1;
         self.totals.tls_resumptions += u64::from(session.is_resumed());
         let route = match self.tls.routes {
-            true => self.shared.balancer().route(session.server_name()),
+            true => self.shared.pool().at(self.shared.selection).route(session.server_name()),
             false => Default::default(),
         };
         let is_http2 = session.protocol() == Some(HTTP2);
@@ -170,7 +170,7 @@ impl Worker {
     }
 
     fn asked_for(&mut self, index: u32, name: Option<&str>) {
-        let route = self.shared.balancer().route(name);
+        let route = self.shared.pool().at(self.shared.selection).route(name);
         self.begin_http(index, "http");
         let dump = self.dump(index);
         let Some(connection) = self.connections.get_mut(index) else { return };

@@ -149,7 +149,7 @@ impl Worker {
         }
         let now_seconds = clock::steady_epoch_seconds(self.now_ms);
         let numbers = self.idlers.numbers.clone();
-        let plan = self.shared.balancer().idler_places(&self.settings, numbers, now_seconds);
+        let plan = self.shared.pool().at(self.shared.selection).idler_places(numbers, now_seconds);
         for index in self.idlers.reserve.adopt(plan) {
             self.close_idler(index);
         }
@@ -210,7 +210,7 @@ impl Worker {
                 Ok(0) if event.writable => {
                     let IdlerTarget { server, endpoint, .. } = &idler.target;
                     if endpoint.is_second_choice() {
-                        self.shared.balancer().prefer(*server, endpoint);
+                        self.shared.pool().at(self.shared.selection).prefer(*server, endpoint);
                     }
                     self.idlers.reserve.connected(index);
                     self.idlers.short = true;
@@ -236,7 +236,7 @@ impl Worker {
         else {
             return;
         };
-        let ends_outage = self.shared.balancer().idler_connected(&idler.target);
+        let ends_outage = self.shared.pool().at(self.shared.selection).idler_connected(&idler.target);
         if ends_outage {
             outage::tell_end(idler.target.server);
         }
@@ -254,7 +254,7 @@ impl Worker {
         if let Some(idler) = self.close_idler(index) {
             self.totals.idlers_lost += 1;
             let now_seconds = clock::steady_epoch_seconds(self.now_ms);
-            self.shared.balancer().idler_ended(&idler.target, now_seconds);
+            self.shared.pool().at(self.shared.selection).idler_ended(&idler.target, now_seconds);
             self.idlers.reserve.pause(idler.target.server, self.now_ms, PAUSE_MS);
             self.idlers.short = true;
         }
@@ -267,7 +267,10 @@ impl Worker {
             return self.try_idler(target.at(next));
         }
         if !matches!(failure, Failure::Local(_)) {
-            self.shared.balancer().idler_failed(target, clock::steady_epoch_seconds(self.now_ms));
+            self.shared
+                .pool()
+                .at(self.shared.selection)
+                .idler_failed(target, clock::steady_epoch_seconds(self.now_ms));
         }
         self.report_failure(target.server, failure);
         self.idlers.reserve.pause(target.server, self.now_ms, PAUSE_MS);

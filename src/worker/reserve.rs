@@ -185,16 +185,17 @@ fn place_of(places: &mut [Place], server: ServerId) -> Option<&mut Place> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::{Balancer, Endpoint, ServerSetup};
+    use crate::balance::{Endpoint, Pool, ServerSetup};
     use crate::settings::Settings;
     use std::os::unix::net::UnixStream;
 
     /// For servers at these ports, `wanted` in all.
     fn plan(ports: &[u16], wanted: u64) -> Vec<IdlerPlace> {
         let setup = |port: &u16| ServerSetup::new(Endpoint::Inet(([127, 0, 0, 1], *port).into()));
-        let mut balancer = Balancer::new(1);
-        balancer.set_servers(ports.iter().map(setup).collect(), None, None);
-        balancer.idler_places(&Settings::default(), 0..wanted, 0)
+        let mut pool = Pool::new(1);
+        let selection = pool.add_selection(Settings::default().rules());
+        pool.set_servers(selection, ports.iter().map(setup).collect(), None, None);
+        pool.at(selection).idler_places(0..wanted, 0)
     }
 
     fn open(reserve: &mut Reserve, deadline_ms: u64) -> u32 {

@@ -164,7 +164,7 @@ impl Worker {
         let released = connection.released();
         if let Some(attempt) = &mut connection.attempt {
             // The end that the client is told may bring it back at once, as a closed socket does.
-            self.shared.balancer().give_place_back(attempt, released);
+            self.shared.pool().at(self.shared.selection).give_place_back(attempt, released);
         }
         let Parts { mut client, mut server, from_client, from_server, .. } = connection.parts();
         client.say_end(from_server, server.is_complete(from_server));
@@ -349,7 +349,7 @@ impl Worker {
         let server = connection.attempt.as_ref().map_or(ServerId::NONE, |attempt| attempt.server());
         let released = connection.released();
         if let Some(attempt) = connection.attempt.take() {
-            self.shared.balancer().release(attempt, released);
+            self.shared.pool().at(self.shared.selection).release(attempt, released);
         }
         self.close_socket(&mut connection.client);
         self.totals.closed += 1;

@@ -1,7 +1,7 @@
 //! What a running pen can hardly be brought to do: a poller that refuses.
 
 use super::*;
-use crate::balance::{Balancer, Endpoint, ServerSetup};
+use crate::balance::{Endpoint, Pool, ServerSetup};
 use crate::conn::Stage;
 use crate::log::traffic::LogHub;
 use crate::net::listen::ListenOptions;
@@ -30,12 +30,19 @@ fn address(text: &str) -> ListenAddr {
 fn worker(server: &TcpListener) -> Worker {
     let mut settings = Settings::default();
     settings.set_number(Number::ConnMax, 1);
-    let mut balancer = Balancer::new(8);
+    let mut pool = Pool::new(8);
+    let selection = pool.add_selection(settings.rules());
     let endpoint = Endpoint::Inet(server.local_addr().unwrap());
-    balancer.set_servers(vec![ServerSetup::new(endpoint)], None, None);
+    pool.set_servers(selection, vec![ServerSetup::new(endpoint)], None, None);
     let poller = Poller::new().unwrap();
-    let parts =
-        Parts { settings, balancer, listeners: vec![listener()], tls: Tls::default(), dummy_name: None };
+    let parts = Parts {
+        settings,
+        pool,
+        selection,
+        listeners: vec![listener()],
+        tls: Tls::default(),
+        dummy_name: None,
+    };
     let shared = Arc::new(Shared::new(parts, [poller.waker()].into_iter()));
     Worker::new(0, shared, poller, LogHub::new().traffic_log()).unwrap()
 }
@@ -55,7 +62,7 @@ fn a_socket_that_cannot_be_watched_is_closed_and_leaves_nothing() {
         assert!(worker.connections.indices().is_empty());
         assert_eq!(worker.timers.next_deadline_ms(), None);
         assert!(worker.shared.take_room(1), "the place is free again");
-        let servers = worker.shared.balancer().server_statuses(&worker.settings, 0);
+        let servers = worker.shared.pool().at(worker.shared.selection).server_statuses(0);
         assert_eq!((servers[0].connections, servers[0].blacklisted_seconds), (0, 0), "nobody is blamed");
     }
 }

@@ -1,6 +1,6 @@
 //! A client's way through the servers, from admission to release. Pure.
 //!
-//! An [`Attempt`] is the receipt for one counted connection: it cannot be copied, so it is given back once. The balancer
+//! An [`Attempt`] is the receipt for one counted connection: it cannot be copied, so it is given back once. The chooser
 //! makes and moves it; whoever owns the connection keeps it.
 
 use super::clients::SlotKey;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asker {
     pub client: ClientAddr,
-    /// What it asks for in TLS, see [`super::Balancer::route`].
+    /// What it asks for in TLS, see [`super::Selection::route`].
     pub route: Route,
 }
 
@@ -59,7 +59,7 @@ pub struct Released {
 pub(super) enum Hold {
     Nothing,
     Place,
-    /// The server has a failure stamp, which the connection clears when it is established.
+    /// The connection clears a failure of the server, or ends an outage, when it is established.
     PlaceAfterFailure,
     /// The same, and the server was given only because no other took the client.
     LastResort {
@@ -68,8 +68,8 @@ pub(super) enum Hold {
     },
 }
 
-/// The place a connection holds at a server; small, because every connection has one. Hand it to `Balancer::release` or
-/// `Balancer::abandon` in the end.
+/// The place a connection holds at a server; small, because every connection has one. Hand it to `Chooser::release` or
+/// `Chooser::abandon` in the end.
 #[derive(Debug)]
 #[must_use = "the server's connection count is given back by release or abandon"]
 pub struct Attempt {
@@ -103,19 +103,19 @@ impl Attempt {
         self.slot
     }
 
-    /// Whether a connect that succeeds is to be told by `Balancer::connected`. Where nothing has failed there is nothing
-    /// to tell, and an ordinary connection takes the balancer's lock only twice.
+    /// Whether a connect that succeeds is to be told by `Selection::connected`. Where nothing has failed there is nothing
+    /// to tell, and an ordinary connection takes the pool's lock only twice.
     pub fn clears_failure(&self) -> bool {
         let is_after_failure = matches!(self.hold, Hold::PlaceAfterFailure | Hold::LastResort { .. });
         is_after_failure || (self.tried.is_some() && self.hold == Hold::Place)
     }
 
-    /// Whether it was sent to a server in vain: see `Balancer::forget_tried`.
+    /// Whether it was sent to a server in vain: see `Selection::forget_tried`.
     pub fn has_tried(&self) -> bool {
         self.tried.is_some()
     }
 
-    /// Whether this is the first client for whom only a server was left that had failed. `Balancer::connected` tells when
+    /// Whether this is the first client for whom only a server was left that had failed. `Selection::connected` tells when
     /// that is over.
     pub fn begins_outage(&self) -> bool {
         self.hold == Hold::LastResort { begins: true }

@@ -1,10 +1,11 @@
 //! The client table: which client belongs to which server, in a fixed number of slots. Pure.
 //!
-//! Owns the slots, the index by address and the order of use. It knows nothing about servers but their number, and it
-//! reads no clock. Only the balancer calls it, under its lock, so every operation takes the same short time at a million
-//! slots: nothing here walks the table except [`ClientTable::grow`] and the listing for statistics.
+//! Owns the slots, the index by address and the order of use. It knows nothing about servers but their keys, and it
+//! reads no clock. Only the pool calls it, under its lock, so every operation takes the same short time at a million
+//! slots: nothing here walks the table except
+//! [`ClientTable::grow`], [`ClientTable::forget_servers`] and the listing for statistics.
 
-use super::servers::ServerId;
+use super::keys::ServerKey;
 use pen_proto::addr::ClientAddr;
 use std::collections::TryReserveError;
 use std::hash::{BuildHasher, RandomState};
@@ -26,8 +27,8 @@ pub struct Client {
     pub address: ClientAddr,
     /// When it connected last.
     pub last_use_seconds: u32,
-    /// The server that took it last, [`ServerId::NONE`] before the first.
-    pub server: ServerId,
+    /// The server that took it last, [`ServerKey::NONE`] before the first.
+    pub server: ServerKey,
     pub connects: u32,
     pub to_client_bytes: u64,
     pub from_client_bytes: u64,
@@ -47,7 +48,7 @@ struct Slot {
     next_in_bucket: Link,
     older: Link,
     newer: Link,
-    server: ServerId,
+    server: ServerKey,
     generation: u16,
 }
 
@@ -64,7 +65,7 @@ impl Slot {
             next_in_bucket: END,
             older: END,
             newer: END,
-            server: ServerId::NONE,
+            server: ServerKey::NONE,
             generation,
         }
     }
@@ -76,7 +77,7 @@ impl Slot {
     }
 
     fn forget(&mut self) {
-        self.server = ServerId::NONE;
+        self.server = ServerKey::NONE;
         self.connects = 0;
         self.to_client_bytes = 0;
         self.from_client_bytes = 0;
@@ -194,16 +195,24 @@ impl<S: BuildHasher> ClientTable<S> {
         SlotKey { index, generation: slot.generation }
     }
 
-    /// The server that the client belongs to; [`ServerId::NONE`] also when the slot has gone to another client.
-    pub fn server(&self, key: SlotKey) -> ServerId {
-        self.owned(key).map_or(ServerId::NONE, |slot| slot.server)
+    /// The server that the client belongs to; [`ServerKey::NONE`] also when the slot has gone to another client.
+    pub fn server(&self, key: SlotKey) -> ServerKey {
+        self.owned(key).map_or(ServerKey::NONE, |slot| slot.server)
     }
 
     /// From now on the client belongs to `server`. Ignored when the slot has gone to another client.
-    pub fn remember(&mut self, key: SlotKey, server: ServerId) {
+    pub fn remember(&mut self, key: SlotKey, server: ServerKey) {
         if let Some(slot) = self.owned_mut(key) {
             slot.server = server;
         }
+    }
+
+    /// Clients of these servers belong to none from now on. Walks the table: for what happens rarely.
+    pub fn forget_servers(&mut self, is_gone: impl Fn(ServerKey) -> bool) {
+        self.slots
+            .iter_mut()
+            .filter(|slot| is_gone(slot.server))
+            .for_each(|slot| slot.server = ServerKey::NONE);
     }
 
     /// Counts bytes of a connection. Ignored when the slot has gone to another client.

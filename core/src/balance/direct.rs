@@ -1,10 +1,9 @@
-//! What direct server return asks of the balancer beside the choice: who the servers are, and that one is gone. Pure.
+//! What direct server return asks of a selection beside the choice: who the servers are, and that one is gone. Pure.
 
-use super::{Balancer, ServerId, forgiven_seconds};
-use crate::settings::Settings;
+use super::{Selection, ServerId};
 use std::net::IpAddr;
 
-impl Balancer {
+impl Selection {
     /// The addresses of all servers that have one, the emergency and the abuse server included.
     pub fn server_ips(&self) -> Vec<IpAddr> {
         self.servers.ids().filter_map(|id| self.ip(id)).collect()
@@ -12,11 +11,10 @@ impl Balancer {
 
     /// Nobody answers at this address: its servers are blacklisted, as by a connect that fails. Whom the operator has
     /// blacklisted stays so.
-    pub fn vanished(&mut self, settings: &Settings, ip: IpAddr, now_seconds: u32) {
-        let forgiven_seconds = forgiven_seconds(settings, now_seconds);
+    pub fn vanished(&mut self, ip: IpAddr, now_seconds: u32) {
         for id in self.servers.ids() {
             if self.ip(id) == Some(ip) {
-                self.servers.vanished(id, forgiven_seconds, now_seconds);
+                self.servers.vanished(id, now_seconds);
             }
         }
     }
@@ -35,19 +33,17 @@ mod tests {
     fn who_vanished_is_blacklisted_and_nobody_else() {
         let host = |last: u8| ServerSetup::new(Endpoint::Host([10, 0, 0, last].into()));
         let inet = ServerSetup::new(Endpoint::Inet(([10, 0, 0, 2], 80).into()));
-        let mut balancer = Balancer::new(1);
-        balancer.set_servers(vec![host(1), inet, ServerSetup::default()], Some(host(2)), None);
+        let mut selection = Selection::of(vec![host(1), inet, ServerSetup::default()], Some(host(2)), None);
         let ips = [1, 2, 2].map(|last| IpAddr::from([10, 0, 0, last]));
-        assert_eq!(balancer.server_ips(), ips);
-        let settings = Settings::default();
-        balancer.vanished(&settings, ips[1], 1_000);
-        let seconds = |balancer: &Balancer, now| {
-            let statuses = balancer.server_statuses(&settings, now);
+        assert_eq!(selection.server_ips(), ips);
+        selection.vanished(ips[1], 1_000);
+        let seconds = |selection: &Selection, now| {
+            let statuses = selection.server_statuses(now);
             statuses.iter().map(|status| status.blacklisted_seconds).collect::<Vec<_>>()
         };
-        assert_eq!(seconds(&balancer, 1_000), [0, 30, 0, 30]);
-        balancer.blacklist(&settings, super::super::ServerId::regular(1), 500, 1_000);
-        balancer.vanished(&settings, ips[1], 1_001);
-        assert_eq!(seconds(&balancer, 1_001), [0, 499, 0, 30], "the operator's word stands");
+        assert_eq!(seconds(&selection, 1_000), [0, 30, 0, 30]);
+        selection.blacklist(super::super::ServerId::regular(1), 500, 1_000);
+        selection.vanished(ips[1], 1_001);
+        assert_eq!(seconds(&selection, 1_001), [0, 499, 0, 30], "the operator's word stands");
     }
 }

@@ -12,8 +12,8 @@ const SCALE: u64 = 256;
 /// A server, seen from afar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Glance {
-    /// As of the server. The least number when it has none, the greatest when it cannot be connected to at all.
-    failed_at_seconds: i64,
+    /// Not before this second; the greatest number when it cannot be connected to at all.
+    usable_from_seconds: u64,
     load: u64,
     prio: u32,
     is_full: bool,
@@ -24,14 +24,10 @@ pub struct Glance {
 const _: () = assert!(size_of::<Glance>() == 24);
 
 impl Glance {
-    pub fn of(server: &Server) -> Glance {
-        let failed_at_seconds = match server.is_complete() {
-            true => server.failed_at_seconds.unwrap_or(i64::MIN),
-            false => i64::MAX,
-        };
+    pub fn of(server: &Server, blacklist_seconds: u64) -> Glance {
         let load = SCALE * u64::from(server.connections);
         Glance {
-            failed_at_seconds,
+            usable_from_seconds: server.usable_from_seconds(blacklist_seconds),
             load: load.checked_div(server.weight().into()).unwrap_or(u64::MAX),
             prio: server.setup.prio,
             is_full: !server.has_room(false),
@@ -41,8 +37,8 @@ impl Glance {
     }
 
     /// As [`Server::is_usable`].
-    pub fn is_usable(&self, forgiven_seconds: i64) -> bool {
-        self.failed_at_seconds <= forgiven_seconds
+    pub fn is_usable(&self, now_seconds: u32) -> bool {
+        self.usable_from_seconds <= now_seconds.into()
     }
 
     /// Connections for its weight, rounded down; [`u64::MAX`] for weight 0, which is never chosen.

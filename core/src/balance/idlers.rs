@@ -4,8 +4,7 @@
 //! it opens none. Each worker asks for its share from time to time, and tells what could not be connected and what ended.
 
 use super::servers::Server;
-use super::{Balancer, Endpoint, ServerId, ServerSetup, forgiven_seconds};
-use crate::settings::Settings;
+use super::{Endpoint, Selection, ServerId, ServerSetup};
 use pen_proto::commands::ProxyHeader;
 use std::ops::Range;
 use std::sync::Arc;
@@ -36,7 +35,7 @@ impl Patience {
 pub struct IdlerTarget {
     pub server: ServerId,
     pub endpoint: Arc<Endpoint>,
-    /// Whether one that is connected is to be told by [`Balancer::idler_connected`].
+    /// Whether one that is connected is to be told by [`Selection::idler_connected`].
     pub clears_failure: bool,
     /// Of the server, when it was asked for.
     era: u16,
@@ -59,7 +58,7 @@ pub struct IdlerPlace {
     pub opened_max: usize,
 }
 
-impl Balancer {
+impl Selection {
     /// Where the idlers with these numbers go, in the order of the servers.
     ///
     /// Number after number they go to one server after the other, so that any run of numbers is spread evenly, and so
@@ -67,18 +66,14 @@ impl Balancer {
     /// clients. Nor does one with TLS, which may give up a handshake that is kept waiting, or with a PROXY header: what
     /// it says or does before it has one is of no use to the client that comes. Nor do those that are blacklisted; but
     /// when all are, one at a time tries whether a server that failed is well again.
-    pub fn idler_places(
-        &self,
-        settings: &Settings,
-        numbers: Range<u64>,
-        now_seconds: u32,
-    ) -> Vec<IdlerPlace> {
-        let forgiven_seconds = forgiven_seconds(settings, now_seconds);
-        let is_outage = !self.servers.regular().iter().any(|server| server.is_usable(forgiven_seconds));
+    pub fn idler_places(&self, numbers: Range<u64>, now_seconds: u32) -> Vec<IdlerPlace> {
+        let blacklist_seconds = self.rules.blacklist_seconds;
+        let is_usable = |server: &Server| server.is_usable(blacklist_seconds, now_seconds);
+        let is_outage = !self.servers.regular().iter().any(is_usable);
         let takes_idlers = |server: &Server| {
             let may_be_tried = match is_outage {
-                true => server.is_last_resort(forgiven_seconds),
-                false => server.is_usable(forgiven_seconds),
+                true => server.is_last_resort(now_seconds),
+                false => is_usable(server),
             };
             let ServerSetup { max, proxy, endpoint, .. } = &server.setup;
             may_be_tried && *max == 0 && endpoint.tls().is_none() && *proxy == ProxyHeader::None
@@ -114,7 +109,7 @@ impl Balancer {
     }
 
     /// An idler is connected: the server's failures are forgotten. True when an outage is over by it, see
-    /// [`Balancer::connected`].
+    /// [`Selection::connected`].
     pub fn idler_connected(&mut self, target: &IdlerTarget) -> bool {
         self.succeeded(target.server, target.era)
     }
@@ -133,13 +128,14 @@ fn target(index: usize, server: &Server) -> IdlerTarget {
     IdlerTarget {
         server: ServerId::regular(index),
         endpoint: server.setup.endpoint.clone(),
-        clears_failure: server.failed_at_seconds.is_some(),
+        clears_failure: server.standing.has_setback(),
         era: server.era,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::selection::keyed;
     use super::*;
 
     const NOW: u32 = 1_000_000;
@@ -148,26 +144,24 @@ mod tests {
         ServerSetup::new(Endpoint::Inet(([127, 0, 0, 1], port).into()))
     }
 
-    fn balancer(servers: Vec<ServerSetup>) -> Balancer {
-        let mut balancer = Balancer::new(1);
-        balancer.set_servers(servers, Some(setup(98)), Some(setup(99)));
-        balancer
+    fn selection(servers: Vec<ServerSetup>) -> Selection {
+        Selection::of(servers, Some(setup(98)), Some(setup(99)))
     }
 
     /// Server number and count.
-    fn places(balancer: &Balancer, numbers: Range<u64>, now_seconds: u32) -> Vec<(i32, usize)> {
-        let places = balancer.idler_places(&Settings::default(), numbers, now_seconds);
+    fn places(selection: &Selection, numbers: Range<u64>, now_seconds: u32) -> Vec<(i32, usize)> {
+        let places = selection.idler_places(numbers, now_seconds);
         places.iter().map(|place| (place.target.server.number(), place.wanted)).collect()
     }
 
     #[test]
     fn every_share_and_all_shares_together_are_even() {
         for servers in 1..8_u16 {
-            let balancer = balancer((1..=servers).map(setup).collect());
+            let selection = selection((1..=servers).map(setup).collect());
             for cuts in [[0, 5, 9, 20], [0, 1, 2, 3], [0, 0, 7, 7], [0, 6, 12, 19]] {
                 let mut sums = vec![0; servers.into()];
                 for share in cuts.windows(2) {
-                    let places = places(&balancer, share[0]..share[1], NOW);
+                    let places = places(&selection, share[0]..share[1], NOW);
                     let all: usize = places.iter().map(|(_, wanted)| wanted).sum();
                     assert_eq!(all as u64, share[1] - share[0], "{servers} servers, {share:?}");
                     let most = places.iter().map(|(_, wanted)| *wanted).max().unwrap_or(0);
@@ -187,68 +181,69 @@ mod tests {
     fn servers_that_cannot_be_used_or_have_a_maximum_get_none() {
         let limited = ServerSetup { max: 3, ..setup(2) };
         let no_port = setup(0);
-        let mut balancer = balancer(vec![setup(1), limited, ServerSetup::default(), no_port, setup(5)]);
-        assert_eq!(places(&balancer, 0..5, NOW), [(0, 3), (4, 2)]);
-        balancer.blacklist(&Settings::default(), ServerId::regular(0), 7, NOW);
-        assert_eq!(places(&balancer, 0..5, NOW), [(4, 5)]);
-        assert_eq!(places(&balancer, 0..5, NOW + 7), [(0, 3), (4, 2)]);
-        balancer.set_servers(Vec::new(), Some(setup(98)), Some(setup(99)));
-        assert_eq!(places(&balancer, 0..5, NOW), []);
+        let mut selection = selection(vec![setup(1), limited, ServerSetup::default(), no_port, setup(5)]);
+        assert_eq!(places(&selection, 0..5, NOW), [(0, 3), (4, 2)]);
+        selection.blacklist(ServerId::regular(0), 7, NOW);
+        assert_eq!(places(&selection, 0..5, NOW), [(4, 5)]);
+        assert_eq!(places(&selection, 0..5, NOW + 7), [(0, 3), (4, 2)]);
+        selection.set_servers(keyed(Vec::new()), Some(setup(98)), Some(setup(99)));
+        assert_eq!(places(&selection, 0..5, NOW), []);
     }
 
     #[test]
     fn a_failure_blacklists_the_server_that_was_tried_and_no_other() {
-        let mut balancer = balancer(vec![setup(1), setup(2)]);
-        let target =
-            |balancer: &Balancer| balancer.idler_places(&Settings::default(), 0..1, NOW)[0].target.clone();
-        let tried = target(&balancer);
-        balancer.set_servers(vec![setup(3), setup(2)], None, None);
-        balancer.idler_failed(&tried, NOW);
-        assert_eq!(places(&balancer, 0..2, NOW), [(0, 1), (1, 1)], "it has another address by now");
-        balancer.idler_failed(&target(&balancer), NOW);
-        assert_eq!(places(&balancer, 0..2, NOW), [(1, 2)]);
-        assert_eq!(balancer.server_statuses(&Settings::default(), NOW)[0].failures_total, 2);
+        let mut selection = selection(vec![setup(1), setup(2)]);
+        let target = |selection: &Selection| selection.idler_places(0..1, NOW)[0].target.clone();
+        let tried = target(&selection);
+        selection.set_servers(keyed(vec![setup(3), setup(2)]), None, None);
+        selection.idler_failed(&tried, NOW);
+        assert_eq!(places(&selection, 0..2, NOW), [(0, 1), (1, 1)], "it has another address by now");
+        selection.idler_failed(&target(&selection), NOW);
+        assert_eq!(places(&selection, 0..2, NOW), [(1, 2)]);
+        assert_eq!(selection.server_statuses(NOW)[0].failures_total, 2);
     }
 
     /// Server number and how many may be opened.
-    fn opened(balancer: &Balancer, numbers: Range<u64>, now_seconds: u32) -> Vec<(i32, usize)> {
-        let places = balancer.idler_places(&Settings::default(), numbers, now_seconds);
+    fn opened(selection: &Selection, numbers: Range<u64>, now_seconds: u32) -> Vec<(i32, usize)> {
+        let places = selection.idler_places(numbers, now_seconds);
         places.iter().map(|place| (place.target.server.number(), place.opened_max)).collect()
     }
 
     #[test]
     fn where_all_have_failed_one_at_a_time_tries_whether_a_server_is_well_again() {
-        let mut balancer = balancer(vec![setup(1), setup(2), setup(3)]);
-        for place in balancer.idler_places(&Settings::default(), 0..2, NOW) {
-            balancer.idler_failed(&place.target, NOW);
+        let mut selection = selection(vec![setup(1), setup(2), setup(3)]);
+        for place in selection.idler_places(0..2, NOW) {
+            selection.idler_failed(&place.target, NOW);
         }
-        assert_eq!(opened(&balancer, 0..9, NOW), [(2, 9)]);
-        balancer.blacklist(&Settings::default(), ServerId::regular(2), 500, NOW);
-        assert_eq!(opened(&balancer, 0..9, NOW), [(0, 1), (1, 1)], "what was commanded stands");
-        assert_eq!(opened(&balancer, 9..18, NOW), [(0, 0), (1, 0)], "for another worker");
-        let places = balancer.idler_places(&Settings::default(), 0..9, NOW);
+        assert_eq!(opened(&selection, 0..9, NOW), [(2, 9)]);
+        selection.blacklist(ServerId::regular(2), 500, NOW);
+        assert_eq!(opened(&selection, 0..9, NOW), [(0, 1), (1, 1)], "what was commanded stands");
+        assert_eq!(opened(&selection, 9..18, NOW), [(0, 0), (1, 0)], "for another worker");
+        let places = selection.idler_places(0..9, NOW);
         assert!(places.iter().all(|place| place.target.clears_failure));
-        balancer.idler_connected(&places[1].target);
-        assert_eq!(opened(&balancer, 0..9, NOW), [(1, 9)]);
+        selection.idler_connected(&places[1].target);
+        assert_eq!(opened(&selection, 0..9, NOW), [(1, 9)]);
     }
 
     #[test]
     fn every_end_doubles_the_pause_until_a_client_comes() {
-        let mut balancer = balancer(vec![setup(1)]);
-        let target = balancer.idler_places(&Settings::default(), 0..4, NOW)[0].target.clone();
+        let mut selection = selection(vec![setup(1)]);
+        let target = selection.idler_places(0..4, NOW)[0].target.clone();
         let mut now_seconds = NOW;
         for pause_seconds in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 3_600, 3_600] {
-            balancer.idler_ended(&target, now_seconds);
-            assert_eq!(opened(&balancer, 0..4, now_seconds + pause_seconds - 1), [(0, 0)]);
+            selection.idler_ended(&target, now_seconds);
+            assert_eq!(opened(&selection, 0..4, now_seconds + pause_seconds - 1), [(0, 0)]);
             now_seconds += pause_seconds;
             let (single, all) = ([(0, 1)], [(0, 4)]);
-            assert_eq!(opened(&balancer, 0..4, now_seconds), if pause_seconds < 60 { all } else { single });
+            assert_eq!(opened(&selection, 0..4, now_seconds), if pause_seconds < 60 { all } else { single });
         }
-        balancer.idler_ended(&target, now_seconds);
+        selection.idler_ended(&target, now_seconds);
         let client = pen_proto::addr::ClientAddr::Unix;
-        let admission = balancer.admit(&Settings::default(), client, 0, now_seconds);
+        let mut clients = super::super::clients::ClientTable::new(1);
+        let mut chooser = super::super::Chooser { clients: &mut clients, selection: &mut selection };
+        let admission = chooser.admit(client, 0, now_seconds);
         assert!(matches!(admission, super::super::Admission::Connect(..)));
-        assert_eq!(opened(&balancer, 0..4, now_seconds), [(0, 4)], "all is forgotten");
+        assert_eq!(opened(&selection, 0..4, now_seconds), [(0, 4)], "all is forgotten");
     }
 
     #[test]
@@ -262,7 +257,7 @@ mod tests {
             certificate: None,
         };
         let spoken_to = ServerSetup::new(Endpoint::Tls(tls.into()));
-        let balancer = balancer(vec![setup(1), limited, greeted, spoken_to, ServerSetup::default()]);
-        assert_eq!(places(&balancer, 0..5, NOW), [(0, 5)]);
+        let selection = selection(vec![setup(1), limited, greeted, spoken_to, ServerSetup::default()]);
+        assert_eq!(places(&selection, 0..5, NOW), [(0, 5)]);
     }
 }

@@ -1,19 +1,21 @@
 //! The server table: what the operator configured for each server, and how each is doing. Pure.
 //!
-//! Owns connection counts, failure stamps and totals. It does not choose: policies and the balancer read it, and only
-//! the balancer changes it, through [`Servers::change`], which keeps the glances true.
+//! Owns connection counts, standings and totals. It does not choose: policies and the chooser read it, and only the
+//! selection changes it, through [`Servers::change`], which keeps the glances true.
 
 use super::glance::Glance;
 use super::idlers::Patience;
+use super::keys::ServerKey;
 use super::routes::{Route, Routes};
+use super::standing::Standing;
 use pen_proto::commands::ProxyHeader;
 pub use pen_proto::endpoint::{Endpoint, TlsEndpoint};
 use std::fmt;
-
 use std::sync::Arc;
 
-/// How many regular servers there may be: their numbers and the three special ones fit 16 bits of a client's slot.
-pub const SERVERS_MAX: usize = 65_533;
+/// How many regular servers a service may have: their numbers, names and the three special ones share the 16 bits of a
+/// client's slot.
+pub const SERVERS_MAX: usize = 32_768;
 
 /// Number of a server. The special ones are the topmost of 16 bits, which is how clients and connections keep it;
 /// Pen prints them as negative numbers.
@@ -43,6 +45,14 @@ impl ServerId {
         (index < SERVERS_MAX).then_some(index)
     }
 
+    pub(super) const fn raw(self) -> u16 {
+        self.0
+    }
+
+    pub(super) const fn from_raw(raw: u16) -> ServerId {
+        ServerId(raw)
+    }
+
     /// As Pen prints it: an index, or -1, -2 or -3.
     pub fn number(self) -> i32 {
         match self.index() {
@@ -61,6 +71,11 @@ impl fmt::Display for ServerId {
 /// What the operator configured for one server, with the address looked up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServerSetup {
+    /// By which services that share a client table agree; without one they go by its number.
+    pub name: Option<String>,
+    /// The host name that `endpoint` was looked up for; empty where it was numeric. Under the same name it stays the
+    /// same server for the operator, wherever the name leads.
+    pub host_name: String,
     /// Shared with the connections to it.
     pub endpoint: Arc<Endpoint>,
     /// As statistics show it: numeric address or path.
@@ -88,6 +103,12 @@ impl ServerSetup {
         self.endpoint = endpoint;
     }
 
+    /// Whether both have the same name of their own, or the same host name to look up.
+    fn has_name_of(&self, other: &ServerSetup) -> bool {
+        let has_host = !self.host_name.is_empty() && self.host_name == other.host_name;
+        has_host || (self.name.is_some() && self.name == other.name)
+    }
+
     /// A server with this address and everything else left out.
     pub fn new(endpoint: Endpoint) -> ServerSetup {
         ServerSetup {
@@ -104,11 +125,11 @@ pub struct Server {
     pub setup: ServerSetup,
     /// Connections it has, those still connecting included.
     pub connections: u32,
-    /// Second from which it is skipped for the blacklist time: that of the last failed connect, or one with which the
-    /// operator's blacklisting ends when it is to end, perhaps in the future. `None` when it never failed or was cleared.
-    pub failed_at_seconds: Option<i64>,
-    /// That is the operator's word, which stands; a server that failed is tried again when there is no other.
-    pub is_commanded: bool,
+    pub standing: Standing,
+    /// What the slots of its clients remember.
+    pub(super) key: ServerKey,
+    /// Clients that remember its number are its own, too: it had no name when they came.
+    answers_to_number: bool,
     /// How it takes idlers.
     pub(super) patience: Patience,
     /// Connections that were established and have ended.
@@ -135,31 +156,28 @@ impl Server {
         self.received_bytes = self.received_bytes.saturating_add(received_bytes);
     }
 
-    /// Whether the server is skipped. Failures up to `forgiven_seconds` (now less the blacklist time) are over.
-    pub fn is_blacklisted(&self, forgiven_seconds: i64) -> bool {
-        self.blacklisted_seconds(forgiven_seconds) > 0
-    }
-
     /// Seconds until the server is tried again; 0 when it is available.
-    pub fn blacklisted_seconds(&self, forgiven_seconds: i64) -> u64 {
-        let Some(failed_at_seconds) = self.failed_at_seconds else { return 0 };
-        failed_at_seconds.saturating_sub(forgiven_seconds).try_into().unwrap_or(0)
-    }
-
-    /// Whether a connect to it can be tried at all.
-    pub fn is_complete(&self) -> bool {
-        self.is_complete
+    pub fn blacklisted_seconds(&self, blacklist_seconds: u64, now_seconds: u32) -> u64 {
+        self.standing.usable_from_seconds(blacklist_seconds).saturating_sub(now_seconds.into())
     }
 
     /// Whether a policy may choose the server. Maxima and access lists are looked at afterwards, as in Pen.
-    pub fn is_usable(&self, forgiven_seconds: i64) -> bool {
-        self.is_complete && !self.is_blacklisted(forgiven_seconds)
+    pub fn is_usable(&self, blacklist_seconds: u64, now_seconds: u32) -> bool {
+        self.usable_from_seconds(blacklist_seconds) <= now_seconds.into()
+    }
+
+    /// The first second in which a policy may choose it; the greatest number when it cannot be connected to at all.
+    pub fn usable_from_seconds(&self, blacklist_seconds: u64) -> u64 {
+        match self.is_complete {
+            true => self.standing.usable_from_seconds(blacklist_seconds),
+            false => u64::MAX,
+        }
     }
 
     /// Whether it may be tried where no other is left: what only failed may be well again, and nobody is served worse
     /// by a connect in vain than by none. Against the operator's word it may not.
-    pub fn is_last_resort(&self, forgiven_seconds: i64) -> bool {
-        self.is_complete && !(self.is_commanded && self.is_blacklisted(forgiven_seconds))
+    pub fn is_last_resort(&self, now_seconds: u32) -> bool {
+        self.is_complete && !self.standing.is_commanded(now_seconds)
     }
 
     /// Whether it is for clients that ask for this.
@@ -185,33 +203,33 @@ impl Server {
     pub(super) fn connect_succeeded(&mut self, era: u16) -> bool {
         let is_news = self.era == era;
         if is_news {
-            self.failed_at_seconds = None;
+            self.standing.clear();
         }
         is_news
     }
 
-    /// The operator's verdict: skipped until `seconds` from now, with the blacklist time of `forgiven_seconds`; 0
-    /// releases.
-    pub(super) fn blacklist(&mut self, seconds: u32, forgiven_seconds: i64) {
-        self.failed_at_seconds = (seconds > 0).then(|| forgiven_seconds.saturating_add(seconds.into()));
-        self.is_commanded = seconds > 0;
+    /// The operator's verdict: skipped until `seconds` from now; 0 releases.
+    pub(super) fn blacklist(&mut self, seconds: u32, now_seconds: u32) {
+        self.standing.command(seconds, now_seconds);
         self.era = self.era.wrapping_add(1);
     }
 
-    fn fail(&mut self, now_seconds: u32) {
-        self.failed_at_seconds = Some(now_seconds.into());
-        self.is_commanded = false;
-    }
-
-    /// Another address makes another server: the old one's failures are not its own. Its number stays, and with the
-    /// number the totals and the connections that are still open.
-    fn set_up(&mut self, mut setup: ServerSetup) {
-        if self.setup.endpoint.is_same_server(&setup.endpoint) {
+    /// Another address makes another server: the old one's failures are not its own, and unless both are found under the
+    /// same name, the operator's word was not about it. Its number stays, and with the number the totals and the
+    /// connections that are still open.
+    fn set_up(&mut self, mut setup: ServerSetup, key: ServerKey) {
+        let is_same_place = self.setup.endpoint.is_same_server(&setup.endpoint);
+        let is_same_server = is_same_place || self.setup.has_name_of(&setup);
+        self.answers_to_number = setup.name.is_none() || (is_same_server && self.answers_to_number);
+        self.key = key;
+        if is_same_place {
             // The address that was found to work stays the first.
             setup.put_at(self.setup.endpoint.clone());
         } else {
-            self.failed_at_seconds = None;
-            self.is_commanded = false;
+            match is_same_server {
+                true => self.standing.forgive(),
+                false => self.standing.clear(),
+            }
             self.patience = Patience::default();
             self.era = self.era.wrapping_add(1);
         }
@@ -233,34 +251,78 @@ pub struct Servers {
     emergency: Server,
     abuse: Server,
     routes: Routes,
+    /// The servers with names, by [`ServerKey::name_index`].
+    named: Vec<ServerId>,
+    /// As in the rules.
+    blacklist_seconds: u64,
 }
 
 impl Servers {
-    /// Replaces what is configured. State and totals stay with the index; a failure stamp goes when the address
-    /// changes.
+    /// None, with the blacklist time of the rules.
+    pub fn new(blacklist_seconds: u64) -> Servers {
+        let special = |id| Server { key: ServerKey::numbered(id), ..Server::default() };
+        Servers {
+            emergency: special(ServerId::EMERGENCY),
+            abuse: special(ServerId::ABUSE),
+            blacklist_seconds,
+            ..Servers::default()
+        }
+    }
+
+    /// For servers that have failed already, too.
+    pub fn set_blacklist_seconds(&mut self, blacklist_seconds: u64) {
+        if self.blacklist_seconds != blacklist_seconds {
+            self.blacklist_seconds = blacklist_seconds;
+            self.look_again();
+        }
+    }
+
+    /// Takes all glances anew.
+    fn look_again(&mut self) {
+        let glance = |server| Glance::of(server, self.blacklist_seconds);
+        self.glances = self.slots.iter().map(glance).collect();
+    }
+
+    /// Replaces what is configured. Standing and totals stay with the number; a failure goes when the address changes.
     ///
     /// # Panics
     /// With more than [`SERVERS_MAX`] regular servers.
     pub fn set(
         &mut self,
-        regular: Vec<ServerSetup>,
+        regular: Vec<(ServerSetup, ServerKey)>,
         emergency: Option<ServerSetup>,
         abuse: Option<ServerSetup>,
     ) {
         assert!(regular.len() <= SERVERS_MAX, "{} servers: at most {SERVERS_MAX}", regular.len());
         self.count = regular.len();
         self.slots.resize_with(self.slots.len().max(self.count), Server::default);
-        let setups = regular.into_iter().chain(std::iter::repeat_with(ServerSetup::default));
-        for (server, setup) in self.slots.iter_mut().zip(setups) {
-            server.set_up(setup);
+        let setups = regular.into_iter().chain(std::iter::repeat_with(Default::default));
+        for (server, (setup, key)) in self.slots.iter_mut().zip(setups) {
+            server.set_up(setup, key);
         }
         self.routes.clear();
-        for server in &mut self.slots[..self.count] {
+        self.named.clear();
+        for (index, server) in self.slots[..self.count].iter_mut().enumerate() {
             server.routes = self.routes.serve(&server.setup.sni);
+            if let Some(name) = server.key.name_index() {
+                self.named.resize(self.named.len().max(name + 1), ServerId::NONE);
+                self.named[name] = ServerId::regular(index);
+            }
         }
-        self.glances = self.slots.iter().map(Glance::of).collect();
-        self.emergency.set_up(emergency.unwrap_or_default());
-        self.abuse.set_up(abuse.unwrap_or_default());
+        self.look_again();
+        self.emergency.set_up(emergency.unwrap_or_default(), self.emergency.key);
+        self.abuse.set_up(abuse.unwrap_or_default(), self.abuse.key);
+    }
+
+    /// The server that a client remembers; [`ServerId::NONE`] when it is not configured here.
+    pub fn known(&self, remembered: ServerKey) -> ServerId {
+        let Some(id) = remembered.id() else {
+            let name = remembered.name_index().and_then(|name| self.named.get(name));
+            return name.copied().unwrap_or(ServerId::NONE);
+        };
+        let is_gone =
+            |index: usize| !self.regular().get(index).is_some_and(|server| server.answers_to_number);
+        if id.index().is_some_and(is_gone) { ServerId::NONE } else { id }
     }
 
     /// Whether clients can ask for a server by name.
@@ -287,7 +349,7 @@ impl Servers {
     pub fn failed(&self) -> impl Iterator<Item = (usize, &Server)> {
         let indices = self.failed.iter().filter_map(|id| id.index());
         let servers = indices.filter_map(|index| Some((index, self.regular().get(index)?)));
-        servers.filter(|(_, server)| server.failed_at_seconds.is_some() && !server.is_commanded)
+        servers.filter(|(_, server)| server.standing.has_failed())
     }
 
     /// A server by number; `None` for [`ServerId::NONE`] and numbers never configured.
@@ -313,7 +375,7 @@ impl Servers {
                 let index = id.index()?;
                 let server = self.slots.get_mut(index)?;
                 let changed = change(server);
-                self.glances[index] = Glance::of(server);
+                self.glances[index] = Glance::of(server, self.blacklist_seconds);
                 Some(changed)
             }
         }
@@ -325,7 +387,7 @@ impl Servers {
             server.failures_total += 1;
             let is_news = server.era == era;
             if is_news {
-                server.fail(now_seconds);
+                server.standing.fail(now_seconds);
             }
             is_news
         });
@@ -335,11 +397,11 @@ impl Servers {
     }
 
     /// The server has failed without a connect. A blacklisting that was commanded and is not over stays as it is.
-    pub(super) fn vanished(&mut self, id: ServerId, forgiven_seconds: i64, now_seconds: u32) {
+    pub(super) fn vanished(&mut self, id: ServerId, now_seconds: u32) {
         let failed = self.change(id, |server| {
-            let stands = server.is_commanded && server.is_blacklisted(forgiven_seconds);
+            let stands = server.standing.is_commanded(now_seconds);
             if !stands {
-                server.fail(now_seconds);
+                server.standing.fail(now_seconds);
             }
             !stands
         });
@@ -362,7 +424,7 @@ mod tests {
 
     #[test]
     fn special_servers_have_negative_numbers_and_all_others_their_index() {
-        for index in [0, 1, 32_767, 32_768, SERVERS_MAX - 1] {
+        for index in [0, 1, 255, SERVERS_MAX - 1] {
             let server = ServerId::regular(index);
             assert_eq!((server.index(), server.number()), (Some(index), index as i32));
         }

@@ -1,14 +1,13 @@
-//! What statistics and control commands see of the balancer. Pure.
+//! What statistics and control commands see of a selection. Pure.
 //!
 //! Fills the status types of the protocol crate; it formats nothing. Totals are of ended connections until
 //! [`add_live`] has added the open ones.
 
 use super::clients::Client;
 use super::servers::{Server, ServerId, ServerSetup, TlsEndpoint};
-use super::{Balancer, forgiven_seconds};
-use crate::settings::Settings;
+use super::{Chooser, Selection};
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::{Number, ServerTls};
+use pen_proto::commands::ServerTls;
 use pen_proto::status::{ClientStatus, ConnectionStatus, ServerStatus};
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -16,56 +15,44 @@ use std::ops::Range;
 /// Pen's bit of [`ConnectionStatus::state`] for a connection that has its server.
 const CONNECTED: u32 = 2;
 
-impl Balancer {
+impl Selection {
     /// The server tried last; [`ServerId::NONE`] before the first client.
     pub fn current_server(&self) -> ServerId {
         self.current
     }
 
-    /// How many clients are remembered at most.
-    pub fn clients_max(&self) -> u32 {
-        self.clients.slots_max()
-    }
-
-    /// How many slots of the client table have been used; slot numbers are below this.
-    pub fn client_slots_used(&self) -> u32 {
-        self.clients.slots_used()
-    }
-
     /// Regular servers in order, gaps included, then the emergency and the abuse server where configured.
-    pub fn server_statuses(&self, settings: &Settings, now_seconds: u32) -> Vec<ServerStatus> {
+    pub fn server_statuses(&self, now_seconds: u32) -> Vec<ServerStatus> {
         let regular = self.servers.regular().iter().enumerate();
         let regular = regular.map(|(index, server)| (ServerId::regular(index), server));
         let special = [ServerId::EMERGENCY, ServerId::ABUSE].into_iter().filter_map(|id| {
             let server = self.servers.get(id)?;
             (server.setup != ServerSetup::default()).then_some((id, server))
         });
-        let forgiven_seconds = forgiven_seconds(settings, now_seconds);
-        regular.chain(special).map(|(id, server)| server_status(id, server, forgiven_seconds)).collect()
-    }
-
-    /// The remembered clients in a range of slots, by slot. A large table is best read in several ranges, letting go of
-    /// the lock in between.
-    pub fn client_statuses(
-        &self,
-        settings: &Settings,
-        slots: Range<u32>,
-        now_seconds: u32,
-    ) -> impl Iterator<Item = ClientStatus> {
-        let tracking_seconds = settings.number(Number::Tracking);
-        let clients = self.clients.clients(slots, now_seconds, tracking_seconds);
-        clients.map(move |client| client_status(&client, self.known(client.server), now_seconds))
+        let blacklist_seconds = self.rules.blacklist_seconds;
+        let status = |(id, server)| server_status(id, server, blacklist_seconds, now_seconds);
+        regular.chain(special).map(status).collect()
     }
 }
 
-fn server_status(id: ServerId, server: &Server, forgiven_seconds: i64) -> ServerStatus {
+impl Chooser<'_> {
+    /// The remembered clients in a range of slots, by slot. A large table is best read in several ranges, letting go of
+    /// the lock in between.
+    pub fn client_statuses(&self, slots: Range<u32>, now_seconds: u32) -> impl Iterator<Item = ClientStatus> {
+        let clients = self.clients.clients(slots, now_seconds, self.rules.tracking_seconds);
+        let servers = &self.servers;
+        clients.map(move |client| client_status(&client, servers.known(client.server), now_seconds))
+    }
+}
+
+fn server_status(id: ServerId, server: &Server, blacklist_seconds: u64, now_seconds: u32) -> ServerStatus {
     let setup = &server.setup;
     ServerStatus {
         index: id.number(),
         address: setup.address_text.clone(),
         port: setup.endpoint.port(),
-        failed_at_epoch_seconds: server.failed_at_seconds.unwrap_or(0).try_into().unwrap_or(0),
-        blacklisted_seconds: server.blacklisted_seconds(forgiven_seconds),
+        failed_at_epoch_seconds: server.standing.failed_at_seconds(blacklist_seconds),
+        blacklisted_seconds: server.blacklisted_seconds(blacklist_seconds, now_seconds),
         connections: server.connections,
         idlers: 0, // the workers have them: `add_idlers`
         max: setup.max,
@@ -95,7 +82,7 @@ fn client_status(client: &Client, server: ServerId, now_seconds: u32) -> ClientS
 }
 
 /// Adds the connections that are still open to the totals of their servers and clients, so that long ones are seen
-/// before they end. Both lists are ordered as [`Balancer`] gives them: servers with the regular ones first, clients by
+/// before they end. Both lists are ordered as [`Selection`] gives them: servers with the regular ones first, clients by
 /// slot.
 pub fn add_live(
     servers: &mut [ServerStatus],

@@ -4,22 +4,18 @@
 //! taken here and nowhere else; `mod.rs` gives it back.
 
 use super::attempt::{Asker, Attempt, Hold};
+use super::chooser::Chooser;
 use super::clients::SlotKey;
 use super::idlers::Patience;
 use super::policy::{Others, Question};
 use super::servers::{Endpoint, Server, ServerId};
-use super::{Balancer, forgiven_seconds, permits};
-use crate::settings::Settings;
-use pen_proto::commands::Flag;
 use std::sync::Arc;
 
-/// For whom, and under which rules.
+/// For whom, and when.
 #[derive(Clone, Copy)]
-pub(super) struct Walk<'a> {
-    settings: &'a Settings,
-    asker: Asker,
-    /// Failures up to this second are over.
-    forgiven_seconds: i64,
+pub(super) struct Walk {
+    pub asker: Asker,
+    pub now_seconds: u32,
 }
 
 /// What becomes of servers that failed and are still blacklisted for it.
@@ -29,53 +25,49 @@ enum Failed {
     TriedAgain,
 }
 
-impl Walk<'_> {
-    pub fn new(settings: &Settings, asker: Asker, now_seconds: u32) -> Walk<'_> {
-        Walk { settings, asker, forgiven_seconds: forgiven_seconds(settings, now_seconds) }
-    }
-}
-
-impl Balancer {
+impl Chooser<'_> {
     /// The client's own server, or the one that the policy in force chooses.
-    pub(super) fn initial_server(&mut self, walk: Walk<'_>, client_port: u16, slot: SlotKey) -> ServerId {
-        let untracked = walk.settings.flag(Flag::Roundrobin);
-        let remembered = self.known(self.clients.server(slot));
-        let serves = |index: usize| self.servers.regular()[index].serves(walk.asker.route);
-        if !untracked && remembered.index().is_some_and(serves) {
-            return remembered;
+    pub(super) fn initial_server(&mut self, walk: Walk, client_port: u16, slot: SlotKey) -> ServerId {
+        let selection = &mut *self.selection;
+        if !selection.rules.forgets_clients {
+            let remembered = selection.servers.known(self.clients.server(slot));
+            let serves = |index: usize| selection.servers.regular()[index].serves(walk.asker.route);
+            if remembered.index().is_some_and(serves) {
+                return remembered;
+            }
         }
         let question = Question {
             client: walk.asker.client,
             client_port,
-            untracked,
-            servers: &self.servers,
+            rules: &selection.rules,
+            servers: &selection.servers,
             route: walk.asker.route,
-            forgiven_seconds: walk.forgiven_seconds,
+            now_seconds: walk.now_seconds,
             others: None,
         };
-        self.policies.choose(walk.settings, &question)
+        selection.policies.choose(&question)
     }
 
     /// Takes a place at the initial server, or at the next that takes the client.
-    pub(super) fn begin(&mut self, walk: Walk<'_>, attempt: &mut Attempt) -> Option<Arc<Endpoint>> {
+    pub(super) fn begin(&mut self, walk: Walk, attempt: &mut Attempt) -> Option<Arc<Endpoint>> {
         let initial = attempt.current;
         self.reserve(walk, attempt, initial, Failed::PassedOver).or_else(|| self.fail_over(walk, attempt))
     }
 
     /// On from a server that the client was sent to in vain.
-    pub(super) fn go_on(&mut self, walk: Walk<'_>, attempt: &mut Attempt) -> Option<Arc<Endpoint>> {
-        self.tried.add(&mut attempt.tried, attempt.current);
+    pub(super) fn go_on(&mut self, walk: Walk, attempt: &mut Attempt) -> Option<Arc<Endpoint>> {
+        self.selection.tried.add(&mut attempt.tried, attempt.current);
         let next = self.fail_over(walk, attempt);
         if next.is_none() {
-            self.tried.forget(&mut attempt.tried);
+            self.selection.tried.forget(&mut attempt.tried);
         }
         next
     }
 
     /// On from a server that did not do; each is tried once at most.
-    fn fail_over(&mut self, walk: Walk<'_>, attempt: &mut Attempt) -> Option<Arc<Endpoint>> {
+    fn fail_over(&mut self, walk: Walk, attempt: &mut Attempt) -> Option<Arc<Endpoint>> {
         let is_final = matches!(attempt.current, ServerId::ABUSE | ServerId::EMERGENCY);
-        let is_stubborn = walk.settings.flag(Flag::Stubborn);
+        let is_stubborn = self.selection.rules.stubborn;
         if is_final || (is_stubborn && attempt.tried.is_some()) {
             return None;
         }
@@ -89,31 +81,31 @@ impl Balancer {
     }
 
     /// One that is not blacklisted and takes the client. As in Pen there is none where the policy found none to begin with.
-    fn other_server(&mut self, walk: Walk<'_>, attempt: &Attempt) -> Option<ServerId> {
+    fn other_server(&mut self, walk: Walk, attempt: &Attempt) -> Option<ServerId> {
         let present = attempt.current.index()?;
-        let own = self.clients.server(attempt.slot);
-        let others = Others { settings: walk.settings, own, tried: self.tried.of(attempt.tried) };
+        let selection = &mut *self.selection;
+        let own = selection.servers.known(self.clients.server(attempt.slot));
+        let others = Others { own, tried: selection.tried.of(attempt.tried) };
         let question = Question {
             client: walk.asker.client,
             client_port: 0,
-            untracked: false,
-            servers: &self.servers,
+            rules: &selection.rules,
+            servers: &selection.servers,
             route: walk.asker.route,
-            forgiven_seconds: walk.forgiven_seconds,
+            now_seconds: walk.now_seconds,
             others: Some(others),
         };
-        self.policies.choose_other(walk.settings, &question, present)
+        selection.policies.choose_other(&question, present)
     }
 
     /// Of those that failed and would take the client, the one that failed longest ago. For a stubborn client its first
     /// server is the only one.
-    fn failed_server(&self, walk: Walk<'_>, attempt: &Attempt, is_stubborn: bool) -> Option<ServerId> {
-        let tried = self.tried.of(attempt.tried);
+    fn failed_server(&self, walk: Walk, attempt: &Attempt, is_stubborn: bool) -> Option<ServerId> {
+        let tried = self.selection.tried.of(attempt.tried);
         let only = attempt.current.index().filter(|_| is_stubborn);
-        let untried = self
-            .servers
-            .failed()
-            .filter(|(index, _)| !tried.contains(*index) && only.is_none_or(|only| only == *index));
+        let failed = self.selection.servers.failed();
+        let untried =
+            failed.filter(|(index, _)| !tried.contains(*index) && only.is_none_or(|only| only == *index));
         let mut candidates = untried.map(|(index, server)| (ServerId::regular(index), server));
         let takes = |(id, server): &(ServerId, &Server)| {
             self.takes(walk, attempt.slot, *id, server, Failed::TriedAgain)
@@ -121,45 +113,49 @@ impl Balancer {
         candidates.find(takes).map(|(id, _)| id)
     }
 
-    fn takes(&self, walk: Walk<'_>, slot: SlotKey, id: ServerId, server: &Server, failed: Failed) -> bool {
+    fn takes(&self, walk: Walk, slot: SlotKey, id: ServerId, server: &Server, failed: Failed) -> bool {
         let is_special = id.index().is_none();
         // Nobody comes after the emergency server, nor after the abuse server.
         let may_be_tried = match failed == Failed::TriedAgain || is_special {
-            true => server.is_last_resort(walk.forgiven_seconds),
-            false => server.is_usable(walk.forgiven_seconds),
+            true => server.is_last_resort(walk.now_seconds),
+            false => server.is_usable(self.selection.rules.blacklist_seconds, walk.now_seconds),
         };
+        let belongs = || self.selection.servers.known(self.clients.server(slot)) == id;
         may_be_tried
             && (is_special || server.serves(walk.asker.route))
-            && server.has_room(self.clients.server(slot) == id)
-            && permits(walk.settings, server.setup.acl.into(), walk.asker.client)
+            && (server.has_room(false) || (server.has_room(true) && belongs()))
+            && self.selection.rules.lists.permit(server.setup.acl.into(), walk.asker.client)
     }
 
     /// Takes a place at the server, if it takes the client, and remembers that.
     fn reserve(
         &mut self,
-        walk: Walk<'_>,
+        walk: Walk,
         attempt: &mut Attempt,
         id: ServerId,
         failed: Failed,
     ) -> Option<Arc<Endpoint>> {
-        let server = self.servers.get(id)?;
+        let selection = &*self.selection;
+        let server = selection.servers.get(id)?;
         if !self.takes(walk, attempt.slot, id, server, failed) {
             return None;
         }
         let is_last_resort = failed == Failed::TriedAgain;
-        let begins = is_last_resort && !self.is_outage;
-        self.is_outage |= is_last_resort;
-        self.clients.remember(attempt.slot, id);
-        self.current = id;
-        self.servers.change(id, |server| {
+        let begins = is_last_resort && !selection.is_outage;
+        self.clients.remember(attempt.slot, server.key);
+        let selection = &mut *self.selection;
+        selection.is_outage |= is_last_resort;
+        selection.current = id;
+        let may_end_outage = selection.is_outage && id.index().is_some();
+        selection.servers.change(id, |server| {
             server.connections += 1;
             server.patience = Patience::default();
             attempt.current = id;
             attempt.era = server.era;
-            attempt.hold = match server.failed_at_seconds {
-                None => Hold::Place,
-                Some(_) if is_last_resort => Hold::LastResort { begins },
-                Some(_) => Hold::PlaceAfterFailure,
+            attempt.hold = match server.standing.has_setback() || may_end_outage {
+                false => Hold::Place,
+                true if is_last_resort => Hold::LastResort { begins },
+                true => Hold::PlaceAfterFailure,
             };
             attempt.proxy = server.setup.proxy;
             server.setup.endpoint.clone()

@@ -2,7 +2,7 @@
 //! frames come and go as bytes.
 //!
 //! Owns the flows, the servers' hardware addresses and the frames that wait for one. The choice of a server is the
-//! balancer's. `flows.rs` and `link.rs` are parts of it. The loop in `receive.rs` feeds it what the interface receives and
+//! pool's. `flows.rs` and `link.rs` are parts of it. The loop in `receive.rs` feeds it what the interface receives and
 //! sends what it puts out.
 
 use super::flows::flows_max;
@@ -12,7 +12,7 @@ use super::link::{HELD_MS, Held};
 use super::neighbours::{Neighbours, Reach};
 use super::reply::Station;
 use super::track::Track;
-use crate::balance::{Attempt, Balancer};
+use crate::balance::{Attempt, Chooser};
 use crate::settings::Settings;
 use pen_proto::commands::Number;
 use std::collections::{HashSet, VecDeque};
@@ -42,13 +42,13 @@ impl Protocol {
     }
 }
 
-/// The balancer, locked for one decision.
+/// The pool, locked for one decision.
 pub trait Balance {
-    fn with<T>(&self, decide: impl FnOnce(&mut Balancer) -> T) -> T;
+    fn with<T>(&self, decide: impl FnOnce(&mut Chooser<'_>) -> T) -> T;
 }
 
 impl<B: Balance> Balance for Arc<B> {
-    fn with<T>(&self, decide: impl FnOnce(&mut Balancer) -> T) -> T {
+    fn with<T>(&self, decide: impl FnOnce(&mut Chooser<'_>) -> T) -> T {
         (**self).with(decide)
     }
 }
@@ -153,7 +153,7 @@ impl<B: Balance> Director<B> {
     pub fn set_settings(&mut self, settings: Arc<Settings>, now: Now) {
         self.flows.grow(flows_max(&settings));
         self.settings = settings;
-        let servers = self.balancer.with(|balancer| balancer.server_ips());
+        let servers = self.balancer.with(|chooser| chooser.server_ips());
         self.neighbours.set(servers, now.ms);
         self.tick_at_ms = now.ms;
     }

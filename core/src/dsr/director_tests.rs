@@ -1,10 +1,10 @@
-//! What becomes of frames: a link of bytes, a real balancer, and a clock that the tests move.
+//! What becomes of frames: a link of bytes, a real choice, and a clock that the tests move.
 
 use super::super::frame::{PROTOCOL_ICMP, Payload, Question, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, checksum};
 use super::super::link::HELD_MAX;
 use super::super::reply::Segment;
 use super::*;
-use crate::balance::{Endpoint, ServerSetup};
+use crate::balance::{Endpoint, Pool, SelectionKey, ServerSetup};
 use pen_proto::commands::{AclEntry, AclMatch, Flag};
 use proptest::prelude::*;
 use std::cell::RefCell;
@@ -15,9 +15,19 @@ const PEN: Mac = Mac([2, 0, 0, 0, 0, 1]);
 const ROUTER: Mac = Mac([2, 0, 0, 0, 0, 9]);
 const SERVICE: &str = "192.0.2.10:80";
 
-impl Balance for Rc<RefCell<Balancer>> {
-    fn with<T>(&self, decide: impl FnOnce(&mut Balancer) -> T) -> T {
-        decide(&mut self.borrow_mut())
+/// A service and its clients.
+#[derive(Clone)]
+struct Choice(Rc<RefCell<Pool>>, SelectionKey);
+
+impl Balance for Choice {
+    fn with<T>(&self, decide: impl FnOnce(&mut Chooser<'_>) -> T) -> T {
+        decide(&mut self.0.borrow_mut().at(self.1))
+    }
+}
+
+impl Choice {
+    fn set_servers(&self, servers: Vec<ServerSetup>) {
+        self.0.borrow_mut().set_servers(self.1, servers, None, None);
     }
 }
 
@@ -35,8 +45,8 @@ fn at(ms: u64) -> Now {
 
 /// A director with servers 1 to `count` at their places on the link.
 struct Link {
-    director: Director<Rc<RefCell<Balancer>>>,
-    balancer: Rc<RefCell<Balancer>>,
+    director: Director<Choice>,
+    balancer: Choice,
     settings: Settings,
     now: Now,
 }
@@ -45,9 +55,11 @@ impl Link {
     fn new(count: u8, protocol: Protocol, change: impl FnOnce(&mut Settings)) -> Link {
         let mut settings = Settings::default();
         change(&mut settings);
-        let balancer = Rc::new(RefCell::new(Balancer::new(100)));
+        let mut pool = Pool::new(100);
+        let selection = pool.add_selection(settings.rules());
+        let balancer = Choice(Rc::new(RefCell::new(pool)), selection);
         let setup = |server| ServerSetup::new(Endpoint::Host(ip_of(server)));
-        balancer.borrow_mut().set_servers((1..=count).map(setup).collect(), None, None);
+        balancer.set_servers((1..=count).map(setup).collect());
         let station = Station { mac: PEN, link_local: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1) };
         let service: SocketAddr = SERVICE.parse().unwrap();
         let service = Service { ip: service.ip(), port: Some(service.port()) };
@@ -67,6 +79,7 @@ impl Link {
 
     fn set(&mut self, change: impl FnOnce(&mut Settings)) {
         change(&mut self.settings);
+        self.balancer.with(|chooser| chooser.set_rules(self.settings.rules()));
         self.director.set_settings(Arc::new(self.settings.clone()), self.now);
     }
 
@@ -120,12 +133,12 @@ impl Link {
     }
 
     fn connections(&self) -> Vec<u32> {
-        let statuses = self.balancer.borrow().server_statuses(&self.settings, self.now.epoch_seconds);
+        let statuses = self.balancer.with(|chooser| chooser.server_statuses(self.now.epoch_seconds));
         statuses.iter().map(|status| status.connections).collect()
     }
 
     fn blacklisted(&self) -> Vec<bool> {
-        let statuses = self.balancer.borrow().server_statuses(&self.settings, self.now.epoch_seconds);
+        let statuses = self.balancer.with(|chooser| chooser.server_statuses(self.now.epoch_seconds));
         statuses.iter().map(|status| status.blacklisted_seconds > 0).collect()
     }
 }
@@ -220,7 +233,7 @@ fn an_idle_timeout_counts_for_flows() {
 fn maxima_lists_and_blacklists_count() {
     let mut link = Link::with_all_there(2, Protocol::Tcp, |_| {});
     let setup = |server, max| ServerSetup { max, ..ServerSetup::new(Endpoint::Host(ip_of(server))) };
-    link.balancer.borrow_mut().set_servers(vec![setup(1, 1), setup(2, 1)], None, None);
+    link.balancer.set_servers(vec![setup(1, 1), setup(2, 1)]);
     assert!(link.tcp("198.51.100.1:1000", TCP_SYN).is_some());
     assert!(link.tcp("198.51.100.2:1000", TCP_SYN).is_some());
     link.said();

@@ -1,6 +1,6 @@
 //! Which server a packet goes to: flows found, begun, moved and ended. Pure.
 //!
-//! The part of the [`Director`] that asks the balancer. Called from `director.rs`.
+//! The part of the [`Director`] that asks for servers. Called from `director.rs`.
 
 use super::director::{Balance, Director, Now, Place, Protocol};
 use super::fragments::FragmentKey;
@@ -106,13 +106,12 @@ impl<B: Balance> Director<B> {
         if now.ms.saturating_sub(opened_ms) < self.silence_ms() {
             return self.go_on(slot, Stage::Fresh, bytes, now);
         }
-        let settings = self.settings.clone();
         let flow = self.flows.get_mut(slot)?;
         flow.opened_ms = now.ms;
         let attempt = &mut flow.value.attempt;
-        let next = self.balancer.with(|balancer| {
-            balancer.passed_over(&settings, ClientAddr::from(key.client), attempt, now.epoch_seconds)
-        });
+        let next = self
+            .balancer
+            .with(|chooser| chooser.passed_over(ClientAddr::from(key.client), attempt, now.epoch_seconds));
         match next.and_then(|endpoint| endpoint.ip()) {
             Some(server) => {
                 flow.value.server = server;
@@ -164,13 +163,13 @@ impl<B: Balance> Director<B> {
         Some(server)
     }
 
-    /// Asks the balancer until it names a server that is there. One that keeps silent has failed; one that has no
+    /// Asks for servers until there is one that is there. One that keeps silent has failed; one that has no
     /// hardware address, being no internet address, cannot be used here.
     fn choose(&self, key: FlowKey, now: Now) -> Result<(Attempt, IpAddr), Refusal> {
-        let (settings, seconds) = (&*self.settings, now.epoch_seconds);
-        self.balancer.with(|balancer| {
+        let seconds = now.epoch_seconds;
+        self.balancer.with(|chooser| {
             let client = key.client;
-            let admission = balancer.admit(settings, ClientAddr::from(client), client.port(), seconds);
+            let admission = chooser.admit(ClientAddr::from(client), client.port(), seconds);
             let Admission::Connect(mut attempt, endpoint) = admission else {
                 let Admission::Refused(refusal) = admission else { unreachable!("one or the other") };
                 return Err(refusal);
@@ -179,8 +178,8 @@ impl<B: Balance> Director<B> {
             while let Some(endpoint) = next {
                 next = match endpoint.ip() {
                     Some(ip) if self.reach(ip, now) != Reach::Silent => return Ok((attempt, ip)),
-                    Some(_) => balancer.failed(settings, ClientAddr::from(client), &mut attempt, seconds),
-                    None => balancer.passed_over(settings, ClientAddr::from(client), &mut attempt, seconds),
+                    Some(_) => chooser.failed(ClientAddr::from(client), &mut attempt, seconds),
+                    None => chooser.passed_over(ClientAddr::from(client), &mut attempt, seconds),
                 };
             }
             Err(Refusal::NoServer)
@@ -206,7 +205,7 @@ impl<B: Balance> Director<B> {
         self.counts.closed += 1;
         let released =
             Released { established: flow.stage != Stage::Fresh, up_bytes: flow.bytes, down_bytes: 0 };
-        self.balancer.with(|balancer| balancer.release(flow.value.attempt, released));
+        self.balancer.with(|chooser| chooser.release(flow.value.attempt, released));
     }
 
     pub(super) fn patience(&self) -> Patience {

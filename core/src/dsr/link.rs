@@ -117,7 +117,7 @@ impl<B: Balance> Director<B> {
             self.send(question);
             if due.silent {
                 self.news.push(News::Silent(due.ip));
-                self.balancer.with(|balancer| balancer.vanished(&self.settings, due.ip, now.epoch_seconds));
+                self.balancer.with(|chooser| chooser.vanished(due.ip, now.epoch_seconds));
             }
         }
     }

@@ -16,9 +16,10 @@ pub const NONE: i32 = -3;
 pub struct ModelServer {
     pub setup: ServerSetup,
     pub connections: u32,
-    pub failed_at_seconds: Option<i64>,
-    /// The operator blacklisted it; it has not failed since.
-    commanded: bool,
+    /// Its last connect failed then.
+    failed_at_seconds: Option<i64>,
+    /// The operator blacklisted it until then; nothing was heard of it since.
+    commanded_until_seconds: Option<i64>,
     pub connections_total: u64,
     pub failures_total: u64,
     pub sent_bytes: u64,
@@ -49,6 +50,7 @@ pub struct ModelAttempt {
     /// The server that counts it.
     pub server: Option<i32>,
     verdicts: u32,
+    /// Of the server, or of all of them.
     saw_failure: bool,
     /// It is the first for whom only servers that failed were left.
     pub begins_outage: bool,
@@ -113,20 +115,18 @@ impl Model {
             let setup = wanted.remove(id).unwrap_or_default();
             if setup.endpoint != server.setup.endpoint {
                 server.failed_at_seconds = None;
-                server.commanded = false;
+                server.commanded_until_seconds = None;
                 server.verdicts += 1;
             }
             server.setup = setup;
         }
     }
 
-    pub fn blacklist(&mut self, settings: &Settings, id: i32, seconds: u32, now_seconds: u32) {
-        let blacklist_seconds = settings.number(Number::Blacklist) as i64;
+    pub fn blacklist(&mut self, id: i32, seconds: u32, now_seconds: u32) {
         if let Some(server) = self.servers.get_mut(&id) {
             let ends_at_seconds = i64::from(now_seconds) + i64::from(seconds);
-            server.failed_at_seconds =
-                if seconds == 0 { None } else { Some(ends_at_seconds - blacklist_seconds) };
-            server.commanded = seconds > 0;
+            server.failed_at_seconds = None;
+            server.commanded_until_seconds = if seconds == 0 { None } else { Some(ends_at_seconds) };
             server.verdicts += 1;
         }
     }
@@ -171,7 +171,7 @@ impl Model {
         server.failures_total += 1;
         if server.verdicts == attempt.verdicts {
             server.failed_at_seconds = Some(now_seconds.into());
-            server.commanded = false;
+            server.commanded_until_seconds = None;
             self.failures.push(id);
         }
         attempt.tried.push(id);
@@ -196,6 +196,7 @@ impl Model {
             return false;
         }
         server.failed_at_seconds = None;
+        server.commanded_until_seconds = None;
         let over = self.outage && id >= 0;
         self.outage &= !over;
         over
@@ -220,8 +221,8 @@ impl Model {
 
     pub fn blacklisted_seconds(settings: &Settings, server: &ModelServer, now_seconds: u32) -> i64 {
         let blacklist_seconds = settings.number(Number::Blacklist) as i64;
-        let ends_at_seconds = server.failed_at_seconds.map(|failed_at| failed_at + blacklist_seconds);
-        ends_at_seconds.map_or(0, |end| (end - i64::from(now_seconds)).max(0))
+        let failure_ends = server.failed_at_seconds.map(|failed_at| failed_at + blacklist_seconds);
+        failure_ends.or(server.commanded_until_seconds).map_or(0, |end| (end - i64::from(now_seconds)).max(0))
     }
 
     fn touch(&mut self, settings: &Settings, address: ClientAddr, now_seconds: u32) -> u64 {
@@ -336,7 +337,8 @@ impl Model {
         let sticky = self.remembered(attempt.identity) == id;
         let has_room = max == 0 || server.connections < max || (sticky && server.connections < hard);
         has_address(server)
-            && (!is_blacklisted || (again && !server.commanded))
+            && (!is_blacklisted
+                || (again && server.commanded_until_seconds.is_none_or(|end| end <= now_seconds.into())))
             && has_room
             && settings.acls[usize::from(acl)].permits(attempt.client, &settings.countries)
     }
@@ -360,9 +362,10 @@ impl Model {
         attempt.at = id;
         attempt.server = Some(id);
         attempt.verdicts = server.verdicts;
-        attempt.saw_failure = server.failed_at_seconds.is_some();
         attempt.begins_outage = again && !self.outage;
         self.outage |= again;
+        attempt.saw_failure =
+            server.failed_at_seconds.or(server.commanded_until_seconds).is_some() || (self.outage && id >= 0);
         self.current = id;
         if let Some(client) = self.clients.iter_mut().find(|client| client.identity == attempt.identity) {
             client.server = id;
@@ -423,7 +426,7 @@ impl Model {
         let last_failures = (0..self.failures.len()).filter(is_last).map(|position| self.failures[position]);
         let has_failed = |id: &i32| {
             let server = &self.servers[id];
-            (0..self.count).contains(id) && server.failed_at_seconds.is_some() && !server.commanded
+            (0..self.count).contains(id) && server.failed_at_seconds.is_some()
         };
         last_failures.filter(has_failed).collect()
     }

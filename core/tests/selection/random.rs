@@ -1,12 +1,11 @@
-//! Long random runs: the balancer and the model get the same clients, failures, releases, limits, reloads and time steps
+//! Long random runs: the service and the model get the same clients, failures, releases, limits, reloads and time steps
 //! in all modes, must answer alike, and agree on every number they show. What must hold in any case is swept after each
 //! step.
 
 use crate::model::{ABUSE, EMERGENCY, Model, ModelAdmission, ModelAttempt, NONE};
+use crate::service::Service;
 use crate::settings;
-use pen_core::balance::{
-    Admission, Attempt, Balancer, ClientRoom, Endpoint, Refusal, Released, ServerId, ServerSetup,
-};
+use pen_core::balance::{Admission, Attempt, ClientRoom, Endpoint, Refusal, Released, ServerId, ServerSetup};
 use pen_core::settings::Settings;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{AclEntry, AclMatch, Flag, Number};
@@ -134,7 +133,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 }
 
 struct Run {
-    balancer: Balancer,
+    service: Service,
     model: Model,
     settings: Settings,
     now_seconds: u32,
@@ -155,7 +154,7 @@ impl Run {
             .push(AclEntry { permit: true, what: AclMatch::V6 { address: 0, prefix: 0 } })
             .unwrap();
         Run {
-            balancer: Balancer::new(clients_max),
+            service: Service::new(clients_max, &settings),
             model: Model::new(clients_max as usize),
             settings,
             now_seconds: 1_800_000_000,
@@ -168,8 +167,14 @@ impl Run {
         match step {
             Step::Connect { client, port } => self.connect(client, port)?,
             Step::Pass { seconds } => self.now_seconds += seconds,
-            Step::Flag(flag, on) => self.settings.set_flag(flag, on),
-            Step::Number(number, value) => self.settings.set_number(number, value),
+            Step::Flag(flag, on) => {
+                self.settings.set_flag(flag, on);
+                self.service.at().set_rules(self.settings.rules());
+            }
+            Step::Number(number, value) => {
+                self.settings.set_number(number, value);
+                self.service.at().set_rules(self.settings.rules());
+            }
             Step::Blacklist { server, seconds } => {
                 let id = match server {
                     EMERGENCY => ServerId::EMERGENCY,
@@ -178,16 +183,16 @@ impl Run {
                 };
                 // The special servers' slots exist before they are configured; the model's do not.
                 if self.model.servers.contains_key(&server) {
-                    self.balancer.blacklist(&self.settings, id, seconds, now_seconds);
-                    self.model.blacklist(&self.settings, server, seconds, now_seconds);
+                    self.service.at().blacklist(id, seconds, now_seconds);
+                    self.model.blacklist(server, seconds, now_seconds);
                 }
             }
             Step::Reload(Reload { regular, emergency, abuse }) => {
                 self.model.set_servers(&regular, emergency.as_ref(), abuse.as_ref());
-                self.balancer.set_servers(regular, emergency, abuse);
+                self.service.set_servers(regular, emergency, abuse);
             }
             Step::Grow { clients_max } => {
-                self.balancer.grow_clients(ClientRoom::new(clients_max).expect("memory"));
+                self.service.pool.grow_clients(ClientRoom::new(clients_max).expect("memory"));
                 self.model.clients_max = self.model.clients_max.max(clients_max as usize);
             }
             Step::Happens(which, event) => {
@@ -206,28 +211,26 @@ impl Run {
             Event::Succeed => {
                 prop_assert_eq!(attempt.clears_failure(), model.clears_failure());
                 if attempt.clears_failure() {
-                    prop_assert_eq!(self.balancer.connected(&attempt), self.model.connected(&model));
+                    prop_assert_eq!(self.service.at().connected(&attempt), self.model.connected(&model));
                 }
                 self.live.push((attempt, model));
             }
             Event::Fail => {
-                let endpoint =
-                    self.balancer.failed(&self.settings, model.client, &mut attempt, self.now_seconds);
+                let endpoint = self.service.at().failed(model.client, &mut attempt, self.now_seconds);
                 self.model.failed(&self.settings, &mut model, self.now_seconds);
                 self.moved_on(attempt, model, endpoint)?;
             }
             Event::PassOver => {
-                let endpoint =
-                    self.balancer.passed_over(&self.settings, model.client, &mut attempt, self.now_seconds);
+                let endpoint = self.service.at().passed_over(model.client, &mut attempt, self.now_seconds);
                 self.model.passed_over(&self.settings, &mut model, self.now_seconds);
                 self.moved_on(attempt, model, endpoint)?;
             }
             Event::Abandon => {
-                self.balancer.abandon(attempt);
+                self.service.at().abandon(attempt);
                 self.model.release(&model, false, 0, 0);
             }
             Event::Release { up_bytes, down_bytes } => {
-                self.balancer.release(attempt, Released { established: true, up_bytes, down_bytes });
+                self.service.at().release(attempt, Released { established: true, up_bytes, down_bytes });
                 self.model.release(&model, true, up_bytes, down_bytes);
             }
         }
@@ -236,7 +239,7 @@ impl Run {
 
     fn connect(&mut self, client: ClientAddr, port: u16) -> Result<(), TestCaseError> {
         let expected = self.model.admit(&self.settings, client, port, self.now_seconds);
-        let admission = self.balancer.admit(&self.settings, client, port, self.now_seconds);
+        let admission = self.service.at().admit(client, port, self.now_seconds);
         match (admission, expected) {
             (Admission::Connect(attempt, endpoint), ModelAdmission::Connect(model)) => {
                 self.taken(attempt, model, &endpoint)?;
@@ -258,7 +261,7 @@ impl Run {
         prop_assert_eq!(endpoint.is_some(), model.server.is_some());
         match endpoint {
             Some(endpoint) => self.taken(attempt, model, &endpoint)?,
-            None => self.balancer.release(attempt, Released::default()),
+            None => self.service.at().release(attempt, Released::default()),
         }
         Ok(())
     }
@@ -280,15 +283,15 @@ impl Run {
         Ok(())
     }
 
-    fn sweep(&self) -> Result<(), TestCaseError> {
-        prop_assert_eq!(self.balancer.current_server().number(), self.model.current);
-        prop_assert_eq!(self.balancer.clients_max() as usize, self.model.clients_max);
+    fn sweep(&mut self) -> Result<(), TestCaseError> {
+        prop_assert_eq!(self.service.at().current_server().number(), self.model.current);
+        prop_assert_eq!(self.service.pool.clients_max() as usize, self.model.clients_max);
         self.sweep_servers()?;
         self.sweep_clients()
     }
 
-    fn sweep_servers(&self) -> Result<(), TestCaseError> {
-        let statuses = self.balancer.server_statuses(&self.settings, self.now_seconds);
+    fn sweep_servers(&mut self) -> Result<(), TestCaseError> {
+        let statuses = self.service.at().server_statuses(self.now_seconds);
         prop_assert_eq!(statuses.iter().filter(|status| status.index >= 0).count() as i32, self.model.count);
         for status in &statuses {
             let live = self.live.iter().filter(|(attempt, _)| attempt.server().number() == status.index);
@@ -308,9 +311,8 @@ impl Run {
         Ok(())
     }
 
-    fn sweep_clients(&self) -> Result<(), TestCaseError> {
-        let statuses = self.balancer.client_statuses(&self.settings, 0..u32::MAX, self.now_seconds);
-        let mut shown: Vec<_> = statuses.collect();
+    fn sweep_clients(&mut self) -> Result<(), TestCaseError> {
+        let mut shown: Vec<_> = self.service.at().client_statuses(0..u32::MAX, self.now_seconds).collect();
         shown.sort_by(|a, b| a.address.cmp(&b.address));
         let mut expected: Vec<_> = self.model.clients.iter().collect();
         expected.retain(|client| !Model::is_expired(&self.settings, client, self.now_seconds));
@@ -352,9 +354,9 @@ proptest! {
             run.sweep()?;
         }
         for (attempt, _) in std::mem::take(&mut run.live) {
-            run.balancer.abandon(attempt);
+            run.service.at().abandon(attempt);
         }
-        for status in run.balancer.server_statuses(&run.settings, run.now_seconds) {
+        for status in run.service.at().server_statuses(run.now_seconds) {
             prop_assert_eq!(status.connections, 0, "server {}", status.index);
         }
     }

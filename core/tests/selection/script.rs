@@ -4,7 +4,8 @@
 //! `visit` connects and leaves, `hold` stays, `begin` stays without the connect being answered. Servers named by `dead`
 //! refuse. `leave` ends the connections that stayed, `give_up` those that had no answer yet.
 
-use pen_core::balance::{Admission, Attempt, Balancer, Endpoint, Refusal, Released, ServerId, ServerSetup};
+use crate::service::Service;
+use pen_core::balance::{Admission, Attempt, Endpoint, Refusal, Released, ServerId, ServerSetup};
 use pen_core::settings::Settings;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{AclEntry, AclMatch, Flag, Number};
@@ -21,7 +22,7 @@ pub fn run(script: &str) -> String {
 }
 
 struct Scene {
-    balancer: Balancer,
+    service: Service,
     settings: Settings,
     servers: Vec<ServerSetup>,
     emergency: Option<ServerSetup>,
@@ -37,7 +38,7 @@ impl Scene {
         let mut settings = Settings::default();
         settings.set_number(Number::Blacklist, 30);
         Scene {
-            balancer: Balancer::new(100),
+            service: Service::new(100, &settings),
             settings,
             servers: Vec::new(),
             emergency: None,
@@ -61,7 +62,7 @@ impl Scene {
             "blacklist_time" => self.settings.set_number(Number::Blacklist, number(0)),
             "client_acl" => self.settings.set_number(Number::ClientAcl, number(0)),
             "acl" => self.add_acl(number(0) as usize, arguments[1] == "permit", number(2) as u8),
-            "clients_max" => self.balancer = Balancer::new(number(0) as u32),
+            "clients_max" => self.service = Service::new(number(0) as u32, &self.settings),
             "servers" => self.servers = arguments.iter().map(|text| setup(text)).collect(),
             "emergency" => self.emergency = Some(setup(arguments[0])),
             "abuse" => self.abuse = Some(setup(arguments[0])),
@@ -75,18 +76,19 @@ impl Scene {
                     "-2" => ServerId::ABUSE,
                     _ => ServerId::regular(number(0) as usize),
                 };
-                self.balancer.blacklist(&self.settings, server, number(1) as u32, self.now_seconds);
+                self.service.at().blacklist(server, number(1) as u32, self.now_seconds);
             }
             "visit" | "hold" | "begin" => arguments.iter().for_each(|client| self.client(word, client)),
             "leave" => self.end_held(Released { established: true, ..Released::default() }),
-            "give_up" => self.held.drain(..).for_each(|attempt| self.balancer.abandon(attempt)),
+            "give_up" => self.held.drain(..).for_each(|attempt| self.service.at().abandon(attempt)),
             "failures" => self.show_failures(),
             _ => panic!("script: {word}"),
         }
+        self.service.at().set_rules(self.settings.rules());
         if matches!(word, "servers" | "emergency" | "abuse" | "server_acl") {
             let (servers, emergency, abuse) =
                 (self.servers.clone(), self.emergency.clone(), self.abuse.clone());
-            self.balancer.set_servers(servers, emergency, abuse);
+            self.service.set_servers(servers, emergency, abuse);
         }
     }
 
@@ -99,35 +101,34 @@ impl Scene {
     fn client(&mut self, word: &str, number: &str) {
         let address = Ipv4Addr::new(127, 0, 0, number.parse().unwrap());
         let client = ClientAddr::Ip(address.into());
-        let (mut attempt, mut endpoint) =
-            match self.balancer.admit(&self.settings, client, 40_000, self.now_seconds) {
-                Admission::Connect(attempt, endpoint) => (attempt, endpoint),
-                Admission::Refused(Refusal::Denied) => return self.served.push("!".to_string()),
-                Admission::Refused(Refusal::NoServer) => return self.served.push("-".to_string()),
-            };
+        let (mut attempt, mut endpoint) = match self.service.at().admit(client, 40_000, self.now_seconds) {
+            Admission::Connect(attempt, endpoint) => (attempt, endpoint),
+            Admission::Refused(Refusal::Denied) => return self.served.push("!".to_string()),
+            Admission::Refused(Refusal::NoServer) => return self.served.push("-".to_string()),
+        };
         while word != "begin" && self.dead.contains(name(&endpoint)) {
-            match self.balancer.failed(&self.settings, client, &mut attempt, self.now_seconds) {
+            match self.service.at().failed(client, &mut attempt, self.now_seconds) {
                 Some(next) => endpoint = next,
                 None => return self.served.push("-".to_string()),
             }
         }
         self.served.push(name(&endpoint).to_string());
         if word != "begin" && attempt.clears_failure() {
-            self.balancer.connected(&attempt);
+            self.service.at().connected(&attempt);
         }
         self.held.push(attempt);
         if word == "visit" {
             let attempt = self.held.pop().unwrap();
-            self.balancer.release(attempt, Released { established: true, ..Released::default() });
+            self.service.at().release(attempt, Released { established: true, ..Released::default() });
         }
     }
 
     fn end_held(&mut self, released: Released) {
-        self.held.drain(..).for_each(|attempt| self.balancer.release(attempt, released));
+        self.held.drain(..).for_each(|attempt| self.service.at().release(attempt, released));
     }
 
     fn show_failures(&mut self) {
-        let statuses = self.balancer.server_statuses(&self.settings, self.now_seconds);
+        let statuses = self.service.at().server_statuses(self.now_seconds);
         self.served.extend(statuses.iter().map(|status| status.failures_total.to_string()));
     }
 }

@@ -1,8 +1,8 @@
 //! Servers that die and recover, clients that come and go, by a seed: what the clients are promised all along.
 
+use crate::service::Service;
 use crate::{client, server, settings};
-use pen_core::balance::{Admission, Attempt, Balancer, Endpoint, Released};
-use pen_core::settings::Settings;
+use pen_core::balance::{Admission, Attempt, Endpoint, Released};
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{Flag, Number};
 
@@ -35,8 +35,7 @@ struct Connecting {
 
 struct World {
     dice: Dice,
-    settings: Settings,
-    balancer: Balancer,
+    service: Service,
     now_seconds: u32,
     /// So many, the first ones, never die.
     immortal: usize,
@@ -58,12 +57,11 @@ impl World {
         let mut settings = settings();
         settings.set_flag(Flag::Roundrobin, roundrobin);
         settings.set_number(Number::Blacklist, BLACKLIST_SECONDS.into());
-        let mut balancer = Balancer::new(50);
-        balancer.set_servers((0..SERVERS as u16).map(|index| server(index + 1)).collect(), None, None);
+        let mut service = Service::new(50, &settings);
+        service.set_servers((0..SERVERS as u16).map(|index| server(index + 1)).collect(), None, None);
         World {
             dice: Dice(seed),
-            settings,
-            balancer,
+            service,
             now_seconds: 1_800_000_000,
             immortal: 1,
             alive: [true; SERVERS],
@@ -83,7 +81,7 @@ impl World {
         self.turn_fates();
         for _ in 0..self.dice.below(4) {
             let client = client(self.dice.below(200));
-            let admission = self.balancer.admit(&self.settings, client, 40_000, self.now_seconds);
+            let admission = self.service.at().admit(client, 40_000, self.now_seconds);
             match admission {
                 Admission::Connect(attempt, endpoint) => self.connect(client, attempt, &endpoint, Vec::new()),
                 Admission::Refused(_) => self.unserved.push(0),
@@ -93,7 +91,7 @@ impl World {
         while !self.established.is_empty() && self.dice.below(3) == 0 {
             let position = self.dice.below(self.established.len() as u32) as usize;
             let attempt = self.established.swap_remove(position);
-            self.balancer.release(attempt, Released { established: true, up_bytes: 1, down_bytes: 2 });
+            self.service.at().release(attempt, Released { established: true, up_bytes: 1, down_bytes: 2 });
         }
     }
 
@@ -133,22 +131,22 @@ impl World {
         for Connecting { client, mut attempt, port, mut tried, .. } in due {
             if self.alive[usize::from(port) - 1] {
                 if attempt.clears_failure() {
-                    self.outages[1] += usize::from(self.balancer.connected(&attempt));
+                    self.outages[1] += usize::from(self.service.at().connected(&attempt));
                 }
                 self.established.push(attempt);
                 self.served += 1;
                 continue;
             }
             tried.push(port);
-            match self.balancer.failed(&self.settings, client, &mut attempt, now_seconds) {
+            match self.service.at().failed(client, &mut attempt, now_seconds) {
                 Some(endpoint) => self.connect(client, attempt, &endpoint, tried),
                 None => self.unserved.push(tried.len()),
             }
         }
     }
 
-    fn sweep(&self) {
-        let statuses = self.balancer.server_statuses(&self.settings, self.now_seconds);
+    fn sweep(&mut self) {
+        let statuses = self.service.at().server_statuses(self.now_seconds);
         let live =
             self.established.iter().chain(self.connecting.iter().map(|connecting| &connecting.attempt));
         let mut counts = [0; SERVERS];
@@ -231,10 +229,10 @@ fn recovered_servers_get_their_share() {
         world.answer();
         let mut counts = [0; SERVERS];
         for number in 0..10 * SERVERS as u32 {
-            match world.balancer.admit(&world.settings, client(number), 40_000, world.now_seconds) {
+            match world.service.at().admit(client(number), 40_000, world.now_seconds) {
                 Admission::Connect(attempt, _) => {
                     counts[attempt.server().index().unwrap()] += 1;
-                    world.balancer.abandon(attempt);
+                    world.service.at().abandon(attempt);
                 }
                 Admission::Refused(refusal) => panic!("seed {seed}: {refusal:?}"),
             }

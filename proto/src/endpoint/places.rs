@@ -1,7 +1,7 @@
 //! A server whose name has several addresses: they are tried in turn before the server is to blame. Pure.
 //!
 //! Nothing here is shared or changed: a connect that fails goes on with the next of the addresses, and when that accepts,
-//! the balancer makes it the server's first.
+//! the selection makes it the server's first.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,10 +1,16 @@
 //! The client table against a plain list, with clients by the million, and at its edges.
 
 use super::*;
+use crate::balance::ServerId;
 use proptest::prelude::*;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::Ipv6Addr;
+
+/// Of the regular server with this number.
+fn numbered(index: usize) -> ServerKey {
+    ServerKey::numbered(ServerId::regular(index))
+}
 
 fn client(number: u128) -> ClientAddr {
     ClientAddr::Ip(Ipv6Addr::from_bits((0x2001_0db8 << 96) + number).into())
@@ -18,24 +24,24 @@ fn known<S: BuildHasher>(table: &ClientTable<S>, now_seconds: u32, tracking_seco
 fn the_client_that_connected_longest_ago_makes_room() {
     let mut table = ClientTable::new(2);
     let [first, _, _] = [(1, 10), (2, 11), (1, 12)].map(|(number, now)| table.touch(client(number), now, 0));
-    table.remember(first, ServerId::regular(7));
+    table.remember(first, numbered(7));
     table.touch(client(3), 13, 0);
     let addresses: Vec<_> = known(&table, 13, 0).iter().map(|client| client.address).collect();
     assert_eq!(addresses, [client(1), client(3)]);
-    assert_eq!(table.server(first), ServerId::regular(7));
+    assert_eq!(table.server(first), numbered(7));
 }
 
 #[test]
 fn a_client_starts_afresh_after_its_tracking_time() {
     let mut table = ClientTable::new(4);
     let key = table.touch(client(1), 100, 10);
-    table.remember(key, ServerId::regular(2));
+    table.remember(key, numbered(2));
     table.add_bytes(key, 5, 6);
     assert_eq!(table.touch(client(1), 110, 10), key, "the last second still counts");
-    assert_eq!(table.server(key), ServerId::regular(2));
+    assert_eq!(table.server(key), numbered(2));
     assert!(known(&table, 121, 10).is_empty());
     assert_eq!(table.touch(client(1), 121, 10), key, "the slot stays the client's own");
-    assert_eq!(table.server(key), ServerId::NONE);
+    assert_eq!(table.server(key), ServerKey::NONE);
     let afresh = known(&table, 121, 10)[0];
     assert_eq!((afresh.connects, afresh.to_client_bytes, afresh.from_client_bytes), (1, 0, 0));
 }
@@ -44,9 +50,12 @@ fn a_client_starts_afresh_after_its_tracking_time() {
 fn without_a_tracking_time_clients_are_remembered_for_ever() {
     let mut table = ClientTable::new(4);
     let key = table.touch(client(1), 0, 0);
-    table.remember(key, ServerId::ABUSE);
+    table.remember(key, ServerKey::numbered(ServerId::ABUSE));
     table.touch(client(1), u32::MAX, 0);
-    assert_eq!((table.server(key), known(&table, u32::MAX, 0)[0].connects), (ServerId::ABUSE, 2));
+    assert_eq!(
+        (table.server(key), known(&table, u32::MAX, 0)[0].connects),
+        (ServerKey::numbered(ServerId::ABUSE), 2)
+    );
 }
 
 #[test]
@@ -65,10 +74,10 @@ fn a_key_is_worthless_once_its_slot_has_gone_to_somebody_else() {
     let here = table.touch(client(2), 2, 0);
     assert_eq!({ gone.index }, { here.index });
     table.add_bytes(gone, 1, 1);
-    table.remember(gone, ServerId::regular(0));
+    table.remember(gone, numbered(0));
     let only = known(&table, 2, 0)[0];
-    assert_eq!((only.server, only.to_client_bytes, only.from_client_bytes), (ServerId::NONE, 0, 0));
-    assert_eq!(table.server(gone), ServerId::NONE);
+    assert_eq!((only.server, only.to_client_bytes, only.from_client_bytes), (ServerKey::NONE, 0, 0));
+    assert_eq!(table.server(gone), ServerKey::NONE);
 }
 
 #[test]
@@ -120,7 +129,7 @@ impl Model {
             slot: key.index,
             address,
             last_use_seconds: now_seconds,
-            server: ServerId::NONE,
+            server: ServerKey::NONE,
             connects: 1,
             to_client_bytes: 0,
             from_client_bytes: 0,
@@ -200,9 +209,9 @@ proptest! {
                 }
                 Step::Remember { key, server } if !keys.is_empty() => {
                     let key = keys[&key.index(keys.len())];
-                    table.remember(key, ServerId::regular(server));
+                    table.remember(key, numbered(server));
                     if let Some(client) = model.owned(key) {
-                        client.server = ServerId::regular(server);
+                        client.server = numbered(server);
                     }
                 }
                 Step::AddBytes { key } if !keys.is_empty() => {

@@ -25,7 +25,7 @@ fn hash(question: &Question<'_>) -> u32 {
         ClientAddr::Ip(IpAddr::V4(address)) => {
             let address = u32::from_le_bytes(address.octets());
             let port = u16::from_le_bytes(question.client_port.to_be_bytes());
-            if question.untracked { address ^ u32::from(port) } else { address }
+            if question.rules.forgets_clients { address ^ u32::from(port) } else { address }
         }
         ClientAddr::Ip(IpAddr::V6(address)) => address.octets()[15].into(),
         ClientAddr::Unix => 0,
@@ -34,8 +34,11 @@ fn hash(question: &Question<'_>) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Rules;
     use super::*;
+    use crate::balance::selection::keyed;
     use crate::balance::servers::{ServerSetup, Servers};
+    use crate::settings::Settings;
 
     #[test]
     fn hashes_as_pen_does_on_a_little_endian_machine() {
@@ -47,18 +50,19 @@ mod tests {
             (ip("2001:db8:ffff::7f"), 0x1234, true, 0x7f),
             (ClientAddr::Unix, 0, true, 0),
         ];
-        for (client, client_port, untracked, expected) in cases {
+        for (client, client_port, forgets_clients, expected) in cases {
             for count in 1..8 {
                 let mut servers = Servers::default();
-                servers.set(vec![ServerSetup::default(); count], None, None);
+                servers.set(keyed(vec![ServerSetup::default(); count]), None, None);
                 let servers = &servers;
+                let rules = &Rules { forgets_clients, ..Settings::default().rules() };
                 let question = Question {
                     client,
                     client_port,
-                    untracked,
+                    rules,
                     servers,
                     route: Route::DEFAULT,
-                    forgiven_seconds: 0,
+                    now_seconds: 0,
                     others: None,
                 };
                 assert_eq!(choose(&question), Some(expected as usize % count), "{client:?} of {count}");
@@ -72,10 +76,10 @@ mod tests {
         let question = Question {
             client,
             client_port: 0,
-            untracked: false,
+            rules: &Settings::default().rules(),
             servers: &Servers::default(),
             route: Route::DEFAULT,
-            forgiven_seconds: 0,
+            now_seconds: 0,
             others: None,
         };
         assert_eq!(choose(&question), None);

@@ -2,23 +2,20 @@
 //!
 //! Owns which policy is in force and what a policy may see. A policy is asked first as in Pen, where it does not know
 //! who is full or shut, and again for a client that its first choice did not take: then only among those that take it.
-//! The balancer alone asks.
+//! The chooser alone asks.
 //!
-//! A new policy is a file here and a line in [`POLICIES`].
+//! A new policy is a [`Mode`] and a line in `rank.rs`, or a file here if it remembers something.
 
 mod hash;
-mod prio;
+mod rank;
 mod roundrobin;
-mod weight;
 
 use super::glance::Glance;
-use super::permits;
 use super::routes::Route;
+use super::rules::Rules;
 use super::servers::{ServerId, Servers};
 use super::tried::ServerSet;
-use crate::settings::Settings;
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::Flag;
 use std::ops::Range;
 
 /// Whom the choice is for, and between whom.
@@ -26,20 +23,17 @@ pub struct Question<'a> {
     pub client: ClientAddr,
     /// The client's port, 0 for a Unix socket.
     pub client_port: u16,
-    /// Whether clients are not to be tracked (`-r`), which spreads the hash over their ports.
-    pub untracked: bool,
+    pub rules: &'a Rules,
     pub servers: &'a Servers,
     /// What the client asks for: servers that do not serve it are not chosen.
     pub route: Route,
-    /// Failures up to this second are over.
-    pub forgiven_seconds: i64,
+    pub now_seconds: u32,
     /// Set when the first choice did not do.
     pub others: Option<Others<'a>>,
 }
 
 /// Who is asked after the first choice: whoever takes the client.
 pub struct Others<'a> {
-    pub settings: &'a Settings,
     /// The server that the client belongs to, which has more room for it than for strangers.
     pub own: ServerId,
     /// They had their chance.
@@ -65,7 +59,7 @@ impl Question<'_> {
     fn may_choose(&self, index: usize) -> bool {
         let glance = &self.glances()[index];
         // Those that are full are done with by their glance, too.
-        glance.is_usable(self.forgiven_seconds)
+        glance.is_usable(self.now_seconds)
             && (!glance.is_full() || self.takes_above_max(index))
             && self.serves(index)
             && self.others.as_ref().is_none_or(|others| self.takes(others, index, glance))
@@ -80,7 +74,7 @@ impl Question<'_> {
     }
 
     fn takes(&self, others: &Others<'_>, index: usize, glance: &Glance) -> bool {
-        !others.tried.contains(index) && permits(others.settings, glance.acl().into(), self.client)
+        !others.tried.contains(index) && self.rules.lists.permit(glance.acl().into(), self.client)
     }
 
     /// The first server above this one, and round, that may be chosen.
@@ -90,7 +84,7 @@ impl Question<'_> {
         // Most of a thousand servers that are down are done with here, in a loop without calls.
         let first_of = |range: Range<usize>| {
             let seen = glances[range.clone()].iter().zip(range);
-            let usable = seen.filter(|(glance, _)| glance.is_usable(self.forgiven_seconds));
+            let usable = seen.filter(|(glance, _)| glance.is_usable(self.now_seconds));
             usable.map(|(_, index)| index).find(|&index| self.may_choose(index))
         };
         first_of(start..glances.len()).or_else(|| first_of(0..start))
@@ -113,11 +107,19 @@ impl Question<'_> {
     }
 }
 
-type Choose = fn(&Question<'_>) -> Option<usize>;
-
-/// The first one switched on is in force; round robin when none is.
-const POLICIES: [(Flag, Choose); 3] =
-    [(Flag::Prio, prio::choose), (Flag::Weight, weight::choose), (Flag::Hash, hash::choose)];
+/// Who is preferred for a client that belongs to no server: Pen's modes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Every server in turn.
+    #[default]
+    RoundRobin,
+    /// The smallest priority number.
+    Prio,
+    /// The fewest connections for its weight.
+    Weight,
+    /// By the client's address.
+    Hash,
+}
 
 /// The policies and what they remember from one choice to the next.
 #[derive(Debug, Default)]
@@ -127,26 +129,24 @@ pub struct Policies {
 
 impl Policies {
     /// The first server to try; [`ServerId::NONE`] when there is none to choose from.
-    pub fn choose(&mut self, settings: &Settings, question: &Question<'_>) -> ServerId {
-        let choice = match in_force(settings) {
-            Some((_, choose)) => choose(question),
-            None => self.round_robin.choose(question),
+    pub fn choose(&mut self, question: &Question<'_>) -> ServerId {
+        let choice = match question.rules.mode {
+            Mode::RoundRobin => self.round_robin.choose(question),
+            Mode::Prio => rank::by_prio(question),
+            Mode::Weight => rank::by_weight(question),
+            Mode::Hash => hash::choose(question),
         };
         choice.map_or(ServerId::NONE, ServerId::regular)
     }
 
     /// The server to try after `index`, for a [`Question`] about others. Those whom the policy never chooses, or has no
     /// opinion of, come after the others in the order of their numbers.
-    pub fn choose_other(
-        &mut self,
-        settings: &Settings,
-        question: &Question<'_>,
-        index: usize,
-    ) -> Option<ServerId> {
-        let choice = match in_force(settings) {
-            Some((Flag::Hash, _)) => None,
-            Some((_, choose)) => choose(question),
-            None => self.round_robin.choose_other(question),
+    pub fn choose_other(&mut self, question: &Question<'_>, index: usize) -> Option<ServerId> {
+        let choice = match question.rules.mode {
+            Mode::RoundRobin => self.round_robin.choose_other(question),
+            Mode::Prio => rank::by_prio(question),
+            Mode::Weight => rank::by_weight(question),
+            Mode::Hash => None,
         };
         choice.or_else(|| question.first_after(index)).map(ServerId::regular)
     }
@@ -155,10 +155,6 @@ impl Policies {
     pub fn stood_in(&mut self, index: usize, tried: &ServerSet) {
         self.round_robin.stood_in(index, tried);
     }
-}
-
-fn in_force(settings: &Settings) -> Option<(Flag, Choose)> {
-    POLICIES.into_iter().find(|(flag, _)| settings.flag(*flag))
 }
 
 #[cfg(test)]

@@ -1,20 +1,25 @@
 //! The policies against their rules as they are told, on random farms; and that no change of a server escapes them.
 
 use super::*;
+use crate::balance::selection::keyed;
 use crate::balance::servers::{Endpoint, Server, ServerSetup};
+use crate::settings::Settings;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::net::Ipv4Addr;
 
-const FORGIVEN_SECONDS: i64 = 1_000;
+const NOW_SECONDS: u32 = 1_000;
+const BLACKLIST_SECONDS: u64 = 30;
 
 /// What happens to a server after it was set up.
 #[derive(Debug, Clone, Copy)]
 struct Fate {
     connections: u32,
-    failed_at_seconds: Option<i64>,
+    failed_at_seconds: Option<u32>,
+    /// The operator blacklisted it for so long.
+    commanded_seconds: Option<u32>,
 }
 
 fn any_server() -> impl Strategy<Value = (ServerSetup, Fate)> {
@@ -26,20 +31,25 @@ fn any_server() -> impl Strategy<Value = (ServerSetup, Fate)> {
         sni: names.iter().map(|name| name.to_string()).collect(),
         ..ServerSetup::new(Endpoint::Inet(([127, 0, 0, 1], has_port.into()).into()))
     });
-    let seconds = prop_oneof![FORGIVEN_SECONDS - 1..=FORGIVEN_SECONDS + 1, Just(i64::MAX), Just(0)];
-    let fate = (0..6u32, option::of(seconds));
-    let fate = fate.prop_map(|(connections, failed_at_seconds)| Fate { connections, failed_at_seconds });
+    let seconds = prop_oneof![969..=971u32, Just(NOW_SECONDS), Just(0)];
+    let fate = (0..6u32, option::of(seconds), option::weighted(0.2, 0..2u32));
+    let fate = fate.prop_map(|(connections, failed_at_seconds, commanded_seconds)| Fate {
+        connections,
+        failed_at_seconds,
+        commanded_seconds,
+    });
     (setup, fate)
 }
 
 /// The servers after their fates, all of them met one by one.
 fn farm(servers: &[(ServerSetup, Fate)]) -> Servers {
-    let mut farm = Servers::default();
-    farm.set(servers.iter().map(|(setup, _)| setup.clone()).collect(), None, None);
+    let mut farm = Servers::new(BLACKLIST_SECONDS);
+    farm.set(keyed(servers.iter().map(|(setup, _)| setup.clone()).collect()), None, None);
     for (index, (_, fate)) in servers.iter().enumerate() {
         let changed = farm.change(ServerId::regular(index), |server| {
             server.connections = fate.connections;
-            server.failed_at_seconds = fate.failed_at_seconds;
+            fate.failed_at_seconds.into_iter().for_each(|seconds| server.standing.fail(seconds));
+            fate.commanded_seconds.into_iter().for_each(|seconds| server.blacklist(seconds, NOW_SECONDS));
         });
         assert!(changed.is_some());
     }
@@ -50,7 +60,7 @@ fn farm(servers: &[(ServerSetup, Fate)]) -> Servers {
 fn told(farm: &Servers, route: Route, hash: usize, last: usize) -> [Option<usize>; 4] {
     let servers = farm.regular();
     let serves = |index: &usize| servers[*index].serves(route);
-    let usable = |index: &usize| serves(index) && servers[*index].is_usable(FORGIVEN_SECONDS);
+    let usable = |index: &usize| serves(index) && servers[*index].is_usable(BLACKLIST_SECONDS, NOW_SECONDS);
     let all = || 0..servers.len();
     let load = |server: &Server| 256 * u64::from(server.connections) / u64::from(server.weight());
     let serving: Vec<usize> = all().filter(serves).collect();
@@ -74,18 +84,19 @@ proptest! {
         last in 0..20usize,
     ) {
         let farm = farm(&servers);
+        let rules = Settings::default().rules();
         let question = Question {
             client: ClientAddr::Ip(Ipv4Addr::new(hash, 0, 0, 0).into()),
             client_port: 0,
-            untracked: false,
+            rules: &rules,
             servers: &farm,
             route: farm.route(name),
-            forgiven_seconds: FORGIVEN_SECONDS,
+            now_seconds: NOW_SECONDS,
             others: None,
         };
         let choices = [
-            prio::choose(&question),
-            weight::choose(&question),
+            rank::by_prio(&question),
+            rank::by_weight(&question),
             hash::choose(&question),
             roundrobin::RoundRobin::after(last).choose(&question),
         ];
@@ -97,13 +108,16 @@ proptest! {
         before in vec(any_server(), 0..8),
         after in vec(any_server(), 0..8),
         vanishes in any::<bool>(),
+        blacklist_seconds in 29..32u64,
     ) {
         let mut farm = farm(&before);
-        farm.set(after.iter().map(|(setup, _)| setup.clone()).collect(), None, None);
+        farm.set(keyed(after.iter().map(|(setup, _)| setup.clone()).collect()), None, None);
         if vanishes {
-            farm.ids().for_each(|id| farm.vanished(id, FORGIVEN_SECONDS, FORGIVEN_SECONDS as u32 + 1));
+            farm.ids().for_each(|id| farm.vanished(id, NOW_SECONDS));
         }
-        let servers: Vec<Glance> = farm.regular().iter().map(Glance::of).collect();
+        farm.set_blacklist_seconds(blacklist_seconds);
+        let glance = |server| Glance::of(server, blacklist_seconds);
+        let servers: Vec<Glance> = farm.regular().iter().map(glance).collect();
         prop_assert_eq!(farm.glances(), &servers[..]);
     }
 }

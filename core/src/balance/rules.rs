@@ -1,0 +1,47 @@
+//! What a choice needs to know of the configuration, and nothing else. Pure.
+//!
+//! Owned by the selection, under its lock: whoever asks for a server needs no settings.
+
+use super::policy::Mode;
+use crate::acl::{ACL_COUNT, Acl, CountrySource};
+use pen_proto::addr::ClientAddr;
+
+/// How one service chooses.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rules {
+    /// Who is preferred for a client that belongs to no server.
+    pub mode: Mode,
+    /// Clients belong to no server (`roundrobin`).
+    pub forgets_clients: bool,
+    /// A client gets its own server or none.
+    pub stubborn: bool,
+    /// For so long a server that failed is passed over; 0 retries at once.
+    pub blacklist_seconds: u64,
+    /// For so long after its last connect a client is remembered; 0 is for ever.
+    pub tracking_seconds: u64,
+    /// Number of the list that clients must pass.
+    pub client_acl: u64,
+    pub lists: Lists,
+}
+
+/// The access lists, and whom they ask for countries. A copy shares the entries.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Lists {
+    pub acls: [Acl; ACL_COUNT],
+    pub countries: CountrySource,
+}
+
+impl Lists {
+    /// A list that does not exist lets nobody pass.
+    pub fn permit(&self, list: u64, client: ClientAddr) -> bool {
+        let acl = usize::try_from(list).ok().and_then(|list| self.acls.get(list));
+        acl.is_some_and(|acl| acl.permits(client, &self.countries))
+    }
+}
+
+impl Rules {
+    /// Whether `client_acl` lets the client pass.
+    pub(super) fn permit(&self, client: ClientAddr) -> bool {
+        self.lists.permit(self.client_acl, client)
+    }
+}

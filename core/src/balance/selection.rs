@@ -1,0 +1,169 @@
+//! The servers of one service, the rules between them, and a policy with its memory. Pure.
+//!
+//! Owns whether an outage is told. What needs the clients too is in `chooser.rs` and `walk.rs`.
+
+use super::attempt::{Attempt, Hold};
+use super::keys::ServerKey;
+use super::policy::Policies;
+use super::routes::Route;
+use super::rules::Rules;
+use super::servers::{Endpoint, Server, ServerId, ServerSetup, Servers};
+use super::tried::Tried;
+use pen_proto::addr::ClientAddr;
+use std::sync::Arc;
+
+/// Servers, and the choice between them.
+pub struct Selection {
+    pub(super) rules: Rules,
+    pub(super) servers: Servers,
+    pub(super) policies: Policies,
+    pub(super) tried: Tried,
+    /// The server tried last.
+    pub(super) current: ServerId,
+    /// Only servers that failed were left for a client, and none of them has taken one since.
+    pub(super) is_outage: bool,
+}
+
+impl Selection {
+    /// Without servers.
+    pub(super) fn new(rules: Rules) -> Selection {
+        Selection {
+            servers: Servers::new(rules.blacklist_seconds),
+            rules,
+            policies: Policies::default(),
+            tried: Tried::default(),
+            current: ServerId::NONE,
+            is_outage: false,
+        }
+    }
+
+    /// Chooses by these rules from now on.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.servers.set_blacklist_seconds(rules.blacklist_seconds);
+        self.rules = rules;
+    }
+
+    /// See [`super::Pool::set_servers`].
+    pub(super) fn set_servers(
+        &mut self,
+        regular: Vec<(ServerSetup, ServerKey)>,
+        emergency: Option<ServerSetup>,
+        abuse: Option<ServerSetup>,
+    ) {
+        self.servers.set(regular, emergency, abuse);
+    }
+
+    /// Whether `client_acl` denies the client and there is no abuse server for it: nothing need be asked of it.
+    pub fn turns_away(&self, client: ClientAddr) -> bool {
+        let has_abuse_server =
+            || self.servers.get(ServerId::ABUSE).is_some_and(|server| server.setup.endpoint.is_complete());
+        !self.rules.permit(client) && !has_abuse_server()
+    }
+
+    /// What a client asks for that names this server in TLS, in lower case.
+    pub fn route(&self, name: Option<&str>) -> Route {
+        self.servers.route(name)
+    }
+
+    /// Blacklists a server for `seconds` from now, whatever the blacklist time; 0 releases it. A server that does not
+    /// exist is ignored.
+    pub fn blacklist(&mut self, server: ServerId, seconds: u32, now_seconds: u32) {
+        self.servers.change(server, |server| server.blacklist(seconds, now_seconds));
+    }
+
+    /// The connect succeeded: the server's failures are forgotten. Needed only if [`Attempt::clears_failure`]. True when
+    /// this ends what [`Attempt::begins_outage`] told.
+    pub fn connected(&mut self, attempt: &Attempt) -> bool {
+        if attempt.hold == Hold::Nothing {
+            return false;
+        }
+        if let Some(index) = attempt.current.index() {
+            self.policies.stood_in(index, self.tried.of(attempt.tried));
+        }
+        self.succeeded(attempt.current, attempt.era)
+    }
+
+    /// The client is served. When it loses this server some day, those that did not do before may be well again. For
+    /// clients that can change servers as long as they like.
+    pub fn forget_tried(&mut self, attempt: &mut Attempt) {
+        self.tried.forget(&mut attempt.tried);
+    }
+
+    /// The server has accepted at another of its addresses: that one is tried first from now on. Needed only if
+    /// [`Endpoint::is_second_choice`].
+    pub fn prefer(&mut self, server: ServerId, endpoint: &Endpoint) {
+        self.servers.change(server, |server| {
+            if server.setup.endpoint.is_same_server(endpoint) {
+                server.setup.put_at(Arc::new(endpoint.preferred()));
+            }
+        });
+    }
+
+    /// Whether the client might go to another server than its present one, as far as that can be told without trying.
+    pub fn has_other(&self, attempt: &Attempt, client: ClientAddr, now_seconds: u32) -> bool {
+        let is_final = matches!(attempt.current, ServerId::ABUSE | ServerId::EMERGENCY);
+        if is_final || self.rules.stubborn {
+            return false;
+        }
+        let tried = self.tried.of(attempt.tried);
+        let regular = self.servers.regular().iter().enumerate();
+        let untried = regular
+            .filter(|(index, _)| attempt.current.index() != Some(*index) && !tried.contains(*index))
+            .map(|(_, server)| server);
+        untried.chain(self.servers.get(ServerId::EMERGENCY)).any(|server| {
+            server.is_last_resort(now_seconds)
+                && server.has_room(false)
+                && self.rules.lists.permit(server.setup.acl.into(), client)
+        })
+    }
+
+    /// A connect that began in this era succeeded. True when an outage is over.
+    pub(super) fn succeeded(&mut self, id: ServerId, era: u16) -> bool {
+        let is_news = self.servers.change(id, |server| server.connect_succeeded(era)) == Some(true);
+        is_news && id.index().is_some() && std::mem::take(&mut self.is_outage)
+    }
+
+    /// The one place where a server's connections are counted down, while `change` tells it how the connection ended;
+    /// `None` when the attempt holds no place.
+    pub(super) fn give_back(
+        &mut self,
+        attempt: &mut Attempt,
+        change: impl FnOnce(&mut Server),
+    ) -> Option<()> {
+        let given_back = self.change_held(attempt, |server| {
+            server.connections -= 1;
+            change(server);
+        });
+        attempt.hold = Hold::Nothing;
+        given_back
+    }
+
+    /// Changes the server at which the attempt holds a place; `None` when there is none.
+    pub(super) fn change_held(&mut self, attempt: &Attempt, change: impl FnOnce(&mut Server)) -> Option<()> {
+        if attempt.hold == Hold::Nothing {
+            return None;
+        }
+        self.servers.change(attempt.current, change)
+    }
+}
+
+#[cfg(test)]
+impl Selection {
+    /// With the rules of the default settings, and servers without names.
+    pub(super) fn of(
+        regular: Vec<ServerSetup>,
+        emergency: Option<ServerSetup>,
+        abuse: Option<ServerSetup>,
+    ) -> Selection {
+        let mut selection = Selection::new(crate::settings::Settings::default().rules());
+        selection.set_servers(keyed(regular), emergency, abuse);
+        selection
+    }
+}
+
+/// Servers that go by their numbers.
+#[cfg(test)]
+pub(super) fn keyed(regular: Vec<ServerSetup>) -> Vec<(ServerSetup, ServerKey)> {
+    let key = |index| ServerKey::numbered(ServerId::regular(index));
+    regular.into_iter().enumerate().map(|(index, setup)| (setup, key(index))).collect()
+}

@@ -1,0 +1,77 @@
+//! A service by itself, and several that share their clients.
+
+use crate::{NOW_SECONDS, admit, client, server, service, settings};
+use pen_core::balance::{Admission, Chooser, Pool, SelectionKey, ServerSetup};
+use pen_core::settings::Settings;
+
+/// One service with a client table of its own.
+pub struct Service {
+    pub pool: Pool,
+    key: SelectionKey,
+}
+
+impl Service {
+    pub fn new(clients_max: u32, settings: &Settings) -> Service {
+        let mut pool = Pool::new(clients_max);
+        let key = pool.add_selection(settings.rules());
+        Service { pool, key }
+    }
+
+    pub fn at(&mut self) -> Chooser<'_> {
+        self.pool.at(self.key)
+    }
+
+    pub fn set_servers(
+        &mut self,
+        regular: Vec<ServerSetup>,
+        emergency: Option<ServerSetup>,
+        abuse: Option<ServerSetup>,
+    ) {
+        self.pool.set_servers(self.key, regular, emergency, abuse);
+    }
+}
+
+/// Two services with the same servers, `http` and `https` of one site, and different numbers.
+#[test]
+fn services_that_share_clients_agree_by_name() {
+    let named = |name: &str, port| ServerSetup { name: Some(name.into()), ..server(port) };
+    let mut pool = Pool::new(100);
+    let [http, https] = [(); 2].map(|()| pool.add_selection(settings().rules()));
+    pool.set_servers(http, vec![named("a", 1), named("b", 2), named("c", 3)], None, None);
+    pool.set_servers(https, vec![named("c", 13), named("b", 12), server(14), named("a", 11)], None, None);
+    let mut port = |service, number| match pool.at(service).admit(client(number), 40_000, NOW_SECONDS) {
+        Admission::Connect(attempt, endpoint) => {
+            pool.at(service).abandon(attempt);
+            endpoint.port()
+        }
+        Admission::Refused(refusal) => panic!("{refusal:?}"),
+    };
+    for number in 0..9 {
+        let first = port(http, number);
+        assert_eq!(port(https, number), first + 10, "client {number}");
+        assert_eq!(port(http, number), first, "client {number}");
+    }
+    // A server that only one of them has is nobody to the other.
+    assert_eq!([9, 10].map(|number| port(https, number)), [12, 14]);
+    assert_eq!(port(https, 10), 14);
+    let elsewhere = port(http, 10);
+    assert_eq!(port(https, 10), elsewhere + 10);
+}
+
+#[test]
+fn a_server_that_gets_a_name_keeps_its_clients() {
+    let named = |name: &str, port| ServerSetup { name: Some(name.into()), ..server(port) };
+    let mut service = service(vec![server(1), server(2), server(3)]);
+    let serves = |service: &mut Service, number| {
+        let attempt = admit(service, number).unwrap();
+        let server = attempt.server().number();
+        service.at().abandon(attempt);
+        server
+    };
+    assert_eq!([0, 1, 2].map(|number| serves(&mut service, number)), [1, 2, 0]);
+    service.set_servers(vec![named("a", 1), named("b", 2), named("c", 3)], None, None);
+    assert_eq!([0, 1].map(|number| serves(&mut service, number)), [1, 2]);
+    service.set_servers(vec![named("c", 3), named("b", 2), named("d", 4)], None, None);
+    assert_eq!(serves(&mut service, 1), 0, "it goes by its name from now on");
+    assert_ne!(serves(&mut service, 2), 0, "another server has the number by now");
+}
