@@ -19,7 +19,8 @@ use crate::log::traffic::LogHub;
 use crate::net::itself;
 use crate::net::listen::{Listener, begin_no_more};
 use crate::net::tls::{Loading, Tls};
-use crate::runtime::{Parts, Runtime};
+use crate::runtime::{Parts, Runtime, worker_count};
+use crate::service::ServiceParts;
 use crate::settings::{Config, Settings};
 use crate::sys::clock;
 use crate::sys::errors::reason;
@@ -27,7 +28,10 @@ use listeners::NewListener;
 use pen_proto::commands::{Flag, Number};
 use pen_proto::status::Status;
 use setups::{client_room, put_servers, room_for};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+
+/// Number of the service that an instance has.
+const MAIN: u16 = 0;
 
 /// Workers and what they were started with.
 pub struct Instance {
@@ -61,9 +65,18 @@ impl Instance {
         let mut pool = Pool::in_room(client_room(&settings)?);
         let selection = pool.add_selection(settings.rules());
         put_servers(&mut pool, selection, config);
-        let parts = Parts { settings: settings.clone(), pool, selection, listeners, tls, dummy_name };
-        let runtime = Runtime::start(parts, || hub.traffic_log())
-            .map_err(|error| format!("cannot start: {}", reason(&error)))?;
+        let main = ServiceParts {
+            name: "main".into(),
+            settings: settings.clone(),
+            pool: Arc::new(Mutex::new(pool)),
+            selection,
+            listeners: listeners.into_iter().map(Arc::new).collect(),
+            tls,
+            log: hub.traffic_log(),
+        };
+        let workers = worker_count(&settings);
+        let parts = Parts { workers, process: (&settings).into(), services: vec![main], dummy_name };
+        let runtime = Runtime::start(parts).map_err(|error| format!("cannot start: {}", reason(&error)))?;
         Ok(Instance {
             runtime,
             log: hub,
@@ -79,7 +92,7 @@ impl Instance {
     /// # Errors
     /// A want of threads or descriptors.
     pub fn start_dsr(&mut self, opened: Opened) -> Result<(), String> {
-        let started = Dsr::start(opened, self.runtime.shared());
+        let started = Dsr::start(opened, self.runtime.shared(), self.runtime.service(MAIN).clone());
         self.dsr = Some(started.map_err(|error| format!("cannot start: {}", reason(&error)))?);
         Ok(())
     }
@@ -106,10 +119,10 @@ impl Instance {
             dsr.drain();
         }
         match self.settings.flag(Flag::Udp) {
-            true => self.runtime.drain(),
+            true => self.runtime.drain(MAIN),
             false => {
-                begin_no_more(&self.listeners());
-                self.runtime.set_listeners(Vec::new());
+                begin_no_more(self.listeners().iter().map(AsRef::as_ref));
+                self.runtime.set_listeners(MAIN, Vec::new());
             }
         }
     }
@@ -119,8 +132,8 @@ impl Instance {
     }
 
     /// Where clients are awaited.
-    pub fn listeners(&self) -> Arc<Vec<Listener>> {
-        self.runtime.listeners()
+    pub fn listeners(&self) -> Arc<Vec<Arc<Listener>>> {
+        self.runtime.listeners(MAIN)
     }
 
     /// Closes every connection, ends the workers and writes the log to its end.
@@ -163,13 +176,15 @@ impl Instance {
             self.listeners().iter().for_each(|listener| listener.set_nodelay(nodelay));
         }
         self.settings = Arc::new(settings.clone());
-        self.runtime.set_settings(settings);
+        self.runtime.set_process((&settings).into());
+        self.runtime.set_settings(MAIN, settings);
         self.tell_dsr();
     }
 
     fn set_servers(&mut self, config: &Config) {
         itself::look_around();
-        put_servers(&mut self.runtime.pool(), self.runtime.selection(), config);
+        let main = self.runtime.service(MAIN);
+        put_servers(&mut main.pool(), main.selection, config);
         self.runtime.servers_changed();
         self.tell_dsr();
     }
@@ -177,7 +192,8 @@ impl Instance {
     fn blacklist(&mut self, server: u16, seconds: u32) {
         let now_seconds = clock::steady_epoch_seconds(clock::monotonic_ms());
         let server = ServerId::regular(server.into());
-        self.runtime.pool().at(self.runtime.selection()).blacklist(server, seconds, now_seconds);
+        let main = self.runtime.service(MAIN);
+        main.with(|chooser| chooser.blacklist(server, seconds, now_seconds));
         self.runtime.servers_changed();
     }
 }
@@ -197,7 +213,8 @@ impl Running for Instance {
         let config = plan.to;
         let open_log = || OpenLog::open(config.log.as_ref()).map_err(|trouble| format!("log: {trouble}"));
         let log = plan.log.then(open_log).transpose()?;
-        let load_tls = |read| load_tls_after(config, Some(&self.runtime.tls()), read == Read::Again);
+        let load_tls =
+            |read| load_tls_after(config, Some(&self.runtime.service(MAIN).tls().get()), read == Read::Again);
         let tls = plan.tls.map(load_tls).transpose()?;
         let room = if plan.settings || plan.servers { room_for(&self.runtime, config)? } else { None };
         // At last: what goes wrong after it would have to take it back.
@@ -216,10 +233,10 @@ impl Running for Instance {
             diag::say(Severity::Error, format_args!("log: cannot start writing: {}", reason(&error)));
         }
         if let Some(tls) = opened.tls {
-            self.runtime.set_tls(tls);
+            self.runtime.set_tls(MAIN, tls);
         }
         if let Some(room) = opened.room {
-            self.runtime.pool().grow_clients(room);
+            self.runtime.service(MAIN).pool().grow_clients(room);
         }
         if plan.settings {
             self.set_settings(plan.to.settings.clone());

@@ -13,15 +13,19 @@ mod net;
 mod outage;
 mod process;
 mod reload;
+mod room;
 mod runtime;
+mod service;
+mod shared;
 mod start;
 #[doc(hidden)]
 pub mod testing;
-mod turn;
 mod udp;
 mod worker;
 
-use pen_core::{acl, balance, half_close, http, proxy_protocol, settings, slab, stats, timers, tls};
+use pen_core::{
+    acl, balance, half_close, http, proxy_protocol, published, settings, slab, stats, timers, tls,
+};
 use pen_proto::escape;
 use pen_sys as sys;
 #[cfg(test)]

@@ -9,7 +9,8 @@ use std::cell::Cell;
 pub use crate::control::apply;
 pub use crate::log::traffic::{LogHub, Output};
 pub use crate::net::tls::Tls;
-pub use crate::runtime::{Parts, Runtime};
+pub use crate::runtime::{Parts, Runtime, ServiceSnapshot, Snapshot};
+pub use crate::service::{Service, ServiceParts};
 
 /// Takes a command line as pen does, up to where it would look up names and open things.
 ///

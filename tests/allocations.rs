@@ -7,16 +7,16 @@
 mod common;
 
 use common::wait::eventually;
-use pen::testing::{LogHub, Output, Parts, Runtime, Tls};
+use pen::testing::{LogHub, Output, Parts, Runtime, ServiceParts, Tls};
 use pen_core::balance::{Endpoint, Pool, ServerSetup};
-use pen_core::settings::Settings;
+use pen_core::settings::{ProcessSettings, Settings};
 use pen_proto::addr::ListenAddr;
-use pen_proto::commands::Number;
 use pen_sys::net::listen::{ListenOptions, Listener};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 #[global_allocator]
@@ -38,20 +38,22 @@ fn echo(listener: &TcpListener) {
 }
 
 fn start(hub: &LogHub, server: SocketAddr) -> (Runtime, SocketAddr) {
-    let mut settings = Settings::default();
-    settings.set_number(Number::Threads, 1);
+    let settings = Settings::default();
     let mut pool = Pool::new(8);
     let selection = pool.add_selection(settings.rules());
     pool.set_servers(selection, vec![ServerSetup::new(Endpoint::Inet(server))], None, None);
+    let pool = Arc::new(Mutex::new(pool));
     // Port 0 cannot be written; a port that was free just now is.
     let port = common::ports::free_port();
     let options =
         ListenOptions { backlog: 8, nodelay: true, private: false, datagram_sockets: 0, shared: false };
     let address = ListenAddr::parse(&format!("127.0.0.1:{port}")).unwrap();
     let listener = Listener::open(&address, options).unwrap();
-    let parts =
-        Parts { settings, pool, selection, listeners: vec![listener], tls: Tls::default(), dummy_name: None };
-    (Runtime::start(parts, || hub.traffic_log()).unwrap(), SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    let (process, log) = (ProcessSettings::from(&settings), hub.traffic_log());
+    let (name, listeners, tls) = ("main".into(), vec![Arc::new(listener)], Tls::default());
+    let services = vec![ServiceParts { name, settings, pool, selection, listeners, tls, log }];
+    let parts = Parts { workers: 1, process, services, dummy_name: None };
+    (Runtime::start(parts).unwrap(), SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
 }
 
 fn round_trip(client: &mut TcpStream) {

@@ -5,11 +5,13 @@
 //! How a `Config` becomes commands again is in `settings/write.rs`.
 
 mod fit;
+mod process;
 mod rules;
 mod tls;
 mod write;
 
 pub use fit::{check, settle_ports};
+pub use process::ProcessSettings;
 
 use crate::acl::{ACL_COUNT, Acl, CountrySource};
 use crate::tls::TlsSettings;

@@ -63,6 +63,15 @@ impl<T> Slab<T> {
         self.entries.iter().enumerate().filter_map(|(index, entry)| Some((index as u32, entry.as_ref()?)))
     }
 
+    /// How many numbers are in use.
+    pub fn len(&self) -> usize {
+        self.entries.len() - self.free.len() - self.freed_now.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// How many numbers there are, in use and free.
     #[cfg(test)]
     pub fn places(&self) -> usize {
@@ -89,6 +98,6 @@ mod tests {
         slab.recycle();
         assert_eq!(slab.insert('d'), a);
         assert_eq!(slab.get(b), Some(&'b'));
-        assert_eq!(slab.indices(), [0, 1, 2]);
+        assert_eq!((slab.indices(), slab.len()), (vec![0, 1, 2], 3));
     }
 }

@@ -215,3 +215,65 @@ pub struct Totals {
     #[serde(default)]
     pub http_refused: u64,
 }
+
+impl Totals {
+    /// Adds every count of `more`.
+    pub fn add(&mut self, more: &Totals) {
+        let Totals {
+            accepted,
+            closed,
+            rejected,
+            denied,
+            failovers,
+            connect_failures,
+            connect_timeouts,
+            idle_timeouts,
+            resets_by_client,
+            resets_by_server,
+            up_bytes,
+            down_bytes,
+            descriptor_shortages,
+            log_lines_dropped,
+            pending_connects,
+            idlers_used,
+            idlers_lost,
+            tls_handshakes,
+            tls_resumptions,
+            tls_failures,
+            up_datagrams,
+            down_datagrams,
+            datagrams_dropped,
+            sessions_evicted,
+            proxy_errors,
+            http_unedited,
+            http_refused,
+        } = more;
+        self.accepted += accepted;
+        self.closed += closed;
+        self.rejected += rejected;
+        self.denied += denied;
+        self.failovers += failovers;
+        self.connect_failures += connect_failures;
+        self.connect_timeouts += connect_timeouts;
+        self.idle_timeouts += idle_timeouts;
+        self.resets_by_client += resets_by_client;
+        self.resets_by_server += resets_by_server;
+        self.up_bytes += up_bytes;
+        self.down_bytes += down_bytes;
+        self.descriptor_shortages += descriptor_shortages;
+        self.log_lines_dropped += log_lines_dropped;
+        self.pending_connects += pending_connects;
+        self.idlers_used += idlers_used;
+        self.idlers_lost += idlers_lost;
+        self.tls_handshakes += tls_handshakes;
+        self.tls_resumptions += tls_resumptions;
+        self.tls_failures += tls_failures;
+        self.up_datagrams += up_datagrams;
+        self.down_datagrams += down_datagrams;
+        self.datagrams_dropped += datagrams_dropped;
+        self.sessions_evicted += sessions_evicted;
+        self.proxy_errors += proxy_errors;
+        self.http_unedited += http_unedited;
+        self.http_refused += http_refused;
+    }
+}

@@ -207,8 +207,10 @@ pub struct Connection {
     pub connect_deadline_ms: u64,
     /// Counts towards `pending_max`.
     pub counted_pending: bool,
-    /// The listener it came through, which another may have replaced since.
-    pub listener: Arc<String>,
+    /// Number of its service.
+    pub service: u16,
+    /// The worker's number of the listener it came through, which may have been closed since.
+    pub listener: u16,
 }
 
 /// Idle connections are nearly all that a large pen keeps in memory: whoever adds to them does it here.
@@ -230,7 +232,7 @@ impl Connection {
         fd: OwnedFd,
         address: ClientAddr,
         port: u16,
-        listener: Arc<String>,
+        (service, listener): (u16, u16),
         now_ms: u64,
     ) -> Connection {
         // Read before the first event: the client's request is often here already.
@@ -253,6 +255,7 @@ impl Connection {
             active_ms: now_ms,
             connect_deadline_ms: 0,
             counted_pending: false,
+            service,
             listener,
         }
     }

@@ -7,7 +7,8 @@ pub mod open;
 mod receive;
 
 use crate::net::poller::Waker;
-use crate::runtime::Shared;
+use crate::service::Service as Balanced;
+use crate::shared::Shared;
 use crate::sys::interfaces;
 use director::{Counts, Service};
 use open::Opened;
@@ -70,11 +71,11 @@ pub struct Dsr {
 impl Dsr {
     /// # Errors
     /// A want of threads or descriptors.
-    pub fn start(opened: Opened, shared: Arc<Shared>) -> io::Result<Dsr> {
+    pub fn start(opened: Opened, shared: Arc<Shared>, balanced: Arc<Balanced>) -> io::Result<Dsr> {
         let (sender, messages) = mpsc::channel();
         let flows = Arc::new(AtomicU64::new(0));
         let (interface, text) = (opened.interface.clone(), opened.text.clone());
-        let receiver = Receiver::new(opened, shared, messages, flows.clone())?;
+        let receiver = Receiver::new(opened, shared, balanced, messages, flows.clone())?;
         let waker = receiver.waker();
         let thread = thread::Builder::new().name("dsr".into()).spawn(move || receiver.run())?;
         Ok(Dsr { thread, messages: sender, waker, flows, interface, text })

@@ -10,8 +10,11 @@ use super::{Message, Report, filter};
 use crate::balance::Chooser;
 use crate::log::diag::{self, Severity};
 use crate::net::poller::{Poller, Readiness, Waker};
-use crate::runtime::{Shared, Want};
+use crate::published::Held;
+use crate::room::Want;
+use crate::service::Service as Balanced;
 use crate::settings::Settings;
+use crate::shared::Shared;
 use crate::sys::packet::{BATCH_MAX, Batch, PacketSocket};
 use crate::sys::{clock, interfaces};
 use pen_proto::status::{ConnectionStatus, DsrStatus, NeighbourStatus};
@@ -31,9 +34,9 @@ const REPORT_SLOTS: u32 = 4096;
 const OWN_LOOK_MS: u64 = 10_000;
 const SOCKET_KEY: usize = 0;
 
-impl Balance for Shared {
+impl Balance for Balanced {
     fn with<T>(&self, decide: impl FnOnce(&mut Chooser<'_>) -> T) -> T {
-        decide(&mut self.pool().at(self.selection))
+        Balanced::with(self, decide)
     }
 }
 
@@ -44,9 +47,10 @@ pub struct Receiver {
     /// A member of the group in which questions for an IPv6 service are asked. It receives nothing itself.
     group: Option<UdpSocket>,
     service: Service,
-    director: Director<Arc<Shared>>,
+    director: Director<Arc<Balanced>>,
     shared: Arc<Shared>,
-    settings: Arc<Settings>,
+    balanced: Arc<Balanced>,
+    settings: Held<Settings>,
     /// The version of the settings that this thread has.
     generation: u64,
     poller: Poller,
@@ -68,12 +72,14 @@ impl Receiver {
     pub fn new(
         opened: Opened,
         shared: Arc<Shared>,
+        balanced: Arc<Balanced>,
         messages: mpsc::Receiver<Message>,
         flows: Arc<AtomicU64>,
     ) -> io::Result<Receiver> {
-        let (generation, settings, _) = shared.published();
+        let generation = shared.generation();
+        let settings = Held::of(balanced.settings());
         let Opened { socket, interface, index, station, service, protocol, own, .. } = opened;
-        let mut director = Director::new(shared.clone(), settings.clone(), station, service, protocol);
+        let mut director = Director::new(balanced.clone(), settings.share(), station, service, protocol);
         director.set_own(own);
         let poller = Poller::new()?;
         poller.add_listener(socket.as_fd(), SOCKET_KEY)?;
@@ -85,6 +91,7 @@ impl Receiver {
             service,
             director,
             shared,
+            balanced,
             settings,
             generation,
             poller,
@@ -126,7 +133,7 @@ impl Receiver {
                 self.receive();
                 self.note_full(now.ms);
             }
-            self.shared.look_whether_full(now.ms);
+            self.shared.room().look_whether_full(now.ms);
         }
         self.director.release_all();
         self.flows.store(0, Ordering::Relaxed);
@@ -138,7 +145,7 @@ impl Receiver {
         if std::mem::replace(&mut self.displaced, displaced) != displaced {
             let flows = self.director.flows();
             let (used, most) = (flows.len(), flows.slots_max());
-            self.shared.note_full(Want::Places, now_ms, |_| {
+            self.shared.room().note_full(Want::Places, now_ms, |_| {
                 format!("{used} flows, no more fit (conn_max {most}); new ones displace others")
             });
         }
@@ -212,7 +219,8 @@ impl Receiver {
     /// Picks up new settings, servers and messages.
     fn catch_up(&mut self, now: Now) {
         if self.shared.generation() != self.generation {
-            (self.generation, self.settings, _) = self.shared.published();
+            self.generation = self.shared.generation();
+            self.settings.follow(self.balanced.settings());
             self.follow_settings(now);
         }
         if self.settings.tarpit_acl.is_some() && now.ms >= self.own_look_ms {
@@ -226,7 +234,7 @@ impl Receiver {
     }
 
     fn follow_settings(&mut self, now: Now) {
-        self.director.set_settings(self.settings.clone(), now);
+        self.director.set_settings(self.settings.share(), now);
         self.set_filter();
         if self.settings.tarpit_acl.is_some() {
             self.hear_all_groups();

@@ -1,6 +1,6 @@
 //! Where a running pen listens, and how it moves elsewhere without a gap.
 
-use super::Instance;
+use super::{Instance, MAIN};
 use crate::net::listen::{ListenOptions, Listener, begin_no_more};
 use crate::net::resolve;
 use crate::runtime::worker_count;
@@ -8,6 +8,7 @@ use crate::settings::Settings;
 use crate::sys::errors::reason;
 use pen_proto::addr::ListenAddr;
 use pen_proto::commands::{Flag, Number};
+use std::sync::Arc;
 
 /// What a listening address becomes.
 pub(super) enum NewListener {
@@ -49,11 +50,11 @@ impl Instance {
     pub(super) fn use_listener(&mut self, listener: NewListener) {
         match listener {
             NewListener::Directed => {}
-            NewListener::Renamed(listener) => self.runtime.set_listeners(vec![listener]),
+            NewListener::Renamed(listener) => self.runtime.set_listeners(MAIN, vec![Arc::new(listener)]),
             NewListener::Opened(listener) => {
                 listener.share(listener.is_divided());
-                begin_no_more(&self.listeners());
-                self.runtime.set_listeners(vec![listener]);
+                begin_no_more(self.listeners().iter().map(AsRef::as_ref));
+                self.runtime.set_listeners(MAIN, vec![Arc::new(listener)]);
             }
         }
     }

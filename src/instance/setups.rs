@@ -1,5 +1,6 @@
 //! Servers as they were configured, turned into what the choice works with, and the memory for them.
 
+use super::MAIN;
 use crate::balance::{ClientRoom, Endpoint, Places, Pool, SelectionKey, ServerSetup, TlsEndpoint};
 use crate::net::resolve;
 use crate::runtime::Runtime;
@@ -21,7 +22,8 @@ const SERVER_BYTES: usize = 4 << 10;
 pub fn room_for(runtime: &Runtime, config: &Config) -> Result<Option<ClientRoom>, String> {
     // Taken outside the lock of the pool; a smaller table than now is not wanted.
     limits::memory_for(config.servers.len() * SERVER_BYTES).map_err(|reason| format!("server: {reason}"))?;
-    let is_larger = config.settings.number(Number::ClientsMax) > runtime.pool().clients_max().into();
+    let clients_max = runtime.service(MAIN).pool().clients_max();
+    let is_larger = config.settings.number(Number::ClientsMax) > clients_max.into();
     is_larger.then(|| client_room(&config.settings)).transpose()
 }
 

@@ -1,11 +1,11 @@
 //! What a running pen tells of itself: the workers' reports, the servers and the clients in one snapshot.
 
-use super::Instance;
+use super::{Instance, MAIN};
 use crate::balance::{add_idlers, add_live};
 use crate::control::apply::Wanted;
 use crate::dsr::{self, Dsr};
 use crate::log::local_time;
-use crate::runtime::{Snapshot, add_totals};
+use crate::runtime::{ServiceSnapshot, Snapshot};
 use crate::sys::clock;
 use pen_proto::commands::{Flag, Number};
 use pen_proto::status::{ClientStatus, Status};
@@ -15,16 +15,11 @@ const SLOTS_PER_LOOK: u32 = 1024;
 
 impl Instance {
     pub(super) fn status(&mut self, wanted: Wanted) -> Status {
-        let Snapshot {
-            connections,
-            totals,
-            connections_last,
-            connections_used,
-            connections_max,
-            workers,
-            full,
-            idlers,
-        } = self.runtime.snapshot();
+        let snapshot = self.runtime.snapshot();
+        let totals = snapshot.totals();
+        let Snapshot { services, connections_used, connections_max, workers, full, .. } = snapshot;
+        let main = services.into_iter().find(|service| service.number == MAIN).unwrap_or_default();
+        let ServiceSnapshot { connections, connections_last, idlers, .. } = main;
         let now_ms = clock::monotonic_ms();
         let mut status = Status {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -52,9 +47,10 @@ impl Instance {
         }
         let now_seconds = clock::steady_epoch_seconds(now_ms);
         {
-            let mut pool = self.runtime.pool();
+            let main = self.runtime.service(MAIN);
+            let mut pool = main.pool();
             status.clients_max = pool.clients_max().into();
-            let selection = pool.at(self.runtime.selection());
+            let selection = pool.at(main.selection);
             status.current_server = selection.current_server().number();
             status.servers = selection.server_statuses(now_seconds);
         }
@@ -71,10 +67,11 @@ impl Instance {
         let mut clients = Vec::new();
         let mut start = 0;
         loop {
-            let mut pool = self.runtime.pool();
+            let main = self.runtime.service(MAIN);
+            let mut pool = main.pool();
             let used = pool.client_slots_used();
             let end = used.min(start + SLOTS_PER_LOOK);
-            clients.extend(pool.at(self.runtime.selection()).client_statuses(start..end, now_seconds));
+            clients.extend(pool.at(main.selection).client_statuses(start..end, now_seconds));
             if end == used {
                 return clients;
             }
@@ -90,6 +87,6 @@ fn add_dsr(status: &mut Status, dsr: &Dsr) {
     status.connections_used = connections.len() as u64;
     status.connections_max = connections_max;
     status.connections = connections;
-    add_totals(&mut status.totals, &totals);
+    status.totals.add(&totals);
     status.dsr = Some(dsr_status);
 }

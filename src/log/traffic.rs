@@ -96,7 +96,7 @@ impl LogHub {
 
     /// A log for one more worker.
     pub fn traffic_log(&self) -> TrafficLog {
-        TrafficLog { shared: self.shared.clone(), socket: None, socket_version: 0, datagram: Vec::new() }
+        TrafficLog::new(self.shared.clone())
     }
 
     /// Where the log goes from now on; `None` ends it. Lines that are waiting still go to the old target.
@@ -193,6 +193,15 @@ pub struct TrafficLog {
 }
 
 impl TrafficLog {
+    /// One more end of the same log.
+    pub fn another(&self) -> TrafficLog {
+        TrafficLog::new(self.shared.clone())
+    }
+
+    fn new(shared: Arc<Shared>) -> TrafficLog {
+        TrafficLog { shared, socket: None, socket_version: 0, datagram: Vec::new() }
+    }
+
     /// What is wanted now; cheap enough to ask for every read.
     #[inline]
     pub fn target(&self) -> Target {

@@ -3,7 +3,7 @@
 //! Half a pen would look alive to whoever watches it, and serve half of its clients or none. Raised by the thread of the
 //! worker, however it ends; looked at by the main thread, which then ends pen.
 
-use super::lock;
+use crate::published::lock;
 use std::sync::{Arc, Mutex};
 
 /// Shared by the workers and the main thread.

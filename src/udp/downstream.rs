@@ -4,11 +4,11 @@
 //! The header is taken off, and the client that it names has the session; what the server answers goes to the
 //! downstream, without a header, as it is used to. The bytes are for [`crate::proxy_protocol`].
 
-use super::UdpWorker;
 use super::session::Told;
 use crate::log::diag;
 use crate::proxy_protocol::{Header, Malformed, V2_FIRST_BYTE, extensions, parse};
 use crate::sys::datagram::Batch;
+use crate::worker::LocalService;
 use pen_proto::addr::ClientAddr;
 use std::net::SocketAddr;
 
@@ -34,39 +34,37 @@ impl Word {
     }
 }
 
-impl UdpWorker {
-    /// Takes the headers off what downstreams sent. A word for each datagram, or none at all without `proxy_accept`.
-    pub(super) fn hear_downstreams(&mut self, inbox: &mut Batch) -> Vec<Word> {
-        if self.settings.proxy_accept.is_empty() {
-            return Vec::new();
-        }
-        (0..inbox.len()).map(|index| self.hear_downstream(inbox, index)).collect()
+/// Takes the headers off what downstreams sent. A word for each datagram, or none at all without `proxy_accept`.
+pub(super) fn hear_downstreams(local: &mut LocalService, inbox: &mut Batch) -> Vec<Word> {
+    if local.settings.proxy_accept.is_empty() {
+        return Vec::new();
     }
+    (0..inbox.len()).map(|index| hear_downstream(local, inbox, index)).collect()
+}
 
-    fn hear_downstream(&mut self, inbox: &mut Batch, index: usize) -> Word {
-        let Some((peer, _)) = inbox.parties(index) else { return Word::Nobody };
-        let peer = ClientAddr::from(peer);
-        if !self.settings.trusts(peer) {
-            return Word::Nobody;
+fn hear_downstream(local: &mut LocalService, inbox: &mut Batch, index: usize) -> Word {
+    let Some((peer, _)) = inbox.parties(index) else { return Word::Nobody };
+    let peer = ClientAddr::from(peer);
+    if !local.settings.trusts(peer) {
+        return Word::Nobody;
+    }
+    let bytes = inbox.bytes(index);
+    let header = match understand(bytes) {
+        Ok(header) => header,
+        Err(malformed) => {
+            local.totals.proxy_errors += 1;
+            let text = format_args!("PROXY header from {peer}: {malformed}; dropping the datagram");
+            diag::once("proxy_accept", text);
+            return Word::Malformed;
         }
-        let bytes = inbox.bytes(index);
-        let header = match understand(bytes) {
-            Ok(header) => header,
-            Err(malformed) => {
-                self.totals.proxy_errors += 1;
-                let text = format_args!("PROXY header from {peer}: {malformed}; dropping the datagram");
-                diag::once("proxy_accept", text);
-                return Word::Malformed;
-            }
-        };
-        let extensions = extensions::passed_on(&bytes[..header.length]);
-        inbox.cut(index, header.length);
-        match header.endpoints {
-            None => Word::Nobody,
-            Some(endpoints) => {
-                let told = Told { destination: Some(endpoints.destination()), extensions };
-                Word::Client { client: endpoints.source(), told: Box::new(told) }
-            }
+    };
+    let extensions = extensions::passed_on(&bytes[..header.length]);
+    inbox.cut(index, header.length);
+    match header.endpoints {
+        None => Word::Nobody,
+        Some(endpoints) => {
+            let told = Told { destination: Some(endpoints.destination()), extensions };
+            Word::Client { client: endpoints.source(), told: Box::new(told) }
         }
     }
 }

@@ -1,287 +1,132 @@
-//! A worker for UDP (`-U`): one thread, one poller, its own listening sockets and sessions. Nothing here blocks.
+//! The side of a worker that serves UDP: its sessions, and datagrams on their way. Nothing here blocks.
 //!
-//! `relay` moves datagrams both ways, `downstream` hears from proxies for whom they send, `upstream` finds servers and leaves those that fail, `report` answers the main
-//! thread and ends sessions. `sessions` knows whose datagram it is and who must go, `answers` which servers are heard.
-//! [`crate::runtime`] starts these workers instead of those for TCP; they share all else with them.
+//! `relay` moves datagrams both ways, `downstream` hears from proxies for whom they send, `upstream` finds servers and leaves
+//! those that fail, `listen` watches the sockets to which clients send, `close` ends sessions, `report` tells of them.
+//! `sessions` knows whose datagram it is and who must go. What this side shares with that for connections is in
+//! `worker/core.rs`; [`crate::worker`] calls it.
 
-mod answers;
+mod close;
 mod downstream;
+mod listen;
 mod relay;
 mod report;
 mod session;
 pub(crate) use pen_core::udp::sessions;
 mod upstream;
 
-pub use answers::Answers;
-
 use crate::conn::CloseReason;
-use crate::log::diag;
-use crate::log::traffic::TrafficLog;
-use crate::net::listen::Listener;
-use crate::net::poller::{Poller, Readiness};
-use crate::runtime::Shared;
-use crate::settings::Settings;
 use crate::sys::datagram::Batch;
-use crate::sys::{clock, memory};
 use crate::timers::Timers;
-use crate::turn::{self, Thrift};
+use crate::worker::{Core, LocalService};
 use pen_proto::commands::{Flag, Number};
-use pen_proto::status::Totals;
 use session::Session;
 use sessions::Sessions;
-use std::io;
-use std::sync::Arc;
 
-/// Keys from here on are listeners; below, sessions.
-const LISTENER_KEYS: usize = usize::MAX / 2;
-/// What an event has to do with that belongs to no session.
-const NO_SESSION: u32 = u32::MAX;
-/// So often a listener is heard before it is closed: its buffer holds less.
-const TURNS_AT_END_MAX: usize = 64;
-/// When to try again what the poller refused.
-const RETRY_MS: u64 = 100;
-
-pub struct UdpWorker {
-    number: usize,
-    shared: Arc<Shared>,
-    poller: Poller,
+pub(crate) struct Udp {
     sessions: Sessions<Session>,
     timers: Timers,
-    settings: Arc<Settings>,
-    listeners: Arc<Vec<Listener>>,
-    /// The version of settings and listeners that this worker has.
-    generation: u64,
     /// The poller refused the listeners: to be tried again at this time.
     listen_again_ms: Option<u64>,
-    /// From clients. `None` only while it is worked on.
+    /// From clients. `None` before the first, and while it is worked on.
     inbox: Option<Batch>,
-    /// To clients, all from one listener. `None` only while it is worked on.
+    /// To clients, all from one listener. `None` before the first, and while it is worked on.
     outbox: Option<Batch>,
-    outbox_listener: usize,
-    thrift: Thrift,
-    log: TrafficLog,
-    totals: Totals,
-    last: Option<(u32, u64)>,
-    now_ms: u64,
-    /// No new sessions; those there are go on until they have been silent for a while.
-    draining: bool,
-    stopping: bool,
+    outbox_listener: u16,
 }
 
-impl UdpWorker {
-    /// Called before the thread starts, so that what fails here fails the start of pen.
-    ///
-    /// # Errors
-    /// The poller refuses a listener.
-    pub fn new(number: usize, shared: Arc<Shared>, poller: Poller, log: TrafficLog) -> io::Result<UdpWorker> {
-        let (generation, settings, listeners) = shared.published();
-        let now_ms = clock::monotonic_ms();
-        let mut worker = UdpWorker {
-            number,
-            poller,
+impl Udp {
+    pub fn new(now_ms: u64) -> Udp {
+        Udp {
             sessions: Sessions::default(),
             timers: Timers::new(now_ms),
-            settings,
-            listeners,
-            generation,
             listen_again_ms: None,
-            inbox: Some(Batch::new()),
-            outbox: Some(Batch::new()),
+            inbox: None,
+            outbox: None,
             outbox_listener: 0,
-            thrift: Thrift::default(),
-            log,
-            totals: Totals::default(),
-            last: None,
-            now_ms,
-            draining: false,
-            stopping: false,
-            shared,
-        };
-        worker.expect_sessions();
-        worker.register_listeners()?;
-        Ok(worker)
-    }
-
-    /// Serves until told to stop.
-    pub fn run(mut self) {
-        let mut ready: Vec<Readiness> = Vec::new();
-        let mut expired: Vec<u32> = Vec::new();
-        while !self.stopping {
-            let timeout_ms = self.wait_ms();
-            if !turn::wait(self.number, &mut self.poller, &mut ready, timeout_ms) {
-                break;
-            }
-            self.now_ms = clock::monotonic_ms();
-            self.guard(NO_SESSION, |worker, _| worker.catch_up());
-            for event in &ready {
-                let session = if event.key < LISTENER_KEYS { event.key as u32 } else { NO_SESSION };
-                self.guard(session, |worker, _| worker.dispatch(*event));
-            }
-            self.timers.expire(self.now_ms, |index| expired.push(index));
-            for index in expired.drain(..) {
-                self.guard(index, UdpWorker::expire);
-            }
-            self.guard(NO_SESSION, |worker, _| worker.send_to_clients());
-            self.listen_again();
-            self.shared.look_whether_full(self.now_ms);
-            self.sessions.recycle();
-            let count = self.sessions.len() as u64;
-            if self.thrift.is_due(count, false, self.now_ms)
-                && self.thrift.looked(count, 0, false, self.now_ms)
-            {
-                memory::give_back();
-            }
-        }
-        self.close_all(CloseReason::Shutdown);
-    }
-
-    /// A mistake of ours costs the session that met it, not all the others.
-    fn guard(&mut self, index: u32, work: impl FnOnce(&mut UdpWorker, u32)) {
-        turn::guard(
-            self,
-            |worker| work(worker, index),
-            |worker| worker.close(index, CloseReason::InternalError),
-        );
-    }
-
-    fn wait_ms(&self) -> Option<u64> {
-        let timer = self.timers.next_deadline_ms();
-        let looks = [timer, self.listen_again_ms, self.shared.full_look_ms(), self.thrift.look_ms()];
-        let next = looks.into_iter().flatten().min()?;
-        Some(next.saturating_sub(clock::monotonic_ms()))
-    }
-
-    fn dispatch(&mut self, event: Readiness) {
-        match event.key {
-            LISTENER_KEYS.. => {
-                self.hear_clients(event.key - LISTENER_KEYS);
-            }
-            key => self.hear_server(key as u32, event.error),
         }
     }
 
-    /// Picks up new settings, listeners and messages.
-    fn catch_up(&mut self) {
-        if self.shared.generation() == self.generation {
-            return;
-        }
-        let (generation, settings, listeners) = self.shared.published();
-        self.generation = generation;
-        let changed = !Arc::ptr_eq(&settings, &self.settings) || self.draining != self.shared.is_draining();
-        self.draining = self.shared.is_draining();
-        self.settings = settings;
-        if !Arc::ptr_eq(&listeners, &self.listeners) {
-            self.change_listeners(listeners);
-        }
-        if changed {
-            self.expect_sessions();
-            self.fit_in();
-            self.sessions.indices().into_iter().for_each(|index| self.arm_timer(index));
-        }
-        for message in self.shared.take_messages(self.number) {
-            self.answer(message);
-        }
+    /// When to [`Udp::take_expired`] and to [`Udp::end_turn`] next.
+    pub fn look_ms(&self) -> Option<u64> {
+        [self.timers.next_deadline_ms(), self.listen_again_ms].into_iter().flatten().min()
     }
 
-    /// The system divides the clients evenly among the workers.
-    fn expect_sessions(&mut self) {
-        let most = self.shared.connections_max() as usize / self.shared.workers();
+    /// The sessions whose timers have rung, which [`Udp::expire`] must look after.
+    pub fn take_expired(&mut self, now_ms: u64, expired: &mut Vec<u32>) {
+        self.timers.expire(now_ms, |index| expired.push(index));
+    }
+
+    /// How many sessions there are.
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// After all that has happened in a turn.
+    pub fn end_turn(&mut self, core: &Core) {
+        self.listen_again(core);
+        self.sessions.recycle();
+    }
+
+    /// The limits of the process may have changed. The system divides the clients evenly among the workers.
+    pub fn follow_limits(&mut self, core: &mut Core) {
+        let most = core.shared.room().sessions_max() as usize / core.shared.workers();
         self.sessions.expect(most);
+        self.fit_in(core);
     }
 
-    /// Sessions end with the listener that they came through: it was from its address that they were answered. What has
-    /// come already goes to the servers.
-    fn change_listeners(&mut self, listeners: Arc<Vec<Listener>>) {
-        for listener in 0..self.listeners.len() {
-            for _ in 0..TURNS_AT_END_MAX {
-                if !self.hear_clients(listener) {
-                    break;
-                }
-            }
-        }
-        self.close_all(CloseReason::Closed);
-        self.deregister_listeners();
-        self.listeners = listeners;
-        self.listen();
-    }
-
-    fn listen(&mut self) {
-        self.listen_again_ms = None;
-        if let Err(error) = self.register_listeners() {
-            diag::once("listen", format_args!("cannot listen: {error}; trying again"));
-            self.deregister_listeners();
-            self.listen_again_ms = Some(self.now_ms + RETRY_MS);
-        }
-    }
-
-    fn listen_again(&mut self) {
-        if self.listen_again_ms.is_some_and(|at_ms| self.now_ms >= at_ms) {
-            self.listen();
-        }
-    }
-
-    fn register_listeners(&self) -> io::Result<()> {
-        let mut listeners = self.listeners.iter().enumerate();
-        listeners.try_for_each(|(index, listener)| {
-            self.poller.add_reader(listener.datagram_socket(self.number), LISTENER_KEYS + index)
-        })
-    }
-
-    fn deregister_listeners(&self) {
-        for listener in self.listeners.iter() {
-            // Fails only when it was never registered, which is what is wanted.
-            let _ = self.poller.remove_listener(listener.datagram_socket(self.number));
-        }
-    }
-
-    /// When the session's timer is to ring next; `None` when it needs none.
-    fn deadline_ms(&self, session: &Session) -> Option<u64> {
-        let idle = self.idle_ms().map(|idle_ms| session.active_ms + idle_ms);
-        let silent = session.unanswered_ms.filter(|_| self.flag(Flag::UdpAnswers));
-        let silent = silent.map(|since_ms| since_ms + self.timeout_ms());
-        [idle, silent].into_iter().flatten().min()
-    }
-
-    fn timeout_ms(&self) -> u64 {
-        self.settings.number(Number::Timeout) * 1000
-    }
-
-    /// How long a session may be silent; `None` for ever.
-    fn idle_ms(&self) -> Option<u64> {
-        let limits =
-            [Number::IdleTimeout, Number::UdpIdleTimeout].map(|limit| self.settings.number(limit) * 1000);
-        // For an answer that is still to come nobody waits any longer.
-        let drain = self.draining.then(|| self.timeout_ms());
-        limits.into_iter().filter(|limit| *limit > 0).chain(drain).min()
+    /// The settings of a service have changed, or no more sessions are wanted.
+    pub fn follow_settings(&mut self, core: &Core, service: u16) {
+        let of_service = |index: &u32| self.sessions.get(*index).is_some_and(|one| one.service == service);
+        let indices: Vec<u32> = self.sessions.indices().into_iter().filter(of_service).collect();
+        indices.into_iter().for_each(|index| self.arm_timer(core, index));
     }
 
     /// Sets the timer. Activity does not move it: it looks when it rings.
-    fn arm_timer(&mut self, index: u32) {
-        let deadline_ms = self.sessions.get(index).and_then(|session| self.deadline_ms(session));
+    fn arm_timer(&mut self, core: &Core, index: u32) {
         let Some(session) = self.sessions.get_mut(index) else { return };
-        session.timer_ms = deadline_ms;
-        match deadline_ms {
+        session.timer_ms = session.deadline_ms(&core.services[session.service]);
+        match session.timer_ms {
             Some(deadline_ms) => self.timers.arm(index, deadline_ms),
             None => self.timers.disarm(index),
         }
     }
 
     /// A timer rang.
-    fn expire(&mut self, index: u32) {
+    pub fn expire(&mut self, core: &mut Core, index: u32) {
         let Some(session) = self.sessions.get(index) else { return };
-        let timeout_ms = self.timeout_ms();
-        let since = |start_ms: u64| self.now_ms.saturating_sub(start_ms);
-        if self.idle_ms().is_some_and(|idle_ms| since(session.active_ms) >= idle_ms) {
-            self.totals.idle_timeouts += 1;
-            return self.close(index, CloseReason::IdleTimeout);
+        let local = &mut core.services[session.service];
+        let since = |start_ms: u64| core.now_ms.saturating_sub(start_ms);
+        if idle_ms(local).is_some_and(|idle_ms| since(session.active_ms) >= idle_ms) {
+            local.totals.idle_timeouts += 1;
+            return self.close(core, index, CloseReason::IdleTimeout);
         }
+        let timeout_ms = timeout_ms(local);
         if let Some(sent_ms) = session.unanswered_ms.filter(|sent_ms| since(*sent_ms) >= timeout_ms) {
-            self.judge_silence(index, sent_ms);
+            self.judge_silence(core, index, sent_ms);
         }
-        self.arm_timer(index);
+        self.arm_timer(core, index);
     }
+}
 
-    fn flag(&self, flag: Flag) -> bool {
-        self.settings.flag(flag)
+impl Session {
+    /// When its timer must ring next; `None` when it needs none.
+    fn deadline_ms(&self, local: &LocalService) -> Option<u64> {
+        let idle = idle_ms(local).map(|idle_ms| self.active_ms + idle_ms);
+        let silent = self.unanswered_ms.filter(|_| local.settings.flag(Flag::UdpAnswers));
+        let silent = silent.map(|since_ms| since_ms + timeout_ms(local));
+        [idle, silent].into_iter().flatten().min()
     }
+}
+
+fn timeout_ms(local: &LocalService) -> u64 {
+    local.settings.number(Number::Timeout) * 1000
+}
+
+/// How long a session may be silent; `None` for ever.
+fn idle_ms(local: &LocalService) -> Option<u64> {
+    let limits =
+        [Number::IdleTimeout, Number::UdpIdleTimeout].map(|limit| local.settings.number(limit) * 1000);
+    // For an answer that is still to come nobody waits any longer.
+    let drain = local.draining.then(|| timeout_ms(local));
+    limits.into_iter().filter(|limit| *limit > 0).chain(drain).min()
 }

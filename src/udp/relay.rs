@@ -1,7 +1,7 @@
 //! Datagrams on their way: from clients to the servers of their sessions, and back.
 
-use super::UdpWorker;
-use super::downstream::Word;
+use super::Udp;
+use super::downstream::{Word, hear_downstreams};
 use super::session::Session;
 use super::sessions::Parties;
 use super::upstream::Failure;
@@ -10,7 +10,7 @@ use crate::log::traffic::Target;
 use crate::outage;
 use crate::sys::datagram::{BATCH, Batch, take_error};
 use crate::sys::errors::reason;
-use crate::worker::{Dump, log_read};
+use crate::worker::{Core, Dump, Entry, LocalService, log_read};
 use pen_proto::commands::Flag;
 use std::io;
 use std::ops::Range;
@@ -21,18 +21,17 @@ const CLIENT_BATCHES_MAX: usize = 8;
 /// Batches taken from the server of one session before others have their turn.
 const SERVER_BATCHES_MAX: usize = 4;
 
-impl UdpWorker {
+impl Udp {
     /// A listener has datagrams. What is left over, if true, brings another event.
-    pub(super) fn hear_clients(&mut self, listener: usize) -> bool {
-        let listeners = self.listeners.clone();
-        let Some(open) = listeners.get(listener) else { return false };
+    pub fn hear_clients(&mut self, core: &mut Core, listener: u16) -> bool {
+        let Some(open) = core.listeners.listener(listener).cloned() else { return false };
         let mut inbox = self.inbox.take().unwrap_or_default();
         let mut has_more = true;
         for _ in 0..CLIENT_BATCHES_MAX {
-            match inbox.receive(open.datagram_socket(self.number)) {
+            match inbox.receive(open.datagram_socket(core.number)) {
                 Ok(0) => has_more = false,
                 Ok(count) => {
-                    self.pass_up(listener, &mut inbox);
+                    self.pass_up(core, listener, &mut inbox);
                     has_more = count == BATCH;
                 }
                 Err(error) => {
@@ -49,8 +48,9 @@ impl UdpWorker {
     }
 
     /// Finds the session of each datagram. What follows one another in the same session goes in one system call.
-    fn pass_up(&mut self, listener: usize, inbox: &mut Batch) {
-        let mut words = self.hear_downstreams(inbox);
+    fn pass_up(&mut self, core: &mut Core, listener: u16, inbox: &mut Batch) {
+        let Some(service) = core.listeners.get(listener).map(|entry| entry.service) else { return };
+        let mut words = hear_downstreams(&mut core.services[service], inbox);
         let parties = |inbox: &Batch, words: &[Word], index: usize| {
             let named = match words.get(index) {
                 Some(Word::Malformed) => return None,
@@ -58,7 +58,7 @@ impl UdpWorker {
                 Some(Word::Nobody) | None => None,
             };
             let (peer, local) = inbox.parties(index)?;
-            Some(Parties { peer, named, local, listener: listener as u16 })
+            Some(Parties { peer, named, local, listener })
         };
         let (mut first, mut next) = (0, parties(inbox, &words, 0));
         while first < inbox.len() {
@@ -72,30 +72,37 @@ impl UdpWorker {
                 }
                 end += 1;
             }
-            match these.and_then(|parties| self.session_of(parties, words.get_mut(first))) {
-                Some(index) => self.send_to_server(index, inbox, first..end),
-                None => self.totals.datagrams_dropped += (end - first) as u64,
+            match these.and_then(|parties| self.session_of(core, service, parties, words.get_mut(first))) {
+                Some(index) => self.send_to_server(core, index, inbox, first..end),
+                None => core.services[service].totals.datagrams_dropped += (end - first) as u64,
             }
             first = end;
         }
     }
 
     /// The session between these parties, a new one if need be; `None` when there cannot be one.
-    fn session_of(&mut self, parties: Parties, word: Option<&mut Word>) -> Option<u32> {
+    fn session_of(
+        &mut self,
+        core: &mut Core,
+        service: u16,
+        parties: Parties,
+        word: Option<&mut Word>,
+    ) -> Option<u32> {
         match self.sessions.find(&parties) {
             Some(index) => {
                 self.sessions.client_spoke(index);
                 Some(index)
             }
-            None => self.open(parties, word.and_then(Word::take_told)),
+            None => self.open(core, service, parties, word.and_then(Word::take_told)),
         }
     }
 
     /// Sends to the server of the session, or to the next one that can be reached.
-    fn send_to_server(&mut self, index: u32, inbox: &mut Batch, mut range: Range<usize>) {
-        self.tell_of_datagrams(index, inbox, range.clone());
+    fn send_to_server(&mut self, core: &mut Core, index: u32, inbox: &mut Batch, mut range: Range<usize>) {
+        let Some(service) = self.sessions.get(index).map(|session| session.service) else { return };
+        self.tell_of_datagrams(core, index, inbox, range.clone());
         while !range.is_empty() {
-            let now_ms = self.now_ms;
+            let now_ms = core.now_ms;
             let Some(session) = self.sessions.get_mut(index) else { break };
             let Some(socket) = &session.socket else { break };
             match inbox.send_connected(socket.as_fd(), range.clone(), &session.header) {
@@ -103,76 +110,75 @@ impl UdpWorker {
                     let sent = range.start..range.start + sent;
                     range.start = sent.end;
                     session.sent(inbox, sent.clone(), now_ms);
-                    self.totals.up_datagrams += sent.len() as u64;
-                    self.await_answer(index);
+                    core.services[service].totals.up_datagrams += sent.len() as u64;
+                    self.await_answer(core, index);
                 }
                 Err(error) if is_unreachable(&error) => {
                     // Of an earlier datagram; this one has not been sent.
-                    if !self.leave_server(index, Failure::Unreachable(error)) {
+                    if !self.leave_server(core, index, Failure::Unreachable(error)) {
                         break;
                     }
-                    self.tell_of_datagrams(index, inbox, range.clone());
+                    self.tell_of_datagrams(core, index, inbox, range.clone());
                 }
                 Err(error) if is_congestion(&error) => break,
                 Err(error) => {
                     diag::once("send", format_args!("cannot send to a server: {}", reason(&error)));
-                    self.totals.datagrams_dropped += 1;
+                    core.services[service].totals.datagrams_dropped += 1;
                     range.start += 1;
                 }
             }
         }
-        self.totals.datagrams_dropped += range.len() as u64;
+        core.services[service].totals.datagrams_dropped += range.len() as u64;
     }
 
     /// The timer of an unanswered datagram.
-    fn await_answer(&mut self, index: u32) {
+    fn await_answer(&mut self, core: &mut Core, index: u32) {
         let Some(session) = self.sessions.get(index) else { return };
-        let deadline_ms = self.deadline_ms(session);
+        let deadline_ms = session.deadline_ms(&core.services[session.service]);
         if deadline_ms
             .is_some_and(|deadline_ms| session.timer_ms.is_none_or(|timer_ms| deadline_ms < timer_ms))
         {
-            self.arm_timer(index);
+            self.arm_timer(core, index);
         }
     }
 
     /// Log and dump, before anything goes: penlogd must hear of a request before the server can answer and log it.
-    fn tell_of_datagrams(&mut self, index: u32, inbox: &Batch, range: Range<usize>) {
-        let dump = self.dump(index);
-        let is_logged = self.log.target() != Target::Off;
-        if dump.is_none() && !is_logged {
+    fn tell_of_datagrams(&mut self, core: &mut Core, index: u32, inbox: &Batch, range: Range<usize>) {
+        let dump = self.dump(core, index);
+        let Some(session) = self.sessions.get(index) else { return };
+        let LocalService { log, settings, .. } = &mut core.services[session.service];
+        if dump.is_none() && log.target() == Target::Off {
             return;
         }
-        let Some(session) = self.sessions.get(index) else { return };
         for datagram in range.map(|index| inbox.bytes(index)) {
             dump.inspect(|dump| dump.up(datagram));
-            let format = self.settings.log_format;
-            log_read(&mut self.log, format, session.address, Some(&session.endpoint), datagram);
+            log_read(log, settings.log_format, session.address, Some(&session.endpoint), datagram);
         }
     }
 
     /// The server of a session has sent something, or an ICMP error has come in its place.
-    pub(super) fn hear_server(&mut self, index: u32, has_error: bool) {
+    pub fn hear_server(&mut self, core: &mut Core, index: u32, has_error: bool) {
         let Some(socket) = self.sessions.get(index).and_then(|session| session.socket.as_ref()) else {
             return;
         };
         // Fetched first: as long as it waits, the system hands out no datagrams.
         let told = if has_error { take_error(socket.as_fd()) } else { None };
-        let met = self.pass_down(index);
+        let met = self.pass_down(core, index);
         if let Some(error) = [told, met].into_iter().flatten().find(is_unreachable) {
-            self.leave_server(index, Failure::Unreachable(error));
+            self.leave_server(core, index, Failure::Unreachable(error));
         }
     }
 
     /// Puts what the server has sent into the outbox; returns the error that was met.
-    fn pass_down(&mut self, index: u32) -> Option<io::Error> {
+    fn pass_down(&mut self, core: &mut Core, index: u32) -> Option<io::Error> {
         let Parties { peer, local, listener, .. } = self.sessions.parties(index)?;
         let mut outbox = self.outbox.take().unwrap_or_default();
-        let dump = self.dump(index);
+        let dump = self.dump(core, index);
         let mut met = None;
         for _ in 0..SERVER_BATCHES_MAX {
-            if outbox.is_full() || self.outbox_listener != usize::from(listener) {
-                self.flush(&mut outbox);
-                self.outbox_listener = listener.into();
+            if outbox.is_full() || self.outbox_listener != listener {
+                self.flush(core, &mut outbox);
+                self.outbox_listener = listener;
             }
             let Some(socket) = self.sessions.get(index).and_then(|session| session.socket.as_ref()) else {
                 break;
@@ -191,7 +197,7 @@ impl UdpWorker {
                 bytes += datagram.len();
                 dump.inspect(|dump| dump.down(datagram));
             }
-            self.answered(index, bytes as u64);
+            self.answered(core, index, bytes as u64);
             if !outbox.is_full() {
                 break; // the system had room for more and had no more
             }
@@ -201,65 +207,68 @@ impl UdpWorker {
     }
 
     /// Counts what a server has sent.
-    fn answered(&mut self, index: u32, bytes: u64) {
+    fn answered(&mut self, core: &mut Core, index: u32, bytes: u64) {
         self.sessions.server_spoke(index);
-        let now_ms = self.now_ms;
+        let now_ms = core.now_ms;
         let Some(session) = self.sessions.get_mut(index) else { return };
         session.down_bytes += bytes;
         session.active_ms = now_ms;
         session.unanswered_ms = None;
         let is_first = session.kept.take().is_some();
         let Some(attempt) = &mut session.attempt else { return };
-        self.shared.answers().note(attempt.server(), now_ms);
+        let service = &core.services[session.service].service;
+        service.answers().note(attempt.server(), now_ms);
         if is_first && attempt.clears_failure() {
-            let ends_outage = self.shared.pool().at(self.shared.selection).connected(attempt);
+            let ends_outage = service.with(|chooser| chooser.connected(attempt));
             if ends_outage {
                 outage::tell_end(attempt.server());
             }
         }
         if is_first && attempt.has_tried() {
-            self.shared.pool().at(self.shared.selection).forget_tried(attempt);
+            service.with(|chooser| chooser.forget_tried(attempt));
         }
         if is_first && session.endpoint.is_second_choice() {
-            self.shared.pool().at(self.shared.selection).prefer(attempt.server(), &session.endpoint);
+            service.with(|chooser| chooser.prefer(attempt.server(), &session.endpoint));
         }
     }
 
     /// Sends what waits in the outbox.
-    pub(super) fn send_to_clients(&mut self) {
-        if self.outbox.as_ref().is_some_and(Batch::is_empty) {
+    pub fn send_to_clients(&mut self, core: &mut Core) {
+        if self.outbox.as_ref().is_none_or(Batch::is_empty) {
             return;
         }
         let mut outbox = self.outbox.take().unwrap_or_default();
-        self.flush(&mut outbox);
+        self.flush(core, &mut outbox);
         self.outbox = Some(outbox);
     }
 
-    fn flush(&mut self, outbox: &mut Batch) {
+    fn flush(&mut self, core: &mut Core, outbox: &mut Batch) {
         let mut range = 0..outbox.len();
-        if let Some(listener) = self.listeners.get(self.outbox_listener) {
+        if let Some(Entry { service, open: Some(listener), .. }) = core.listeners.get(self.outbox_listener) {
+            let totals = &mut core.services[*service].totals;
             while !range.is_empty() {
-                match outbox.send(listener.datagram_socket(self.number), range.clone()) {
+                match outbox.send(listener.datagram_socket(core.number), range.clone()) {
                     Ok(sent) => {
                         range.start += sent;
-                        self.totals.down_datagrams += sent as u64;
+                        totals.down_datagrams += sent as u64;
                     }
                     Err(error) if is_congestion(&error) => break,
                     // About one client only, for example that there is no way to it any more.
                     Err(error) => {
                         diag::once("answer", format_args!("cannot send to a client: {}", reason(&error)));
-                        self.totals.datagrams_dropped += 1;
+                        totals.datagrams_dropped += 1;
                         range.start += 1;
                     }
                 }
             }
+            totals.datagrams_dropped += range.len() as u64;
         }
-        self.totals.datagrams_dropped += range.len() as u64;
         outbox.clear();
     }
 
-    pub(super) fn dump(&self, index: u32) -> Option<Dump> {
-        Dump::wanted(|| self.shared.global_number(self.number, index), self.flag(Flag::Ascii))
+    pub(super) fn dump(&self, core: &Core, index: u32) -> Option<Dump> {
+        let ascii = |session: &Session| core.services[session.service].settings.flag(Flag::Ascii);
+        Dump::wanted(|| core.session_number(index), || self.sessions.get(index).is_some_and(ascii))
     }
 }
 

@@ -33,6 +33,8 @@ impl Kept {
 
 #[derive(Debug)]
 pub struct Session {
+    /// Number of its service.
+    pub service: u16,
     /// Connected to the server; `None` only while one is looked for.
     pub socket: Option<OwnedFd>,
     /// The choice of its server, to be given back when it ends.
@@ -70,8 +72,15 @@ pub struct Told {
 }
 
 impl Session {
-    pub fn new(address: ClientAddr, attempt: Attempt, endpoint: Arc<Endpoint>, now_ms: u64) -> Session {
+    pub fn new(
+        service: u16,
+        address: ClientAddr,
+        attempt: Attempt,
+        endpoint: Arc<Endpoint>,
+        now_ms: u64,
+    ) -> Session {
         Session {
+            service,
             socket: None,
             attempt: Some(attempt),
             endpoint,

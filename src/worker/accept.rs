@@ -3,17 +3,21 @@
 //! A full pen stops listening for events of the listener instead of accepting and closing, so clients wait in the
 //! kernel's backlog and no processor time is lost; see docs/architecture.md, "accept".
 
-use super::Worker;
+use super::handshake::first_task;
+use super::listeners::Entry;
+use super::{Core, Key, Worker};
 use crate::conn::{Connection, Side, Stage};
 use crate::log::diag;
-use crate::runtime::Want;
+use crate::net::listen::Listener;
+use crate::room::{Room, Want};
 use crate::sys::errors::reason;
 use crate::sys::socket;
 use nix::libc;
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::{Flag, Number};
+use pen_proto::commands::Flag;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 /// How long to wait for descriptors that some other process or thread may give back.
 pub const SHORTAGE_RETRY_MS: u64 = 100;
@@ -63,16 +67,15 @@ impl Worker {
     ///
     /// The listener is level-triggered: clients left over bring another event. So a worker that last found one client
     /// at a time takes one, and is spared the accept(2) that would only tell that there is none.
-    pub(super) fn accept(&mut self, listener: usize) {
-        let batch = self.accepting.batch.clamp(1, self.settings.number(Number::MultiAccept));
-        if listener >= self.listeners.len() {
-            return; // an event of a listener that is no longer ours
-        }
+    pub(super) fn accept(&mut self, listener: u16) {
+        let batch = self.accepting.batch.clamp(1, self.core.process.multi_accept);
         let mut taken = 0;
         while taken < batch && self.accepting.is_on() {
-            if !self.shared.take_room(self.settings.number(Number::PendingMax)) {
+            // An event may be of a listener that is no longer ours.
+            let Some(open) = self.core.listeners.listener(listener) else { return };
+            if !self.core.shared.room().take_connection() {
                 // Another worker may have taken the one for whom this one was woken.
-                if socket::has_something(self.listeners[listener].as_fd()) {
+                if socket::has_something(open.as_fd()) {
                     self.note_full();
                     self.pause(None);
                 }
@@ -87,64 +90,108 @@ impl Worker {
     }
 
     fn note_full(&self) {
-        let (settings, now_ms) = (&self.settings, self.now_ms);
-        let pending_max = settings.number(Number::PendingMax);
-        match self.shared.pending() >= pending_max {
-            true => self.shared.note_full(Want::Connects, now_ms, |shared| {
-                let pending = shared.pending();
+        let (process, now_ms, room) = (&*self.core.process, self.core.now_ms, self.core.shared.room());
+        let pending_max = process.pending_max;
+        match room.pending() >= pending_max {
+            true => room.note_full(Want::Connects, now_ms, |room| {
+                let pending = room.pending();
                 format!("{pending} connects under way, no more at a time (pending_max {pending_max}); clients wait")
             }),
-            false => self.shared.note_full(Want::Places, now_ms, |shared| {
-                let (used, limits) = (shared.connections_used(), shared.limits(settings));
+            false => room.note_full(Want::Places, now_ms, |room| {
+                let (used, limits) = (room.used(), Room::limits(process));
                 format!("{used} connections, no more fit ({limits}); clients wait")
             }),
         }
     }
 
     /// The system has no descriptors left, although the count had room.
-    pub(super) fn note_shortage(&mut self) {
-        self.totals.descriptor_shortages += 1;
-        let (settings, now_ms) = (&self.settings, self.now_ms);
-        self.shared.note_full(Want::Descriptors, now_ms, |shared| {
-            let (used, limits) = (shared.connections_used(), shared.limits(settings));
+    pub(super) fn note_shortage(&mut self, service: u16) {
+        self.core.services[service].totals.descriptor_shortages += 1;
+        let (process, now_ms) = (&*self.core.process, self.core.now_ms);
+        self.core.shared.room().note_full(Want::Descriptors, now_ms, |room| {
+            let (used, limits) = (room.used(), Room::limits(process));
             format!("{used} connections, descriptors have run out ({limits}); clients wait")
         });
     }
 
     /// Takes a client, for whom room is counted; if none comes the room is given back.
-    fn accept_one(&mut self, listener: usize) -> Asked {
-        match socket::accept(self.listeners[listener].as_fd()) {
+    fn accept_one(&mut self, listener: u16) -> Asked {
+        let Some(Entry { service, open: Some(open), .. }) = self.core.listeners.get(listener) else {
+            self.room_made();
+            return Asked::Nobody;
+        };
+        let service = *service;
+        match socket::accept(open.as_fd()) {
             Ok((fd, address)) => {
                 // Who comes after a command was answered meets its effect, also in the wake-up that is under way.
-                self.follow_settings();
+                if self.core.shared.generation() != self.core.generation {
+                    self.follow_settings(service);
+                }
                 let (client, port) = match address {
                     Some(address) => (ClientAddr::from(address), address.port()),
                     None => (ClientAddr::Unix, 0),
                 };
-                self.take_in(fd, client, port, listener);
+                self.take_in(fd, (client, port), (service, listener));
                 Asked::Client
             }
             Err(error) => {
                 self.room_made();
-                self.accept_failed(&error)
+                self.accept_failed(service, &error)
             }
+        }
+    }
+
+    /// Takes a listener of a service.
+    ///
+    /// # Errors
+    /// The poller refuses it; then it is there and not heard.
+    pub(super) fn add_listener(&mut self, service: u16, listener: Arc<Listener>) -> io::Result<()> {
+        let number = self.core.listeners.add(service, false, listener.clone());
+        let number = number.ok_or_else(|| io::Error::other("too many listeners"))?;
+        match self.accepting.is_on() {
+            true => self.core.poller.add_listener(listener.as_fd(), Key::Listener(number).pack()),
+            false => Ok(()), // with all others
         }
     }
 
     /// Takes in who is connected already, even where `conn_max` has no room: with a listener that is closed they would be
     /// turned away. How many its queue holds was settled when it was opened, so it is asked until it has nobody left.
-    pub(super) fn take_in_waiting(&mut self) {
-        for listener in 0..self.listeners.len() {
-            for _ in 0..WAITING_MAX {
-                self.shared.take_room_anyway();
-                if matches!(self.accept_one(listener), Asked::Nobody | Asked::Shortage) {
-                    break;
-                }
+    pub(super) fn stop_accepting(&mut self, number: u16) {
+        for _ in 0..WAITING_MAX {
+            self.core.shared.room().take_connection_anyway();
+            if matches!(self.accept_one(number), Asked::Nobody | Asked::Shortage) {
+                break;
             }
         }
+        if let Some(listener) = self.core.listeners.listener(number) {
+            // Fails only when it is not registered, which is what is wanted.
+            let _ = self.core.poller.remove_listener(listener.as_fd());
+        }
+        self.core.listeners.close(number);
     }
 
-    fn accept_failed(&mut self, error: &io::Error) -> Asked {
+    /// All or none.
+    fn register_listeners(&mut self) -> io::Result<()> {
+        let Core { listeners, poller, .. } = &self.core;
+        let added = listeners.open(false).try_for_each(|(number, listener)| {
+            poller.add_listener(listener.as_fd(), Key::Listener(number).pack())
+        });
+        match added {
+            Ok(()) => self.accepting.set_on(true),
+            Err(_) => self.deregister_listeners(),
+        }
+        added
+    }
+
+    fn deregister_listeners(&mut self) {
+        for (_, listener) in self.core.listeners.open(false) {
+            // As above.
+            let _ = self.core.poller.remove_listener(listener.as_fd());
+        }
+        self.accepting.set_on(false);
+    }
+
+    fn accept_failed(&mut self, service: u16, error: &io::Error) -> Asked {
         match error.raw_os_error() {
             Some(libc::EAGAIN) => Asked::Nobody,
             // He left before he was taken, or the network had an error of its own, see accept(2), "Error handling". If
@@ -163,12 +210,12 @@ impl Worker {
             // There is another event at once.
             _ if self.idlers_make_way() => Asked::Another,
             _ => {
-                self.note_shortage();
+                self.note_shortage(service);
                 diag::once(
                     "accept",
                     format_args!("cannot accept clients: {}; trying again as connections end", reason(error)),
                 );
-                self.pause(Some(self.now_ms + SHORTAGE_RETRY_MS));
+                self.pause(Some(self.core.now_ms + SHORTAGE_RETRY_MS));
                 Asked::Shortage
             }
         }
@@ -181,7 +228,7 @@ impl Worker {
         self.accepting.retry_ms = retry_ms;
         if !self.accepting.paused {
             self.accepting.paused = true;
-            self.shared.add_paused();
+            self.core.shared.room().add_paused();
         }
         // Room made between the look and the note would wake nobody.
         self.resume_accepting();
@@ -189,16 +236,16 @@ impl Worker {
 
     /// Registers the listeners again when there is room. Called after every wake-up.
     pub(super) fn resume_accepting(&mut self) {
-        if !self.accepting.paused || self.accepting.retry_ms.is_some_and(|retry| self.now_ms < retry) {
+        if !self.accepting.paused || self.accepting.retry_ms.is_some_and(|retry| self.core.now_ms < retry) {
             return;
         }
         // From now on it waits for room, and whoever makes room wakes it.
         self.accepting.retry_ms = None;
-        if !self.shared.has_room(self.settings.number(Number::PendingMax)) {
+        if !self.core.shared.room().has_room() {
             return;
         }
         self.accepting.paused = false;
-        self.shared.remove_paused(self.now_ms);
+        self.core.shared.room().remove_paused(self.core.now_ms);
         if !self.accepting.is_on()
             && let Err(error) = self.register_listeners()
         {
@@ -209,41 +256,49 @@ impl Worker {
     /// The poller refused the listeners.
     pub(super) fn listen_later(&mut self, error: &io::Error) {
         diag::once("listen", format_args!("cannot listen: {}; trying again", reason(error)));
-        self.pause(Some(self.now_ms + SHORTAGE_RETRY_MS));
+        self.pause(Some(self.core.now_ms + SHORTAGE_RETRY_MS));
     }
 
     /// A connection ended here: the reason for a pause may be gone.
     pub(super) fn room_made(&mut self) {
-        self.shared.give_room();
+        self.core.shared.room().give_connection();
         if self.accepting.paused {
             self.accepting.retry_ms = None; // resumed at the end of this wake-up
         } else {
-            self.shared.wake_paused();
+            self.core.shared.wake_paused();
         }
     }
 
-    pub(super) fn take_in(&mut self, fd: OwnedFd, address: ClientAddr, port: u16, listener: usize) {
-        self.totals.accepted += 1;
-        let listener = self.listeners[listener].text.clone();
-        let mut connection = Connection::new(fd, address, port, listener, self.now_ms);
-        let is_relayed = self.settings.trusts(address);
+    pub(super) fn take_in(
+        &mut self,
+        fd: OwnedFd,
+        (address, port): (ClientAddr, u16),
+        (service, listener): (u16, u16),
+    ) {
+        let mut connection = Connection::new(fd, address, port, (service, listener), self.core.now_ms);
+        self.core.listeners.enter(listener);
+        let local = &mut self.core.services[service];
+        let is_relayed = local.settings.trusts(address);
         if is_relayed {
             connection.stage = Stage::ProxyHeader;
         }
         let index = self.connections.insert(connection);
+        local.totals.accepted += 1;
+        local.last = Some((index, self.core.now_ms));
         if let Some(connection) = self.connections.get(index) {
             self.trace_accept(index, connection);
         }
-        self.last = Some((index, self.now_ms));
         if is_relayed { self.await_header(index) } else { self.begin(index) }
     }
 
     /// Who the client is, is certain: on to its server, or to what comes before that.
     pub(super) fn begin(&mut self, index: u32) {
-        if let Some(task) = self.first_task() {
+        let Some(connection) = self.connections.get(index) else { return };
+        let local = &self.core.services[connection.service];
+        if let Some(task) = first_task(local) {
             return self.begin_task(index, task);
         }
-        let (dummy, peek) = (self.flag(Flag::Dummy), self.flag(Flag::Peek));
+        let (dummy, peek) = (local.settings.flag(Flag::Dummy), local.settings.flag(Flag::Peek));
         if !dummy {
             self.begin_http(index, "http");
         }

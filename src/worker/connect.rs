@@ -5,6 +5,7 @@ use super::accept::SHORTAGE_RETRY_MS;
 use super::proxy::greeting;
 use super::said::{self, Verdict};
 use super::serve::log_read;
+use super::services::LocalService;
 use crate::balance::{Admission, Endpoint, Refusal, ServerId};
 use crate::conn::end;
 use crate::conn::{CloseReason, Side, Socket, Stage};
@@ -16,6 +17,7 @@ use crate::net::keepalive_of;
 use crate::net::poller::REGISTRATIONS_LAST;
 use crate::net::tls::Trouble;
 use crate::outage;
+use crate::settings::Settings;
 use crate::sys::errors::reason;
 use crate::sys::{clock, socket};
 use nix::errno::Errno;
@@ -42,15 +44,13 @@ impl Worker {
     pub(super) fn choose(&mut self, index: u32) {
         let Some(connection) = self.connections.get_mut(index) else { return };
         connection.stage = Stage::Connecting;
-        let now_seconds = clock::steady_epoch_seconds(self.now_ms);
-        let admission = self.shared.pool().at(self.shared.selection).admit(
-            connection.asker(),
-            connection.port,
-            now_seconds,
-        );
+        let now_seconds = clock::steady_epoch_seconds(self.core.now_ms);
+        let LocalService { service, totals, .. } = &mut self.core.services[connection.service];
+        let admission =
+            service.with(|chooser| chooser.admit(connection.asker(), connection.port, now_seconds));
         match admission {
             Admission::Connect(attempt, endpoint) => {
-                self.totals.denied += u64::from(attempt.server() == ServerId::ABUSE);
+                totals.denied += u64::from(attempt.server() == ServerId::ABUSE);
                 outage::tell(&attempt);
                 connection.attempt = Some(attempt);
                 connection.endpoint = Some(endpoint);
@@ -89,11 +89,12 @@ impl Worker {
         if self.idlers.are_kept() && self.hand_over(index) {
             return Ok(());
         }
-        let local = self.local_address(index);
-        let (keepalive, nodelay) = (keepalive_of(&self.settings), self.flag(Flag::TcpNodelay));
         let Some(connection) = self.connections.get_mut(index) else { return Ok(()) };
+        let settings = &self.core.services[connection.service].settings;
+        let local = local_address(settings, connection.address);
+        let (keepalive, nodelay) = (keepalive_of(settings), settings.flag(Flag::TcpNodelay));
         if !matches!(connection.stage, Stage::Shortage | Stage::Busy) {
-            connection.connect_deadline_ms = self.now_ms + self.settings.number(Number::Timeout) * 1000;
+            connection.connect_deadline_ms = self.core.now_ms + settings.number(Number::Timeout) * 1000;
         }
         connection.stage = Stage::Connecting;
         let Some(endpoint) = &connection.endpoint else { return Ok(()) };
@@ -147,22 +148,14 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(index) else { return };
         if !connection.counted_pending {
             connection.counted_pending = true;
-            self.shared.add_pending();
-        }
-    }
-
-    fn local_address(&self, index: u32) -> LocalAddress {
-        if let Some(ip) = self.settings.source {
-            return LocalAddress::Source(ip);
-        }
-        match self.connections.get(index).map(|connection| connection.address) {
-            Some(ClientAddr::Ip(ip)) if self.flag(Flag::Transparent) => LocalAddress::Client(ip),
-            _ => LocalAddress::Any,
+            self.core.shared.room().add_pending();
         }
     }
 
     fn wait_for_descriptors(&mut self, index: u32, error: &io::Error) {
-        self.note_shortage();
+        if let Some(connection) = self.connections.get(index) {
+            self.note_shortage(connection.service);
+        }
         diag::once(
             "socket",
             format_args!(
@@ -171,20 +164,20 @@ impl Worker {
             ),
         );
         self.put_off_connect(index, Stage::Shortage);
-        self.pause(Some(self.now_ms + SHORTAGE_RETRY_MS));
+        self.pause(Some(self.core.now_ms + SHORTAGE_RETRY_MS));
     }
 
     fn put_off_connect(&mut self, index: u32, stage: Stage) {
         if let Some(connection) = self.connections.get_mut(index) {
             connection.stage = stage;
-            self.timers.arm(index, self.now_ms + SHORTAGE_RETRY_MS);
+            self.timers.arm(index, self.core.now_ms + SHORTAGE_RETRY_MS);
         }
     }
 
     /// A connect that was put off is tried again until it would have timed out.
     pub(super) fn try_again(&mut self, index: u32) {
         let Some(connection) = self.connections.get(index) else { return };
-        if self.now_ms < connection.connect_deadline_ms {
+        if self.core.now_ms < connection.connect_deadline_ms {
             self.pursue(index);
         } else if connection.stage == Stage::Busy {
             self.server_failed(index, Failure::TimedOut);
@@ -231,8 +224,9 @@ impl Worker {
 
     fn read_early(&mut self, index: u32, verdict: &mut Verdict) -> Result<(), Failure> {
         let dump = self.dump(index);
-        let Worker { connections, scratch, instead, pool, log, settings, .. } = self;
+        let Worker { core, connections, scratch, instead, pool, .. } = self;
         let Some(connection) = connections.get_mut(index) else { return Ok(()) };
+        let LocalService { log, settings, .. } = &mut core.services[connection.service];
         let speaks_tls = connection.endpoint.as_ref().is_some_and(|endpoint| endpoint.tls().is_some());
         if speaks_tls || connection.is_secure() {
             return Ok(()); // what it sends waits for the handshake with the server, or in its own session
@@ -295,7 +289,8 @@ impl Worker {
         let Some(connection) = self.connections.get(index) else { return };
         self.trace_server(index, connection);
         if let Some(attempt) = connection.attempt.as_ref().filter(|attempt| attempt.clears_failure()) {
-            let ends_outage = self.shared.pool().at(self.shared.selection).connected(attempt);
+            let ends_outage =
+                self.core.services[connection.service].service.with(|chooser| chooser.connected(attempt));
             if ends_outage {
                 outage::tell_end(attempt.server());
             }
@@ -303,7 +298,9 @@ impl Worker {
         if let (Some(attempt), Some(endpoint)) = (&connection.attempt, &connection.endpoint)
             && endpoint.is_second_choice()
         {
-            self.shared.pool().at(self.shared.selection).prefer(attempt.server(), endpoint);
+            self.core.services[connection.service]
+                .service
+                .with(|chooser| chooser.prefer(attempt.server(), endpoint));
         }
         self.arm_idle_timer(index);
     }
@@ -314,8 +311,8 @@ impl Worker {
         let Some(unlogged) = said::take_unlogged(connection) else { return };
         let pending = connection.from_client.pending.as_ref().map_or(&[][..], |pending| pending.unsent());
         let heard = if unlogged.is_empty() { pending } else { &unlogged };
-        let format = self.settings.log_format;
-        log_read(&mut self.log, format, connection.address, connection.endpoint.as_deref(), heard);
+        let LocalService { log, settings, .. } = &mut self.core.services[connection.service];
+        log_read(log, settings.log_format, connection.address, connection.endpoint.as_deref(), heard);
     }
 
     /// The connect is decided: it no longer counts towards `pending_max`.
@@ -323,7 +320,7 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(index) else { return };
         if std::mem::take(&mut connection.counted_pending) {
             self.timers.disarm(index);
-            self.shared.remove_pending();
+            self.core.shared.remove_pending();
         }
     }
 
@@ -344,7 +341,7 @@ impl Worker {
     fn next_server(&mut self, index: u32, failure: &Failure) -> bool {
         self.drop_server_socket(index);
         let Some(connection) = self.connections.get_mut(index) else { return false };
-        let asker = connection.asker();
+        let (asker, service) = (connection.asker(), connection.service);
         let Some(attempt) = &mut connection.attempt else { return false };
         let server = attempt.server();
         if let Some(next) = connection.endpoint.as_ref().and_then(|endpoint| endpoint.next_place()) {
@@ -353,15 +350,12 @@ impl Worker {
             connection.stage = Stage::Connecting;
             return true;
         }
-        let now_seconds = clock::steady_epoch_seconds(self.now_ms);
-        let next = {
-            let mut pool = self.shared.pool();
-            let mut chooser = pool.at(self.shared.selection);
-            match failure {
-                Failure::Local(_) => chooser.passed_over(asker, attempt, now_seconds),
-                _ => chooser.failed(asker, attempt, now_seconds),
-            }
-        };
+        let now_seconds = clock::steady_epoch_seconds(self.core.now_ms);
+        let local = &mut self.core.services[service];
+        let next = local.service.with(|chooser| match failure {
+            Failure::Local(_) => chooser.passed_over(asker, attempt, now_seconds),
+            _ => chooser.failed(asker, attempt, now_seconds),
+        });
         let goes_on = next.is_some();
         match next {
             Some(endpoint) => {
@@ -370,34 +364,44 @@ impl Worker {
                 // What was put off was the connect to the last one: the next has all its time.
                 connection.stage = Stage::Connecting;
                 connection.extras().retries += 1;
-                self.totals.failovers += 1;
+                local.totals.failovers += 1;
             }
             // The chooser has taken the reservation back.
             None => connection.attempt = None,
         }
-        self.report_failure(server, failure);
+        self.report_failure(service, server, failure);
         goes_on
     }
 
     /// Counts a failure and tells the operator.
-    pub(super) fn report_failure(&mut self, server: ServerId, failure: &Failure) {
+    pub(super) fn report_failure(&mut self, service: u16, server: ServerId, failure: &Failure) {
+        let totals = &mut self.core.services[service].totals;
         match failure {
-            Failure::Refused(_) | Failure::Tls(_) => self.totals.connect_failures += 1,
-            Failure::TimedOut => self.totals.connect_timeouts += 1,
+            Failure::Refused(_) | Failure::Tls(_) => totals.connect_failures += 1,
+            Failure::TimedOut => totals.connect_timeouts += 1,
             Failure::Local(_) => {}
         }
         failure.say(server);
-        self.idlers.look_at_once(self.now_ms);
+        self.idlers.look_at_once(self.core.now_ms);
     }
 
     pub(super) fn drop_server_socket(&mut self, index: u32) {
         self.drop_server_session(index);
         let Some(connection) = self.connections.get_mut(index) else { return };
         if let Ok(fd) = connection.server.fd() {
-            self.poller.forget(fd);
+            self.core.poller.forget(fd);
             self.dropped.push(index);
         }
         connection.server = Socket::default();
+    }
+}
+
+/// From where a client's server is connected to.
+pub(crate) fn local_address(settings: &Settings, client: ClientAddr) -> LocalAddress {
+    match (settings.source, client) {
+        (Some(ip), _) => LocalAddress::Source(ip),
+        (None, ClientAddr::Ip(ip)) if settings.flag(Flag::Transparent) => LocalAddress::Client(ip),
+        _ => LocalAddress::Any,
     }
 }
 

@@ -7,7 +7,9 @@
 //! `connect.rs` and `serve.rs`; the connections come from `idlers.rs`.
 
 use super::idlers::ReadyIdler;
-use super::{Worker, key};
+use super::reserve::Spot;
+use super::services::LocalService;
+use super::{Key, Worker};
 use crate::conn::relay::Flow;
 use crate::conn::{Chain, Connection, Direction, Side, Socket, Stage};
 use crate::sys::socket;
@@ -22,20 +24,20 @@ const UNPROVEN_BYTES_MAX: usize = 64 * 1024;
 impl Worker {
     /// Gives the client a connection to its server that is ready. False when there is none.
     pub(super) fn hand_over(&mut self, index: u32) -> bool {
-        let nodelay = self.flag(Flag::TcpNodelay);
         let Some(idler) = self.idler_for(index) else { return false };
         let Some(connection) = self.connections.get_mut(index) else { return false };
+        let LocalService { settings, totals, .. } = &mut self.core.services[connection.service];
         let kept = connection.from_client.pending.as_ref().map_or(&[][..], |pending| pending.unsent());
         connection.extras().chain.unproven = Some(self.pool.hold(kept));
         connection.server = Socket {
             fd: Some(idler.fd),
             readable: idler.readable,
-            nodelay: !nodelay,
+            nodelay: !settings.flag(Flag::TcpNodelay),
             registered: true,
             ..Socket::default()
         };
         connection.connect_deadline_ms = NEVER;
-        self.totals.idlers_used += 1;
+        totals.idlers_used += 1;
         if self.register(index, Side::Client) {
             self.log_held(index);
             self.established(index);
@@ -50,11 +52,15 @@ impl Worker {
         if attempt.proxy() != ProxyHeader::None {
             return None;
         }
-        let server = attempt.server();
+        let spot = Spot { service: connection.service, server: attempt.server() };
         let endpoint = connection.endpoint.clone()?;
-        let idler = self.take_idler(server, &endpoint)?;
+        let idler = self.take_idler(spot, &endpoint)?;
         // Fails only for want of kernel memory; a connect is as good then.
-        self.poller.rekey(idler.fd.as_fd(), key(index, Side::Server)).ok().map(|()| idler)
+        self.core
+            .poller
+            .rekey(idler.fd.as_fd(), Key::Connection(index, Side::Server).pack())
+            .ok()
+            .map(|()| idler)
     }
 
     /// Looks whether the idler that a client was given is alive. If it has ended without having done anything, the client
@@ -68,13 +74,14 @@ impl Worker {
         if has_spoken || (has_ended && !nothing_arrived(connection)) {
             self.trust(index);
         } else if has_ended {
-            self.totals.idlers_lost += 1;
+            self.core.services[connection.service].totals.idlers_lost += 1;
             self.start_again(index);
             self.drop_server_socket(index);
             self.pursue(index);
             return false;
         } else if connection.from_client.bytes > 0 && connection.connect_deadline_ms == NEVER {
-            connection.connect_deadline_ms = self.now_ms + self.settings.number(Number::Timeout) * 1000;
+            let timeout_ms = self.core.services[connection.service].settings.number(Number::Timeout) * 1000;
+            connection.connect_deadline_ms = self.core.now_ms + timeout_ms;
             self.arm_idle_timer(index);
         }
         true
@@ -91,7 +98,7 @@ impl Worker {
     /// it has, it is trusted, however long it takes for an answer.
     pub(super) fn is_proof_overdue(&mut self, index: u32) -> bool {
         let Some(connection) = self.connections.get(index) else { return false };
-        if proof_deadline_ms(connection).is_none_or(|deadline_ms| self.now_ms < deadline_ms) {
+        if proof_deadline_ms(connection).is_none_or(|deadline_ms| self.core.now_ms < deadline_ms) {
             return false;
         }
         let is_overdue = nothing_arrived(connection);
@@ -103,7 +110,9 @@ impl Worker {
 
     /// The server has vanished without a word: as a connect that timed out.
     pub(super) fn give_up_idler(&mut self, index: u32) {
-        self.totals.idlers_lost += 1;
+        if let Some(connection) = self.connections.get(index) {
+            self.core.services[connection.service].totals.idlers_lost += 1;
+        }
         self.start_again(index);
         self.connect_timed_out(index);
     }

@@ -7,6 +7,7 @@ use super::Worker;
 use super::connect::Failure;
 use super::proxy::take_greeting;
 use super::said::{self, Verdict};
+use super::services::LocalService;
 use crate::conn::end::{FAILURES, Sessions};
 use crate::conn::handshake::{self, Handshake};
 use crate::conn::{CloseReason, Connection, Side, Stage, end};
@@ -23,20 +24,13 @@ const GOODBYE_MS: u64 = 2_000;
 const HTTP2: &[u8] = b"h2";
 
 impl Worker {
-    /// What a new client must do before a server is chosen for it; `None`: nothing.
-    pub(super) fn first_task(&self) -> Option<Stage> {
-        match (self.tls.is_spoken(), self.tls.routes && !self.flag(Flag::Dummy)) {
-            (true, _) => Some(Stage::Handshake),
-            (false, true) => Some(Stage::Hello),
-            (false, false) => None,
-        }
-    }
-
     /// Begins with a client that was just taken in.
     #[cfg_attr(not(feature = "tls"), allow(unreachable_code, reason = "there are no sessions then"))]
     pub(super) fn begin_task(&mut self, index: u32, task: Stage) {
         let Some(connection) = self.connections.get_mut(index) else { return };
-        if self.shared.pool().at(self.shared.selection).turns_away(connection.address) {
+        let LocalService { service, settings, .. } = &self.core.services[connection.service];
+        let patience_ms = settings.number(Number::SslHandshakeTimeout) * 1000;
+        if service.with(|chooser| chooser.turns_away(connection.address)) {
             return self.close(index, CloseReason::Denied);
         }
         connection.stage = task;
@@ -45,19 +39,19 @@ impl Worker {
                 Some(Box::new(Sessions { client: Some(Session::with_client()), server: None }));
         }
         if self.register(index, Side::Client) {
-            let patience_ms = self.settings.number(Number::SslHandshakeTimeout) * 1000;
-            self.timers.arm(index, self.now_ms + patience_ms);
+            self.timers.arm(index, self.core.now_ms + patience_ms);
             self.serve(index);
         }
     }
 
     /// Goes on with the handshake of a client.
     pub(super) fn handshake(&mut self, index: u32) {
-        let Worker { connections, scratch, tls, now_ms, .. } = self;
+        let Worker { connections, scratch, core, .. } = self;
         let Some(connection) = connections.get_mut(index) else { return };
+        let (tls, now_ms) = (&core.services[connection.service].tls, core.now_ms);
         let mut is_waiting = false;
         let shaken = handshake::step(&mut connection.end(Side::Client), scratch, |session| {
-            let ready = session.choose(tls, *now_ms);
+            let ready = session.choose(tls, now_ms);
             is_waiting = ready == Ok(false);
             ready
         });
@@ -77,24 +71,25 @@ impl Worker {
 
     /// The handshake with the client is over.
     fn shaken(&mut self, index: u32) {
-        let is_dummy = self.flag(Flag::Dummy);
         let Some(connection) = self.connections.get_mut(index) else { return };
+        let LocalService { service, settings, tls, totals, .. } = &mut self.core.services[connection.service];
+        let (is_dummy, is_edited) = (settings.flag(Flag::Dummy), settings.http != HttpMode::Off);
         let Some(session) = connection.sessions().and_then(|sessions| sessions.client.as_ref()) else {
             return;
         };
-        self.totals.tls_handshakes += 1;
-        self.totals.tls_resumptions += u64::from(session.is_resumed());
-        let route = match self.tls.routes {
-            true => self.shared.pool().at(self.shared.selection).route(session.server_name()),
+        totals.tls_handshakes += 1;
+        totals.tls_resumptions += u64::from(session.is_resumed());
+        let route = match tls.routes {
+            true => service.with(|chooser| chooser.route(session.server_name())),
             false => Default::default(),
         };
         let is_http2 = session.protocol() == Some(HTTP2);
-        let address = connection.address;
+        let (service, address) = (connection.service, connection.address);
         connection.extras().route = route;
         match is_http2 {
             _ if is_dummy => {}
             false => self.begin_http(index, "https"),
-            true if self.settings.http != HttpMode::Off => self.count_unedited(address),
+            true if is_edited => self.count_unedited(service, address),
             true => {}
         }
         let Some(connection) = self.connections.get_mut(index) else { return };
@@ -120,7 +115,7 @@ impl Worker {
         client.socket.shut_down();
         connection.from_server.shut = true;
         connection.stage = Stage::Goodbye;
-        self.timers.arm(index, self.now_ms + GOODBYE_MS);
+        self.timers.arm(index, self.core.now_ms + GOODBYE_MS);
         self.goodbye(index);
     }
 
@@ -170,11 +165,11 @@ impl Worker {
     }
 
     fn asked_for(&mut self, index: u32, name: Option<&str>) {
-        let route = self.shared.pool().at(self.shared.selection).route(name);
         self.begin_http(index, "http");
         let dump = self.dump(index);
         let Some(connection) = self.connections.get_mut(index) else { return };
-        connection.extras().route = route;
+        connection.extras().route =
+            self.core.services[connection.service].service.with(|chooser| chooser.route(name));
         let mut verdict = Verdict::Nothing;
         if let Some(raw) = connection.from_client.pending.take() {
             let bytes = said::early(dump, connection, raw.unsent(), &mut self.instead, &mut verdict);
@@ -196,9 +191,9 @@ impl Worker {
             if let Some(greeting) = take_greeting(connection) {
                 send_before_tls(connection, &greeting)?;
             }
+            let local = &self.core.services[connection.service].tls;
             let client = connection.sessions().and_then(|sessions| sessions.client.as_ref());
-            let session =
-                self.tls.to_server(tls, client.and_then(Session::protocol)).map_err(Failure::Tls)?;
+            let session = local.to_server(tls, client.and_then(Session::protocol)).map_err(Failure::Tls)?;
             connection.extras().sessions.get_or_insert_default().server = Some(session);
             connection.server.writable = true;
             return self.shake_server(index);
@@ -248,6 +243,15 @@ impl Worker {
             sessions.server = None;
         }
         extras.sessions.take_if(|sessions| sessions.client.is_none());
+    }
+}
+
+/// What a new client must do before a server is chosen for it; `None`: nothing.
+pub(super) fn first_task(service: &LocalService) -> Option<Stage> {
+    match (service.tls.is_spoken(), service.tls.routes && !service.settings.flag(Flag::Dummy)) {
+        (true, _) => Some(Stage::Handshake),
+        (false, true) => Some(Stage::Hello),
+        (false, false) => None,
     }
 }
 

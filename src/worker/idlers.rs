@@ -5,8 +5,9 @@
 //! which server a client gets is not affected. Called from the worker's loop; `hand_over.rs` gives them to clients.
 
 use super::connect::{Failure, say_next_place};
-use super::reserve::{Idler, Reserve, Stage};
-use super::{IDLER_KEYS, Worker};
+use super::reserve::{Idler, Reserve, Spot, Stage};
+use super::services::LocalService;
+use super::{Key, Worker};
 use crate::balance::{Endpoint, IdlerTarget, ServerId};
 use crate::net::connect::{self, LocalAddress, StartError, Started};
 use crate::net::keepalive::Keepalive;
@@ -29,12 +30,11 @@ const PAUSE_MS: u64 = 1_000;
 /// Idlers opened in one wake-up, before others get their turn.
 const OPENED_MAX: usize = 64;
 
-/// The idlers of a worker and what they were opened with.
-#[derive(Debug)]
+/// The idlers of a worker.
+#[derive(Debug, Default)]
 pub struct Idlers {
-    /// The numbers of this worker's among those of all workers; empty when there are to be none.
-    numbers: Range<u64>,
-    terms: Terms,
+    /// For the services that keep some, in their order.
+    plans: Vec<Plan>,
     reserve: Reserve,
     /// When to look next; monotonic.
     look_ms: u64,
@@ -46,7 +46,16 @@ pub struct Idlers {
     shed: u64,
 }
 
-/// What all idlers are opened with.
+/// What a service wants of a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Plan {
+    service: u16,
+    /// The numbers of this worker's idlers among those of all workers; not empty.
+    numbers: Range<u64>,
+    terms: Terms,
+}
+
+/// What all idlers of a service are opened with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Terms {
     local: LocalAddress,
@@ -60,23 +69,9 @@ pub(super) struct ReadyIdler {
     pub readable: bool,
 }
 
-impl Default for Idlers {
-    fn default() -> Idlers {
-        Idlers {
-            numbers: 0..0,
-            terms: Terms { local: LocalAddress::Any, keepalive: Keepalive::default() },
-            reserve: Reserve::default(),
-            look_ms: 0,
-            short: false,
-            paused_until_ms: 0,
-            shed: 0,
-        }
-    }
-}
-
 impl Idlers {
     pub fn are_kept(&self) -> bool {
-        !self.numbers.is_empty()
+        !self.plans.is_empty()
     }
 
     pub fn look_ms(&self) -> Option<u64> {
@@ -88,50 +83,60 @@ impl Idlers {
         self.look_ms = now_ms;
     }
 
-    /// How many are ready, by server.
-    pub fn ready(&self) -> Vec<(ServerId, usize)> {
-        self.reserve.ready()
+    /// How many of a service are ready, by server.
+    pub fn ready(&self, service: u16) -> Vec<(ServerId, usize)> {
+        self.reserve.ready(service)
+    }
+
+    fn plan(&self, service: u16) -> Option<&Plan> {
+        let found = self.plans.binary_search_by_key(&service, |plan| plan.service);
+        found.ok().map(|at| &self.plans[at])
     }
 }
 
 impl Worker {
-    /// Follows the settings. What was opened on other terms is given up.
+    /// Follows the services and their settings. What was opened on other terms is given up.
     pub(super) fn renew_idlers(&mut self) {
-        let local = self.settings.source.map_or(LocalAddress::Any, LocalAddress::Source);
-        let terms = Terms { local, keepalive: keepalive_of(&self.settings) };
-        let shed = self.shared.idlers_shed();
-        self.idlers.numbers = self.idler_numbers();
-        if self.idlers.shed != shed {
-            self.idlers.paused_until_ms = self.now_ms + PAUSE_MS;
+        let shed = self.core.shared.room().idlers_shed();
+        let are_shed = std::mem::replace(&mut self.idlers.shed, shed) != shed;
+        if are_shed {
+            self.idlers.paused_until_ms = self.core.now_ms + PAUSE_MS;
         }
-        if terms != self.idlers.terms || shed != self.idlers.shed || !self.idlers.are_kept() {
-            self.close_idlers();
+        let plans = self.core.services.iter().filter_map(|local| self.idler_plan(local)).collect();
+        for before in std::mem::replace(&mut self.idlers.plans, plans) {
+            let plan = self.idlers.plan(before.service);
+            if are_shed || plan.is_none_or(|plan| plan.terms != before.terms) {
+                self.close_idlers(before.service);
+            }
         }
-        self.idlers.terms = terms;
-        self.idlers.shed = shed;
-        self.idlers.look_ms = self.now_ms;
+        self.idlers.look_ms = self.core.now_ms;
     }
 
     /// An equal share for every worker, in runs of numbers. None where connections to servers cannot be made ahead
     /// (`transparent`), lead nowhere (`dummy`), or nobody comes any more.
-    fn idler_numbers(&self) -> Range<u64> {
-        let wanted = self.settings.number(Number::Idlers);
-        let by_client = self.flag(Flag::Transparent) && self.settings.source.is_none();
-        if wanted == 0 || by_client || self.flag(Flag::Dummy) || self.listeners.is_empty() {
-            return 0..0;
+    fn idler_plan(&self, local: &LocalService) -> Option<Plan> {
+        let settings = &local.settings;
+        let wanted = settings.number(Number::Idlers);
+        let by_client = settings.flag(Flag::Transparent) && settings.source.is_none();
+        let nobody_comes = local.leaving || local.listeners.is_empty();
+        if wanted == 0 || by_client || settings.flag(Flag::Dummy) || nobody_comes {
+            return None;
         }
-        let start = |worker: usize| wanted * worker as u64 / self.shared.workers() as u64;
-        start(self.number)..start(self.number + 1)
+        let start = |worker: usize| wanted * worker as u64 / self.core.shared.workers() as u64;
+        let numbers = start(self.core.number)..start(self.core.number + 1);
+        let source = settings.source.map_or(LocalAddress::Any, LocalAddress::Source);
+        let terms = Terms { local: source, keepalive: keepalive_of(settings) };
+        (!numbers.is_empty()).then(|| Plan { service: local.service.number, numbers, terms })
     }
 
     /// After every wake-up: makes way for clients, replaces what was handed over, looks around when it is time.
     pub(super) fn keep_idlers(&mut self) {
-        while self.shared.is_crowded()
+        while self.core.shared.room().is_crowded()
             && let Some(index) = self.idlers.reserve.dispensable()
         {
             self.close_idler(index);
         }
-        if self.now_ms >= self.idlers.look_ms {
+        if self.core.now_ms >= self.idlers.look_ms {
             self.look_after_idlers();
         }
         if std::mem::take(&mut self.idlers.short) {
@@ -141,64 +146,74 @@ impl Worker {
     }
 
     fn look_after_idlers(&mut self) {
-        self.idlers.look_ms = self.now_ms + LOOK_MS;
-        for index in self.idlers.reserve.overdue(self.now_ms) {
+        self.idlers.look_ms = self.core.now_ms + LOOK_MS;
+        for index in self.idlers.reserve.overdue(self.core.now_ms) {
             if let Some(idler) = self.close_idler(index) {
-                self.idler_failed(&idler.target, &Failure::TimedOut);
+                self.idler_failed(idler.service, &idler.target, &Failure::TimedOut);
             }
         }
-        let now_seconds = clock::steady_epoch_seconds(self.now_ms);
-        let numbers = self.idlers.numbers.clone();
-        let plan = self.shared.pool().at(self.shared.selection).idler_places(numbers, now_seconds);
-        for index in self.idlers.reserve.adopt(plan) {
-            self.close_idler(index);
+        let now_seconds = clock::steady_epoch_seconds(self.core.now_ms);
+        for at in 0..self.idlers.plans.len() {
+            let Plan { service: number, numbers, .. } = self.idlers.plans[at].clone();
+            let LocalService { service, .. } = &self.core.services[number];
+            let places = service.with(|chooser| chooser.idler_places(numbers, now_seconds));
+            for index in self.idlers.reserve.adopt(number, places) {
+                self.close_idler(index);
+            }
         }
         self.idlers.short = true;
     }
 
     fn open_idlers(&mut self) {
         for _ in 0..OPENED_MAX {
-            let Some(target) = self.idlers.reserve.missing(self.now_ms).cloned() else { return };
-            if self.now_ms < self.idlers.paused_until_ms || !self.shared.take_idler_room() {
+            let Some((service, target)) = self.idlers.reserve.missing(self.core.now_ms) else { return };
+            let target = target.clone();
+            if self.core.now_ms < self.idlers.paused_until_ms || !self.core.shared.room().take_idler() {
                 return;
             }
-            self.open_idler(target);
+            self.open_idler(service, target);
         }
-        self.idlers.look_ms = self.now_ms; // the rest when clients had their turn
+        self.idlers.look_ms = self.core.now_ms; // the rest when clients had their turn
     }
 
     /// Opens one in the place of another, whose room is free.
-    fn try_idler(&mut self, target: IdlerTarget) {
-        if self.shared.take_idler_room() {
-            self.open_idler(target);
+    fn try_idler(&mut self, service: u16, target: IdlerTarget) {
+        if self.core.shared.room().take_idler() {
+            self.open_idler(service, target);
         }
     }
 
-    fn open_idler(&mut self, target: IdlerTarget) {
-        let Terms { local, keepalive } = self.idlers.terms;
+    fn open_idler(&mut self, service: u16, target: IdlerTarget) {
+        let terms = self.idlers.plan(service).map(|plan| plan.terms);
+        let Some(Terms { local, keepalive }) = terms else { return self.core.shared.room().give_idler() };
         let trouble = match connect::start(&target.endpoint, local, keepalive) {
-            Ok(Started::UnderWay(fd) | Started::Connected(fd)) => return self.watch_idler(target, fd),
+            Ok(Started::UnderWay(fd) | Started::Connected(fd)) => {
+                return self.watch_idler(service, target, fd);
+            }
             Err(trouble) => trouble,
         };
-        self.shared.give_idler_room();
+        self.core.shared.room().give_idler();
         match trouble {
-            StartError::Server(error) => self.idler_failed(&target, &Failure::Refused(error)),
-            StartError::Local(error) => self.idler_failed(&target, &Failure::Local(error)),
-            StartError::Busy => self.idlers.reserve.pause(target.server, self.now_ms, PAUSE_MS),
-            StartError::Shortage(_) => self.idlers.paused_until_ms = self.now_ms + PAUSE_MS,
+            StartError::Server(error) => self.idler_failed(service, &target, &Failure::Refused(error)),
+            StartError::Local(error) => self.idler_failed(service, &target, &Failure::Local(error)),
+            StartError::Busy => {
+                let spot = Spot { service, server: target.server };
+                self.idlers.reserve.pause(spot, self.core.now_ms, PAUSE_MS);
+            }
+            StartError::Shortage(_) => self.idlers.paused_until_ms = self.core.now_ms + PAUSE_MS,
         }
     }
 
     /// One that is connected already is told so by its first event, like the others.
-    fn watch_idler(&mut self, target: IdlerTarget, fd: OwnedFd) {
-        let deadline_ms = self.now_ms + self.settings.number(Number::Timeout) * 1000;
-        let server = target.server;
-        let index =
-            self.idlers.reserve.insert(Idler { target, fd, stage: Stage::Connecting { deadline_ms } });
+    fn watch_idler(&mut self, service: u16, target: IdlerTarget, fd: OwnedFd) {
+        let timeout_ms = self.core.services[service].settings.number(Number::Timeout) * 1000;
+        let stage = Stage::Connecting { deadline_ms: self.core.now_ms + timeout_ms };
+        let spot = Spot { service, server: target.server };
+        let index = self.idlers.reserve.insert(Idler { service, target, fd, stage });
         let Some(idler) = self.idlers.reserve.get_mut(index) else { return };
-        if self.poller.add(idler.fd.as_fd(), IDLER_KEYS + index as usize).is_err() {
+        if self.core.poller.add(idler.fd.as_fd(), Key::Idler(index).pack()).is_err() {
             self.close_idler(index);
-            self.idlers.reserve.pause(server, self.now_ms, PAUSE_MS);
+            self.idlers.reserve.pause(spot, self.core.now_ms, PAUSE_MS);
         }
     }
 
@@ -210,7 +225,9 @@ impl Worker {
                 Ok(0) if event.writable => {
                     let IdlerTarget { server, endpoint, .. } = &idler.target;
                     if endpoint.is_second_choice() {
-                        self.shared.pool().at(self.shared.selection).prefer(*server, endpoint);
+                        self.core.services[idler.service]
+                            .service
+                            .with(|chooser| chooser.prefer(*server, endpoint));
                     }
                     self.idlers.reserve.connected(index);
                     self.idlers.short = true;
@@ -236,44 +253,49 @@ impl Worker {
         else {
             return;
         };
-        let ends_outage = self.shared.pool().at(self.shared.selection).idler_connected(&idler.target);
+        let ends_outage =
+            self.core.services[idler.service].service.with(|chooser| chooser.idler_connected(&idler.target));
         if ends_outage {
             outage::tell_end(idler.target.server);
         }
-        self.idlers.look_at_once(self.now_ms);
+        self.idlers.look_at_once(self.core.now_ms);
     }
 
     fn idler_refused(&mut self, index: u32, error: i32) {
         if let Some(idler) = self.close_idler(index) {
-            self.idler_failed(&idler.target, &Failure::Refused(io::Error::from_raw_os_error(error)));
+            self.idler_failed(
+                idler.service,
+                &idler.target,
+                &Failure::Refused(io::Error::from_raw_os_error(error)),
+            );
         }
     }
 
     /// The server did not want to wait for a client. It is not to blame, but neither is it to be kept busy.
     fn idler_ended(&mut self, index: u32) {
         if let Some(idler) = self.close_idler(index) {
-            self.totals.idlers_lost += 1;
-            let now_seconds = clock::steady_epoch_seconds(self.now_ms);
-            self.shared.pool().at(self.shared.selection).idler_ended(&idler.target, now_seconds);
-            self.idlers.reserve.pause(idler.target.server, self.now_ms, PAUSE_MS);
+            let local = &mut self.core.services[idler.service];
+            local.totals.idlers_lost += 1;
+            let now_seconds = clock::steady_epoch_seconds(self.core.now_ms);
+            local.service.with(|chooser| chooser.idler_ended(&idler.target, now_seconds));
+            self.idlers.reserve.pause(idler.spot(), self.core.now_ms, PAUSE_MS);
             self.idlers.short = true;
         }
     }
 
     /// As with a client's connect that fails: the server is blacklisted, unless the reason is ours.
-    fn idler_failed(&mut self, target: &IdlerTarget, failure: &Failure) {
+    fn idler_failed(&mut self, service: u16, target: &IdlerTarget, failure: &Failure) {
         if let Some(next) = target.endpoint.next_place() {
             say_next_place(target.server, Some(&target.endpoint));
-            return self.try_idler(target.at(next));
+            return self.try_idler(service, target.at(next));
         }
         if !matches!(failure, Failure::Local(_)) {
-            self.shared
-                .pool()
-                .at(self.shared.selection)
-                .idler_failed(target, clock::steady_epoch_seconds(self.now_ms));
+            let now_seconds = clock::steady_epoch_seconds(self.core.now_ms);
+            self.core.services[service].service.with(|chooser| chooser.idler_failed(target, now_seconds));
         }
-        self.report_failure(target.server, failure);
-        self.idlers.reserve.pause(target.server, self.now_ms, PAUSE_MS);
+        self.report_failure(service, target.server, failure);
+        let spot = Spot { service, server: target.server };
+        self.idlers.reserve.pause(spot, self.core.now_ms, PAUSE_MS);
     }
 
     /// Renews the registration where it does not last. What was said stays unread, so it is not asked for again.
@@ -287,19 +309,19 @@ impl Worker {
             Stage::Ready { readable } => (!readable, false),
         };
         // Fails only when the socket is not registered, which is excluded.
-        let _ = self.poller.rearm(idler.fd.as_fd(), IDLER_KEYS + index as usize, read, write);
+        let _ = self.core.poller.rearm(idler.fd.as_fd(), Key::Idler(index).pack(), read, write);
     }
 
     /// A connection to this place that is ready, if there is one. It is still registered, under a key of its own.
-    pub(super) fn take_idler(&mut self, server: ServerId, endpoint: &Endpoint) -> Option<ReadyIdler> {
-        while let Some(idler) = self.idlers.reserve.take(server) {
+    pub(super) fn take_idler(&mut self, spot: Spot, endpoint: &Endpoint) -> Option<ReadyIdler> {
+        while let Some(idler) = self.idlers.reserve.take(spot) {
             self.idlers.short = true;
-            self.shared.give_idler_room();
+            self.core.shared.room().give_idler();
             match idler.stage {
                 Stage::Ready { readable } if *idler.target.endpoint == *endpoint => {
                     return Some(ReadyIdler { fd: idler.fd, readable });
                 }
-                _ => self.poller.forget(idler.fd.as_fd()),
+                _ => self.core.poller.forget(idler.fd.as_fd()),
             }
         }
         None
@@ -307,24 +329,27 @@ impl Worker {
 
     fn close_idler(&mut self, index: u32) -> Option<Idler> {
         let idler = self.idlers.reserve.remove(index)?;
-        self.poller.forget(idler.fd.as_fd());
-        self.shared.give_idler_room();
+        self.core.poller.forget(idler.fd.as_fd());
+        self.core.shared.room().give_idler();
         Some(idler)
     }
 
-    fn close_idlers(&mut self) {
-        for index in self.idlers.reserve.all() {
+    /// All of a service.
+    fn close_idlers(&mut self, service: u16) {
+        for index in self.idlers.reserve.of(service) {
             self.close_idler(index);
         }
-        self.idlers.reserve.adopt(Vec::new());
+        self.idlers.reserve.adopt(service, Vec::new());
     }
 
     /// Descriptors have run out: idlers make way. True when some of this worker did; others are asked to.
     pub(super) fn idlers_make_way(&mut self) -> bool {
         let had_some = self.idlers.reserve.dispensable().is_some();
-        self.close_idlers();
-        self.idlers.paused_until_ms = self.now_ms + PAUSE_MS;
-        self.shared.shed_idlers();
+        for service in self.idlers.plans.iter().map(|plan| plan.service).collect::<Vec<_>>() {
+            self.close_idlers(service);
+        }
+        self.idlers.paused_until_ms = self.core.now_ms + PAUSE_MS;
+        self.core.shared.shed_idlers();
         had_some
     }
 }

@@ -30,7 +30,9 @@ enum Heard {
 impl Worker {
     /// Waits until a trusted downstream has said for whom it connects.
     pub(super) fn await_header(&mut self, index: u32) {
-        self.timers.arm(index, self.now_ms + self.settings.number(Number::ProxyTimeout) * 1000);
+        let Some(connection) = self.connections.get(index) else { return };
+        let timeout_ms = self.core.services[connection.service].settings.number(Number::ProxyTimeout) * 1000;
+        self.timers.arm(index, self.core.now_ms + timeout_ms);
         if self.register(index, Side::Client) {
             self.read_header(index);
         }

@@ -1,7 +1,8 @@
 //! Answering the main thread.
 
-use super::{Message, Report, Worker};
+use super::Worker;
 use crate::conn::{CloseReason, Connection};
+use crate::shared::{Message, Report, ServiceReport, Which};
 use pen_proto::addr::ClientAddr;
 use pen_proto::status::ConnectionStatus;
 
@@ -12,24 +13,64 @@ impl Worker {
             Message::Report(asker) => {
                 let _ = asker.send(self.report());
             }
-            Message::Close(index, asker) => {
-                let known = self.connections.get(index).is_some();
-                self.close(index, CloseReason::Closed);
-                let _ = asker.send(known);
+            Message::Close(which, asker) => {
+                let _ = asker.send(self.close_these(which));
             }
             Message::Stop => self.stopping = true,
         }
     }
 
-    fn report(&self) -> Report {
-        let connections = self.connections.iter().map(|(index, connection)| self.describe(index, connection));
-        let mut totals = self.totals.clone();
-        for (_, connection) in self.connections.iter() {
-            totals.up_bytes += connection.from_client.bytes;
-            totals.down_bytes += connection.from_server.bytes;
+    /// How many there were.
+    fn close_these(&mut self, which: Which) -> usize {
+        let meant = self.these(which);
+        meant.iter().for_each(|index| self.close(*index, CloseReason::Closed));
+        meant.len() + self.udp.close_these(&mut self.core, which)
+    }
+
+    fn these(&self, which: Which) -> Vec<u32> {
+        let all = |is_meant: &dyn Fn(&Connection) -> bool| {
+            let meant = self.connections.iter().filter(|(_, connection)| is_meant(connection));
+            meant.map(|(index, _)| index).collect()
+        };
+        match which {
+            Which::Session(_) => Vec::new(),
+            Which::Connection(index) => self.connections.get(index).map(|_| index).into_iter().collect(),
+            Which::Service(service) => all(&|connection| connection.service == service),
+            Which::Server(service, server) => all(&|connection| {
+                let attempt = connection.attempt.as_ref();
+                connection.service == service && attempt.is_some_and(|attempt| attempt.server() == server)
+            }),
         }
-        let last = self.last.map(|(index, at_ms)| (self.shared.global_number(self.number, index), at_ms));
-        Report { connections: connections.collect(), idlers: self.idlers.ready(), totals, last }
+    }
+
+    fn report(&self) -> Report {
+        let end = self.core.services.end() as u16;
+        let mut services: Vec<Option<ServiceReport>> =
+            (0..end).map(|number| self.report_service(number)).collect();
+        for (index, connection) in self.connections.iter() {
+            let Some(report) = &mut services[usize::from(connection.service)] else { continue };
+            report.totals.up_bytes += connection.from_client.bytes;
+            report.totals.down_bytes += connection.from_server.bytes;
+            report.connections.push(self.describe(index, connection));
+        }
+        self.udp.report(&self.core, &mut services);
+        Report { services: services.into_iter().flatten().collect(), ended: self.core.services.ended.clone() }
+    }
+
+    /// All but its connections.
+    fn report_service(&self, number: u16) -> Option<ServiceReport> {
+        let local = self.core.services.get(number)?;
+        let number_of = |index| match local.service.is_udp {
+            true => self.core.session_number(index),
+            false => self.core.connection_number(index),
+        };
+        Some(ServiceReport {
+            number,
+            connections: Vec::new(),
+            idlers: self.idlers.ready(number),
+            totals: local.totals.clone(),
+            last: local.last.map(|(index, at_ms)| (number_of(index), at_ms)),
+        })
     }
 
     fn describe(&self, index: u32, connection: &Connection) -> ConnectionStatus {
@@ -39,7 +80,7 @@ impl Worker {
             ClientAddr::Unix => String::new(),
         };
         ConnectionStatus {
-            number: self.shared.global_number(self.number, index),
+            number: self.core.connection_number(index),
             client,
             client_slot: attempt.map_or(-1, |attempt| i64::from(attempt.slot().index)),
             server: attempt.map_or(-3, |attempt| attempt.server().number()),
@@ -54,8 +95,8 @@ impl Worker {
             pending_up_bytes: connection.from_client.pending_bytes() as u64,
             up_bytes: connection.from_client.bytes,
             down_bytes: connection.from_server.bytes,
-            age_seconds: self.now_ms.saturating_sub(connection.started_ms) / 1000,
-            idle_seconds: self.now_ms.saturating_sub(connection.active_ms) / 1000,
+            age_seconds: self.core.now_ms.saturating_sub(connection.started_ms) / 1000,
+            idle_seconds: self.core.now_ms.saturating_sub(connection.active_ms) / 1000,
         }
     }
 }

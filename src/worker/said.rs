@@ -194,10 +194,11 @@ pub(super) fn skip(chain: Option<&mut Chain>, bytes: u64) {
 impl Worker {
     /// `http` for a connection, if it is wanted. `proto`: what its client speaks.
     pub(super) fn begin_http(&mut self, index: u32, proto: &'static str) {
-        let mode = self.settings.http;
-        let Some(connection) = self.connections.get_mut(index).filter(|_| mode != HttpMode::Off) else {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        let mode = self.core.services[connection.service].settings.http;
+        if mode == HttpMode::Off {
             return;
-        };
+        }
         let exchanges = Exchanges::new(connection.address, proto, mode);
         connection.extras().chain.http = Some(Box::new(exchanges));
     }
@@ -205,7 +206,7 @@ impl Worker {
     /// Does what `http` wants done after a turn of a connection. False when that was to end it.
     pub(super) fn heed(&mut self, index: u32, mut verdict: Verdict, answered: Answered) -> bool {
         let Some(connection) = self.connections.get_mut(index) else { return false };
-        let client = connection.address;
+        let (service, client) = (connection.service, connection.address);
         match answered {
             Answered::Nothing => {}
             Answered::Ended => connection.from_server.eof = true,
@@ -224,7 +225,7 @@ impl Worker {
         match verdict {
             Verdict::Nothing => true,
             Verdict::Unedited => {
-                self.count_unedited(client);
+                self.count_unedited(service, client);
                 true
             }
             Verdict::Refused(refusal) => {
@@ -248,13 +249,13 @@ impl Worker {
     pub(super) fn count_if_unedited(&mut self, connection: &Connection) {
         let exchanges = connection.extras.as_ref().and_then(|extras| extras.chain.http.as_ref());
         if connection.from_client.bytes > 0 && exchanges.is_some_and(|exchanges| !exchanges.has_edited()) {
-            self.count_unedited(connection.address);
+            self.count_unedited(connection.service, connection.address);
         }
     }
 
     /// A client came to whose requests `http` can add nothing.
-    pub(super) fn count_unedited(&mut self, client: ClientAddr) {
-        self.totals.http_unedited += 1;
+    pub(super) fn count_unedited(&mut self, service: u16, client: ClientAddr) {
+        self.core.services[service].totals.http_unedited += 1;
         diag::debug!(UNEDITED, "http: nothing added for {client}: it sends no request of HTTP/1");
     }
 }

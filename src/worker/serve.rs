@@ -3,8 +3,9 @@
 use super::hand_over::proof_deadline_ms;
 use super::proxy::take_greeting;
 use super::said::{self, Said, Verdict};
+use super::services::LocalService;
 use super::trace::BYTES;
-use super::{Worker, key};
+use super::{Key, Worker};
 use crate::balance::{Endpoint, ServerId};
 use crate::conn::relay::{self, Flow, Loan, Passage};
 use crate::conn::{CloseReason, Connection, Extras, Parts, Side, Socket, Stage, dummy, end, splice};
@@ -44,9 +45,9 @@ impl Worker {
     }
 
     fn relay(&mut self, index: u32) {
-        let looks = diag::is_on(BYTES) || logs_reads(&self.log, self.settings.log_format);
-        let Worker { connections, scratch, instead, pool, .. } = self;
+        let Worker { core, connections, scratch, instead, pool, .. } = self;
         let Some(connection) = connections.get_mut(index) else { return };
+        let looks = diag::is_on(BYTES) || logs_reads(&core.services[connection.service]);
         if looks || connection.extras.is_some() || connection.greeting_due {
             return self.relay_seen(index);
         }
@@ -64,9 +65,10 @@ impl Worker {
     /// A connection whose bytes somebody looks at, that has TLS, or that has something to say of its own.
     fn relay_seen(&mut self, index: u32) {
         let dump = self.dump(index);
-        let Worker { connections, scratch, instead, pool, log, settings, .. } = self;
-        let format = settings.log_format;
+        let Worker { core, connections, scratch, instead, pool, .. } = self;
         let Some(connection) = connections.get_mut(index) else { return };
+        let LocalService { log, settings, .. } = &mut core.services[connection.service];
+        let format = settings.log_format;
         let mut greeting = take_greeting(connection);
         if let Some(pending) = &mut connection.from_client.pending {
             greeting.take().inspect(|greeting| pending.put_before(greeting));
@@ -136,7 +138,7 @@ impl Worker {
     /// Lets an end of file travel on, or ends the connection.
     fn pass_on_ends(&mut self, index: u32) {
         let Some(connection) = self.connections.get_mut(index) else { return };
-        let fast_close = connection.fast_close(self.settings.tcp_fastclose);
+        let fast_close = connection.fast_close(self.core.services[connection.service].settings.tcp_fastclose);
         loop {
             let was = (connection.from_client.shut, connection.from_server.shut);
             let Parts { mut client, mut server, from_client, from_server, .. } = connection.parts();
@@ -164,7 +166,9 @@ impl Worker {
         let released = connection.released();
         if let Some(attempt) = &mut connection.attempt {
             // The end that the client is told may bring it back at once, as a closed socket does.
-            self.shared.pool().at(self.shared.selection).give_place_back(attempt, released);
+            self.core.services[connection.service]
+                .service
+                .with(|chooser| chooser.give_place_back(attempt, released));
         }
         let Parts { mut client, mut server, from_client, from_server, .. } = connection.parts();
         client.say_end(from_server, server.is_complete(from_server));
@@ -204,7 +208,7 @@ impl Worker {
 
     /// `dummy`: whatever the client says, it hears the same answer.
     fn dummy(&mut self, index: u32, answered: bool) {
-        let Worker { connections, scratch, instead, pool, shared, .. } = self;
+        let Worker { connections, scratch, instead, pool, core, .. } = self;
         let Some(connection) = connections.get_mut(index) else { return };
         let Parts { mut client, mut server, from_client, from_server, .. } = connection.parts();
         let mut loan = Loan { scratch, instead, pool };
@@ -216,7 +220,7 @@ impl Worker {
         });
         let answers = asked && !answered;
         if answers {
-            client.offer(from_server, dummy::answer(shared.dummy_name()).as_bytes(), loan.pool);
+            client.offer(from_server, dummy::answer(core.shared.dummy_name()).as_bytes(), loan.pool);
         }
         if client.flush(from_server, loan.pool) && (answers || answered) && !from_server.shut {
             client.shut(from_server, true);
@@ -229,7 +233,7 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(index) else { return };
         if answers {
             connection.stage = Stage::Dummy { answered: true };
-            self.timers.arm(index, self.now_ms + DUMMY_LINGER_MS);
+            self.timers.arm(index, self.core.now_ms + DUMMY_LINGER_MS);
         }
         match flow {
             Flow::SenderFailed => self.close(index, CloseReason::ClientReset),
@@ -247,7 +251,7 @@ impl Worker {
         if socket.registered {
             return true;
         }
-        match self.poller.add(fd, key(index, side)) {
+        match self.core.poller.add(fd, Key::Connection(index, side).pack()) {
             Ok(()) => {
                 socket.registered = true;
                 true
@@ -273,7 +277,8 @@ impl Worker {
             if let (Ok(fd), true) = (socket.fd(), socket.registered) {
                 let read = !socket.readable && !eof;
                 // Fails only when the socket is not registered, which is excluded.
-                let _ = self.poller.rearm(fd, key(index, side), read, !socket.writable);
+                let _ =
+                    self.core.poller.rearm(fd, Key::Connection(index, side).pack(), read, !socket.writable);
             }
         }
     }
@@ -295,7 +300,8 @@ impl Worker {
         ) {
             return;
         }
-        let idle = match self.settings.number(Number::IdleTimeout) {
+        let settings = &self.core.services[connection.service].settings;
+        let idle = match settings.number(Number::IdleTimeout) {
             0 => None,
             seconds => Some(connection.active_ms + seconds * 1000),
         };
@@ -319,9 +325,10 @@ impl Worker {
             Stage::Hello | Stage::Handshake => self.close(index, CloseReason::HandshakeTimeout),
             Stage::Goodbye => self.close(index, CloseReason::Handshake),
             Stage::Relaying | Stage::FirstBytes | Stage::Dummy { .. } => {
-                let idle_ms = self.settings.number(Number::IdleTimeout) * 1000;
-                if idle_ms > 0 && self.now_ms >= connection.active_ms + idle_ms {
-                    self.totals.idle_timeouts += 1;
+                let service = &mut self.core.services[connection.service];
+                let idle_ms = service.settings.number(Number::IdleTimeout) * 1000;
+                if idle_ms > 0 && self.core.now_ms >= connection.active_ms + idle_ms {
+                    service.totals.idle_timeouts += 1;
                     self.close(index, CloseReason::IdleTimeout);
                 } else {
                     self.arm_idle_timer(index);
@@ -349,41 +356,44 @@ impl Worker {
         let server = connection.attempt.as_ref().map_or(ServerId::NONE, |attempt| attempt.server());
         let released = connection.released();
         if let Some(attempt) = connection.attempt.take() {
-            self.shared.pool().at(self.shared.selection).release(attempt, released);
+            self.core.services[connection.service].service.with(|chooser| chooser.release(attempt, released));
         }
         self.close_socket(&mut connection.client);
-        self.totals.closed += 1;
-        self.totals.up_bytes += released.up_bytes;
-        self.totals.down_bytes += released.down_bytes;
+        let totals = &mut self.core.services[connection.service].totals;
+        totals.closed += 1;
+        totals.up_bytes += released.up_bytes;
+        totals.down_bytes += released.down_bytes;
         match reason {
-            CloseReason::NoServer | CloseReason::Shortage => self.totals.rejected += 1,
-            CloseReason::Denied => self.totals.denied += 1,
-            CloseReason::Handshake | CloseReason::HandshakeTimeout => self.totals.tls_failures += 1,
-            CloseReason::ProxyHeader => self.totals.proxy_errors += 1,
-            CloseReason::BadRequest => self.totals.http_refused += 1,
-            CloseReason::ClientReset => self.totals.resets_by_client += 1,
-            CloseReason::ServerReset => self.totals.resets_by_server += 1,
+            CloseReason::NoServer | CloseReason::Shortage => totals.rejected += 1,
+            CloseReason::Denied => totals.denied += 1,
+            CloseReason::Handshake | CloseReason::HandshakeTimeout => totals.tls_failures += 1,
+            CloseReason::ProxyHeader => totals.proxy_errors += 1,
+            CloseReason::BadRequest => totals.http_refused += 1,
+            CloseReason::ClientReset => totals.resets_by_client += 1,
+            CloseReason::ServerReset => totals.resets_by_server += 1,
             _ => {}
         }
         self.log_end(&connection, server, reason);
+        self.core.listeners.leave(connection.listener);
         self.room_made();
     }
 
     fn close_socket(&mut self, end: &mut Socket) {
         if let Some(fd) = end.fd.take() {
-            self.poller.forget(fd.as_fd());
+            self.core.poller.forget(fd.as_fd());
             socket::close(fd);
         }
     }
 
     fn log_end(&mut self, connection: &Connection, server: ServerId, reason: CloseReason) {
-        if self.settings.log_format != LogFormat::Json || self.log.target() != Target::File {
+        let LocalService { log, settings, .. } = &mut self.core.services[connection.service];
+        if settings.log_format != LogFormat::Json || log.target() != Target::File {
             return;
         }
         let duration_milliseconds = clock::monotonic_ms().saturating_sub(connection.started_ms);
         let mut address = AddressText::default();
         let endpoint = connection.endpoint.as_deref().filter(|_| server != ServerId::NONE);
-        self.log.json(&ConnectionRecord {
+        log.json(&ConnectionRecord {
             start_epoch_milliseconds: clock::epoch_ms().saturating_sub(duration_milliseconds),
             duration_milliseconds,
             client: connection.address,
@@ -395,7 +405,7 @@ impl Worker {
             down_bytes: connection.from_server.bytes,
             reason: reason.as_str(),
             retries: connection.retries(),
-            listener: &connection.listener,
+            listener: self.core.listeners.text(connection.listener),
         });
     }
 }
@@ -420,10 +430,10 @@ fn pass_on_loss(connection: &Connection, reason: CloseReason) {
 }
 
 /// Whether there is a line for each read from a client.
-fn logs_reads(log: &TrafficLog, format: LogFormat) -> bool {
-    match log.target() {
+fn logs_reads(service: &LocalService) -> bool {
+    match service.log.target() {
         Target::Off => false,
-        Target::File => format != LogFormat::Json,
+        Target::File => service.settings.log_format != LogFormat::Json,
         Target::Network => true,
     }
 }

@@ -4,47 +4,55 @@ use super::*;
 use crate::balance::{Endpoint, Pool, ServerSetup};
 use crate::conn::Stage;
 use crate::log::traffic::LogHub;
-use crate::net::listen::ListenOptions;
+use crate::net::listen::{ListenOptions, Listener};
 use crate::net::poller::REGISTRATIONS_LAST;
 use crate::net::tls::Tls;
-use crate::runtime::Parts;
+use crate::room::Kinds;
+use crate::service::ServiceParts;
+use crate::settings::{ProcessSettings, Settings};
 use pen_proto::addr::{ClientAddr, ListenAddr};
+use pen_proto::commands::Flag;
 use std::fs::File;
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::Mutex;
 
-fn listener() -> Listener {
+fn listener() -> Arc<Listener> {
     let options =
         ListenOptions { backlog: 8, nodelay: true, private: false, datagram_sockets: 0, shared: false };
-    Listener::open(
-        &ListenAddr { port: Some(pen_proto::addr::Port::Number(0)), ..address("127.0.0.1:1") },
-        options,
-    )
-    .unwrap()
-}
-
-fn address(text: &str) -> ListenAddr {
-    ListenAddr::parse(text).unwrap()
+    let address = ListenAddr {
+        port: Some(pen_proto::addr::Port::Number(0)),
+        ..ListenAddr::parse("127.0.0.1:1").unwrap()
+    };
+    Arc::new(Listener::open(&address, options).unwrap())
 }
 
 /// With room for one connection, in front of one server.
 fn worker(server: &TcpListener) -> Worker {
     let mut settings = Settings::default();
     settings.set_number(Number::ConnMax, 1);
+    let process = ProcessSettings::from(&settings);
     let mut pool = Pool::new(8);
     let selection = pool.add_selection(settings.rules());
     let endpoint = Endpoint::Inet(server.local_addr().unwrap());
     pool.set_servers(selection, vec![ServerSetup::new(endpoint)], None, None);
+    let pool = Arc::new(Mutex::new(pool));
+    let (listeners, log) = (vec![listener()], LogHub::new().traffic_log());
+    let parts =
+        ServiceParts { name: "main".into(), settings, pool, selection, listeners, tls: Tls::default(), log };
     let poller = Poller::new().unwrap();
-    let parts = Parts {
-        settings,
-        pool,
-        selection,
-        listeners: vec![listener()],
-        tls: Tls::default(),
-        dummy_name: None,
-    };
-    let shared = Arc::new(Shared::new(parts, [poller.waker()].into_iter()));
-    Worker::new(0, shared, poller, LogHub::new().traffic_log()).unwrap()
+    let shared = Arc::new(Shared::new(process, None, false, [poller.waker()].into_iter()));
+    shared.services().set(vec![Some(Arc::new(Service::new(0, parts)))]);
+    shared.room().limit(&process, Kinds { tcp: true, udp: false });
+    Worker::new(0, shared, poller).unwrap()
+}
+
+fn publish(worker: &Worker, change: impl FnOnce(&mut Settings)) {
+    let published = worker.core.services[0].service.settings();
+    let mut settings = Settings::clone(&published.get());
+    change(&mut settings);
+    published.set(settings);
+    worker.core.shared.announce();
 }
 
 #[test]
@@ -55,14 +63,16 @@ fn a_socket_that_cannot_be_watched_is_closed_and_leaves_nothing() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     for peek in [false, true] {
         let mut worker = worker(&server);
-        Arc::make_mut(&mut worker.settings).set_flag(Flag::Peek, peek);
-        assert!(worker.shared.take_room(1));
+        publish(&worker, |settings| settings.set_flag(Flag::Peek, peek));
+        worker.catch_up();
+        assert!(worker.core.shared.room().take_connection());
         let no_socket = File::open("/dev/null").unwrap();
-        worker.take_in(no_socket.into(), ClientAddr::Unix, 0, 0);
-        assert!(worker.connections.indices().is_empty());
+        worker.take_in(no_socket.into(), (ClientAddr::Unix, 0), (0, 0));
+        assert!(worker.connections.is_empty());
         assert_eq!(worker.timers.next_deadline_ms(), None);
-        assert!(worker.shared.take_room(1), "the place is free again");
-        let servers = worker.shared.pool().at(worker.shared.selection).server_statuses(0);
+        assert!(worker.core.shared.room().take_connection(), "the place is free again");
+        let local = &worker.core.services[0];
+        let servers = local.service.with(|chooser| chooser.server_statuses(0));
         assert_eq!((servers[0].connections, servers[0].blacklisted_seconds), (0, 0), "nobody is blamed");
     }
 }
@@ -71,17 +81,35 @@ fn a_socket_that_cannot_be_watched_is_closed_and_leaves_nothing() {
 fn listeners_that_the_poller_refuses_are_tried_again() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut worker = worker(&server);
-    let listeners = Arc::new(vec![listener(), listener()]);
-    worker.poller.add_listener(listeners[1].as_fd(), 0).unwrap();
-    let error = worker.change_listeners(listeners).unwrap_err();
+    let listeners = vec![listener(), listener()];
+    worker.core.poller.add_listener(listeners[1].as_fd(), 7).unwrap();
+    worker.core.services[0].service.listeners().set(listeners);
+    worker.core.shared.announce();
+    worker.catch_up();
     assert!(!worker.accepting.is_on());
-    worker.listen_later(&error);
     worker.resume_accepting();
     assert!(!worker.accepting.is_on(), "not at once");
-    worker.now_ms = worker.accepting.retry_ms().unwrap();
+    worker.core.now_ms = worker.accepting.retry_ms().unwrap();
     worker.resume_accepting();
     assert!(worker.accepting.is_on());
     assert_eq!(worker.accepting.retry_ms(), None);
+}
+
+#[test]
+fn a_listener_that_stays_is_left_alone() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut worker = worker(&server);
+    let (_, stays) = worker.core.listeners.of(0).next().map(|(number, one)| (number, one.clone())).unwrap();
+    let published = worker.core.services[0].service.clone();
+    let numbers = |worker: &Worker| worker.core.listeners.of(0).map(|(number, _)| number).collect::<Vec<_>>();
+    for (listeners, expected) in
+        [(vec![listener(), stays.clone()], vec![0, 1]), (vec![stays.clone()], vec![0]), (vec![], vec![])]
+    {
+        published.listeners().set(listeners);
+        worker.core.shared.announce();
+        worker.catch_up();
+        assert_eq!(numbers(&worker), expected);
+    }
 }
 
 #[test]
@@ -96,13 +124,16 @@ fn a_connection_is_put_off_once_however_many_turns_it_has_used() {
 fn who_comes_after_a_change_of_settings_meets_them_in_the_same_wake_up() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut worker = worker(&server);
-    let mut settings = Settings::clone(&worker.settings);
-    settings.set_flag(Flag::Dummy, true);
-    worker.shared.set_settings(settings);
-    let _client = TcpStream::connect(worker.listeners[0].address.unwrap()).unwrap();
+    publish(&worker, |settings| settings.set_flag(Flag::Dummy, true));
+    let address = worker.core.listeners.listener(0).and_then(|listener| listener.address);
+    let _client = TcpStream::connect(address.unwrap()).unwrap();
     // Readiness was told, and settings were looked at, before the change: what the wake-up does now is this.
     worker.accept(0);
     let stage = worker.connections.get(0).map(|connection| connection.stage);
     assert_eq!(stage, Some(Stage::Dummy { answered: false }));
-    assert_ne!(worker.generation, worker.shared.generation(), "listeners and messages are still to come");
+    assert_ne!(
+        worker.core.generation,
+        worker.core.shared.generation(),
+        "listeners and messages are still to come"
+    );
 }

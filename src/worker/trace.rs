@@ -22,8 +22,8 @@ pub(crate) struct Dump {
 
 impl Dump {
     /// `None` when nobody wants to see the bytes of the connection with this number.
-    pub fn wanted(number: impl FnOnce() -> u32, ascii: bool) -> Option<Dump> {
-        diag::is_on(BYTES).then(|| Dump { number: number(), ascii })
+    pub fn wanted(number: impl FnOnce() -> u32, ascii: impl FnOnce() -> bool) -> Option<Dump> {
+        diag::is_on(BYTES).then(|| Dump { number: number(), ascii: ascii() })
     }
 
     /// The original's words: "up" is towards the server.
@@ -66,30 +66,33 @@ impl Display for Bytes<'_> {
 
 impl Worker {
     pub(super) fn dump(&self, index: u32) -> Option<Dump> {
-        Dump::wanted(|| self.shared.global_number(self.number, index), self.settings.flag(Flag::Ascii))
+        let ascii =
+            |connection: &Connection| self.core.services[connection.service].settings.flag(Flag::Ascii);
+        let ascii = || self.connections.get(index).is_some_and(ascii);
+        Dump::wanted(|| self.core.connection_number(index), ascii)
     }
 
     pub(super) fn trace_accept(&self, index: u32, connection: &Connection) {
-        let number = || self.shared.global_number(self.number, index);
+        let number = || self.core.connection_number(index);
         diag::debug!(LIVES, "connection {}: from {} port {}", number(), connection.address, connection.port);
     }
 
     /// Once a downstream has named the client.
     pub(super) fn trace_client(&self, index: u32, connection: &Connection) {
-        let number = || self.shared.global_number(self.number, index);
+        let number = || self.core.connection_number(index);
         diag::debug!(LIVES, "connection {}: for {} port {}", number(), connection.address, connection.port);
     }
 
     pub(super) fn trace_server(&self, index: u32, connection: &Connection) {
         if let (Some(attempt), Some(endpoint)) = (&connection.attempt, &connection.endpoint) {
-            let number = || self.shared.global_number(self.number, index);
+            let number = || self.core.connection_number(index);
             let server = attempt.server();
             diag::debug!(LIVES, "connection {}: to server {server}, {endpoint}", number());
         }
     }
 
     pub(super) fn trace_close(&self, index: u32, connection: &Connection, reason: CloseReason) {
-        let number = || self.shared.global_number(self.number, index);
+        let number = || self.core.connection_number(index);
         let (up, down) = (connection.from_client.bytes, connection.from_server.bytes);
         diag::debug!(LIVES, "connection {}: {}, {up} bytes up, {down} down", number(), reason.as_str());
     }

@@ -30,6 +30,12 @@ pub fn udp_sessions_possible() -> u64 {
     (soft - RESERVE.min(soft / 2)).max(1)
 }
 
+/// The same where both are served: connections and UDP sessions. Sessions get a fourth of the descriptors.
+pub fn both_possible() -> (u64, u64) {
+    let sessions = (udp_sessions_possible() / 4).max(1);
+    ((connections_possible() - sessions / 2).max(1), sessions)
+}
+
 /// How many control clients fit: silent ones must not take what connections are meant to have.
 pub fn control_clients_possible() -> usize {
     (open_files() / DESCRIPTORS_PER_CONTROL_CLIENT) as usize

@@ -72,8 +72,8 @@ const HANDSHAKES_MS: u64 = 50;
 
 /// Has listeners take nobody further, and gives those time who are about to connect. Who is connected already can be
 /// accepted until the listeners are closed. For the main thread.
-pub fn begin_no_more(listeners: &[Listener]) {
-    let slow: Vec<_> = listeners.iter().filter(|listener| listener.begin_no_more()).collect();
+pub fn begin_no_more<'a>(listeners: impl IntoIterator<Item = &'a Listener>) {
+    let slow: Vec<_> = listeners.into_iter().filter(|listener| listener.begin_no_more()).collect();
     if !slow.is_empty() {
         clock::wait_ms(HANDSHAKES_MS);
     }
@@ -291,7 +291,7 @@ mod tests {
         any_port.port = Some(pen_proto::addr::Port::Number(0));
         let listener = Listener::open(&any_port, options).unwrap();
         let waiting = TcpStream::connect(listener.address.unwrap()).unwrap();
-        begin_no_more(std::slice::from_ref(&listener));
+        begin_no_more([&listener]);
         let late = TcpStream::connect(listener.address.unwrap()).unwrap_err();
         assert_eq!(late.kind(), io::ErrorKind::ConnectionRefused);
         assert!(accept(listener.socket.as_raw_fd()).is_ok(), "{waiting:?} waited");

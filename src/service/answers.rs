@@ -1,6 +1,6 @@
 //! Which servers answer: what all workers know together of when each server was heard last.
 //!
-//! A session alone cannot tell a dead server from one that has nothing to say to its client; see `upstream.rs`.
+//! A session alone cannot tell a dead server from one that has nothing to say to its client; see `udp/upstream.rs`.
 
 use crate::balance::ServerId;
 use crate::settings::SERVERS_MAX;

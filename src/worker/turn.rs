@@ -1,7 +1,5 @@
-//! What a worker of either kind does in every turn: it waits for events, it outlives its own mistakes, and it gives memory
-//! back when a crowd is gone.
-//!
-//! Knows neither connections nor sessions; called by the workers of `worker/` and `udp/`.
+//! What a worker does in every turn, whomever it serves: it waits for events, it outlives its own mistakes, and it gives
+//! memory back when a crowd is gone.
 
 use crate::log::diag::{self, Severity};
 use crate::net::poller::{Poller, Readiness};

@@ -1,0 +1,125 @@
+//! A service at run time: who listens, under which rules, before which servers. What all workers share of it.
+//!
+//! Owns no thread. The main thread exchanges settings, TLS and listeners as wholes and tells the workers through
+//! [`crate::shared::Shared`]; each worker has copies of its own (`worker/services.rs`).
+
+mod answers;
+
+use crate::balance::{Chooser, Pool, SelectionKey};
+use crate::log::traffic::TrafficLog;
+use crate::net::listen::Listener;
+use crate::net::tls::Tls;
+use crate::published::{Published, lock};
+use crate::settings::Settings;
+pub use answers::Answers;
+use pen_proto::commands::Flag;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// What a service begins with.
+pub struct ServiceParts {
+    pub name: String,
+    pub settings: Settings,
+    /// Its clients and its selection; services that remember clients together have the same pool.
+    pub pool: Arc<Mutex<Pool>>,
+    pub selection: SelectionKey,
+    pub listeners: Vec<Arc<Listener>>,
+    pub tls: Tls,
+    /// Where its traffic is logged: each worker gets an end of its own.
+    pub log: TrafficLog,
+}
+
+pub struct Service {
+    /// What connections and messages name it by. A service that is removed keeps it until its last connection has ended.
+    pub number: u16,
+    pub name: String,
+    /// It takes datagrams; otherwise connections. As `udp` said when it began.
+    pub is_udp: bool,
+    settings: Published<Settings>,
+    tls: Published<Tls>,
+    listeners: Published<Vec<Arc<Listener>>>,
+    /// Held to choose and to release, never across a system call.
+    pool: Arc<Mutex<Pool>>,
+    /// Its own, in the pool.
+    pub selection: SelectionKey,
+    /// UDP: no new sessions.
+    draining: AtomicBool,
+    /// UDP: which servers are heard.
+    answers: Answers,
+    log: TrafficLog,
+}
+
+impl Service {
+    pub fn new(number: u16, parts: ServiceParts) -> Service {
+        Service {
+            number,
+            name: parts.name,
+            is_udp: parts.settings.flag(Flag::Udp),
+            settings: Published::new(parts.settings),
+            tls: Published::new(parts.tls),
+            listeners: Published::new(parts.listeners),
+            pool: parts.pool,
+            selection: parts.selection,
+            draining: AtomicBool::new(false),
+            answers: Answers::default(),
+            log: parts.log,
+        }
+    }
+
+    /// Its clients and, at [`Service::selection`], its servers. Hold it briefly, never across a system call.
+    pub fn pool(&self) -> MutexGuard<'_, Pool> {
+        lock(&self.pool)
+    }
+
+    /// Has something decided about its servers and clients, which must take no system call.
+    #[inline]
+    pub fn with<T>(&self, decide: impl FnOnce(&mut Chooser<'_>) -> T) -> T {
+        decide(&mut self.pool().at(self.selection))
+    }
+
+    /// Rules of the choice at once, everything else as workers follow; they must be told.
+    pub fn set_settings(&self, settings: Settings) {
+        self.with(|chooser| chooser.set_rules(settings.rules()));
+        self.settings.set(settings);
+    }
+
+    pub fn settings(&self) -> &Published<Settings> {
+        &self.settings
+    }
+
+    /// What is loaded for TLS.
+    pub fn tls(&self) -> &Published<Tls> {
+        &self.tls
+    }
+
+    pub fn listeners(&self) -> &Published<Vec<Arc<Listener>>> {
+        &self.listeners
+    }
+
+    /// When each UDP server was heard last.
+    pub fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
+    /// UDP: whether clients that are not known yet are no longer heard.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// The workers must be told.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// One more end of its traffic log, for a worker.
+    pub fn traffic_log(&self) -> TrafficLog {
+        self.log.another()
+    }
+}
+
+impl Drop for Service {
+    /// Whoever has a connection of it keeps it.
+    fn drop(&mut self) {
+        self.pool().remove_selection(self.selection);
+    }
+}

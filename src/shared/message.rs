@@ -1,0 +1,48 @@
+//! What the main thread asks of a worker, and what a worker tells.
+
+use crate::balance::ServerId;
+use pen_proto::status::{ConnectionStatus, Totals};
+use std::sync::mpsc::Sender;
+
+#[derive(Debug)]
+pub enum Message {
+    Report(Sender<Report>),
+    /// Closes connections; answers how many there were.
+    Close(Which, Sender<usize>),
+    /// Closes everything and ends.
+    Stop,
+}
+
+/// Connections and sessions of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// The one with this local number.
+    Connection(u32),
+    /// The one with this local number.
+    Session(u32),
+    /// All of this service with this server.
+    Server(u16, ServerId),
+    /// All of this service.
+    Service(u16),
+}
+
+/// A worker's answer to [`Message::Report`].
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Those of which the worker knows something, in no particular order.
+    pub services: Vec<ServiceReport>,
+    /// What was counted for services that are no more.
+    pub ended: Totals,
+}
+
+/// What a worker knows of one service.
+#[derive(Debug, Default)]
+pub struct ServiceReport {
+    pub number: u16,
+    pub connections: Vec<ConnectionStatus>,
+    /// How many idlers are ready for clients, by server.
+    pub idlers: Vec<(ServerId, usize)>,
+    pub totals: Totals,
+    /// Number and start of the connection opened last; monotonic.
+    pub last: Option<(u32, u64)>,
+}

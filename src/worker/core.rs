@@ -1,0 +1,49 @@
+//! What both sides of a worker need, the one for connections and the one for UDP sessions.
+
+use super::listeners::Listeners;
+use super::services::LocalServices;
+use crate::net::poller::Poller;
+use crate::published::Held;
+use crate::settings::ProcessSettings;
+use crate::shared::Shared;
+use crate::sys::clock;
+use std::sync::Arc;
+
+pub(crate) struct Core {
+    /// Of the worker.
+    pub number: usize,
+    pub shared: Arc<Shared>,
+    pub poller: Poller,
+    pub process: Held<ProcessSettings>,
+    pub services: LocalServices,
+    pub listeners: Listeners,
+    /// The version of all that is shared that this worker has.
+    pub generation: u64,
+    /// Monotonic time of this wake-up.
+    pub now_ms: u64,
+}
+
+impl Core {
+    pub fn new(number: usize, shared: Arc<Shared>, poller: Poller) -> Core {
+        Core {
+            number,
+            poller,
+            generation: shared.generation(),
+            process: Held::of(shared.process()),
+            services: LocalServices::default(),
+            listeners: Listeners::default(),
+            now_ms: clock::monotonic_ms(),
+            shared,
+        }
+    }
+
+    /// The number under which operators know the connection with this number.
+    pub fn connection_number(&self, local: u32) -> u32 {
+        self.shared.connection_number(self.number, local)
+    }
+
+    /// The same for a session.
+    pub fn session_number(&self, local: u32) -> u32 {
+        self.shared.session_number(self.number, local)
+    }
+}

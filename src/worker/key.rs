@@ -1,0 +1,71 @@
+//! Under which keys the poller knows a worker's sockets: what kind of thing a socket belongs to, and its number, in one
+//! word.
+
+use crate::conn::Side;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Key {
+    Connection(u32, Side),
+    Idler(u32),
+    /// Of UDP; the socket to its server.
+    Session(u32),
+    /// For connections or for datagrams.
+    Listener(u16),
+}
+
+/// The kind is in the lowest bits, so that there are numbers enough where a word has 32.
+const KIND_BITS: u32 = 3;
+const KIND_MASK: usize = (1 << KIND_BITS) - 1;
+const CLIENT: usize = 0;
+const SERVER: usize = 1;
+const IDLER: usize = 3;
+const SESSION: usize = 4;
+const LISTENER: usize = 5;
+
+impl Key {
+    #[inline]
+    pub fn pack(self) -> usize {
+        let (number, kind) = match self {
+            Key::Connection(number, Side::Client) => (number, CLIENT),
+            Key::Connection(number, Side::Server) => (number, SERVER),
+            Key::Idler(number) => (number, IDLER),
+            Key::Session(number) => (number, SESSION),
+            Key::Listener(number) => (number.into(), LISTENER),
+        };
+        (number as usize) << KIND_BITS | kind
+    }
+
+    /// What [`Key::pack`] has made; `None` for anything else.
+    #[inline]
+    pub fn unpack(key: usize) -> Option<Key> {
+        let number = (key >> KIND_BITS) as u32;
+        Some(match key & KIND_MASK {
+            CLIENT => Key::Connection(number, Side::Client),
+            SERVER => Key::Connection(number, Side::Server),
+            IDLER => Key::Idler(number),
+            SESSION => Key::Session(number),
+            LISTENER => Key::Listener(number as u16),
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_is_unpacked() {
+        for number in [0, 1, 2, 65_535, u32::MAX >> KIND_BITS] {
+            let keys = [
+                Key::Connection(number, Side::Client),
+                Key::Connection(number, Side::Server),
+                Key::Idler(number),
+                Key::Session(number),
+                Key::Listener(number as u16),
+            ];
+            keys.into_iter().for_each(|key| assert_eq!(Key::unpack(key.pack()), Some(key)));
+        }
+        assert_eq!(Key::unpack(usize::MAX - 1), None, "the poller's own");
+    }
+}
