@@ -193,14 +193,14 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_dir::TestDir;
+    use crate::tempdir::TempDir;
     use std::fs;
 
-    struct Files(TestDir);
+    struct Files(TempDir);
 
     impl Files {
         fn new() -> Files {
-            Files(TestDir::new())
+            Files(TempDir::new())
         }
 
         fn path(&self, name: &str) -> String {

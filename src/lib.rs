@@ -23,11 +23,10 @@ pub mod testing;
 mod udp;
 mod worker;
 
-use pen_core::{
-    acl, balance, half_close, http, proxy_protocol, published, settings, slab, stats, timers, tls,
-};
+use pen_core::{acl, balance, half_close, http, proxy_protocol, settings, slab, stats, timers, tls};
 use pen_proto::escape;
 use pen_sys as sys;
+use pen_sys::published;
 #[cfg(test)]
-use pen_sys::test_dir;
+use pen_sys::tempdir;
 pub use start::run;

@@ -2,6 +2,7 @@
 
 use crate::control::apply::{Engine, Wanted};
 use crate::control::guarded::guarded;
+use crate::control::lookups::bell;
 use crate::control::server::ControlServer;
 use crate::instance::Instance;
 use crate::log::diag::{self, Severity};
@@ -42,7 +43,7 @@ impl Doors {
         let open = || {
             let mut control = ControlServer::new(control, Box::new(clock::monotonic_ms))?;
             control.limit_clients(limits::control_clients_possible());
-            let signals = Signals::install(&control.waker().stream()?)?;
+            let signals = Signals::install(&control.waker())?;
             Ok(Doors { control, signals })
         };
         open().map_err(|error: std::io::Error| format!("cannot start: {}", reason(&error)))
@@ -62,7 +63,7 @@ pub struct Process {
 
 impl Process {
     pub fn new(engine: Engine<Instance>, doors: Doors, supervisor: Supervisor) -> Process {
-        let reload = Reload::new(doors.control.waker().bell());
+        let reload = Reload::new(bell(&doors.control.waker()));
         Process { engine, doors, supervisor, reload, drain_until_ms: None, stopping: false }
     }
 

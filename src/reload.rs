@@ -110,7 +110,7 @@ mod tests {
     use crate::control::apply::Door;
     use crate::control::fake::FakePen;
     use crate::settings::Config;
-    use crate::test_dir::TestDir;
+    use crate::tempdir::TempDir;
     use pen_proto::commands::{Flag, Number};
     use std::fs;
     use std::sync::{Arc, Mutex};
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn an_unchanged_file_only_reopens_the_log() {
-        let directory = TestDir::new();
+        let directory = TempDir::new();
         let file = directory.join("pen.conf").display().to_string();
         let text =
             "listen 127.0.0.1:80\nlog /a\nno acl 1\nacl 1 permit 10.0.0.0/8\nserver 0 address backend\n";
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_file_acts_on_top_of_what_is() {
-        let directory = TestDir::new();
+        let directory = TempDir::new();
         let file = directory.join("pen.conf").display().to_string();
         let (mut engine, pen) =
             started(&file, "listen 127.0.0.1:80\nserver 0 address 10.0.0.5\nserver 1 address 10.0.0.6\n");
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn one_error_keeps_everything_old() {
-        let directory = TestDir::new();
+        let directory = TempDir::new();
         let file = directory.join("pen.conf").display().to_string();
         let (mut engine, pen) = started(&file, "listen 127.0.0.1:80\nlog /a\n");
         pen.told_mut().broken.insert("/b".into());
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_together_is_refused_whichever_line_comes_first() {
-        let directory = TestDir::new();
+        let directory = TempDir::new();
         let file = directory.join("pen.conf").display().to_string();
         let (mut engine, _pen) = started(&file, "http replace\n");
         for text in ["ssl_alpn h2,http/1.1\nhttp replace\n", "http replace\nssl_alpn http/1.1,h2\n"] {
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn what_only_start_can_change_is_said_and_stays() {
-        let directory = TestDir::new();
+        let directory = TempDir::new();
         let file = directory.join("pen.conf").display().to_string();
         let (mut engine, pen) = started(&file, "threads 2\n");
         let warnings = again(&mut engine, &file, "threads 2\nthreads 3\nblacklist 9\n").unwrap();
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn exit_in_the_file_ends_pen_on_reload_if_allowed() {
-        let directory = TestDir::new();
+        let directory = TempDir::new();
         let file = directory.join("pen.conf").display().to_string();
         let (mut engine, pen) = started(&file, "exit\n");
         assert_eq!(reload(&mut engine), Ok(Vec::new()));
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn a_silent_name_server_holds_up_the_servers_of_the_file_only() {
         static GATE: Mutex<()> = Mutex::new(());
-        let directory = TestDir::new();
+        let directory = TempDir::new();
         let file = directory.join("pen.conf").display().to_string();
         fs::write(&file, "listen 127.0.0.1:80\nlog /a\nserver 0 address old port 1\n").unwrap();
         let mut engine = Engine::with_lookup(Config::default(), |name| {

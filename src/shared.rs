@@ -2,11 +2,11 @@
 
 mod message;
 
-use crate::net::poller::Waker;
 use crate::published::{Published, lock};
 use crate::room::Room;
 use crate::service::Service;
 use crate::settings::ProcessSettings;
+use crate::sys::waking::Waker;
 pub use message::{Message, Report, ServiceReport, Which};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

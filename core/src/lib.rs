@@ -11,7 +11,6 @@ pub mod dsr;
 pub mod half_close;
 pub mod http;
 pub mod proxy_protocol;
-pub mod published;
 pub mod settings;
 pub mod slab;
 pub mod stats;

@@ -2,13 +2,14 @@
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{Winsize, openpty};
+use pen_sys::tempdir::TempDir;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -281,8 +282,8 @@ fn large_answers_come_whole() {
 
 #[test]
 fn unix_sockets_are_spoken_to() {
-    let directory = TestDir::new("unix");
-    let path = directory.0.join("ctl");
+    let directory = TempDir::new();
+    let path = directory.join("ctl");
     let listener = UnixListener::bind(&path).unwrap();
     let server = thread::spawn(move || serve(listener.accept().unwrap().0, Kind::Ours, &Heard::default()));
     assert_done(&penctl(&[path.to_str().unwrap(), "mode"], ""), 0, "no hash\n", "");
@@ -317,8 +318,8 @@ fn a_terminal_gets_tables_and_no_escapes() {
 #[test]
 fn the_shell_completes_hints_and_remembers() {
     let pen = FakePen::new(Kind::Ours);
-    let directory = TestDir::new("shell");
-    let mut terminal = Terminal::start(&[&pen.address], Some(&directory.0));
+    let directory = TempDir::new();
+    let mut terminal = Terminal::start(&[&pen.address], Some(directory.path()));
     terminal.until("quit leaves");
     terminal.until("> ");
     terminal.write("blackl\t30\r");
@@ -337,7 +338,7 @@ fn the_shell_completes_hints_and_remembers() {
     terminal.until("> ");
     terminal.write("quit\r");
     assert!(terminal.child.wait().unwrap().success());
-    let history = directory.0.join(".penctl_history");
+    let history = directory.join(".penctl_history");
     assert_eq!(fs::metadata(&history).unwrap().permissions().mode() & 0o777, 0o600);
     let history = fs::read_to_string(history).unwrap();
     assert!(history.contains("blacklist 30\n") && history.contains("servers\n"), "{history}");
@@ -354,7 +355,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn start(arguments: &[&str], home: Option<&PathBuf>) -> Terminal {
+    fn start(arguments: &[&str], home: Option<&Path>) -> Terminal {
         let size = Winsize { ws_row: 40, ws_col: 200, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(&size, None).unwrap();
         let slave = || Stdio::from(pty.slave.try_clone().unwrap());
@@ -393,22 +394,5 @@ impl Drop for Terminal {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-struct TestDir(PathBuf);
-
-impl TestDir {
-    fn new(name: &str) -> TestDir {
-        let path = std::env::temp_dir().join(format!("penctl-{name}-{}", std::process::id()));
-        fs::create_dir(&path).unwrap();
-        TestDir(path)
-    }
-}
-
-impl Drop for TestDir {
-    fn drop(&mut self) {
-        // What is left behind in the temporary directory harms nobody.
-        let _ = fs::remove_dir_all(&self.0);
     }
 }

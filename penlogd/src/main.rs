@@ -13,9 +13,8 @@ mod sources;
 mod voice;
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -27,6 +26,7 @@ use pen_sys::notify::Supervisor;
 use pen_sys::privileges::{self, Account, Keep};
 use pen_sys::program::Program;
 use pen_sys::signals::{self, Signals};
+use pen_sys::waking::{Wakeups, waker};
 
 use cache::Cache;
 use options::{Families, Request, Settings};
@@ -65,8 +65,7 @@ fn serve(settings: Settings) -> Result<(), String> {
     let mut voice = Voice::new(settings.debug);
     let detached = if settings.foreground { None } else { Some(go_to_background(&mut voice)?) };
     let cannot_start = |error: io::Error| format!("cannot start: {error}");
-    let (wake, waker) = UnixStream::pair().map_err(cannot_start)?;
-    wake.set_nonblocking(true).map_err(cannot_start)?;
+    let (waker, wakeups) = waker().map_err(cannot_start)?;
     // Before there is a pid file, which the first signal would leave behind.
     let signals = Signals::install(&waker).map_err(cannot_start)?;
     if let Some(directory) = &settings.jail {
@@ -83,7 +82,7 @@ fn serve(settings: Settings) -> Result<(), String> {
     supervisor.tell("READY=1");
     let records = Records::new(Cache::new(settings.entries_max, settings.age_max_seconds));
     let mut server =
-        Server { receivers, wake, signals, records, output, voice, refused: 0, settings, stopping: false };
+        Server { receivers, wakeups, signals, records, output, voice, refused: 0, settings, stopping: false };
     let result = server.run();
     if let Err(error) = &result
         && !server.settings.foreground
@@ -136,7 +135,7 @@ fn create_pid_file(path: &str) -> Result<PidFile, String> {
 struct Server {
     receivers: Vec<Receiver>,
     /// Readable after a signal.
-    wake: UnixStream,
+    wakeups: Wakeups,
     signals: Signals,
     records: Records,
     output: Output,
@@ -163,14 +162,14 @@ impl Server {
 
     fn wait(&mut self) -> Result<(), String> {
         let mut waiting: Vec<_> = self.receivers.iter().map(AsFd::as_fd).collect();
-        waiting.push(self.wake.as_fd());
+        waiting.push(self.wakeups.as_fd());
         let mut waiting: Vec<_> = waiting.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         match poll(&mut waiting, PollTimeout::NONE) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(errno) => return Err(format!("poll: {}", errno.desc())),
         }
         // Only wakes: what is to be done is in the flags.
-        let _ = self.wake.read(&mut [0; 64]);
+        self.wakeups.drain();
         Ok(())
     }
 

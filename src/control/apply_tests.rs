@@ -4,7 +4,7 @@ use super::*;
 use crate::control::fake::FakePen;
 use crate::control::names::Addresses;
 use crate::settings::ServerEntry;
-use crate::test_dir::TestDir;
+use crate::tempdir::TempDir;
 use pen_proto::addr::ServerSpec;
 use pen_proto::commands::{ROWS, SERVER_KEYS};
 use proptest::prelude::*;
@@ -101,7 +101,7 @@ fn what_cannot_be_opened_changes_nothing() {
 
 #[test]
 fn a_file_may_ask_much_but_not_without_end() {
-    let directory = TestDir::new();
+    let directory = TempDir::new();
     let file = directory.join("commands").display().to_string();
     let (mut engine, _) = running();
     let include = format!("include {file}");
@@ -116,7 +116,7 @@ fn a_file_may_ask_much_but_not_without_end() {
 
 #[test]
 fn a_file_is_carried_out_as_a_whole_or_not_at_all() {
-    let directory = TestDir::new();
+    let directory = TempDir::new();
     let file = directory.join("commands").display().to_string();
     let (mut engine, pen) = running();
     pen.told_mut().broken.insert("127.0.0.1:82".into());
@@ -228,7 +228,7 @@ fn only_open_connections_are_closed() {
 
 #[test]
 fn the_page_is_answered_and_written() {
-    let directory = TestDir::new();
+    let directory = TempDir::new();
     let file = directory.join("stats.html");
     let (mut engine, _) = running();
     let page = control(&mut engine, "status").unwrap();
@@ -244,7 +244,7 @@ fn the_page_is_answered_and_written() {
 
 #[test]
 fn what_is_written_is_what_was_configured() {
-    let directory = TestDir::new();
+    let directory = TempDir::new();
     let file = directory.join("pen.conf");
     let (mut engine, _) = running();
     for line in
@@ -379,7 +379,7 @@ proptest! {
 #[test]
 fn access_lists_are_published_arranged_and_once_in_memory() {
     let (mut engine, pen) = running();
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let file = dir.join("lists");
     let deny: String =
         (0..1_000).map(|host| format!("acl 3 deny 10.0.{}.{}\n", host / 250, host % 250)).collect();

@@ -8,6 +8,7 @@
 use super::guarded::guarded;
 use super::names::{Addresses, Lookup};
 use crate::sys::clock;
+use crate::sys::waking::Waker;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -28,6 +29,12 @@ pub type Found = Vec<(String, Result<Addresses, String>)>;
 
 /// Called on a look-up's thread when [`Lookups::collect`] has its answer.
 pub type Bell = Arc<dyn Fn() + Send + Sync>;
+
+/// Wakes a thread.
+pub fn bell(waker: &Waker) -> Bell {
+    let waker = waker.clone();
+    Arc::new(move || waker.wake())
+}
 
 /// Questions, each about some names.
 pub struct Lookups {

@@ -7,23 +7,22 @@
 use super::apply::{Door, Engine, Request, Running};
 use super::client::Client;
 use super::guarded::guarded;
-use super::lookups::{Bell, Found, LOOKUP_MS, Lookups};
+use super::lookups::{Found, LOOKUP_MS, Lookups, bell};
 use super::session::{Heard, LINE_BYTES_MAX};
 use crate::log::diag::{self, Severity};
 use crate::net::listen::Listener;
 use crate::sys::errors::reason;
 use crate::sys::socket::accept;
+use crate::sys::waking::{Waker, Wakeups, waker};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::Number;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Clients at once. For one more the silent one that was active least recently is dropped.
@@ -36,33 +35,6 @@ const ACCEPTS_PER_TURN: usize = 16;
 /// Milliseconds of a clock that never goes back.
 pub type Clock = Box<dyn Fn() -> u64>;
 
-/// Ends a [`ControlServer::turn`] from another thread or a signal handler.
-#[derive(Debug, Clone)]
-pub struct Waker(Arc<UnixStream>);
-
-impl Waker {
-    /// Wakes the server; waking it twice before it looks is waking it once.
-    pub fn wake(&self) {
-        // A full socket buffer means that a wake-up is already under way.
-        let _ = (&*self.0).write(&[0]);
-    }
-
-    /// Wakes the server as a function.
-    pub fn bell(&self) -> Bell {
-        let waker = self.clone();
-        Arc::new(move || waker.wake())
-    }
-
-    /// Another handle on the writing end, for a signal handler that writes a byte. Non-blocking.
-    ///
-    /// # Errors
-    ///
-    /// Out of descriptors.
-    pub fn stream(&self) -> io::Result<UnixStream> {
-        self.0.try_clone()
-    }
-}
-
 /// The control sockets and those who talk on them.
 pub struct ControlServer {
     listeners: Vec<Listener>,
@@ -74,7 +46,7 @@ pub struct ControlServer {
     /// Requests that wait for the addresses of the names in them, with the clients' numbers, by question.
     waiting: BTreeMap<u64, (u64, Request)>,
     waker: Waker,
-    wake_end: UnixStream,
+    wakeups: Wakeups,
     /// Given up for a caller when descriptors run out, so that the operator always gets in.
     spare: Option<File>,
     clients_max: usize,
@@ -89,18 +61,15 @@ impl ControlServer {
     ///
     /// Out of descriptors.
     pub fn new(listeners: Vec<Listener>, clock: Clock) -> io::Result<ControlServer> {
-        let (wake_end, waker) = UnixStream::pair()?;
-        wake_end.set_nonblocking(true)?;
-        waker.set_nonblocking(true)?;
-        let waker = Waker(Arc::new(waker));
+        let (waker, wakeups) = waker()?;
         Ok(ControlServer {
             listeners,
             clients: BTreeMap::new(),
             next: 0,
-            lookups: Lookups::new(waker.bell()),
+            lookups: Lookups::new(bell(&waker)),
             waiting: BTreeMap::new(),
             waker,
-            wake_end,
+            wakeups,
             spare: open_spare(),
             clients_max: CLIENTS_MAX,
             accept_again_ms: 0,
@@ -138,7 +107,7 @@ impl ControlServer {
             Err(error) => return Err(error),
         };
         if ready.woken {
-            self.drain_waker();
+            self.wakeups.drain();
         }
         let now_ms = (self.clock)();
         for client in &ready.clients {
@@ -194,7 +163,7 @@ impl ControlServer {
     fn wait(&self, timeout: Option<Duration>) -> io::Result<Ready> {
         let now_ms = (self.clock)();
         let may_accept = now_ms >= self.accept_again_ms;
-        let mut sockets = vec![PollFd::new(self.wake_end.as_fd(), PollFlags::POLLIN)];
+        let mut sockets = vec![PollFd::new(self.wakeups.as_fd(), PollFlags::POLLIN)];
         let listeners = if may_accept { &self.listeners[..] } else { &[] };
         sockets.extend(listeners.iter().map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)));
         let awaited: Vec<(u64, &Client)> = self
@@ -241,11 +210,6 @@ impl ControlServer {
             }
             None => PollTimeout::NONE,
         }
-    }
-
-    fn drain_waker(&self) {
-        let mut sink = [0; 64];
-        while matches!((&self.wake_end).read(&mut sink), Ok(count) if count == sink.len()) {}
     }
 
     /// Executes at most one line of a client, so that one with many does not keep the others waiting.

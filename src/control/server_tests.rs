@@ -7,14 +7,16 @@ use crate::control::fake::FakePen;
 use crate::control::names;
 use crate::net::listen::ListenOptions;
 use crate::settings::Config;
-use crate::test_dir::TestDir;
+use crate::tempdir::TempDir;
 use nix::sys::resource::{Resource, setrlimit};
 use pen_proto::addr::{Host, ListenAddr, Port};
 use pen_proto::commands::{AclEntry, AclMatch};
 use pen_proto::status::ServerStatus;
 use std::cell::Cell;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Mutex;
 use std::thread::{self, JoinHandle};
@@ -335,7 +337,7 @@ fn control_acl_keeps_strangers_out() {
 
 #[test]
 fn a_unix_socket_is_private_and_removed() {
-    let directory = TestDir::new();
+    let directory = TempDir::new();
     let path = directory.join("control");
     let mut house = House::at(ListenAddr::parse(path.to_str().unwrap()).unwrap(), Config::default(), |_| {
         Err("unused".into())
@@ -398,7 +400,7 @@ fn a_name_server_that_never_answers_is_given_up() {
 
 #[test]
 fn included_commands_answer_the_asker() {
-    let directory = TestDir::new();
+    let directory = TempDir::new();
     let (good, bad) = (directory.join("good"), directory.join("bad"));
     std::fs::write(&good, "blacklist\nblacklist 7\n").unwrap();
     std::fs::write(&bad, "blacklist 8\nbogus\n").unwrap();

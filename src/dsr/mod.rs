@@ -6,10 +6,10 @@
 pub mod open;
 mod receive;
 
-use crate::net::poller::Waker;
 use crate::service::Service as Balanced;
 use crate::shared::Shared;
 use crate::sys::interfaces;
+use crate::sys::waking::Waker;
 use director::{Counts, Service};
 use open::Opened;
 use pen_core::dsr::{director, filter, frame, reply, track};

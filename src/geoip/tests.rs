@@ -1,7 +1,7 @@
 //! Tests of the file of countries: what is found, what is refused, and damage.
 
 use super::*;
-use crate::test_dir::TestDir;
+use crate::tempdir::TempDir;
 use mmdb::{Mmdb, Record};
 use pen_proto::commands::By;
 use std::fs;
@@ -185,7 +185,7 @@ fn what_is_no_database_of_countries_is_refused() {
 
 #[test]
 fn only_regular_files_are_read() {
-    let directory = TestDir::new();
+    let directory = TempDir::new();
     let file = directory.join("countries.mmdb");
     fs::write(&file, Mmdb::countries().network("192.0.2.0/24", Record::country("SE")).to_bytes()).unwrap();
     assert_eq!(code(&open(file.to_str().unwrap()).unwrap().0, "192.0.2.7"), some("SE"));

@@ -11,6 +11,7 @@ use super::record::ConnectionRecord;
 use super::writer::{Order, WriterThread};
 use crate::net::itself;
 use crate::sys::errors::reason;
+use crate::sys::published::lock;
 use pen_proto::addr::ClientAddr;
 use pen_proto::logline;
 use std::collections::VecDeque;
@@ -21,7 +22,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::Thread;
 
 /// Lines that may wait for the writer; when there are more, new ones are dropped and counted.
@@ -46,7 +47,7 @@ pub enum Target {
 pub enum Output {
     /// Opened for appending.
     File(File),
-    /// From [`connect`].
+    /// From `connect`.
     Network(UdpSocket),
 }
 
@@ -352,11 +353,6 @@ impl Shared {
             writer.unpark();
         }
     }
-}
-
-/// A panic of another thread leaves lines behind that are as good as any.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Unit tests of `traffic`.
 
 use super::*;
-use crate::test_dir::TestDir;
+use crate::tempdir::TempDir;
 use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -76,7 +76,7 @@ fn one_thread_writes_all_logs_and_starts_again_when_there_was_none() {
 
 #[test]
 fn the_end_writes_the_lines_of_all_workers() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let path = dir.join("log");
     let mut hub = LogHub::new();
     hub.set_target(file(&path)).unwrap();
@@ -103,7 +103,7 @@ fn the_end_writes_the_lines_of_all_workers() {
 
 #[test]
 fn a_worker_drops_what_its_queue_cannot_hold_and_nothing_else() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let path = dir.join("log");
     let mut hub = LogHub::new();
     let mut log = hub.traffic_log();
@@ -123,7 +123,7 @@ fn a_worker_drops_what_its_queue_cannot_hold_and_nothing_else() {
 
 #[test]
 fn reopening_leaves_every_line_in_one_of_the_files() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let mut hub = LogHub::new();
     let mut log = hub.traffic_log();
     for generation in 0..10 {
@@ -142,7 +142,7 @@ fn reopening_leaves_every_line_in_one_of_the_files() {
 
 #[test]
 fn ended_connections_share_the_file_with_lines() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let path = dir.join("log");
     let mut hub = LogHub::new();
     let mut log = hub.traffic_log();
@@ -213,7 +213,7 @@ fn a_dead_log_server_stops_nothing_and_is_missed() {
 
 #[test]
 fn targets_change_while_workers_write() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let server = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut hub = LogHub::new();
     let mut log = hub.traffic_log();

@@ -8,8 +8,9 @@
 //! Started and told what to do by `traffic::LogHub`.
 
 use super::diag;
-use super::traffic::{Shared, lock};
+use super::traffic::Shared;
 use crate::sys::errors::reason;
+use crate::sys::published::lock;
 use crate::sys::socket::takes_more;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};

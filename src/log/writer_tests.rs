@@ -1,7 +1,7 @@
 //! Unit tests of `writer`.
 
 use super::*;
-use crate::test_dir::TestDir;
+use crate::tempdir::TempDir;
 use std::fs::{self, OpenOptions};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -60,7 +60,7 @@ fn numbered_lines(bytes_max: usize) -> String {
 
 #[test]
 fn everything_that_waits_is_written_in_order() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let mut bench = Bench::writing_to(&dir.join("log"));
     assert_eq!(bench.writer.drain(), Outcome::Idle);
     bench.put("one\n");
@@ -74,7 +74,7 @@ fn everything_that_waits_is_written_in_order() {
 
 #[test]
 fn the_old_file_gets_what_was_waiting_when_the_file_changed() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let mut bench = Bench::writing_to(&dir.join("log"));
     bench.put("old\n");
     fs::rename(dir.join("log"), dir.join("log.1")).unwrap();
@@ -101,7 +101,7 @@ fn a_file_that_takes_nothing_costs_only_what_is_left_at_the_end() {
 
 #[test]
 fn what_one_file_did_not_take_goes_into_the_next() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let mut bench = Bench::writing_to(Path::new("/dev/full"));
     bench.put("one\ntwo\n");
     bench.writer.drain();
@@ -124,7 +124,7 @@ fn when_the_log_ends_what_its_file_did_not_take_is_lost() {
 /// A worker may be faster than the order that names the file.
 #[test]
 fn lines_wait_for_their_file() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let mut bench = Bench::new();
     bench.put("early\n");
     assert_eq!(bench.writer.drain(), Outcome::Idle);
@@ -214,7 +214,7 @@ fn a_torn_line_goes_on_in_its_own_file_only() {
         bench.put(&lines);
         assert_eq!(bench.writer.drain(), Outcome::Failed);
         let torn_bytes = fs::metadata(&path).unwrap().len() as usize;
-        let elsewhere = TestDir::new();
+        let elsewhere = TempDir::new();
         let next = if rotated { elsewhere.join("log") } else { path };
         bench.set_file(Some(append(&next)));
         disk.grow();
@@ -234,12 +234,12 @@ fn a_torn_line_goes_on_in_its_own_file_only() {
 /// A file system of 64 KiB, which only root can mount.
 struct SmallDisk {
     path: PathBuf,
-    _dir: TestDir,
+    _dir: TempDir,
 }
 
 impl SmallDisk {
     fn mount() -> Option<SmallDisk> {
-        let dir = TestDir::new();
+        let dir = TempDir::new();
         let path = dir.join("disk");
         fs::create_dir(&path).unwrap();
         let mounted =

@@ -108,12 +108,12 @@ impl Listeners {
 mod tests {
     use super::*;
     use crate::net::listen::ListenOptions;
-    use crate::test_dir::TestDir;
+    use crate::tempdir::TempDir;
     use pen_proto::addr::ListenAddr;
 
     #[test]
     fn a_closed_listener_is_known_until_nobody_is_left_who_came_through_it() {
-        let directory = TestDir::new();
+        let directory = TempDir::new();
         let open = |name: &str| {
             let address = ListenAddr::parse(directory.join(name).to_str().unwrap()).unwrap();
             let options = ListenOptions {

@@ -9,6 +9,7 @@ use super::repeats::Repeats;
 use super::syslog::{self, Syslog};
 use crate::clock;
 use crate::escape::Escaped;
+use crate::published;
 use crate::socket::takes_more;
 use ::syslog::Severity as Priority;
 use nix::errno::Errno;
@@ -16,7 +17,7 @@ use std::fmt::{Display, Write};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Longest message; what follows is cut off. Well below what a datagram to syslogd may hold.
@@ -136,7 +137,7 @@ pub fn ring_for_tick(bell: impl Fn() + Send + Sync + 'static) {
 
 /// A panic elsewhere must not silence what there is to say about it.
 fn lock() -> MutexGuard<'static, Diag> {
-    DIAG.lock().unwrap_or_else(PoisonError::into_inner)
+    published::lock(&DIAG)
 }
 
 enum Sink {

@@ -1,7 +1,7 @@
 //! Unit tests of `diag`.
 
 use super::*;
-use crate::test_dir::TestDir;
+use crate::tempdir::TempDir;
 use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixDatagram;
 
@@ -51,7 +51,7 @@ fn a_block_looks_as_pens() {
 
 #[test]
 fn syslogd_gets_a_block_line_by_line() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let path = dir.join("log");
     let syslogd = UnixDatagram::bind(&path).unwrap();
     let mut diag = Diag::new(Sink::Syslog(Syslog::open(&path, "pen")));

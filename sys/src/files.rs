@@ -65,6 +65,51 @@ pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> io::Result<Writ
     }
 }
 
+/// A file that is written piece by piece and takes its place only when it is finished; otherwise it leaves nothing.
+pub struct NewFile {
+    temporary: Temporary,
+    target: PathBuf,
+}
+
+impl NewFile {
+    /// With the permissions of the file whose place it will take, or `mode` less the umask.
+    ///
+    /// # Errors
+    /// What the system says; [`ErrorKind::InvalidInput`] when something else than a regular file is there, be it a link.
+    pub fn create(target: &Path, mode: u32) -> io::Result<NewFile> {
+        let old = regular(target)?;
+        let temporary = Temporary::create(target, mode)?;
+        if let Some(old) = old {
+            temporary.file.set_permissions(old.permissions())?;
+        }
+        Ok(NewFile { temporary, target: target.to_path_buf() })
+    }
+
+    /// Where it is until it is finished.
+    pub fn unfinished_path(&self) -> &Path {
+        self.temporary.path.as_ref().expect("still temporary")
+    }
+
+    /// Puts it on the disk and then in its place.
+    ///
+    /// # Errors
+    /// What the system says; what was there is untouched.
+    pub fn publish(self) -> io::Result<()> {
+        self.temporary.file.sync_all()?;
+        self.temporary.replace(&self.target)
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.temporary.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Opens a log for appending and creates it when it is missing.
 ///
 /// A FIFO is opened without waiting for a reader, and writing to it never waits either. `/dev/stdout` and

@@ -1,7 +1,7 @@
 //! Unit tests of `files`.
 
 use super::*;
-use crate::test_dir::TestDir;
+use crate::tempdir::TempDir;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 fn names(directory: &Path) -> Vec<String> {
@@ -22,7 +22,7 @@ fn error_of<T>(result: io::Result<T>) -> io::Error {
 
 #[test]
 fn writing_replaces_the_file_and_leaves_nothing_else() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let path = dir.join("page.html");
     assert_eq!(write_atomically(&path, b"first, longer", 0o640).unwrap(), Written::Whole);
     let before = fs::metadata(&path).unwrap();
@@ -39,7 +39,7 @@ fn root_leaves_a_file_to_its_owner() {
     if !geteuid().is_root() {
         return eprintln!("skipped: needs root");
     }
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let path = dir.join("page.html");
     fs::write(&path, "old").unwrap();
     let (uid, gid) = (65_534, 65_533);
@@ -52,7 +52,7 @@ fn root_leaves_a_file_to_its_owner() {
 
 #[test]
 fn whoever_reads_the_old_file_keeps_it() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let path = dir.join("page.html");
     fs::write(&path, "old").unwrap();
     let mut reader = File::open(&path).unwrap();
@@ -64,7 +64,7 @@ fn whoever_reads_the_old_file_keeps_it() {
 
 #[test]
 fn a_link_in_a_private_directory_is_followed() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     fs::create_dir(dir.join("real")).unwrap();
     fs::write(dir.join("real/page"), "old").unwrap();
     symlink("real/page", dir.join("second")).unwrap();
@@ -78,7 +78,7 @@ fn a_link_in_a_private_directory_is_followed() {
 
 #[test]
 fn a_link_that_anybody_may_have_placed_is_refused() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let shared = dir.join("tmp");
     fs::create_dir(&shared).unwrap();
     open_to_everybody(&shared);
@@ -102,7 +102,7 @@ fn a_link_that_anybody_may_have_placed_is_refused() {
 /// `tmp/dir` may be anybody's, so what it leads to is anybody's choice.
 #[test]
 fn a_link_in_the_middle_of_a_path_is_judged_like_one_at_its_end() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let shared = dir.join("tmp");
     for name in ["tmp", "real", "etc"] {
         fs::create_dir(dir.join(name)).unwrap();
@@ -136,7 +136,7 @@ fn a_link_that_another_user_has_placed_is_refused() {
     if !geteuid().is_root() {
         return eprintln!("skipped: needs root");
     }
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     fs::write(dir.join("precious"), "precious").unwrap();
     symlink("precious", dir.join("page")).unwrap();
     std::os::unix::fs::lchown(dir.join("page"), Some(65_534), Some(65_534)).unwrap();
@@ -147,7 +147,7 @@ fn a_link_that_another_user_has_placed_is_refused() {
 /// The path was looked at, and then a directory in it became a link.
 #[test]
 fn what_becomes_a_link_meanwhile_is_not_opened() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     fs::create_dir(dir.join("real")).unwrap();
     fs::write(dir.join("real/page"), "precious").unwrap();
     symlink("real", dir.join("link")).unwrap();
@@ -159,7 +159,7 @@ fn what_becomes_a_link_meanwhile_is_not_opened() {
 
 #[test]
 fn links_in_a_circle_end() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     symlink("b", dir.join("a")).unwrap();
     symlink("a", dir.join("b")).unwrap();
     assert!(error_of(open_append(&dir.join("a"))).to_string().contains("too many symbolic links"));
@@ -167,7 +167,7 @@ fn links_in_a_circle_end() {
 
 #[test]
 fn only_regular_files_are_replaced() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     fs::create_dir(dir.join("directory")).unwrap();
     nix::unistd::mkfifo(&dir.join("fifo"), Mode::S_IRWXU).unwrap();
     for (name, reason) in [("directory", "is a directory"), ("fifo", "is a FIFO")] {
@@ -180,7 +180,7 @@ fn only_regular_files_are_replaced() {
 
 #[test]
 fn a_missing_directory_is_an_error() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let path = dir.join("missing/page");
     assert_eq!(error_of(write_atomically(&path, b"x", MODE)).kind(), ErrorKind::NotFound);
     assert_eq!(error_of(open_append(&path)).kind(), ErrorKind::NotFound);
@@ -189,7 +189,7 @@ fn a_missing_directory_is_an_error() {
 
 #[test]
 fn a_log_is_appended_to() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let path = dir.join("pen.log");
     for line in ["one\n", "two\n"] {
         open_append(&path).unwrap().write_all(line.as_bytes()).unwrap();
@@ -200,7 +200,7 @@ fn a_log_is_appended_to() {
 
 #[test]
 fn a_fifo_makes_nobody_wait() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let path = dir.join("fifo");
     nix::unistd::mkfifo(&path, Mode::S_IRWXU).unwrap();
     let mut log = open_append(&path).unwrap();
@@ -223,7 +223,7 @@ fn the_standard_streams_can_be_logs() {
 
 #[test]
 fn the_pid_file_names_this_process_without_a_newline_and_goes_with_it() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let path = dir.join("pen.pid");
     let file = PidFile::create(&path).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), std::process::id().to_string());
@@ -234,7 +234,7 @@ fn the_pid_file_names_this_process_without_a_newline_and_goes_with_it() {
 
 #[test]
 fn a_pid_file_in_use_is_refused_and_one_left_behind_is_taken() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let path = dir.join("pen.pid");
     fs::write(&path, "999999999").unwrap();
     let file = PidFile::create(&path).unwrap();
@@ -250,7 +250,7 @@ fn a_pid_file_in_use_is_refused_and_one_left_behind_is_taken() {
 
 #[test]
 fn of_many_that_start_at_once_one_gets_the_pid_file() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let path = dir.join("pen.pid");
     for stale in [false, true] {
         if stale {
@@ -266,7 +266,7 @@ fn of_many_that_start_at_once_one_gets_the_pid_file() {
 
 #[test]
 fn a_pid_file_that_another_has_replaced_is_left_alone() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let path = dir.join("pen.pid");
     let file = PidFile::create(&path).unwrap();
     write_atomically(&path, b"4711", MODE).unwrap();
@@ -277,7 +277,7 @@ fn a_pid_file_that_another_has_replaced_is_left_alone() {
 /// As after a chroot, the path no longer leads to the file.
 #[test]
 fn a_pid_file_out_of_reach_is_emptied() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let file = PidFile::create(&dir.join("pen.pid")).unwrap();
     fs::rename(dir.join("pen.pid"), dir.join("elsewhere")).unwrap();
     drop(file);
@@ -287,7 +287,7 @@ fn a_pid_file_out_of_reach_is_emptied() {
 /// As after giving up privileges: the file was prepared for pen, its directory was not.
 #[test]
 fn a_file_in_a_directory_that_may_not_be_written_is_kept() {
-    let dir = TestDir::new();
+    let dir = TempDir::new();
     let path = dir.join("page.html");
     fs::write(&path, "old and longer").unwrap();
     let test = "writes_in_a_closed_directory";

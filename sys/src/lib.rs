@@ -18,12 +18,14 @@ pub mod packet;
 pub mod pipe;
 pub mod privileges;
 pub mod program;
+pub mod published;
 mod repeats;
 mod runs;
 pub mod signals;
 pub mod socket;
 pub mod syslog;
 #[doc(hidden)]
-pub mod test_dir;
+pub mod tempdir;
+pub mod waking;
 
 use pen_proto::escape;

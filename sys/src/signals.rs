@@ -2,12 +2,15 @@
 //!
 //! Handlers do no more than set a flag and write a byte (crate `signal-hook`); SIGPIPE is ignored by the Rust runtime.
 
+use crate::waking::Waker;
 use nix::sys::signal::{SigSet, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
+use signal_hook::iterator::Signals as SignalsIterator;
+use signal_hook::low_level::emulate_default_handler;
 use std::io;
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +29,8 @@ pub enum Request {
 pub struct Signals(Vec<(Request, Arc<AtomicBool>)>);
 
 impl Signals {
-    /// Installs the handlers. Each signal also writes a byte to `wake`, which ends the main thread's wait.
-    pub fn install(wake: &UnixStream) -> io::Result<Signals> {
+    /// Installs the handlers. Each signal also wakes the main thread.
+    pub fn install(waker: &Waker) -> io::Result<Signals> {
         let wanted = [
             (SIGTERM, Request::Stop),
             (SIGINT, Request::Stop),
@@ -39,7 +42,7 @@ impl Signals {
         for (signal, request) in wanted {
             let flag = Arc::new(AtomicBool::new(false));
             signal_hook::flag::register(signal, flag.clone())?;
-            signal_hook::low_level::pipe::register(signal, wake.try_clone()?)?;
+            signal_hook::low_level::pipe::register(signal, waker.stream()?)?;
             flags.push((request, flag));
         }
         // Handlers first: what was held back until now is obeyed.
@@ -54,6 +57,22 @@ impl Signals {
         let asked = self.0.iter().filter(|(_, flag)| flag.swap(false, Ordering::SeqCst));
         asked.map(|(request, _)| *request).collect()
     }
+}
+
+/// Has a program that a signal ends do this last. For small programs, which have no main loop to be woken.
+///
+/// # Errors
+/// Out of descriptors or threads.
+pub fn before_death(cleanup: impl Fn() + Send + 'static) -> io::Result<()> {
+    let mut signals = SignalsIterator::new([SIGHUP, SIGINT, SIGTERM])?;
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for signal in signals.forever() {
+            cleanup();
+            // Ends the program as the signal would have.
+            let _ = emulate_default_handler(signal);
+        }
+    })?;
+    Ok(())
 }
 
 /// A process inherits which signals are held back from whoever started it, and could then not be told to end.

@@ -99,7 +99,7 @@ fn send(socket: &UnixDatagram, datagram: &[u8], patience_milliseconds: u16) -> i
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_dir::TestDir;
+    use crate::tempdir::TempDir;
 
     fn receive(syslogd: &UnixDatagram) -> String {
         let mut buffer = [0; 1024];
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_message_has_priority_time_name_and_number() {
-        let dir = TestDir::new();
+        let dir = TempDir::new();
         let path = dir.join("log");
         let syslogd = UnixDatagram::bind(&path).unwrap();
         let mut syslog = Syslog::open(&path, "pen");
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn survives_a_restart_of_syslogd() {
-        let dir = TestDir::new();
+        let dir = TempDir::new();
         let path = dir.join("log");
         let mut syslog = Syslog::open(&path, "pen");
         assert!(!syslog.send(Severity::LOG_INFO, "nobody is listening yet", 0));
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_busy_syslogd_makes_nobody_wait() {
-        let dir = TestDir::new();
+        let dir = TempDir::new();
         let path = dir.join("log");
         let syslogd = UnixDatagram::bind(&path).unwrap();
         let mut syslog = Syslog::open(&path, "pen");
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_report_longer_than_the_queue_arrives_whole() {
-        let dir = TestDir::new();
+        let dir = TempDir::new();
         let path = dir.join("log");
         let syslogd = UnixDatagram::bind(&path).unwrap();
         let mut syslog = Syslog::open(&path, "pen");

@@ -20,9 +20,9 @@ pub mod programs;
 pub mod real;
 pub mod skip;
 pub mod sockets;
-pub mod tempdir;
 pub mod wait;
 
+pub use pen_sys::tempdir;
 pub use skip::skip;
 
 /// Whether the tests run as root. What needs root says so and is skipped otherwise.

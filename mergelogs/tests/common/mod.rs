@@ -6,10 +6,8 @@ use std::process::{Command, Output, Stdio};
 
 #[path = "../../../tests/common/skip.rs"]
 pub mod skip;
-#[path = "../../../tests/common/tempdir.rs"]
-mod tempdir;
 
-pub use tempdir::TempDir;
+pub use pen_sys::tempdir::TempDir;
 
 /// What a program left behind.
 #[derive(Debug)]

@@ -11,12 +11,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 #[path = "../../../tests/common/skip.rs"]
 pub mod skip;
-#[path = "../../../tests/common/tempdir.rs"]
-mod tempdir;
 #[path = "../../../tests/common/wait.rs"]
 mod wait;
 
-pub use tempdir::TempDir;
+pub use pen_sys::tempdir::TempDir;
 pub use wait::eventually;
 
 pub const OURS: &str = env!("CARGO_BIN_EXE_penlogd");

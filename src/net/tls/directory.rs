@@ -11,6 +11,7 @@ use super::staple::Response;
 use crate::log::diag::{self, Severity};
 use crate::sys::clock;
 use crate::sys::errors::reason;
+use crate::sys::published::lock;
 use pen_proto::commands::host_name;
 use rustls::sign::CertifiedKey;
 use std::collections::{HashMap, VecDeque};
@@ -251,7 +252,7 @@ impl Directory {
 
     /// A panic elsewhere leaves the memory usable: every holder leaves it consistent.
     fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.memory)
     }
 }
 

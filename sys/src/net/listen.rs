@@ -2,6 +2,7 @@
 
 use crate::errors::reason;
 use crate::net::{datagram, resolve};
+use crate::published::lock;
 use crate::{clock, socket};
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -16,7 +17,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// An open listening socket, non-blocking. A Unix socket's file goes when the listener does.
 #[derive(Debug)]
@@ -147,7 +148,7 @@ impl Listener {
     }
 
     fn file(&self) -> MutexGuard<'_, Option<Arc<SocketFile>>> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.file)
     }
 
     /// The socket at which this worker takes datagrams; that of the first one when there are not so many.
@@ -265,14 +266,14 @@ fn is_answered(address: &UnixAddr) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_dir::TestDir;
+    use crate::tempdir::TempDir;
 
     const OPTIONS: ListenOptions =
         ListenOptions { backlog: 0, nodelay: true, private: true, datagram_sockets: 0, shared: false };
 
     #[test]
     fn a_unix_socket_with_a_full_queue_is_in_use() {
-        let directory = TestDir::new();
+        let directory = TempDir::new();
         let address = ListenAddr::parse(directory.join("socket").to_str().unwrap()).unwrap();
         let listener = Listener::open(&address, OPTIONS).unwrap();
         let _waiting = std::os::unix::net::UnixStream::connect(listener.path().unwrap()).unwrap();
@@ -300,7 +301,7 @@ mod tests {
 
     #[test]
     fn one_address_has_one_listener_however_it_is_written() {
-        let directory = TestDir::new();
+        let directory = TempDir::new();
         let path = directory.join("socket").to_str().unwrap().to_string();
         let parse = |text: &str| ListenAddr::parse(text).unwrap();
         let listener = Listener::open(&parse(&path), OPTIONS).unwrap();
@@ -315,7 +316,7 @@ mod tests {
 
     #[test]
     fn a_unix_socket_left_behind_is_replaced_and_removed_at_the_end() {
-        let directory = TestDir::new();
+        let directory = TempDir::new();
         let path = directory.join("socket");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         let address = ListenAddr::parse(path.to_str().unwrap()).unwrap();

@@ -8,10 +8,9 @@
 
 #![allow(unsafe_code)]
 
-use std::io::{self, Read, Write};
+use crate::waking::{Waker, Wakeups, waker};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 
 /// Events taken per wake-up.
 const EVENTS_MAX: usize = 256;
@@ -32,39 +31,25 @@ pub struct Readiness {
     pub error: bool,
 }
 
-/// Ends a [`Poller::wait`] from another thread.
-#[derive(Debug, Clone)]
-pub struct Waker(Arc<UnixStream>);
-
-impl Waker {
-    /// Wakes the poller; waking it twice before it looks is waking it once.
-    pub fn wake(&self) {
-        // A full socket buffer means that a wake-up is already under way.
-        let _ = (&*self.0).write(&[0]);
-    }
-}
-
 pub struct Poller {
     inner: polling::Poller,
     #[cfg(not(all(target_os = "linux", not(polling_test_poll_backend))))]
     backend: backend::State,
-    wake_end: UnixStream,
+    wakeups: Wakeups,
     waker: Waker,
 }
 
 impl Poller {
     pub fn new() -> io::Result<Poller> {
-        let (wake_end, waker) = UnixStream::pair()?;
-        wake_end.set_nonblocking(true)?;
-        waker.set_nonblocking(true)?;
+        let (waker, wakeups) = waker()?;
         let poller = Poller {
             inner: polling::Poller::new()?,
             #[cfg(not(all(target_os = "linux", not(polling_test_poll_backend))))]
             backend: backend::State::new(),
-            wake_end,
-            waker: Waker(Arc::new(waker)),
+            wakeups,
+            waker,
         };
-        poller.add_reader(poller.wake_end.as_fd(), WAKER_KEY)?;
+        poller.add_reader(poller.wakeups.as_fd(), WAKER_KEY)?;
         Ok(poller)
     }
 
@@ -76,11 +61,6 @@ impl Poller {
     #[inline]
     pub fn rearm(&self, socket: BorrowedFd<'_>, key: usize, read: bool, write: bool) -> io::Result<()> {
         backend::rearm(self, socket, key, read, write)
-    }
-
-    fn drain_waker(&self) {
-        let mut sink = [0; 64];
-        while matches!((&self.wake_end).read(&mut sink), Ok(count) if count == sink.len()) {}
     }
 }
 
@@ -172,7 +152,7 @@ mod backend {
                 });
             }
             if woken {
-                self.drain_waker();
+                self.wakeups.drain();
             }
             Ok(())
         }
@@ -272,7 +252,7 @@ mod backend {
                 });
             }
             if woken {
-                self.drain_waker();
+                self.wakeups.drain();
             }
             Ok(())
         }

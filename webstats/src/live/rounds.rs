@@ -9,12 +9,12 @@ use crate::history::History;
 use crate::options::{REFRESH_SECONDS_DEFAULT, Settings};
 use crate::watch::{Audience, Watch};
 use pen_sys::clock;
-use std::io::{Read, Write};
+use pen_sys::published::Published;
+use pen_sys::waking::{Waker, Wakeups, waker};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 /// Between two writings of the history file: as much as is lost when the process ends.
@@ -28,8 +28,8 @@ const JSON_LINK: &str = "status.json";
 /// The loop's end: asks for rounds, takes documents.
 pub struct Rounds {
     ask: SyncSender<()>,
-    news: UnixStream,
-    shared: Arc<Mutex<Arc<Documents>>>,
+    news: Wakeups,
+    shared: Arc<Published<Documents>>,
     documents: Arc<Documents>,
     due_ms: u64,
     interval_ms: u64,
@@ -53,14 +53,12 @@ impl Rounds {
     pub fn start(settings: Settings) -> Result<Rounds, String> {
         let interval_ms = u64::from(settings.refresh_seconds.unwrap_or(REFRESH_SECONDS_DEFAULT)) * 1000;
         let mut asker = Asker::new(settings)?;
-        let documents = Arc::new(asker.round());
-        let shared = Arc::new(Mutex::new(documents.clone()));
+        let shared = Arc::new(Published::new(asker.round()));
+        let documents = shared.get();
         // One round may wait for its turn; more would not make the figures any newer.
         let (ask, asked) = sync_channel(1);
-        let start = || -> std::io::Result<UnixStream> {
-            let (news, bell) = UnixStream::pair()?;
-            news.set_nonblocking(true)?;
-            bell.set_nonblocking(true)?;
+        let start = || -> std::io::Result<Wakeups> {
+            let (bell, news) = waker()?;
             let shared = shared.clone();
             thread::Builder::new()
                 .name("rounds".into())
@@ -77,9 +75,8 @@ impl Rounds {
     }
 
     pub fn take_news(&mut self) {
-        // What was rung does not matter, only that it was.
-        let _ = self.news.read(&mut [0; 64]);
-        self.documents = self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.news.drain();
+        self.documents = self.shared.get();
     }
 
     pub fn documents(&self) -> &Arc<Documents> {
@@ -122,12 +119,10 @@ impl Asker {
         })
     }
 
-    fn serve(mut self, asked: &Receiver<()>, shared: &Mutex<Arc<Documents>>, mut bell: &UnixStream) {
+    fn serve(mut self, asked: &Receiver<()>, shared: &Published<Documents>, bell: &Waker) {
         while asked.recv().is_ok() {
-            let documents = Arc::new(self.round());
-            *shared.lock().unwrap_or_else(PoisonError::into_inner) = documents;
-            // A bell that is full has been rung.
-            let _ = bell.write(&[0]);
+            shared.set(self.round());
+            bell.wake();
         }
     }
 

@@ -3,18 +3,16 @@
 
 #[path = "../../../tests/common/skip.rs"]
 pub mod skip;
-#[path = "../../../tests/common/tempdir.rs"]
-mod tempdir;
 #[path = "../../../tests/common/wait.rs"]
 pub mod wait;
 
 use pen_proto::status::{ClientStatus, ServerStatus, Status};
+pub use pen_sys::tempdir::TempDir;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::thread;
-pub use tempdir::TempDir;
 
 /// webstats, without a web server's environment.
 pub fn webstats(dir: &TempDir) -> Command {

@@ -1,4 +1,4 @@
-//! A value that one thread exchanges as a whole while others work with it. Pure.
+//! A value that one thread exchanges as a whole while others work with it.
 //!
 //! Each reader has a copy, [`Held`], and asks from time to time whether it is the present one, which costs a look at a
 //! number.
@@ -74,6 +74,20 @@ impl<T> Deref for Held<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::thread;
+
+    #[test]
+    fn a_lock_outlives_a_panic() {
+        let shared = Arc::new(Mutex::new(1));
+        let theirs = shared.clone();
+        let panicked = thread::spawn(move || {
+            *lock(&theirs) = 2;
+            let _held = lock(&theirs);
+            panic!("with the lock");
+        });
+        assert!(panicked.join().is_err());
+        assert_eq!(*lock(&shared), 2);
+    }
 
     #[test]
     fn a_reader_goes_on_with_its_copy_until_it_follows() {
