@@ -6,8 +6,10 @@
 use crate::control::apply::{Door, Engine, Running};
 use crate::settings::{Config, ServerEntry};
 use getopts::{HasArg, Occur, Options};
-use pen_proto::addr::{ListenAddr, ServerSpec};
-use pen_proto::commands::{ClientCertificate, Command, Form, Number, ROWS, Row};
+use pen_proto::addr::ServerSpec;
+use pen_proto::commands::{
+    Address, AddressValue, ClientCertificate, Command, Kind, Number, ROWS, Row, Setting,
+};
 use pen_proto::parse::parse_option;
 
 /// What the command line asks for, unless it is to run.
@@ -100,8 +102,8 @@ impl CommandLine {
     /// configuration file say of it.
     pub fn apply_positional(&self, config: &mut Config) -> Result<(), String> {
         let Some((listen, servers)) = self.positional.split_first() else { return Ok(()) };
-        if config.listen.is_none() {
-            config.listen = Some(ListenAddr::parse(listen)?);
+        if config.listen().is_none() {
+            config.values.set_address(Address::Listen, Some(AddressValue::listen(listen)?));
             config.on_command_line.insert("listen");
         }
         for (index, text) in servers.iter().enumerate() {
@@ -128,17 +130,17 @@ fn apply_option<R: Running>(
     say: &mut impl FnMut(&str),
     explain: &mut impl FnMut(&str),
 ) -> Result<(), String> {
-    match (row.letter, row.form) {
+    match (row.letter, row.kind) {
         (Some('O' | 'o'), _) => {
             let request = engine.understand(value.unwrap_or(""))?;
             say(&engine.carry_out(&request, Door::Option)?.reply);
         }
-        (_, Form::OptionOnly) => apply_option_only(engine.config_mut(), row, value.unwrap_or(""))?,
+        (_, Kind::OptionOnly) => apply_option_only(engine.config_mut(), row, value.unwrap_or(""))?,
         _ => match parse_option(row, value).map_err(|error| error.to_string())? {
             Command::Explained(why) => explain(&name_option(row, why)),
-            Command::ShowNumber(Number::Debug) => {
-                let level = engine.config().settings.number(Number::Debug);
-                engine.execute(&Command::SetNumber(Number::Debug, level + 1), Door::Option)?;
+            Command::Show(Setting::Number(Number::Debug)) => {
+                let level = engine.config().number(Number::Debug);
+                engine.execute(&Command::number(Number::Debug, level + 1), Door::Option)?;
             }
             command => {
                 engine.execute(&command, Door::Option)?;
@@ -152,15 +154,9 @@ fn apply_option<R: Running>(
 fn apply_option_only(config: &mut Config, row: &Row, value: &str) -> Result<(), String> {
     let entry = |text: &str| ServerSpec::parse(text).map(|spec| Some(ServerEntry::from(spec)));
     match row.letter {
-        Some('R') => config.tls.client_certificate = ClientCertificate::Required,
+        Some('R') => config.values.set_choice(ClientCertificate::Required),
         Some('B') => config.abuse = entry(value)?,
-        Some('C') => config.control = Some(ListenAddr::parse(value)?),
-        Some('F') => config.config_file = Some(value.into()),
         Some('e') => config.emergency = entry(value)?,
-        Some('f') => config.foreground = true,
-        Some('j') => config.jail = Some(value.into()),
-        Some('p') => config.pid_file = Some(value.into()),
-        Some('u') => config.user = Some(value.into()),
         Some(letter) => return Err(format!("-{letter} is in the command table but not understood here")),
         None => {} // --help, --version, --demo, --check: see `instead` and `is_check`
     }

@@ -5,7 +5,7 @@
 
 use crate::sys::errors::reason;
 use crate::sys::files::open_regular_or_null;
-use pen_proto::commands::Command;
+use pen_proto::commands::{Action, Command};
 use pen_proto::parse::parse_line;
 use std::fmt;
 use std::fs::File;
@@ -174,12 +174,14 @@ impl Reader {
             Ok(Some(_)) if matches!(text, std::borrow::Cow::Owned(_)) => {
                 self.errors.push(place, "is not UTF-8")
             }
-            Ok(Some(Command::Include(path))) => {
+            Ok(Some(Command::Do(Action::Include(path)))) => {
                 if let Err(trouble) = self.read_file(&path) {
                     self.errors.push(place, format_args!("include {path}: {trouble}"));
                 }
             }
-            Ok(Some(Command::Session)) => self.errors.push(place, "session: only on the control socket"),
+            Ok(Some(Command::Do(Action::Session))) => {
+                self.errors.push(place, "session: only on the control socket")
+            }
             Ok(Some(_)) if self.commands.try_reserve(1).is_err() => {
                 self.exhausted = true;
                 self.errors.push(place, "no memory for more commands");

@@ -14,7 +14,7 @@ use crate::settings::{Config, ServerEntry};
 use crate::sys::limits;
 use crate::sys::notify::Supervisor;
 use pen_proto::addr::{Host, ListenAddr, Port, ServerSpec};
-use pen_proto::commands::{Flag, Number};
+use pen_proto::commands::{Address, AddressValue, Flag, Number};
 use pen_proto::status::ClientStatus;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -33,7 +33,7 @@ pub fn run(address: Option<&str>) -> Result<(), String> {
     limits::raise_descriptor_limit();
     diag::to_stderr();
     let listen = ListenAddr::parse(address.unwrap_or(ADDRESS))?;
-    let options = listen_options(&Config::default().settings);
+    let options = listen_options(&Config::default().settings());
     let listener = Listener::open(&listen, options).map_err(|reason| {
         format!("{reason}; another address can be given: {} --demo 127.0.0.1:8081", program("pen"))
     })?;
@@ -41,15 +41,15 @@ pub fn run(address: Option<&str>) -> Result<(), String> {
     let servers = (0..SERVERS).map(dummy_server).collect::<Result<Vec<_>, _>>()?;
     let mut engine = Engine::new(Config::default());
     let config = engine.config_mut();
-    config.listen = Some(listen);
-    config.foreground = true;
+    config.values.set_address(Address::Listen, Some(AddressValue::Listen(listen)));
+    config.values.set_flag(Flag::Foreground, true);
     for (port, _) in &servers {
         let spec = ServerSpec::parse(&format!("127.0.0.1:{port}"))?;
         config.servers.push(Some(ServerEntry::from(spec)));
     }
     let socket = std::env::temp_dir().join(format!("pen-demo-{}.sock", std::process::id()));
     let socket = socket.to_string_lossy().into_owned();
-    config.control = Some(ListenAddr::parse(&socket)?);
+    config.values.set_address(Address::Control, Some(AddressValue::listen(&socket)?));
     let control =
         ListenOptions { backlog: 16, nodelay: true, private: true, datagram_sockets: 0, shared: false };
     let control = Listener::open(&ListenAddr::parse(&socket)?, control).map_err(|error| error.to_string())?;
@@ -67,13 +67,13 @@ pub fn run(address: Option<&str>) -> Result<(), String> {
 /// A pen that answers every request with its own name; returns its port.
 fn dummy_server(number: usize) -> Result<(u16, Instance), String> {
     let mut config = Config::default();
-    config.settings.set_flag(Flag::Dummy, true);
-    config.settings.set_number(Number::Threads, 1);
+    config.values.set_flag(Flag::Dummy, true);
+    config.values.set_number(Number::Threads, 1);
     // Any free port: not something an operator can ask for, so built by hand.
     let host = Host::Ip(Ipv4Addr::LOCALHOST.into());
     let any = ListenAddr { host, port: Some(Port::Number(0)), text: name_of(number) };
     let listener =
-        Listener::open(&any, listen_options(&config.settings)).map_err(|error| error.to_string())?;
+        Listener::open(&any, listen_options(&config.settings())).map_err(|error| error.to_string())?;
     let port = listener.address.map_or(0, |address| address.port());
     let name = format!("This is {}, on port {port}.\n", name_of(number));
     Ok((port, Instance::start(&config, vec![listener], OpenLog::open(None)?, Tls::default(), Some(name))?))

@@ -61,7 +61,7 @@ impl Instance {
         let mut hub = LogHub::new();
         hub.set_target(log.into_output()).map_err(|error| format!("cannot start: {}", reason(&error)))?;
         itself::look_around();
-        let settings = config.settings.clone();
+        let settings = config.settings();
         let mut pool = Pool::in_room(client_room(&settings)?);
         let selection = pool.add_selection(settings.rules());
         put_servers(&mut pool, selection, config);
@@ -211,15 +211,15 @@ impl Running for Instance {
 
     fn open(&mut self, plan: &Plan<'_>) -> Result<Change, String> {
         let config = plan.to;
-        let open_log = || OpenLog::open(config.log.as_ref()).map_err(|trouble| format!("log: {trouble}"));
+        let open_log = || OpenLog::open(config.log()).map_err(|trouble| format!("log: {trouble}"));
         let log = plan.log.then(open_log).transpose()?;
         let load_tls =
             |read| load_tls_after(config, Some(&self.runtime.service(MAIN).tls().get()), read == Read::Again);
         let tls = plan.tls.map(load_tls).transpose()?;
         let room = if plan.settings || plan.servers { room_for(&self.runtime, config)? } else { None };
         // At last: what goes wrong after it would have to take it back.
-        let listener = config.listen.as_ref().filter(|_| plan.listen);
-        let listener = listener.map(|address| self.listen(address, &config.settings)).transpose();
+        let listener = config.listen().filter(|_| plan.listen);
+        let listener = listener.map(|address| self.listen(address, &config.settings())).transpose();
         Ok(Change { log, tls, room, listener: listener.map_err(|trouble| format!("listen: {trouble}"))? })
     }
 
@@ -239,7 +239,7 @@ impl Running for Instance {
             self.runtime.service(MAIN).pool().grow_clients(room);
         }
         if plan.settings {
-            self.set_settings(plan.to.settings.clone());
+            self.set_settings(plan.to.settings());
         }
         if plan.servers {
             self.set_servers(plan.to);

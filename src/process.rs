@@ -18,7 +18,7 @@ use crate::sys::notify::Supervisor;
 use crate::sys::signals::{Request, Signals};
 use crate::sys::{limits, memory};
 use pen_proto::addr::{Port, ServerSpec};
-use pen_proto::commands::Number;
+use pen_proto::commands::{Number, Text};
 use std::path::Path;
 use std::time::Duration;
 
@@ -182,7 +182,7 @@ impl Process {
     /// USR1: into the file of `-w`, or as text to the diagnostics.
     fn statistics(&mut self) {
         let status = self.engine.status(Wanted::Everything);
-        match &self.engine.config().web_stats {
+        match self.engine.config().text(Text::WebStats) {
             Some(file) => {
                 let page = stats::html::render(&status);
                 match files::write_atomically(Path::new(file), page.as_bytes(), files::MODE) {
@@ -208,7 +208,7 @@ impl Process {
         if self.drain_until_ms.is_some() {
             return;
         }
-        let seconds = self.engine.config().settings.number(Number::ShutdownTimeout);
+        let seconds = self.engine.config().number(Number::ShutdownTimeout);
         let end_ms = if seconds == 0 { u64::MAX } else { clock::monotonic_ms() + seconds * 1000 };
         self.drain_until_ms = Some(end_ms);
         if let Some(instance) = self.instance() {

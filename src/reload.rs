@@ -9,6 +9,7 @@ use crate::config;
 use crate::control::apply::{Engine, Placed, Request, Running};
 use crate::control::guarded::guarded;
 use crate::control::lookups::{Bell, Found, LOOKUP_MS, Lookups};
+use pen_proto::commands::Text;
 
 /// A reload under way, if there is one: it may have to wait for name servers, and nobody else waits for it.
 pub struct Reload {
@@ -42,7 +43,7 @@ impl Reload {
             return;
         }
         let nothing = Request { commands: Vec::new() };
-        let read = || engine.config().config_file.as_deref().map_or(Ok(nothing.clone()), request_of);
+        let read = || engine.config().text(Text::ConfigFile).map_or(Ok(nothing.clone()), request_of);
         let request = guarded(read).map_err(String::from);
         let known = request.as_ref().unwrap_or(&nothing);
         let names = engine.names_of_reload(known);
@@ -120,7 +121,7 @@ mod tests {
     fn started(file: &str, text: &str) -> (Engine<FakePen>, FakePen) {
         fs::write(file, text).unwrap();
         let mut engine = Engine::with_lookup(Config::default(), |_| Ok([10, 0, 0, 1].into()));
-        engine.config_mut().config_file = Some(file.into());
+        engine.config_mut().values.set_text(Text::ConfigFile, Some(file.into()));
         engine.carry_out(&request_of(file).unwrap(), Door::File).unwrap();
         engine.settle().unwrap();
         let pen = FakePen::new();
@@ -220,7 +221,7 @@ mod tests {
         let (mut engine, pen) = started(&file, "threads 2\n");
         let warnings = again(&mut engine, &file, "threads 2\nthreads 3\nblacklist 9\n").unwrap();
         assert_eq!(warnings, [format!("{file}:2: threads: only at start: now 2")]);
-        assert_eq!(engine.config().settings.number(Number::Threads), 2);
+        assert_eq!(engine.config().number(Number::Threads), 2);
         assert_eq!(pen.deeds(), ["settings"]);
     }
 
@@ -231,7 +232,7 @@ mod tests {
         let (mut engine, pen) = started(&file, "exit\n");
         assert_eq!(reload(&mut engine), Ok(Vec::new()));
         assert_eq!(pen.deeds(), Vec::<String>::new());
-        engine.config_mut().settings.set_flag(Flag::ExitEnabled, true);
+        engine.config_mut().values.set_flag(Flag::ExitEnabled, true);
         assert_eq!(reload(&mut engine), Ok(Vec::new()));
         assert_eq!(pen.deeds().last().unwrap(), "stop");
     }
@@ -246,7 +247,7 @@ mod tests {
             drop(GATE.lock().unwrap());
             Ok([10, 0, 0, name.len() as u8].into())
         });
-        engine.config_mut().config_file = Some(file.clone());
+        engine.config_mut().values.set_text(Text::ConfigFile, Some(file.clone()));
         engine.carry_out(&request_of(&file).unwrap(), Door::File).unwrap();
         engine.settle().unwrap();
         let pen = FakePen::new();

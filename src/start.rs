@@ -20,7 +20,7 @@ use crate::sys::notify::Supervisor;
 use crate::sys::privileges::{self, Account, Keep};
 use crate::{demo, dsr, reload};
 use pen_proto::addr::ListenAddr;
-use pen_proto::commands::Flag;
+use pen_proto::commands::{Flag, Text};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -78,18 +78,18 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     let numeric = read_everything(line, &mut engine);
     waiting.for_core = !line.is_check() && wants_core(&engine);
     let numeric = numeric?;
-    let account = numeric.user.as_deref().map(Account::look_up).transpose()?;
+    let account = numeric.text(Text::User).map(Account::look_up).transpose()?;
     // The keys as well: they are often readable to root only, and outside the jail.
     let tls = instance::load_tls(&numeric)?;
     if line.is_check() {
-        return if numeric.jail.is_none() { learn_countries(&mut engine) } else { Ok(()) };
+        return if numeric.text(Text::Jail).is_none() { learn_countries(&mut engine) } else { Ok(()) };
     }
     limits::raise_descriptor_limit();
     let dsr = dsr::open::open(&numeric)?;
     let listeners = if dsr.is_some() { Vec::new() } else { vec![open_listener(&numeric)?] };
     let control = open_control(&numeric)?;
     let supervisor = Supervisor::from_environment();
-    if numeric.foreground {
+    if numeric.flag(Flag::Foreground) {
         diag::to_stderr();
     } else {
         let detached =
@@ -97,7 +97,7 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
         waiting.parent = Some(detached);
         diag::to_syslog();
     }
-    diag::set_level(instance::debug_level(&numeric.settings));
+    diag::set_level(instance::debug_level(&numeric.settings()));
     let doors = Doors::open(control)?;
     if let Some(account) = &account {
         listeners.iter().for_each(|listener| listener.give_to(account.uid, account.gid));
@@ -114,25 +114,27 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
 }
 
 fn wants_core(engine: &Engine<Instance>) -> bool {
-    engine.config().settings.flag(Flag::AbortOnError)
+    engine.config().flag(Flag::AbortOnError)
 }
 
 /// Options, then the configuration file, then servers given as arguments: each may override what came before.
 fn read_everything(line: &CommandLine, engine: &mut Engine<Instance>) -> Result<Config, String> {
     line.apply_options(engine, print, explain)?;
-    if let Some(file) = engine.config().config_file.clone() {
+    if let Some(file) = engine.config().text(Text::ConfigFile).map(str::to_owned) {
         let request = reload::request_of(&file)?;
         let done = engine.carry_out(&request, Door::File)?;
         print(&done.reply);
         done.warnings.iter().for_each(|warning| explain(warning));
     }
     line.apply_positional(engine.config_mut())?;
-    if engine.config().listen.is_none() {
+    if engine.config().listen().is_none() {
         return Err(format!("want a listening address, as an argument or by the command listen\n{TRY_HELP}"));
     }
     let numeric = engine.settle().cloned()?;
-    match &numeric.listen {
-        Some(ListenAddr { host, port: None, text }) if !host.is_unix() && numeric.dsr_if.is_none() => {
+    match numeric.listen() {
+        Some(ListenAddr { host, port: None, text })
+            if !host.is_unix() && numeric.text(Text::DsrIf).is_none() =>
+        {
             Err(format!("{text}: want a port, such as {text}:80"))
         }
         _ => Ok(numeric),
@@ -146,14 +148,14 @@ fn learn_countries(engine: &mut Engine<Instance>) -> Result<(), String> {
 }
 
 fn open_listener(config: &Config) -> Result<Listener, String> {
-    let address = config.listen.as_ref().ok_or("want a listening address")?;
-    Listener::open(address, instance::listen_options(&config.settings)).map_err(|error| error.to_string())
+    let address = config.listen().ok_or("want a listening address")?;
+    Listener::open(address, instance::listen_options(&config.settings())).map_err(|error| error.to_string())
 }
 
 /// Anyone who can reach the control socket can do what pen can: not as root, unless the operator said so.
 fn open_control(config: &Config) -> Result<Vec<Listener>, String> {
-    let Some(address) = &config.control else { return Ok(Vec::new()) };
-    if privileges::is_root() && config.user.is_none() {
+    let Some(address) = config.values.control() else { return Ok(Vec::new()) };
+    if privileges::is_root() && config.text(Text::User).is_none() {
         explain("Won't open control port running as root; use -u to run as different user");
         return Ok(Vec::new());
     }
@@ -169,21 +171,21 @@ fn give_up_privileges(
     config: &Config,
     account: Option<&Account>,
 ) -> Result<(Option<PidFile>, OpenLog), String> {
-    if let Some(jail) = &config.jail {
+    if let Some(jail) = config.text(Text::Jail) {
         privileges::enter_jail(jail)?;
     }
     let owner = account.map(|account| (account.uid, account.gid));
-    let log = OpenLog::open(config.log.as_ref())?;
-    let pid_file = config.pid_file.as_deref().map(|path| {
+    let log = OpenLog::open(config.log())?;
+    let pid_file = config.text(Text::PidFile).map(|path| {
         PidFile::create(Path::new(path))
             .map_err(|error| format!("Can't create pidfile {path}: {}", reason(&error)))
     });
     let pid_file = pid_file.transpose()?;
     if let (Some(owner), Some(account)) = (owner, account) {
         log.give_to(owner.0, owner.1);
-        account.become_it(kept(&config.settings))?;
+        account.become_it(kept(&config.settings()))?;
     }
-    if config.settings.flag(Flag::Transparent) && !capabilities::may_use_foreign_addresses() {
+    if config.flag(Flag::Transparent) && !capabilities::may_use_foreign_addresses() {
         return Err("transparent: want the capability CAP_NET_RAW, or root at start".into());
     }
     Ok((pid_file, log))

@@ -4,7 +4,7 @@
 mod common;
 
 use common::skip;
-use pen_proto::commands::{Form, From, ROWS, Row};
+use pen_proto::commands::{From, Kind, ROWS, Row};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -144,8 +144,8 @@ fn names_of(row: &Row) -> Vec<String> {
 fn fitting_verdicts(row: &Row, name: &str) -> &'static [&'static str] {
     // A command may be new although its option is Pen's: `exit_enabled` is the command behind `-X`.
     let is_pens = LETTERS.chars().any(|letter| name == format!("-{letter}")) || COMMANDS.contains(&name);
-    match row.form {
-        Form::Gone(_) => &["no effect", "accepted"],
+    match row.kind {
+        Kind::Gone(_) => &["no effect", "accepted"],
         _ if is_pens => &["same", "better", "accepted"],
         _ => &["new"],
     }

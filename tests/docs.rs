@@ -4,7 +4,7 @@
 //! `UPDATE_DOCS=1 cargo test --test docs` rewrites the parts between markers.
 
 use pen::testing::check_command_line as check_pen;
-use pen_proto::commands::{Form, ROWS, Row, row, row_for_letter};
+use pen_proto::commands::{Kind, ROWS, Row, row, row_for_letter};
 use pen_proto::help;
 use pen_proto::parse::parse_line;
 use std::collections::BTreeSet;
@@ -101,8 +101,8 @@ fn option_table() -> String {
     for row in ROWS.iter().filter(|row| row.is_option() && is_offered(row)) {
         let argument = row.option_arg().map(|arg| format!(" {}", arg.name)).unwrap_or_default();
         let command = if row.is_command() { format!("`{}`", row.word) } else { String::new() };
-        let default = match row.form {
-            Form::Number { default, .. } => default.to_string(),
+        let default = match row.kind {
+            Kind::Number { default, .. } => default.to_string(),
             _ => String::new(),
         };
         let option = spelling(row);
@@ -112,7 +112,7 @@ fn option_table() -> String {
 }
 
 fn is_offered(row: &Row) -> bool {
-    !matches!(row.form, Form::Gone(_))
+    !matches!(row.kind, Kind::Gone(_))
 }
 
 /// As on the command line.

@@ -8,21 +8,22 @@ mod fit;
 mod process;
 mod rules;
 mod tls;
+mod values;
 mod write;
 
 pub use fit::{check, settle_ports};
 pub use process::ProcessSettings;
+pub use values::Values;
 
 use crate::acl::{ACL_COUNT, Acl, CountrySource};
-use crate::tls::TlsSettings;
+use crate::tls::{TlsOptions, ciphers};
 use pen_proto::addr::{ClientAddr, ListenAddr, ServerSpec};
 use pen_proto::commands::{
-    AclEntry, Answer, Command, FastClose, Flag, Form, HttpMode, LogFormat, LogTarget, Number, ProxyHeader,
-    ROWS, ServerChange, ServerTls, SniNames,
+    AclEntry, Answer, Assignment, Command, Entries, Entry, Flag, LogTarget, Number, OneOf, ProxyHeader,
+    Question, ServerChange, ServerTls, Setting, SniNames, Text,
 };
 use pen_proto::network::Downstream;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
 use std::mem::discriminant;
 use std::net::IpAddr;
 
@@ -33,20 +34,12 @@ pub const ACL_ENTRIES_MAX: usize = 1_000_000;
 /// Most networks of `proxy_accept`: each new client is compared with them in turn.
 pub const PROXY_ACCEPT_MAX: usize = 1024;
 
-/// Values that decide how connections are accepted, chosen and relayed.
-#[derive(Debug, Clone, PartialEq)]
+/// What whoever serves clients goes by; swapped as a whole.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Settings {
-    flags: [bool; Flag::COUNT],
-    numbers: [u64; Number::COUNT],
-    pub tcp_fastclose: FastClose,
-    pub log_format: LogFormat,
-    pub http: HttpMode,
+    values: Values,
     /// Who is believed when it says for whom it connects; each once.
     pub proxy_accept: Vec<Downstream>,
-    /// Local address of upstream sockets.
-    pub source: Option<IpAddr>,
-    /// The list of addresses that the tarpit takes; `None`: there is no tarpit.
-    pub tarpit_acl: Option<u8>,
     pub acls: [Acl; ACL_COUNT],
     /// Whom the access lists ask for countries; what `geoip` names, once it is read.
     pub countries: CountrySource,
@@ -54,73 +47,48 @@ pub struct Settings {
 
 impl Settings {
     pub fn flag(&self, flag: Flag) -> bool {
-        self.flags[flag as usize]
+        self.values.flag(flag)
     }
+
     pub fn set_flag(&mut self, flag: Flag, on: bool) {
-        self.flags[flag as usize] = on;
-    }
-    /// Whether this peer is a downstream, which says for whom it sends.
-    pub fn trusts(&self, peer: ClientAddr) -> bool {
-        self.proxy_accept.iter().any(|downstream| downstream.includes(peer))
+        self.values.set_flag(flag, on);
     }
 
     pub fn number(&self, number: Number) -> u64 {
-        self.numbers[number as usize]
+        self.values.number(number)
     }
+
     pub fn set_number(&mut self, number: Number, value: u64) {
-        self.numbers[number as usize] = value;
-    }
-}
-
-impl Settings {
-    /// Arranges the access lists, and shares those that are as they were with `before`. It changes no answer; to be done
-    /// before settings are published, so that workers need not walk the lists.
-    ///
-    /// # Errors
-    /// There is no memory for it.
-    pub fn arrange_lists(&mut self, before: &Settings) -> Result<(), String> {
-        for (number, (list, before)) in self.acls.iter_mut().zip(&before.acls).enumerate() {
-            if list == before {
-                list.clone_from(before);
-            }
-            list.arrange().map_err(|_| no_memory_for_list(number as u8, list))?;
-        }
-        Ok(())
+        self.values.set_number(number, value);
     }
 
-    /// How servers are chosen, as Pen's `mode` answers: each word preceded by `no` when it is off.
+    /// What is one of a few words, by the type of its values: `choice::<HttpMode>()`.
+    pub fn choice<T: OneOf>(&self) -> T {
+        self.values.choice()
+    }
+
+    pub fn set_choice<T: OneOf>(&mut self, value: T) {
+        self.values.set_choice(value);
+    }
+
+    /// Local address of upstream sockets.
+    pub fn source(&self) -> Option<IpAddr> {
+        self.values.source()
+    }
+
+    /// The list of addresses that the tarpit takes; `None`: there is no tarpit.
+    pub fn tarpit_acl(&self) -> Option<usize> {
+        self.values.tarpit_acl()
+    }
+
+    /// How servers are chosen, as Pen's `mode` answers.
     pub fn mode(&self) -> String {
-        let words = [Flag::Hash, Flag::Roundrobin, Flag::Stubborn, Flag::Weight, Flag::Prio].map(|flag| {
-            let no = if self.flag(flag) { "" } else { "no " };
-            format!("{no}{}", flag.row().word)
-        });
-        words.join(" ")
+        self.values.mode()
     }
-}
 
-impl Default for Settings {
-    /// The defaults of the command table.
-    fn default() -> Settings {
-        let mut settings = Settings {
-            flags: [false; Flag::COUNT],
-            numbers: [0; Number::COUNT],
-            tcp_fastclose: FastClose::default(),
-            log_format: LogFormat::default(),
-            http: HttpMode::default(),
-            proxy_accept: Vec::new(),
-            source: None,
-            tarpit_acl: None,
-            acls: Default::default(),
-            countries: CountrySource::default(),
-        };
-        for row in ROWS {
-            match row.form {
-                Form::Flag { flag, default } => settings.set_flag(flag, default),
-                Form::Number { number, default, .. } => settings.set_number(number, default),
-                Form::Own | Form::Gone(_) | Form::OptionOnly => {}
-            }
-        }
-        settings
+    /// Whether this peer is a downstream, which says for whom it sends.
+    pub fn trusts(&self, peer: ClientAddr) -> bool {
+        self.proxy_accept.iter().any(|downstream| downstream.includes(peer))
     }
 }
 
@@ -176,28 +144,20 @@ impl ServerEntry {
 /// Everything that was configured.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Config {
-    pub settings: Settings,
+    pub values: Values,
+    /// Who is believed when it says for whom it connects; each once.
+    pub proxy_accept: Vec<Downstream>,
+    pub acls: [Acl; ACL_COUNT],
+    /// What the file of `geoip` says. Whoever makes the configuration effective reads it.
+    pub countries: CountrySource,
+    /// Those of `ssl_option` that are on.
+    pub ssl_options: TlsOptions,
     /// By index; `None` is a gap left by `server N`.
     pub servers: Vec<Option<ServerEntry>>,
     /// What was said about servers that have no address yet, by index: they are gaps in `servers` until it comes.
     pub unaddressed: BTreeMap<usize, Vec<ServerChange>>,
     pub emergency: Option<ServerEntry>,
     pub abuse: Option<ServerEntry>,
-    pub tls: TlsSettings,
-    pub listen: Option<ListenAddr>,
-    pub control: Option<ListenAddr>,
-    pub log: Option<LogTarget>,
-    /// File of countries. Its content is in `settings.countries`; whoever makes the configuration effective reads it.
-    pub geoip: Option<String>,
-    pub web_stats: Option<String>,
-    pub config_file: Option<String>,
-    pub pid_file: Option<String>,
-    pub user: Option<String>,
-    /// Directory of `-j`.
-    pub jail: Option<String>,
-    /// The interface for direct server return.
-    pub dsr_if: Option<String>,
-    pub foreground: bool,
     /// Words of commands whose value came as an option or argument. The listening address and what counts at start only
     /// stay there: [`Config::write`] does not put them into a file that the command line would then contradict.
     pub on_command_line: BTreeSet<&'static str>,
@@ -217,87 +177,139 @@ pub enum Applied {
 }
 
 impl Config {
-    /// Carries out what a command means for the configuration, all or nothing. Numbers are taken as the parser passed
+    pub fn flag(&self, flag: Flag) -> bool {
+        self.values.flag(flag)
+    }
+
+    pub fn number(&self, number: Number) -> u64 {
+        self.values.number(number)
+    }
+
+    pub fn text(&self, text: Text) -> Option<&str> {
+        self.values.text(text)
+    }
+
+    /// Where clients connect.
+    pub fn listen(&self) -> Option<&ListenAddr> {
+        self.values.listen()
+    }
+
+    /// Where the log goes.
+    pub fn log(&self) -> Option<&LogTarget> {
+        self.values.log()
+    }
+
+    /// What whoever serves clients goes by.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            values: self.values.for_workers(),
+            proxy_accept: self.proxy_accept.clone(),
+            acls: self.acls.clone(),
+            countries: self.countries.clone(),
+        }
+    }
+
+    /// Arranges the access lists, and shares those that are as they were with `before`. It changes no answer; to be done
+    /// before settings are published, so that workers need not walk the lists.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn arrange_lists(&mut self, before: &Config) -> Result<(), String> {
+        for (number, (list, before)) in self.acls.iter_mut().zip(&before.acls).enumerate() {
+            if list == before {
+                list.clone_from(before);
+            }
+            list.arrange().map_err(|_| no_memory_for_list(number as u8, list))?;
+        }
+        Ok(())
+    }
+
+    /// Carries out what a command means for the configuration, all or nothing. Values are taken as the parser passed
     /// them, within the bounds of their rows.
     ///
     /// # Errors
     /// A limit of this file is exceeded, or a server does not exist. The text begins with the command.
     pub fn apply(&mut self, command: &Command) -> Result<Applied, String> {
-        let sets =
-            matches!(command, Command::SetFlag(..) | Command::SetNumber(..) | Command::Listen(Some(_)));
-        if let Some(row) = command.row().filter(|_| sets) {
-            self.on_command_line.remove(row.word);
-        }
         let reply = match command {
-            Command::SetFlag(flag, on) => {
-                self.settings.set_flag(*flag, *on);
+            Command::Set(assignment) => return self.assign(assignment),
+            Command::Unset(setting) => {
+                self.values.unset(*setting);
                 String::new()
             }
-            Command::ShowNumber(number) => return Ok(self.number_reply(*number)),
-            Command::SetNumber(number, value) => return Ok(self.set_number(*number, *value)),
-            Command::Acl { list, entry } => self.add_to_list(*list, *entry)?,
-            Command::NoAcl(list) => self.empty_list(*list)?,
-            Command::Control => line(&self.control),
-            Command::Explained(why) => format!("{why}\n"),
-            Command::Geoip(file) => set_or_show(&mut self.geoip, file),
-            Command::NoGeoip => unset(&mut self.geoip),
-            Command::Http(mode) => {
-                self.settings.http = *mode;
-                String::new()
-            }
-            Command::ProxyAccept(None) => self.proxy_accept_lines(""),
-            Command::ProxyAccept(Some(downstream)) => self.trust(*downstream)?,
-            Command::NoProxyAccept(downstream) => self.distrust(*downstream)?,
-            Command::Listen(address) => set_or_show(&mut self.listen, address),
-            Command::Log(target) => set_or_show(&mut self.log, target),
-            Command::NoLog => unset(&mut self.log),
-            Command::LogFormat(format) => set_or_show_value(&mut self.settings.log_format, *format),
-            Command::Mode => self.settings.mode() + "\n",
+            Command::Show(setting) => return Ok(self.shown(*setting)),
+            Command::Add(entry) => self.add(*entry)?,
+            Command::Remove(entry) => self.remove(*entry)?,
+            Command::Clear(entries) => self.clear(*entries)?,
+            Command::List(entries) => self.listed(*entries, ""),
             Command::Server { index, changes } => self.change_server(usize::from(*index), changes)?,
-            Command::Source(source) => {
-                self.settings.source = *source;
-                String::new()
+            Command::Ask(Question::Control) => {
+                self.values.control().map(|address| format!("{address}\n")).unwrap_or_default()
             }
-            Command::SslClientCertificate(value) => {
-                set_or_show_value(&mut self.tls.client_certificate, *value)
-            }
-            Command::SslOption(option, on) => self.set_tls_option(*option, *on)?,
-            Command::Ssl(text, value) => self.set_tls_text(*text, value.as_deref())?,
-            Command::NoSsl(text) => {
-                self.tls.set_text(*text, None);
-                String::new()
-            }
-            Command::DsrIf(name) => set_or_show(&mut self.dsr_if, name),
-            Command::ShowTarpit => self.tarpit_reply(),
-            Command::Tarpit(list) => {
-                self.settings.tarpit_acl = *list;
-                self.tarpit_reply()
-            }
-            Command::TcpFastclose(None) => format!("{}\n", self.settings.tcp_fastclose),
-            Command::TcpFastclose(Some(fast_close)) => {
-                self.settings.tcp_fastclose = *fast_close;
-                String::new()
-            }
-            Command::WebStats(file) => set_or_show(&mut self.web_stats, file),
-            Command::NoWebStats => unset(&mut self.web_stats),
-            Command::Clients(_)
-            | Command::Close(_)
-            | Command::Connection(_)
-            | Command::Connections(_)
-            | Command::Exit
-            | Command::Help(_)
-            | Command::Include(_)
-            | Command::Metrics
-            | Command::Pid
-            | Command::Recent(_)
-            | Command::Servers(_)
-            | Command::Session
-            | Command::Socket(_)
-            | Command::Status(_)
-            | Command::Version
-            | Command::Write(_) => return Ok(Applied::NotStored),
+            Command::Ask(Question::Mode) => self.values.mode() + "\n",
+            Command::Explained(why) => format!("{why}\n"),
+            Command::Ask(_) | Command::Do(_) => return Ok(Applied::NotStored),
         };
         Ok(Applied::Reply(reply))
+    }
+
+    /// Gives a setting its value, unless it only grows and this one is smaller.
+    fn assign(&mut self, assignment: &Assignment) -> Result<Applied, String> {
+        let setting = assignment.setting();
+        let row = setting.row();
+        let said = match assignment {
+            Assignment::Text(Text::SslCiphers, list) => {
+                let choice = ciphers::choose(list).map_err(|reason| format!("{}: {reason}", row.word))?;
+                Some(choice.to_string())
+            }
+            _ => None,
+        };
+        self.on_command_line.remove(row.word);
+        let yields = !self.running && self.values.is_default(setting);
+        match assignment {
+            Assignment::Number(number, value)
+                if number.only_grows() && !yields && *value < self.number(*number) => {}
+            _ => self.values.set(assignment),
+        }
+        match row.kind.answer() {
+            Answer::Silent => Ok(Applied::Reply(said.unwrap_or_default())),
+            _ => Ok(self.shown(setting)),
+        }
+    }
+
+    /// The reply to the question for a setting.
+    fn shown(&self, setting: Setting) -> Applied {
+        let row = setting.row();
+        let value = self.values.said(setting);
+        Applied::Reply(match row.kind.answer() {
+            Answer::Value | Answer::Silent => value.map(|value| value + "\n").unwrap_or_default(),
+            Answer::IdleTimeout => format!("Idle timeout: {} seconds\n", value.unwrap_or_default()),
+            Answer::OrNone => format!("{} = {}\n", row.word, value.as_deref().unwrap_or("-1")),
+            Answer::Idlers => return Applied::ReplyLater,
+        })
+    }
+
+    fn add(&mut self, entry: Entry) -> Result<String, String> {
+        match entry {
+            Entry::Acl(list, entry) => self.add_to_list(list, entry),
+            Entry::ProxyAccept(downstream) => self.trust(downstream),
+            Entry::SslOption(option) => self.set_tls_option(option, true),
+        }
+    }
+
+    fn remove(&mut self, entry: Entry) -> Result<String, String> {
+        match entry {
+            Entry::Acl(list, _) => Err(format!("acl {list}: want no acl {list}, which empties the list")),
+            Entry::ProxyAccept(downstream) => self.distrust(downstream),
+            Entry::SslOption(option) => self.set_tls_option(option, false),
+        }
+    }
+
+    fn clear(&mut self, entries: Entries) -> Result<String, String> {
+        match entries {
+            Entries::Acl(list) => self.list(list)?.clear(),
+            Entries::ProxyAccept => self.proxy_accept.clear(),
+        }
+        Ok(String::new())
     }
 
     /// Puts a server of the command line, as written there, in its place. What is not written stays as commands have set
@@ -320,33 +332,6 @@ impl Config {
         Ok(())
     }
 
-    fn set_number(&mut self, number: Number, value: u64) -> Applied {
-        let Form::Number { default, answer, .. } = number.row().form else {
-            unreachable!("Number::row finds rows of this form only");
-        };
-        let present = self.settings.number(number);
-        let yields = !self.running && present == default;
-        if value >= present || yields || !number.only_grows() {
-            self.settings.set_number(number, value);
-        }
-        if answer == Answer::Silent { Applied::Reply(String::new()) } else { self.number_reply(number) }
-    }
-
-    fn number_reply(&self, number: Number) -> Applied {
-        let value = self.settings.number(number);
-        match number.row().form {
-            Form::Number { answer: Answer::IdleTimeout, .. } => {
-                Applied::Reply(format!("Idle timeout: {value} seconds\n"))
-            }
-            Form::Number { answer: Answer::Idlers, .. } => Applied::ReplyLater,
-            _ => Applied::Reply(format!("{value}\n")),
-        }
-    }
-
-    fn tarpit_reply(&self) -> String {
-        format!("tarpit_acl = {}\n", self.settings.tarpit_acl.map_or(-1, i32::from))
-    }
-
     fn add_to_list(&mut self, list: u8, entry: AclEntry) -> Result<String, String> {
         let acl = self.list(list)?;
         if acl.entries().len() >= ACL_ENTRIES_MAX {
@@ -358,13 +343,8 @@ impl Config {
         }
     }
 
-    fn empty_list(&mut self, list: u8) -> Result<String, String> {
-        self.list(list)?.clear();
-        Ok(String::new())
-    }
-
     fn trust(&mut self, downstream: Downstream) -> Result<String, String> {
-        let trusted = &mut self.settings.proxy_accept;
+        let trusted = &mut self.proxy_accept;
         if !trusted.contains(&downstream) {
             if trusted.len() >= PROXY_ACCEPT_MAX {
                 return Err(format!("proxy_accept: want at most {PROXY_ACCEPT_MAX} networks"));
@@ -374,22 +354,17 @@ impl Config {
         Ok(String::new())
     }
 
-    fn distrust(&mut self, downstream: Option<Downstream>) -> Result<String, String> {
-        let trusted = &mut self.settings.proxy_accept;
-        match downstream {
-            None => trusted.clear(),
-            Some(downstream) if trusted.contains(&downstream) => trusted.retain(|other| *other != downstream),
-            Some(downstream) => return Err(format!("no proxy_accept: {downstream} is not in the list")),
+    fn distrust(&mut self, downstream: Downstream) -> Result<String, String> {
+        if !self.proxy_accept.contains(&downstream) {
+            return Err(format!("no proxy_accept: {downstream} is not in the list"));
         }
+        self.proxy_accept.retain(|other| *other != downstream);
         Ok(String::new())
     }
 
     fn list(&mut self, list: u8) -> Result<&mut Acl, String> {
         let last = ACL_COUNT - 1;
-        self.settings
-            .acls
-            .get_mut(usize::from(list))
-            .ok_or_else(|| format!("acl: want 0..{last}, got \"{list}\""))
+        self.acls.get_mut(usize::from(list)).ok_or_else(|| format!("acl: want 0..{last}, got \"{list}\""))
     }
 
     fn change_server(&mut self, index: usize, changes: &[ServerChange]) -> Result<String, String> {
@@ -438,30 +413,6 @@ fn no_memory_for_list(list: u8, acl: &Acl) -> String {
 
 pub fn no_such_server(index: usize) -> String {
     format!("server {index}: no such server")
-}
-
-/// The value and a line end, or nothing.
-fn line<T: Display>(value: &Option<T>) -> String {
-    value.as_ref().map(|value| format!("{value}\n")).unwrap_or_default()
-}
-
-fn set_or_show<T: Clone + Display>(place: &mut Option<T>, value: &Option<T>) -> String {
-    if value.is_some() {
-        place.clone_from(value);
-    }
-    line(place)
-}
-
-fn set_or_show_value<T: Display>(place: &mut T, value: Option<T>) -> String {
-    if let Some(value) = value {
-        *place = value;
-    }
-    format!("{place}\n")
-}
-
-fn unset<T>(place: &mut Option<T>) -> String {
-    *place = None;
-    String::new()
 }
 
 #[cfg(test)]

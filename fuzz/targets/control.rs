@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use pen::testing::apply::{self, Door, Engine};
 use pen_core::settings::{self, Config};
-use pen_proto::commands::{Command, ROWS};
+use pen_proto::commands::{Action, Address, AddressValue, Assignment, Command, ROWS, Text};
 
 #[path = "../../src/control/fake.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
@@ -13,8 +13,11 @@ mod fake;
 
 /// What would read or write files of the machine, which the fake pen has not.
 fn is_about_files(command: &Command) -> bool {
-    use Command::{Geoip, Include, WebStats, Write};
-    matches!(command, Geoip(Some(_)) | Include(_) | WebStats(Some(_)) | Write(_))
+    matches!(
+        command,
+        Command::Do(Action::Include(_) | Action::Write(_))
+            | Command::Set(Assignment::Text(Text::Geoip | Text::WebStats, _))
+    )
 }
 
 /// The first byte may stand for a command, so that those with long names come up.
@@ -33,7 +36,7 @@ fuzz_target!(|bytes: &[u8]| {
         1..8 => Ok([10, 0, 0, name.len() as u8].into()),
         _ => Err(format!("no host {name}")),
     });
-    engine.config_mut().listen = pen_proto::addr::ListenAddr::parse("127.0.0.1:80").ok();
+    engine.config_mut().values.set_address(Address::Listen, AddressValue::listen("127.0.0.1:80").ok());
     engine.settle().expect("an address");
     engine.start(fake::FakePen::new());
     for line in bytes.split(|byte| matches!(byte, b'\n' | b'\r')).map(line) {

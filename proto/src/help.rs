@@ -12,7 +12,9 @@ pub use complete::{Completion, completions};
 pub use markdown::commands_md;
 pub use mdoc::{mdoc_commands, mdoc_options};
 
-use crate::commands::{Form, Group, ROWS, Row, SERVER_KEYS, ServerKey, ServerValue, When, row_spelled};
+use crate::commands::{
+    Group, Kind, Number, ROWS, Row, SERVER_KEYS, ServerKey, ServerValue, When, row_spelled,
+};
 
 /// Columns of a terminal that has not been made wider.
 const COLUMNS: usize = 80;
@@ -94,7 +96,7 @@ pub fn synopsis(row: &Row) -> String {
     if !row.is_command() {
         return option_synopsis(row).unwrap_or_else(|| row.word.to_owned());
     }
-    let no = if matches!(row.form, Form::Flag { .. }) { "[no] " } else { "" };
+    let no = if matches!(row.kind, Kind::Flag { .. }) { "[no] " } else { "" };
     let mut line = format!("{no}{}", row.word);
     for arg in row.args {
         line.push_str(&if arg.optional { format!(" [{}]", arg.name) } else { format!(" {}", arg.name) });
@@ -112,7 +114,7 @@ fn synopses(row: &Row) -> Vec<String> {
 
 /// The `no` form, where [`synopsis`] does not show it.
 fn negative_synopsis(row: &Row) -> Option<String> {
-    let shown = row.no && !matches!(row.form, Form::Flag { .. });
+    let shown = row.no && !matches!(row.kind, Kind::Flag { .. });
     let args: String = row.no_args.iter().map(|arg| format!(" {}", arg.name)).collect();
     shown.then(|| format!("no {}{args}", row.word))
 }
@@ -132,9 +134,9 @@ fn option_names(row: &Row) -> Option<String> {
 
 /// The summary with the default, where there is one to know.
 fn explained(row: &Row) -> String {
-    match row.form {
-        Form::Number { default, .. } => format!("{} [{default}]", row.summary),
-        Form::Flag { default: true, .. } => format!("{} [on]", row.summary),
+    match row.kind {
+        Kind::Number { default, .. } if default != Number::NONE => format!("{} [{default}]", row.summary),
+        Kind::Flag { default: true, .. } => format!("{} [on]", row.summary),
         _ => row.summary.to_owned(),
     }
 }
@@ -142,15 +144,15 @@ fn explained(row: &Row) -> String {
 /// Bounds, default, and when it may be given; empty when there is nothing to say.
 fn facts(row: &Row) -> String {
     let mut facts = Vec::new();
-    match row.form {
-        Form::Number { min, max, default, .. } => {
+    match row.kind {
+        Kind::Number { min, max, default, .. } if default != Number::NONE => {
             let blank = if row.unit.is_empty() { "" } else { " " };
             facts.push(format!("From {min} to {max}{blank}{}; the default is {default}.", row.unit));
         }
-        Form::Flag { default, .. } => {
+        Kind::Flag { default, .. } if row.is_command() => {
             facts.push(format!("The default is {}.", if default { "on" } else { "off" }))
         }
-        Form::Own | Form::Gone(_) | Form::OptionOnly => {}
+        _ => {}
     }
     if row.when == When::Start && row.is_command() {
         facts.push("Cannot be changed while pen runs.".to_owned());

@@ -16,13 +16,12 @@ use crate::config::{self, ERRORS_MAX, Errors, Place};
 use crate::log::diag::{self, Severity};
 use crate::log::local_time;
 use crate::settings::{Applied, Config, check, no_such_server, settle_ports};
-use crate::stats;
 use crate::sys::capabilities;
 use crate::sys::errors::reason;
 use crate::sys::files::write_atomically;
-use pen_proto::addr::quoted;
-use pen_proto::commands::{Command, Flag, Listing, Number, ServerChange, When};
-use pen_proto::help;
+use pen_proto::commands::{
+    Action, Address, Assignment, Command, Flag, Group, ServerChange, Setting, Text, When,
+};
 use pen_proto::parse::parse_line;
 use pen_proto::status::Status;
 use std::collections::BTreeSet;
@@ -66,7 +65,7 @@ impl Request {
 
     /// Whether it asks to keep a control connection open.
     pub fn is_session(&self) -> bool {
-        matches!(&self.commands[..], [Placed { command: Command::Session, .. }])
+        matches!(&self.commands[..], [Placed { command: Command::Do(Action::Session), .. }])
     }
 }
 
@@ -132,7 +131,7 @@ impl<R: Running> Engine<R> {
     /// Settings that do not fit together, or a host or service that is not known, with the setting it stands in.
     pub fn settle(&mut self) -> Result<&Config, String> {
         check(&self.config)?;
-        self.config.tls.check_at_start()?;
+        self.config.tls().check_at_start()?;
         let servers = self.config.servers.len();
         if let Some((server, _)) =
             self.early_blacklists.iter().find(|(server, _)| usize::from(*server) >= servers)
@@ -155,7 +154,7 @@ impl<R: Running> Engine<R> {
     /// The file with the reason.
     pub fn learn_countries(&mut self) -> Result<Vec<String>, String> {
         let warnings = settle_countries(&Config::default(), &mut self.config, Reading::Wanted)?;
-        self.followed.settings.countries = self.config.settings.countries.clone();
+        self.followed.countries = self.config.countries.clone();
         Ok(warnings)
     }
 
@@ -240,8 +239,13 @@ impl<R: Running> Engine<R> {
     /// Opens the log again before a reload that has to wait for name servers: somebody may have moved the file. False
     /// when `request` may name another log, and when the log cannot be opened, which the reload will tell.
     pub fn reopen_log(&mut self, request: &Request) -> bool {
-        let names_log = |placed: &Placed| matches!(placed.command, Command::Log(Some(_)) | Command::NoLog);
-        let Some(running) = self.running.as_mut().filter(|_| self.followed.log.is_some()) else {
+        let log = Setting::Address(Address::Log);
+        let names_log = |placed: &Placed| match &placed.command {
+            Command::Set(assignment) => assignment.setting() == log,
+            Command::Unset(setting) => *setting == log,
+            _ => false,
+        };
+        let Some(running) = self.running.as_mut().filter(|_| self.followed.log().is_some()) else {
             return false;
         };
         if request.commands.iter().any(names_log) {
@@ -257,14 +261,18 @@ impl<R: Running> Engine<R> {
     /// Every command that is wrong, a line each; nothing has changed. A command about the running pen that fails after
     /// others of the same file were carried out (`write` to a full disk) says so.
     pub fn carry_out(&mut self, request: &Request, door: Door) -> Result<Done, String> {
-        let gives =
-            |is_it: fn(&Command) -> bool| request.commands.iter().any(|placed| is_it(&placed.command));
+        let gives = |is_it: fn(Setting) -> bool| {
+            request.commands.iter().any(|placed| match &placed.command {
+                Command::Set(assignment) => is_it(assignment.setting()),
+                _ => false,
+            })
+        };
         let refresh = Refresh {
-            log: gives(|command| matches!(command, Command::Log(Some(_)))),
-            tls: gives(|command| matches!(command, Command::Ssl(_, Some(_)))),
+            log: gives(|setting| setting == Setting::Address(Address::Log)),
+            tls: gives(|setting| matches!(setting, Setting::Text(_)) && setting.row().group == Group::Tls),
             is_reload: false,
         };
-        let countries = match gives(|command| matches!(command, Command::Geoip(Some(_)))) {
+        let countries = match gives(|setting| setting == Setting::Text(Text::Geoip)) {
             true => Reading::Wanted,
             false => Reading::IfRenamed,
         };
@@ -372,22 +380,17 @@ impl<R: Running> Engine<R> {
     ) -> Option<Refusal> {
         let running = self.running.as_mut()?;
         match command {
-            Command::SetNumber(number, value) if number.row().when == When::Start => start_only(
-                number.row().word,
-                &value.to_string(),
-                &config.settings.number(*number).to_string(),
-            ),
-            Command::DsrIf(Some(name)) => {
-                start_only("dsr_if", name, config.dsr_if.as_deref().unwrap_or("not set"))
+            Command::Set(assignment) if assignment.setting().row().when == When::Start => {
+                let now = config.values.said(assignment.setting());
+                let word = assignment.setting().row().word;
+                start_only(word, &assignment.to_string(), now.as_deref().unwrap_or("not set"))
             }
-            Command::SetFlag(flag, on) if flag.row().when == When::Start => {
-                let word = |on: bool| if on { "on" } else { "off" };
-                start_only(flag.row().word, word(*on), word(config.settings.flag(*flag)))
-            }
-            Command::SetFlag(Flag::Transparent, true) if !capabilities::may_use_foreign_addresses() => {
+            Command::Set(Assignment::Flag(Flag::Transparent, true))
+                if !capabilities::may_use_foreign_addresses() =>
+            {
                 Some(Refusal::StartOnly(TRANSPARENT_REFUSED.into()))
             }
-            Command::Close(number) => {
+            Command::Do(Action::Close(number)) => {
                 let status = connections.get_or_insert_with(|| running.ask(Wanted::Connections));
                 let open = status.connections.iter().any(|connection| connection.number == *number);
                 let in_range = u64::from(*number) < status.connections_max;
@@ -400,7 +403,7 @@ impl<R: Running> Engine<R> {
 
     /// Makes `config` the configuration and the running pen follow it. Returns what the operator should know.
     fn follow(&mut self, mut config: Config, again: Again) -> Result<Vec<String>, String> {
-        config.settings.arrange_lists(&self.config.settings)?;
+        config.arrange_lists(&self.config)?;
         let Some(running) = &mut self.running else {
             self.config = config;
             return Ok(Vec::new());
@@ -438,34 +441,15 @@ impl<R: Running> Engine<R> {
     /// Carries out a command about the running pen.
     fn act(&mut self, command: &Command) -> Result<String, String> {
         match command {
-            Command::Clients(listing) => Ok(queries::clients(&self.status(Wanted::Clients), *listing)),
-            Command::Close(number) => Ok(self.close(*number)),
-            Command::Connection(number) => {
-                Ok(queries::connection(&self.status(Wanted::Connections), *number))
+            Command::Ask(question) => self.answer(question),
+            Command::Do(Action::Close(number)) => Ok(self.close(*number)),
+            Command::Do(Action::Exit) => Ok(self.exit()),
+            Command::Do(Action::Session) => {
+                Err("session: only on a control socket, as the first command".into())
             }
-            Command::Connections(listing) => {
-                Ok(queries::connections(&self.status(Wanted::Connections), *listing))
-            }
-            Command::Exit => Ok(self.exit()),
-            Command::Help(None) => Ok(help::help()),
-            Command::Help(Some(word)) => {
-                help::help_for(word).ok_or_else(|| format!("help: no such command: {}", quoted(word)))
-            }
-            Command::ShowNumber(Number::Idlers) | Command::SetNumber(Number::Idlers, _) => {
-                Ok(queries::idlers(&self.status(Wanted::Servers)))
-            }
-            Command::Metrics => Ok(stats::prometheus::render(&self.status(Wanted::Everything))),
-            Command::Pid => Ok(format!("{}\n", std::process::id())),
-            Command::Recent(seconds) => Ok(queries::recent(&self.status(Wanted::Clients), *seconds)),
-            Command::Servers(listing) => Ok(queries::servers(&self.status(Wanted::Servers), *listing)),
-            Command::Session => Err("session: only on a control socket, as the first command".into()),
-            Command::Socket(descriptor) => {
-                Ok(queries::socket(&self.status(Wanted::Connections), *descriptor))
-            }
-            Command::Status(Listing::Json) => Ok(stats::json::render(&self.status(Wanted::Everything))),
-            Command::Status(Listing::Text) => self.page(),
-            Command::Version => Ok(format!("pen {}\n", env!("CARGO_PKG_VERSION"))),
-            Command::Write(file) => self.write(file.as_deref()),
+            Command::Do(Action::Write(file)) => self.write(file.as_deref()),
+            // Of all settings only this one is known no better than by the running pen.
+            Command::Show(_) | Command::Set(_) => Ok(queries::idlers(&self.status(Wanted::Servers))),
             _ => Ok(String::new()),
         }
     }
@@ -488,24 +472,15 @@ impl<R: Running> Engine<R> {
     /// Before pen runs there is nothing to leave, as in Pen.
     fn exit(&mut self) -> String {
         let Some(running) = &mut self.running else { return String::new() };
-        if !self.config.settings.flag(Flag::ExitEnabled) {
+        if !self.config.flag(Flag::ExitEnabled) {
             return "Exit is not enabled; restart with -X flag\n".into();
         }
         running.act(Deed::Stop);
         String::new()
     }
 
-    /// The HTML page, which the file of `-w` gets too.
-    fn page(&mut self) -> Result<String, String> {
-        let page = stats::html::render(&self.status(Wanted::Everything));
-        if let Some(file) = &self.config.web_stats {
-            save(file, &page).map_err(|trouble| format!("web_stats {file}: {trouble}"))?;
-        }
-        Ok(page)
-    }
-
     fn write(&mut self, file: Option<&str>) -> Result<String, String> {
-        let file = file.or(self.config.config_file.as_deref());
+        let file = file.or(self.config.text(Text::ConfigFile));
         let file = file.ok_or("write: want a file name, as pen was started without -F")?;
         let text = self.config.write(&local_time::stamp(&local_time::now()).to_string());
         save(file, &text).map_err(|trouble| format!("write {file}: {trouble}"))?;
@@ -555,7 +530,7 @@ fn start_only(word: &str, wanted: &str, now: &str) -> Option<Refusal> {
 /// `include` becomes the commands of its file; any other command stands for itself.
 fn expand(command: &Command) -> Result<Request, String> {
     let commands = match command {
-        Command::Include(file) => {
+        Command::Do(Action::Include(file)) => {
             let commands = config::read(file).map_err(|errors| format!("include: {errors}"))?;
             commands.into_iter().map(|(place, command)| Placed { place: Some(place), command }).collect()
         }
@@ -576,7 +551,7 @@ fn locate(placed: &Placed, text: String) -> String {
     }
 }
 
-fn save(file: &str, text: &str) -> Result<(), String> {
+pub(super) fn save(file: &str, text: &str) -> Result<(), String> {
     write_atomically(Path::new(file), text.as_bytes(), 0o644).map(drop).map_err(|error| reason(&error))
 }
 

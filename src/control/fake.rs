@@ -3,7 +3,7 @@
 use super::apply::{Deed, Running, Wanted};
 use super::plan::{Plan, Read};
 use crate::settings::{Config, Settings};
-use pen_proto::commands::{Number, TlsText};
+use pen_proto::commands::{Number, Text};
 use pen_proto::status::{ConnectionStatus, ServerStatus, Status};
 use std::cell::{Ref, RefCell, RefMut};
 use std::collections::BTreeSet;
@@ -95,27 +95,27 @@ impl Running for FakePen {
     fn open(&mut self, plan: &Plan<'_>) -> Result<FakeOpened, String> {
         let mut opened = FakeOpened::default();
         if plan.log {
-            opened.log = plan.to.log.as_ref().map(ToString::to_string).unwrap_or_default();
+            opened.log = plan.to.log().map(ToString::to_string).unwrap_or_default();
             self.open_name(&opened.log).map_err(|trouble| format!("log: {trouble}"))?;
         }
         if let Some(read) = plan.tls {
-            let file = plan.to.tls.text(TlsText::Certificate).unwrap_or("no certificate");
+            let file = plan.to.text(Text::SslCertificate).unwrap_or("no certificate");
             opened.tls = match self.open_name(file) {
                 Err(_) if read == Read::Again => "old tls".into(),
                 opened => opened.map(|()| format!("tls {file}"))?,
             };
         }
         if plan.settings || plan.servers {
-            self.open_name(&format!("clients_max {}", plan.to.settings.number(Number::ClientsMax)))?;
+            self.open_name(&format!("clients_max {}", plan.to.number(Number::ClientsMax)))?;
         }
-        if let Some(address) = plan.to.listen.as_ref().filter(|_| plan.listen) {
+        if let Some(address) = plan.to.listen().filter(|_| plan.listen) {
             self.open_name(&address.text).map_err(|trouble| format!("listen: {trouble}"))?;
         }
         Ok(opened)
     }
 
     fn switch(&mut self, plan: &Plan<'_>, opened: FakeOpened) {
-        if let Some(address) = plan.to.listen.as_ref().filter(|_| plan.listen) {
+        if let Some(address) = plan.to.listen().filter(|_| plan.listen) {
             self.did(format!("listen {}", address.text));
         }
         if plan.log {
@@ -126,8 +126,8 @@ impl Running for FakePen {
         }
         if plan.settings {
             self.did("settings".into());
-            self.told_mut().status.idlers_wanted = plan.to.settings.number(Number::Idlers);
-            self.told_mut().settings = Some(plan.to.settings.clone());
+            self.told_mut().status.idlers_wanted = plan.to.number(Number::Idlers);
+            self.told_mut().settings = Some(plan.to.settings());
         }
         if plan.servers {
             self.set_servers(plan.to);

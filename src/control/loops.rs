@@ -6,7 +6,7 @@
 use crate::net::itself;
 use crate::settings::{Config, ServerEntry};
 use pen_proto::addr::{Host, Port};
-use pen_proto::commands::Flag;
+use pen_proto::commands::{Flag, Text};
 use std::cell::LazyCell;
 use std::net::IpAddr;
 
@@ -25,7 +25,7 @@ pub fn check(config: &Config) -> Result<(), String> {
 
 fn find(config: &Config, is_here: impl Fn(IpAddr) -> bool) -> Result<(), String> {
     // Direct server return listens nowhere, and a dummy has no use for servers.
-    if config.dsr_if.is_some() || config.settings.flag(Flag::Dummy) {
+    if config.text(Text::DsrIf).is_some() || config.flag(Flag::Dummy) {
         return Ok(());
     }
     let regular = config.servers.iter().enumerate().map(|(index, entry)| (format!("server {index}"), entry));
@@ -49,7 +49,7 @@ fn find(config: &Config, is_here: impl Fn(IpAddr) -> bool) -> Result<(), String>
 }
 
 fn is_listener(config: &Config, host: &Host, port: Option<&Port>, is_here: impl Fn(IpAddr) -> bool) -> bool {
-    let Some(listen) = &config.listen else { return false };
+    let Some(listen) = config.listen() else { return false };
     match (&listen.host, host) {
         (Host::Unix(listen), Host::Unix(server)) => listen == server,
         _ if listen.port.is_none() || listen.port.as_ref() != port => false,
@@ -68,11 +68,18 @@ fn is_listener(config: &Config, host: &Host, port: Option<&Port>, is_here: impl 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pen_proto::addr::{ListenAddr, ServerSpec};
+    use pen_proto::addr::ServerSpec;
+    use pen_proto::commands::{Address, AddressValue};
+
+    fn listening_at(address: &str) -> Config {
+        let mut config = Config::default();
+        config.values.set_address(Address::Listen, Some(AddressValue::listen(address).unwrap()));
+        config
+    }
 
     /// 127.0.0.1 and 192.0.2.1 are here.
     fn found(listen: &str, server: &str) -> Result<(), String> {
-        let mut config = Config { listen: Some(ListenAddr::parse(listen).unwrap()), ..Config::default() };
+        let mut config = listening_at(listen);
         config.servers.push(None);
         config.servers.push(Some(ServerSpec::parse(server).unwrap().into()));
         find(&config, |ip| {
@@ -123,11 +130,10 @@ mod tests {
 
     #[test]
     fn a_pen_that_needs_no_server_may_have_itself() {
-        let listen = Some(ListenAddr::parse("127.0.0.1:80").unwrap());
         let emergency = Some(ServerSpec::parse("127.0.0.1:80").unwrap().into());
-        let mut config = Config { listen, emergency, ..Config::default() };
+        let mut config = Config { emergency, ..listening_at("127.0.0.1:80") };
         assert!(find(&config, |_| true).unwrap_err().starts_with("-e: 127.0.0.1 port 80 "));
-        config.settings.set_flag(Flag::Dummy, true);
+        config.values.set_flag(Flag::Dummy, true);
         assert_eq!(find(&config, |_| true), Ok(()));
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! `running` is what commands touch of a pen; `apply` carries them out, whatever door they came through, all or nothing,
 //! and `guarded` lets pen outlive a mistake in that; `plan` is the way of the running pen from one configuration to another,
-//! `countries` has it know those that its `geoip` file tells; `queries` phrases answers. `names` knows host names,
+//! `countries` has it know those that its `geoip` file tells; `answers` asks it and `queries` phrases answers. `names` knows host names,
 //! `lookups` has them looked up. `server` owns the control sockets, `client` one caller's socket, `session` what is said
 //! on it. All of it runs on the main thread; only names are looked up on others.
 //! docs/control.md is the protocol.
 
+mod answers;
 pub mod apply;
 mod client;
 mod countries;

@@ -6,7 +6,9 @@ use super::lookups::Found;
 use crate::net::resolve;
 use crate::settings::{Config, ServerEntry};
 use pen_proto::addr::{Host, ListenAddr, Port};
-use pen_proto::commands::{Command, LogTarget, ServerChange, ServerTls, host_name};
+use pen_proto::commands::{
+    Address, AddressValue, Assignment, Command, LogTarget, ServerChange, ServerTls, host_name,
+};
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
@@ -41,8 +43,7 @@ pub fn look_up(name: &str) -> Result<Addresses, String> {
 pub fn names_in(command: &Command) -> Vec<String> {
     let name = |host: &Host| host.name().map(String::from);
     match command {
-        Command::Listen(Some(address)) => name(&address.host).into_iter().collect(),
-        Command::Log(Some(LogTarget::Network { host, .. })) => name(host).into_iter().collect(),
+        Command::Set(Assignment::Address(_, address)) => address.host().and_then(name).into_iter().collect(),
         Command::Server { changes, .. } => {
             let hosts = changes.iter().filter_map(|change| match change {
                 ServerChange::Address(host) => name(host),
@@ -100,7 +101,9 @@ impl Names {
     pub fn numeric(&mut self, config: &Config) -> Result<Config, String> {
         let mut config = config.clone();
         // First, because servers may have their port from it: the error belongs to where it was written.
-        if let Some(ListenAddr { host, port, .. }) = &mut config.listen {
+        if let Some(AddressValue::Listen(ListenAddr { host, port, .. })) =
+            config.values.address_mut(Address::Listen)
+        {
             self.number(host, port.as_mut()).map_err(|trouble| format!("listen: {trouble}"))?;
         }
         for (index, entry) in config.servers.iter_mut().enumerate() {
@@ -108,7 +111,9 @@ impl Names {
         }
         self.number_server(config.emergency.as_mut()).map_err(|trouble| format!("-e: {trouble}"))?;
         self.number_server(config.abuse.as_mut()).map_err(|trouble| format!("-B: {trouble}"))?;
-        if let Some(LogTarget::Network { host, port, .. }) = &mut config.log {
+        if let Some(AddressValue::Target(LogTarget::Network { host, port, .. })) =
+            config.values.address_mut(Address::Log)
+        {
             self.number(host, Some(port)).map_err(|trouble| format!("log: {trouble}"))?;
         }
         Ok(config)
@@ -167,8 +172,8 @@ fn keep_name(entry: &mut ServerEntry) -> Result<(), String> {
 pub fn names_of(config: &Config) -> Vec<String> {
     let servers = config.servers.iter().chain([&config.emergency, &config.abuse]).flatten();
     let mut hosts: Vec<&Host> = servers.map(|entry| &entry.spec.host).collect();
-    hosts.extend(config.listen.as_ref().map(|address| &address.host));
-    if let Some(LogTarget::Network { host, .. }) = &config.log {
+    hosts.extend(config.listen().map(|address| &address.host));
+    if let Some(LogTarget::Network { host, .. }) = config.log() {
         hosts.push(host);
     }
     let mut names: Vec<String> = hosts.into_iter().filter_map(Host::name).map(String::from).collect();

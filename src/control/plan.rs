@@ -48,10 +48,10 @@ impl<'a> Plan<'a> {
         let again = if refresh.is_reload && !is_new { Read::Again } else { Read::First };
         Plan {
             to,
-            log: from.log != to.log || refresh.log && to.log.is_some(),
+            log: from.log() != to.log() || refresh.log && to.log().is_some(),
             tls: is_read.then_some(again),
-            listen: to.listen.is_some() && from.listen != to.listen,
-            settings: from.settings != to.settings,
+            listen: to.listen().is_some() && from.listen() != to.listen(),
+            settings: from.settings() != to.settings(),
             servers: servers(from) != servers(to),
         }
     }

@@ -168,7 +168,7 @@ pub fn configured(config: &Config) -> Status {
     };
     Status {
         servers: config.servers.iter().enumerate().map(server).collect(),
-        idlers_wanted: config.settings.number(Number::Idlers),
+        idlers_wanted: config.number(Number::Idlers),
         ..Status::default()
     }
 }

@@ -10,7 +10,7 @@ use crate::sys::errors::reason;
 use crate::sys::interfaces::{self, Interface};
 use crate::sys::packet::PacketSocket;
 use pen_proto::addr::{Host, ListenAddr, Port};
-use pen_proto::commands::Flag;
+use pen_proto::commands::{Flag, Text};
 use std::collections::HashSet;
 use std::net::IpAddr;
 
@@ -33,12 +33,12 @@ pub struct Opened {
 /// # Errors
 /// What is wrong with the interface, the listening address or a server, beginning with the command.
 pub fn open(config: &Config) -> Result<Option<Opened>, String> {
-    let Some(name) = &config.dsr_if else { return Ok(None) };
+    let Some(name) = config.text(Text::DsrIf) else { return Ok(None) };
     open_interface(config, name).map(Some).map_err(|reason| format!("dsr_if: {reason}"))
 }
 
 fn open_interface(config: &Config, name: &str) -> Result<Opened, String> {
-    let address = config.listen.as_ref().ok_or("want an address to serve")?;
+    let address = config.listen().ok_or("want an address to serve")?;
     let service = service(address)?;
     check_servers(config)?;
     tell_useless_ports(config, service);
@@ -59,14 +59,14 @@ fn open_interface(config: &Config, name: &str) -> Result<Opened, String> {
     }
     let mac = Mac(mac);
     let station = Station { mac, link_local: link_local.unwrap_or_else(|| link_local_of(mac)) };
-    let program = filter::program(service.ip, config.settings.tarpit_acl.is_some());
+    let program = filter::program(service.ip, config.values.tarpit_acl().is_some());
     let socket = PacketSocket::open(index, program).map_err(trouble)?;
     let (interface, text) = (name.to_owned(), address.text.clone());
     Ok(Opened { socket, interface, index, station, service, protocol: protocol(config), own, text })
 }
 
 fn protocol(config: &Config) -> Protocol {
-    if config.settings.flag(Flag::Udp) { Protocol::Udp } else { Protocol::Tcp }
+    if config.flag(Flag::Udp) { Protocol::Udp } else { Protocol::Tcp }
 }
 
 /// The original does not look at them either; here it is said.

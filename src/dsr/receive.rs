@@ -224,7 +224,7 @@ impl Receiver {
             self.settings.follow(self.balanced.settings());
             self.follow_settings(now);
         }
-        if self.settings.tarpit_acl.is_some() && now.ms >= self.own_look_ms {
+        if self.settings.tarpit_acl().is_some() && now.ms >= self.own_look_ms {
             self.own_look_ms = now.ms + OWN_LOOK_MS;
             // Known are those of the last time.
             let _ = interfaces::own_addresses().map(|own| self.director.set_own(own));
@@ -237,13 +237,13 @@ impl Receiver {
     fn follow_settings(&mut self, now: Now) {
         self.director.set_settings(self.settings.share(), now);
         self.set_filter();
-        if self.settings.tarpit_acl.is_some() {
+        if self.settings.tarpit_acl().is_some() {
             self.hear_all_groups();
         }
     }
 
     fn set_filter(&self) {
-        let program = filter::program(self.service.ip, self.settings.tarpit_acl.is_some());
+        let program = filter::program(self.service.ip, self.settings.tarpit_acl().is_some());
         if let Err(error) = self.socket.set_filter(program) {
             diag::say(
                 Severity::Error,

@@ -7,7 +7,7 @@ use crate::runtime::Runtime;
 use crate::settings::{Config, ServerEntry, Settings};
 use crate::sys::limits;
 use pen_proto::addr::{Host, Port};
-use pen_proto::commands::{Number, ServerTls};
+use pen_proto::commands::{Number, ServerTls, Text};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ pub fn room_for(runtime: &Runtime, config: &Config) -> Result<Option<ClientRoom>
     // Taken outside the lock of the pool; a smaller table than now is not wanted.
     limits::memory_for(config.servers.len() * SERVER_BYTES).map_err(|reason| format!("server: {reason}"))?;
     let clients_max = runtime.service(MAIN).pool().clients_max();
-    let is_larger = config.settings.number(Number::ClientsMax) > clients_max.into();
-    is_larger.then(|| client_room(&config.settings)).transpose()
+    let is_larger = config.number(Number::ClientsMax) > clients_max.into();
+    is_larger.then(|| client_room(&config.settings())).transpose()
 }
 
 /// Memory for the clients of these settings.
@@ -39,7 +39,7 @@ pub fn client_room(settings: &Settings) -> Result<ClientRoom, String> {
 
 /// Has clients of the service sent to the servers of `config`, in which all addresses are numeric.
 pub fn put_servers(pool: &mut Pool, selection: SelectionKey, config: &Config) {
-    let setup = |entry: &ServerEntry| server_setup(entry, config.dsr_if.is_some());
+    let setup = |entry: &ServerEntry| server_setup(entry, config.text(Text::DsrIf).is_some());
     let gap = || ServerSetup::new(Endpoint::Unset);
     let regular = config.servers.iter().map(|entry| entry.as_ref().map_or_else(gap, setup)).collect();
     let [emergency, abuse] = [&config.emergency, &config.abuse].map(|entry| entry.as_ref().map(setup));

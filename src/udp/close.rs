@@ -71,7 +71,7 @@ impl Udp {
 
 fn log_end(core: &mut Core, parties: &Parties, session: &Session, server: ServerId, reason: CloseReason) {
     let LocalService { log, settings, .. } = &mut core.services[session.service];
-    if settings.log_format != LogFormat::Json || log.target() != Target::File {
+    if settings.choice::<LogFormat>() != LogFormat::Json || log.target() != Target::File {
         return;
     }
     let duration_milliseconds = clock::monotonic_ms().saturating_sub(session.started_ms);

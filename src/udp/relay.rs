@@ -152,7 +152,7 @@ impl Udp {
         }
         for datagram in range.map(|index| inbox.bytes(index)) {
             dump.inspect(|dump| dump.up(datagram));
-            log_read(log, settings.log_format, session.address, Some(&session.endpoint), datagram);
+            log_read(log, settings.choice(), session.address, Some(&session.endpoint), datagram);
         }
     }
 

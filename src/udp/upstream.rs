@@ -184,7 +184,7 @@ impl Udp {
         let (Some(socket), Some(kept)) = (&session.socket, &session.kept) else { return Ok(()) };
         let LocalService { log, settings, totals, .. } = &mut core.services[session.service];
         for datagram in kept.iter() {
-            log_read(log, settings.log_format, session.address, Some(&session.endpoint), datagram);
+            log_read(log, settings.choice(), session.address, Some(&session.endpoint), datagram);
             let headed = [&session.header, datagram].concat();
             match socket::send(socket.as_fd(), &headed) {
                 Ok(_) => {

@@ -271,7 +271,7 @@ impl Worker {
         }
         let unlogged = said::take_unlogged(connection).unwrap_or_default();
         let heard = if unlogged.is_empty() { bytes } else { &unlogged };
-        log_read(log, settings.log_format, connection.address, connection.endpoint.as_deref(), heard);
+        log_read(log, settings.choice(), connection.address, connection.endpoint.as_deref(), heard);
         let drained = sent == all.len();
         self.established(index);
         if let Some(connection) = self.connections.get_mut(index) {
@@ -312,7 +312,7 @@ impl Worker {
         let pending = connection.from_client.pending.as_ref().map_or(&[][..], |pending| pending.unsent());
         let heard = if unlogged.is_empty() { pending } else { &unlogged };
         let LocalService { log, settings, .. } = &mut self.core.services[connection.service];
-        log_read(log, settings.log_format, connection.address, connection.endpoint.as_deref(), heard);
+        log_read(log, settings.choice(), connection.address, connection.endpoint.as_deref(), heard);
     }
 
     /// The connect is decided: it no longer counts towards `pending_max`.
@@ -398,7 +398,7 @@ impl Worker {
 
 /// From where a client's server is connected to.
 pub(crate) fn local_address(settings: &Settings, client: ClientAddr) -> LocalAddress {
-    match (settings.source, client) {
+    match (settings.source(), client) {
         (Some(ip), _) => LocalAddress::Source(ip),
         (None, ClientAddr::Ip(ip)) if settings.flag(Flag::Transparent) => LocalAddress::Client(ip),
         _ => LocalAddress::Any,

@@ -73,7 +73,8 @@ impl Worker {
     fn shaken(&mut self, index: u32) {
         let Some(connection) = self.connections.get_mut(index) else { return };
         let LocalService { service, settings, tls, totals, .. } = &mut self.core.services[connection.service];
-        let (is_dummy, is_edited) = (settings.flag(Flag::Dummy), settings.http != HttpMode::Off);
+        let (is_dummy, is_edited) =
+            (settings.flag(Flag::Dummy), settings.choice::<HttpMode>() != HttpMode::Off);
         let Some(session) = connection.sessions().and_then(|sessions| sessions.client.as_ref()) else {
             return;
         };

@@ -117,14 +117,14 @@ impl Worker {
     fn idler_plan(&self, local: &LocalService) -> Option<Plan> {
         let settings = &local.settings;
         let wanted = settings.number(Number::Idlers);
-        let by_client = settings.flag(Flag::Transparent) && settings.source.is_none();
+        let by_client = settings.flag(Flag::Transparent) && settings.source().is_none();
         let nobody_comes = local.leaving || local.listeners.is_empty();
         if wanted == 0 || by_client || settings.flag(Flag::Dummy) || nobody_comes {
             return None;
         }
         let start = |worker: usize| wanted * worker as u64 / self.core.shared.workers() as u64;
         let numbers = start(self.core.number)..start(self.core.number + 1);
-        let source = settings.source.map_or(LocalAddress::Any, LocalAddress::Source);
+        let source = settings.source().map_or(LocalAddress::Any, LocalAddress::Source);
         let terms = Terms { local: source, keepalive: keepalive_of(settings) };
         (!numbers.is_empty()).then(|| Plan { service: local.service.number, numbers, terms })
     }

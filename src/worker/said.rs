@@ -195,7 +195,7 @@ impl Worker {
     /// `http` for a connection, if it is wanted. `proto`: what its client speaks.
     pub(super) fn begin_http(&mut self, index: u32, proto: &'static str) {
         let Some(connection) = self.connections.get_mut(index) else { return };
-        let mode = self.core.services[connection.service].settings.http;
+        let mode = self.core.services[connection.service].settings.choice();
         if mode == HttpMode::Off {
             return;
         }

@@ -68,7 +68,7 @@ impl Worker {
         let Worker { core, connections, scratch, instead, pool, .. } = self;
         let Some(connection) = connections.get_mut(index) else { return };
         let LocalService { log, settings, .. } = &mut core.services[connection.service];
-        let format = settings.log_format;
+        let format = settings.choice();
         let mut greeting = take_greeting(connection);
         if let Some(pending) = &mut connection.from_client.pending {
             greeting.take().inspect(|greeting| pending.put_before(greeting));
@@ -138,7 +138,7 @@ impl Worker {
     /// Lets an end of file travel on, or ends the connection.
     fn pass_on_ends(&mut self, index: u32) {
         let Some(connection) = self.connections.get_mut(index) else { return };
-        let fast_close = connection.fast_close(self.core.services[connection.service].settings.tcp_fastclose);
+        let fast_close = connection.fast_close(self.core.services[connection.service].settings.choice());
         loop {
             let was = (connection.from_client.shut, connection.from_server.shut);
             let Parts { mut client, mut server, from_client, from_server, .. } = connection.parts();
@@ -387,7 +387,7 @@ impl Worker {
 
     fn log_end(&mut self, connection: &Connection, server: ServerId, reason: CloseReason) {
         let LocalService { log, settings, .. } = &mut self.core.services[connection.service];
-        if settings.log_format != LogFormat::Json || log.target() != Target::File {
+        if settings.choice::<LogFormat>() != LogFormat::Json || log.target() != Target::File {
             return;
         }
         let duration_milliseconds = clock::monotonic_ms().saturating_sub(connection.started_ms);
@@ -433,7 +433,7 @@ fn pass_on_loss(connection: &Connection, reason: CloseReason) {
 fn logs_reads(service: &LocalService) -> bool {
     match service.log.target() {
         Target::Off => false,
-        Target::File => service.settings.log_format != LogFormat::Json,
+        Target::File => service.settings.choice::<LogFormat>() != LogFormat::Json,
         Target::Network => true,
     }
 }

@@ -5,7 +5,7 @@ use crate::common::pen::{Ended, Pen};
 use crate::common::tempdir::TempDir;
 use crate::common::wait::eventually;
 use crate::common::{root, skip};
-use pen_proto::commands::{Form, ROWS};
+use pen_proto::commands::{Kind, ROWS};
 
 /// Options and what a control command then answers.
 const EFFECTS: &[(&str, &str, &str)] = &[
@@ -241,7 +241,7 @@ fn mistakes_are_named() {
 
 #[test]
 fn what_means_nothing_any_more_is_accepted() {
-    for row in ROWS.iter().filter(|row| matches!(row.form, Form::Gone(_))) {
+    for row in ROWS.iter().filter(|row| matches!(row.kind, Kind::Gone(_))) {
         let mut start = Pen::before([] as [&str; 0]);
         if let Some(letter) = row.letter {
             start = start.word(format!("-{letter}"));

@@ -419,7 +419,7 @@ fn tarpit(settings: &mut Settings) {
     for what in [v4, v6] {
         settings.acls[5].push(AclEntry { permit: true, what }).unwrap();
     }
-    settings.tarpit_acl = Some(5);
+    settings.set_number(Number::TarpitAcl, 5);
 }
 
 #[test]
@@ -458,7 +458,8 @@ fn the_tarpit_answers_for_its_list_and_says_one_thing() {
 
 #[test]
 fn an_empty_list_holds_up_nobody() {
-    let mut link = Link::with_all_there(1, Protocol::Tcp, |settings| settings.tarpit_acl = Some(3));
+    let mut link =
+        Link::with_all_there(1, Protocol::Tcp, |settings| settings.set_number(Number::TarpitAcl, 3));
     link.take(&question("192.0.2.200", "192.0.2.1"));
     link.take(&segment("198.51.100.1:99", "192.0.2.200:23", TCP_SYN));
     assert!(link.said().is_empty());

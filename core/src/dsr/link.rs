@@ -101,8 +101,8 @@ impl<B: Balance> Director<B> {
     /// Whether the tarpit has this address: the list permits it, and names addresses of its kind at all. An empty list
     /// has none, or it would take every address there is.
     fn holds_up(&self, ip: IpAddr) -> bool {
-        let Some(list) = self.settings.tarpit_acl else { return false };
-        let acl = &self.settings.acls[usize::from(list)];
+        let Some(list) = self.settings.tarpit_acl() else { return false };
+        let acl = &self.settings.acls[list];
         let is_taken = ip == self.service.ip || self.own.contains(&ip) || self.neighbours.contains(ip);
         !is_taken
             && can_be_a_station(ip)

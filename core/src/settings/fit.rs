@@ -2,7 +2,7 @@
 
 use super::Config;
 use pen_proto::addr::{Host, Port};
-use pen_proto::commands::{Flag, HttpMode, ProxyHeader, TlsText};
+use pen_proto::commands::{Flag, HttpMode, ProxyHeader, Text};
 
 /// Whether the settings fit together.
 ///
@@ -11,17 +11,17 @@ use pen_proto::commands::{Flag, HttpMode, ProxyHeader, TlsText};
 /// Clients without TLS that are to show certificates, HTTP/2 for clients whose requests are to be edited, or what UDP has
 /// no use for, because it could not work.
 pub fn check(config: &Config) -> Result<(), String> {
-    config.tls.check()?;
+    config.tls().check()?;
     check_http(config)?;
-    if !config.settings.flag(Flag::Udp) {
+    if !config.flag(Flag::Udp) {
         return Ok(());
     }
-    if config.settings.flag(Flag::Dummy) {
+    if config.flag(Flag::Dummy) {
         return Err("dummy: not with UDP (-U)".into());
     }
     let tls = config.tls_plan();
     for (name, is_wanted) in [
-        ("ssl_certificate", tls.settings.text(TlsText::Certificate).is_some()),
+        ("ssl_certificate", tls.settings.text(Text::SslCertificate).is_some()),
         ("server: tls", tls.to_servers),
         ("server: sni", tls.routes),
     ] {
@@ -35,7 +35,7 @@ pub fn check(config: &Config) -> Result<(), String> {
         }
         _ => None,
     };
-    if let Some(trouble) = config.listen.as_ref().and_then(|listen| unix(&listen.host)) {
+    if let Some(trouble) = config.listen().and_then(|listen| unix(&listen.host)) {
         return Err(format!("listen: {trouble}"));
     }
     if let Some(at) = config
@@ -57,8 +57,10 @@ pub fn check(config: &Config) -> Result<(), String> {
 
 /// With HTTP/2, whose requests nobody edits, clients could say who they are.
 fn check_http(config: &Config) -> Result<(), String> {
-    let protocols = config.tls.text(TlsText::Alpn).unwrap_or("");
-    match config.settings.http == HttpMode::Replace && protocols.split(',').any(|name| name == "h2") {
+    let protocols = config.text(Text::SslAlpn).unwrap_or("");
+    match config.values.choice::<HttpMode>() == HttpMode::Replace
+        && protocols.split(',').any(|name| name == "h2")
+    {
         true => {
             Err("ssl_alpn: with http replace want no h2, or http replace h2, which lets HTTP/2 pass unedited"
                 .into())
@@ -70,7 +72,7 @@ fn check_http(config: &Config) -> Result<(), String> {
 /// Gives every server that has an address and no port the port of the main listener, for good: a later `listen` moves
 /// the listener, not the servers.
 pub fn settle_ports(config: &mut Config) {
-    let Some(port) = config.listen.as_ref().and_then(|listen| listen.port.clone()) else { return };
+    let Some(port) = config.listen().and_then(|listen| listen.port.clone()) else { return };
     if port == Port::Number(0) {
         return;
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use pen_proto::addr::{Host, Port};
+use pen_proto::commands::{Address, AddressValue, Kind, ROWS, Row};
 use pen_proto::parse::parse_line;
 use proptest::prelude::*;
 
@@ -95,7 +96,7 @@ fn how_many_idlers_there_are_only_the_running_pen_can_say() {
     let mut config = Config::default();
     assert_eq!(apply(&mut config, "idlers 5"), Ok(Applied::ReplyLater));
     assert_eq!(apply(&mut config, "idlers"), Ok(Applied::ReplyLater));
-    assert_eq!(config.settings.number(Number::Idlers), 5);
+    assert_eq!(config.number(Number::Idlers), 5);
 }
 
 #[test]
@@ -203,8 +204,11 @@ fn limits_hold() {
         config.apply(&entry).expect("room");
     }
     assert_eq!(config.apply(&entry), Err("acl 1: want at most 1000000 entries".to_owned()));
-    assert_eq!(config.settings.acls[1].entries().len(), ACL_ENTRIES_MAX);
-    assert_eq!(config.apply(&Command::NoAcl(10)), Err(r#"acl: want 0..9, got "10""#.to_owned()));
+    assert_eq!(config.acls[1].entries().len(), ACL_ENTRIES_MAX);
+    assert_eq!(
+        config.apply(&Command::Clear(Entries::Acl(10))),
+        Err(r#"acl: want 0..9, got "10""#.to_owned())
+    );
 }
 
 fn server(text: &str) -> Option<ServerEntry> {
@@ -228,15 +232,16 @@ fn recorded() -> Config {
         "weight",
         "no tcp_nodelay",
     ]);
-    config.foreground = true;
+    config.values.set_flag(Flag::Foreground, true);
     config.on_command_line.extend(["exit_enabled", "listen"]);
     config.emergency = server("127.0.0.1:21004");
     config.abuse = server("127.0.0.1:21005");
-    config.pid_file = Some("pen.pid".to_owned());
-    config.user = Some("root".to_owned());
-    config.config_file = Some("ex.cfg".to_owned());
-    config.control = Some(ListenAddr::parse("127.0.0.1:8888").expect("an address"));
-    config.listen = Some(ListenAddr::parse("127.0.0.1:8080").expect("an address"));
+    for (text, value) in [(Text::PidFile, "pen.pid"), (Text::User, "root"), (Text::ConfigFile, "ex.cfg")] {
+        config.values.set_text(text, Some(value.to_owned()));
+    }
+    for (address, value) in [(Address::Control, "127.0.0.1:8888"), (Address::Listen, "127.0.0.1:8080")] {
+        config.values.set_address(address, Some(AddressValue::listen(value).expect("an address")));
+    }
     config.servers = vec![server("127.0.0.1:21001:10:12:3"), server("127.0.0.1:21002:0:0:0")];
     config
 }
@@ -328,7 +333,8 @@ no ssl_sni_path
 
 #[test]
 fn the_comment_cannot_be_left() {
-    let config = Config { user: Some("a'b\nexit".to_owned()), ..Config::default() };
+    let mut config = Config::default();
+    config.values.set_text(Text::User, Some("a'b\nexit".to_owned()));
     let text = config.write("now");
     assert_eq!(text.lines().nth(1), Some(r"# pen -u 'a'\''b?exit'"));
     assert!(!text.lines().any(|line| line == "exit"));
@@ -337,19 +343,17 @@ fn the_comment_cannot_be_left() {
 /// What [`Config::write`] leaves to the comment is set back to its default.
 fn stored_part(config: &Config) -> Config {
     let mut part = Config {
-        settings: config.settings.clone(),
+        values: config.values.clone(),
+        proxy_accept: config.proxy_accept.clone(),
+        acls: config.acls.clone(),
+        ssl_options: config.ssl_options,
         servers: config.servers.clone(),
         unaddressed: config.unaddressed.clone(),
-        log: config.log.clone(),
-        web_stats: config.web_stats.clone(),
-        geoip: config.geoip.clone(),
-        dsr_if: config.dsr_if.clone(),
         ..Config::default()
     };
-    match config.on_command_line.is_empty() {
-        true => part.listen = config.listen.clone(),
-        false => part.settings.set_flag(Flag::ExitEnabled, false),
-    }
+    let is_left_out = |row: &&Row| !row.is_command() || config.on_command_line.contains(row.word);
+    let left_out = ROWS.iter().filter(is_left_out).filter_map(|row| row.kind.setting());
+    left_out.for_each(|setting| part.values.unset(setting));
     part
 }
 
@@ -372,10 +376,11 @@ fn what_was_recorded_is_read_back() {
 
 fn flag_or_number_line() -> impl Strategy<Value = String> {
     (0..ROWS.len(), any::<u64>()).prop_map(|(at, seed)| {
-        let ends = ROWS[at..].iter().chain(ROWS).find_map(|row| match row.form {
-            Form::Flag { .. } if seed % 2 == 0 => Some(row.word.to_owned()),
-            Form::Flag { .. } => Some(format!("no {}", row.word)),
-            Form::Number { min, max, .. } => Some(format!("{} {}", row.word, min + seed % (max - min + 1))),
+        let mut rows = ROWS[at..].iter().chain(ROWS).filter(|row| row.is_command());
+        let ends = rows.find_map(|row| match row.kind {
+            Kind::Flag { .. } if seed % 2 == 0 => Some(row.word.to_owned()),
+            Kind::Flag { .. } => Some(format!("no {}", row.word)),
+            Kind::Number { min, max, .. } => Some(format!("{} {}", row.word, min + seed % (max - min + 1))),
             _ => None,
         });
         ends.expect("the table has flags and numbers")
@@ -415,6 +420,10 @@ fn other_line() -> impl Strategy<Value = String> {
         "http (replace|append)",
         "proxy_accept (10\\.[0-9]\\.0\\.0/16|2001:db8::/[4-9]0|unix)",
         "no proxy_accept",
+        "ssl_(ca_file|certificate|key|ocsp_response|sni_path) [a-z/.]{1,9}",
+        "no ssl_(ca_file|certificate|key|ocsp_response|sni_path)",
+        "ssl_client_certificate (off|optional|required)",
+        "(no )?ssl_option (cipher_server_preference|no_ticket|no_tlsv1\\.3)",
     ]
 }
 

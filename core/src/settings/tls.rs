@@ -1,39 +1,26 @@
-//! What commands change about TLS, and the lines that say it again.
+//! What is configured about TLS, for those who do it.
 
 use super::Config;
-use crate::tls::{TlsPlan, ciphers};
-use pen_proto::commands::{Number, ServerTls, TlsOption, TlsText};
+use crate::tls::{TlsPlan, TlsSettings};
+use pen_proto::commands::{Number, ServerTls, TlsOption};
 
 impl Config {
+    /// What was said about TLS, apart from the servers.
+    pub fn tls(&self) -> TlsSettings {
+        TlsSettings::new(|text| self.text(text).map(str::to_owned), self.ssl_options, self.values.choice())
+    }
+
     /// What the workers need of TLS.
     pub fn tls_plan(&self) -> TlsPlan {
         let servers = || self.servers.iter().flatten();
         TlsPlan {
-            settings: self.tls.clone(),
+            settings: self.tls(),
             to_servers: servers().any(|server| server.tls != ServerTls::Off),
             verify: servers().any(|server| matches!(server.tls, ServerTls::On { verify: true, .. })),
             routes: servers().any(|server| !server.sni.0.is_empty()),
             shown: servers().filter_map(|server| server.tls.certificate()).map(str::to_owned).collect(),
-            record_bytes_max: self.settings.number(Number::SslRecordMax),
+            record_bytes_max: self.number(Number::SslRecordMax),
         }
-    }
-
-    /// Sets or shows a text.
-    ///
-    /// # Errors
-    /// A list of ciphers that cannot be used.
-    pub(super) fn set_tls_text(&mut self, text: TlsText, value: Option<&str>) -> Result<String, String> {
-        let Some(value) = value else {
-            return Ok(self.tls.text(text).map(|value| format!("{value}\n")).unwrap_or_default());
-        };
-        let reply = match text {
-            TlsText::Ciphers => {
-                ciphers::choose(value).map_err(|reason| format!("ssl_ciphers: {reason}"))?.to_string()
-            }
-            _ => String::new(),
-        };
-        self.tls.set_text(text, Some(value.to_owned()));
-        Ok(reply)
     }
 
     /// Switches an option.
@@ -41,32 +28,23 @@ impl Config {
     /// # Errors
     /// No version of TLS would be left.
     pub(super) fn set_tls_option(&mut self, option: TlsOption, on: bool) -> Result<String, String> {
-        let mut changed = self.tls.clone();
-        changed.set_option(option, on);
-        if changed.option(TlsOption::NoTls12) && changed.option(TlsOption::NoTls13) {
+        let mut changed = self.ssl_options;
+        changed.set(option, on);
+        if changed.is_on(TlsOption::NoTls12) && changed.is_on(TlsOption::NoTls13) {
             return Err(format!("ssl_option {option}: no version of TLS would be left"));
         }
-        self.tls = changed;
+        self.ssl_options = changed;
         Ok(String::new())
     }
 
     /// One for each option.
     pub(super) fn tls_option_lines(&self) -> String {
         let line = |(word, option): (&str, TlsOption)| {
-            format!("{}ssl_option {word}\n", if self.tls.option(option) { "" } else { "no " })
+            format!("{}ssl_option {word}\n", if self.ssl_options.is_on(option) { "" } else { "no " })
         };
         // Those that are off come first: of the two versions one must be left at every line.
         let mut options = TlsOption::WORDS;
-        options.sort_by_key(|(_, option)| self.tls.option(*option));
+        options.sort_by_key(|(_, option)| self.ssl_options.is_on(*option));
         options.into_iter().map(line).collect()
-    }
-
-    /// The line of a text; nothing for a command that is about no text.
-    pub(super) fn tls_text_line(&self, word: &str) -> String {
-        match TlsText::of(word).map(|text| self.tls.text(text)) {
-            Some(Some(value)) => format!("{word} {value}\n"),
-            Some(None) => format!("no {word}\n"),
-            None => String::new(),
-        }
     }
 }

@@ -20,7 +20,7 @@ pub mod pem;
 #[cfg(feature = "tls")]
 pub mod record;
 
-use pen_proto::commands::{ClientCertificate, TlsOption, TlsText};
+use pen_proto::commands::{ClientCertificate, Group, ROWS, Setting, Text, TlsOption};
 use std::collections::BTreeSet;
 
 const WITHOUT_TLS: &str = "want ssl_certificate (-E) too: without it clients speak no TLS";
@@ -44,33 +44,68 @@ pub struct TlsPlan {
 impl TlsPlan {
     /// Whether there is anything to do that needs a TLS library.
     pub fn is_needed(&self) -> bool {
-        self.to_servers || self.settings.text(TlsText::Certificate).is_some()
+        self.to_servers || self.settings.text(Text::SslCertificate).is_some()
+    }
+}
+
+/// Those of `ssl_option` that are on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TlsOptions([bool; TlsOption::COUNT]);
+
+impl TlsOptions {
+    pub fn is_on(self, option: TlsOption) -> bool {
+        self.0[option as usize]
+    }
+
+    pub fn set(&mut self, option: TlsOption, on: bool) {
+        self.0[option as usize] = on;
     }
 }
 
 /// Everything that was configured about TLS, apart from the servers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsSettings {
-    texts: [Option<String>; TlsText::COUNT],
-    options: [bool; TlsOption::COUNT],
+    texts: [Option<String>; Text::COUNT],
+    options: TlsOptions,
     pub client_certificate: ClientCertificate,
 }
 
+impl Default for TlsSettings {
+    fn default() -> TlsSettings {
+        TlsSettings::new(|_| None, TlsOptions::default(), ClientCertificate::Off)
+    }
+}
+
 impl TlsSettings {
-    pub fn text(&self, text: TlsText) -> Option<&str> {
+    /// With those of the configured texts that are about TLS.
+    pub fn new(
+        configured: impl Fn(Text) -> Option<String>,
+        options: TlsOptions,
+        client_certificate: ClientCertificate,
+    ) -> TlsSettings {
+        let mut texts: [Option<String>; Text::COUNT] = Default::default();
+        for row in ROWS.iter().filter(|row| row.group == Group::Tls) {
+            if let Some(Setting::Text(text)) = row.kind.setting() {
+                texts[text as usize] = configured(text);
+            }
+        }
+        TlsSettings { texts, options, client_certificate }
+    }
+
+    pub fn text(&self, text: Text) -> Option<&str> {
         self.texts[text as usize].as_deref()
     }
 
-    pub fn set_text(&mut self, text: TlsText, value: Option<String>) {
+    pub fn set_text(&mut self, text: Text, value: Option<String>) {
         self.texts[text as usize] = value;
     }
 
     pub fn option(&self, option: TlsOption) -> bool {
-        self.options[option as usize]
+        self.options.is_on(option)
     }
 
     pub fn set_option(&mut self, option: TlsOption, on: bool) {
-        self.options[option as usize] = on;
+        self.options.set(option, on);
     }
 
     /// Whether the settings fit together.
@@ -80,7 +115,7 @@ impl TlsSettings {
     pub fn check(&self) -> Result<(), String> {
         match self.client_certificate {
             ClientCertificate::Off => Ok(()),
-            _ if self.text(TlsText::Certificate).is_some() => Ok(()),
+            _ if self.text(Text::SslCertificate).is_some() => Ok(()),
             _ => Err(format!("ssl_client_certificate (-R): {WITHOUT_TLS}, and cannot show a certificate")),
         }
     }
@@ -92,14 +127,14 @@ impl TlsSettings {
     pub fn check_at_start(&self) -> Result<(), String> {
         self.check()?;
         let for_clients = [
-            ("ssl_key (-K)", TlsText::Key),
-            ("ssl_ca_file (-G)", TlsText::CaFile),
-            ("ssl_ca_path (-A)", TlsText::CaPath),
-            ("ssl_ocsp_response", TlsText::OcspResponse),
-            ("ssl_sni_path", TlsText::SniPath),
+            ("ssl_key (-K)", Text::SslKey),
+            ("ssl_ca_file (-G)", Text::SslCaFile),
+            ("ssl_ca_path (-A)", Text::SslCaPath),
+            ("ssl_ocsp_response", Text::SslOcspResponse),
+            ("ssl_sni_path", Text::SslSniPath),
         ];
-        let is_set = |(_, text): &(_, TlsText)| self.text(*text).is_some();
-        match for_clients.into_iter().find(is_set).filter(|_| self.text(TlsText::Certificate).is_none()) {
+        let is_set = |(_, text): &(_, Text)| self.text(*text).is_some();
+        match for_clients.into_iter().find(is_set).filter(|_| self.text(Text::SslCertificate).is_none()) {
             Some((name, _)) => Err(format!("{name}: {WITHOUT_TLS}")),
             None => Ok(()),
         }
@@ -107,6 +142,6 @@ impl TlsSettings {
 
     /// The file of the key: its own, or that of the certificate.
     pub fn key_file(&self) -> Option<&str> {
-        self.text(TlsText::Key).or(self.text(TlsText::Certificate))
+        self.text(Text::SslKey).or(self.text(Text::SslCertificate))
     }
 }

@@ -4,7 +4,7 @@
 
 use super::page::Page;
 use pen_core::stats::parts::{bytes, counted, duration, grouped, table_head, text};
-use pen_proto::commands::{Form, ROWS, Reach, Row, When};
+use pen_proto::commands::{Kind, ROWS, Reach, Row, When};
 use pen_proto::status::{ConnectionStatus, ServerStatus};
 use penctl::client::Reply;
 
@@ -120,7 +120,7 @@ fn modes(reply: &str) -> Vec<(&'static Row, bool)> {
 /// The numbers that a running pen may be given, with their present values.
 fn numbers(pen: &mut impl Ask) -> Result<Vec<(&'static Row, u64)>, String> {
     let mut numbers = Vec::new();
-    for row in ROWS.iter().filter(|row| matches!(row.form, Form::Number { .. }) && row.when == When::Live) {
+    for row in ROWS.iter().filter(|row| matches!(row.kind, Kind::Number { .. }) && row.when == When::Live) {
         let reply = answer(pen, row.word)?;
         // `Idle timeout: 0 seconds`, `Idlers: 0/4`: the last number is the one that was set.
         let digits = reply.split(|c: char| !c.is_ascii_digit()).rfind(|digits| !digits.is_empty());

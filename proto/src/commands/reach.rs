@@ -3,7 +3,7 @@
 //! For programs that let others give commands, such as penctl-cgi. pen itself knows who may talk to it, not who may say
 //! what.
 
-use super::{Command, Listing};
+use super::{Action, Command, Listing, Question};
 
 /// In the order of what they can do; who may do one may do those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,33 +23,19 @@ impl Reach {
 }
 
 impl Command {
-    /// A command that this function does not know reaches everything.
+    /// What it needs to be trusted with.
     pub fn reach(&self) -> Reach {
         match self {
-            Command::ShowNumber(_)
-            | Command::Clients(_)
-            | Command::Connection(_)
-            | Command::Connections(_)
-            | Command::Control
-            | Command::Explained(_)
-            | Command::Geoip(None)
-            | Command::Help(_)
-            | Command::Listen(None)
-            | Command::Log(None)
-            | Command::LogFormat(None)
-            | Command::Metrics
-            | Command::Mode
-            | Command::Pid
-            | Command::Recent(_)
-            | Command::Servers(_)
-            | Command::Socket(_)
-            | Command::Status(Listing::Json)
-            | Command::TcpFastclose(None)
-            | Command::Version
-            | Command::WebStats(None) => Reach::Asks,
             // In text, `status` also writes the file of `web_stats`.
-            Command::Server { .. } | Command::Close(_) => Reach::Servers,
-            _ => Reach::Everything,
+            Command::Ask(Question::Status(Listing::Text)) => Reach::Everything,
+            Command::Ask(_) | Command::Show(_) | Command::List(_) | Command::Explained(_) => Reach::Asks,
+            Command::Server { .. } | Command::Do(Action::Close(_)) => Reach::Servers,
+            Command::Set(_)
+            | Command::Unset(_)
+            | Command::Add(_)
+            | Command::Remove(_)
+            | Command::Clear(_)
+            | Command::Do(_) => Reach::Everything,
         }
     }
 }

@@ -15,7 +15,8 @@ mod udp;
 
 pub use server_keys::SERVER_KEYS;
 
-use super::{Answer, Arg, Complete, Flag, Form, From, Group, Number, Row, When};
+use super::{Answer, Arg, Complete, Flag, From, Group, Kind, Number, Row, Scope, Text, When};
+use crate::addr::path_word;
 
 /// Every command and option, once.
 pub static ROWS: &[Row] = &concatenated();
@@ -66,7 +67,8 @@ const LIVE: Row = Row {
     no: false,
     args: &[],
     no_args: &[],
-    form: Form::Own,
+    scope: Scope::Service,
+    kind: Kind::OptionOnly,
     when: When::Live,
     unit: "",
     summary: "",
@@ -91,10 +93,21 @@ const fn optional(name: &'static str, complete: Complete) -> Arg {
     Arg { name, optional: true, complete }
 }
 
-const fn flag(flag: Flag) -> Form {
-    Form::Flag { flag, default: false }
+/// Off unless switched on.
+const fn flag(flag: Flag) -> Kind {
+    Kind::Flag { flag, default: false }
 }
 
-const fn number(number: Number, min: u64, max: u64, default: u64) -> Form {
-    Form::Number { number, min, max, default, answer: Answer::Value }
+const fn number(number: Number, min: u64, max: u64, default: u64) -> Kind {
+    Kind::Number { number, min, max, default, answer: Answer::Value }
+}
+
+/// The name of a file or directory.
+const fn file(text: Text, answer: Answer) -> Kind {
+    Kind::Text { text, read: |word| path_word(word).map(str::to_owned), answer }
+}
+
+/// Whatever is given.
+const fn text(text: Text) -> Kind {
+    Kind::Text { text, read: |word| Ok(word.to_owned()), answer: Answer::Silent }
 }

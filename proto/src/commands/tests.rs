@@ -1,6 +1,7 @@
 //! Tests of the table as a whole.
 
 use super::*;
+use crate::addr::{Host, Port};
 use std::collections::HashSet;
 use std::net::Ipv6Addr;
 
@@ -15,21 +16,32 @@ fn words_letters_and_long_names_are_unique() {
 }
 
 #[test]
-fn every_flag_and_number_has_one_row() {
-    let flags = ROWS.iter().filter_map(|row| match row.form {
-        Form::Flag { flag, .. } => Some(flag),
-        _ => None,
-    });
-    let flags: Vec<_> = flags.collect();
-    assert_eq!(flags.len(), Flag::COUNT);
-    assert_eq!(flags.iter().collect::<HashSet<_>>().len(), Flag::COUNT);
-    let numbers = ROWS.iter().filter_map(|row| match row.form {
-        Form::Number { number, .. } => Some(number),
-        _ => None,
-    });
-    let numbers: Vec<_> = numbers.collect();
-    assert_eq!(numbers.len(), Number::COUNT);
-    assert_eq!(numbers.iter().collect::<HashSet<_>>().len(), Number::COUNT);
+fn every_setting_has_one_row() {
+    let settings: Vec<Setting> = ROWS.iter().filter_map(|row| row.kind.setting()).collect();
+    let expected = Flag::COUNT + Number::COUNT + Choice::COUNT + Text::COUNT + Address::COUNT;
+    assert_eq!(settings.len(), expected);
+    assert_eq!(settings.iter().collect::<HashSet<_>>().len(), expected);
+    for setting in settings {
+        assert_eq!(setting.row().kind.setting(), Some(setting));
+    }
+    for list in [List::Acl, List::ProxyAccept, List::SslOption] {
+        assert!(matches!(list.row().kind, Kind::List(found) if found == list));
+    }
+}
+
+#[test]
+fn every_value_of_a_choice_has_a_word() {
+    fn words<T: OneOf + std::fmt::Debug>() -> Vec<&'static str> {
+        assert_eq!(T::ALL.len(), T::SETTING.words().len());
+        for (place, value) in T::ALL.iter().enumerate() {
+            assert_eq!(usize::from(value.place()), place, "{value:?}");
+        }
+        T::ALL.iter().map(|value| value.word()).collect()
+    }
+    assert_eq!(words::<FastClose>(), ["up", "down", "both", "off"]);
+    assert_eq!(words::<LogFormat>(), ["pen", "json"]);
+    assert_eq!(words::<HttpMode>(), ["no", "", "replace", "replace h2", "append"]);
+    assert_eq!(words::<ClientCertificate>(), ["off", "optional", "required"]);
 }
 
 #[test]
@@ -41,15 +53,25 @@ fn every_row_is_told_properly() {
         assert!(!row.detail.contains("  "), "{word}: two blanks in the detail");
         assert_eq!(row.from == From::Here, !row.since.is_empty(), "{word}: since");
         assert_eq!(row.is_command(), !word.starts_with('-'), "{word}");
-        if let Form::Flag { .. } = row.form {
-            assert!(row.no && row.args.is_empty(), "{word}: a flag has a no form and no argument");
-        }
-        if let Form::Number { min, max, default, .. } = row.form {
-            assert!((min..=max).contains(&default), "{word}: default");
-            assert_eq!(row.args.len(), 1, "{word}: a number has one argument");
-        }
-        if row.form == Form::OptionOnly {
-            assert!(!row.is_command() && row.is_option(), "{word}");
+        assert!(row.is_command() || row.is_option(), "{word}");
+        match row.kind {
+            Kind::Flag { .. } => {
+                assert!(row.no == row.is_command() && row.args.is_empty(), "{word}: a flag has a no form");
+            }
+            Kind::Number { min, max, default, answer, .. } => {
+                let is_none = answer == Answer::OrNone && default == Number::NONE && row.no;
+                assert!((min..=max).contains(&default) || is_none, "{word}: default");
+                assert_eq!(row.args.len(), 1, "{word}: a number has one argument");
+            }
+            Kind::Choice { words, default, .. } => {
+                assert_eq!(row.no, words.contains(&Choice::NO), "{word}: no");
+                assert!(usize::from(default) < words.len(), "{word}: default");
+            }
+            Kind::Text { .. } | Kind::Address { .. } => {
+                assert_eq!(row.args.len(), 1, "{word}: one argument");
+            }
+            Kind::OptionOnly => assert!(!row.is_command(), "{word}"),
+            _ => {}
         }
     }
 }
@@ -82,16 +104,6 @@ fn a_row_is_found_however_it_is_spelled() {
     }
     for text in ["", "-", "--", "-bb", "--nothing", "b"] {
         assert!(row_spelled(text).is_none(), "{text:?}");
-    }
-}
-
-#[test]
-fn every_text_of_tls_has_a_row() {
-    for (word, text) in TlsText::WORDS {
-        assert_eq!(
-            (row(word).expect(word).form, TlsText::of(word), text.word()),
-            (Form::Own, Some(text), word)
-        );
     }
 }
 

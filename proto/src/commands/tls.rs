@@ -1,4 +1,4 @@
-//! The words of the TLS commands: settings that are a text, options, and what a server is told by `tls` and `sni`.
+//! The words of the TLS commands: options, and what a server is told by `tls` and `sni`.
 //!
 //! Owns what these words mean as data and how they are written again. Which rows they stand in says `rows.rs`; what is
 //! behind a file name or a cipher is not known here.
@@ -17,59 +17,6 @@ const PROTOCOL_BYTES_MAX: usize = 255;
 pub const SSL_RECORD_BYTES_MAX: u64 = 1 << 14;
 /// Names of one `server N sni` or `ssl_alpn`.
 pub const NAMES_MAX: usize = 256;
-
-/// Settings of TLS whose value is one word: `word VALUE`, `word` to ask, `no word` to unset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(usize)]
-pub enum TlsText {
-    /// Protocols to agree on inside TLS, in order of preference, with commas between them.
-    Alpn,
-    /// File with the certificates by which those of clients are judged.
-    CaFile,
-    /// Directory with such certificates, in files named by their hashes.
-    CaPath,
-    /// File with our certificate and those that lead to its root; it turns TLS on.
-    Certificate,
-    Ciphers,
-    /// File with the key of the certificate; without it the key is in the same file.
-    Key,
-    OcspResponse,
-    /// File with the certificates by which those of servers are judged.
-    ServerCaFile,
-    SniPath,
-}
-
-impl TlsText {
-    pub const COUNT: usize = TlsText::SniPath as usize + 1;
-
-    /// Every setting with its command.
-    pub const WORDS: [(&'static str, TlsText); TlsText::COUNT] = [
-        ("ssl_alpn", TlsText::Alpn),
-        ("ssl_ca_file", TlsText::CaFile),
-        ("ssl_ca_path", TlsText::CaPath),
-        ("ssl_certificate", TlsText::Certificate),
-        ("ssl_ciphers", TlsText::Ciphers),
-        ("ssl_key", TlsText::Key),
-        ("ssl_ocsp_response", TlsText::OcspResponse),
-        ("ssl_server_ca_file", TlsText::ServerCaFile),
-        ("ssl_sni_path", TlsText::SniPath),
-    ];
-
-    /// The command of this setting.
-    pub fn word(self) -> &'static str {
-        word_of(&TlsText::WORDS, &self)
-    }
-
-    /// The setting that a command is about.
-    pub fn of(word: &str) -> Option<TlsText> {
-        TlsText::WORDS.iter().find(|(name, _)| *name == word).map(|(_, text)| *text)
-    }
-
-    /// Whether the value names a file or a directory.
-    pub fn is_path(self) -> bool {
-        !matches!(self, TlsText::Alpn | TlsText::Ciphers)
-    }
-}
 
 /// What `ssl_option` switches. The original's words for protocols that are never spoken here are accepted beside these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -100,32 +47,6 @@ impl TlsOption {
 impl fmt::Display for TlsOption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(word_of(&TlsOption::WORDS, self))
-    }
-}
-
-/// Whether clients show a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ClientCertificate {
-    /// They are not asked.
-    #[default]
-    Off,
-    /// Who has none is let in; a wrong one is refused.
-    Optional,
-    Required,
-}
-
-impl ClientCertificate {
-    /// Every value with the word for it.
-    pub const WORDS: [(&'static str, ClientCertificate); 3] = [
-        ("off", ClientCertificate::Off),
-        ("optional", ClientCertificate::Optional),
-        ("required", ClientCertificate::Required),
-    ];
-}
-
-impl fmt::Display for ClientCertificate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(word_of(&ClientCertificate::WORDS, self))
     }
 }
 

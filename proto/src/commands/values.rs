@@ -1,7 +1,73 @@
-//! Settings that are one of a few words.
+//! The values of settings and of keys that are one of a few words. The words of settings stand in their rows.
 
+use super::settings::{Choice, OneOf};
 use super::word_of;
 use std::fmt;
+
+/// When an end of file ends the connection at once instead of travelling on: `tcp_fastclose`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FastClose {
+    /// End of file from the server.
+    Up,
+    /// End of file from the client.
+    Down,
+    Both,
+    Off,
+}
+
+impl OneOf for FastClose {
+    const SETTING: Choice = Choice::TcpFastclose;
+    const ALL: &'static [FastClose] = &[FastClose::Up, FastClose::Down, FastClose::Both, FastClose::Off];
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Pen's line for every read from a client.
+    Pen,
+    /// One JSON object at the end of each connection.
+    Json,
+}
+
+impl OneOf for LogFormat {
+    const SETTING: Choice = Choice::LogFormat;
+    const ALL: &'static [LogFormat] = &[LogFormat::Pen, LogFormat::Json];
+}
+
+/// Whether clients show a certificate: `ssl_client_certificate`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientCertificate {
+    /// They are not asked.
+    Off,
+    /// Who has none is let in; a wrong one is refused.
+    Optional,
+    Required,
+}
+
+impl OneOf for ClientCertificate {
+    const SETTING: Choice = Choice::SslClientCertificate;
+    const ALL: &'static [ClientCertificate] =
+        &[ClientCertificate::Off, ClientCertificate::Optional, ClientCertificate::Required];
+}
+
+/// What `http` makes of the header lines that tell a server about its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpMode {
+    Off,
+    /// Each is added, unless the client sent one itself: Pen's way.
+    Add,
+    /// Those that the client sent are taken out, and ours added. Clients that speak HTTP/2 are refused.
+    Replace,
+    /// The same, but HTTP/2 passes as it is.
+    ReplaceH2,
+    /// The address is added to the list that the client sent.
+    Append,
+}
+
+impl OneOf for HttpMode {
+    const SETTING: Choice = Choice::Http;
+    const ALL: &'static [HttpMode] =
+        &[HttpMode::Off, HttpMode::Add, HttpMode::Replace, HttpMode::ReplaceH2, HttpMode::Append];
+}
 
 /// Which PROXY header a server gets: `server N proxy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,38 +95,5 @@ impl ProxyHeader {
 impl fmt::Display for ProxyHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(word_of(&ProxyHeader::WORDS, self))
-    }
-}
-
-/// What `http` makes of the header lines that tell a server about its client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum HttpMode {
-    #[default]
-    Off,
-    /// Each is added, unless the client sent one itself: Pen's way.
-    Add,
-    /// Those that the client sent are taken out, and ours added. Clients that speak HTTP/2 are refused.
-    Replace,
-    /// The same, but HTTP/2 passes as it is.
-    ReplaceH2,
-    /// The address is added to the list that the client sent.
-    Append,
-}
-
-impl HttpMode {
-    /// The values that a word chooses.
-    pub const WORDS: [(&'static str, HttpMode); 2] =
-        [("replace", HttpMode::Replace), ("append", HttpMode::Append)];
-}
-
-/// The whole command: `http`, `http append`, `no http`.
-impl fmt::Display for HttpMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            HttpMode::Off => f.write_str("no http"),
-            HttpMode::Add => f.write_str("http"),
-            HttpMode::ReplaceH2 => f.write_str("http replace h2"),
-            mode => write!(f, "http {}", word_of(&HttpMode::WORDS, mode)),
-        }
     }
 }

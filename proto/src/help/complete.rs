@@ -1,6 +1,6 @@
 //! What may come next on a line that is being typed: for penctl's shell.
 
-use crate::commands::{Arg, Complete, Form, ROWS, Row, SERVER_KEYS, row};
+use crate::commands::{Arg, Complete, Kind, ROWS, Row, SERVER_KEYS, row};
 
 /// A word that may come next, or what kind of thing the caller must find out itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ fn next_after(words: &[&str]) -> Vec<Completion> {
 
 /// Rows worth offering: old words without effect are understood, but need not be learnt.
 fn offered() -> impl Iterator<Item = &'static Row> {
-    let useful = |row: &&Row| row.is_command() && !matches!(row.form, Form::Gone(_));
+    let useful = |row: &&Row| row.is_command() && !matches!(row.kind, Kind::Gone(_));
     ROWS.iter().filter(useful)
 }
 

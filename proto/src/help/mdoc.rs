@@ -1,7 +1,7 @@
 //! The lists of options and of commands for the man page, in mdoc(7), from the table.
 
 use super::{facts, key_synopsis, rows_of, sentence};
-use crate::commands::{Arg, Form, Group, Row, SERVER_KEYS};
+use crate::commands::{Arg, Group, Kind, Row, SERVER_KEYS};
 
 /// The options by heading, as subsections with a list each.
 pub fn mdoc_options() -> String {
@@ -53,7 +53,7 @@ fn option_item(row: &Row) -> String {
 }
 
 fn command_items(row: &Row) -> Vec<String> {
-    let is_flag = matches!(row.form, Form::Flag { .. });
+    let is_flag = matches!(row.kind, Kind::Flag { .. });
     let no = if is_flag { "Oo Cm no Oc " } else { "" };
     let args: String = row.args.iter().map(|arg| format!(" {}", bracketed(arg))).collect();
     let mut items = vec![format!(".It {no}Cm {}{args}", escaped(row.word))];

@@ -7,7 +7,7 @@ use super::judge::Judge;
 use super::staple::{Response, Shown};
 use super::{Loading, files, provider};
 use crate::tls::{TlsPlan, TlsSettings, ciphers};
-use pen_proto::commands::{ClientCertificate, SSL_RECORD_BYTES_MAX, TlsOption, TlsText, protocols};
+use pen_proto::commands::{ClientCertificate, SSL_RECORD_BYTES_MAX, Text, TlsOption, protocols};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
@@ -45,7 +45,7 @@ impl Front {
         loading: &mut Loading<'_>,
     ) -> Result<Option<Front>, String> {
         let settings = &plan.settings;
-        let Some(certificate) = settings.text(TlsText::Certificate) else { return Ok(None) };
+        let Some(certificate) = settings.text(Text::SslCertificate) else { return Ok(None) };
         let terms = Arc::new(Terms::load(plan, before.map(|front| &*front.terms), loading)?);
         let key = settings.key_file().unwrap_or(certificate);
         let own = files::own(Path::new(certificate), Path::new(key), &terms.provider)
@@ -55,7 +55,7 @@ impl Front {
             Arc::new(own.certified)
         });
         let certified = loading.or_before(certified, before.map(|front| front.certified.clone()))?;
-        let ocsp = match settings.text(TlsText::OcspResponse) {
+        let ocsp = match settings.text(Text::SslOcspResponse) {
             Some(file) => {
                 let read = Response::read(Path::new(file)).map(|response| Some(Arc::new(response)));
                 let read = read.map_err(|reason| format!("ssl_ocsp_response: {reason}"));
@@ -66,7 +66,7 @@ impl Front {
         let mut told = Vec::new();
         let default = terms.configs(&certified, ocsp.as_deref(), None, &mut told)?;
         loading.warnings.extend(told.into_iter().map(|reason| format!("ssl_ocsp_response: {reason}")));
-        let directory = match settings.text(TlsText::SniPath) {
+        let directory = match settings.text(Text::SslSniPath) {
             Some(path) => {
                 let old = before.and_then(|front| front.directory.as_deref());
                 let read = Directory::load(Path::new(path), terms.clone(), old, &mut loading.warnings);
@@ -141,14 +141,14 @@ impl Sessions {
 impl Terms {
     fn load(plan: &TlsPlan, before: Option<&Terms>, loading: &mut Loading<'_>) -> Result<Terms, String> {
         let settings = &plan.settings;
-        let choice = match settings.text(TlsText::Ciphers) {
+        let choice = match settings.text(Text::SslCiphers) {
             Some(list) => ciphers::choose(list).map_err(|reason| format!("ssl_ciphers: {reason}"))?,
             None => ciphers::Choice::default(),
         };
         let client_certificate = settings.client_certificate;
         let authorities = match client_certificate {
             ClientCertificate::Off => {
-                if settings.text(TlsText::CaFile).or(settings.text(TlsText::CaPath)).is_some() {
+                if settings.text(Text::SslCaFile).or(settings.text(Text::SslCaPath)).is_some() {
                     let idle = "ssl_ca_file, ssl_ca_path: no client is asked for a certificate, because \
                                 ssl_client_certificate is off (-R requires one)";
                     loading.warnings.push(idle.into());
@@ -171,7 +171,7 @@ impl Terms {
             providers: ByGroup::of_provider(&provider),
             provider: Arc::new(provider),
             protocols: settings
-                .text(TlsText::Alpn)
+                .text(Text::SslAlpn)
                 .map_or(Ok(Vec::new()), protocols)?
                 .into_iter()
                 .map(String::into_bytes)
@@ -271,7 +271,7 @@ fn versions(
 
 /// Those of `ssl_ca_file` and `ssl_ca_path`, or those of the system.
 fn of_clients(settings: &TlsSettings, warnings: &mut Vec<String>) -> Result<Authorities, String> {
-    let (file, directory) = (settings.text(TlsText::CaFile), settings.text(TlsText::CaPath));
+    let (file, directory) = (settings.text(Text::SslCaFile), settings.text(Text::SslCaPath));
     if file.is_none() && directory.is_none() {
         return Authorities::of_system().map_err(|reason| format!("ssl_client_certificate: {reason}"));
     }

@@ -5,7 +5,7 @@ use super::judge::Judge;
 use super::{Loading, Session, Trouble, default_provider, files, signature};
 use crate::balance::TlsEndpoint;
 use crate::tls::TlsPlan;
-use pen_proto::commands::TlsText;
+use pen_proto::commands::Text;
 use rustls::client::ClientConnection;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -100,7 +100,7 @@ impl Servers {
 
 fn of_servers(plan: &TlsPlan, warnings: &mut Vec<String>) -> Result<Authorities, String> {
     let told = |reason: String| format!("ssl_server_ca_file: {reason}");
-    let Some(file) = plan.settings.text(TlsText::ServerCaFile) else {
+    let Some(file) = plan.settings.text(Text::SslServerCaFile) else {
         return Authorities::of_system().map_err(told);
     };
     let mut authorities = Authorities::default();

@@ -1,7 +1,7 @@
 //! The rows about who may connect.
 
-use super::{OPTIONAL_FILE, arg, number, optional};
-use crate::commands::{Arg, Complete, Group, Number, Row};
+use super::{OPTIONAL_FILE, arg, file, number, optional};
+use crate::commands::{ACL_LAST, Answer, Arg, Complete, Group, Kind, List, Number, Row, Scope, Text};
 
 const LIVE: Row = Row { group: Group::Access, ..super::LIVE };
 const NEW: Row = Row { group: Group::Access, ..super::NEW };
@@ -20,6 +20,8 @@ pub const ROWS: &[Row] = &[
             optional("MASK", Complete::Address),
         ],
         no_args: &[arg("N", Complete::Words(LISTS))],
+        scope: Scope::Process,
+        kind: Kind::List(List::Acl),
         summary: "add an entry to an access list",
         detail: "The first entry that matches decides; if none does, the opposite of the last entry. An empty list \
                  permits everybody. `no acl N` empties list N. IPv4 networks are written `10.0.0.0/8` or \
@@ -32,7 +34,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "client_acl",
         args: LIST,
-        form: number(Number::ClientAcl, 0, 9, 0),
+        kind: number(Number::ClientAcl, 0, 9, 0),
         summary: "access list that clients must pass",
         detail: "A client that does not pass gets the abuse server (`-B`), or is closed.",
         ..LIVE
@@ -40,7 +42,8 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "control_acl",
         args: LIST,
-        form: number(Number::ControlAcl, 0, 9, 0),
+        scope: Scope::Process,
+        kind: number(Number::ControlAcl, 0, 9, 0),
         summary: "access list that control clients must pass",
         detail: "Those that come through a Unix socket always pass: the permissions of the file decide.",
         ..LIVE
@@ -49,6 +52,13 @@ pub const ROWS: &[Row] = &[
         word: "tarpit_acl",
         no: true,
         args: &[optional("N", Complete::Words(&["-1", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]))],
+        kind: Kind::Number {
+            number: Number::TarpitAcl,
+            min: 0,
+            max: ACL_LAST as u64,
+            default: Number::NONE,
+            answer: Answer::OrNone,
+        },
         summary: "access list of unused addresses in which connections get stuck; -1: none",
         detail: "With `dsr_if` only. pen answers questions for every address that list N permits, and a connection to \
                  it is accepted and never served: worms and scanners lose their time there. Addresses of this host, \
@@ -61,6 +71,8 @@ pub const ROWS: &[Row] = &[
         word: "geoip",
         no: true,
         args: OPTIONAL_FILE,
+        scope: Scope::Process,
+        kind: file(Text::Geoip, Answer::Value),
         summary: "file that tells the countries of addresses",
         detail: "A database in MaxMind's format, such as GeoLite2-Country.mmdb, for `acl N permit|deny country CC` and \
                  `registered_country CC`. The code is taken from `country.iso_code`, else `country_code`, else \

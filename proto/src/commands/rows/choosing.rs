@@ -1,11 +1,14 @@
 //! The rows about which server a client gets.
 
 use super::{JSON, NUMBER, SECONDS, arg, flag, number};
-use crate::commands::{Arg, Complete, Flag, Form, Group, Number, Row, SECONDS_MAX, When};
+use crate::commands::{Arg, Argument, Complete, Flag, Group, Kind, Number, Question, Row, SECONDS_MAX, When};
+
+/// Seconds that `recent` looks back unless told otherwise, as in Pen.
+const RECENT_SECONDS: u32 = 300;
 
 const LIVE: Row = Row { group: Group::Choosing, ..super::LIVE };
 const NEW: Row = Row { group: Group::Choosing, ..super::NEW };
-const OPTION: Row = Row { form: Form::OptionOnly, when: When::Start, ..LIVE };
+const OPTION: Row = Row { kind: Kind::OptionOnly, when: When::Start, ..LIVE };
 
 const SERVER: &[Arg] = &[arg("HOST[:PORT...]", Complete::Address)];
 
@@ -14,7 +17,7 @@ pub const ROWS: &[Row] = &[
         word: "blacklist",
         letter: Some('b'),
         args: SECONDS,
-        form: number(Number::Blacklist, 0, SECONDS_MAX, 30),
+        kind: number(Number::Blacklist, 0, SECONDS_MAX, 30),
         unit: "seconds",
         summary: "how long a server that failed is skipped",
         detail: "A server to which a connection could not be made gets no new one for this time, as long as another \
@@ -27,6 +30,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "clients",
         args: JSON,
+        kind: Kind::Question(Argument::Listing(Question::Clients)),
         summary: "list the clients that are remembered",
         detail: "One line for each used slot of the client table: address, age, server, connects and bytes. With \
                  `json`, one JSON array.",
@@ -36,7 +40,7 @@ pub const ROWS: &[Row] = &[
         word: "clients_max",
         letter: Some('c'),
         args: NUMBER,
-        form: number(Number::ClientsMax, 1, 10_000_000, 2048),
+        kind: number(Number::ClientsMax, 1, 10_000_000, 2048),
         unit: "clients",
         summary: "how many clients are remembered",
         detail: "When the table is full, the client that has not connected for the longest time is forgotten. The \
@@ -47,7 +51,7 @@ pub const ROWS: &[Row] = &[
         word: "hash",
         letter: Some('h'),
         no: true,
-        form: flag(Flag::Hash),
+        kind: flag(Flag::Hash),
         summary: "choose the first server by the client's address",
         detail: "A client not yet known goes to the server that its address selects, so that several pens with the \
                  same list of servers agree. With `roundrobin` the client's port counts too.",
@@ -55,6 +59,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         word: "mode",
+        kind: Kind::Question(Argument::Nothing(|| Question::Mode)),
         summary: "show how servers are chosen",
         detail: "One line with the words hash, roundrobin, stubborn, weight and prio, each preceded by `no` when it \
                  is off.",
@@ -63,7 +68,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "prio",
         no: true,
-        form: flag(Flag::Prio),
+        kind: flag(Flag::Prio),
         summary: "choose the first server by its rank",
         detail: "A client not yet known goes to the usable server with the smallest prio number; the lower server \
                  number decides between equals. Stands before `weight` and `hash`.",
@@ -72,6 +77,11 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "recent",
         args: SECONDS,
+        kind: Kind::Question(Argument::Number {
+            max: SECONDS_MAX as u32,
+            default: Some(RECENT_SECONDS),
+            of: Question::Recent,
+        }),
         unit: "seconds",
         summary: "list the clients that connected lately",
         detail: "One line for each client of the last SECONDS seconds (300 unless given): address, number of \
@@ -82,7 +92,7 @@ pub const ROWS: &[Row] = &[
         word: "roundrobin",
         letter: Some('r'),
         no: true,
-        form: flag(Flag::Roundrobin),
+        kind: flag(Flag::Roundrobin),
         summary: "forget clients: choose anew for every connection",
         detail: "Without it a client returns to the server it had before. Together with `weight` or `prio` those \
                  decide every time, otherwise the servers take turns.",
@@ -110,6 +120,7 @@ pub const ROWS: &[Row] = &[
             ),
             arg("VALUE...", Complete::Text),
         ],
+        kind: Kind::Server,
         summary: "change or add a server",
         detail: "Several pairs of key and value may follow, in any order; they are applied from left to right, all \
                  or none. A number beyond the last server makes room up to it; a server without address gets no \
@@ -119,6 +130,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "servers",
         args: JSON,
+        kind: Kind::Question(Argument::Listing(Question::Servers)),
         summary: "list the servers",
         detail: "One line for each: number, address, port, connections, max, hard, weight, prio, bytes sent to it and \
                  received from it. With `json`, one JSON array that also has failures and blacklisting.",
@@ -128,7 +140,7 @@ pub const ROWS: &[Row] = &[
         word: "stubborn",
         letter: Some('s'),
         no: true,
-        form: flag(Flag::Stubborn),
+        kind: flag(Flag::Stubborn),
         summary: "close the client if its server cannot take it",
         detail: "No other server is tried, not even the emergency server.",
         ..LIVE
@@ -137,7 +149,7 @@ pub const ROWS: &[Row] = &[
         word: "tracking",
         letter: Some('T'),
         args: SECONDS,
-        form: number(Number::Tracking, 0, SECONDS_MAX, 0),
+        kind: number(Number::Tracking, 0, SECONDS_MAX, 0),
         unit: "seconds",
         summary: "how long a client is remembered; 0: no limit",
         detail: "Counted from its last connect. With 0 it is remembered until its slot in the table is needed.",
@@ -147,7 +159,7 @@ pub const ROWS: &[Row] = &[
         word: "weight",
         letter: Some('W'),
         no: true,
-        form: flag(Flag::Weight),
+        kind: flag(Flag::Weight),
         summary: "choose the first server by connections per weight",
         detail: "A client not yet known goes to the usable server with the fewest connections for its weight. A \
                  server without a weight counts as 1; one with weight 0 is not chosen. Stands before `hash`.",

@@ -1,7 +1,11 @@
 //! The rows about connections, to clients and to servers.
 
 use super::{JSON, NUMBER, SECONDS, arg, flag, number, optional};
-use crate::commands::{Answer, Complete, Flag, Form, Group, Number, Row, SECONDS_MAX, When};
+use crate::addr::quoted;
+use crate::commands::{
+    Action, Address, AddressValue, Answer, Argument, Choice, Complete, Flag, Group, Kind, List, Number,
+    Question, Row, SECONDS_MAX, Scope, Text, When,
+};
 
 const LIVE: Row = Row { group: Group::Connections, ..super::LIVE };
 const NEW: Row = Row { group: Group::Connections, ..super::NEW };
@@ -14,10 +18,16 @@ const KEEPALIVE_SECONDS_MAX: u64 = 32_767;
 /// What Linux takes (MAX_TCP_KEEPCNT).
 const KEEPALIVE_PROBES_MAX: u64 = 127;
 
+/// Name of a network interface: IFNAMSIZ of Linux is 16, the last of them a NUL.
+const INTERFACE_BYTES_MAX: usize = 15;
+
+const FAST_CLOSE: &[&str] = &["up", "down", "both", "off"];
+
 pub const ROWS: &[Row] = &[
     Row {
         word: "close",
         args: &[arg("N", Complete::Connection)],
+        kind: Kind::Deed(Argument::Number { max: u32::MAX, default: None, of: Action::Close }),
         summary: "close a connection",
         detail: "N is the number that `connections` shows.",
         ..LIVE
@@ -26,7 +36,8 @@ pub const ROWS: &[Row] = &[
         word: "conn_max",
         letter: Some('x'),
         args: NUMBER,
-        form: number(Number::ConnMax, 0, 10_000_000, 0),
+        scope: Scope::Process,
+        kind: number(Number::ConnMax, 0, 10_000_000, 0),
         unit: "connections",
         summary: "how many connections may be open; 0: all that fit",
         detail: "Further clients wait until one is closed. With 0 as many as the limit on open files allows. Only \
@@ -36,6 +47,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "connection",
         args: &[optional("N", Complete::Connection)],
+        kind: Kind::Question(Argument::Number { max: u32::MAX, default: Some(0), of: Question::Connection }),
         summary: "show one connection",
         detail: "State, descriptors, client, server and unsent bytes of connection N (0 unless given).",
         ..LIVE
@@ -43,6 +55,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "connections",
         args: JSON,
+        kind: Kind::Question(Argument::Listing(Question::Connections)),
         summary: "list the open connections",
         detail: "One line for each. With `json`, one JSON array.",
         ..NEW
@@ -50,7 +63,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "dummy",
         no: true,
-        form: flag(Flag::Dummy),
+        kind: flag(Flag::Dummy),
         summary: "answer clients directly, without any server",
         detail: "Whatever a client sends is answered with a fixed HTTP page: to measure pen without servers.",
         ..LIVE
@@ -63,6 +76,12 @@ pub const ROWS: &[Row] = &[
             optional("replace|append", Complete::Words(&["replace", "append"])),
             optional("h2", Complete::Words(&["h2"])),
         ],
+        kind: Kind::Choice {
+            choice: Choice::Http,
+            words: &["no", "", "replace", "replace h2", "append"],
+            default: 0,
+            answer: Answer::Silent,
+        },
         summary: "add X-Forwarded-For and X-Forwarded-Proto to requests",
         detail: "Servers then learn the client's address. Without a word it is Pen's way: the first request of a \
                  connection is changed and no later one, and a header that the client sent itself is left as it is, so \
@@ -81,7 +100,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "idle_timeout",
         args: SECONDS,
-        form: Form::Number {
+        kind: Kind::Number {
             number: Number::IdleTimeout,
             min: 0,
             max: SECONDS_MAX,
@@ -96,7 +115,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "idlers",
         args: NUMBER,
-        form: Form::Number {
+        kind: Kind::Number {
             number: Number::Idlers,
             min: 0,
             max: IDLERS_MAX,
@@ -120,6 +139,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "dsr_if",
         args: &[optional("INTERFACE", Complete::Text)],
+        kind: Kind::Text { text: Text::DsrIf, read: interface, answer: Answer::Value },
         when: When::Start,
         summary: "direct server return: servers answer clients themselves",
         detail: "pen takes no connections then. It passes the packets of clients on to servers on the same network, by \
@@ -135,7 +155,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "keepalive",
         no: true,
-        form: flag(Flag::Keepalive),
+        kind: flag(Flag::Keepalive),
         summary: "let the system probe silent connections to servers",
         detail: "Sets SO_KEEPALIVE on connections made from now on, so that a server that vanished is noticed. How soon \
                  is up to the system (on Linux after more than two hours), unless `keepalive_idle`, \
@@ -145,7 +165,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "keepalive_idle",
         args: SECONDS,
-        form: number(Number::KeepaliveIdle, 0, KEEPALIVE_SECONDS_MAX, 0),
+        kind: number(Number::KeepaliveIdle, 0, KEEPALIVE_SECONDS_MAX, 0),
         unit: "seconds",
         summary: "silence after which keepalive begins to probe; 0: as the system does",
         detail: "TCP_KEEPIDLE, for connections made from now on. Has an effect only with `keepalive`.",
@@ -154,7 +174,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "keepalive_interval",
         args: SECONDS,
-        form: number(Number::KeepaliveInterval, 0, KEEPALIVE_SECONDS_MAX, 0),
+        kind: number(Number::KeepaliveInterval, 0, KEEPALIVE_SECONDS_MAX, 0),
         unit: "seconds",
         summary: "time between two probes of keepalive; 0: as the system does",
         detail: "TCP_KEEPINTVL, for connections made from now on. Has an effect only with `keepalive`.",
@@ -163,7 +183,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "keepalive_probes",
         args: NUMBER,
-        form: number(Number::KeepaliveProbes, 0, KEEPALIVE_PROBES_MAX, 0),
+        kind: number(Number::KeepaliveProbes, 0, KEEPALIVE_PROBES_MAX, 0),
         unit: "probes",
         summary: "probes of keepalive that may go unanswered; 0: as the system does",
         detail: "TCP_KEEPCNT, for connections made from now on: after so many, the connection is closed. Has an effect \
@@ -173,6 +193,12 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "listen",
         args: &[optional("ADDRESS", Complete::Address)],
+        kind: Kind::Address {
+            address: Address::Listen,
+            read: AddressValue::listen,
+            want: "an address",
+            answer: Answer::Value,
+        },
         summary: "show or change where clients connect",
         detail: "The new address is opened before the old one is closed, open connections go on, and who has \
                  connected to the old address is served, even if `conn_max` has no room. ADDRESS is \
@@ -183,7 +209,8 @@ pub const ROWS: &[Row] = &[
         word: "listen_queue",
         letter: Some('q'),
         args: NUMBER,
-        form: number(Number::ListenQueue, 1, 1_000_000, 500),
+        scope: Scope::Process,
+        kind: number(Number::ListenQueue, 1, 1_000_000, 500),
         unit: "connections",
         summary: "how many clients may wait to be accepted",
         detail: "The backlog of listen(2); the system may have a lower limit of its own.",
@@ -193,7 +220,8 @@ pub const ROWS: &[Row] = &[
         word: "multi_accept",
         letter: Some('m'),
         args: NUMBER,
-        form: number(Number::MultiAccept, 1, 1_000_000, 100),
+        scope: Scope::Process,
+        kind: number(Number::MultiAccept, 1, 1_000_000, 100),
         unit: "connections",
         summary: "how many clients are accepted in one go",
         detail: "After so many a worker turns to its open connections before it accepts more.",
@@ -202,7 +230,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "peek",
         no: true,
-        form: flag(Flag::Peek),
+        kind: flag(Flag::Peek),
         summary: "choose the server when the client has sent something",
         detail: "A client that connects and says nothing then costs no server connection. Not for protocols in which \
                  the server speaks first, such as SMTP.",
@@ -211,7 +239,8 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "pending_max",
         args: NUMBER,
-        form: Form::Number {
+        scope: Scope::Process,
+        kind: Kind::Number {
             number: Number::PendingMax,
             min: 1,
             max: 10_000_000,
@@ -228,6 +257,7 @@ pub const ROWS: &[Row] = &[
         no: true,
         args: &[optional("NETWORK|unix", Complete::Address)],
         no_args: &[optional("NETWORK|unix", Complete::Address)],
+        kind: Kind::List(List::ProxyAccept),
         summary: "whose PROXY headers tell who the client is",
         detail: "Connections from NETWORK (`10.0.0.0/8`, `2001:db8::/32` or a single address), or with `unix` those \
                  through a Unix socket, come from a proxy that says for whom in a PROXY header, version 1 or 2, at their \
@@ -241,7 +271,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "proxy_timeout",
         args: SECONDS,
-        form: number(Number::ProxyTimeout, 1, 86_400, 5),
+        kind: number(Number::ProxyTimeout, 1, 86_400, 5),
         unit: "seconds",
         summary: "how long a PROXY header may take to arrive",
         detail: "Counted from the beginning of a connection that `proxy_accept` is about. It should be more than 3 \
@@ -251,6 +281,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "socket",
         args: &[optional("FD", Complete::Number)],
+        kind: Kind::Question(Argument::Number { max: u32::MAX, default: Some(0), of: Question::Socket }),
         summary: "show which connection a descriptor belongs to",
         detail: "FD is 0 unless given; the answer is -1 if there is no such connection.",
         ..LIVE
@@ -259,13 +290,25 @@ pub const ROWS: &[Row] = &[
         word: "source",
         no: true,
         args: &[arg("IP", Complete::Address)],
+        kind: Kind::Address {
+            address: Address::Source,
+            read: AddressValue::ip,
+            want: "an IP address",
+            answer: Answer::Silent,
+        },
         summary: "local address for connections to servers",
         detail: "Wins over `transparent`. With `no source` the system chooses again.",
         ..LIVE
     },
     Row {
         word: "tcp_fastclose",
-        args: &[optional("up|down|both|off", Complete::Words(&["up", "down", "both", "off"]))],
+        args: &[optional("up|down|both|off", Complete::Words(FAST_CLOSE))],
+        kind: Kind::Choice {
+            choice: Choice::TcpFastclose,
+            words: FAST_CLOSE,
+            default: 3,
+            answer: Answer::Silent,
+        },
         summary: "close both sides when one has ended",
         detail: "Normally the end of one side's data is passed on, and the other side may still send. With `up` the \
                  end from the server closes both, with `down` the end from the client, with `both` either; the \
@@ -275,7 +318,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "tcp_nodelay",
         no: true,
-        form: Form::Flag { flag: Flag::TcpNodelay, default: true },
+        kind: Kind::Flag { flag: Flag::TcpNodelay, default: true },
         summary: "send small pieces at once",
         detail: "Sets TCP_NODELAY on both sides of connections made from now on. Without it a small piece waits until \
                  the one before it is acknowledged, which slows down protocols of many small messages, such as LDAP. \
@@ -286,7 +329,7 @@ pub const ROWS: &[Row] = &[
         word: "timeout",
         letter: Some('t'),
         args: SECONDS,
-        form: number(Number::Timeout, 1, 86_400, 3),
+        kind: number(Number::Timeout, 1, 86_400, 3),
         unit: "seconds",
         summary: "how long a connect to a server may take",
         detail: "When it is over, the server is blacklisted and the client goes to the next one.",
@@ -295,7 +338,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "transparent",
         no: true,
-        form: flag(Flag::Transparent),
+        kind: flag(Flag::Transparent),
         summary: "connect to servers with the client's address",
         detail: "Linux only. Servers see the client as if it had connected itself, so their replies must be routed \
                  to this host: docs/howto.md has the recipe. A client of IPv4 is shown to servers of IPv4, one of \
@@ -305,3 +348,13 @@ pub const ROWS: &[Row] = &[
         ..LIVE
     },
 ];
+
+/// What Linux takes as the name of a network interface.
+fn interface(word: &str) -> Result<String, String> {
+    let is_name =
+        word.len() <= INTERFACE_BYTES_MAX && !word.contains(['/', ':']) && !matches!(word, "." | "..");
+    match is_name && !word.contains(|c: char| c.is_control() || c.is_whitespace()) {
+        true => Ok(word.to_owned()),
+        false => Err(format!("want a network interface such as eth0, got {}", quoted(word))),
+    }
+}

@@ -1,21 +1,28 @@
 //! The rows about commands and configuration.
 
-use super::{FILE, LIVE, NEW, OPTIONAL_FILE, arg, optional};
-use crate::commands::{Arg, Complete, Form, Row, When};
+use super::{FILE, OPTIONAL_FILE, arg, optional, text};
+use crate::commands::{
+    Action, Address, AddressValue, Answer, Arg, Argument, Complete, Kind, Question, Row, Scope, Text, When,
+};
 
-const OPTION: Row = Row { form: Form::OptionOnly, when: When::Start, ..LIVE };
+const LIVE: Row = Row { scope: Scope::Process, ..super::LIVE };
+const NEW: Row = Row { scope: Scope::Process, ..super::NEW };
+
+const OPTION: Row = Row { kind: Kind::OptionOnly, when: When::Start, ..LIVE };
 
 const LINE: &[Arg] = &[arg("COMMAND", Complete::Command)];
 
 pub const ROWS: &[Row] = &[
     Row {
         word: "control",
+        kind: Kind::Question(Argument::Nothing(|| Question::Control)),
         summary: "show the address of the control port",
         detail: "As given with `-C`.",
         ..LIVE
     },
     Row {
         word: "exit",
+        kind: Kind::Deed(Argument::Nothing(|| Action::Exit)),
         when: When::Guarded,
         summary: "end pen",
         detail: "Only if it was started with `-X`.",
@@ -24,6 +31,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "help",
         args: &[optional("COMMAND", Complete::Command)],
+        kind: Kind::Question(Argument::Command(Question::Help)),
         summary: "list the commands, or explain one",
         detail: "Options can be asked for too: `help -F`.",
         ..NEW
@@ -31,22 +39,35 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "include",
         args: FILE,
+        kind: Kind::Deed(Argument::File(Action::Include)),
         summary: "carry out the commands in a file",
         detail: "One command a line; a word that begins with `#` begins a comment.",
         ..LIVE
     },
-    Row { word: "pid", summary: "show the process number", ..LIVE },
+    Row {
+        word: "pid",
+        kind: Kind::Question(Argument::Nothing(|| Question::Pid)),
+        summary: "show the process number",
+        ..LIVE
+    },
     Row {
         word: "session",
+        kind: Kind::Deed(Argument::Nothing(|| Action::Session)),
         summary: "keep the control connection open for more commands",
         detail: "Normally the connection ends after one command. After this one, each line is a command and each \
                  answer is framed, which is how the penctl shell works.",
         ..NEW
     },
-    Row { word: "version", summary: "show the version", ..NEW },
+    Row {
+        word: "version",
+        kind: Kind::Question(Argument::Nothing(|| Question::Version)),
+        summary: "show the version",
+        ..NEW
+    },
     Row {
         word: "write",
         args: OPTIONAL_FILE,
+        kind: Kind::Deed(Argument::OptionalFile(Action::Write)),
         summary: "save the configuration as commands",
         detail: "To FILE, or else to the file given with `-F`. The file is replaced in one step.",
         ..LIVE
@@ -55,6 +76,12 @@ pub const ROWS: &[Row] = &[
         word: "-C",
         letter: Some('C'),
         args: &[arg("ADDRESS", Complete::Address)],
+        kind: Kind::Address {
+            address: Address::Control,
+            read: AddressValue::listen,
+            want: "an address",
+            answer: Answer::Silent,
+        },
         summary: "listen for control commands",
         detail: "`PORT`, `HOST:PORT`, `[IPv6]:PORT` or the path of a Unix socket. Commands are not authenticated: use \
                  a Unix socket, or `control_acl`. As root it needs `-u`.",
@@ -64,6 +91,7 @@ pub const ROWS: &[Row] = &[
         word: "-F",
         letter: Some('F'),
         args: FILE,
+        kind: text(Text::ConfigFile),
         summary: "configuration file: commands, one a line",
         detail: "Read after all options, and again on the signal HUP.",
         ..OPTION
@@ -80,7 +108,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "--check",
         long: Some("check"),
-        form: Form::OptionOnly,
+        kind: Kind::OptionOnly,
         when: When::Start,
         summary: "check options and configuration file, start nothing",
         detail: "Ends with 0 if everything is in order; otherwise says what is wrong and where.",

@@ -1,17 +1,23 @@
 //! The rows about logs and figures.
 
-use super::{JSON, NUMBER, OPTIONAL_FILE, flag, number, optional};
-use crate::commands::{Complete, Flag, Group, Number, Row};
+use super::{JSON, NUMBER, OPTIONAL_FILE, file, flag, number, optional};
+use crate::commands::{
+    Address, AddressValue, Answer, Argument, Choice, Complete, Flag, Group, Kind, Number, Question, Row,
+    Scope, Text,
+};
 
 const LIVE: Row = Row { group: Group::Logs, ..super::LIVE };
 const NEW: Row = Row { group: Group::Logs, ..super::NEW };
+
+const FORMATS: &[&str] = &["pen", "json"];
 
 pub const ROWS: &[Row] = &[
     Row {
         word: "ascii",
         letter: Some('a'),
         no: true,
-        form: flag(Flag::Ascii),
+        scope: Scope::Process,
+        kind: flag(Flag::Ascii),
         summary: "dump traffic as text instead of hexadecimal",
         detail: "Only matters at debug level 3 and above.",
         ..LIVE
@@ -20,7 +26,8 @@ pub const ROWS: &[Row] = &[
         word: "debug",
         letter: Some('d'),
         args: NUMBER,
-        form: number(Number::Debug, 0, 9, 0),
+        scope: Scope::Process,
+        kind: number(Number::Debug, 0, 9, 0),
         summary: "how much pen says about its work",
         detail: "0 is errors only; from 3 on the traffic itself is dumped. As an option it takes no number: repeat \
                  it, as in `-dd`.",
@@ -31,6 +38,12 @@ pub const ROWS: &[Row] = &[
         letter: Some('l'),
         no: true,
         args: &[optional("FILE|HOST:PORT", Complete::Path)],
+        kind: Kind::Address {
+            address: Address::Log,
+            read: AddressValue::target,
+            want: "an address",
+            answer: Answer::Value,
+        },
         summary: "write a line for everything a client sends",
         detail: "To a file, or in UDP datagrams to a penlogd at HOST:PORT. `no log` ends it. On the signal HUP the \
                  file is opened anew, so that it can be rotated.",
@@ -38,7 +51,8 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         word: "log_format",
-        args: &[optional("pen|json", Complete::Words(&["pen", "json"]))],
+        args: &[optional("pen|json", Complete::Words(FORMATS))],
+        kind: Kind::Choice { choice: Choice::LogFormat, words: FORMATS, default: 0, answer: Answer::Value },
         summary: "how log lines look",
         detail: "`pen`, the default, is Pen's line for each piece read from a client, as mergelogs and penlogd want \
                  it. `json` is one object at the end of each connection.",
@@ -46,6 +60,8 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         word: "metrics",
+        scope: Scope::Process,
+        kind: Kind::Question(Argument::Nothing(|| Question::Metrics)),
         summary: "show figures in the Prometheus text format",
         detail: "For a collector that asks the control port.",
         ..NEW
@@ -53,6 +69,8 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "status",
         args: JSON,
+        scope: Scope::Process,
+        kind: Kind::Question(Argument::Listing(Question::Status)),
         summary: "show the state as an HTML page",
         detail: "If `web_stats` names a file, it is written too. With `json`, one JSON object with the same figures \
                  and more.",
@@ -63,6 +81,8 @@ pub const ROWS: &[Row] = &[
         letter: Some('w'),
         no: true,
         args: OPTIONAL_FILE,
+        scope: Scope::Process,
+        kind: file(Text::WebStats, Answer::Value),
         summary: "file for the HTML page",
         detail: "Written on the signal USR1 and by `status`. Readers never see half a page if its directory belongs to \
                  the user of `-u`. `no web_stats` ends it.",

@@ -1,14 +1,16 @@
 //! The rows about what Pen had and nobody needs any more: accepted, without effect.
 
-use super::{LIVE, arg, optional};
-use crate::commands::{Complete, Form, Group, Row};
+use super::{arg, optional};
+use crate::commands::{Complete, Group, Kind, Row, Scope};
+
+const LIVE: Row = Row { scope: Scope::Process, ..super::LIVE };
 
 const fn gone(word: &'static str, why: &'static str) -> Row {
     Row {
         word,
         group: Group::Obsolete,
         no: true,
-        form: Form::Gone(why),
+        kind: Kind::Gone(why),
         summary: "accepted, does nothing",
         detail: why,
         ..LIVE

@@ -1,16 +1,22 @@
 //! The rows about the process.
 
-use super::{FILE, NUMBER, SECONDS, arg, flag, number};
-use crate::commands::{Complete, Flag, Form, From, Group, Number, Row, SECONDS_MAX, When};
+use super::{FILE, NUMBER, SECONDS, arg, flag, number, text};
+use crate::commands::{Complete, Flag, From, Group, Kind, Number, Row, SECONDS_MAX, Scope, Text, When};
 
-const START: Row = Row { group: Group::Process, when: When::Start, ..super::LIVE };
-const NEW: Row = Row { group: Group::Process, ..super::NEW };
+const START: Row = Row {
+    group: Group::Process,
+    scope: Scope::Process,
+    kind: Kind::OptionOnly,
+    when: When::Start,
+    ..super::LIVE
+};
+const NEW: Row = Row { group: Group::Process, scope: Scope::Process, ..super::NEW };
 
 pub const ROWS: &[Row] = &[
     Row {
         word: "abort_on_error",
         no: true,
-        form: flag(Flag::AbortOnError),
+        kind: flag(Flag::AbortOnError),
         when: When::Live,
         summary: "end with abort() on a fatal error",
         detail: "Leaves a core file for a debugger.",
@@ -20,7 +26,7 @@ pub const ROWS: &[Row] = &[
         word: "exit_enabled",
         letter: Some('X'),
         no: true,
-        form: flag(Flag::ExitEnabled),
+        kind: flag(Flag::ExitEnabled),
         summary: "allow the command exit",
         detail: "A control client cannot allow it to itself.",
         from: From::Here,
@@ -30,7 +36,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "shutdown_timeout",
         args: SECONDS,
-        form: number(Number::ShutdownTimeout, 0, SECONDS_MAX, 30),
+        kind: number(Number::ShutdownTimeout, 0, SECONDS_MAX, 30),
         unit: "seconds",
         summary: "how long connections may outlast a graceful stop; 0: no limit",
         detail: "What is still open then is closed. With 0 pen waits for the last connection.",
@@ -40,7 +46,7 @@ pub const ROWS: &[Row] = &[
         word: "threads",
         long: Some("threads"),
         args: NUMBER,
-        form: number(Number::Threads, 0, 256, 0),
+        kind: number(Number::Threads, 0, 256, 0),
         when: When::Start,
         unit: "threads",
         summary: "threads that serve connections; 0: one a processor",
@@ -50,7 +56,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "-f",
         letter: Some('f'),
-        form: Form::OptionOnly,
+        kind: flag(Flag::Foreground),
         summary: "stay in the foreground, messages on standard error",
         ..START
     },
@@ -58,7 +64,7 @@ pub const ROWS: &[Row] = &[
         word: "-j",
         letter: Some('j'),
         args: &[arg("DIRECTORY", Complete::Path)],
-        form: Form::OptionOnly,
+        kind: text(Text::Jail),
         summary: "make a directory the root of the file system",
         detail: "See chroot(2). Needs root; use it together with `-u`.",
         ..START
@@ -67,7 +73,7 @@ pub const ROWS: &[Row] = &[
         word: "-p",
         letter: Some('p'),
         args: FILE,
-        form: Form::OptionOnly,
+        kind: text(Text::PidFile),
         summary: "write the process number to a file",
         detail: "The file is removed when pen ends.",
         ..START
@@ -76,7 +82,7 @@ pub const ROWS: &[Row] = &[
         word: "-u",
         letter: Some('u'),
         args: &[arg("USER", Complete::Text)],
-        form: Form::OptionOnly,
+        kind: text(Text::User),
         summary: "run as this user",
         detail: "By name or by number; a number that no user has stands for itself and the group of the same number. \
                  Addresses are opened before.",
@@ -85,7 +91,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "--demo",
         long: Some("demo"),
-        form: Form::OptionOnly,
+        kind: Kind::OptionOnly,
         when: When::Start,
         summary: "show pen at work with small servers of its own",
         ..NEW
@@ -93,7 +99,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "--help",
         long: Some("help"),
-        form: Form::OptionOnly,
+        kind: Kind::OptionOnly,
         when: When::Start,
         summary: "list the options and end",
         ..NEW
@@ -101,7 +107,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "--version",
         long: Some("version"),
-        form: Form::OptionOnly,
+        kind: Kind::OptionOnly,
         when: When::Start,
         summary: "show the version and end",
         ..NEW

@@ -1,7 +1,7 @@
 //! The rows about UDP in the place of TCP.
 
 use super::{NUMBER, SECONDS, flag, number};
-use crate::commands::{Flag, Form, Group, Number, Row, SECONDS_MAX, When};
+use crate::commands::{Flag, Group, Kind, Number, Row, SECONDS_MAX, Scope, When};
 
 const NEW: Row = Row { group: Group::Connections, ..super::NEW };
 
@@ -10,7 +10,7 @@ pub const ROWS: &[Row] = &[
         word: "udp",
         letter: Some('U'),
         no: true,
-        form: flag(Flag::Udp),
+        kind: flag(Flag::Udp),
         when: When::Start,
         summary: "balance UDP instead of TCP",
         detail: "All datagrams from one address and port of a client are one session: they go to one server, and all \
@@ -23,7 +23,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "udp_answers",
         no: true,
-        form: Form::Flag { flag: Flag::UdpAnswers, default: true },
+        kind: Kind::Flag { flag: Flag::UdpAnswers, default: true },
         summary: "take a UDP server that does not answer for one that failed",
         detail: "A server that has left a session without an answer for `timeout` seconds, and in this time has \
                  answered nobody else either, is skipped for `blacklist` seconds, and the session goes on with the \
@@ -35,7 +35,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "udp_idle_timeout",
         args: SECONDS,
-        form: number(Number::UdpIdleTimeout, 0, SECONDS_MAX, 60),
+        kind: number(Number::UdpIdleTimeout, 0, SECONDS_MAX, 60),
         unit: "seconds",
         summary: "how long a UDP session may be silent; 0: as idle_timeout says",
         detail: "A session in which no datagram passed for this time ends, or for that of `idle_timeout` if it is \
@@ -45,8 +45,9 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         word: "udp_sessions_max",
+        scope: Scope::Process,
         args: NUMBER,
-        form: number(Number::UdpSessionsMax, 1, 10_000_000, 10_000),
+        kind: number(Number::UdpSessionsMax, 1, 10_000_000, 10_000),
         unit: "sessions",
         summary: "how many UDP sessions there may be at once",
         detail: "Not more than `conn_max` or the limit on open files allow. When there is no room for another, the one \

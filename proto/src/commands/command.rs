@@ -1,0 +1,167 @@
+//! A line of the language, understood.
+//!
+//! A setting is set, unset and shown the same way whatever it is called, so a new setting is no new command. What a
+//! running pen is asked and told has a variant each.
+
+use super::{AclEntry, Assignment, Flag, List, Number, OneOf, Row, ServerChange, Setting, TlsOption, row};
+use crate::network::Downstream;
+
+/// How a listing is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Listing {
+    #[default]
+    Text,
+    Json,
+}
+
+/// A line of the language, understood. `include` and `session` are carried out by whoever reads the lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    Set(Assignment),
+    /// Takes a setting back that may be without a value.
+    Unset(Setting),
+    Show(Setting),
+    Add(Entry),
+    Remove(Entry),
+    /// Empties a list.
+    Clear(Entries),
+    /// Shows a list.
+    List(Entries),
+    Server {
+        index: u16,
+        changes: Vec<ServerChange>,
+    },
+    Ask(Question),
+    Do(Action),
+    /// Accepted for the sake of old configurations, has no effect; carries the reason.
+    Explained(&'static str),
+}
+
+/// What is added to a list, or taken from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    Acl(u8, AclEntry),
+    ProxyAccept(Downstream),
+    SslOption(TlsOption),
+}
+
+/// All entries of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entries {
+    Acl(u8),
+    ProxyAccept,
+}
+
+/// What is asked of a pen and changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    Clients(Listing),
+    Connection(u32),
+    Connections(Listing),
+    Control,
+    Help(Option<String>),
+    Metrics,
+    Mode,
+    Pid,
+    /// Clients of the last so many seconds.
+    Recent(u32),
+    Servers(Listing),
+    /// The connection of a descriptor.
+    Socket(u32),
+    /// In text it also writes the file of `web_stats`.
+    Status(Listing),
+    Version,
+}
+
+/// What a pen is told to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Closes a connection.
+    Close(u32),
+    Exit,
+    Include(String),
+    Session,
+    Write(Option<String>),
+}
+
+impl Command {
+    /// Switches a flag.
+    pub fn flag(flag: Flag, on: bool) -> Command {
+        Command::Set(Assignment::Flag(flag, on))
+    }
+
+    /// Sets a number.
+    pub fn number(number: Number, value: u64) -> Command {
+        Command::Set(Assignment::Number(number, value))
+    }
+
+    /// Sets what is one of a few words.
+    pub fn choice<T: OneOf>(value: T) -> Command {
+        Command::Set(Assignment::Choice(T::SETTING, value.place()))
+    }
+
+    /// The row the command comes from; `None` for [`Command::Explained`], which many rows share.
+    pub fn row(&self) -> Option<&'static Row> {
+        match self {
+            Command::Set(assignment) => Some(assignment.setting().row()),
+            Command::Unset(setting) | Command::Show(setting) => Some(setting.row()),
+            Command::Add(entry) | Command::Remove(entry) => Some(entry.list().row()),
+            Command::Clear(entries) | Command::List(entries) => Some(entries.list().row()),
+            Command::Server { .. } => row("server"),
+            Command::Ask(question) => row(question.word()),
+            Command::Do(deed) => row(deed.word()),
+            Command::Explained(_) => None,
+        }
+    }
+}
+
+impl Entry {
+    pub fn list(&self) -> List {
+        match self {
+            Entry::Acl(..) => List::Acl,
+            Entry::ProxyAccept(_) => List::ProxyAccept,
+            Entry::SslOption(_) => List::SslOption,
+        }
+    }
+}
+
+impl Entries {
+    pub fn list(&self) -> List {
+        match self {
+            Entries::Acl(_) => List::Acl,
+            Entries::ProxyAccept => List::ProxyAccept,
+        }
+    }
+}
+
+impl Question {
+    fn word(&self) -> &'static str {
+        match self {
+            Question::Clients(_) => "clients",
+            Question::Connection(_) => "connection",
+            Question::Connections(_) => "connections",
+            Question::Control => "control",
+            Question::Help(_) => "help",
+            Question::Metrics => "metrics",
+            Question::Mode => "mode",
+            Question::Pid => "pid",
+            Question::Recent(_) => "recent",
+            Question::Servers(_) => "servers",
+            Question::Socket(_) => "socket",
+            Question::Status(_) => "status",
+            Question::Version => "version",
+        }
+    }
+}
+
+impl Action {
+    fn word(&self) -> &'static str {
+        match self {
+            Action::Close(_) => "close",
+            Action::Exit => "exit",
+            Action::Include(_) => "include",
+            Action::Session => "session",
+            Action::Write(_) => "write",
+        }
+    }
+}

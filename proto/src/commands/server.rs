@@ -1,0 +1,66 @@
+//! What `server N` changes: its keys, and what follows each.
+
+use super::{ProxyHeader, ServerTls, SniNames};
+use crate::addr::{Host, Port};
+use std::fmt;
+
+/// One `key value` pair of `server N`, applied in the order written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerChange {
+    Acl(u8),
+    Address(Host),
+    Port(Port),
+    Max(u32),
+    Hard(u32),
+    Weight(u32),
+    Prio(u32),
+    Sni(SniNames),
+    Tls(ServerTls),
+    Proxy(ProxyHeader),
+    /// Blacklists the server for so many seconds from now; 0 releases it.
+    Blacklist(u32),
+}
+
+/// The pair as a line has it: `port 80`.
+impl fmt::Display for ServerChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServerChange::Acl(list) => write!(f, "acl {list}"),
+            ServerChange::Address(host) => write!(f, "address {host}"),
+            ServerChange::Port(port) => write!(f, "port {port}"),
+            ServerChange::Max(max) => write!(f, "max {max}"),
+            ServerChange::Hard(hard) => write!(f, "hard {hard}"),
+            ServerChange::Weight(weight) => write!(f, "weight {weight}"),
+            ServerChange::Prio(prio) => write!(f, "prio {prio}"),
+            ServerChange::Sni(names) => write!(f, "sni {names}"),
+            ServerChange::Tls(tls) => write!(f, "tls {tls}"),
+            ServerChange::Proxy(header) => write!(f, "proxy {header}"),
+            ServerChange::Blacklist(seconds) => write!(f, "blacklist {seconds}"),
+        }
+    }
+}
+
+/// A key of `server N`, for the parser, help and completion.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerKey {
+    pub word: &'static str,
+    pub value: ServerValue,
+    /// One line, no full stop.
+    pub summary: &'static str,
+}
+
+/// What follows a key of `server N`.
+#[derive(Debug, Clone, Copy)]
+pub enum ServerValue {
+    Address(fn(Host) -> ServerChange),
+    Port(fn(Port) -> ServerChange),
+    Sni(fn(SniNames) -> ServerChange),
+    Tls(fn(ServerTls) -> ServerChange),
+    Proxy(fn(ProxyHeader) -> ServerChange),
+    /// From 0 to `max`.
+    Number {
+        max: u32,
+        unit: &'static str,
+        change: fn(u32) -> ServerChange,
+    },
+}

@@ -1,0 +1,112 @@
+//! `server N KEY VALUE...`.
+
+use super::words::Words;
+use super::{ParseError, Parsed, Unknown, similar};
+use crate::addr::{Host, Port, path_word, quoted};
+use crate::commands::{
+    Command, ProxyHeader, SERVER_INDEX_MAX, SERVER_KEYS, ServerChange, ServerKey, ServerTls, ServerValue,
+    SniNames, host_name,
+};
+
+pub fn server(words: &mut Words) -> Parsed<Command> {
+    // The bound makes it fit.
+    let index = words.need_number(0, SERVER_INDEX_MAX.into(), "")? as u16;
+    let place = format!("server {index}");
+    let (mut changes, mut is_unix) = (Vec::new(), false);
+    words.place.clone_from(&place);
+    while let Some(word) = words.next() {
+        let Some(key) = SERVER_KEYS.iter().find(|key| key.word == word) else {
+            return Err(unknown_key(word, words));
+        };
+        words.place = format!("{place}: {word}");
+        // Pen's scripts give a Unix socket the port 0.
+        if is_unix && matches!(key.value, ServerValue::Port(_)) && words.peek() == Some("0") {
+            words.next();
+            continue;
+        }
+        changes.push(server_change(key, words)?);
+        if let Some(ServerChange::Address(host)) = changes.last() {
+            is_unix = host.is_unix();
+        }
+        words.place.clone_from(&place);
+    }
+    if changes.is_empty() {
+        return Err(words.error(&format!("want {}, got nothing", key_names())));
+    }
+    Ok(Command::Server { index, changes })
+}
+
+fn server_change(key: &ServerKey, words: &mut Words) -> Parsed<ServerChange> {
+    match key.value {
+        ServerValue::Address(change) => {
+            let host = Host::parse(words.need("an address")?).map(change);
+            words.checked(host.map_err(|reason| without_name(&reason, "address")))
+        }
+        ServerValue::Port(change) => {
+            let port = Port::parse(words.need("a port")?).map(change);
+            words.checked(port.map_err(|reason| without_name(&reason, "port")))
+        }
+        ServerValue::Proxy(change) => match words.choice(&ProxyHeader::WORDS)? {
+            Some(header) => Ok(change(header)),
+            None => Err(words.error("want v1 or v2 or v2-ssl or none, got nothing")),
+        },
+        // The bound makes it fit.
+        ServerValue::Number { max, unit, change } => {
+            Ok(change(words.need_number(0, max.into(), unit)? as u32))
+        }
+        ServerValue::Sni(change) => sni(words).map(change),
+        ServerValue::Tls(change) => tls(words).map(change),
+    }
+}
+
+/// The reason without the name of the part, which the place has already.
+fn without_name(reason: &str, name: &str) -> String {
+    let rest = reason.strip_prefix(name).and_then(|rest| rest.strip_prefix(": "));
+    rest.unwrap_or(reason).to_owned()
+}
+
+fn key_names() -> String {
+    let names: Vec<_> = SERVER_KEYS.iter().map(|key| key.word).collect();
+    names.join(" or ")
+}
+
+fn unknown_key(word: &str, words: &Words) -> ParseError {
+    let message = format!("want {}, got {}", key_names(), quoted(word));
+    ParseError { unknown: similar(word).map(Unknown::Key), ..words.error(&message) }
+}
+
+fn sni(words: &mut Words) -> Parsed<SniNames> {
+    let names = SniNames::parse(words.need("host names with commas between them, or any")?);
+    words.checked(names)
+}
+
+/// `verify`, `noverify` or `off`; then a name and `certificate FILE`, unless what follows is another key.
+fn tls(words: &mut Words) -> Parsed<ServerTls> {
+    let want = ServerTls::MODES.join(" or ");
+    let verify = match words.need(&want)? {
+        "verify" => true,
+        "noverify" => false,
+        "off" => return Ok(ServerTls::Off),
+        word => return Err(words.error(&format!("want {want}, got {}", quoted(word)))),
+    };
+    let name = server_name(words)?;
+    let certificate = match words.peek() {
+        Some(ServerTls::CERTIFICATE) => {
+            words.next();
+            let file = words.need("the file of a certificate and its key")?;
+            words.checked(path_word(file))?;
+            Some(file.to_owned())
+        }
+        _ => None,
+    };
+    Ok(ServerTls::On { verify, name, certificate })
+}
+
+fn server_name(words: &mut Words) -> Parsed<Option<String>> {
+    let Some(word) = words.peek().filter(|word| !ServerTls::is_word(word)) else { return Ok(None) };
+    words.next();
+    match host_name(word) {
+        Some(name) => Ok(Some(name)),
+        None => Err(words.error(&format!("want a host name, got {}", quoted(word)))),
+    }
+}

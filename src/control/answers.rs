@@ -1,0 +1,50 @@
+//! Answers questions, from a snapshot of the running pen.
+
+use super::apply::{Engine, Running, Wanted, save};
+use super::queries;
+use pen_core::stats;
+use pen_proto::addr::quoted;
+use pen_proto::commands::{Listing, Question, Text};
+use pen_proto::help;
+
+impl<R: Running> Engine<R> {
+    /// The reply to a question that the configuration alone cannot answer.
+    pub(super) fn answer(&mut self, question: &Question) -> Result<String, String> {
+        match question {
+            Question::Clients(listing) => Ok(queries::clients(&self.status(Wanted::Clients), *listing)),
+            Question::Connection(number) => {
+                Ok(queries::connection(&self.status(Wanted::Connections), *number))
+            }
+            Question::Connections(listing) => {
+                Ok(queries::connections(&self.status(Wanted::Connections), *listing))
+            }
+            Question::Help(None) => Ok(help::help()),
+            Question::Help(Some(word)) => {
+                help::help_for(word).ok_or_else(|| format!("help: no such command: {}", quoted(word)))
+            }
+            Question::Metrics => Ok(stats::prometheus::render(&self.status(Wanted::Everything))),
+            Question::Pid => Ok(format!("{}\n", std::process::id())),
+            Question::Recent(seconds) => {
+                Ok(queries::recent(&self.status(Wanted::Clients), u64::from(*seconds)))
+            }
+            Question::Servers(listing) => Ok(queries::servers(&self.status(Wanted::Servers), *listing)),
+            Question::Socket(descriptor) => {
+                Ok(queries::socket(&self.status(Wanted::Connections), *descriptor))
+            }
+            Question::Status(Listing::Json) => Ok(stats::json::render(&self.status(Wanted::Everything))),
+            Question::Status(Listing::Text) => self.page(),
+            Question::Version => Ok(format!("pen {}\n", env!("CARGO_PKG_VERSION"))),
+            // Of these the configuration knows everything.
+            Question::Control | Question::Mode => Ok(String::new()),
+        }
+    }
+
+    /// The HTML page, which the file of `-w` gets too.
+    fn page(&mut self) -> Result<String, String> {
+        let page = stats::html::render(&self.status(Wanted::Everything));
+        if let Some(file) = self.config().text(Text::WebStats) {
+            save(file, &page).map_err(|trouble| format!("web_stats {file}: {trouble}"))?;
+        }
+        Ok(page)
+    }
+}
