@@ -2,7 +2,7 @@
 
 use pen_proto::escape::Escaped;
 use pen_proto::readable::{bytes, duration};
-use pen_proto::status::{ClientStatus, ConnectionStatus, ServerStatus};
+use pen_proto::status::{ClientStatus, ConnectionStatus, Level, ServerStatus, bits, special};
 use serde::Deserialize;
 use std::fmt::Write;
 
@@ -133,7 +133,7 @@ fn servers(servers: &[ServerStatus]) -> Table {
         let cells = vec![
             server_name(server.index),
             endpoint(&server.address, server.port),
-            server_state(server),
+            server.state_words(" "),
             server.connections.to_string(),
             limit(server.max),
             limit(server.hard),
@@ -169,20 +169,11 @@ fn servers(servers: &[ServerStatus]) -> Table {
 }
 
 fn server_tone(server: &ServerStatus) -> Tone {
-    match server {
-        _ if server.address.is_empty() => Tone::Faint,
-        _ if server.blacklisted_seconds > 0 => Tone::Bad,
-        _ if server.max > 0 && server.connections >= server.max => Tone::Warm,
-        _ => Tone::Plain,
-    }
-}
-
-fn server_state(server: &ServerStatus) -> String {
-    match server {
-        _ if server.address.is_empty() => "unset".into(),
-        _ if server.blacklisted_seconds > 0 => format!("down {}", duration(server.blacklisted_seconds)),
-        _ if server.max > 0 && server.connections >= server.max => "full".into(),
-        _ => "up".into(),
+    match server.state().level() {
+        Level::Off => Tone::Faint,
+        Level::Good => Tone::Plain,
+        Level::Warn => Tone::Warm,
+        Level::Bad => Tone::Bad,
     }
 }
 
@@ -216,7 +207,7 @@ fn clients(clients: &[ClientStatus]) -> Table {
 
 fn connections(connections: &[ConnectionStatus]) -> Table {
     let row = |connection: &ConnectionStatus| {
-        let tone = if connection.state & 1 != 0 { Tone::Warm } else { Tone::Plain };
+        let tone = if connection.state & bits::CONNECTING != 0 { Tone::Warm } else { Tone::Plain };
         let cells = vec![
             connection.number.to_string(),
             or_dash(&connection.client),
@@ -254,22 +245,21 @@ fn connections(connections: &[ConnectionStatus]) -> Table {
 /// The state bits of `connection N` in words.
 fn connection_state(bits: u32) -> String {
     const WORDS: [(u32, &str); 5] = [
-        (1, "connecting"),
-        (2, "open"),
-        (32, "waiting for the first bytes"),
-        (4, "server ended"),
-        (8, "client ended"),
+        (bits::CONNECTING, "connecting"),
+        (bits::CONNECTED, "open"),
+        (bits::FIRST_BYTES, "waiting for the first bytes"),
+        (bits::SERVER_ENDED, "server ended"),
+        (bits::CLIENT_ENDED, "client ended"),
     ];
     let words: Vec<&str> = WORDS.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, word)| *word).collect();
     if words.is_empty() { bits.to_string() } else { words.join(", ") }
 }
 
 fn server_name(index: i32) -> String {
-    match index {
-        -1 => "emergency".into(),
-        -2 => "abuse".into(),
-        index if index < 0 => "-".into(),
-        index => index.to_string(),
+    match special::name(index) {
+        Some(name) => name.into(),
+        None if index < 0 => "-".into(),
+        None => index.to_string(),
     }
 }
 
@@ -294,6 +284,7 @@ fn endpoint(address: &str, port: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pen_proto::status::ServerState;
 
     #[test]
     fn servers_are_aligned_and_trouble_stands_out() {
@@ -310,6 +301,7 @@ mod tests {
                 address: "2001:db8::1".into(),
                 port: 8080,
                 blacklisted_seconds: 12,
+                state: Some(ServerState::Down),
                 ..Default::default()
             },
             ServerStatus { index: 2, ..Default::default() },

@@ -4,6 +4,10 @@
 //! Byte counts are from the point of view of the party they belong to: a server was *sent* what clients wrote, a client
 //! was *sent* what servers wrote. Fields that were added have a default, so that a program reads what an older pen says.
 
+mod state;
+
+pub use state::{Level, ServerState, bits, special};
+
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -18,9 +22,9 @@ pub struct Status {
     pub workers: u32,
     /// In words, as `mode` answers, without the newline.
     pub mode: String,
-    /// The server tried last: an index, -1 emergency, -2 abuse, -3 none yet. Pen's pages call it "current".
+    /// The server tried last: an index or one of [`special`]. Pen's pages call it "current".
     pub current_server: i32,
-    /// Regular servers in order, then emergency (-1) and abuse (-2) where configured.
+    /// Regular servers in order, then the emergency and the abuse server where configured.
     pub servers: Vec<ServerStatus>,
     pub clients_max: u64,
     pub clients: Vec<ClientStatus>,
@@ -82,7 +86,7 @@ pub struct NeighbourStatus {
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ServerStatus {
-    /// Index on the command line or N of `server N`; -1 emergency, -2 abuse.
+    /// Index on the command line or N of `server N`; or one of [`special`].
     pub index: i32,
     /// Numeric address or Unix path.
     pub address: String,
@@ -113,6 +117,9 @@ pub struct ServerStatus {
     pub connections_total: u64,
     /// Connects that failed or timed out.
     pub failures_total: u64,
+    /// See [`ServerStatus::state`], which knows what to do where it is missing.
+    #[serde(default, deserialize_with = "state::known_state", skip_serializing_if = "Option::is_none")]
+    pub state: Option<ServerState>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -138,8 +145,7 @@ pub struct ConnectionStatus {
     pub client_slot: i64,
     pub server: i32,
     pub server_address: String,
-    /// Pen's bits: 1 connecting, 2 connected, 4 end of file from server, 8 end of file from client, 32 waiting for the
-    /// first bytes (peek).
+    /// Pen's [`bits`].
     pub state: u32,
     pub down_fd: i32,
     pub up_fd: i32,

@@ -19,6 +19,7 @@ use end::{End, Sessions};
 pub use extras::{Chain, Extras, Via};
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::FastClose;
+use pen_proto::status::bits;
 pub use socket::Socket;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -385,13 +386,16 @@ impl Connection {
         }
     }
 
-    /// Pen's state bits, see [`pen_proto::status::ConnectionStatus::state`].
+    /// Pen's state [`bits`].
     pub fn state_bits(&self) -> u32 {
         let stage = match self.stage {
-            Stage::ProxyHeader | Stage::FirstBytes | Stage::Hello | Stage::Handshake => 32,
-            Stage::Connecting | Stage::Shortage | Stage::Busy => 1,
-            Stage::Relaying | Stage::Dummy { .. } | Stage::Goodbye => 2,
+            Stage::ProxyHeader | Stage::FirstBytes | Stage::Hello | Stage::Handshake => bits::FIRST_BYTES,
+            Stage::Connecting | Stage::Shortage | Stage::Busy => bits::CONNECTING,
+            Stage::Relaying | Stage::Dummy { .. } | Stage::Goodbye => bits::CONNECTED,
         };
-        stage | u32::from(self.from_server.eof) << 2 | u32::from(self.from_client.eof) << 3
+        let ended = |eof: bool, bit: u32| if eof { bit } else { 0 };
+        stage
+            | ended(self.from_server.eof, bits::SERVER_ENDED)
+            | ended(self.from_client.eof, bits::CLIENT_ENDED)
     }
 }

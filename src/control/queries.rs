@@ -4,7 +4,7 @@
 use crate::settings::{Config, ServerEntry};
 use pen_proto::addr::Port;
 use pen_proto::commands::{Listing, Number, ProxyHeader};
-use pen_proto::status::{ConnectionStatus, ServerStatus, Status};
+use pen_proto::status::{ConnectionStatus, ServerStatus, Status, bits};
 use serde_json::to_string;
 use std::fmt::Write;
 
@@ -111,7 +111,7 @@ pub fn connection(status: &Status, number: u32) -> String {
         None if u64::from(number) < status.connections_max => &unused,
         None => return out_of_range(number),
     };
-    let connecting = found.state & 1;
+    let connecting = found.state & bits::CONNECTING;
     format!(
         "Connection {number}:\nstate = {}\ndownfd = {}, upfd = {}\nclient = {}, server = {}\npend = {connecting}\n",
         found.state, found.down_fd, found.up_fd, found.client_slot, found.server

@@ -18,7 +18,7 @@ use crate::shared::Shared;
 use crate::sys::packet::{BATCH_MAX, Batch, PacketSocket};
 use crate::sys::waking::Waker;
 use crate::sys::{clock, interfaces};
-use pen_proto::status::{ConnectionStatus, DsrStatus, NeighbourStatus};
+use pen_proto::status::{ConnectionStatus, DsrStatus, NeighbourStatus, bits};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, UdpSocket};
 use std::os::fd::AsFd;
@@ -331,9 +331,6 @@ fn now() -> Now {
 }
 
 fn flow_status(slot: u32, flow: &Flow<Place>, now_ms: u64) -> ConnectionStatus {
-    const CONNECTING: u32 = 1;
-    const CONNECTED: u32 = 2;
-    const CLIENT_ENDED: u32 = 8;
     let seconds_since = |ms: u64| now_ms.saturating_sub(ms) / 1000;
     ConnectionStatus {
         number: slot,
@@ -342,9 +339,9 @@ fn flow_status(slot: u32, flow: &Flow<Place>, now_ms: u64) -> ConnectionStatus {
         server: flow.value.attempt.server().number(),
         server_address: flow.value.server.to_string(),
         state: match flow.stage {
-            Stage::Fresh => CONNECTING,
-            Stage::Proven => CONNECTED,
-            Stage::Closing => CONNECTED | CLIENT_ENDED,
+            Stage::Fresh => bits::CONNECTING,
+            Stage::Proven => bits::CONNECTED,
+            Stage::Closing => bits::CONNECTED | bits::CLIENT_ENDED,
         },
         down_fd: -1,
         up_fd: -1,

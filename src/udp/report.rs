@@ -5,7 +5,7 @@ use super::session::Session;
 use super::sessions::Parties;
 use crate::shared::ServiceReport;
 use crate::worker::Core;
-use pen_proto::status::ConnectionStatus;
+use pen_proto::status::{ConnectionStatus, bits};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -30,7 +30,7 @@ impl Udp {
             client_slot: attempt.map_or(-1, |attempt| i64::from(attempt.slot().index)),
             server: attempt.map_or(-3, |attempt| attempt.server().number()),
             server_address: session.endpoint.to_string(),
-            state: 2,
+            state: bits::CONNECTED,
             down_fd: listener.map_or(-1, |listener| listener.datagram_socket(core.number).as_raw_fd()),
             up_fd: session.socket.as_ref().map_or(-1, OwnedFd::as_raw_fd),
             pending_down_bytes: 0,

@@ -1,81 +1,8 @@
-//! How a server and a pen are doing, in a word and a sentence.
-//!
-//! Owns the words and when they apply. Pure; called by `page`.
+//! How a pen is doing, in a sentence. Pure; called by `page`.
 
-use pen_core::stats::parts::{counted, duration, grouped};
+use pen_core::stats::parts::{counted, grouped};
 use pen_core::stats::regular_servers;
-use pen_proto::status::{ServerStatus, Status};
-
-/// From best to worst.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    Good,
-    /// It works, and somebody should look.
-    Warn,
-    /// Clients are turned away, or nobody knows.
-    Bad,
-}
-
-impl Level {
-    /// The class of the style sheet.
-    pub fn class(self) -> &'static str {
-        match self {
-            Level::Good => "good",
-            Level::Warn => "warn",
-            Level::Bad => "bad",
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServerState {
-    Up,
-    /// As many connections as it may have; clients that are new go elsewhere.
-    Full,
-    /// Gets no new connections for so long, those it has go on.
-    Draining {
-        seconds: u64,
-    },
-    /// The same, and it has none.
-    Blacklisted {
-        seconds: u64,
-    },
-}
-
-impl ServerState {
-    /// `None` for a place in pen's table that no server has taken.
-    pub fn of(server: &ServerStatus) -> Option<ServerState> {
-        let seconds = server.blacklisted_seconds;
-        match server {
-            unset if unset.address.is_empty() => None,
-            busy if seconds > 0 && busy.connections > 0 => Some(ServerState::Draining { seconds }),
-            _ if seconds > 0 => Some(ServerState::Blacklisted { seconds }),
-            full if full.max > 0 && full.connections >= full.max => Some(ServerState::Full),
-            _ => Some(ServerState::Up),
-        }
-    }
-
-    pub fn level(self) -> Level {
-        match self {
-            ServerState::Up => Level::Good,
-            ServerState::Full | ServerState::Draining { .. } => Level::Warn,
-            ServerState::Blacklisted { .. } => Level::Bad,
-        }
-    }
-
-    pub fn words(self) -> String {
-        match self {
-            ServerState::Up => "up".into(),
-            ServerState::Full => "full".into(),
-            ServerState::Draining { seconds } => format!("draining, {}", duration(seconds)),
-            ServerState::Blacklisted { seconds } => format!("blacklisted, {}", duration(seconds)),
-        }
-    }
-
-    fn takes_clients(self) -> bool {
-        self == ServerState::Up
-    }
-}
+use pen_proto::status::{Level, ServerState, ServerStatus, Status, special};
 
 /// A sentence about a whole pen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +14,10 @@ pub struct Verdict {
 
 impl Verdict {
     pub fn of(status: &Status) -> Verdict {
-        let states: Vec<ServerState> = regular_servers(status).filter_map(ServerState::of).collect();
+        let states: Vec<ServerState> = regular_servers(status)
+            .map(ServerStatus::state)
+            .filter(|state| *state != ServerState::Unset)
+            .collect();
         let verdict = servers_verdict(&states, has_emergency(status));
         if verdict.level == Level::Bad {
             return verdict;
@@ -112,12 +42,12 @@ impl Verdict {
 }
 
 fn has_emergency(status: &Status) -> bool {
-    status.servers.iter().any(|server| server.index == -1 && server.blacklisted_seconds == 0)
+    status.servers.iter().any(|server| server.index == special::EMERGENCY && server.state().is_in_service())
 }
 
 fn servers_verdict(states: &[ServerState], emergency: bool) -> Verdict {
     let all = states.len();
-    let up = states.iter().filter(|state| state.takes_clients()).count();
+    let up = states.iter().filter(|state| **state == ServerState::Up).count();
     let full = states.iter().filter(|state| **state == ServerState::Full).count();
     let skipped = all - up - full;
     let (level, sentence) = match () {
@@ -169,21 +99,6 @@ mod tests {
         };
         let Verdict { level, sentence } = Verdict::of(&status);
         (level, sentence)
-    }
-
-    #[test]
-    fn servers_have_one_state_each() {
-        for (server, words, level) in [
-            (server(0, 3, 0), "up", Level::Good),
-            (server(0, 3, 4), "up", Level::Good),
-            (server(0, 4, 4), "full", Level::Warn),
-            (server(12, 0, 4), "blacklisted, 12 s", Level::Bad),
-            (server(3600, 4, 4), "draining, 1 h", Level::Warn),
-        ] {
-            let state = ServerState::of(&server).unwrap();
-            assert_eq!((state.words().as_str(), state.level()), (words, level));
-        }
-        assert_eq!(ServerState::of(&ServerStatus::default()), None);
     }
 
     #[test]

@@ -7,12 +7,12 @@
 mod cards;
 
 use crate::chart::{Chart, Span, colour_class};
-use crate::health::{Level, Verdict};
+use crate::health::Verdict;
 use crate::history::{Sample, ServerName};
 use crate::series::{Measure, Palette, Series, label};
 use chrono::NaiveDateTime;
 use pen_core::stats::parts::{STYLE, STYLE_SHA256, Share, bytes, duration, grouped, table_head, text};
-use pen_proto::status::{ClientStatus, Status};
+use pen_proto::status::{ClientStatus, Level, Status};
 
 const OWN_STYLE: &str = include_str!("page.css");
 
@@ -283,7 +283,7 @@ impl Page {
 /// A dot in the colour of the verdict, for the browser's tab.
 fn icon(level: Level) -> String {
     let colour = match level {
-        Level::Good => "2f9e57",
+        Level::Off | Level::Good => "2f9e57",
         Level::Warn => "d98a00",
         Level::Bad => "d3382f",
     };

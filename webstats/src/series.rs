@@ -4,6 +4,7 @@
 //! Pure; between `history` and `chart`.
 
 use crate::history::{Sample, ServerName, ServerSample};
+use pen_proto::status::special;
 
 /// Colours there are; more servers share the last layer.
 pub const COLOURS: usize = 8;
@@ -117,7 +118,7 @@ pub fn label(name: &ServerName) -> String {
 
 /// `server 3`, `emergency server`.
 pub fn title(index: i32) -> String {
-    match pen_core::stats::special_name(index) {
+    match special::name(index) {
         Some(special) => format!("{special} server"),
         None => format!("server {index}"),
     }

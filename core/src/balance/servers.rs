@@ -10,6 +10,7 @@ use super::routes::{Route, Routes};
 use super::standing::Standing;
 use pen_proto::commands::ProxyHeader;
 pub use pen_proto::endpoint::{Endpoint, TlsEndpoint};
+use pen_proto::status::{ServerState, special};
 use std::fmt;
 use std::sync::Arc;
 
@@ -57,7 +58,9 @@ impl ServerId {
     pub fn number(self) -> i32 {
         match self.index() {
             Some(_) => self.0.into(),
-            None => (self.0 as i16).into(),
+            None if self == ServerId::EMERGENCY => special::EMERGENCY,
+            None if self == ServerId::ABUSE => special::ABUSE,
+            None => special::NONE,
         }
     }
 }
@@ -178,6 +181,17 @@ impl Server {
     /// by a connect in vain than by none. Against the operator's word it may not.
     pub fn is_last_resort(&self, now_seconds: u32) -> bool {
         self.is_complete && !self.standing.is_commanded(now_seconds)
+    }
+
+    /// The first of the words that holds.
+    pub fn state(&self, blacklist_seconds: u64, now_seconds: u32) -> ServerState {
+        match () {
+            () if !self.is_complete => ServerState::Unset,
+            () if self.standing.is_commanded(now_seconds) => ServerState::Blacklisted,
+            () if self.blacklisted_seconds(blacklist_seconds, now_seconds) > 0 => ServerState::Down,
+            () if !self.has_room(false) => ServerState::Full,
+            () => ServerState::Up,
+        }
     }
 
     /// Whether it is for clients that ask for this.

@@ -8,12 +8,9 @@ use super::servers::{Server, ServerId, ServerSetup, TlsEndpoint};
 use super::{Chooser, Selection};
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::ServerTls;
-use pen_proto::status::{ClientStatus, ConnectionStatus, ServerStatus};
+use pen_proto::status::{ClientStatus, ConnectionStatus, ServerStatus, bits};
 use std::net::SocketAddr;
 use std::ops::Range;
-
-/// Pen's bit of [`ConnectionStatus::state`] for a connection that has its server.
-const CONNECTED: u32 = 2;
 
 impl Selection {
     /// The server tried last; [`ServerId::NONE`] before the first client.
@@ -66,6 +63,7 @@ fn server_status(id: ServerId, server: &Server, blacklist_seconds: u64, now_seco
         received_bytes: server.received_bytes,
         connections_total: server.connections_total,
         failures_total: server.failures_total,
+        state: Some(server.state(blacklist_seconds, now_seconds)),
     }
 }
 
@@ -89,7 +87,7 @@ pub fn add_live(
     clients: &mut [ClientStatus],
     connections: &[ConnectionStatus],
 ) {
-    for connection in connections.iter().filter(|connection| connection.state & CONNECTED != 0) {
+    for connection in connections.iter().filter(|connection| connection.state & bits::CONNECTED != 0) {
         if let Some(server) = server_of(servers, connection) {
             server.connections_total += 1;
             server.sent_bytes += connection.up_bytes;

@@ -6,8 +6,8 @@
 //! whole snapshot from a hidden element at the end.
 
 use super::parts::{STYLE, STYLE_SHA256, Share, bar, bytes, counted, duration, grouped, table_head, text};
-use super::{json, special_name, time_line};
-use pen_proto::status::{ClientStatus, ConnectionStatus, ServerStatus, Status};
+use super::{json, time_line};
+use pen_proto::status::{ClientStatus, ConnectionStatus, ServerState, ServerStatus, Status, special};
 use std::fmt::Display;
 
 /// Around the snapshot in JSON, in its form for a quoted attribute.
@@ -82,10 +82,12 @@ impl Page {
     }
 
     fn alarm(&mut self, status: &Status) {
-        let blacklisted: Vec<_> =
-            status.servers.iter().filter(|s| s.blacklisted_seconds > 0).map(server_name).collect();
-        if !blacklisted.is_empty() {
-            self.line(format!("<p class=\"alarm\">Blacklisted: {}</p>", text(&blacklisted.join(", "))));
+        for (state, word) in [(ServerState::Down, "Down"), (ServerState::Blacklisted, "Blacklisted")] {
+            let servers = status.servers.iter().filter(|server| server.state() == state);
+            let names: Vec<_> = servers.map(server_name).collect();
+            if !names.is_empty() {
+                self.line(format!("<p class=\"alarm\">{word}: {}</p>", text(&names.join(", "))));
+            }
         }
     }
 
@@ -244,12 +246,17 @@ fn server_cells(server: &ServerStatus, status: &Status, all: &Sums) -> [String; 
 fn server_status(server: &ServerStatus, now_epoch_seconds: u64) -> String {
     let raw = server.failed_at_epoch_seconds;
     let ago_seconds = now_epoch_seconds.saturating_sub(raw);
-    if server.blacklisted_seconds > 0 {
-        beside(raw, "bad", &format!("blacklisted, {} left", duration(server.blacklisted_seconds)))
-    } else if raw > 0 {
-        beside(raw, "warn", &format!("failed {} ago", duration(ago_seconds)))
-    } else {
-        raw.to_string()
+    let state = server.state();
+    let class = state.level().class();
+    match state {
+        ServerState::Blacklisted | ServerState::Down => {
+            beside(raw, class, &format!("{} left", server.state_words(", ")))
+        }
+        ServerState::Removing | ServerState::Disabled | ServerState::Draining => {
+            beside(raw, class, state.word())
+        }
+        _ if raw > 0 => beside(raw, "warn", &format!("failed {} ago", duration(ago_seconds))),
+        _ => raw.to_string(),
     }
 }
 
@@ -265,7 +272,7 @@ fn load(server: &ServerStatus, connections_all: u64) -> String {
     }
     let share = Share::of(used.into(), server.max.into());
     let class = share.fill_class();
-    let words = if share.is_full() { "full".into() } else { format!("{share} of max") };
+    let words = if server.is_full() { ServerState::Full.to_string() } else { format!("{share} of max") };
     beside(used, class, &words) + &bar(share, class, "load")
 }
 
@@ -354,14 +361,14 @@ fn beside(raw: impl Display, class: &str, words: &str) -> String {
 }
 
 fn with_special_name(index: i32) -> String {
-    match special_name(index) {
+    match special::name(index) {
         Some(name) => beside(index, "", name),
         None => index.to_string(),
     }
 }
 
 fn server_name(server: &ServerStatus) -> String {
-    match special_name(server.index) {
+    match special::name(server.index) {
         Some(name) => format!("{name} server ({})", server.address),
         None => format!("server {} ({})", server.index, server.address),
     }

@@ -42,6 +42,19 @@ fn raw_values_stand_first_in_their_cells() {
 }
 
 #[test]
+fn every_state_is_said_with_its_word_and_the_servers_in_trouble_first() {
+    let mut status = samples::busy();
+    let states = [ServerState::Draining, ServerState::Disabled, ServerState::Down, ServerState::Removing];
+    status.servers.iter_mut().zip(states).for_each(|(server, state)| server.state = Some(state));
+    let page = render(&status);
+    assert!(page.contains("<p class=\"alarm\">Down: server 2 (2001:db8::17)</p>"));
+    assert!(page.contains("<small class=\"bad\">down, 12 s left</small>"));
+    for word in ["draining", "disabled", "removing"] {
+        assert!(page.contains(&format!("<small class=\"warn\">{word}</small>")), "{word}");
+    }
+}
+
+#[test]
 fn nothing_from_outside_becomes_markup() {
     let page = render(&samples::hostile());
     assert!(!page.contains("<script"));

@@ -23,14 +23,5 @@ pub fn regular_servers(status: &Status) -> impl Iterator<Item = &ServerStatus> {
     status.servers.iter().filter(|server| server.index >= 0)
 }
 
-/// The name of a server that has no number: `emergency` for -1, `abuse` for -2.
-pub fn special_name(index: i32) -> Option<&'static str> {
-    match index {
-        -1 => Some("emergency"),
-        -2 => Some("abuse"),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod samples;

@@ -2,10 +2,8 @@
 //!
 //! Names start with `pen_`, carry their unit, and end in `_total` when they only ever grow.
 
-use super::special_name;
-use pen_proto::status::{DsrStatus, ServerStatus, Status};
+use pen_proto::status::{DsrStatus, ServerStatus, Status, special};
 use std::fmt::Write;
-use std::net::Ipv4Addr;
 
 /// All metrics, each family with its HELP and TYPE line. To be served as `text/plain; version=0.0.4`.
 pub fn render(status: &Status) -> String {
@@ -182,10 +180,7 @@ const SERVER_FAMILIES: [Family; 13] = [
         "pen_server_up",
         GAUGE,
         "1 while the server may be chosen, 0 while blacklisted or without address.",
-        |s| {
-            let is_set = !s.address.is_empty() && s.address.parse() != Ok(Ipv4Addr::UNSPECIFIED);
-            u64::from(is_set && s.blacklisted_seconds == 0)
-        },
+        |s| u64::from(s.state().is_in_service()),
     ),
     ("pen_server_blacklisted_seconds", GAUGE, "Seconds until the server is tried again.", |s| {
         s.blacklisted_seconds
@@ -215,7 +210,7 @@ struct Labels {
 
 impl Labels {
     fn of(server: &ServerStatus) -> Labels {
-        let name = special_name(server.index).map_or_else(|| server.index.to_string(), String::from);
+        let name = special::name(server.index).map_or_else(|| server.index.to_string(), String::from);
         Labels { server: name, address: endpoint(&server.address, server.port) }
     }
 

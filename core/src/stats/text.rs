@@ -3,8 +3,8 @@
 //! Pen says each block as one diagnostic, with the time in front of its first line only. The time is the business of
 //! whoever says it (`log/diag`), so [`blocks`] hands out the blocks and [`render`] all of them as one text.
 
-use super::{special_name, time_line};
-use pen_proto::status::{ClientStatus, ConnectionStatus, DsrStatus, ServerStatus, Status};
+use super::time_line;
+use pen_proto::status::{ClientStatus, ConnectionStatus, DsrStatus, ServerStatus, Status, special};
 
 /// All blocks, each followed by a newline.
 pub fn render(status: &Status) -> String {
@@ -27,7 +27,7 @@ pub fn blocks(status: &Status) -> Vec<String> {
 
 /// The bare number in the third line is Pen's: when the last connect failed, 0 for never.
 fn server(server: &ServerStatus) -> String {
-    let title = match special_name(server.index) {
+    let title = match special::name(server.index) {
         None => format!("Server {}", server.index),
         Some("abuse") => "Abuse server".into(),
         Some(_) => "Emergency server".into(),

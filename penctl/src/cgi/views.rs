@@ -5,7 +5,7 @@
 use super::page::Page;
 use pen_core::stats::parts::{bytes, counted, duration, grouped, table_head, text};
 use pen_proto::commands::{Kind, ROWS, Reach, Row, When};
-use pen_proto::status::{ConnectionStatus, ServerStatus};
+use pen_proto::status::{ConnectionStatus, ServerStatus, special};
 use penctl::client::Reply;
 
 /// Rows of the table of connections; of more the newest are shown.
@@ -135,7 +135,7 @@ fn draw_servers(page: &mut Page, servers: &[ServerStatus]) {
     }
     page.line("<ul class=\"servers\">");
     for server in servers {
-        let (class, words) = condition(server);
+        let (class, words) = (server.state().level().class(), server.state_words(", "));
         page.line(format!("<li class=\"{class}\">"));
         let address = match server.address.as_str() {
             "" => "no address".to_string(),
@@ -158,21 +158,9 @@ fn draw_servers(page: &mut Page, servers: &[ServerStatus]) {
 }
 
 fn name(server: &ServerStatus) -> String {
-    match pen_core::stats::special_name(server.index) {
+    match special::name(server.index) {
         Some(name) => format!("{name} server"),
         None => format!("server {}", server.index),
-    }
-}
-
-/// The colour of a server, and why.
-fn condition(server: &ServerStatus) -> (&'static str, String) {
-    match server {
-        server if server.address.is_empty() => ("warn", "unused".into()),
-        server if server.blacklisted_seconds > 0 => {
-            ("bad", format!("blacklisted, {}", duration(server.blacklisted_seconds)))
-        }
-        server if server.max > 0 && server.connections >= server.max => ("warn", "full".into()),
-        _ => ("good", "up".into()),
     }
 }
 

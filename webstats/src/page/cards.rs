@@ -2,11 +2,10 @@
 
 use super::{Page, rate, swatch};
 use crate::chart::{Span, sparkline};
-use crate::health::{Level, ServerState};
 use crate::history::{Sample, ServerName, endpoint};
 use crate::series::{Layer, Measure, Palette, Series, title};
 use pen_core::stats::parts::{Share, bar, bytes, counted, grouped, text};
-use pen_proto::status::{ServerStatus, Status};
+use pen_proto::status::{Level, ServerStatus, Status};
 
 /// With more servers than this only those in trouble get cards beyond it.
 const CARDS_MAX: usize = 48;
@@ -51,15 +50,15 @@ impl Page {
 
     pub(super) fn cards(&mut self, status: &Status, samples: &[Sample], palette: &Palette, span: Span) {
         let (shown, left_out) = divide(&status.servers);
-        let names = shown.iter().map(|(server, _)| ServerName::of(server));
+        let names = shown.iter().map(|server| ServerName::of(server));
         let connections = Series::of(Measure::Connections, samples, &Palette::of(names));
         let all_bytes = status.servers.iter().map(moved).fold(0, u64::saturating_add);
         self.line("<ul class=\"servers\">");
-        for ((server, state), layer) in shown.iter().zip(&connections.layers) {
+        for (server, layer) in shown.iter().zip(&connections.layers) {
             let colour = palette.colour(&ServerName::of(server));
             let layer = Layer { colour, ..layer.clone() };
             let curve = sparkline(&connections, &layer, span, "connections over time");
-            self.card(server, *state, &(swatch(colour), curve), Share::of(moved(server), all_bytes));
+            self.card(server, &(swatch(colour), curve), Share::of(moved(server), all_bytes));
         }
         self.line("</ul>");
         if left_out > 0 {
@@ -67,19 +66,13 @@ impl Page {
         }
     }
 
-    fn card(
-        &mut self,
-        server: &ServerStatus,
-        state: ServerState,
-        (swatch, curve): &(String, String),
-        share: Share,
-    ) {
-        let class = state.level().class();
+    fn card(&mut self, server: &ServerStatus, (swatch, curve): &(String, String), share: Share) {
+        let class = server.state().level().class();
         self.line(format!("<li class=\"{class}\">"));
         self.line(format!(
             "<p class=\"top\"><b>{swatch} {}</b> <span class=\"badge {class}\">{}</span></p>",
             title(server.index),
-            state.words()
+            server.state_words(", ")
         ));
         self.line(format!("<p class=\"address\">{}</p>", text(&endpoint(server))));
         self.0.push_str(curve);
@@ -102,13 +95,14 @@ impl Page {
     }
 }
 
-/// The first [`CARDS_MAX`] servers and whoever needs attention, with their states; and how many others there are.
-fn divide(servers: &[ServerStatus]) -> (Vec<(&ServerStatus, ServerState)>, u64) {
-    let known = servers.iter().filter_map(|server| Some((server, ServerState::of(server)?)));
+/// The first [`CARDS_MAX`] servers and whoever needs attention; and how many others there are. A place in pen's table
+/// that no server has taken does not count.
+fn divide(servers: &[ServerStatus]) -> (Vec<&ServerStatus>, u64) {
+    let known = servers.iter().filter(|server| server.state().level() != Level::Off);
     let (mut shown, mut left_out) = (Vec::new(), 0);
-    for (server, state) in known {
-        if shown.len() < CARDS_MAX || state.level() != Level::Good {
-            shown.push((server, state));
+    for server in known {
+        if shown.len() < CARDS_MAX || server.state().level() != Level::Good {
+            shown.push(server);
         } else {
             left_out += 1;
         }
