@@ -3,7 +3,6 @@
 //! What a connection *is* stands here; how bytes move in `relay`, who opens and ends it in `worker`.
 
 pub mod buffers;
-pub mod dummy;
 pub mod end;
 mod extras;
 pub mod handshake;
@@ -46,6 +45,8 @@ pub enum Stage {
     Handshake,
     /// The client to take the reason why its handshake failed.
     Goodbye,
+    /// Nothing: a server is looked for.
+    Choosing,
     /// The server to accept.
     Connecting,
     /// Descriptors for the upstream socket.
@@ -180,6 +181,8 @@ impl Direction {
 
 #[derive(Debug)]
 pub struct Connection {
+    /// Under which its worker knows it.
+    pub number: u32,
     pub client: Socket,
     pub server: Socket,
     pub from_client: Direction,
@@ -240,11 +243,12 @@ impl Connection {
         let client =
             Socket { fd: Some(fd), readable: true, writable: true, nodelay: true, ..Socket::default() };
         Connection {
+            number: 0,
             client,
             server: Socket::default(),
             from_client: Direction::default(),
             from_server: Direction::default(),
-            stage: Stage::Connecting,
+            stage: Stage::Choosing,
             address,
             port,
             attempt: None,
@@ -301,6 +305,20 @@ impl Connection {
     pub fn has_encrypted(&self, receiver: Side) -> bool {
         let session = self.sessions().and_then(|sessions| sessions.get(receiver));
         session.is_some_and(Session::wants_write)
+    }
+
+    /// Whether a handshake with the server has begun.
+    pub fn has_server_session(&self) -> bool {
+        self.sessions().is_some_and(|sessions| sessions.server.is_some())
+    }
+
+    /// The session goes with the socket.
+    pub fn drop_server_session(&mut self) {
+        let Some(extras) = &mut self.extras else { return };
+        if let Some(sessions) = &mut extras.sessions {
+            sessions.server = None;
+        }
+        extras.sessions.take_if(|sessions| sessions.client.is_none());
     }
 
     /// This side of it, with its session.
@@ -390,7 +408,7 @@ impl Connection {
     pub fn state_bits(&self) -> u32 {
         let stage = match self.stage {
             Stage::ProxyHeader | Stage::FirstBytes | Stage::Hello | Stage::Handshake => bits::FIRST_BYTES,
-            Stage::Connecting | Stage::Shortage | Stage::Busy => bits::CONNECTING,
+            Stage::Choosing | Stage::Connecting | Stage::Shortage | Stage::Busy => bits::CONNECTING,
             Stage::Relaying | Stage::Dummy { .. } | Stage::Goodbye => bits::CONNECTED,
         };
         let ended = |eof: bool, bit: u32| if eof { bit } else { 0 };

@@ -20,12 +20,19 @@ pub const TURN_BYTES_MAX: usize = 4 * SCRATCH_BYTES;
 /// The same where they are encrypted or decrypted.
 const TLS_TURN_BYTES_MAX: usize = 512 * 1024;
 
-/// What a worker lends to the relay.
-pub struct Loan<'a> {
-    pub scratch: &'a mut [u8],
+/// Memory that all connections of a worker use in turns.
+pub struct Workspace {
+    /// Where reads go, [`SCRATCH_BYTES`] long.
+    pub scratch: Vec<u8>,
     /// Room for what is sent in place of what was read.
-    pub instead: &'a mut Vec<u8>,
-    pub pool: &'a mut BufferPool,
+    pub instead: Vec<u8>,
+    pub pool: BufferPool,
+}
+
+impl Workspace {
+    pub fn new(pool: BufferPool) -> Workspace {
+        Workspace { scratch: vec![0; SCRATCH_BYTES], instead: Vec::new(), pool }
+    }
 }
 
 /// What becomes of bytes that somebody has looked at.
@@ -61,7 +68,7 @@ pub fn pump(
     sender: &mut End<'_>,
     receiver: &mut End<'_>,
     direction: &mut Direction,
-    loan: &mut Loan<'_>,
+    work: &mut Workspace,
     mut inspect: impl FnMut(&[u8], &mut Vec<u8>) -> Passage,
 ) -> Flow {
     let is_encrypted = receiver.session.is_some();
@@ -69,7 +76,7 @@ pub fn pump(
         if is_encrypted || sender.session.is_some() { TLS_TURN_BYTES_MAX } else { TURN_BYTES_MAX };
     let mut moved_bytes = 0;
     loop {
-        if !receiver.flush(direction, loan.pool) || direction.is_unread() {
+        if !receiver.flush(direction, &mut work.pool) || direction.is_unread() {
             return Flow::Waits;
         }
         if moved_bytes >= turn_bytes_max {
@@ -78,15 +85,15 @@ pub fn pump(
         if is_encrypted {
             direction.chunk_log2 = direction.chunk_log2.min(ENCRYPTED_CHUNK_LOG2_MAX);
         }
-        let Read { plain_bytes, wire_bytes } = match sender.read(direction, loan.scratch) {
+        let Read { plain_bytes, wire_bytes } = match sender.read(direction, &mut work.scratch) {
             Ok(Some(read)) => read,
             Ok(None) => return Flow::Waits,
             Err(_) => return Flow::SenderFailed,
         };
         moved_bytes += wire_bytes;
         if plain_bytes > 0 || direction.eof {
-            let bytes = look_at(&loan.scratch[..plain_bytes], loan.instead, direction, &mut inspect);
-            receiver.offer(direction, bytes, loan.pool);
+            let bytes = look_at(&work.scratch[..plain_bytes], &mut work.instead, direction, &mut inspect);
+            receiver.offer(direction, bytes, &mut work.pool);
         }
     }
 }

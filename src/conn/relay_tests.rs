@@ -17,9 +17,7 @@ struct Line {
     receiver: Socket,
     to: UnixStream,
     direction: Direction,
-    scratch: Vec<u8>,
-    instead: Vec<u8>,
-    pool: BufferPool,
+    work: Workspace,
 }
 
 fn ready(fd: impl Into<std::os::fd::OwnedFd>) -> Socket {
@@ -50,9 +48,7 @@ impl Line {
             receiver: ready(near_receiver),
             to,
             direction: Direction::default(),
-            scratch: vec![0; SCRATCH_BYTES],
-            instead: Vec::new(),
-            pool: BufferPool::default(),
+            work: Workspace::new(BufferPool::default()),
         }
     }
 
@@ -61,9 +57,8 @@ impl Line {
     }
 
     fn pump_through(&mut self, inspect: impl FnMut(&[u8], &mut Vec<u8>) -> Passage) -> Flow {
-        let mut loan = Loan { scratch: &mut self.scratch, instead: &mut self.instead, pool: &mut self.pool };
         let (mut sender, mut receiver) = (End::plain(&mut self.sender), End::plain(&mut self.receiver));
-        pump(&mut sender, &mut receiver, &mut self.direction, &mut loan, inspect)
+        pump(&mut sender, &mut receiver, &mut self.direction, &mut self.work, inspect)
     }
 
     /// What has arrived by now.
@@ -176,14 +171,15 @@ fn after_a_write_to(server: TcpStream) -> (Socket, io::Result<Option<usize>>, Di
     let mut server = ready(server);
     let mut line = Line::new();
     line.from.write_all(b"request").unwrap();
-    let mut loan = Loan { scratch: &mut line.scratch, instead: &mut line.instead, pool: &mut line.pool };
     let mut sender = End::plain(&mut line.sender);
-    pump(&mut sender, &mut End::plain(&mut server), &mut line.direction, &mut loan, |_, _| Passage::AsRead);
+    pump(&mut sender, &mut End::plain(&mut server), &mut line.direction, &mut line.work, |_, _| {
+        Passage::AsRead
+    });
     assert!(line.direction.receiver_gone);
     let mut back = Direction::default();
-    let mut got = read(&mut server, &mut back, &mut line.scratch);
+    let mut got = read(&mut server, &mut back, &mut line.work.scratch);
     while matches!(got, Ok(Some(1..))) {
-        got = read(&mut server, &mut back, &mut line.scratch);
+        got = read(&mut server, &mut back, &mut line.work.scratch);
     }
     (server, got, back)
 }
@@ -232,10 +228,9 @@ fn an_endless_stream_is_left_after_its_turn() {
     sender.drain_before_end = true;
     let mut line = Line::new();
     for turn in 1..4 {
-        let mut loan = Loan { scratch: &mut line.scratch, instead: &mut line.instead, pool: &mut line.pool };
         let before = line.direction.bytes;
         let (mut from, mut to) = (End::plain(&mut sender), End::plain(&mut receiver));
-        let flow = pump(&mut from, &mut to, &mut line.direction, &mut loan, |_, _| Passage::AsRead);
+        let flow = pump(&mut from, &mut to, &mut line.direction, &mut line.work, |_, _| Passage::AsRead);
         assert_eq!(flow, Flow::TurnOver, "turn {turn}");
         let moved = (line.direction.bytes - before) as usize;
         assert!((TURN_BYTES_MAX..TURN_BYTES_MAX + SCRATCH_BYTES).contains(&moved), "{moved} bytes");

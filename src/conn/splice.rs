@@ -6,7 +6,7 @@
 
 use super::buffers::BufferPool;
 use super::end::End;
-use super::relay::{self, Flow, Loan, Passage};
+use super::relay::{self, Flow, Passage, Workspace};
 use super::{Direction, Socket};
 use nix::errno::Errno;
 use std::io;
@@ -17,22 +17,22 @@ pub fn pump(
     sender: &mut Socket,
     receiver: &mut Socket,
     direction: &mut Direction,
-    loan: &mut Loan<'_>,
+    work: &mut Workspace,
 ) -> Flow {
     // Most events concern one direction only.
-    if direction.is_at_rest(sender) { Flow::Waits } else { pump_some(sender, receiver, direction, loan) }
+    if direction.is_at_rest(sender) { Flow::Waits } else { pump_some(sender, receiver, direction, work) }
 }
 
 fn pump_some(
     sender: &mut Socket,
     receiver: &mut Socket,
     direction: &mut Direction,
-    loan: &mut Loan<'_>,
+    work: &mut Workspace,
 ) -> Flow {
     let flow =
-        if is_stream(sender, direction) { splice(sender, receiver, direction, loan.pool) } else { None };
+        if is_stream(sender, direction) { splice(sender, receiver, direction, &mut work.pool) } else { None };
     flow.unwrap_or_else(|| {
-        relay::pump(&mut End::plain(sender), &mut End::plain(receiver), direction, loan, |_, _| {
+        relay::pump(&mut End::plain(sender), &mut End::plain(receiver), direction, work, |_, _| {
             Passage::AsRead
         })
     })

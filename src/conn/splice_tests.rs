@@ -13,8 +13,7 @@ struct Line {
     receiver: Socket,
     to: TcpStream,
     direction: Direction,
-    scratch: Vec<u8>,
-    pool: BufferPool,
+    work: Workspace,
 }
 
 fn pair() -> (TcpStream, TcpStream) {
@@ -45,16 +44,14 @@ impl Line {
             receiver: ready(near_receiver),
             to,
             direction: Direction { chunk_log2: relay::CHUNK_LOG2_MAX, ..Direction::default() },
-            scratch: vec![0; relay::SCRATCH_BYTES],
-            pool: BufferPool::with_pipes(PIPES),
+            work: Workspace::new(BufferPool::with_pipes(PIPES)),
         }
     }
 
     /// As if both sockets had had an event.
     fn pump(&mut self) -> Flow {
         (self.sender.readable, self.receiver.writable) = (true, true);
-        let mut loan = Loan { scratch: &mut self.scratch, instead: &mut Vec::new(), pool: &mut self.pool };
-        pump(&mut self.sender, &mut self.receiver, &mut self.direction, &mut loan)
+        pump(&mut self.sender, &mut self.receiver, &mut self.direction, &mut self.work)
     }
 
     fn is_in_pipe(&mut self) -> bool {
@@ -88,9 +85,9 @@ impl Line {
     }
 
     fn free_pipes(&mut self) -> usize {
-        let pipes: Vec<_> = std::iter::from_fn(|| self.pool.pipe()).collect();
+        let pipes: Vec<_> = std::iter::from_fn(|| self.work.pool.pipe()).collect();
         let count = pipes.len();
-        pipes.into_iter().for_each(|pipe| self.pool.give_back_pipe(pipe));
+        pipes.into_iter().for_each(|pipe| self.work.pool.give_back_pipe(pipe));
         count
     }
 }
@@ -108,7 +105,7 @@ fn a_receiver_that_does_not_read_holds_a_pipe_until_it_does() {
 #[test]
 fn without_a_free_pipe_the_stream_is_copied() {
     let mut line = Line::new();
-    line.pool = BufferPool::default();
+    line.work.pool = BufferPool::default();
     line.from.write_all(&pattern(100_000)).unwrap();
     assert!(line.take(100_000) == pattern(100_000));
 }
@@ -123,7 +120,7 @@ fn urgent_bytes_and_the_end_are_left_to_reads() {
     while !line.direction.eof {
         line.pump();
     }
-    assert_eq!(line.pool.pipe().map(|pipe| pipe.held_bytes()), Some(0), "no pipe was needed");
+    assert_eq!(line.work.pool.pipe().map(|pipe| pipe.held_bytes()), Some(0), "no pipe was needed");
 }
 
 #[test]

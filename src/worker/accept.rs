@@ -5,7 +5,8 @@
 
 use super::handshake::first_task;
 use super::listeners::Entry;
-use super::{Core, Key, Worker};
+use super::verdict::Verdict;
+use super::{Context, Core, Key, Worker};
 use crate::conn::{Connection, Side, Stage};
 use crate::log::diag;
 use crate::net::listen::Listener;
@@ -68,16 +69,16 @@ impl Worker {
     /// The listener is level-triggered: clients left over bring another event. So a worker that last found one client
     /// at a time takes one, and is spared the accept(2) that would only tell that there is none.
     pub(super) fn accept(&mut self, listener: u16) {
-        let batch = self.accepting.batch.clamp(1, self.core.process.multi_accept);
+        let batch = self.context.accepting.batch.clamp(1, self.context.core.process.multi_accept);
         let mut taken = 0;
-        while taken < batch && self.accepting.is_on() {
+        while taken < batch && self.context.accepting.is_on() {
             // An event may be of a listener that is no longer ours.
-            let Some(open) = self.core.listeners.listener(listener) else { return };
-            if !self.core.shared.room().take_connection() {
+            let Some(open) = self.context.core.listeners.listener(listener) else { return };
+            if !self.context.core.shared.room().take_connection() {
                 // Another worker may have taken the one for whom this one was woken.
                 if socket::has_something(open.as_fd()) {
-                    self.note_full();
-                    self.pause(None);
+                    self.context.note_full();
+                    self.context.pause(None);
                 }
                 break;
             }
@@ -86,9 +87,78 @@ impl Worker {
             }
             taken += 1;
         }
-        self.accepting.batch = if taken == batch { batch * 2 } else { taken };
+        self.context.accepting.batch = if taken == batch { batch * 2 } else { taken };
     }
 
+    /// Takes a client, for whom room is counted; if none comes the room is given back.
+    fn accept_one(&mut self, listener: u16) -> Asked {
+        let Some(Entry { service, open: Some(open), .. }) = self.context.core.listeners.get(listener) else {
+            self.context.room_made();
+            return Asked::Nobody;
+        };
+        let service = *service;
+        match socket::accept(open.as_fd()) {
+            Ok((fd, address)) => {
+                // Who comes after a command was answered meets its effect, also in the wake-up that is under way.
+                if self.context.core.shared.generation() != self.context.core.generation {
+                    self.follow_settings(service);
+                }
+                let (client, port) = match address {
+                    Some(address) => (ClientAddr::from(address), address.port()),
+                    None => (ClientAddr::Unix, 0),
+                };
+                self.take_in(fd, (client, port), (service, listener));
+                Asked::Client
+            }
+            Err(error) => {
+                self.context.room_made();
+                self.context.accept_failed(service, &error)
+            }
+        }
+    }
+
+    /// Takes in who is connected already, even where `conn_max` has no room: with a listener that is closed they would be
+    /// turned away. How many its queue holds was settled when it was opened, so it is asked until it has nobody left.
+    pub(super) fn stop_accepting(&mut self, number: u16) {
+        for _ in 0..WAITING_MAX {
+            self.context.core.shared.room().take_connection_anyway();
+            if matches!(self.accept_one(number), Asked::Nobody | Asked::Shortage) {
+                break;
+            }
+        }
+        if let Some(listener) = self.context.core.listeners.listener(number) {
+            // Fails only when it is not registered, which is what is wanted.
+            let _ = self.context.core.poller.remove_listener(listener.as_fd());
+        }
+        self.context.core.listeners.close(number);
+    }
+
+    /// Takes in a client, for whom room is counted.
+    pub(super) fn take_in(
+        &mut self,
+        fd: OwnedFd,
+        (address, port): (ClientAddr, u16),
+        (service, listener): (u16, u16),
+    ) {
+        let Context { core, .. } = &mut self.context;
+        core.listeners.enter(listener);
+        let connection = Connection::new(fd, address, port, (service, listener), core.now_ms);
+        let index = self.connections.insert(connection);
+        let local = &mut core.services[service];
+        local.totals.accepted += 1;
+        local.last = Some((index, core.now_ms));
+        self.step(index, |context, connection| {
+            connection.number = index;
+            context.trace_accept(connection);
+            match context.settings(connection).trusts(address) {
+                true => context.begin_stage(connection, Stage::ProxyHeader),
+                false => context.begin(connection),
+            }
+        });
+    }
+}
+
+impl Context {
     fn note_full(&self) {
         let (process, now_ms, room) = (&*self.core.process, self.core.now_ms, self.core.shared.room());
         let pending_max = process.pending_max;
@@ -114,33 +184,6 @@ impl Worker {
         });
     }
 
-    /// Takes a client, for whom room is counted; if none comes the room is given back.
-    fn accept_one(&mut self, listener: u16) -> Asked {
-        let Some(Entry { service, open: Some(open), .. }) = self.core.listeners.get(listener) else {
-            self.room_made();
-            return Asked::Nobody;
-        };
-        let service = *service;
-        match socket::accept(open.as_fd()) {
-            Ok((fd, address)) => {
-                // Who comes after a command was answered meets its effect, also in the wake-up that is under way.
-                if self.core.shared.generation() != self.core.generation {
-                    self.follow_settings(service);
-                }
-                let (client, port) = match address {
-                    Some(address) => (ClientAddr::from(address), address.port()),
-                    None => (ClientAddr::Unix, 0),
-                };
-                self.take_in(fd, (client, port), (service, listener));
-                Asked::Client
-            }
-            Err(error) => {
-                self.room_made();
-                self.accept_failed(service, &error)
-            }
-        }
-    }
-
     /// Takes a listener of a service.
     ///
     /// # Errors
@@ -152,22 +195,6 @@ impl Worker {
             true => self.core.poller.add_listener(listener.as_fd(), Key::Listener(number).pack()),
             false => Ok(()), // with all others
         }
-    }
-
-    /// Takes in who is connected already, even where `conn_max` has no room: with a listener that is closed they would be
-    /// turned away. How many its queue holds was settled when it was opened, so it is asked until it has nobody left.
-    pub(super) fn stop_accepting(&mut self, number: u16) {
-        for _ in 0..WAITING_MAX {
-            self.core.shared.room().take_connection_anyway();
-            if matches!(self.accept_one(number), Asked::Nobody | Asked::Shortage) {
-                break;
-            }
-        }
-        if let Some(listener) = self.core.listeners.listener(number) {
-            // Fails only when it is not registered, which is what is wanted.
-            let _ = self.core.poller.remove_listener(listener.as_fd());
-        }
-        self.core.listeners.close(number);
     }
 
     /// All or none.
@@ -269,47 +296,29 @@ impl Worker {
         }
     }
 
-    pub(super) fn take_in(
-        &mut self,
-        fd: OwnedFd,
-        (address, port): (ClientAddr, u16),
-        (service, listener): (u16, u16),
-    ) {
-        let mut connection = Connection::new(fd, address, port, (service, listener), self.core.now_ms);
-        self.core.listeners.enter(listener);
-        let local = &mut self.core.services[service];
-        let is_relayed = local.settings.trusts(address);
-        if is_relayed {
-            connection.stage = Stage::ProxyHeader;
-        }
-        let index = self.connections.insert(connection);
-        local.totals.accepted += 1;
-        local.last = Some((index, self.core.now_ms));
-        if let Some(connection) = self.connections.get(index) {
-            self.trace_accept(index, connection);
-        }
-        if is_relayed { self.await_header(index) } else { self.begin(index) }
-    }
-
     /// Who the client is, is certain: on to its server, or to what comes before that.
-    pub(super) fn begin(&mut self, index: u32) {
-        let Some(connection) = self.connections.get(index) else { return };
-        let local = &self.core.services[connection.service];
+    pub(super) fn begin(&mut self, connection: &mut Connection) -> Verdict {
+        let local = self.service(connection);
         if let Some(task) = first_task(local) {
-            return self.begin_task(index, task);
+            return self.begin_task(connection, task);
         }
         let (dummy, peek) = (local.settings.flag(Flag::Dummy), local.settings.flag(Flag::Peek));
-        if !dummy {
-            self.begin_http(index, "http");
+        if dummy {
+            return self.begin_stage(connection, Stage::Dummy { answered: false });
         }
-        if !(dummy || peek) {
-            return self.choose(index);
+        self.begin_http(connection, "http");
+        match peek {
+            true => self.begin_stage(connection, Stage::FirstBytes),
+            false => self.choose(connection),
         }
-        let Some(connection) = self.connections.get_mut(index) else { return };
-        connection.stage = if dummy { Stage::Dummy { answered: false } } else { Stage::FirstBytes };
-        if self.register(index, Side::Client) {
-            self.arm_idle_timer(index);
-            self.serve(index);
+    }
+
+    /// Begins with something for which the client alone is needed.
+    pub(super) fn begin_stage(&mut self, connection: &mut Connection, stage: Stage) -> Verdict {
+        self.enter(connection, stage);
+        match self.register(connection, Side::Client) {
+            Ok(()) => self.serve(connection),
+            Err(reason) => Verdict::Close(reason),
         }
     }
 }

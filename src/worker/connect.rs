@@ -1,15 +1,12 @@
 //! Finding a server for a client: choose, connect, and on failure choose again, unseen by the client.
 
-use super::Worker;
+use super::Context;
 use super::accept::SHORTAGE_RETRY_MS;
 use super::proxy::greeting;
-use super::said::{self, Verdict};
-use super::serve::log_read;
 use super::services::LocalService;
+use super::verdict::Verdict;
 use crate::balance::{Admission, Endpoint, Refusal, ServerId};
-use crate::conn::end;
-use crate::conn::{CloseReason, Side, Socket, Stage};
-use crate::http::Answered;
+use crate::conn::{CloseReason, Connection, Side, Socket, Stage, end};
 use crate::log::diag;
 use crate::log::traffic::Target;
 use crate::net::connect::{self, LocalAddress, StartError, Started};
@@ -39,13 +36,12 @@ pub(super) enum Failure {
     Local(io::Error),
 }
 
-impl Worker {
+impl Context {
     /// Chooses a server for a new client and goes after it.
-    pub(super) fn choose(&mut self, index: u32) {
-        let Some(connection) = self.connections.get_mut(index) else { return };
-        connection.stage = Stage::Connecting;
+    pub(super) fn choose(&mut self, connection: &mut Connection) -> Verdict {
+        self.enter(connection, Stage::Choosing);
         let now_seconds = clock::steady_epoch_seconds(self.core.now_ms);
-        let LocalService { service, totals, .. } = &mut self.core.services[connection.service];
+        let LocalService { service, totals, .. } = self.service(connection);
         let admission =
             service.with(|chooser| chooser.admit(connection.asker(), connection.port, now_seconds));
         match admission {
@@ -54,108 +50,81 @@ impl Worker {
                 outage::tell(&attempt);
                 connection.attempt = Some(attempt);
                 connection.endpoint = Some(endpoint);
-                self.pursue(index);
+                self.try_servers(connection)
             }
-            Admission::Refused(Refusal::Denied) => self.close(index, CloseReason::Denied),
-            Admission::Refused(Refusal::NoServer) => self.close(index, CloseReason::NoServer),
+            Admission::Refused(Refusal::Denied) => Verdict::Close(CloseReason::Denied),
+            Admission::Refused(Refusal::NoServer) => Verdict::Close(CloseReason::NoServer),
         }
     }
 
     /// Connects to the chosen server, or to the next ones, until one has accepted or may still accept.
-    pub(super) fn pursue(&mut self, index: u32) {
+    pub(super) fn try_servers(&mut self, connection: &mut Connection) -> Verdict {
         loop {
-            match self.start_connect(index) {
-                Ok(()) => return self.serve_when_established(index),
-                Err(failure) => {
-                    if !self.next_server(index, &failure) {
-                        return self.close(index, CloseReason::NoServer);
-                    }
-                }
+            match self.start_connect(connection) {
+                Ok(verdict) => return verdict,
+                Err(failure) if self.next_server(connection, &failure) => {}
+                Err(_) => return Verdict::Close(CloseReason::NoServer),
             }
         }
     }
 
-    fn serve_when_established(&mut self, index: u32) {
-        let Some(connection) = self.connections.get(index) else { return };
-        match connection.stage {
-            Stage::Relaying if connection.is_at_rest() => self.rearm(index),
-            Stage::Relaying => self.serve(index),
-            _ => {}
+    fn start_connect(&mut self, connection: &mut Connection) -> Result<Verdict, Failure> {
+        let wanted = connection.attempt.as_ref().map_or(ProxyHeader::None, |attempt| attempt.proxy());
+        connection.greeting_due = wanted != ProxyHeader::None;
+        if self.idlers.are_kept()
+            && let Some(verdict) = self.hand_over(connection)
+        {
+            return Ok(verdict);
         }
-    }
-
-    fn start_connect(&mut self, index: u32) -> Result<(), Failure> {
-        self.owe_greeting(index);
-        if self.idlers.are_kept() && self.hand_over(index) {
-            return Ok(());
-        }
-        let Some(connection) = self.connections.get_mut(index) else { return Ok(()) };
-        let settings = &self.core.services[connection.service].settings;
+        let settings = self.settings(connection);
         let local = local_address(settings, connection.address);
         let (keepalive, nodelay) = (keepalive_of(settings), settings.flag(Flag::TcpNodelay));
         if !matches!(connection.stage, Stage::Shortage | Stage::Busy) {
             connection.connect_deadline_ms = self.core.now_ms + settings.number(Number::Timeout) * 1000;
         }
-        connection.stage = Stage::Connecting;
-        let Some(endpoint) = &connection.endpoint else { return Ok(()) };
-        let (fd, connected) = match connect::start(endpoint, local, keepalive) {
+        let Some(endpoint) = &connection.endpoint else { return Ok(Verdict::Stay) };
+        let (fd, is_connected) = match connect::start(endpoint, local, keepalive) {
             Ok(Started::Connected(fd)) => (fd, true),
             Ok(Started::UnderWay(fd)) => (fd, false),
             Err(StartError::Server(error)) => return Err(Failure::Refused(error)),
             Err(StartError::Local(error)) => return Err(Failure::Local(error)),
-            Err(StartError::Shortage(_)) if self.idlers_make_way() => return self.start_connect(index),
+            Err(StartError::Shortage(_)) if self.idlers_make_way() => return self.start_connect(connection),
             Err(StartError::Busy) => {
-                self.count_pending(index);
-                self.put_off_connect(index, Stage::Busy);
-                return Ok(());
+                self.enter(connection, Stage::Busy);
+                return Ok(Verdict::Stay);
             }
             Err(StartError::Shortage(error)) => {
-                self.wait_for_descriptors(index, &error);
-                return Ok(());
+                self.wait_for_descriptors(connection, &error);
+                return Ok(Verdict::Stay);
             }
         };
         connection.server = Socket { fd: Some(fd), nodelay: !nodelay, ..Socket::default() };
-        if !(self.register(index, Side::Client) && self.register(index, Side::Server)) {
-            return Ok(());
+        let registered = self.register(connection, Side::Client);
+        if let Err(reason) = registered.and_then(|()| self.register(connection, Side::Server)) {
+            return Ok(Verdict::Close(reason));
         }
-        if connected {
-            self.server_accepted(index)?;
-            self.await_server(index);
-            return Ok(());
-        }
-        self.hasten(index)?;
-        self.await_server(index);
-        Ok(())
+        self.enter(connection, Stage::Choosing);
+        self.go_on_connecting(connection, is_connected)
     }
 
-    /// Every new connection to a server begins anew.
-    fn owe_greeting(&mut self, index: u32) {
-        let Some(connection) = self.connections.get_mut(index) else { return };
-        let wanted = connection.attempt.as_ref().map_or(ProxyHeader::None, |attempt| attempt.proxy());
-        connection.greeting_due = wanted != ProxyHeader::None;
+    /// Takes a connect as far as it goes now, and relays when it has succeeded.
+    fn go_on_connecting(&mut self, connection: &mut Connection, accepted: bool) -> Result<Verdict, Failure> {
+        let progress = match accepted {
+            _ if connection.has_server_session() => self.server_handshake(connection)?,
+            true => self.server_accepted(connection)?,
+            false => self.read_early(connection)?,
+        };
+        match (progress, connection.stage) {
+            (Verdict::Close(reason), _) => return Ok(Verdict::Close(reason)),
+            (_, Stage::Relaying) if !connection.is_at_rest() => return Ok(self.relay(connection)),
+            (_, Stage::Choosing) => self.enter(connection, Stage::Connecting),
+            _ => {}
+        }
+        Ok(Verdict::Stay)
     }
 
-    /// Counts and times a connect that has not succeeded at once.
-    fn await_server(&mut self, index: u32) {
-        let Some(connection) = self.connections.get(index) else { return };
-        if connection.stage == Stage::Connecting {
-            self.timers.arm(index, connection.connect_deadline_ms);
-            self.count_pending(index);
-        }
-    }
-
-    fn count_pending(&mut self, index: u32) {
-        let Some(connection) = self.connections.get_mut(index) else { return };
-        if !connection.counted_pending {
-            connection.counted_pending = true;
-            self.core.shared.room().add_pending();
-        }
-    }
-
-    fn wait_for_descriptors(&mut self, index: u32, error: &io::Error) {
-        if let Some(connection) = self.connections.get(index) {
-            self.note_shortage(connection.service);
-        }
+    fn wait_for_descriptors(&mut self, connection: &mut Connection, error: &io::Error) {
+        self.note_shortage(connection.service);
         diag::once(
             "socket",
             format_args!(
@@ -163,195 +132,133 @@ impl Worker {
                 reason(error)
             ),
         );
-        self.put_off_connect(index, Stage::Shortage);
+        self.enter(connection, Stage::Shortage);
         self.pause(Some(self.core.now_ms + SHORTAGE_RETRY_MS));
     }
 
-    fn put_off_connect(&mut self, index: u32, stage: Stage) {
-        if let Some(connection) = self.connections.get_mut(index) {
-            connection.stage = stage;
-            self.timers.arm(index, self.core.now_ms + SHORTAGE_RETRY_MS);
-        }
-    }
-
     /// A connect that was put off is tried again until it would have timed out.
-    pub(super) fn try_again(&mut self, index: u32) {
-        let Some(connection) = self.connections.get(index) else { return };
+    pub(super) fn try_again(&mut self, connection: &mut Connection) -> Verdict {
         if self.core.now_ms < connection.connect_deadline_ms {
-            self.pursue(index);
+            self.try_servers(connection)
         } else if connection.stage == Stage::Busy {
-            self.server_failed(index, Failure::TimedOut);
+            self.server_failed(connection, &Failure::TimedOut)
         } else {
-            self.close(index, CloseReason::Shortage);
+            Verdict::Close(CloseReason::Shortage)
         }
     }
 
     /// Something happened on either socket while the server has not accepted yet.
-    pub(super) fn connecting(&mut self, index: u32) {
-        let Some(connection) = self.connections.get_mut(index) else { return };
+    pub(super) fn connecting(&mut self, connection: &mut Connection) -> Verdict {
         let server = &mut connection.server;
         if server.error || (server.writable && !REGISTRATIONS_LAST) {
             let error =
                 server.fd().ok().and_then(|fd| getsockopt(&fd, sockopt::SocketError).ok()).unwrap_or(0);
             server.error = false;
             if error != 0 {
-                return self.server_failed(index, Failure::Refused(io::Error::from_raw_os_error(error)));
+                let failure = Failure::Refused(io::Error::from_raw_os_error(error));
+                return self.server_failed(connection, &failure);
             }
         }
         let accepted = server.writable;
-        let progress = match self.is_shaking_server(index) {
-            true => self.shake_server(index),
-            false if accepted => self.server_accepted(index),
-            false => self.hasten(index),
-        };
-        if let Err(failure) = progress {
-            return self.server_failed(index, failure);
+        match self.go_on_connecting(connection, accepted) {
+            Ok(verdict) => verdict,
+            Err(failure) => self.server_failed(connection, &failure),
         }
-        self.serve_when_established(index);
-        self.rearm(index);
     }
 
     /// Reads what the client has sent already and offers it to the server, which may have accepted already: on loopback
     /// and fast networks this spares an event. A write to a socket that still connects says EAGAIN and does no harm.
-    fn hasten(&mut self, index: u32) -> Result<(), Failure> {
-        let mut verdict = Verdict::Nothing;
-        let hastened = self.read_early(index, &mut verdict);
-        if verdict != Verdict::Nothing {
-            self.heed(index, verdict, Answered::Nothing);
+    fn read_early(&mut self, connection: &mut Connection) -> Result<Verdict, Failure> {
+        // With TLS, what it sends waits for the handshake with the server, or in its own session.
+        let speaks_tls = connection.endpoint.as_ref().is_some_and(|endpoint| endpoint.tls().is_some());
+        let is_plain = !speaks_tls && !connection.is_secure();
+        let Connection { client, from_client, .. } = &mut *connection;
+        if !is_plain || !client.readable || from_client.pending.is_some() || from_client.is_unread() {
+            return Ok(Verdict::Stay);
         }
-        hastened
+        let Ok(count) = end::read(client, from_client, &mut self.work.scratch) else {
+            return Ok(Verdict::Close(CloseReason::ClientReset));
+        };
+        let verdict = self.pass_early(connection, count.unwrap_or(0));
+        // penlogd must hear of the request before the server can answer and log it: the line is sent when it is certain
+        // which server gets the bytes, and before they go.
+        let is_told_first = self.service(connection).log.target() == Target::Network;
+        if verdict == Verdict::Stay && !is_told_first {
+            self.offer_early(connection)?;
+        }
+        Ok(verdict)
     }
 
-    fn read_early(&mut self, index: u32, verdict: &mut Verdict) -> Result<(), Failure> {
-        let dump = self.dump(index);
-        let Worker { core, connections, scratch, instead, pool, .. } = self;
-        let Some(connection) = connections.get_mut(index) else { return Ok(()) };
-        let LocalService { log, settings, .. } = &mut core.services[connection.service];
-        let speaks_tls = connection.endpoint.as_ref().is_some_and(|endpoint| endpoint.tls().is_some());
-        if speaks_tls || connection.is_secure() {
-            return Ok(()); // what it sends waits for the handshake with the server, or in its own session
-        }
-        let direction = &mut connection.from_client;
-        if direction.pending.is_some() || direction.is_unread() || !connection.client.readable {
-            return Ok(());
-        }
-        let count = match end::read(&mut connection.client, direction, scratch) {
-            Ok(count) => count.unwrap_or(0),
-            Err(_) => {
-                self.close(index, CloseReason::ClientReset);
-                return Ok(());
-            }
-        };
-        let bytes = said::early(dump, connection, &scratch[..count], instead, verdict);
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        if log.target() == Target::Network {
-            // penlogd must hear of the request before the server can answer and log it: the line is sent when it is
-            // certain which server gets the bytes, and before they go.
-            connection.from_client.pending = Some(pool.hold(bytes));
-            return Ok(());
-        }
-        let greeted = connection.greeting_due.then(|| [&greeting(connection), bytes].concat());
-        let all = greeted.as_deref().unwrap_or(bytes);
-        let Ok(server) = connection.server.fd() else { return Ok(()) };
-        let sent = match socket::send(server, all) {
+    /// Offers what is kept of the client to a server that may have accepted.
+    fn offer_early(&mut self, connection: &mut Connection) -> Result<(), Failure> {
+        let Some(pending) = &connection.from_client.pending else { return Ok(()) };
+        let header = if connection.greeting_due { greeting(connection) } else { Vec::new() };
+        let greeted = connection.greeting_due.then(|| [&header, pending.unsent()].concat());
+        let all = greeted.as_deref().unwrap_or(pending.unsent());
+        let sent = match connection.server.fd().and_then(|fd| socket::send(fd, all)) {
             Ok(sent) => sent,
-            Err(error) => {
-                connection.from_client.pending = Some(pool.hold(bytes));
-                let under_way = error.kind() == io::ErrorKind::WouldBlock;
-                return if under_way { Ok(()) } else { Err(Failure::of(error)) };
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(Failure::of(error)),
         };
+        let is_all = sent == all.len();
+        self.log_held(connection);
         connection.greeting_due = false;
-        let direction = &mut connection.from_client;
-        direction.bytes += sent as u64;
-        if sent < all.len() {
-            direction.pending = Some(pool.hold(&all[sent..]));
+        let from_client = &mut connection.from_client;
+        from_client.bytes += sent as u64;
+        if let Some(pending) = &mut from_client.pending {
+            pending.put_before(&header);
+            pending.take(sent);
         }
-        let unlogged = said::take_unlogged(connection).unwrap_or_default();
-        let heard = if unlogged.is_empty() { bytes } else { &unlogged };
-        log_read(log, settings.choice(), connection.address, connection.endpoint.as_deref(), heard);
-        let drained = sent == all.len();
-        self.established(index);
-        if let Some(connection) = self.connections.get_mut(index) {
-            connection.server.writable = drained;
-        }
+        let sent_all = from_client.pending.take_if(|_| is_all);
+        self.work.pool.give_back(sent_all);
+        self.established(connection);
+        connection.server.writable = is_all;
         Ok(())
     }
 
     /// The server has accepted.
-    pub(super) fn established(&mut self, index: u32) {
-        let Some(connection) = self.connections.get_mut(index) else { return };
-        connection.stage = Stage::Relaying;
+    pub(super) fn established(&mut self, connection: &mut Connection) {
         connection.server.writable = true;
-        self.settle_pending(index);
-        let Some(connection) = self.connections.get(index) else { return };
-        self.trace_server(index, connection);
-        if let Some(attempt) = connection.attempt.as_ref().filter(|attempt| attempt.clears_failure()) {
-            let ends_outage =
-                self.core.services[connection.service].service.with(|chooser| chooser.connected(attempt));
-            if ends_outage {
+        self.trace_server(connection);
+        if let (Some(attempt), Some(endpoint)) = (&connection.attempt, &connection.endpoint) {
+            let service = &self.core.services[connection.service].service;
+            if attempt.clears_failure() && service.with(|chooser| chooser.connected(attempt)) {
                 outage::tell_end(attempt.server());
             }
+            if endpoint.is_second_choice() {
+                service.with(|chooser| chooser.prefer(attempt.server(), endpoint));
+            }
         }
-        if let (Some(attempt), Some(endpoint)) = (&connection.attempt, &connection.endpoint)
-            && endpoint.is_second_choice()
-        {
-            self.core.services[connection.service]
-                .service
-                .with(|chooser| chooser.prefer(attempt.server(), endpoint));
-        }
-        self.arm_idle_timer(index);
+        self.enter(connection, Stage::Relaying);
     }
 
-    /// Bytes read before the server had accepted are logged when it is known which server gets them.
-    pub(super) fn log_held(&mut self, index: u32) {
-        let Some(connection) = self.connections.get_mut(index) else { return };
-        let Some(unlogged) = said::take_unlogged(connection) else { return };
-        let pending = connection.from_client.pending.as_ref().map_or(&[][..], |pending| pending.unsent());
-        let heard = if unlogged.is_empty() { pending } else { &unlogged };
-        let LocalService { log, settings, .. } = &mut self.core.services[connection.service];
-        log_read(log, settings.choice(), connection.address, connection.endpoint.as_deref(), heard);
-    }
-
-    /// The connect is decided: it no longer counts towards `pending_max`.
-    pub(super) fn settle_pending(&mut self, index: u32) {
-        let Some(connection) = self.connections.get_mut(index) else { return };
-        if std::mem::take(&mut connection.counted_pending) {
-            self.timers.disarm(index);
-            self.core.shared.remove_pending();
-        }
-    }
-
-    pub(super) fn connect_timed_out(&mut self, index: u32) {
-        self.server_failed(index, Failure::TimedOut);
+    pub(super) fn connect_timed_out(&mut self, connection: &mut Connection) -> Verdict {
+        self.server_failed(connection, &Failure::TimedOut)
     }
 
     /// A connect under way failed: on to the next server.
-    fn server_failed(&mut self, index: u32, failure: Failure) {
-        if self.next_server(index, &failure) {
-            self.pursue(index);
-        } else {
-            self.close(index, CloseReason::NoServer);
+    fn server_failed(&mut self, connection: &mut Connection, failure: &Failure) -> Verdict {
+        match self.next_server(connection, failure) {
+            true => self.try_servers(connection),
+            false => Verdict::Close(CloseReason::NoServer),
         }
     }
 
     /// Blames the server and chooses another; false when none is left.
-    fn next_server(&mut self, index: u32, failure: &Failure) -> bool {
-        self.drop_server_socket(index);
-        let Some(connection) = self.connections.get_mut(index) else { return false };
-        let (asker, service) = (connection.asker(), connection.service);
+    fn next_server(&mut self, connection: &mut Connection, failure: &Failure) -> bool {
+        self.drop_server(connection);
+        // What was put off was the connect to the last one: the next has all its time.
+        self.enter(connection, Stage::Choosing);
+        let asker = connection.asker();
         let Some(attempt) = &mut connection.attempt else { return false };
         let server = attempt.server();
         if let Some(next) = connection.endpoint.as_ref().and_then(|endpoint| endpoint.next_place()) {
             say_next_place(server, connection.endpoint.as_deref());
             connection.endpoint = Some(Arc::new(next));
-            connection.stage = Stage::Connecting;
             return true;
         }
         let now_seconds = clock::steady_epoch_seconds(self.core.now_ms);
-        let local = &mut self.core.services[service];
+        let local = &mut self.core.services[connection.service];
         let next = local.service.with(|chooser| match failure {
             Failure::Local(_) => chooser.passed_over(asker, attempt, now_seconds),
             _ => chooser.failed(asker, attempt, now_seconds),
@@ -361,15 +268,13 @@ impl Worker {
             Some(endpoint) => {
                 outage::tell(attempt);
                 connection.endpoint = Some(endpoint);
-                // What was put off was the connect to the last one: the next has all its time.
-                connection.stage = Stage::Connecting;
                 connection.extras().retries += 1;
                 local.totals.failovers += 1;
             }
             // The chooser has taken the reservation back.
             None => connection.attempt = None,
         }
-        self.report_failure(service, server, failure);
+        self.report_failure(connection.service, server, failure);
         goes_on
     }
 
@@ -383,16 +288,6 @@ impl Worker {
         }
         failure.say(server);
         self.idlers.look_at_once(self.core.now_ms);
-    }
-
-    pub(super) fn drop_server_socket(&mut self, index: u32) {
-        self.drop_server_session(index);
-        let Some(connection) = self.connections.get_mut(index) else { return };
-        if let Ok(fd) = connection.server.fd() {
-            self.core.poller.forget(fd);
-            self.dropped.push(index);
-        }
-        connection.server = Socket::default();
     }
 }
 

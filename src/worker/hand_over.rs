@@ -4,12 +4,13 @@
 //! Until the server has sent something, what the client sends is therefore kept. If the connection ends before that, or
 //! `timeout` passes, and the server has not acknowledged a byte, the client gets a new connection or another server and
 //! never learns of the old one. What was acknowledged may have been acted on, and is not sent twice. Called by
-//! `connect.rs` and `serve.rs`; the connections come from `idlers.rs`.
+//! `connect.rs` and `relay.rs`; the connections come from `idlers.rs`.
 
 use super::idlers::ReadyIdler;
 use super::reserve::Spot;
 use super::services::LocalService;
-use super::{Key, Worker};
+use super::verdict::Verdict;
+use super::{Context, Key};
 use crate::conn::relay::Flow;
 use crate::conn::{Chain, Connection, Direction, Side, Socket, Stage};
 use crate::sys::socket;
@@ -21,114 +22,106 @@ const NEVER: u64 = u64::MAX;
 /// So many bytes of a client are kept. Who sends more before the server has sent anything gets no new connection.
 const UNPROVEN_BYTES_MAX: usize = 64 * 1024;
 
-impl Worker {
-    /// Gives the client a connection to its server that is ready. False when there is none.
-    pub(super) fn hand_over(&mut self, index: u32) -> bool {
-        let Some(idler) = self.idler_for(index) else { return false };
-        let Some(connection) = self.connections.get_mut(index) else { return false };
-        let LocalService { settings, totals, .. } = &mut self.core.services[connection.service];
+impl Context {
+    /// Gives the client a connection to its server that is ready, and relays. `None` when there is none.
+    pub(super) fn hand_over(&mut self, connection: &mut Connection) -> Option<Verdict> {
+        let idler = self.idler_for(connection)?;
+        let LocalService { settings, totals, .. } = self.service(connection);
+        let nodelay = !settings.flag(Flag::TcpNodelay);
+        totals.idlers_used += 1;
         let kept = connection.from_client.pending.as_ref().map_or(&[][..], |pending| pending.unsent());
-        connection.extras().chain.unproven = Some(self.pool.hold(kept));
+        connection.extras().chain.unproven = Some(self.work.pool.hold(kept));
         connection.server = Socket {
             fd: Some(idler.fd),
             readable: idler.readable,
-            nodelay: !settings.flag(Flag::TcpNodelay),
+            nodelay,
             registered: true,
             ..Socket::default()
         };
         connection.connect_deadline_ms = NEVER;
-        totals.idlers_used += 1;
-        if self.register(index, Side::Client) {
-            self.log_held(index);
-            self.established(index);
+        if let Err(reason) = self.register(connection, Side::Client) {
+            return Some(Verdict::Close(reason));
         }
-        true
+        self.log_held(connection);
+        self.established(connection);
+        Some(self.relay(connection))
     }
 
-    fn idler_for(&mut self, index: u32) -> Option<ReadyIdler> {
-        let connection = self.connections.get(index).filter(|connection| !has_revived(connection))?;
-        let attempt = connection.attempt.as_ref()?;
+    fn idler_for(&mut self, connection: &Connection) -> Option<ReadyIdler> {
+        let attempt = connection.attempt.as_ref().filter(|_| !has_revived(connection))?;
         // The server may want a header since it got its idlers; who waited without one is not what it was.
         if attempt.proxy() != ProxyHeader::None {
             return None;
         }
         let spot = Spot { service: connection.service, server: attempt.server() };
-        let endpoint = connection.endpoint.clone()?;
-        let idler = self.take_idler(spot, &endpoint)?;
+        let idler = self.take_idler(spot, connection.endpoint.as_deref()?)?;
+        let key = Key::Connection(connection.number, Side::Server).pack();
         // Fails only for want of kernel memory; a connect is as good then.
-        self.core
-            .poller
-            .rekey(idler.fd.as_fd(), Key::Connection(index, Side::Server).pack())
-            .ok()
-            .map(|()| idler)
+        self.core.poller.rekey(idler.fd.as_fd(), key).ok().map(|()| idler)
     }
 
-    /// Looks whether the idler that a client was given is alive. If it has ended without having done anything, the client
-    /// gets a new connection: then false, and this turn of the old one is over.
-    pub(super) fn is_idler_alive(&mut self, index: u32, from_server: Flow) -> bool {
-        let Some(connection) = self.connections.get_mut(index) else { return false };
+    /// Whether the idler that a client was given has not ended without having done anything.
+    pub(super) fn is_idler_alive(&mut self, connection: &mut Connection, from_server: Flow) -> bool {
         let has_spoken = connection.from_server.bytes > 0 || connection.from_server.pending.is_some();
         let has_ended = from_server == Flow::SenderFailed
             || connection.from_server.eof
             || connection.from_client.receiver_gone;
         if has_spoken || (has_ended && !nothing_arrived(connection)) {
-            self.trust(index);
+            self.trust(connection);
         } else if has_ended {
-            self.core.services[connection.service].totals.idlers_lost += 1;
-            self.start_again(index);
-            self.drop_server_socket(index);
-            self.pursue(index);
             return false;
         } else if connection.from_client.bytes > 0 && connection.connect_deadline_ms == NEVER {
-            let timeout_ms = self.core.services[connection.service].settings.number(Number::Timeout) * 1000;
+            let timeout_ms = self.settings(connection).number(Number::Timeout) * 1000;
             connection.connect_deadline_ms = self.core.now_ms + timeout_ms;
-            self.arm_idle_timer(index);
+            self.arm_silence(connection);
         }
         true
     }
 
     /// The server is alive: what was kept is needed no more.
-    fn trust(&mut self, index: u32) {
-        let Some(connection) = self.connections.get_mut(index) else { return };
-        self.pool.give_back(connection.take_unproven());
-        self.arm_idle_timer(index);
+    fn trust(&mut self, connection: &mut Connection) {
+        self.work.pool.give_back(connection.take_unproven());
+        self.arm_silence(connection);
     }
 
     /// Whether the server had as much time to acknowledge something as it would have had for a connect, and has not. If
     /// it has, it is trusted, however long it takes for an answer.
-    pub(super) fn is_proof_overdue(&mut self, index: u32) -> bool {
-        let Some(connection) = self.connections.get(index) else { return false };
+    pub(super) fn is_proof_overdue(&mut self, connection: &mut Connection) -> bool {
         if proof_deadline_ms(connection).is_none_or(|deadline_ms| self.core.now_ms < deadline_ms) {
             return false;
         }
         let is_overdue = nothing_arrived(connection);
         if !is_overdue {
-            self.trust(index);
+            self.trust(connection);
         }
         is_overdue
     }
 
-    /// The server has vanished without a word: as a connect that timed out.
-    pub(super) fn give_up_idler(&mut self, index: u32) {
-        if let Some(connection) = self.connections.get(index) {
-            self.core.services[connection.service].totals.idlers_lost += 1;
-        }
-        self.start_again(index);
-        self.connect_timed_out(index);
+    /// The client of an idler that was dead gets a new connection.
+    pub(super) fn replace_idler(&mut self, connection: &mut Connection) -> Verdict {
+        self.forget_idler(connection);
+        self.drop_server(connection);
+        self.try_servers(connection)
     }
 
-    /// As if nothing had gone to a server yet.
-    fn start_again(&mut self, index: u32) {
-        let Some(connection) = self.connections.get_mut(index) else { return };
+    /// The server has vanished without a word: as a connect that timed out.
+    pub(super) fn give_up_idler(&mut self, connection: &mut Connection) -> Verdict {
+        self.forget_idler(connection);
+        self.connect_timed_out(connection)
+    }
+
+    /// Leaves the connection as it was before anything had gone to a server.
+    fn forget_idler(&mut self, connection: &mut Connection) {
+        self.service(connection).totals.idlers_lost += 1;
         let kept = connection.take_unproven().filter(|kept| !kept.is_empty());
         connection.extras().revived = true;
         let from_client = &mut connection.from_client;
-        self.pool.give_back(std::mem::replace(&mut from_client.pending, kept));
+        self.work.pool.give_back(std::mem::replace(&mut from_client.pending, kept));
         from_client.bytes = 0;
         from_client.shut = false;
         from_client.receiver_gone = false;
         connection.from_server = Direction::default();
-        connection.stage = Stage::Connecting;
+        self.enter(connection, Stage::Choosing);
     }
 }
 

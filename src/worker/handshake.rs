@@ -3,80 +3,71 @@
 //! A server is chosen when the client's handshake is over, so that slow or wrong clients cost no server anything. Towards
 //! a server the handshake is a part of the connect: it counts for `timeout`, and when it fails the next server is tried.
 
-use super::Worker;
+use super::Context;
 use super::connect::Failure;
 use super::proxy::take_greeting;
-use super::said::{self, Verdict};
 use super::services::LocalService;
+use super::verdict::Verdict;
 use crate::conn::end::{FAILURES, Sessions};
 use crate::conn::handshake::{self, Handshake};
 use crate::conn::{CloseReason, Connection, Side, Stage, end};
-use crate::http::Answered;
 use crate::log::diag;
 use crate::net::tls::{Session, Trouble};
 use crate::sys::socket;
 use crate::tls::hello::{self, Hello};
-use pen_proto::commands::{Flag, HttpMode, Number};
+use pen_proto::commands::{Flag, HttpMode};
 
 /// How long a client gets to read why its handshake failed before the connection is cut.
-const GOODBYE_MS: u64 = 2_000;
+pub const GOODBYE_MS: u64 = 2_000;
 /// What clients and pen agree on to speak HTTP/2, which has no header block to insert a line into.
 const HTTP2: &[u8] = b"h2";
 
-impl Worker {
+impl Context {
     /// Begins with a client that was just taken in.
     #[cfg_attr(not(feature = "tls"), allow(unreachable_code, reason = "there are no sessions then"))]
-    pub(super) fn begin_task(&mut self, index: u32, task: Stage) {
-        let Some(connection) = self.connections.get_mut(index) else { return };
-        let LocalService { service, settings, .. } = &self.core.services[connection.service];
-        let patience_ms = settings.number(Number::SslHandshakeTimeout) * 1000;
-        if service.with(|chooser| chooser.turns_away(connection.address)) {
-            return self.close(index, CloseReason::Denied);
+    pub(super) fn begin_task(&mut self, connection: &mut Connection, task: Stage) -> Verdict {
+        let address = connection.address;
+        if self.service(connection).service.with(|chooser| chooser.turns_away(address)) {
+            return Verdict::Close(CloseReason::Denied);
         }
-        connection.stage = task;
         if task == Stage::Handshake {
             connection.extras().sessions =
                 Some(Box::new(Sessions { client: Some(Session::with_client()), server: None }));
         }
-        if self.register(index, Side::Client) {
-            self.timers.arm(index, self.core.now_ms + patience_ms);
-            self.serve(index);
-        }
+        self.begin_stage(connection, task)
     }
 
     /// Goes on with the handshake of a client.
-    pub(super) fn handshake(&mut self, index: u32) {
-        let Worker { connections, scratch, core, .. } = self;
-        let Some(connection) = connections.get_mut(index) else { return };
+    pub(super) fn handshake(&mut self, connection: &mut Connection) -> Verdict {
+        let Context { core, work, .. } = self;
         let (tls, now_ms) = (&core.services[connection.service].tls, core.now_ms);
         let mut is_waiting = false;
-        let shaken = handshake::step(&mut connection.end(Side::Client), scratch, |session| {
+        let stepped = handshake::step(&mut connection.end(Side::Client), &mut work.scratch, |session| {
             let ready = session.choose(tls, now_ms);
             is_waiting = ready == Ok(false);
             ready
         });
-        match shaken {
-            Ok(Handshake::Done) => self.shaken(index),
+        match stepped {
+            Ok(Handshake::Done) => self.end_handshake(connection),
             Ok(Handshake::Waits) => {
-                if is_waiting && !self.awaiting.contains(&index) {
-                    self.awaiting.push(index);
+                if is_waiting && !self.awaiting.contains(&connection.number) {
+                    self.awaiting.push(connection.number);
                 }
-                self.rearm(index);
+                Verdict::Stay
             }
-            Ok(Handshake::Failed(trouble)) => self.refuse(index, &trouble),
-            Ok(Handshake::Ended) => self.close(index, CloseReason::Handshake),
-            Err(_) => self.close(index, CloseReason::ClientReset),
+            Ok(Handshake::Failed(trouble)) => self.refuse(connection, &trouble),
+            Ok(Handshake::Ended) => Verdict::Close(CloseReason::Handshake),
+            Err(_) => Verdict::Close(CloseReason::ClientReset),
         }
     }
 
     /// The handshake with the client is over.
-    fn shaken(&mut self, index: u32) {
-        let Some(connection) = self.connections.get_mut(index) else { return };
-        let LocalService { service, settings, tls, totals, .. } = &mut self.core.services[connection.service];
+    fn end_handshake(&mut self, connection: &mut Connection) -> Verdict {
+        let LocalService { service, settings, tls, totals, .. } = self.service(connection);
         let (is_dummy, is_edited) =
             (settings.flag(Flag::Dummy), settings.choice::<HttpMode>() != HttpMode::Off);
         let Some(session) = connection.sessions().and_then(|sessions| sessions.client.as_ref()) else {
-            return;
+            return Verdict::Close(CloseReason::InternalError);
         };
         totals.tls_handshakes += 1;
         totals.tls_resumptions += u64::from(session.is_resumed());
@@ -85,137 +76,116 @@ impl Worker {
             false => Default::default(),
         };
         let is_http2 = session.protocol() == Some(HTTP2);
-        let (service, address) = (connection.service, connection.address);
         connection.extras().route = route;
+        if is_dummy {
+            self.enter(connection, Stage::Dummy { answered: false });
+            return self.dummy(connection, false);
+        }
         match is_http2 {
-            _ if is_dummy => {}
-            false => self.begin_http(index, "https"),
-            true if is_edited => self.count_unedited(service, address),
+            false => self.begin_http(connection, "https"),
+            true if is_edited => self.count_unedited(connection),
             true => {}
         }
-        let Some(connection) = self.connections.get_mut(index) else { return };
-        if is_dummy {
-            connection.stage = Stage::Dummy { answered: false };
-            self.arm_idle_timer(index);
-            self.serve(index);
-        } else {
-            self.timers.disarm(index);
-            self.choose(index);
-        }
+        self.choose(connection)
     }
 
     /// The handshake with the client failed. It is told why: if it has something more to say, that is read, because a
     /// close with bytes unread is a reset, which would take the reason away from it.
-    fn refuse(&mut self, index: u32, trouble: &Trouble) {
-        let Some(connection) = self.connections.get_mut(index) else { return };
+    fn refuse(&mut self, connection: &mut Connection, trouble: &Trouble) -> Verdict {
         diag::debug!(FAILURES, "{}: TLS handshake failed: {trouble}", connection.address);
         let mut client = connection.end(Side::Client);
         if client.write_out().is_err() {
-            return self.close(index, CloseReason::Handshake);
+            return Verdict::Close(CloseReason::Handshake);
         }
         client.socket.shut_down();
         connection.from_server.shut = true;
-        connection.stage = Stage::Goodbye;
-        self.timers.arm(index, self.core.now_ms + GOODBYE_MS);
-        self.goodbye(index);
+        self.enter(connection, Stage::Goodbye);
+        self.goodbye(connection)
     }
 
     /// Reads what a refused client still has to say, for nothing.
-    pub(super) fn goodbye(&mut self, index: u32) {
-        let Some(connection) = self.connections.get_mut(index) else { return };
-        while connection.client.readable {
-            match end::read(&mut connection.client, &mut connection.from_client, &mut self.scratch) {
+    pub(super) fn goodbye(&mut self, connection: &mut Connection) -> Verdict {
+        let Connection { client, from_client, .. } = connection;
+        while client.readable {
+            match end::read(client, from_client, &mut self.work.scratch) {
                 Ok(Some(1..)) => {}
                 Ok(None) => break,
-                Ok(Some(0)) | Err(_) => return self.close(index, CloseReason::Handshake),
+                Ok(Some(0)) | Err(_) => return Verdict::Close(CloseReason::Handshake),
             }
         }
-        self.rearm(index);
+        Verdict::Stay
     }
 
     /// Waits for the name that a client asks for, without answering it. Who speaks another protocol goes where those go
     /// who ask for no name.
-    pub(super) fn hello(&mut self, index: u32) {
-        let Some(connection) = self.connections.get_mut(index) else { return };
-        loop {
-            if !connection.client.readable {
-                return self.rearm(index);
-            }
-            match end::read(&mut connection.client, &mut connection.from_client, &mut self.scratch) {
-                Ok(None) => continue,
-                Ok(Some(0)) if connection.from_client.pending.is_none() => {
-                    return self.close(index, CloseReason::Finished);
+    pub(super) fn hello(&mut self, connection: &mut Connection) -> Verdict {
+        let Connection { client, from_client, .. } = &mut *connection;
+        while client.readable {
+            match end::read(client, from_client, &mut self.work.scratch) {
+                Ok(None) => {}
+                Ok(Some(0)) if from_client.pending.is_none() => {
+                    return Verdict::Close(CloseReason::Finished);
                 }
-                Ok(Some(0)) => return self.asked_for(index, None),
+                Ok(Some(0)) => return self.asked_for(connection, None),
                 Ok(Some(count)) => {
-                    let bytes = &self.scratch[..count];
-                    match &mut connection.from_client.pending {
+                    let bytes = &self.work.scratch[..count];
+                    match &mut from_client.pending {
                         Some(pending) => pending.bytes_mut().extend_from_slice(bytes),
-                        place => *place = Some(self.pool.hold(bytes)),
+                        place => *place = Some(self.work.pool.hold(bytes)),
                     }
-                    let pending = connection.from_client.pending.as_ref();
-                    match hello::read(pending.map_or(&[], |pending| pending.unsent())) {
+                    match hello::read(from_client.pending.as_ref().map_or(&[], |pending| pending.unsent())) {
                         Hello::Incomplete => {}
-                        Hello::Tls(name) => return self.asked_for(index, name.as_deref()),
-                        Hello::Other => return self.asked_for(index, None),
+                        Hello::Tls(name) => return self.asked_for(connection, name.as_deref()),
+                        Hello::Other => return self.asked_for(connection, None),
                     }
                 }
-                Err(_) => return self.close(index, CloseReason::ClientReset),
+                Err(_) => return Verdict::Close(CloseReason::ClientReset),
             }
         }
+        Verdict::Stay
     }
 
-    fn asked_for(&mut self, index: u32, name: Option<&str>) {
-        self.begin_http(index, "http");
-        let dump = self.dump(index);
-        let Some(connection) = self.connections.get_mut(index) else { return };
-        connection.extras().route =
-            self.core.services[connection.service].service.with(|chooser| chooser.route(name));
-        let mut verdict = Verdict::Nothing;
-        if let Some(raw) = connection.from_client.pending.take() {
-            let bytes = said::early(dump, connection, raw.unsent(), &mut self.instead, &mut verdict);
-            connection.from_client.pending = (!bytes.is_empty()).then(|| self.pool.hold(bytes));
-            self.pool.give_back(raw);
-        }
-        self.timers.disarm(index);
-        if self.heed(index, verdict, Answered::Nothing) {
-            self.choose(index);
-        }
+    /// The server is chosen among those for this name, and gets what has come so far.
+    fn asked_for(&mut self, connection: &mut Connection, name: Option<&str>) -> Verdict {
+        let route = self.service(connection).service.with(|chooser| chooser.route(name));
+        self.begin_http(connection, "http");
+        connection.extras().route = route;
+        let Some(raw) = connection.from_client.pending.take() else { return self.choose(connection) };
+        let count = raw.len();
+        self.work.scratch[..count].copy_from_slice(raw.unsent());
+        self.work.pool.give_back(raw);
+        self.choose_after(connection, count)
     }
 
     /// The server has accepted the connect. With TLS the handshake follows; without, that is all.
-    pub(super) fn server_accepted(&mut self, index: u32) -> Result<(), Failure> {
-        let Some(connection) = self.connections.get_mut(index) else { return Ok(()) };
-        if let Some(endpoint) = connection.endpoint.clone()
-            && let Some(tls) = endpoint.tls()
-        {
-            if let Some(greeting) = take_greeting(connection) {
-                send_before_tls(connection, &greeting)?;
-            }
-            let local = &self.core.services[connection.service].tls;
-            let client = connection.sessions().and_then(|sessions| sessions.client.as_ref());
-            let session = local.to_server(tls, client.and_then(Session::protocol)).map_err(Failure::Tls)?;
-            connection.extras().sessions.get_or_insert_default().server = Some(session);
-            connection.server.writable = true;
-            return self.shake_server(index);
+    pub(super) fn server_accepted(&mut self, connection: &mut Connection) -> Result<Verdict, Failure> {
+        let endpoint = connection.endpoint.clone();
+        let Some(tls) = endpoint.as_ref().and_then(|endpoint| endpoint.tls()) else {
+            self.log_held(connection);
+            self.established(connection);
+            return Ok(Verdict::Stay);
+        };
+        if let Some(greeting) = take_greeting(connection) {
+            send_before_tls(connection, &greeting)?;
         }
-        self.log_held(index);
-        self.established(index);
-        Ok(())
+        let local = &self.core.services[connection.service].tls;
+        let client = connection.sessions().and_then(|sessions| sessions.client.as_ref());
+        let session = local.to_server(tls, client.and_then(Session::protocol)).map_err(Failure::Tls)?;
+        connection.extras().sessions.get_or_insert_default().server = Some(session);
+        connection.server.writable = true;
+        self.server_handshake(connection)
     }
 
     /// Goes on with the handshake with a server.
-    pub(super) fn shake_server(&mut self, index: u32) -> Result<(), Failure> {
-        let Worker { connections, scratch, .. } = self;
-        let Some(connection) = connections.get_mut(index) else { return Ok(()) };
+    pub(super) fn server_handshake(&mut self, connection: &mut Connection) -> Result<Verdict, Failure> {
         let mut server = connection.end(Side::Server);
-        match handshake::step(&mut server, scratch, |_| Ok(true)) {
+        match handshake::step(&mut server, &mut self.work.scratch, |_| Ok(true)) {
             Ok(Handshake::Done) => {
-                self.log_held(index);
-                self.established(index);
-                Ok(())
+                self.log_held(connection);
+                self.established(connection);
+                Ok(Verdict::Stay)
             }
-            Ok(Handshake::Waits) => Ok(()),
+            Ok(Handshake::Waits) => Ok(Verdict::Stay),
             Ok(Handshake::Ended) => {
                 Err(Failure::Tls(Trouble("it ended the connection in the handshake".into())))
             }
@@ -226,24 +196,6 @@ impl Worker {
             }
             Err(error) => Err(Failure::Refused(error)),
         }
-    }
-
-    /// Whether a handshake with the server is under way.
-    pub(super) fn is_shaking_server(&self, index: u32) -> bool {
-        let sessions = self.connections.get(index).and_then(Connection::sessions);
-        sessions.is_some_and(|sessions| sessions.server.is_some())
-    }
-
-    /// The session goes with the socket.
-    pub(super) fn drop_server_session(&mut self, index: u32) {
-        let Some(extras) = self.connections.get_mut(index).and_then(|connection| connection.extras.as_mut())
-        else {
-            return;
-        };
-        if let Some(sessions) = &mut extras.sessions {
-            sessions.server = None;
-        }
-        extras.sessions.take_if(|sessions| sessions.client.is_none());
     }
 }
 

@@ -7,7 +7,7 @@
 use super::connect::{Failure, say_next_place};
 use super::reserve::{Idler, Reserve, Spot, Stage};
 use super::services::LocalService;
-use super::{Key, Worker};
+use super::{Context, Key};
 use crate::balance::{Endpoint, IdlerTarget, ServerId};
 use crate::net::connect::{self, LocalAddress, StartError, Started};
 use crate::net::keepalive::Keepalive;
@@ -94,7 +94,7 @@ impl Idlers {
     }
 }
 
-impl Worker {
+impl Context {
     /// Follows the services and their settings. What was opened on other terms is given up.
     pub(super) fn renew_idlers(&mut self) {
         let shed = self.core.shared.room().idlers_shed();

@@ -6,35 +6,42 @@
 //! the `key`s under which its poller knows sockets. What workers share stands in [`crate::shared::Shared`].
 
 mod accept;
+mod bytes;
+mod close;
 mod connect;
 mod core;
+mod dummy;
 mod hand_over;
 mod handshake;
 mod idlers;
 mod key;
 mod listeners;
+mod log_lines;
 mod proxy;
+mod relay;
 mod report;
 mod reserve;
-mod said;
-mod serve;
 mod services;
+mod stage;
 mod trace;
 mod turn;
+mod verdict;
+mod watch;
 
 pub(crate) use self::core::Core;
 pub(crate) use connect::{local_address, say_next_place};
 pub(crate) use key::Key;
 pub(crate) use listeners::Entry;
-pub(crate) use serve::{AddressText, log_read};
+pub(crate) use log_lines::{AddressText, log_read};
 pub(crate) use services::LocalService;
 pub(crate) use trace::{Dump, LIVES};
 
 use crate::conn::buffers::BufferPool;
-use crate::conn::relay::SCRATCH_BYTES;
-use crate::conn::{CloseReason, Connection, Side};
+use crate::conn::relay::Workspace;
+use crate::conn::{CloseReason, Connection, Side, Stage};
 use crate::net::poller::{Poller, REGISTRATIONS_LAST, Readiness};
 use crate::service::Service;
+use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::slab::Slab;
 use crate::sys::{clock, memory};
@@ -47,29 +54,77 @@ use pen_proto::commands::Number;
 use std::io;
 use std::sync::Arc;
 use turn::Thrift;
+use verdict::Verdict;
 
 /// Pipes for streams, over all workers as long as these are few. They take descriptors of the reserve.
 const PIPES_MAX: usize = 32;
 
 pub struct Worker {
-    core: Core,
+    context: Context,
     connections: Slab<Connection>,
-    timers: Timers,
-    accepting: Accepting,
-    idlers: Idlers,
     udp: Udp,
-    scratch: Vec<u8>,
-    /// What is sent in place of what was read.
-    instead: Vec<u8>,
-    pool: BufferPool,
     thrift: Thrift,
     /// Connections that used up their turn and go on after the others.
     unfinished: Vec<u32>,
+    stopping: bool,
+}
+
+/// What a step of a connection works with: the worker but for its connections, of which the step has one. A step says what
+/// comes of it and closes nothing.
+struct Context {
+    core: Core,
+    timers: Timers,
+    accepting: Accepting,
+    idlers: Idlers,
+    work: Workspace,
     /// Connections whose handshake waits for a certificate.
     awaiting: Vec<u32>,
     /// Connections that gave up a server's socket during this wake-up, of which events may still come.
     dropped: Vec<u32>,
-    stopping: bool,
+}
+
+impl Context {
+    /// The service of a connection.
+    fn service(&mut self, connection: &Connection) -> &mut LocalService {
+        &mut self.core.services[connection.service]
+    }
+
+    fn settings(&self, connection: &Connection) -> &Settings {
+        &self.core.services[connection.service].settings
+    }
+
+    /// Something happened to a socket.
+    fn hear(&mut self, connection: &mut Connection, side: Side, event: Readiness) -> Verdict {
+        if side == Side::Server && self.dropped.contains(&connection.number) {
+            return Verdict::Stay; // the last word of a socket that is gone
+        }
+        connection.active_ms = self.core.now_ms;
+        let socket = connection.socket(side);
+        if event.urgent {
+            // Read in their place in the stream, as they were sent. Unix sockets know no urgent bytes.
+            let _ = socket.fd().map(|fd| setsockopt(&fd, sockopt::OobInline, &true));
+        }
+        // A new registration reports what is known already, and every event of a reader that it could be written to.
+        match socket.learn(event) || !REGISTRATIONS_LAST {
+            true => self.serve(connection),
+            false => Verdict::Stay,
+        }
+    }
+
+    /// Does what can be done for a connection now.
+    fn serve(&mut self, connection: &mut Connection) -> Verdict {
+        match connection.stage {
+            Stage::Relaying => self.relay(connection),
+            Stage::Connecting => self.connecting(connection),
+            Stage::ProxyHeader => self.read_header(connection),
+            Stage::FirstBytes => self.first_bytes(connection),
+            Stage::Dummy { answered } => self.dummy(connection, answered),
+            Stage::Hello => self.hello(connection),
+            Stage::Handshake => self.handshake(connection),
+            Stage::Goodbye => self.goodbye(connection),
+            Stage::Choosing | Stage::Shortage | Stage::Busy => Verdict::Stay,
+        }
+    }
 }
 
 impl Worker {
@@ -80,27 +135,27 @@ impl Worker {
     pub fn new(number: usize, shared: Arc<Shared>, poller: Poller) -> io::Result<Worker> {
         let workers = shared.workers();
         let mut worker = Worker {
-            core: Core::new(number, shared, poller),
+            context: Context {
+                core: Core::new(number, shared, poller),
+                timers: Timers::new(clock::monotonic_ms()),
+                accepting: Accepting::default(),
+                idlers: Idlers::default(),
+                work: Workspace::new(BufferPool::with_pipes((PIPES_MAX / workers).max(2))),
+                awaiting: Vec::new(),
+                dropped: Vec::new(),
+            },
             connections: Slab::default(),
-            timers: Timers::new(clock::monotonic_ms()),
-            accepting: Accepting::default(),
-            idlers: Idlers::default(),
             udp: Udp::new(clock::monotonic_ms()),
-            scratch: vec![0; SCRATCH_BYTES],
-            instead: Vec::new(),
-            pool: BufferPool::with_pipes((PIPES_MAX / workers).max(2)),
             thrift: Thrift::default(),
             unfinished: Vec::new(),
-            awaiting: Vec::new(),
-            dropped: Vec::new(),
             stopping: false,
         };
-        worker.accepting.set_on(true);
-        for service in worker.core.shared.services().get().iter().flatten() {
-            worker.core.services.add(service.clone());
+        worker.context.accepting.set_on(true);
+        for service in worker.context.core.shared.services().get().iter().flatten() {
+            worker.context.core.services.add(service.clone());
             worker.follow_listeners(service.number)?;
         }
-        worker.udp.follow_limits(&mut worker.core);
+        worker.udp.follow_limits(&mut worker.context.core);
         Ok(worker)
     }
 
@@ -108,46 +163,71 @@ impl Worker {
     pub fn run(mut self) {
         let mut ready: Vec<Readiness> = Vec::new();
         let mut expired: Vec<u32> = Vec::new();
-        self.renew_idlers();
+        self.context.renew_idlers();
         while !self.stopping {
             let timeout_ms = self.wait_ms();
-            if !turn::wait(self.core.number, &mut self.core.poller, &mut ready, timeout_ms) {
+            let core = &mut self.context.core;
+            if !turn::wait(core.number, &mut core.poller, &mut ready, timeout_ms) {
                 break;
             }
-            self.core.now_ms = clock::monotonic_ms();
-            let unfinished = std::mem::take(&mut self.unfinished);
-            self.guard(None, Worker::catch_up);
-            for event in &ready {
-                let key = Key::unpack(event.key);
-                self.guard(key, |worker| worker.dispatch(key, *event));
-            }
-            for index in unfinished {
-                self.guard(connection(index), |worker| worker.serve(index));
-            }
-            self.timers.expire(self.core.now_ms, |index| expired.push(index));
-            for index in expired.drain(..) {
-                self.guard(connection(index), |worker| worker.expire(index));
-            }
-            self.udp.take_expired(self.core.now_ms, &mut expired);
-            for index in expired.drain(..) {
-                self.guard(Some(Key::Session(index)), |worker| worker.udp.expire(&mut worker.core, index));
-            }
-            self.guard(None, |worker| worker.udp.send_to_clients(&mut worker.core));
-            self.udp.end_turn(&self.core);
-            self.resume_accepting();
-            self.core.shared.room().look_whether_full(self.core.now_ms);
-            self.save_memory();
-            if self.idlers.are_kept() {
-                self.guard(None, Worker::keep_idlers);
-            }
-            self.connections.recycle();
-            self.dropped.clear();
-            self.core.services.forget_ended();
+            self.turn(&ready, &mut expired);
         }
         for index in self.connections.indices() {
             self.close(index, CloseReason::Shutdown);
         }
-        self.udp.close_all(&mut self.core, CloseReason::Shutdown);
+        self.udp.close_all(&mut self.context.core, CloseReason::Shutdown);
+    }
+
+    /// One wake-up. `expired` is room for what it needs.
+    fn turn(&mut self, ready: &[Readiness], expired: &mut Vec<u32>) {
+        self.context.core.now_ms = clock::monotonic_ms();
+        let unfinished = std::mem::take(&mut self.unfinished);
+        self.guard(None, Worker::catch_up);
+        for event in ready {
+            let key = Key::unpack(event.key);
+            self.guard(key, |worker| worker.dispatch(key, *event));
+        }
+        for index in unfinished {
+            self.guard(connection(index), |worker| worker.step(index, Context::serve));
+        }
+        self.context.timers.expire(self.context.core.now_ms, |index| expired.push(index));
+        for index in expired.drain(..) {
+            self.guard(connection(index), |worker| worker.step(index, Context::expire));
+        }
+        self.udp.take_expired(self.context.core.now_ms, expired);
+        for index in expired.drain(..) {
+            self.guard(Some(Key::Session(index)), |worker| {
+                worker.udp.expire(&mut worker.context.core, index)
+            });
+        }
+        self.guard(None, |worker| worker.udp.send_to_clients(&mut worker.context.core));
+        self.udp.end_turn(&self.context.core);
+        self.context.resume_accepting();
+        self.context.core.shared.room().look_whether_full(self.context.core.now_ms);
+        self.save_memory();
+        if self.context.idlers.are_kept() {
+            self.guard(None, |worker| worker.context.keep_idlers());
+        }
+        self.connections.recycle();
+        self.context.dropped.clear();
+        self.context.core.services.forget_ended();
+    }
+
+    /// Looks a connection up, lets a step work on it, and does what comes of that.
+    fn step(&mut self, index: u32, step: impl FnOnce(&mut Context, &mut Connection) -> Verdict) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        match step(&mut self.context, connection) {
+            Verdict::Stay => self.context.rearm(connection),
+            Verdict::Again => {
+                // There is an entry at most for each, however many events it has: and few of them, because each stands
+                // for a turn that was used up.
+                if !self.unfinished.contains(&index) {
+                    self.unfinished.push(index);
+                }
+                self.context.rearm(connection);
+            }
+            Verdict::Close(reason) => self.close(index, reason),
+        }
     }
 
     /// A mistake of ours costs the connection that met it, not all the others.
@@ -155,7 +235,7 @@ impl Worker {
         turn::guard(self, work, |worker| match key {
             Some(Key::Connection(index, _)) => worker.close(index, CloseReason::InternalError),
             Some(Key::Session(index)) => {
-                worker.udp.close(&mut worker.core, index, CloseReason::InternalError)
+                worker.udp.close(&mut worker.context.core, index, CloseReason::InternalError)
             }
             Some(Key::Idler(_) | Key::Listener(_)) | None => {}
         });
@@ -165,12 +245,12 @@ impl Worker {
         if !self.unfinished.is_empty() {
             return Some(0);
         }
-        let timer = self.timers.next_deadline_ms();
+        let timer = self.context.timers.next_deadline_ms();
         let looks = [
             timer,
-            self.accepting.retry_ms(),
-            self.idlers.look_ms(),
-            self.core.shared.room().full_look_ms(),
+            self.context.accepting.retry_ms(),
+            self.context.idlers.look_ms(),
+            self.context.core.shared.room().full_look_ms(),
             self.thrift.look_ms(),
             self.udp.look_ms(),
         ];
@@ -181,9 +261,14 @@ impl Worker {
     /// Gives up buffers that nobody needs, and what connections had that are gone.
     fn save_memory(&mut self) {
         let count = (self.connections.len() + self.udp.len()) as u64;
-        if self.thrift.is_due(count, self.pool.has_spares(), self.core.now_ms) {
-            let freed_bytes = self.pool.shrink();
-            if self.thrift.looked(count, freed_bytes, self.pool.has_spares(), self.core.now_ms) {
+        if self.thrift.is_due(count, self.context.work.pool.has_spares(), self.context.core.now_ms) {
+            let freed_bytes = self.context.work.pool.shrink();
+            if self.thrift.looked(
+                count,
+                freed_bytes,
+                self.context.work.pool.has_spares(),
+                self.context.core.now_ms,
+            ) {
                 memory::give_back();
             }
         }
@@ -193,30 +278,19 @@ impl Worker {
         let (index, side) = match key {
             Some(Key::Connection(index, side)) => (index, side),
             Some(Key::Listener(number)) => return self.hear_clients(number),
-            Some(Key::Session(index)) => return self.udp.hear_server(&mut self.core, index, event.error),
-            Some(Key::Idler(index)) => return self.idler_event(index, event),
+            Some(Key::Session(index)) => {
+                return self.udp.hear_server(&mut self.context.core, index, event.error);
+            }
+            Some(Key::Idler(index)) => return self.context.idler_event(index, event),
             None => return,
         };
-        let Some(connection) = self.connections.get_mut(index) else { return };
-        if side == Side::Server && self.dropped.contains(&index) {
-            return; // the last word of a socket that is gone
-        }
-        connection.active_ms = self.core.now_ms;
-        let socket = connection.socket(side);
-        if event.urgent {
-            // Read in their place in the stream, as they were sent. Unix sockets know no urgent bytes.
-            let _ = socket.fd().map(|fd| setsockopt(&fd, sockopt::OobInline, &true));
-        }
-        // A new registration reports what is known already, and every event of a reader that it could be written to.
-        if socket.learn(event) || !REGISTRATIONS_LAST {
-            self.serve(index);
-        }
+        self.step(index, |context, connection| context.hear(connection, side, event));
     }
 
     fn hear_clients(&mut self, listener: u16) {
-        match self.core.listeners.get(listener) {
+        match self.context.core.listeners.get(listener) {
             Some(entry) if entry.is_udp => {
-                self.udp.hear_clients(&mut self.core, listener);
+                self.udp.hear_clients(&mut self.context.core, listener);
             }
             Some(_) => self.accept(listener),
             None => {} // it is no longer ours
@@ -225,35 +299,35 @@ impl Worker {
 
     /// Picks up what has changed, and messages.
     fn catch_up(&mut self) {
-        let generation = self.core.shared.generation();
-        if generation == self.core.generation {
+        let generation = self.context.core.shared.generation();
+        if generation == self.context.core.generation {
             return;
         }
-        self.core.generation = generation;
-        self.core.process.follow(self.core.shared.process());
-        let services = self.core.shared.services().get();
-        for number in 0..services.len().max(self.core.services.end()) {
+        self.context.core.generation = generation;
+        self.context.core.process.follow(self.context.core.shared.process());
+        let services = self.context.core.shared.services().get();
+        for number in 0..services.len().max(self.context.core.services.end()) {
             let present = services.get(number).and_then(Option::as_ref);
             self.follow_service(number as u16, present);
         }
-        self.udp.follow_limits(&mut self.core);
-        self.unfinished.append(&mut self.awaiting);
-        self.renew_idlers();
-        for message in self.core.shared.take_messages(self.core.number) {
+        self.udp.follow_limits(&mut self.context.core);
+        self.unfinished.append(&mut self.context.awaiting);
+        self.context.renew_idlers();
+        for message in self.context.core.shared.take_messages(self.context.core.number) {
             self.answer(message);
         }
     }
 
     fn follow_service(&mut self, number: u16, present: Option<&Arc<Service>>) {
-        match (self.core.services.get(number), present) {
+        match (self.context.core.services.get(number), present) {
             (None, None) => {}
             (None, Some(service)) => {
-                self.core.services.add(service.clone());
+                self.context.core.services.add(service.clone());
                 self.follow_listeners_later(number);
             }
             (Some(local), Some(service)) if Arc::ptr_eq(&local.service, service) => {
                 self.follow_settings(number);
-                let LocalService { service, tls, listeners, .. } = &mut self.core.services[number];
+                let LocalService { service, tls, listeners, .. } = &mut self.context.core.services[number];
                 tls.follow(service.tls());
                 if listeners.follow(service.listeners()).is_some() {
                     self.follow_listeners_later(number);
@@ -266,20 +340,20 @@ impl Worker {
 
     /// Takes over the settings of a service alone; all else waits for the end of what is being done.
     fn follow_settings(&mut self, number: u16) {
-        let LocalService { service, settings, draining, .. } = &mut self.core.services[number];
+        let LocalService { service, settings, draining, .. } = &mut self.context.core.services[number];
         let drains = service.is_draining() && !std::mem::replace(draining, service.is_draining());
         let before = settings.follow(service.settings());
         if service.is_udp {
             if drains || before.is_some() {
-                self.udp.follow_settings(&self.core, number);
+                self.udp.follow_settings(&self.context.core, number);
             }
             return;
         }
         let Some(before) = before else { return };
         if settings.number(Number::IdleTimeout) != before.number(Number::IdleTimeout) {
-            for index in self.connections.indices() {
-                if self.connections.get(index).is_some_and(|connection| connection.service == number) {
-                    self.arm_idle_timer(index);
+            for (_, connection) in self.connections.iter() {
+                if connection.service == number {
+                    self.context.arm_silence(connection);
                 }
             }
         }
@@ -287,9 +361,9 @@ impl Worker {
 
     /// The service was removed: nobody comes any more, and who is here goes on.
     fn leave_service(&mut self, number: u16) {
-        let (_, open) = self.core.listeners.difference(number, &[]);
+        let (_, open) = self.context.core.listeners.difference(number, &[]);
         open.into_iter().for_each(|listener| self.close_listener(listener));
-        self.core.services.leave(number);
+        self.context.core.services.leave(number);
     }
 
     /// The listeners of a service have changed. Those that stay are left alone.
@@ -297,15 +371,15 @@ impl Worker {
     /// # Errors
     /// The poller refuses one.
     fn follow_listeners(&mut self, number: u16) -> io::Result<()> {
-        let LocalService { service, listeners, .. } = &self.core.services[number];
+        let LocalService { service, listeners, .. } = &self.context.core.services[number];
         let is_udp = service.is_udp;
-        let (new, gone) = self.core.listeners.difference(number, listeners);
+        let (new, gone) = self.context.core.listeners.difference(number, listeners);
         gone.into_iter().for_each(|listener| self.close_listener(listener));
         let mut added = Ok(());
         for listener in new {
             added = added.and(match is_udp {
-                true => self.udp.add_listener(&mut self.core, number, listener),
-                false => self.add_listener(number, listener),
+                true => self.udp.add_listener(&mut self.context.core, number, listener),
+                false => self.context.add_listener(number, listener),
             });
         }
         added
@@ -314,16 +388,16 @@ impl Worker {
     /// As `follow_listeners`; what is refused is tried again.
     fn follow_listeners_later(&mut self, number: u16) {
         if let Err(error) = self.follow_listeners(number) {
-            match self.core.services[number].service.is_udp {
-                true => self.udp.listen_later(&self.core, &error),
-                false => self.listen_later(&error),
+            match self.context.core.services[number].service.is_udp {
+                true => self.udp.listen_later(&self.context.core, &error),
+                false => self.context.listen_later(&error),
             }
         }
     }
 
     fn close_listener(&mut self, number: u16) {
-        match self.core.listeners.get(number) {
-            Some(entry) if entry.is_udp => self.udp.close_listener(&mut self.core, number),
+        match self.context.core.listeners.get(number) {
+            Some(entry) if entry.is_udp => self.udp.close_listener(&mut self.context.core, number),
             _ => self.stop_accepting(number),
         }
     }

@@ -3,17 +3,18 @@
 //! The bytes themselves are for [`crate::proxy_protocol`]. A header is read before everything else on a connection, and
 //! nothing behind it is: whoever comes next (the choice of a server, a TLS handshake) finds the socket as if the client
 //! had connected directly. In the same way a server's header goes out before everything else, a TLS handshake included.
-//! Called by `accept.rs`, `connect.rs` and `serve.rs`.
+//! Called by `accept.rs`, `connect.rs` and `relay.rs`.
 
-use super::Worker;
+use super::Context;
+use super::verdict::Verdict;
 use crate::balance::Endpoint;
-use crate::conn::{CloseReason, Connection, Extras, Side, Via};
+use crate::conn::{CloseReason, Connection, Extras, Via};
 use crate::log::diag;
 use crate::proxy_protocol::extensions::{self, ClientTls};
 use crate::proxy_protocol::{self, Endpoints, HEADER_BYTES_MAX, Header, Transport};
 use crate::sys::socket;
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::{Number, ProxyHeader};
+use pen_proto::commands::ProxyHeader;
 use std::io;
 use std::net::SocketAddr;
 
@@ -27,40 +28,30 @@ enum Heard {
     End,
 }
 
-impl Worker {
-    /// Waits until a trusted downstream has said for whom it connects.
-    pub(super) fn await_header(&mut self, index: u32) {
-        let Some(connection) = self.connections.get(index) else { return };
-        let timeout_ms = self.core.services[connection.service].settings.number(Number::ProxyTimeout) * 1000;
-        self.timers.arm(index, self.core.now_ms + timeout_ms);
-        if self.register(index, Side::Client) {
-            self.read_header(index);
-        }
-    }
-
+impl Context {
     /// A trusted downstream has said something.
-    pub(super) fn read_header(&mut self, index: u32) {
-        while let Some(connection) = self.connections.get_mut(index).filter(|one| one.client.readable) {
-            match hear(connection, &mut self.scratch[..HEADER_BYTES_MAX]) {
-                Ok(Heard::Complete(header, extensions)) => return self.believe(index, header, extensions),
+    pub(super) fn read_header(&mut self, connection: &mut Connection) -> Verdict {
+        while connection.client.readable {
+            match hear(connection, &mut self.work.scratch[..HEADER_BYTES_MAX]) {
+                Ok(Heard::Complete(header, extensions)) => {
+                    return self.believe(connection, header, extensions);
+                }
                 Ok(Heard::Part) => {}
                 // A peer that only looks whether somebody listens.
-                Ok(Heard::End) if !has_begun(connection) => return self.close(index, CloseReason::Finished),
-                Ok(Heard::End) => return self.refuse_header(index, "ended too early"),
+                Ok(Heard::End) if !has_begun(connection) => return Verdict::Close(CloseReason::Finished),
+                Ok(Heard::End) => return self.refuse_header(connection, "ended too early"),
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => connection.client.readable = false,
-                    io::ErrorKind::InvalidData => return self.refuse_header(index, &error.to_string()),
-                    _ => return self.close(index, CloseReason::ClientReset),
+                    io::ErrorKind::InvalidData => return self.refuse_header(connection, &error.to_string()),
+                    _ => return Verdict::Close(CloseReason::ClientReset),
                 },
             }
         }
-        self.rearm(index);
+        Verdict::Stay
     }
 
     /// From now on the connection is that of the client whom the header names, everywhere.
-    fn believe(&mut self, index: u32, header: Header, extensions: Vec<u8>) {
-        self.timers.disarm(index);
-        let Some(connection) = self.connections.get_mut(index) else { return };
+    fn believe(&mut self, connection: &mut Connection, header: Header, extensions: Vec<u8>) -> Verdict {
         if let Some(extras) = &mut connection.extras {
             extras.via = None; // what was held of the header
         }
@@ -73,25 +64,22 @@ impl Worker {
             connection.extras().via.get_or_insert_default().extensions = extensions.into();
         }
         Extras::free_if_unused(&mut connection.extras);
-        if let Some(connection) = self.connections.get(index) {
-            self.trace_client(index, connection);
-        }
-        self.begin(index);
+        self.trace_client(connection);
+        self.begin(connection)
     }
 
-    pub(super) fn header_timed_out(&mut self, index: u32) {
-        self.refuse_header(index, "not complete within proxy_timeout");
+    pub(super) fn header_timed_out(&self, connection: &Connection) -> Verdict {
+        self.refuse_header(connection, "not complete within proxy_timeout")
     }
 
-    fn refuse_header(&mut self, index: u32, reason: &str) {
-        let Some(connection) = self.connections.get(index) else { return };
+    fn refuse_header(&self, connection: &Connection, reason: &str) -> Verdict {
         let peer = match connection.address {
             ClientAddr::Ip(ip) => ip.to_string(),
             ClientAddr::Unix => "a Unix socket".to_owned(),
         };
         let text = format_args!("PROXY header from {peer}: {reason}; closing the connection");
         diag::once("proxy_accept", text);
-        self.close(index, CloseReason::ProxyHeader);
+        Verdict::Close(CloseReason::ProxyHeader)
     }
 }
 

@@ -24,7 +24,7 @@ impl Worker {
     fn close_these(&mut self, which: Which) -> usize {
         let meant = self.these(which);
         meant.iter().for_each(|index| self.close(*index, CloseReason::Closed));
-        meant.len() + self.udp.close_these(&mut self.core, which)
+        meant.len() + self.udp.close_these(&mut self.context.core, which)
     }
 
     fn these(&self, which: Which) -> Vec<u32> {
@@ -44,7 +44,7 @@ impl Worker {
     }
 
     fn report(&self) -> Report {
-        let end = self.core.services.end() as u16;
+        let end = self.context.core.services.end() as u16;
         let mut services: Vec<Option<ServiceReport>> =
             (0..end).map(|number| self.report_service(number)).collect();
         for (index, connection) in self.connections.iter() {
@@ -53,21 +53,24 @@ impl Worker {
             report.totals.down_bytes += connection.from_server.bytes;
             report.connections.push(self.describe(index, connection));
         }
-        self.udp.report(&self.core, &mut services);
-        Report { services: services.into_iter().flatten().collect(), ended: self.core.services.ended.clone() }
+        self.udp.report(&self.context.core, &mut services);
+        Report {
+            services: services.into_iter().flatten().collect(),
+            ended: self.context.core.services.ended.clone(),
+        }
     }
 
     /// All but its connections.
     fn report_service(&self, number: u16) -> Option<ServiceReport> {
-        let local = self.core.services.get(number)?;
+        let local = self.context.core.services.get(number)?;
         let number_of = |index| match local.service.is_udp {
-            true => self.core.session_number(index),
-            false => self.core.connection_number(index),
+            true => self.context.core.session_number(index),
+            false => self.context.core.connection_number(index),
         };
         Some(ServiceReport {
             number,
             connections: Vec::new(),
-            idlers: self.idlers.ready(number),
+            idlers: self.context.idlers.ready(number),
             totals: local.totals.clone(),
             last: local.last.map(|(index, at_ms)| (number_of(index), at_ms)),
         })
@@ -80,7 +83,7 @@ impl Worker {
             ClientAddr::Unix => String::new(),
         };
         ConnectionStatus {
-            number: self.core.connection_number(index),
+            number: self.context.core.connection_number(index),
             client,
             client_slot: attempt.map_or(-1, |attempt| i64::from(attempt.slot().index)),
             server: attempt.map_or(-3, |attempt| attempt.server().number()),
@@ -95,8 +98,8 @@ impl Worker {
             pending_up_bytes: connection.from_client.pending_bytes() as u64,
             up_bytes: connection.from_client.bytes,
             down_bytes: connection.from_server.bytes,
-            age_seconds: self.core.now_ms.saturating_sub(connection.started_ms) / 1000,
-            idle_seconds: self.core.now_ms.saturating_sub(connection.active_ms) / 1000,
+            age_seconds: self.context.core.now_ms.saturating_sub(connection.started_ms) / 1000,
+            idle_seconds: self.context.core.now_ms.saturating_sub(connection.active_ms) / 1000,
         }
     }
 }

@@ -15,6 +15,7 @@ use pen_proto::commands::Flag;
 use std::fs::File;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 
 fn listener() -> Arc<Listener> {
@@ -48,11 +49,11 @@ fn worker(server: &TcpListener) -> Worker {
 }
 
 fn publish(worker: &Worker, change: impl FnOnce(&mut Settings)) {
-    let published = worker.core.services[0].service.settings();
+    let published = worker.context.core.services[0].service.settings();
     let mut settings = Settings::clone(&published.get());
     change(&mut settings);
     published.set(settings);
-    worker.core.shared.announce();
+    worker.context.core.shared.announce();
 }
 
 #[test]
@@ -65,13 +66,13 @@ fn a_socket_that_cannot_be_watched_is_closed_and_leaves_nothing() {
         let mut worker = worker(&server);
         publish(&worker, |settings| settings.set_flag(Flag::Peek, peek));
         worker.catch_up();
-        assert!(worker.core.shared.room().take_connection());
+        assert!(worker.context.core.shared.room().take_connection());
         let no_socket = File::open("/dev/null").unwrap();
         worker.take_in(no_socket.into(), (ClientAddr::Unix, 0), (0, 0));
         assert!(worker.connections.is_empty());
-        assert_eq!(worker.timers.next_deadline_ms(), None);
-        assert!(worker.core.shared.room().take_connection(), "the place is free again");
-        let local = &worker.core.services[0];
+        assert_eq!(worker.context.timers.next_deadline_ms(), None);
+        assert!(worker.context.core.shared.room().take_connection(), "the place is free again");
+        let local = &worker.context.core.services[0];
         let servers = local.service.with(|chooser| chooser.server_statuses(0));
         assert_eq!((servers[0].connections, servers[0].blacklisted_seconds), (0, 0), "nobody is blamed");
     }
@@ -82,31 +83,33 @@ fn listeners_that_the_poller_refuses_are_tried_again() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut worker = worker(&server);
     let listeners = vec![listener(), listener()];
-    worker.core.poller.add_listener(listeners[1].as_fd(), 7).unwrap();
-    worker.core.services[0].service.listeners().set(listeners);
-    worker.core.shared.announce();
+    worker.context.core.poller.add_listener(listeners[1].as_fd(), 7).unwrap();
+    worker.context.core.services[0].service.listeners().set(listeners);
+    worker.context.core.shared.announce();
     worker.catch_up();
-    assert!(!worker.accepting.is_on());
-    worker.resume_accepting();
-    assert!(!worker.accepting.is_on(), "not at once");
-    worker.core.now_ms = worker.accepting.retry_ms().unwrap();
-    worker.resume_accepting();
-    assert!(worker.accepting.is_on());
-    assert_eq!(worker.accepting.retry_ms(), None);
+    assert!(!worker.context.accepting.is_on());
+    worker.context.resume_accepting();
+    assert!(!worker.context.accepting.is_on(), "not at once");
+    worker.context.core.now_ms = worker.context.accepting.retry_ms().unwrap();
+    worker.context.resume_accepting();
+    assert!(worker.context.accepting.is_on());
+    assert_eq!(worker.context.accepting.retry_ms(), None);
 }
 
 #[test]
 fn a_listener_that_stays_is_left_alone() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut worker = worker(&server);
-    let (_, stays) = worker.core.listeners.of(0).next().map(|(number, one)| (number, one.clone())).unwrap();
-    let published = worker.core.services[0].service.clone();
-    let numbers = |worker: &Worker| worker.core.listeners.of(0).map(|(number, _)| number).collect::<Vec<_>>();
+    let (_, stays) =
+        worker.context.core.listeners.of(0).next().map(|(number, one)| (number, one.clone())).unwrap();
+    let published = worker.context.core.services[0].service.clone();
+    let numbers =
+        |worker: &Worker| worker.context.core.listeners.of(0).map(|(number, _)| number).collect::<Vec<_>>();
     for (listeners, expected) in
         [(vec![listener(), stays.clone()], vec![0, 1]), (vec![stays.clone()], vec![0]), (vec![], vec![])]
     {
         published.listeners().set(listeners);
-        worker.core.shared.announce();
+        worker.context.core.shared.announce();
         worker.catch_up();
         assert_eq!(numbers(&worker), expected);
     }
@@ -116,8 +119,17 @@ fn a_listener_that_stays_is_left_alone() {
 fn a_connection_is_put_off_once_however_many_turns_it_has_used() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut worker = worker(&server);
-    [3, 4, 3, 3].into_iter().for_each(|index| worker.put_off(index));
-    assert_eq!(worker.unfinished, [3, 4]);
+    publish(&worker, |settings| settings.set_flag(Flag::Peek, true));
+    worker.catch_up();
+    let _clients = [(); 2].map(|()| {
+        let (client, ours) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        worker.context.core.shared.room().take_connection_anyway();
+        worker.take_in(ours.into(), (ClientAddr::Unix, 0), (0, 0));
+        client
+    });
+    [0, 1, 0, 0].into_iter().for_each(|index| worker.step(index, |_, _| Verdict::Again));
+    assert_eq!(worker.unfinished, [0, 1]);
 }
 
 #[test]
@@ -125,15 +137,15 @@ fn who_comes_after_a_change_of_settings_meets_them_in_the_same_wake_up() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut worker = worker(&server);
     publish(&worker, |settings| settings.set_flag(Flag::Dummy, true));
-    let address = worker.core.listeners.listener(0).and_then(|listener| listener.address);
+    let address = worker.context.core.listeners.listener(0).and_then(|listener| listener.address);
     let _client = TcpStream::connect(address.unwrap()).unwrap();
     // Readiness was told, and settings were looked at, before the change: what the wake-up does now is this.
     worker.accept(0);
     let stage = worker.connections.get(0).map(|connection| connection.stage);
     assert_eq!(stage, Some(Stage::Dummy { answered: false }));
     assert_ne!(
-        worker.core.generation,
-        worker.core.shared.generation(),
+        worker.context.core.generation,
+        worker.context.core.shared.generation(),
         "listeners and messages are still to come"
     );
 }

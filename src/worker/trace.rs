@@ -1,6 +1,6 @@
 //! What `-d` tells about single connections: from level 2 their lives, from level 3 their bytes.
 
-use super::Worker;
+use super::Context;
 use crate::conn::{CloseReason, Connection};
 use crate::log::diag;
 use pen_proto::commands::Flag;
@@ -64,35 +64,34 @@ impl Display for Bytes<'_> {
     }
 }
 
-impl Worker {
-    pub(super) fn dump(&self, index: u32) -> Option<Dump> {
-        let ascii =
-            |connection: &Connection| self.core.services[connection.service].settings.flag(Flag::Ascii);
-        let ascii = || self.connections.get(index).is_some_and(ascii);
-        Dump::wanted(|| self.core.connection_number(index), ascii)
+impl Context {
+    /// For what is read of this connection.
+    pub(super) fn dump(&self, connection: &Connection) -> Option<Dump> {
+        let ascii = || self.settings(connection).flag(Flag::Ascii);
+        Dump::wanted(|| self.core.connection_number(connection.number), ascii)
     }
 
-    pub(super) fn trace_accept(&self, index: u32, connection: &Connection) {
-        let number = || self.core.connection_number(index);
+    pub(super) fn trace_accept(&self, connection: &Connection) {
+        let number = || self.core.connection_number(connection.number);
         diag::debug!(LIVES, "connection {}: from {} port {}", number(), connection.address, connection.port);
     }
 
     /// Once a downstream has named the client.
-    pub(super) fn trace_client(&self, index: u32, connection: &Connection) {
-        let number = || self.core.connection_number(index);
+    pub(super) fn trace_client(&self, connection: &Connection) {
+        let number = || self.core.connection_number(connection.number);
         diag::debug!(LIVES, "connection {}: for {} port {}", number(), connection.address, connection.port);
     }
 
-    pub(super) fn trace_server(&self, index: u32, connection: &Connection) {
+    pub(super) fn trace_server(&self, connection: &Connection) {
         if let (Some(attempt), Some(endpoint)) = (&connection.attempt, &connection.endpoint) {
-            let number = || self.core.connection_number(index);
+            let number = || self.core.connection_number(connection.number);
             let server = attempt.server();
             diag::debug!(LIVES, "connection {}: to server {server}, {endpoint}", number());
         }
     }
 
-    pub(super) fn trace_close(&self, index: u32, connection: &Connection, reason: CloseReason) {
-        let number = || self.core.connection_number(index);
+    pub(super) fn trace_close(&self, connection: &Connection, reason: CloseReason) {
+        let number = || self.core.connection_number(connection.number);
         let (up, down) = (connection.from_client.bytes, connection.from_server.bytes);
         diag::debug!(LIVES, "connection {}: {}, {up} bytes up, {down} down", number(), reason.as_str());
     }
