@@ -7,6 +7,7 @@ mod shell;
 mod table;
 
 use getopts::{Options, ParsingStyle};
+use pen_proto::words::written;
 use penctl::client::{Address, Session};
 use screen::Screen;
 use std::io::{self, BufRead, IsTerminal};
@@ -22,8 +23,9 @@ Sends commands to the control socket of a running pen and prints the answers.
   -h, --help     print this
       --version  print the version
 
-The words of COMMAND are joined by blanks. Without a command, a terminal gets
-a shell; otherwise commands are read from standard input, one a line.
+The words of COMMAND are joined by blanks; of several, one that has blanks in
+it is put into double quotes. Without a command, a terminal gets a shell;
+otherwise commands are read from standard input, one a line.
 Exit status: 0, or 1 if pen could not be reached or answered with an error.
 ";
 
@@ -72,7 +74,10 @@ fn read_arguments(arguments: &[String]) -> Result<Wish, String> {
     let address = before.free.first().ok_or(SYNOPSIS)?;
     let mut commands = [before.opt_strs("e"), behind.opt_strs("e")].concat();
     if !behind.free.is_empty() {
-        commands.push(behind.free.join(" "));
+        commands.push(match &behind.free[..] {
+            [line] => line.clone(),
+            words => words.iter().map(|word| written(word)).collect::<Vec<_>>().join(" "),
+        });
     }
     if let Some(broken) = commands.iter().find(|command| command.contains(['\n', '\r'])) {
         return Err(format!("a command is one line, got {}", pen_proto::addr::quoted(broken)));
@@ -128,6 +133,10 @@ mod tests {
             read("localhost:8888 server 1 blacklist 30"),
             talk("localhost:8888", &["server 1 blacklist 30"])
         );
+        let arguments = [":1", "web_stats", "the page.html"].map(str::to_string);
+        assert_eq!(read_arguments(&arguments), talk(":1", &["web_stats \"the page.html\""]));
+        let arguments = [":1", "server 1 blacklist 30"].map(str::to_string);
+        assert_eq!(read_arguments(&arguments), talk(":1", &["server 1 blacklist 30"]), "a line");
         assert_eq!(read("/run/pen.ctl"), talk("/run/pen.ctl", &[]));
         assert_eq!(
             read("-e mode -e pid :8888 blacklist -e"),

@@ -297,25 +297,26 @@ fn unix_path(path: &str) -> Result<Host, String> {
             quoted(path)
         ));
     }
-    path_word(path).map(|path| Host::Unix(path.to_owned())).map_err(|reason| format!("address: {reason}"))
-}
-
-/// Passes a file name on if a line of the language can carry it: without blanks and control characters, and not a
-/// comment.
-///
-/// # Errors
-/// `want a path without blanks and control characters, got "a b"`.
-pub(crate) fn path_word(path: &str) -> Result<&str, String> {
-    if path.starts_with('#') {
+    // It stands in listings, of which every line is words.
+    if path.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(format!(
-            "want a path that does not begin a comment, got {}; write ./ before it",
+            "address: want a Unix socket path without blanks and control characters, got {}",
             quoted(path)
         ));
     }
-    if path.is_empty() || path.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err(format!("want a path without blanks and control characters, got {}", quoted(path)));
+    Ok(Host::Unix(path.to_owned()))
+}
+
+/// Passes a file name on: in quotes a line of the language can carry any but those with control characters, which nobody
+/// could read in a message.
+///
+/// # Errors
+/// `want a path without control characters, got "a\nb"`.
+pub(crate) fn file_name(path: &str) -> Result<&str, String> {
+    match path.is_empty() || path.contains(char::is_control) {
+        true => Err(format!("want a path without control characters, got {}", quoted(path))),
+        false => Ok(path),
     }
-    Ok(path)
 }
 
 /// The resolver judges names; this keeps out what could not be one, or would be mistaken for an option.

@@ -15,3 +15,4 @@ pub mod parse;
 pub mod readable;
 pub mod status;
 pub mod weblog;
+pub mod words;

@@ -13,9 +13,11 @@ use crate::commands::{
     Answer, Argument, Assignment, Choice, Command, Kind, Number, ROWS, Row, SECONDS_MAX, SERVER_KEYS,
     Setting, Taken, row, row_spelled,
 };
+use crate::words::split;
 use similar::closest;
+use std::borrow::Cow;
 use std::fmt;
-use words::{Words, split};
+use words::Words;
 
 /// Longer words get no "did you mean": no command is nearly as long, and the comparison is quadratic.
 const SUGGESTION_BYTES_MAX: usize = 40;
@@ -69,18 +71,25 @@ impl fmt::Display for ParseError {
     }
 }
 
+impl ParseError {
+    /// Of the line as a whole.
+    fn new(message: &str) -> ParseError {
+        ParseError { place: String::new(), message: message.to_owned(), unknown: None }
+    }
+}
+
 impl std::error::Error for ParseError {}
 
 type Parsed<T> = Result<T, ParseError>;
 
-/// Reads one line. Words are separated by blanks and tabs; a word that begins with `#` begins a comment.
+/// Reads one line, a command with its words as [`split`] finds them.
 ///
 /// `None` when there is nothing but a comment, or nothing at all. A line end at the end is passed over.
 ///
 /// # Errors
 /// Unknown, missing, wrong and surplus words. The whole line is refused: nothing of it may be carried out.
 pub fn parse_line(line: &str) -> Parsed<Option<Command>> {
-    let line = split(line);
+    let line = split(line).map_err(|reason| ParseError::new(&reason))?;
     let mut words = Words::new(String::new(), &line);
     let Some(word) = words.next() else {
         return Ok(None);
@@ -98,7 +107,7 @@ pub fn parse_line(line: &str) -> Parsed<Option<Command>> {
 /// As [`parse_line`], with the option in place of the command; and options that are neither ([`Kind::OptionOnly`]), which
 /// the caller reads itself.
 pub fn parse_option(row: &Row, argument: Option<&str>) -> Parsed<Command> {
-    let argument: Vec<&str> = argument.into_iter().collect();
+    let argument: Vec<Cow<'_, str>> = argument.into_iter().map(Cow::Borrowed).collect();
     let mut words = Words::new(spelling(row), &argument);
     if argument.is_empty() && row.option_arg().is_some() {
         return Err(words.error("want an argument, got nothing"));

@@ -28,7 +28,7 @@ const COMMANDS: &[&str] = &[
     "tracking 44",
     "log pen.log",
     "log_format json",
-    "web_stats stats.html",
+    r#"web_stats "the page.html""#,
     "http",
 ];
 

@@ -6,6 +6,7 @@ use pen_proto::commands::{
     Choice, Entries, Flag, Kind, List, Number, ProxyHeader, ROWS, Row, ServerChange, ServerTls, Setting,
     Text, When, row,
 };
+use pen_proto::words::written;
 use std::fmt::{Display, Write};
 
 /// What Pen writes, in its order. What Pen forgets follows in the order of the table.
@@ -76,7 +77,7 @@ impl Config {
                 String::new()
             }
             _ => match row.kind.setting().map(|setting| self.values.said(setting)) {
-                Some(Some(value)) => format!("{word} {value}\n"),
+                Some(Some(value)) => format!("{word} {}\n", written(&value)),
                 Some(None) if row.no => format!("no {word}\n"),
                 Some(None) | None => String::new(),
             },

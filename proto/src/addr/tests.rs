@@ -48,7 +48,7 @@ fn a_wrong_listen_address_says_what_was_wanted() {
         ("www:0", r#"port: want 1..65535 or a service name, got "0""#),
         ("::8080", r#"address: want an address, a host name or a Unix socket path, got ":""#),
         ("-x:80", r#"address: want an address, a host name or a Unix socket path, got "-x""#),
-        ("/a b", r#"address: want a path without blanks and control characters, got "/a b""#),
+        ("/a b", r#"address: want a Unix socket path without blanks and control characters, got "/a b""#),
     ];
     for (text, message) in cases {
         assert_eq!(ListenAddr::parse(text).expect_err(text), message);

@@ -16,7 +16,7 @@ mod udp;
 pub use server_keys::SERVER_KEYS;
 
 use super::{Answer, Arg, Complete, Flag, From, Group, Kind, Number, Row, Scope, Text, When};
-use crate::addr::path_word;
+use crate::addr::file_name;
 
 /// Every command and option, once.
 pub static ROWS: &[Row] = &concatenated();
@@ -104,7 +104,7 @@ const fn number(number: Number, min: u64, max: u64, default: u64) -> Kind {
 
 /// The name of a file or directory.
 const fn file(text: Text, answer: Answer) -> Kind {
-    Kind::Text { text, read: |word| path_word(word).map(str::to_owned), answer }
+    Kind::Text { text, read: |word| file_name(word).map(str::to_owned), answer }
 }
 
 /// Whatever is given.

@@ -2,6 +2,7 @@
 
 use super::{ProxyHeader, ServerTls, SniNames};
 use crate::addr::{Host, Port};
+use crate::words::written;
 use std::fmt;
 
 /// One `key value` pair of `server N`, applied in the order written.
@@ -26,7 +27,7 @@ impl fmt::Display for ServerChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ServerChange::Acl(list) => write!(f, "acl {list}"),
-            ServerChange::Address(host) => write!(f, "address {host}"),
+            ServerChange::Address(host) => write!(f, "address {}", written(&host.to_string())),
             ServerChange::Port(port) => write!(f, "port {port}"),
             ServerChange::Max(max) => write!(f, "max {max}"),
             ServerChange::Hard(hard) => write!(f, "hard {hard}"),

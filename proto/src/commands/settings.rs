@@ -4,7 +4,7 @@
 //! kept is the business of whoever is configured; what they are used for says whoever asks for them by these names.
 
 use super::{Kind, ROWS, Row};
-use crate::addr::{Host, ListenAddr, Port, path_word, quoted};
+use crate::addr::{Host, ListenAddr, Port, file_name, quoted};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -352,7 +352,7 @@ impl LogTarget {
     /// The part that is wrong, what was expected and what was given.
     pub fn parse(text: &str) -> Result<LogTarget, String> {
         if text.starts_with('/') || !text.contains(':') {
-            return Ok(LogTarget::File(path_word(text)?.to_owned()));
+            return Ok(LogTarget::File(file_name(text)?.to_owned()));
         }
         let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
         Ok(LogTarget::Network { host: Host::parse(host)?, port: Port::parse(port)?, text: text.to_owned() })

@@ -126,7 +126,7 @@ fn a_log_target_is_a_file_or_a_host_and_port() {
     for target in [file, network] {
         assert_eq!(LogTarget::parse(&target.to_string()), Ok(target));
     }
-    for wrong in ["", "a b", "loghost:", "loghost:99999", ":514"] {
+    for wrong in ["", "a\nb", "loghost:", "loghost:99999", ":514"] {
         assert!(LogTarget::parse(wrong).is_err(), "{wrong:?}");
     }
 }

@@ -5,6 +5,7 @@
 
 use super::{SERVER_KEYS, word_of};
 use crate::addr::quoted;
+use crate::words::written;
 use std::fmt;
 
 /// Longest name in a ClientHello, in a certificate or in a file name (RFC 1035, section 2.3.4, less dots at the ends).
@@ -95,7 +96,7 @@ impl fmt::Display for ServerTls {
             let dot = if ServerTls::is_word(name) { "." } else { "" };
             write!(f, " {name}{dot}")?;
         }
-        certificate.iter().try_for_each(|file| write!(f, " {} {file}", ServerTls::CERTIFICATE))
+        certificate.iter().try_for_each(|file| write!(f, " {} {}", ServerTls::CERTIFICATE, written(file)))
     }
 }
 

@@ -14,8 +14,10 @@ A command is one line: a word and its arguments, separated by blanks or tabs. Th
 - in the configuration file (`-F`), one a line,
 - on the command line with `-O`; the frequent ones have option letters of their own.
 
-A word that begins with `#` begins a comment. `no` before a command that switches something on switches it off. Times
-are in whole seconds. A wrong line is answered with the word that is wrong and what was expected, and changes nothing.
+A word that begins with `#` begins a comment. A word in double quotes may hold blanks, and `\\r`, `\\n`, `\\t`, `\\\\`,
+`\\\"` and `\\xNN`, a byte in two hexadecimal digits: `web_stats \"/srv/the page.html\"`. `no` before a command that
+switches something on switches it off. Times are in whole seconds. A wrong line is answered with the word that is wrong
+and what was expected, and changes nothing.
 ";
 
 /// The text of docs/commands.md.

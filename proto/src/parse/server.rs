@@ -2,7 +2,7 @@
 
 use super::words::Words;
 use super::{ParseError, Parsed, Unknown, similar};
-use crate::addr::{Host, Port, path_word, quoted};
+use crate::addr::{Host, Port, file_name, quoted};
 use crate::commands::{
     Command, ProxyHeader, SERVER_INDEX_MAX, SERVER_KEYS, ServerChange, ServerKey, ServerTls, ServerValue,
     SniNames, host_name,
@@ -94,7 +94,7 @@ fn tls(words: &mut Words) -> Parsed<ServerTls> {
         Some(ServerTls::CERTIFICATE) => {
             words.next();
             let file = words.need("the file of a certificate and its key")?;
-            words.checked(path_word(file))?;
+            words.checked(file_name(file))?;
             Some(file.to_owned())
         }
         _ => None,

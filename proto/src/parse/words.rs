@@ -1,28 +1,19 @@
-//! A line as words, taken one after the other.
+//! The words of a line, taken one after the other.
 
 use super::{ParseError, Parsed};
-use crate::addr::{path_word, quoted, strict_number};
+use crate::addr::{file_name, quoted, strict_number};
 use crate::commands::{ACL_LAST, Choice, Listing};
 use crate::network::Downstream;
-
-/// The words of a line, without its comment and the line end.
-pub fn split(line: &str) -> Vec<&str> {
-    let words = line.trim_end_matches(['\r', '\n']).split(is_blank).filter(|word| !word.is_empty());
-    words.take_while(|word| !word.starts_with('#')).collect()
-}
-
-fn is_blank(c: char) -> bool {
-    c == ' ' || c == '\t'
-}
+use std::borrow::Cow;
 
 /// The words not read yet, and the place for error messages.
 pub struct Words<'a> {
     pub place: String,
-    rest: &'a [&'a str],
+    rest: &'a [Cow<'a, str>],
 }
 
 impl<'a> Words<'a> {
-    pub fn new(place: String, words: &'a [&'a str]) -> Words<'a> {
+    pub fn new(place: String, words: &'a [Cow<'a, str>]) -> Words<'a> {
         Words { place, rest: words }
     }
 
@@ -34,7 +25,7 @@ impl<'a> Words<'a> {
 
     /// The next word, which stays there to be read.
     pub fn peek(&self) -> Option<&'a str> {
-        self.rest.first().copied()
+        self.rest.first().map(|word| &**word)
     }
 
     pub fn is_at_end(&self) -> bool {
@@ -64,12 +55,12 @@ impl<'a> Words<'a> {
 
     pub fn need_path(&mut self) -> Parsed<String> {
         let word = self.need("a file name")?;
-        self.checked(path_word(word)).map(str::to_owned)
+        self.checked(file_name(word)).map(str::to_owned)
     }
 
     pub fn path(&mut self) -> Parsed<Option<String>> {
         match self.next() {
-            Some(word) => self.checked(path_word(word)).map(|path| Some(path.to_owned())),
+            Some(word) => self.checked(file_name(word)).map(|path| Some(path.to_owned())),
             None => Ok(None),
         }
     }
