@@ -1,9 +1,10 @@
 //! A worker: one thread, one poller, its own connections from accept to close, of all services. Nothing here blocks.
 //!
 //! `accept` takes clients in, `proxy` hears from a downstream who they are, `connect` finds them a server, `serve` moves
-//! their bytes and ends them, `said` sees what clients say, `handshake` does so with TLS, `idlers` keeps connections to servers ready for them,
-//! `report` answers the main thread. `core` has what both sides of a worker need: `services` and `listeners` as it knows them, and
-//! the `key`s under which its poller knows sockets. What workers share stands in [`crate::shared::Shared`].
+//! their bytes and ends them, `said` sees what clients say, `handshake` does so with TLS, `idlers` keeps connections to
+//! servers ready for them, `report` answers the main thread. [`crate::udp`] is the side for datagrams. `core` has what both
+//! sides need: `services` and `listeners` as the worker knows them; `key`s are what its poller knows sockets by. What workers
+//! share stands in [`crate::shared::Shared`].
 
 mod accept;
 mod bytes;
@@ -277,7 +278,7 @@ impl Worker {
     fn dispatch(&mut self, key: Option<Key>, event: Readiness) {
         let (index, side) = match key {
             Some(Key::Connection(index, side)) => (index, side),
-            Some(Key::Listener(number)) => return self.hear_clients(number),
+            Some(Key::Listener(number)) => return self.listener_event(number),
             Some(Key::Session(index)) => {
                 return self.udp.hear_server(&mut self.context.core, index, event.error);
             }
@@ -287,7 +288,8 @@ impl Worker {
         self.step(index, |context, connection| context.hear(connection, side, event));
     }
 
-    fn hear_clients(&mut self, listener: u16) {
+    /// Clients are waiting, or have sent something.
+    fn listener_event(&mut self, listener: u16) {
         match self.context.core.listeners.get(listener) {
             Some(entry) if entry.is_udp => {
                 self.udp.hear_clients(&mut self.context.core, listener);

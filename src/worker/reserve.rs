@@ -4,6 +4,7 @@
 
 use crate::balance::{IdlerPlace, IdlerTarget, ServerId};
 use crate::slab::Slab;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 
 /// Connects under way to one server: so many at a time do not drive clients out of its queue.
@@ -73,9 +74,8 @@ impl Reserve {
     /// Takes over where idlers of a service must be, and returns the numbers of those that are too many now or at a server
     /// that must have none. The caller removes them.
     pub fn adopt(&mut self, service: u16, plan: Vec<IdlerPlace>) -> Vec<u32> {
-        let start = self.places.partition_point(|place| place.service < service);
-        let end = self.places.partition_point(|place| place.service <= service);
-        if self.places[start..end].iter().map(|place| &place.plan).eq(&plan) {
+        let range = self.range(service);
+        if self.places[range.clone()].iter().map(|place| &place.plan).eq(&plan) {
             return Vec::new();
         }
         let places = plan.into_iter().map(|plan| {
@@ -84,7 +84,7 @@ impl Reserve {
             Place { service, plan, ready: Vec::new(), connecting: 0, paused_until_ms }
         });
         let places: Vec<_> = places.collect();
-        self.places.splice(start..end, places);
+        self.places.splice(range, places);
         let mut surplus = Vec::new();
         for (index, idler) in self.idlers.iter().filter(|(_, idler)| idler.service == service) {
             let place = place_of(&mut self.places, idler.spot())
@@ -187,13 +187,21 @@ impl Reserve {
 
     /// How many of a service are ready, by server.
     pub fn ready(&self, service: u16) -> Vec<(ServerId, usize)> {
-        let places = self.places.iter().filter(|place| place.service == service);
-        places.map(|place| (place.plan.target.server, place.ready.len())).collect()
+        self.places[self.range(service)]
+            .iter()
+            .map(|place| (place.plan.target.server, place.ready.len()))
+            .collect()
     }
 
     /// Makes the numbers of removed ones available again: see [`Slab::recycle`].
     pub fn recycle(&mut self) {
         self.idlers.recycle();
+    }
+
+    /// The places of a service.
+    fn range(&self, service: u16) -> Range<usize> {
+        let start = self.places.partition_point(|place| place.service < service);
+        start..self.places.partition_point(|place| place.service <= service)
     }
 
     fn place(&self, spot: Spot) -> Option<&Place> {
