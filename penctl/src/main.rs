@@ -8,7 +8,7 @@ mod table;
 
 use getopts::{Options, ParsingStyle};
 use pen_proto::words::written;
-use penctl::client::{Address, Session};
+use pen_sys::control::{Address, Session};
 use screen::Screen;
 use std::io::{self, BufRead, IsTerminal};
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! Where answers go: aligned tables and harmless text for a terminal, the plain bytes for anything else.
 
 use crate::table::{Colour, LISTINGS, harmless, render};
-use penctl::client::Reply;
+use pen_sys::control::Reply;
 use std::io::{self, IsTerminal, Write};
 
 /// Standard output, and what it can take.

@@ -9,7 +9,7 @@ use pen_proto::addr::quoted;
 use pen_proto::commands::{ROWS, Row};
 use pen_proto::help::{Completion, completions, help, help_for, synopsis};
 use pen_proto::status::{ConnectionStatus, ServerStatus};
-use penctl::client::Session;
+use pen_sys::control::Session;
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;

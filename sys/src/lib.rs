@@ -3,6 +3,7 @@
 
 pub mod capabilities;
 pub mod clock;
+pub mod control;
 pub mod daemon;
 pub mod datagram;
 pub mod diag;

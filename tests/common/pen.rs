@@ -7,6 +7,7 @@ use super::tempdir::TempDir;
 use super::wait::{PATIENCE, eventually, watch};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use pen_sys::control::{Address, Patience};
 use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -282,10 +283,9 @@ impl Pen {
     }
 
     pub fn try_control(&self, command: &str) -> std::io::Result<String> {
-        let mut stream = self.control_stream()?;
-        stream.write_all(format!("{command}\n").as_bytes())?;
-        let mut reply = Vec::new();
-        stream.read_to_end(&mut reply)?;
+        let address = Address::parse(&self.path("control").to_string_lossy()).expect("a path");
+        let patience = Patience { connect: PATIENCE, silence: PATIENCE, ..Patience::default() };
+        let reply = address.converse(command, patience, usize::MAX)?;
         Ok(String::from_utf8_lossy(&reply).into_owned())
     }
 

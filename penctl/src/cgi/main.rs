@@ -11,7 +11,7 @@ mod page;
 mod views;
 
 use pen_proto::escape::Escaped;
-use penctl::client::{Address, Reply, Session};
+use pen_sys::control::{Address, Reply, Session};
 use std::io::{self, Write};
 use std::process::ExitCode;
 

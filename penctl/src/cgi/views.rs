@@ -6,7 +6,7 @@ use super::page::Page;
 use pen_core::stats::parts::{bytes, counted, duration, grouped, table_head, text};
 use pen_proto::commands::{Kind, ROWS, Reach, Row, When};
 use pen_proto::status::{ConnectionStatus, ServerStatus, special};
-use penctl::client::Reply;
+use pen_sys::control::Reply;
 
 /// Rows of the table of connections; of more the newest are shown.
 const CONNECTIONS_SHOWN_MAX: usize = 200;

@@ -1,19 +1,57 @@
-//! Talking to a pen: finding its control socket, one command a connection, or a session of many.
+//! The client of a pen's control socket: finding it, one command a connection, or a session of many.
 //!
 //! Prints nothing and knows no terminal. Sessions are this pen's; an original Pen answers one command a connection, and
-//! [`Session`] falls back to that.
+//! [`Session`] falls back to that. Blocks its caller, for as long as [`Patience`] allows.
 
-use pen_proto::addr::{Host, ListenAddr, Port};
-use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use crate::clock;
+use crate::net::resolve::destinations;
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use pen_proto::addr::{Host, ListenAddr};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-/// How long one address may take to answer.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a reply may stand still. Pen itself waits up to five seconds for a name server.
-const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long pen may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For a connection to one of its addresses.
+    pub connect: Duration,
+    /// For room in the queue of a Unix socket, while pen is busy or hangs; zero does not wait.
+    pub queue: Duration,
+    /// How long a reply may stand still.
+    pub silence: Duration,
+    /// When all must be over; by the monotonic clock.
+    pub until_ms: u64,
+}
+
+impl Default for Patience {
+    /// For a person. Pen itself waits up to five seconds for a name server.
+    fn default() -> Patience {
+        let five = Duration::from_secs(5);
+        Patience { connect: five, queue: five, silence: Duration::from_secs(60), until_ms: u64::MAX }
+    }
+}
+
+impl Patience {
+    /// Until then, however long it stands still; for programs that ask again.
+    pub fn until(until_ms: u64) -> Patience {
+        Patience { connect: Duration::MAX, queue: Duration::ZERO, silence: Duration::MAX, until_ms }
+    }
+
+    /// So much of a wait as is left; never zero, which would mean for ever.
+    fn left(&self, wait: Duration) -> io::Result<Duration> {
+        match self.until_ms.saturating_sub(clock::monotonic_ms()) {
+            0 => Err(ErrorKind::TimedOut.into()),
+            left_ms => Ok(wait.min(Duration::from_millis(left_ms))),
+        }
+    }
+}
+
+/// As much of a reply as is read at once.
+const PIECE_BYTES: usize = 64 << 10;
 /// The longest header line of a reply: a word and a number.
 const HEADER_BYTES_MAX: u64 = 64;
 /// The longest reply that is taken into memory.
@@ -42,6 +80,17 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.set_nonblocking(nonblocking),
             Stream::Unix(stream) => stream.set_nonblocking(nonblocking),
+        }
+    }
+
+    fn set_timeout(&self, wait: Duration) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => {
+                stream.set_read_timeout(Some(wait)).and_then(|()| stream.set_write_timeout(Some(wait)))
+            }
+            Stream::Unix(stream) => {
+                stream.set_read_timeout(Some(wait)).and_then(|()| stream.set_write_timeout(Some(wait)))
+            }
         }
     }
 }
@@ -92,30 +141,47 @@ impl Address {
     }
 
     /// Connects to the first of its addresses that answers.
-    fn connect(&self) -> Result<Stream, String> {
+    fn connect(&self, patience: Patience) -> io::Result<Stream> {
         let stream = match &self.0.host {
-            Host::Unix(path) => UnixStream::connect(path).map(Stream::Unix).map_err(|error| reason(&error)),
-            host => connect_tcp(host, self.0.port.as_ref()).map(Stream::Tcp),
+            Host::Unix(path) => Stream::Unix(connect_unix(path, patience)?),
+            _ => Stream::Tcp(connect_tcp(&destinations(&self.0).map_err(io::Error::other)?, patience)?),
         };
-        let stream = stream.map_err(|trouble| format!("{}: {trouble}", self.text()))?;
-        let limited = match &stream {
-            Stream::Tcp(stream) => stream
-                .set_read_timeout(Some(REPLY_TIMEOUT))
-                .and_then(|()| stream.set_write_timeout(Some(REPLY_TIMEOUT))),
-            Stream::Unix(stream) => stream
-                .set_read_timeout(Some(REPLY_TIMEOUT))
-                .and_then(|()| stream.set_write_timeout(Some(REPLY_TIMEOUT))),
-        };
-        limited.map_err(|error| format!("{}: {}", self.text(), reason(&error)))?;
+        stream.set_timeout(patience.left(patience.silence)?)?;
         Ok(stream)
+    }
+
+    /// Sends one command on a connection of its own and returns what came back before pen closed it, which is nothing
+    /// when pen turns the caller away.
+    ///
+    /// # Errors
+    /// Pen could not be reached, did not answer in time, or with more than `bytes_max`.
+    pub fn converse(&self, command: &str, patience: Patience, bytes_max: usize) -> io::Result<Vec<u8>> {
+        let mut stream = self.connect(patience)?;
+        stream.write_all(format!("{command}\n").as_bytes())?;
+        // An old pen may have answered and closed already.
+        let _ = stream.end_sending();
+        let mut reply = Vec::new();
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            stream.set_timeout(patience.left(patience.silence)?)?;
+            match stream.read(&mut piece) {
+                Ok(0) => return Ok(reply),
+                Ok(count) if reply.len() + count > bytes_max => {
+                    return Err(io::Error::other(format!("the reply is longer than {bytes_max} bytes")));
+                }
+                Ok(count) => reply.extend_from_slice(&piece[..count]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     fn lost(&self, error: &io::Error) -> String {
         let trouble = match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                format!("no answer within {} seconds", REPLY_TIMEOUT.as_secs())
+            ErrorKind::WouldBlock => {
+                format!("no answer within {} seconds", Patience::default().silence.as_secs())
             }
-            io::ErrorKind::UnexpectedEof => "closed the connection without an answer".into(),
+            ErrorKind::UnexpectedEof => "closed the connection without an answer".into(),
             _ => reason(error),
         };
         format!("{}: {trouble}", self.text())
@@ -127,11 +193,8 @@ impl Address {
     ///
     /// Pen could not be reached or did not answer; the inner error is pen's own.
     pub fn ask(&self, command: &str) -> Result<Reply, String> {
-        let mut stream = self.connect()?;
-        let mut reply = Vec::new();
-        send_last(&mut stream, command)
-            .and_then(|()| stream.take(REPLY_BYTES_MAX).read_to_end(&mut reply))
-            .map_err(|error| self.lost(&error))?;
+        let reply = self.converse(command, Patience::default(), REPLY_BYTES_MAX as usize);
+        let reply = reply.map_err(|error| self.lost(&error))?;
         let text = String::from_utf8_lossy(&reply).into_owned();
         Ok(match text.strip_prefix("error: ") {
             Some(error) => Err(error.trim_end_matches('\n').to_string()),
@@ -140,62 +203,36 @@ impl Address {
     }
 }
 
-/// Sends a command and says that nothing more comes.
-fn send_last(stream: &mut Stream, command: &str) -> io::Result<()> {
-    stream.write_all(format!("{command}\n").as_bytes())?;
-    // An old pen may have answered and closed already.
-    let _ = stream.end_sending();
-    Ok(())
+fn connect_unix(path: &str, patience: Patience) -> io::Result<UnixStream> {
+    let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    let stream = UnixStream::from(socket);
+    match patience.queue {
+        Duration::ZERO => stream.set_nonblocking(true)?,
+        wait => stream.set_write_timeout(Some(patience.left(wait)?))?,
+    }
+    match connect(stream.as_raw_fd(), &UnixAddr::new(path)?) {
+        Ok(()) => stream.set_nonblocking(false)?,
+        Err(Errno::EAGAIN) => return Err(ErrorKind::TimedOut.into()),
+        Err(errno) => return Err(errno.into()),
+    }
+    Ok(stream)
 }
 
-fn connect_tcp(host: &Host, port: Option<&Port>) -> Result<TcpStream, String> {
-    let port = match port {
-        Some(Port::Number(number)) => *number,
-        Some(Port::Service(service)) => service_port(service)?,
-        None => return Err("want a port".into()),
-    };
-    let mut trouble = "host has no address".to_string();
-    for address in addresses(host, port)? {
-        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+fn connect_tcp(addresses: &[SocketAddr], patience: Patience) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(ErrorKind::InvalidInput, "host has no address");
+    for address in addresses {
+        match TcpStream::connect_timeout(address, patience.left(patience.connect)?) {
             // Where nobody listens the system may have chosen this very port for this end: a socket that met itself.
-            Ok(stream) if stream.local_addr().is_ok_and(|near| near == address) => {
-                trouble = "connection refused".into();
-            }
+            Ok(stream) if stream.local_addr()? == *address => last = ErrorKind::ConnectionRefused.into(),
             Ok(stream) => {
                 // Commands are small and each waits for its answer; without it they would be slower, not wrong.
                 let _ = stream.set_nodelay(true);
                 return Ok(stream);
             }
-            Err(error) => trouble = reason(&error),
+            Err(error) => last = error,
         }
     }
-    Err(trouble)
-}
-
-/// "Any address" is where a pen listens; it is reached on the loopback.
-fn addresses(host: &Host, port: u16) -> Result<Vec<SocketAddr>, String> {
-    match host {
-        Host::Ip(IpAddr::V4(any)) if any.is_unspecified() => Ok(vec![(Ipv4Addr::LOCALHOST, port).into()]),
-        Host::Ip(IpAddr::V6(any)) if any.is_unspecified() => Ok(vec![(Ipv6Addr::LOCALHOST, port).into()]),
-        Host::Ip(ip) => Ok(vec![(*ip, port).into()]),
-        Host::Name(name) => (name.as_str(), port)
-            .to_socket_addrs()
-            .map(Iterator::collect)
-            .map_err(|error| format!("cannot look up {name:?}: {}", reason(&error))),
-        Host::Unix(path) => Err(format!("{path} is not a host")),
-    }
-}
-
-/// Lines of `/etc/services` are `name port/protocol alias...`; comments begin with `#`.
-fn service_port(service: &str) -> Result<u16, String> {
-    let table = fs::read_to_string("/etc/services").unwrap_or_default();
-    let port_of = |line: &str| {
-        let mut words = line.split('#').next()?.split_whitespace();
-        let (name, port) = (words.next()?, words.next()?.strip_suffix("/tcp")?);
-        let is_named = name == service || words.any(|alias| alias == service);
-        if is_named { port.parse().ok() } else { None }
-    };
-    table.lines().find_map(port_of).ok_or_else(|| format!("unknown service {service:?}"))
+    Err(last)
 }
 
 /// The reason without the number that the standard library appends.
@@ -265,16 +302,17 @@ fn has_ended(stream: &mut BufReader<Stream>) -> bool {
     let socket = stream.get_mut();
     let heard = socket.set_nonblocking(true).and_then(|()| socket.read(&mut byte));
     let restored = socket.set_nonblocking(false);
-    restored.is_err() || !heard.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    restored.is_err() || !heard.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
 /// Asks for a session; anything but the frame of its greeting comes from a pen that knows none.
 fn greet(address: &Address) -> Result<Way, String> {
-    let mut stream = BufReader::new(address.connect()?);
+    let stream = address.connect(Patience::default()).map_err(|error| address.lost(&error))?;
+    let mut stream = BufReader::new(stream);
     match exchange(&mut stream, "session") {
         Ok(Ok(_)) => Ok(Way::Open(stream)),
         Ok(Err(trouble)) => Err(format!("{}: {trouble}", address.text())),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Way::Single),
+        Err(error) if error.kind() == ErrorKind::InvalidData => Ok(Way::Single),
         Err(error) => Err(address.lost(&error)),
     }
 }
@@ -294,13 +332,13 @@ fn read_frame(stream: &mut impl BufRead) -> io::Result<Reply> {
     let mut header = String::new();
     stream.by_ref().take(HEADER_BYTES_MAX).read_line(&mut header)?;
     if header.is_empty() {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+        return Err(ErrorKind::UnexpectedEof.into());
     }
-    let (is_ok, length) = parse_header(&header).ok_or(io::ErrorKind::InvalidData)?;
+    let (is_ok, length) = parse_header(&header).ok_or(ErrorKind::InvalidData)?;
     let mut text = Vec::new();
     stream.take(length).read_to_end(&mut text)?;
     if text.len() as u64 != length {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+        return Err(ErrorKind::UnexpectedEof.into());
     }
     let text = String::from_utf8_lossy(&text).into_owned();
     Ok(if is_ok { Ok(text) } else { Err(text.trim_end_matches('\n').to_string()) })
@@ -336,11 +374,11 @@ mod tests {
         for text in
             ["do_cmd: ignoring command starting with 'session'\n", "ok\n", "ok x\n", "ok -1\n", "OK 1\na"]
         {
-            assert_eq!(frame(text).unwrap_err().kind(), io::ErrorKind::InvalidData, "{text:?}");
+            assert_eq!(frame(text).unwrap_err().kind(), ErrorKind::InvalidData, "{text:?}");
         }
-        assert_eq!(frame(&format!("ok {}", "1".repeat(100))).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(frame(&format!("ok {}", "1".repeat(100))).unwrap_err().kind(), ErrorKind::InvalidData);
         for text in ["", "ok 5\nabc"] {
-            assert_eq!(frame(text).unwrap_err().kind(), io::ErrorKind::UnexpectedEof, "{text:?}");
+            assert_eq!(frame(text).unwrap_err().kind(), ErrorKind::UnexpectedEof, "{text:?}");
         }
     }
 
