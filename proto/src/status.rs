@@ -120,6 +120,15 @@ pub struct ServerStatus {
     /// See [`ServerStatus::state`], which knows what to do where it is missing.
     #[serde(default, deserialize_with = "state::known_state", skip_serializing_if = "Option::is_none")]
     pub state: Option<ServerState>,
+    /// Its own, which every command takes in place of its number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Since when it is in this state, where that has a beginning.
+    #[serde(default, rename = "since", skip_serializing_if = "Option::is_none")]
+    pub since_epoch_seconds: Option<u64>,
+    /// What is known of the cause, where it is not up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

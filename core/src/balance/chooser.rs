@@ -2,7 +2,7 @@
 //!
 //! Owns a connection's way from its admission to its release; `walk.rs` goes from server to server.
 
-use super::attempt::{Admission, Asker, Attempt, Refusal, Released};
+use super::attempt::{Admission, Asker, Attempt, Hold, Refusal, Released};
 use super::clients::ClientTable;
 use super::selection::Selection;
 use super::servers::{Endpoint, ServerId};
@@ -57,8 +57,12 @@ impl Chooser<'_> {
         attempt: &mut Attempt,
         now_seconds: u32,
     ) -> Option<Arc<Endpoint>> {
-        self.selection.give_back(attempt, |_| ())?;
+        if attempt.hold == Hold::Nothing {
+            return None;
+        }
+        // Before the place is given back, with which a server that is removed may be gone.
         self.selection.servers.connect_failed(attempt.current, attempt.era, now_seconds);
+        self.selection.give_back(attempt, |_| ());
         self.go_on(Walk { asker: asker.into(), now_seconds }, attempt)
     }
 

@@ -16,6 +16,8 @@
 //! - Gaps, port 0 and unspecified addresses are never chosen.
 //! - A client that `client_acl` denies never reaches the emergency server.
 //! - A server without a weight has weight 1.
+//! - In turn, a server of weight 0 beside others that have more is for the clients that belong to it.
+//! - A server that drains, is disabled or is removed gets nobody; clients that belong to it are chosen anew.
 //!
 //! `now_seconds` is epoch seconds throughout and must not go back.
 
@@ -26,6 +28,7 @@ mod direct;
 mod glance;
 mod idlers;
 mod keys;
+mod leaving;
 mod policy;
 mod pool;
 mod routes;
@@ -41,6 +44,7 @@ pub use attempt::{Admission, Asker, Attempt, Refusal, Released};
 pub use chooser::Chooser;
 pub use clients::{Room as ClientRoom, SlotKey};
 pub use idlers::{IdlerPlace, IdlerTarget};
+pub use leaving::Emptied;
 pub use pen_proto::endpoint::Places;
 pub use policy::Mode;
 pub use pool::{Pool, SelectionKey};
@@ -48,4 +52,5 @@ pub use routes::Route;
 pub use rules::{Lists, Rules};
 pub use selection::Selection;
 pub use servers::{Endpoint, SERVERS_MAX, ServerId, ServerSetup, TlsEndpoint};
+pub use standing::Duty;
 pub use status::{add_idlers, add_live};

@@ -4,7 +4,8 @@
 
 use super::attempt::{Attempt, Hold};
 use super::keys::ServerKey;
-use super::policy::Policies;
+use super::leaving::Emptied;
+use super::policy::{Mode, Policies};
 use super::routes::Route;
 use super::rules::Rules;
 use super::servers::{Endpoint, Server, ServerId, ServerSetup, Servers};
@@ -22,6 +23,8 @@ pub struct Selection {
     pub(super) current: ServerId,
     /// Only servers that failed were left for a client, and none of them has taken one since.
     pub(super) is_outage: bool,
+    /// Each server once for a time that it leaves.
+    pub(super) emptied: Vec<Emptied>,
 }
 
 impl Selection {
@@ -34,6 +37,7 @@ impl Selection {
             tried: Tried::default(),
             current: ServerId::NONE,
             is_outage: false,
+            emptied: Vec::new(),
         }
     }
 
@@ -50,7 +54,9 @@ impl Selection {
         emergency: Option<ServerSetup>,
         abuse: Option<ServerSetup>,
     ) {
+        let were_leaving: Vec<bool> = self.servers.regular().iter().map(Server::is_leaving).collect();
         self.servers.set(regular, emergency, abuse);
+        self.look_who_is_empty(&were_leaving);
     }
 
     /// Whether `client_acl` denies the client and there is no abuse server for it: nothing need be asked of it.
@@ -113,8 +119,14 @@ impl Selection {
         untried.chain(self.servers.get(ServerId::EMERGENCY)).any(|server| {
             server.is_last_resort(now_seconds)
                 && server.has_room(false)
+                && !self.is_for_its_own(server)
                 && self.rules.lists.permit(server.setup.acl.into(), client)
         })
+    }
+
+    /// Whether only clients that belong to the server may come.
+    pub(super) fn is_for_its_own(&self, server: &Server) -> bool {
+        self.rules.mode == Mode::RoundRobin && self.servers.is_weightless(server)
     }
 
     /// A connect that began in this era succeeded. True when an outage is over.
@@ -130,16 +142,24 @@ impl Selection {
         attempt: &mut Attempt,
         change: impl FnOnce(&mut Server),
     ) -> Option<()> {
-        let given_back = self.change_held(attempt, |server| {
+        let is_empty = self.change_held(attempt, |server| {
             server.connections -= 1;
             change(server);
+            server.connections == 0 && server.is_leaving()
         });
         attempt.hold = Hold::Nothing;
-        given_back
+        if is_empty? && attempt.current.index().is_some() {
+            self.emptied(attempt.current);
+        }
+        Some(())
     }
 
     /// Changes the server at which the attempt holds a place; `None` when there is none.
-    pub(super) fn change_held(&mut self, attempt: &Attempt, change: impl FnOnce(&mut Server)) -> Option<()> {
+    pub(super) fn change_held<T>(
+        &mut self,
+        attempt: &Attempt,
+        change: impl FnOnce(&mut Server) -> T,
+    ) -> Option<T> {
         if attempt.hold == Hold::Nothing {
             return None;
         }

@@ -7,7 +7,7 @@ use super::glance::Glance;
 use super::idlers::Patience;
 use super::keys::ServerKey;
 use super::routes::{Route, Routes};
-use super::standing::Standing;
+use super::standing::{Duty, Standing};
 use pen_proto::commands::ProxyHeader;
 pub use pen_proto::endpoint::{Endpoint, TlsEndpoint};
 use pen_proto::status::{ServerState, special};
@@ -79,6 +79,8 @@ pub struct ServerSetup {
     /// The host name that `endpoint` was looked up for; empty where it was numeric. Under the same name it stays the
     /// same server for the operator, wherever the name leads.
     pub host_name: String,
+    /// What the operator says of it.
+    pub duty: Duty,
     /// Shared with the connections to it.
     pub endpoint: Arc<Endpoint>,
     /// As statistics show it: numeric address or path.
@@ -104,6 +106,11 @@ impl ServerSetup {
     pub(super) fn put_at(&mut self, endpoint: Arc<Endpoint>) {
         self.address_text = endpoint.to_string();
         self.endpoint = endpoint;
+    }
+
+    /// Whether there is no server at all.
+    pub(super) fn is_gap(&self) -> bool {
+        *self == ServerSetup::default()
     }
 
     /// Whether both have the same name of their own, or the same host name to look up.
@@ -133,6 +140,8 @@ pub struct Server {
     pub(super) key: ServerKey,
     /// Clients that remember its number are its own, too: it had no name when they came.
     answers_to_number: bool,
+    /// It is no longer configured; `setup` is what it was. Its number is free when its last connection has ended.
+    is_removed: bool,
     /// How it takes idlers.
     pub(super) patience: Patience,
     /// Connections that were established and have ended.
@@ -171,7 +180,7 @@ impl Server {
 
     /// The first second in which a policy may choose it; the greatest number when it cannot be connected to at all.
     pub fn usable_from_seconds(&self, blacklist_seconds: u64) -> u64 {
-        match self.is_complete {
+        match self.is_complete && !self.is_leaving() {
             true => self.standing.usable_from_seconds(blacklist_seconds),
             false => u64::MAX,
         }
@@ -180,13 +189,21 @@ impl Server {
     /// Whether it may be tried where no other is left: what only failed may be well again, and nobody is served worse
     /// by a connect in vain than by none. Against the operator's word it may not.
     pub fn is_last_resort(&self, now_seconds: u32) -> bool {
-        self.is_complete && !self.standing.is_commanded(now_seconds)
+        self.is_complete && !self.is_leaving() && !self.standing.is_commanded(now_seconds)
+    }
+
+    /// Whether nobody is sent to it by the operator's word, not even clients that belong to it.
+    pub fn is_leaving(&self) -> bool {
+        self.is_removed || !self.setup.duty.is_enabled()
     }
 
     /// The first of the words that holds.
     pub fn state(&self, blacklist_seconds: u64, now_seconds: u32) -> ServerState {
         match () {
             () if !self.is_complete => ServerState::Unset,
+            () if self.is_removed => ServerState::Removing,
+            () if matches!(self.setup.duty, Duty::Disabled { .. }) => ServerState::Disabled,
+            () if matches!(self.setup.duty, Duty::Draining { .. }) => ServerState::Draining,
             () if self.standing.is_commanded(now_seconds) => ServerState::Blacklisted,
             () if self.blacklisted_seconds(blacklist_seconds, now_seconds) > 0 => ServerState::Down,
             () if !self.has_room(false) => ServerState::Full,
@@ -211,6 +228,24 @@ impl Server {
     /// What counts when servers are chosen by weight.
     pub fn weight(&self) -> u32 {
         self.setup.weight.unwrap_or(1)
+    }
+
+    /// Since when it is in a state that has a beginning.
+    pub fn since_seconds(&self, state: ServerState) -> Option<u32> {
+        match (state, self.setup.duty) {
+            (ServerState::Blacklisted | ServerState::Down, _) => self.standing.setback_since_seconds(),
+            (ServerState::Draining, Duty::Draining { since_seconds, .. })
+            | (ServerState::Disabled, Duty::Disabled { since_seconds }) => Some(since_seconds),
+            _ => None,
+        }
+    }
+
+    /// Forgets its totals.
+    pub(super) fn reset(&mut self) {
+        self.connections_total = 0;
+        self.failures_total = 0;
+        self.sent_bytes = 0;
+        self.received_bytes = 0;
     }
 
     /// A connect that began in this era succeeded; false when that says nothing about the server as it is now.
@@ -247,8 +282,20 @@ impl Server {
             self.patience = Patience::default();
             self.era = self.era.wrapping_add(1);
         }
+        self.is_removed = false;
         self.is_complete = setup.endpoint.is_complete();
         self.setup = setup;
+    }
+
+    /// It is no longer configured. Where it has connections they go on and it keeps its number; else the place is a gap.
+    fn remove(&mut self) {
+        self.key = ServerKey::NONE;
+        self.answers_to_number = false;
+        self.is_removed = self.connections > 0;
+        if !self.is_removed {
+            // A connect that was under way ends in another era.
+            *self = Server { era: self.era.wrapping_add(1), ..Server::default() };
+        }
     }
 }
 
@@ -269,6 +316,8 @@ pub struct Servers {
     named: Vec<ServerId>,
     /// As in the rules.
     blacklist_seconds: u64,
+    /// Whether any has a weight above 0. Where none has, weights say nothing.
+    weigh: bool,
 }
 
 impl Servers {
@@ -310,14 +359,19 @@ impl Servers {
         assert!(regular.len() <= SERVERS_MAX, "{} servers: at most {SERVERS_MAX}", regular.len());
         self.count = regular.len();
         self.slots.resize_with(self.slots.len().max(self.count), Server::default);
-        let setups = regular.into_iter().chain(std::iter::repeat_with(Default::default));
-        for (server, (setup, key)) in self.slots.iter_mut().zip(setups) {
-            server.set_up(setup, key);
+        let setups = regular.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+        for (server, wanted) in self.slots.iter_mut().zip(setups) {
+            match wanted.filter(|(setup, _)| !setup.is_gap()) {
+                Some((setup, key)) => server.set_up(setup, key),
+                None => server.remove(),
+            }
         }
+        self.weigh = self.slots[..self.count].iter().any(|server| server.is_complete && server.weight() > 0);
         self.routes.clear();
         self.named.clear();
         for (index, server) in self.slots[..self.count].iter_mut().enumerate() {
-            server.routes = self.routes.serve(&server.setup.sni);
+            let names = if server.is_removed { &[][..] } else { &server.setup.sni };
+            server.routes = self.routes.serve(names);
             if let Some(name) = server.key.name_index() {
                 self.named.resize(self.named.len().max(name + 1), ServerId::NONE);
                 self.named[name] = ServerId::regular(index);
@@ -352,6 +406,23 @@ impl Servers {
     /// The regular servers in order, gaps included.
     pub fn regular(&self) -> &[Server] {
         &self.slots[..self.count]
+    }
+
+    /// The regular servers and those that are removed but still have connections, in order, gaps included.
+    pub fn listed(&self) -> &[Server] {
+        let is_listed = |server: &Server| server.is_removed;
+        let removed = self.slots.iter().rposition(is_listed).map_or(0, |last| last + 1);
+        &self.slots[..removed.max(self.count)]
+    }
+
+    /// Whether this server has a weight of 0 beside others that have more: it is for clients that belong to it.
+    pub fn is_weightless(&self, server: &Server) -> bool {
+        self.weigh && server.weight() == 0
+    }
+
+    /// As [`Servers::is_weightless`], for a regular server from afar.
+    pub fn is_weightless_at(&self, glance: &Glance) -> bool {
+        self.weigh && glance.load() == u64::MAX
     }
 
     /// Of the regular servers.
@@ -393,6 +464,17 @@ impl Servers {
                 Some(changed)
             }
         }
+    }
+
+    /// The last connection of a removed server has ended: its place is a gap from now on. Answers what it was.
+    pub(super) fn vacate(&mut self, id: ServerId) -> Option<ServerSetup> {
+        let server = self.slots.get_mut(id.index()?)?;
+        if !server.is_removed || server.connections > 0 {
+            return None;
+        }
+        let setup = std::mem::take(&mut server.setup);
+        self.change(id, Server::remove);
+        Some(setup)
     }
 
     /// A connect that began in this era failed. What it says of another era is not about the server as it is now.

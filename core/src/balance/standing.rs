@@ -3,6 +3,23 @@
 //! Owns the difference between what the operator said and what was met: a server that failed is tried again when there is
 //! no other, against the operator's word none is.
 
+/// Whether the operator has a server take clients.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Duty {
+    #[default]
+    Enabled,
+    /// Nobody is sent to it any more; connections that it has go on, until this second if there is one.
+    Draining { since_seconds: u32, until_seconds: Option<u32> },
+    /// Nobody is sent to it; connections that it has go on.
+    Disabled { since_seconds: u32 },
+}
+
+impl Duty {
+    pub fn is_enabled(self) -> bool {
+        self == Duty::Enabled
+    }
+}
+
 /// How a server stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Standing {
@@ -12,10 +29,10 @@ pub struct Standing {
 /// Why a server is passed over for some time. It stays known after that time, until a connect succeeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Setback {
-    /// A connect failed or timed out; the server is passed over for the blacklist time.
-    Failed { at_seconds: u32 },
+    /// Connects failed or timed out, first and last then; the server is passed over for the blacklist time.
+    Failed { since_seconds: u32, at_seconds: u32 },
     /// The operator blacklisted it.
-    Commanded { until_seconds: u32 },
+    Commanded { since_seconds: u32, until_seconds: u32 },
 }
 
 impl Standing {
@@ -23,8 +40,10 @@ impl Standing {
     pub fn usable_from_seconds(self, blacklist_seconds: u64) -> u64 {
         match self.setback {
             None => 0,
-            Some(Setback::Failed { at_seconds }) => u64::from(at_seconds).saturating_add(blacklist_seconds),
-            Some(Setback::Commanded { until_seconds }) => until_seconds.into(),
+            Some(Setback::Failed { at_seconds, .. }) => {
+                u64::from(at_seconds).saturating_add(blacklist_seconds)
+            }
+            Some(Setback::Commanded { until_seconds, .. }) => until_seconds.into(),
         }
     }
 
@@ -40,28 +59,40 @@ impl Standing {
 
     /// Whether a blacklisting that was commanded is not over.
     pub fn is_commanded(self, now_seconds: u32) -> bool {
-        matches!(self.setback, Some(Setback::Commanded { until_seconds }) if until_seconds > now_seconds)
+        matches!(self.setback, Some(Setback::Commanded { until_seconds, .. }) if until_seconds > now_seconds)
     }
 
     /// Pen's "status": when it failed last; of a commanded blacklisting, when it would have to have failed. 0 for never.
     pub fn failed_at_seconds(self, blacklist_seconds: u64) -> u64 {
         match self.setback {
             None => 0,
-            Some(Setback::Failed { at_seconds }) => at_seconds.into(),
-            Some(Setback::Commanded { until_seconds }) => {
+            Some(Setback::Failed { at_seconds, .. }) => at_seconds.into(),
+            Some(Setback::Commanded { until_seconds, .. }) => {
                 u64::from(until_seconds).saturating_sub(blacklist_seconds)
             }
         }
     }
 
+    /// Since when it has failed, or is blacklisted.
+    pub fn setback_since_seconds(self) -> Option<u32> {
+        self.setback.map(|setback| match setback {
+            Setback::Failed { since_seconds, .. } | Setback::Commanded { since_seconds, .. } => since_seconds,
+        })
+    }
+
     /// Blacklists it for `seconds` from now; 0 releases it.
     pub(super) fn command(&mut self, seconds: u32, now_seconds: u32) {
         let until_seconds = now_seconds.saturating_add(seconds);
-        self.setback = (seconds > 0).then_some(Setback::Commanded { until_seconds });
+        self.setback =
+            (seconds > 0).then_some(Setback::Commanded { since_seconds: now_seconds, until_seconds });
     }
 
     pub(super) fn fail(&mut self, now_seconds: u32) {
-        self.setback = Some(Setback::Failed { at_seconds: now_seconds });
+        let since_seconds = match self.setback {
+            Some(Setback::Failed { since_seconds, .. }) => since_seconds,
+            _ => now_seconds,
+        };
+        self.setback = Some(Setback::Failed { since_seconds, at_seconds: now_seconds });
     }
 
     /// Forgets a failure or a blacklisting.

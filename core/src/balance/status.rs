@@ -8,7 +8,7 @@ use super::servers::{Server, ServerId, ServerSetup, TlsEndpoint};
 use super::{Chooser, Selection};
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::ServerTls;
-use pen_proto::status::{ClientStatus, ConnectionStatus, ServerStatus, bits};
+use pen_proto::status::{ClientStatus, ConnectionStatus, ServerState, ServerStatus, bits};
 use std::net::SocketAddr;
 use std::ops::Range;
 
@@ -18,9 +18,10 @@ impl Selection {
         self.current
     }
 
-    /// Regular servers in order, gaps included, then the emergency and the abuse server where configured.
+    /// Regular servers in order, gaps and those that are being removed included, then the emergency and the abuse server
+    /// where configured.
     pub fn server_statuses(&self, now_seconds: u32) -> Vec<ServerStatus> {
-        let regular = self.servers.regular().iter().enumerate();
+        let regular = self.servers.listed().iter().enumerate();
         let regular = regular.map(|(index, server)| (ServerId::regular(index), server));
         let special = [ServerId::EMERGENCY, ServerId::ABUSE].into_iter().filter_map(|id| {
             let server = self.servers.get(id)?;
@@ -44,6 +45,7 @@ impl Chooser<'_> {
 
 fn server_status(id: ServerId, server: &Server, blacklist_seconds: u64, now_seconds: u32) -> ServerStatus {
     let setup = &server.setup;
+    let state = server.state(blacklist_seconds, now_seconds);
     ServerStatus {
         index: id.number(),
         address: setup.address_text.clone(),
@@ -63,7 +65,23 @@ fn server_status(id: ServerId, server: &Server, blacklist_seconds: u64, now_seco
         received_bytes: server.received_bytes,
         connections_total: server.connections_total,
         failures_total: server.failures_total,
-        state: Some(server.state(blacklist_seconds, now_seconds)),
+        state: Some(state),
+        name: setup.name.clone(),
+        since_epoch_seconds: server.since_seconds(state).map(u64::from),
+        reason: reason(state).map(String::from),
+    }
+}
+
+/// What is known of the cause beside the word.
+fn reason(state: ServerState) -> Option<&'static str> {
+    match state {
+        ServerState::Up => None,
+        ServerState::Unset => Some("no address"),
+        ServerState::Removing | ServerState::Disabled | ServerState::Draining | ServerState::Blacklisted => {
+            Some("by command")
+        }
+        ServerState::Down => Some("connect failed"),
+        ServerState::Full => Some("maximum of connections"),
     }
 }
 

@@ -31,8 +31,11 @@ impl Chooser<'_> {
         let selection = &mut *self.selection;
         if !selection.rules.forgets_clients {
             let remembered = selection.servers.known(self.clients.server(slot));
-            let serves = |index: usize| selection.servers.regular()[index].serves(walk.asker.route);
-            if remembered.index().is_some_and(serves) {
+            let keeps = |index: usize| {
+                let server = &selection.servers.regular()[index];
+                server.serves(walk.asker.route) && !server.is_leaving()
+            };
+            if remembered.index().is_some_and(keeps) {
                 return remembered;
             }
         }
@@ -123,7 +126,8 @@ impl Chooser<'_> {
         let belongs = || self.selection.servers.known(self.clients.server(slot)) == id;
         may_be_tried
             && (is_special || server.serves(walk.asker.route))
-            && (server.has_room(false) || (server.has_room(true) && belongs()))
+            && ((server.has_room(false) && !self.selection.is_for_its_own(server))
+                || (server.has_room(true) && belongs()))
             && self.selection.rules.lists.permit(server.setup.acl.into(), walk.asker.client)
     }
 

@@ -1,7 +1,7 @@
 //! The rules of selection written down plainly, without a thought for speed: lists are searched from the front, servers
 //! live in a map by their printed number, and every connection keeps the list of servers it was offered.
 
-use pen_core::balance::{Endpoint, ServerSetup};
+use pen_core::balance::{Duty, Endpoint, ServerSetup};
 use pen_core::settings::Settings;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{Flag, Number};
@@ -26,12 +26,29 @@ pub struct ModelServer {
     pub received_bytes: u64,
     /// How often the operator gave it another address or verdict.
     verdicts: u32,
+    /// It is no longer configured; then `setup` is what it was.
+    pub removing: bool,
+    /// Clients that came when it had no name.
+    answers_to_number: bool,
+}
+
+impl ModelServer {
+    fn is_leaving(&self) -> bool {
+        self.removing || self.setup.duty != Duty::Enabled
+    }
+}
+
+/// What a client remembers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remembered {
+    Number(i32),
+    Name(String),
 }
 
 pub struct ModelClient {
     pub address: ClientAddr,
     pub last_use_seconds: u32,
-    pub server: i32,
+    pub server: Remembered,
     pub connects: u64,
     pub sent_bytes: u64,
     pub received_bytes: u64,
@@ -81,6 +98,8 @@ pub struct Model {
     outage: bool,
     pointer: i32,
     identities: u64,
+    /// Who had no connection left, or none when it began to leave.
+    pub emptied: Vec<i32>,
 }
 
 impl Model {
@@ -95,6 +114,7 @@ impl Model {
             outage: false,
             pointer: 0,
             identities: 0,
+            emptied: Vec::new(),
         }
     }
 
@@ -113,12 +133,31 @@ impl Model {
         }
         for (id, server) in &mut self.servers {
             let setup = wanted.remove(id).unwrap_or_default();
-            if setup.endpoint != server.setup.endpoint {
+            if *id >= 0 && setup == ServerSetup::default() {
+                server.removing = server.connections > 0;
+                server.answers_to_number = false;
+                if !server.removing {
+                    *server = ModelServer { verdicts: server.verdicts + 1, ..ModelServer::default() };
+                }
+                continue;
+            }
+            let was_leaving = server.is_leaving();
+            let has_name = setup.name.is_some() && setup.name == server.setup.name;
+            let has_address = setup.endpoint == server.setup.endpoint;
+            server.answers_to_number =
+                setup.name.is_none() || (server.answers_to_number && (has_address || has_name));
+            if !has_address {
                 server.failed_at_seconds = None;
-                server.commanded_until_seconds = None;
                 server.verdicts += 1;
             }
+            if !has_address && !has_name {
+                server.commanded_until_seconds = None;
+            }
+            server.removing = false;
             server.setup = setup;
+            if *id >= 0 && server.is_leaving() && !was_leaving && server.connections == 0 {
+                self.emptied.push(*id);
+            }
         }
     }
 
@@ -167,20 +206,20 @@ impl Model {
     pub fn failed(&mut self, settings: &Settings, attempt: &mut ModelAttempt, now_seconds: u32) {
         let id = attempt.server.take().unwrap();
         let server = self.servers.get_mut(&id).unwrap();
-        server.connections -= 1;
         server.failures_total += 1;
         if server.verdicts == attempt.verdicts {
             server.failed_at_seconds = Some(now_seconds.into());
             server.commanded_until_seconds = None;
             self.failures.push(id);
         }
+        self.ended(id);
         attempt.tried.push(id);
         self.fail_over(settings, attempt, now_seconds);
     }
 
     pub fn passed_over(&mut self, settings: &Settings, attempt: &mut ModelAttempt, now_seconds: u32) {
         let id = attempt.server.take().unwrap();
-        self.servers.get_mut(&id).unwrap().connections -= 1;
+        self.ended(id);
         attempt.tried.push(id);
         self.fail_over(settings, attempt, now_seconds);
     }
@@ -203,14 +242,48 @@ impl Model {
     }
 
     pub fn release(&mut self, attempt: &ModelAttempt, established: bool, up_bytes: u64, down_bytes: u64) {
-        let server = self.servers.get_mut(&attempt.server.unwrap()).unwrap();
-        server.connections -= 1;
+        let id = attempt.server.unwrap();
+        let server = self.servers.get_mut(&id).unwrap();
         server.connections_total += u64::from(established);
         server.sent_bytes += up_bytes;
         server.received_bytes += down_bytes;
+        self.ended(id);
         if let Some(client) = self.clients.iter_mut().find(|client| client.identity == attempt.identity) {
             client.sent_bytes += down_bytes;
             client.received_bytes += up_bytes;
+        }
+    }
+
+    /// A connection of the server has ended.
+    fn ended(&mut self, id: i32) {
+        let server = self.servers.get_mut(&id).unwrap();
+        server.connections -= 1;
+        if id >= 0 && server.connections == 0 && server.is_leaving() {
+            self.emptied.push(id);
+            if server.removing {
+                *server = ModelServer { verdicts: server.verdicts + 1, ..ModelServer::default() };
+            }
+        }
+    }
+
+    /// How many numbers are shown.
+    pub fn listed(&self) -> i32 {
+        let removing = self.servers.iter().filter(|(_, server)| server.removing);
+        removing.map(|(id, _)| id + 1).max().unwrap_or(0).max(self.count)
+    }
+
+    pub fn state(settings: &Settings, server: &ModelServer, now_seconds: u32) -> &'static str {
+        let commanded = server.commanded_until_seconds.is_some_and(|end| end > now_seconds.into());
+        let ServerSetup { max, duty, .. } = server.setup;
+        match duty {
+            _ if !has_address(server) => "unset",
+            _ if server.removing => "removing",
+            Duty::Disabled { .. } => "disabled",
+            Duty::Draining { .. } => "draining",
+            Duty::Enabled if commanded => "blacklisted",
+            Duty::Enabled if Model::blacklisted_seconds(settings, server, now_seconds) > 0 => "down",
+            Duty::Enabled if max > 0 && server.connections >= max => "full",
+            Duty::Enabled => "up",
         }
     }
 
@@ -238,7 +311,7 @@ impl Model {
         let fresh = ModelClient {
             address,
             last_use_seconds: now_seconds,
-            server: NONE,
+            server: Remembered::Number(NONE),
             connects: 1,
             sent_bytes: 0,
             received_bytes: 0,
@@ -254,7 +327,23 @@ impl Model {
     }
 
     fn remembered(&self, identity: u64) -> i32 {
-        self.clients.iter().find(|client| client.identity == identity).map_or(NONE, |client| client.server)
+        let client = self.clients.iter().find(|client| client.identity == identity);
+        client.map_or(NONE, |client| self.known(&client.server))
+    }
+
+    /// The number of the server that is remembered.
+    pub fn known(&self, remembered: &Remembered) -> i32 {
+        let mut configured = (0..self.count).filter(|id| !self.servers[id].removing);
+        match remembered {
+            Remembered::Number(id) if *id < 0 => *id,
+            Remembered::Number(id) if configured.any(|other| other == *id) => {
+                if self.servers[id].answers_to_number { *id } else { NONE }
+            }
+            Remembered::Number(_) => NONE,
+            Remembered::Name(name) => {
+                configured.find(|id| self.servers[id].setup.name.as_ref() == Some(name)).unwrap_or(NONE)
+            }
+        }
     }
 
     fn initial(
@@ -266,7 +355,10 @@ impl Model {
         now_seconds: u32,
     ) -> i32 {
         let remembered = self.remembered(identity);
-        if !settings.flag(Flag::Roundrobin) && (0..self.count).contains(&remembered) {
+        if !settings.flag(Flag::Roundrobin)
+            && (0..self.count).contains(&remembered)
+            && !self.servers[&remembered].is_leaving()
+        {
             return remembered;
         }
         if settings.flag(Flag::Prio) {
@@ -282,13 +374,21 @@ impl Model {
                 ClientAddr::Ip(IpAddr::V6(v6)) => (v6.to_bits() & 255) as u32,
                 ClientAddr::Unix => 0,
             };
-            return (hash % self.count as u32) as i32;
+            let hashed = (hash % self.count as u32) as i32;
+            let is_usable = |id: &i32| self.is_usable(settings, *id, now_seconds);
+            return match self.servers[&hashed].is_leaving() {
+                false => hashed,
+                true => (hashed + 1..self.count).chain(0..hashed).find(is_usable).unwrap_or(NONE),
+            };
         }
         for _ in 0..self.count {
             let before = self.pointer;
             self.pointer = (self.pointer + 1) % self.count;
             let mut tries = self.count;
-            while !self.is_usable(settings, self.pointer, now_seconds) && tries > 0 {
+            let takes_turns = |model: &Model, id| {
+                model.is_usable(settings, id, now_seconds) && !model.is_for_its_own(settings, id)
+            };
+            while !takes_turns(self, self.pointer) && tries > 0 {
                 self.pointer = (self.pointer + 1) % self.count;
                 tries -= 1;
             }
@@ -319,7 +419,16 @@ impl Model {
 
     fn is_usable(&self, settings: &Settings, id: i32, now_seconds: u32) -> bool {
         let server = &self.servers[&id];
-        has_address(server) && Model::blacklisted_seconds(settings, server, now_seconds) == 0
+        has_address(server)
+            && !server.is_leaving()
+            && Model::blacklisted_seconds(settings, server, now_seconds) == 0
+    }
+
+    /// Whether the server has weight 0 beside others that have more, where clients come in turn.
+    fn is_for_its_own(&self, settings: &Settings, id: i32) -> bool {
+        let in_turn = [Flag::Prio, Flag::Weight, Flag::Hash].iter().all(|flag| !settings.flag(*flag));
+        let weighs = |id: i32| has_address(&self.servers[&id]) && self.servers[&id].setup.weight != Some(0);
+        in_turn && self.servers[&id].setup.weight == Some(0) && (0..self.count).any(weighs)
     }
 
     /// Whether the server would take the client now; `again`: also if it has failed.
@@ -335,8 +444,11 @@ impl Model {
         let is_blacklisted = Model::blacklisted_seconds(settings, server, now_seconds) > 0;
         let ServerSetup { max, hard, acl, .. } = server.setup;
         let sticky = self.remembered(attempt.identity) == id;
-        let has_room = max == 0 || server.connections < max || (sticky && server.connections < hard);
+        let has_room = ((max == 0 || server.connections < max)
+            && (sticky || !self.is_for_its_own(settings, id)))
+            || (sticky && (max == 0 || server.connections < hard.max(max)));
         has_address(server)
+            && !server.is_leaving()
             && (!is_blacklisted
                 || (again && server.commanded_until_seconds.is_none_or(|end| end <= now_seconds.into())))
             && has_room
@@ -368,7 +480,10 @@ impl Model {
             server.failed_at_seconds.or(server.commanded_until_seconds).is_some() || (self.outage && id >= 0);
         self.current = id;
         if let Some(client) = self.clients.iter_mut().find(|client| client.identity == attempt.identity) {
-            client.server = id;
+            client.server = match &server.setup.name {
+                Some(name) if id >= 0 => Remembered::Name(name.clone()),
+                _ => Remembered::Number(id),
+            };
         }
         true
     }
@@ -414,7 +529,11 @@ impl Model {
         } else if self.count == 0 {
             None
         } else {
-            let next = after(self.pointer % self.count)?;
+            // Who is for his own clients has no turn.
+            let pointer = self.pointer % self.count;
+            let in_turn = |id: &&i32| !self.is_for_its_own(settings, **id);
+            let after_pointer = others.iter().filter(in_turn).find(|other| **other > pointer);
+            let next = *after_pointer.or(others.iter().find(in_turn))?;
             // Who refused has had his turn; who stands in for him has it when he takes the client.
             self.pointer = if attempt.tried.is_empty() { next } else { self.pointer };
             Some(next)

@@ -5,7 +5,9 @@
 use crate::model::{ABUSE, EMERGENCY, Model, ModelAdmission, ModelAttempt, NONE};
 use crate::service::Service;
 use crate::settings;
-use pen_core::balance::{Admission, Attempt, ClientRoom, Endpoint, Refusal, Released, ServerId, ServerSetup};
+use pen_core::balance::{
+    Admission, Attempt, ClientRoom, Duty, Endpoint, Refusal, Released, ServerId, ServerSetup,
+};
 use pen_core::settings::Settings;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{AclEntry, AclMatch, Flag, Number};
@@ -15,6 +17,9 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+
+/// How many names servers may have.
+const NAMES: u8 = 5;
 
 #[derive(Debug, Clone)]
 struct Reload {
@@ -86,21 +91,41 @@ fn any_endpoint() -> impl Strategy<Value = Endpoint> {
 
 fn any_server() -> impl Strategy<Value = ServerSetup> {
     let limits = (prop_oneof![Just(0), 1..4u32], 0..5u32);
-    (any_endpoint(), limits, option::of(0..4u32), 0..3u32, prop_oneof![3 => Just(0), 1 => 0..4u8]).prop_map(
-        |(endpoint, (max, hard), weight, prio, acl)| ServerSetup {
+    let operator = (any_duty(), option::weighted(0.3, 0..NAMES));
+    (any_endpoint(), limits, option::of(0..4u32), 0..3u32, prop_oneof![3 => Just(0), 1 => 0..4u8], operator)
+        .prop_map(|(endpoint, (max, hard), weight, prio, acl, (duty, name))| ServerSetup {
+            duty,
+            name: name.map(|number| format!("name{number}")),
             max,
             hard,
             weight,
             prio,
             acl,
             ..ServerSetup::new(endpoint)
-        },
-    )
+        })
+}
+
+fn any_duty() -> impl Strategy<Value = Duty> {
+    let since_seconds = 1_800_000_000;
+    let until_seconds = None;
+    prop_oneof![
+        6 => Just(Duty::Enabled),
+        1 => Just(Duty::Draining { since_seconds, until_seconds }),
+        1 => Just(Duty::Disabled { since_seconds }),
+    ]
 }
 
 fn any_reload() -> impl Strategy<Value = Reload> {
-    (vec(any_server(), 0..6), option::of(any_server()), option::of(any_server()))
-        .prop_map(|(regular, emergency, abuse)| Reload { regular, emergency, abuse })
+    (vec(any_server(), 0..6), option::of(any_server()), option::of(any_server())).prop_map(
+        |(mut regular, emergency, abuse)| {
+            let mut names = std::collections::HashSet::new();
+            for setup in &mut regular {
+                // No two servers of a service have the same.
+                setup.name.take_if(|name| !names.insert(name.clone()));
+            }
+            Reload { regular, emergency, abuse }
+        },
+    )
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
@@ -285,6 +310,12 @@ impl Run {
 
     fn sweep(&mut self) -> Result<(), TestCaseError> {
         prop_assert_eq!(self.service.at().current_server().number(), self.model.current);
+        let mut emptied: Vec<i32> =
+            self.service.at().take_emptied().iter().map(|it| it.server.number()).collect();
+        emptied.sort();
+        let mut expected = std::mem::take(&mut self.model.emptied);
+        expected.sort();
+        prop_assert_eq!(emptied, expected);
         prop_assert_eq!(self.service.pool.clients_max() as usize, self.model.clients_max);
         self.sweep_servers()?;
         self.sweep_clients()
@@ -292,11 +323,14 @@ impl Run {
 
     fn sweep_servers(&mut self) -> Result<(), TestCaseError> {
         let statuses = self.service.at().server_statuses(self.now_seconds);
-        prop_assert_eq!(statuses.iter().filter(|status| status.index >= 0).count() as i32, self.model.count);
+        let listed = statuses.iter().filter(|status| status.index >= 0).count();
+        prop_assert_eq!(listed as i32, self.model.listed());
         for status in &statuses {
             let live = self.live.iter().filter(|(attempt, _)| attempt.server().number() == status.index);
             prop_assert_eq!(status.connections as usize, live.count(), "server {}", status.index);
             let model = &self.model.servers[&status.index];
+            let state = Model::state(&self.settings, model, self.now_seconds);
+            prop_assert_eq!(status.state().word(), state, "server {}", status.index);
             let left_seconds = Model::blacklisted_seconds(&self.settings, model, self.now_seconds);
             prop_assert_eq!(status.blacklisted_seconds as i64, left_seconds);
             prop_assert_eq!(
@@ -324,7 +358,7 @@ impl Run {
                 "an unknown server {}",
                 status.server
             );
-            let server = if model.server < self.model.count { model.server } else { NONE };
+            let server = self.model.known(&model.server);
             prop_assert_eq!((&status.address, status.server), (&model.address.to_string(), server));
             prop_assert_eq!(
                 (status.connects, status.sent_bytes, status.received_bytes, status.age_seconds),

@@ -75,3 +75,26 @@ fn a_server_that_gets_a_name_keeps_its_clients() {
     assert_eq!(serves(&mut service, 1), 0, "it goes by its name from now on");
     assert_ne!(serves(&mut service, 2), 0, "another server has the number by now");
 }
+
+#[test]
+fn names_that_no_server_has_any_more_make_room_for_others() {
+    const GENERATIONS: u32 = 20;
+    const SERVERS: u32 = 4_000;
+    let mut service = service(Vec::new());
+    let kept = ServerSetup { name: Some("kept".into()), ..server(1) };
+    for generation in 0..GENERATIONS {
+        let fresh = |number| ServerSetup { name: Some(format!("g{generation}-{number}")), ..server(2) };
+        let servers = std::iter::once(kept.clone()).chain((1..SERVERS).map(fresh)).collect();
+        service.set_servers(servers, None, None);
+        if generation == 0 {
+            // The second server is the first in turn; the last one comes before the first.
+            let attempts: Vec<_> = (0..SERVERS).map(|number| admit(&mut service, number).unwrap()).collect();
+            assert_eq!(attempts.last().map(|attempt| attempt.server().number()), Some(0));
+            attempts.into_iter().for_each(|attempt| service.at().abandon(attempt));
+        }
+    }
+    let mut clients = service.at().client_statuses(0..u32::MAX, NOW_SECONDS).collect::<Vec<_>>();
+    let of_kept = clients.pop().unwrap();
+    assert_eq!((of_kept.address, of_kept.server), (client(SERVERS - 1).to_string(), 0));
+    assert!(clients.iter().all(|client| client.server == -3), "nobody has another one's server");
+}

@@ -6,8 +6,14 @@ use pen_proto::addr::ClientAddr;
 use std::net::IpAddr;
 
 /// Not checked for availability, as in Pen: when the server is down, its clients go to the next one that takes them,
-/// and all others stay where they are.
+/// and all others stay where they are. One that is leaving is as if it was down, also for stubborn clients.
 pub fn choose(question: &Question<'_>) -> Option<usize> {
+    let choice = of_all(question)?;
+    let is_leaving = question.servers.regular()[choice].is_leaving();
+    if is_leaving { question.first_after(choice) } else { Some(choice) }
+}
+
+fn of_all(question: &Question<'_>) -> Option<usize> {
     let count = question.glances().len();
     let hash = hash(question) as usize;
     if question.route == Route::DEFAULT && !question.servers.have_names() {

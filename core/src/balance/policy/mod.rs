@@ -79,13 +79,22 @@ impl Question<'_> {
 
     /// The first server above this one, and round, that may be chosen.
     fn first_after(&self, index: usize) -> Option<usize> {
+        self.first_after_of(index, |_| true)
+    }
+
+    /// The same for those alone that are also wanted.
+    #[inline]
+    fn first_after_of(&self, index: usize, is_wanted: impl Fn(&Glance) -> bool) -> Option<usize> {
         let glances = self.glances();
         let start = if index + 1 < glances.len() { index + 1 } else { 0 };
         // Most of a thousand servers that are down are done with here, in a loop without calls.
         let first_of = |range: Range<usize>| {
             let seen = glances[range.clone()].iter().zip(range);
             let usable = seen.filter(|(glance, _)| glance.is_usable(self.now_seconds));
-            usable.map(|(_, index)| index).find(|&index| self.may_choose(index))
+            usable
+                .filter(|(glance, _)| is_wanted(glance))
+                .map(|(_, index)| index)
+                .find(|&index| self.may_choose(index))
         };
         first_of(start..glances.len()).or_else(|| first_of(0..start))
     }
@@ -143,7 +152,8 @@ impl Policies {
     /// opinion of, come after the others in the order of their numbers.
     pub fn choose_other(&mut self, question: &Question<'_>, index: usize) -> Option<ServerId> {
         let choice = match question.rules.mode {
-            Mode::RoundRobin => self.round_robin.choose_other(question),
+            // Whom it does not choose are servers for their own clients.
+            Mode::RoundRobin => return self.round_robin.choose_other(question).map(ServerId::regular),
             Mode::Prio => rank::by_prio(question),
             Mode::Weight => rank::by_weight(question),
             Mode::Hash => None,

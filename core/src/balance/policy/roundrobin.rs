@@ -38,6 +38,7 @@ impl RoundRobin {
 
     fn next(&self, question: &Question<'_>) -> Option<usize> {
         let last = self.last.checked_rem(question.glances().len())?;
-        question.first_after(last)
+        // The server of weight 0 that the client belongs to has been asked before.
+        question.first_after_of(last, |glance| !question.servers.is_weightless_at(glance))
     }
 }

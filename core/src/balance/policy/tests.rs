@@ -56,7 +56,8 @@ fn farm(servers: &[(ServerSetup, Fate)]) -> Servers {
     farm
 }
 
-/// The choices by the servers themselves: by `prio`, by weight, by hash of 0 to 6, and in turn after `last`.
+/// The choices by the servers themselves: by `prio`, by weight, by hash of 0 to 6, and in turn after `last`, where
+/// weight 0 gets nobody if others have more.
 fn told(farm: &Servers, route: Route, hash: usize, last: usize) -> [Option<usize>; 4] {
     let servers = farm.regular();
     let serves = |index: &usize| servers[*index].serves(route);
@@ -64,6 +65,7 @@ fn told(farm: &Servers, route: Route, hash: usize, last: usize) -> [Option<usize
     let all = || 0..servers.len();
     let load = |server: &Server| 256 * u64::from(server.connections) / u64::from(server.weight());
     let serving: Vec<usize> = all().filter(serves).collect();
+    let weigh = servers.iter().any(|server| server.setup.endpoint.is_complete() && server.weight() > 0);
     let turn = (1..=servers.len()).map(|step| (last + step) % servers.len());
     [
         all().filter(usable).min_by_key(|&index| servers[index].setup.prio),
@@ -71,7 +73,7 @@ fn told(farm: &Servers, route: Route, hash: usize, last: usize) -> [Option<usize
             .filter(|index| usable(index) && servers[*index].weight() > 0)
             .min_by_key(|&index| load(&servers[index])),
         hash.checked_rem(serving.len()).map(|place| serving[place]),
-        turn.into_iter().find(usable),
+        turn.into_iter().find(|index| usable(index) && !(weigh && servers[*index].weight() == 0)),
     ]
 }
 
