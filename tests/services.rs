@@ -15,7 +15,9 @@ use pen_proto::addr::ListenAddr;
 use pen_proto::commands::{Flag, Number};
 use pen_sys::net::listen::{ListenOptions, Listener, begin_no_more};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::thread;
 
 const WORKERS: usize = 2;
 
@@ -303,4 +305,79 @@ fn services_that_come_and_go_under_load_leave_nothing_behind() {
     eventually("only one to be left", || pen.0.snapshot().connections_used, |used| *used == 1);
     let totals = pen.0.snapshot().totals();
     assert_eq!((totals.accepted, totals.closed), (61, 60));
+}
+
+/// Tells others to stop when it goes.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+/// One connection after the other, each checked byte by byte. Returns how many.
+fn visit_until(stop: &AtomicBool, door: SocketAddr) -> u64 {
+    let mut visits = 0;
+    while !stop.load(SeqCst) {
+        let mut client = Client::connect(door);
+        assert_eq!(client.line(), "web");
+        let question = format!("{visits:0>9999}");
+        assert!(client.exchange(&question) == question, "other bytes came back");
+        client.end();
+        assert_eq!(client.ending(), End::Eof);
+        visits += 1;
+    }
+    visits
+}
+
+#[test]
+fn changes_cost_nobody_a_byte() {
+    let (web, dns) = (Backend::named("web"), UdpServer::named("dns"));
+    let (main, names) = (listener(false), listener(true));
+    let mut pen =
+        start(vec![tcp("main", &[web.address()], &[&main]), udp("names", &[dns.address()], &names)]);
+    let (mut stays, asker) = (greeted(&main, "web"), UdpClient::new(address(&names)));
+    let stop = AtomicBool::new(false);
+    let (door, stopped) = (address(&main), &stop);
+    let visits = thread::scope(|scope| {
+        let visitors = [(); 3].map(|()| scope.spawn(move || visit_until(stopped, door)));
+        let stop_at_end = Stop(stopped); // also when something fails here
+        for round in 0..500 {
+            match round % 4 {
+                0 => {
+                    let other = listener(false);
+                    pen.0.set_listeners(0, vec![other.clone(), main.clone()]);
+                    assert!(works(&mut greeted(&other, "web")));
+                }
+                1 => pen.0.set_listeners(0, vec![main.clone()]),
+                2 => {
+                    let mut settings = Settings::default();
+                    settings.set_number(Number::IdleTimeout, 100 + round);
+                    pen.0.set_settings(0, settings);
+                }
+                _ => {
+                    let other = listener(false);
+                    let number = pen.0.add_service(tcp("other", &[web.address()], &[&other])).unwrap();
+                    let mut guest = greeted(&other, "web");
+                    let now = round % 8 == 3;
+                    pen.0.remove_service(number, now);
+                    match now {
+                        true => assert_eq!(guest.ending(), End::Eof),
+                        false => assert!(works(&mut guest)),
+                    }
+                }
+            }
+            assert!(works(&mut stays));
+            assert_eq!(asker.ask("?"), "dns:?");
+        }
+        drop(stop_at_end);
+        visitors.into_iter().map(|visitor| visitor.join().unwrap()).sum::<u64>()
+    });
+    drop(stays);
+    pen.settles(0, visits + 126, visits + 126);
+    assert_eq!(pen.of(1).totals.accepted, 1, "the session went on");
+    let held = pen.0.service(0).with(|chooser| chooser.server_statuses(0)[0].connections);
+    assert_eq!(held, 0);
+    eventually("guests to be gone", || pen.0.snapshot().connections_used, |used| *used == 1);
 }
