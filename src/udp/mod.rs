@@ -74,9 +74,11 @@ impl Udp {
         self.fit_in(core);
     }
 
-    /// The settings of a service have changed, or no more sessions are wanted.
-    pub fn follow_settings(&mut self, core: &Core, service: u16) {
-        let of_service = |index: &u32| self.sessions.get(*index).is_some_and(|one| one.service == service);
+    /// The time for which sessions of these services may be silent has changed.
+    pub fn arm_again(&mut self, core: &Core, services: &[u16]) {
+        let of_service = |index: &u32| {
+            self.sessions.get(*index).is_some_and(|one| services.binary_search(&one.service).is_ok())
+        };
         let indices: Vec<u32> = self.sessions.indices().into_iter().filter(of_service).collect();
         indices.into_iter().for_each(|index| self.arm_timer(core, index));
     }

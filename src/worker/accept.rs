@@ -100,8 +100,9 @@ impl Worker {
         match socket::accept(open.as_fd()) {
             Ok((fd, address)) => {
                 // Who comes after a command was answered meets its effect, also in the wake-up that is under way.
-                if self.context.core.shared.generation() != self.context.core.generation {
-                    self.follow_settings(service);
+                let is_behind = self.context.core.shared.generation() != self.context.core.generation;
+                if is_behind && self.context.follow_settings(service) {
+                    self.arm_again(&[service]);
                 }
                 let (client, port) = match address {
                     Some(address) => (ClientAddr::from(address), address.port()),

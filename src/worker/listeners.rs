@@ -6,6 +6,10 @@
 use crate::net::listen::Listener;
 use std::sync::Arc;
 
+/// Most listeners of all services, those included that are closed and have connections still.
+const LISTENERS_MAX: usize = 1 << 16;
+const _: () = assert!(LISTENERS_MAX == u16::MAX as usize + 1);
+
 #[derive(Debug)]
 pub(crate) struct Entry {
     /// Number of its service.
@@ -26,7 +30,7 @@ pub(crate) struct Listeners {
 }
 
 impl Listeners {
-    /// `None` when there are 65,536 already.
+    /// `None` when there are [`LISTENERS_MAX`] already.
     pub fn add(&mut self, service: u16, is_udp: bool, listener: Arc<Listener>) -> Option<u16> {
         let free = self.entries.iter().position(Option::is_none).unwrap_or(self.entries.len());
         let number = u16::try_from(free).ok()?;

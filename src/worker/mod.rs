@@ -2,9 +2,9 @@
 //!
 //! `accept` takes clients in, `proxy` hears from a downstream who they are, `connect` finds them a server, `serve` moves
 //! their bytes and ends them, `said` sees what clients say, `handshake` does so with TLS, `idlers` keeps connections to
-//! servers ready for them, `report` answers the main thread. [`crate::udp`] is the side for datagrams. `core` has what both
-//! sides need: `services` and `listeners` as the worker knows them; `key`s are what its poller knows sockets by. What workers
-//! share stands in [`crate::shared::Shared`].
+//! servers ready for them, `follow` picks up what the main thread changes, `report` answers it. [`crate::udp`] is the side
+//! for datagrams. `core` has what both sides need: `services` and `listeners` as the worker knows them; `key`s are what its
+//! poller knows sockets by. What workers share stands in [`crate::shared::Shared`].
 
 mod accept;
 mod bytes;
@@ -12,6 +12,7 @@ mod close;
 mod connect;
 mod core;
 mod dummy;
+mod follow;
 mod hand_over;
 mod handshake;
 mod idlers;
@@ -41,7 +42,6 @@ use crate::conn::buffers::BufferPool;
 use crate::conn::relay::Workspace;
 use crate::conn::{CloseReason, Connection, Side, Stage};
 use crate::net::poller::{Poller, REGISTRATIONS_LAST, Readiness};
-use crate::service::Service;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::slab::Slab;
@@ -51,7 +51,6 @@ use crate::udp::Udp;
 use accept::Accepting;
 use idlers::Idlers;
 use nix::sys::socket::{setsockopt, sockopt};
-use pen_proto::commands::Number;
 use std::io;
 use std::sync::Arc;
 use turn::Thrift;
@@ -296,111 +295,6 @@ impl Worker {
             }
             Some(_) => self.accept(listener),
             None => {} // it is no longer ours
-        }
-    }
-
-    /// Picks up what has changed, and messages.
-    fn catch_up(&mut self) {
-        let generation = self.context.core.shared.generation();
-        if generation == self.context.core.generation {
-            return;
-        }
-        self.context.core.generation = generation;
-        self.context.core.process.follow(self.context.core.shared.process());
-        let services = self.context.core.shared.services().get();
-        for number in 0..services.len().max(self.context.core.services.end()) {
-            let present = services.get(number).and_then(Option::as_ref);
-            self.follow_service(number as u16, present);
-        }
-        self.udp.follow_limits(&mut self.context.core);
-        self.unfinished.append(&mut self.context.awaiting);
-        self.context.renew_idlers();
-        for message in self.context.core.shared.take_messages(self.context.core.number) {
-            self.answer(message);
-        }
-    }
-
-    fn follow_service(&mut self, number: u16, present: Option<&Arc<Service>>) {
-        match (self.context.core.services.get(number), present) {
-            (None, None) => {}
-            (None, Some(service)) => {
-                self.context.core.services.add(service.clone());
-                self.follow_listeners_later(number);
-            }
-            (Some(local), Some(service)) if Arc::ptr_eq(&local.service, service) => {
-                self.follow_settings(number);
-                let LocalService { service, tls, listeners, .. } = &mut self.context.core.services[number];
-                tls.follow(service.tls());
-                if listeners.follow(service.listeners()).is_some() {
-                    self.follow_listeners_later(number);
-                }
-            }
-            (Some(local), _) if local.leaving => {}
-            (Some(_), _) => self.leave_service(number),
-        }
-    }
-
-    /// Takes over the settings of a service alone; all else waits for the end of what is being done.
-    fn follow_settings(&mut self, number: u16) {
-        let LocalService { service, settings, draining, .. } = &mut self.context.core.services[number];
-        let drains = service.is_draining() && !std::mem::replace(draining, service.is_draining());
-        let before = settings.follow(service.settings());
-        if service.is_udp {
-            if drains || before.is_some() {
-                self.udp.follow_settings(&self.context.core, number);
-            }
-            return;
-        }
-        let Some(before) = before else { return };
-        if settings.number(Number::IdleTimeout) != before.number(Number::IdleTimeout) {
-            for (_, connection) in self.connections.iter() {
-                if connection.service == number {
-                    self.context.arm_silence(connection);
-                }
-            }
-        }
-    }
-
-    /// The service was removed: nobody comes any more, and who is here goes on.
-    fn leave_service(&mut self, number: u16) {
-        let (_, open) = self.context.core.listeners.difference(number, &[]);
-        open.into_iter().for_each(|listener| self.close_listener(listener));
-        self.context.core.services.leave(number);
-    }
-
-    /// The listeners of a service have changed. Those that stay are left alone.
-    ///
-    /// # Errors
-    /// The poller refuses one.
-    fn follow_listeners(&mut self, number: u16) -> io::Result<()> {
-        let LocalService { service, listeners, .. } = &self.context.core.services[number];
-        let is_udp = service.is_udp;
-        let (new, gone) = self.context.core.listeners.difference(number, listeners);
-        gone.into_iter().for_each(|listener| self.close_listener(listener));
-        let mut added = Ok(());
-        for listener in new {
-            added = added.and(match is_udp {
-                true => self.udp.add_listener(&mut self.context.core, number, listener),
-                false => self.context.add_listener(number, listener),
-            });
-        }
-        added
-    }
-
-    /// As `follow_listeners`; what is refused is tried again.
-    fn follow_listeners_later(&mut self, number: u16) {
-        if let Err(error) = self.follow_listeners(number) {
-            match self.context.core.services[number].service.is_udp {
-                true => self.udp.listen_later(&self.context.core, &error),
-                false => self.context.listen_later(&error),
-            }
-        }
-    }
-
-    fn close_listener(&mut self, number: u16) {
-        match self.context.core.listeners.get(number) {
-            Some(entry) if entry.is_udp => self.udp.close_listener(&mut self.context.core, number),
-            _ => self.stop_accepting(number),
         }
     }
 }
