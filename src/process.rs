@@ -138,7 +138,7 @@ impl Process {
             if let Some(entry) = entry {
                 let ServerSpec { host, port, max, hard, weight, prio } = &entry.spec;
                 let port = port.as_ref().map(Port::to_string).unwrap_or_default();
-                let weight = weight.unwrap_or(0);
+                let weight = weight.unwrap_or_default();
                 diag::debug!(1, "{index:2} {host}:{port}:{max}:{hard}:{weight}:{prio}");
             }
         }

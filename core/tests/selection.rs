@@ -19,6 +19,7 @@ use pen_core::settings::Settings;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{Flag, Number};
 use pen_proto::status::ConnectionStatus;
+use pen_proto::weight::Weight;
 use script::run;
 use service::Service;
 
@@ -54,6 +55,11 @@ fn as_observed_on_the_original() {
             "two to one by weight",
             "roundrobin | weight | servers A:0:0:2 B:0:0:1 | hold 1 1 1 1 1 1",
             "A B A A B A",
+        ),
+        (
+            "five to two by weights with decimals",
+            "roundrobin | weight | servers A:0:0:1.25 B:0:0:0.5 | hold 1 1 1 1 1 1 1",
+            "A B A A B A A",
         ),
         (
             "loads that differ by less than a 256th are equal",
@@ -537,13 +543,15 @@ fn bytes_are_added_up_for_server_and_client_whether_open_or_ended() {
 #[test]
 fn statistics_show_what_is_configured() {
     let mut service = Service::new(10, &settings());
-    let weighted = ServerSetup { max: 4, hard: 5, weight: Some(6), prio: 7, acl: 8, ..server(80) };
+    let weighted =
+        ServerSetup { max: 4, hard: 5, weight: Some(Weight::whole(6)), prio: 7, acl: 8, ..server(80) };
     let unix = ServerSetup::new(Endpoint::Unix(std::path::Path::new("/run/app.sock").into()));
     service.set_servers(vec![weighted, ServerSetup::default()], Some(unix), None);
     service.at().blacklist(ServerId::EMERGENCY, 12, NOW_SECONDS);
     let statuses = service.at().server_statuses(NOW_SECONDS);
-    let shown: Vec<_> = statuses.iter().map(|s| (s.index, s.address.as_str(), s.port, s.weight)).collect();
-    assert_eq!(shown, [(0, "127.0.0.1", 80, 6), (1, "", 0, 0), (-1, "/run/app.sock", 1, 0)]);
+    let shown: Vec<_> =
+        statuses.iter().map(|s| (s.index, s.address.as_str(), s.port, s.weight.thousandths())).collect();
+    assert_eq!(shown, [(0, "127.0.0.1", 80, 6_000), (1, "", 0, 0), (-1, "/run/app.sock", 1, 0)]);
     let limits = &statuses[0];
     assert_eq!((limits.max, limits.hard, limits.prio, limits.acl), (4, 5, 7, 8));
     assert_eq!(statuses[2].blacklisted_seconds, 12);

@@ -5,6 +5,7 @@
 //! reader for positional arguments, and by penctl.
 
 use crate::escape::Escaped;
+use crate::weight::Weight;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -19,8 +20,6 @@ const QUOTED_CHARS_MAX: usize = 60;
 
 /// Largest `max`, `hard` and `prio` of a server: what the original's `int` holds.
 pub const SERVER_LIMIT_MAX: u32 = i32::MAX as u32;
-/// Largest weight of a server.
-pub const WEIGHT_MAX: u32 = 65535;
 
 /// A port as written: a number from 1 to 65535, or a service name from `/etc/services`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +65,7 @@ pub struct ServerSpec {
     /// Hard maximum, reached only by clients that already belong to the server; 0 gives no room above `max`.
     pub hard: u32,
     /// `None` when left out: it is shown as 0 (as Pen does) and counts as 1. An explicit 0 is never chosen by weight.
-    pub weight: Option<u32>,
+    pub weight: Option<Weight>,
     /// Smallest is chosen first in `prio` mode.
     pub prio: u32,
 }
@@ -219,7 +218,11 @@ impl ServerSpec {
             port: port.map(Port::parse).transpose()?.or_else(|| self.port.clone()),
             max: number_field("max", next(), SERVER_LIMIT_MAX)?.unwrap_or(self.max),
             hard: number_field("hard", next(), SERVER_LIMIT_MAX)?.unwrap_or(self.hard),
-            weight: number_field("weight", next(), WEIGHT_MAX)?.or(self.weight),
+            weight: next()
+                .map(Weight::parse)
+                .transpose()
+                .map_err(|reason| format!("weight: {reason}"))?
+                .or(self.weight),
             prio: number_field("prio", next(), SERVER_LIMIT_MAX)?.unwrap_or(self.prio),
         };
         match fields.next() {

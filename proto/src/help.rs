@@ -173,6 +173,7 @@ fn key_synopsis(key: &ServerKey) -> String {
         ServerValue::Tls(_) => "verify|noverify|off [NAME] [certificate FILE]",
         ServerValue::Proxy(_) => "v1|v2|v2-ssl|none",
         ServerValue::Number { unit: "seconds", .. } => "SECONDS",
+        ServerValue::Weight(_) => "N",
         ServerValue::Number { .. } => "N",
     };
     format!("{} {value}", key.word)

@@ -15,4 +15,5 @@ pub mod parse;
 pub mod readable;
 pub mod status;
 pub mod weblog;
+pub mod weight;
 pub mod words;

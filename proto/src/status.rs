@@ -8,6 +8,7 @@ mod state;
 
 pub use state::{Level, ServerState, bits, special};
 
+use crate::weight::Weight;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -102,7 +103,7 @@ pub struct ServerStatus {
     pub idlers: u32,
     pub max: u32,
     pub hard: u32,
-    pub weight: u32,
+    pub weight: Weight,
     pub prio: u32,
     pub acl: u8,
     /// The PROXY header it gets: `v1`, `v2`, `v2-ssl` or `none`.

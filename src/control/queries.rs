@@ -159,7 +159,7 @@ pub fn configured(config: &Config) -> Status {
             },
             max: spec.map_or(0, |spec| spec.max),
             hard: spec.map_or(0, |spec| spec.hard),
-            weight: spec.and_then(|spec| spec.weight).unwrap_or(0),
+            weight: spec.and_then(|spec| spec.weight).unwrap_or_default(),
             prio: spec.map_or(0, |spec| spec.prio),
             acl: entry.as_ref().map_or(0, |entry| entry.acl),
             proxy: entry.as_ref().map(|entry| entry.proxy).unwrap_or_default().to_string(),
@@ -189,6 +189,7 @@ fn json(rendered: serde_json::Result<String>) -> String {
 mod tests {
     use super::*;
     use pen_proto::status::{ClientStatus, ServerStatus};
+    use pen_proto::weight::Weight;
 
     fn status() -> Status {
         let server = ServerStatus {
@@ -197,7 +198,7 @@ mod tests {
             port: 21001,
             max: 4,
             hard: 5,
-            weight: 6,
+            weight: Weight::whole(6),
             prio: 7,
             ..Default::default()
         };

@@ -6,6 +6,7 @@ mod checks;
 use super::*;
 use crate::history::{History, tests::sample};
 use pen_proto::status::{ServerStatus, Totals};
+use pen_proto::weight::Weight;
 
 /// 2026-11-21 01:23:26 UTC.
 const NOW: u64 = 1_795_224_206;
@@ -41,7 +42,7 @@ fn busy() -> Status {
                 max: 200,
                 sent_bytes: 1 << 20,
                 received_bytes: 3 << 20,
-                weight: 3,
+                weight: Weight::whole(3),
                 ..server(0, "10.0.0.1")
             },
             ServerStatus { blacklisted_seconds: 12, failures_total: 37, ..server(1, "2001:db8::17") },

@@ -5,6 +5,7 @@
 //! lines where a glance takes less than half of one.
 
 use super::servers::Server;
+use pen_proto::weight::Weight;
 
 /// Pen's scale: loads that differ by less than a 256th connection per unit of weight count as equal.
 const SCALE: u64 = 256;
@@ -25,10 +26,10 @@ const _: () = assert!(size_of::<Glance>() == 24);
 
 impl Glance {
     pub fn of(server: &Server, blacklist_seconds: u64) -> Glance {
-        let load = SCALE * u64::from(server.connections);
+        let load = SCALE * u64::from(Weight::ONE.thousandths()) * u64::from(server.connections);
         Glance {
             usable_from_seconds: server.usable_from_seconds(blacklist_seconds),
-            load: load.checked_div(server.weight().into()).unwrap_or(u64::MAX),
+            load: load.checked_div(server.weight().thousandths().into()).unwrap_or(u64::MAX),
             prio: server.setup.prio,
             is_full: !server.has_room(false),
             is_named: !server.setup.sni.is_empty(),

@@ -11,6 +11,7 @@ use super::standing::{Duty, Standing};
 use pen_proto::commands::ProxyHeader;
 pub use pen_proto::endpoint::{Endpoint, TlsEndpoint};
 use pen_proto::status::{ServerState, special};
+use pen_proto::weight::Weight;
 use std::fmt;
 use std::sync::Arc;
 
@@ -90,7 +91,7 @@ pub struct ServerSetup {
     /// Hard maximum, only for clients that already belong to the server; up to `max` it gives no room above.
     pub hard: u32,
     /// `None` was left out: shown as 0, counts as 1. An explicit 0 is never chosen by weight.
-    pub weight: Option<u32>,
+    pub weight: Option<Weight>,
     /// Smallest is chosen first in `prio` mode.
     pub prio: u32,
     /// Number of the list that clients must pass.
@@ -226,8 +227,8 @@ impl Server {
     }
 
     /// What counts when servers are chosen by weight.
-    pub fn weight(&self) -> u32 {
-        self.setup.weight.unwrap_or(1)
+    pub fn weight(&self) -> Weight {
+        self.setup.weight.unwrap_or(Weight::ONE)
     }
 
     /// Since when it is in a state that has a beginning.
@@ -366,7 +367,9 @@ impl Servers {
                 None => server.remove(),
             }
         }
-        self.weigh = self.slots[..self.count].iter().any(|server| server.is_complete && server.weight() > 0);
+        self.weigh = self.slots[..self.count]
+            .iter()
+            .any(|server| server.is_complete && server.weight() > Weight::ZERO);
         self.routes.clear();
         self.named.clear();
         for (index, server) in self.slots[..self.count].iter_mut().enumerate() {
@@ -417,7 +420,7 @@ impl Servers {
 
     /// Whether this server has a weight of 0 beside others that have more: it is for clients that belong to it.
     pub fn is_weightless(&self, server: &Server) -> bool {
-        self.weigh && server.weight() == 0
+        self.weigh && server.weight() == Weight::ZERO
     }
 
     /// As [`Servers::is_weightless`], for a regular server from afar.

@@ -4,6 +4,7 @@ use super::*;
 use pen_proto::addr::{Host, Port};
 use pen_proto::commands::{Address, AddressValue, Kind, ROWS, Row};
 use pen_proto::parse::parse_line;
+use pen_proto::weight::Weight;
 use proptest::prelude::*;
 
 fn apply(config: &mut Config, line: &str) -> Result<Applied, String> {
@@ -119,7 +120,10 @@ fn a_server_may_come_in_pieces() {
     reply(&mut config, "server 2 address 10.0.0.1 acl 4");
     let entry = config.servers[2].clone().expect("a server");
     assert_eq!(entry.spec.host, Host::Ip("10.0.0.1".parse().expect("an address")));
-    assert_eq!((entry.spec.port, entry.spec.max, entry.spec.weight), (Some(Port::Number(81)), 5, Some(3)));
+    assert_eq!(
+        (entry.spec.port, entry.spec.max, entry.spec.weight),
+        (Some(Port::Number(81)), 5, Some(Weight::whole(3)))
+    );
     assert_eq!(entry.acl, 4);
     assert!(config.unaddressed.is_empty());
     reply(&mut config, "server 2 address ::1");
@@ -392,7 +396,7 @@ fn server_line() -> impl Strategy<Value = String> {
         "address (10\\.0\\.0\\.[1-9]|::[1-9]|www[1-9]|/run/[a-z]{1,5})",
         "port ([1-9][0-9]{0,3}|http)",
         "(max|hard|prio|blacklist) [0-9]{1,6}",
-        "weight [0-9]{1,4}",
+        "weight [0-9]{1,4}(\\.[0-9]{1,3})?",
         "acl [0-9]",
         "proxy (none|v1|v2)",
     ];

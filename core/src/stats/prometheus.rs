@@ -3,7 +3,8 @@
 //! Names start with `pen_`, carry their unit, and end in `_total` when they only ever grow.
 
 use pen_proto::status::{DsrStatus, ServerStatus, Status, special};
-use std::fmt::Write;
+use pen_proto::weight::Weight;
+use std::fmt::{self, Display, Formatter, Write};
 
 /// All metrics, each family with its HELP and TYPE line. To be served as `text/plain; version=0.0.4`.
 pub fn render(status: &Status) -> String {
@@ -157,7 +158,7 @@ impl Page {
         self.put(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         self.0.push_str(name);
         for (i, (label, text)) in labels.iter().enumerate() {
             self.put(format_args!("{}{label}=\"", if i == 0 { '{' } else { ',' }));
@@ -173,33 +174,60 @@ impl Page {
     }
 }
 
-type Family = (&'static str, &'static str, &'static str, fn(&ServerStatus) -> u64);
+/// What a metric of a server says.
+enum Figure {
+    Count(u64),
+    Weight(Weight),
+}
+
+impl<N: Into<u64>> From<N> for Figure {
+    fn from(count: N) -> Figure {
+        Figure::Count(count.into())
+    }
+}
+
+impl Display for Figure {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Figure::Count(count) => count.fmt(f),
+            Figure::Weight(weight) => weight.fmt(f),
+        }
+    }
+}
+
+type Family = (&'static str, &'static str, &'static str, fn(&ServerStatus) -> Figure);
 
 const SERVER_FAMILIES: [Family; 13] = [
     (
         "pen_server_up",
         GAUGE,
         "1 while the server may be chosen, 0 while blacklisted or without address.",
-        |s| u64::from(s.state().is_in_service()),
+        |s| u64::from(s.state().is_in_service()).into(),
     ),
     ("pen_server_blacklisted_seconds", GAUGE, "Seconds until the server is tried again.", |s| {
-        s.blacklisted_seconds
+        s.blacklisted_seconds.into()
     }),
     ("pen_server_failed_time_seconds", GAUGE, "When a connect failed last, in seconds since 1970.", |s| {
-        s.failed_at_epoch_seconds
+        s.failed_at_epoch_seconds.into()
     }),
     ("pen_server_connections", GAUGE, "Open connections to the server.", |s| s.connections.into()),
     ("pen_server_idlers", GAUGE, "Connections to the server ready for clients.", |s| s.idlers.into()),
     ("pen_server_connections_soft_max", GAUGE, "Limit for new clients; 0 is none.", |s| s.max.into()),
     ("pen_server_connections_hard_max", GAUGE, "Limit for clients that belong to it.", |s| s.hard.into()),
-    ("pen_server_weight", GAUGE, "Share of the clients it gets; 0 when not configured.", |s| s.weight.into()),
-    ("pen_server_prio", GAUGE, "Smallest is chosen first in prio mode.", |s| s.prio.into()),
-    ("pen_server_sent_bytes_total", COUNTER, "Bytes sent to the server.", |s| s.sent_bytes),
-    ("pen_server_received_bytes_total", COUNTER, "Bytes received from the server.", |s| s.received_bytes),
-    ("pen_server_connections_opened_total", COUNTER, "Connections opened to the server.", |s| {
-        s.connections_total
+    ("pen_server_weight", GAUGE, "Share of the clients it gets; 0 when not configured.", |s| {
+        Figure::Weight(s.weight)
     }),
-    ("pen_server_failures_total", COUNTER, "Connects to it that failed or timed out.", |s| s.failures_total),
+    ("pen_server_prio", GAUGE, "Smallest is chosen first in prio mode.", |s| s.prio.into()),
+    ("pen_server_sent_bytes_total", COUNTER, "Bytes sent to the server.", |s| s.sent_bytes.into()),
+    ("pen_server_received_bytes_total", COUNTER, "Bytes received from the server.", |s| {
+        s.received_bytes.into()
+    }),
+    ("pen_server_connections_opened_total", COUNTER, "Connections opened to the server.", |s| {
+        s.connections_total.into()
+    }),
+    ("pen_server_failures_total", COUNTER, "Connects to it that failed or timed out.", |s| {
+        s.failures_total.into()
+    }),
 ];
 
 /// The labels every metric of a server carries.

@@ -1,6 +1,7 @@
 //! Snapshots that the renderers' tests share.
 
 use pen_proto::status::{ClientStatus, ConnectionStatus, ServerStatus, Status, Totals};
+use pen_proto::weight::Weight;
 
 /// 2026-11-21 01:23:26 UTC.
 const NOW_EPOCH_SECONDS: u64 = 1_795_224_206;
@@ -81,7 +82,7 @@ fn servers() -> Vec<ServerStatus> {
             idlers: 7,
             max: 200,
             hard: 240,
-            weight: 3,
+            weight: Weight::whole(3),
             sent_bytes: 48_120_331,
             received_bytes: 9_761_200_448,
             connections_total: 184_220,
@@ -93,7 +94,7 @@ fn servers() -> Vec<ServerStatus> {
             address: "10.0.0.2".into(),
             connections: 50,
             max: 50,
-            weight: 1,
+            weight: Weight::whole(1),
             prio: 1,
             sent_bytes: 16_004_112,
             received_bytes: 3_141_592_653,
@@ -104,7 +105,7 @@ fn servers() -> Vec<ServerStatus> {
             address: "2001:db8::17".into(),
             failed_at_epoch_seconds: NOW_EPOCH_SECONDS - 18,
             blacklisted_seconds: 12,
-            weight: 1,
+            weight: Weight::whole(1),
             sent_bytes: 901_223,
             received_bytes: 120_733_001,
             connections_total: 9_120,

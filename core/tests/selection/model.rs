@@ -5,6 +5,7 @@ use pen_core::balance::{Duty, Endpoint, ServerSetup};
 use pen_core::settings::Settings;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{Flag, Number};
+use pen_proto::weight::Weight;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -427,8 +428,9 @@ impl Model {
     /// Whether the server has weight 0 beside others that have more, where clients come in turn.
     fn is_for_its_own(&self, settings: &Settings, id: i32) -> bool {
         let in_turn = [Flag::Prio, Flag::Weight, Flag::Hash].iter().all(|flag| !settings.flag(*flag));
-        let weighs = |id: i32| has_address(&self.servers[&id]) && self.servers[&id].setup.weight != Some(0);
-        in_turn && self.servers[&id].setup.weight == Some(0) && (0..self.count).any(weighs)
+        let weighs =
+            |id: i32| has_address(&self.servers[&id]) && self.servers[&id].setup.weight != Some(Weight::ZERO);
+        in_turn && self.servers[&id].setup.weight == Some(Weight::ZERO) && (0..self.count).any(weighs)
     }
 
     /// Whether the server would take the client now; `again`: also if it has failed.
@@ -557,8 +559,8 @@ fn prio(server: &ModelServer) -> Option<u64> {
 
 fn load(server: &ModelServer) -> Option<u64> {
     match server.setup.weight {
-        Some(0) => None,
-        Some(weight) => Some(u64::from(server.connections) * 256 / u64::from(weight)),
+        Some(weight) if weight.thousandths() == 0 => None,
+        Some(weight) => Some(u64::from(server.connections) * 256_000 / u64::from(weight.thousandths())),
         None => Some(u64::from(server.connections) * 256),
     }
 }

@@ -11,6 +11,7 @@ use pen_core::balance::{
 use pen_core::settings::Settings;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{AclEntry, AclMatch, Flag, Number};
+use pen_proto::weight::Weight;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -89,10 +90,22 @@ fn any_endpoint() -> impl Strategy<Value = Endpoint> {
     ]
 }
 
+fn any_weight() -> impl Strategy<Value = Weight> {
+    let whole = (0..4u32).prop_map(Weight::whole);
+    prop_oneof![3 => whole, 1 => select(&["0.001", "0.5", "1.25", "2.999"][..]).prop_map(|text| Weight::parse(text).unwrap())]
+}
+
 fn any_server() -> impl Strategy<Value = ServerSetup> {
     let limits = (prop_oneof![Just(0), 1..4u32], 0..5u32);
     let operator = (any_duty(), option::weighted(0.3, 0..NAMES));
-    (any_endpoint(), limits, option::of(0..4u32), 0..3u32, prop_oneof![3 => Just(0), 1 => 0..4u8], operator)
+    (
+        any_endpoint(),
+        limits,
+        option::of(any_weight()),
+        0..3u32,
+        prop_oneof![3 => Just(0), 1 => 0..4u8],
+        operator,
+    )
         .prop_map(|(endpoint, (max, hard), weight, prio, acl, (duty, name))| ServerSetup {
             duty,
             name: name.map(|number| format!("name{number}")),

@@ -9,6 +9,7 @@ use pen_core::balance::{Admission, Attempt, Endpoint, Refusal, Released, ServerI
 use pen_core::settings::Settings;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{AclEntry, AclMatch, Flag, Number};
+use pen_proto::weight::Weight;
 use std::net::Ipv4Addr;
 
 /// Runs the script; answers who served, with blanks between.
@@ -140,13 +141,14 @@ fn setup(text: &str) -> ServerSetup {
     if letter == '_' {
         return ServerSetup::default();
     }
-    let mut numbers = fields.map(|field| field.parse::<u32>().unwrap());
+    let mut next = || fields.next();
+    let number = |field: Option<&str>| field.map_or(0, |field| field.parse::<u32>().unwrap());
     let endpoint = Endpoint::Inet(([127, 0, 0, 1], letter as u16).into());
     ServerSetup {
-        max: numbers.next().unwrap_or(0),
-        hard: numbers.next().unwrap_or(0),
-        weight: numbers.next(),
-        prio: numbers.next().unwrap_or(0),
+        max: number(next()),
+        hard: number(next()),
+        weight: next().map(|field| Weight::parse(field).unwrap()),
+        prio: number(next()),
         ..ServerSetup::new(endpoint)
     }
 }

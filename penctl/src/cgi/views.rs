@@ -7,6 +7,7 @@ use pen_core::stats::parts::{bytes, counted, duration, grouped, table_head, text
 use pen_proto::commands::{Kind, ROWS, Reach, Row, When};
 use pen_proto::status::{ConnectionStatus, ServerStatus, special};
 use pen_sys::control::Reply;
+use std::fmt::Display;
 
 /// Rows of the table of connections; of more the newest are shown.
 const CONNECTIONS_SHOWN_MAX: usize = 200;
@@ -190,20 +191,22 @@ fn draw_server_forms(page: &mut Page, server: &ServerStatus) {
     page.line("<details>");
     page.line("<summary>Change</summary>");
     let fields = [
-        ("max", u64::from(server.max)),
-        ("hard", server.hard.into()),
-        ("weight", server.weight.into()),
-        ("prio", server.prio.into()),
-        ("acl", server.acl.into()),
+        ("max", server.max.to_string()),
+        ("hard", server.hard.to_string()),
+        ("weight", server.weight.to_string()),
+        ("prio", server.prio.to_string()),
+        ("acl", server.acl.to_string()),
     ];
     let fields: String = fields.map(|(key, value)| field(key, &format!(":{key}"), value)).concat();
     page.form(&command, &format!("{fields}<button>Save</button>"));
     page.line("</details>");
 }
 
-fn field(label: &str, name: &str, value: u64) -> String {
+/// A number to be changed, perhaps with decimals.
+fn field(label: &str, name: &str, value: impl Display) -> String {
+    let mode = if label == "weight" { "decimal" } else { "numeric" };
     format!(
-        "<label>{label} <input name=\"{name}\" value=\"{value}\" inputmode=\"numeric\" autocomplete=\"off\"></label>\n"
+        "<label>{label} <input name=\"{name}\" value=\"{value}\" inputmode=\"{mode}\" autocomplete=\"off\"></label>\n"
     )
 }
 
@@ -312,6 +315,7 @@ pub mod tests {
     //! A pen that answers as a real one would, and remembers what it was asked.
 
     use super::*;
+    use pen_proto::weight::Weight;
     use std::cell::RefCell;
     use std::rc::Rc;
 
@@ -329,7 +333,7 @@ pub mod tests {
                 address: address.into(),
                 port,
                 blacklisted_seconds,
-                weight: 3,
+                weight: Weight::whole(3),
                 max: 10,
                 ..ServerStatus::default()
             };

@@ -70,7 +70,7 @@ fn server_fields_may_be_left_out() {
         port: Some(Port::Number(80)),
         max: 10,
         hard: 12,
-        weight: Some(3),
+        weight: Some(Weight::whole(3)),
         prio: 1,
     };
     let with = |change: fn(&mut ServerSpec)| {
@@ -83,7 +83,7 @@ fn server_fields_may_be_left_out() {
         ("[www]:80:10:12:3:1", full.clone()),
         ("www::10:12:3:1", with(|spec| spec.port = None)),
         ("www:80:10:12::1", with(|spec| spec.weight = None)),
-        ("www:80:10:12:0:1", with(|spec| spec.weight = Some(0))),
+        ("www:80:10:12:0:1", with(|spec| spec.weight = Some(Weight::ZERO))),
         ("www:80:10:12:3", with(|spec| spec.prio = 0)),
         ("www", ServerSpec::at(Host::Name("www".to_owned()))),
         ("[::1]", ServerSpec::at(Host::Ip(Ipv6Addr::LOCALHOST.into()))),

@@ -2,6 +2,7 @@
 
 use super::{ProxyHeader, ServerTls, SniNames};
 use crate::addr::{Host, Port};
+use crate::weight::Weight;
 use crate::words::written;
 use std::fmt;
 
@@ -13,7 +14,7 @@ pub enum ServerChange {
     Port(Port),
     Max(u32),
     Hard(u32),
-    Weight(u32),
+    Weight(Weight),
     Prio(u32),
     Sni(SniNames),
     Tls(ServerTls),
@@ -58,6 +59,7 @@ pub enum ServerValue {
     Sni(fn(SniNames) -> ServerChange),
     Tls(fn(ServerTls) -> ServerChange),
     Proxy(fn(ProxyHeader) -> ServerChange),
+    Weight(fn(Weight) -> ServerChange),
     /// From 0 to `max`.
     Number {
         max: u32,

@@ -7,6 +7,7 @@ use crate::commands::{
     Command, ProxyHeader, SERVER_INDEX_MAX, SERVER_KEYS, ServerChange, ServerKey, ServerTls, ServerValue,
     SniNames, host_name,
 };
+use crate::weight::{WEIGHT_MAX, Weight};
 
 pub fn server(words: &mut Words) -> Parsed<Command> {
     // The bound makes it fit.
@@ -50,6 +51,10 @@ fn server_change(key: &ServerKey, words: &mut Words) -> Parsed<ServerChange> {
             Some(header) => Ok(change(header)),
             None => Err(words.error("want v1 or v2 or v2-ssl or none, got nothing")),
         },
+        ServerValue::Weight(change) => {
+            let weight = Weight::parse(words.need(&format!("0..{WEIGHT_MAX}"))?).map(change);
+            words.checked(weight)
+        }
         // The bound makes it fit.
         ServerValue::Number { max, unit, change } => {
             Ok(change(words.need_number(0, max.into(), unit)? as u32))

@@ -8,6 +8,7 @@ use crate::commands::{
     TlsOption, row_for_letter, row_for_long,
 };
 use crate::network::Downstream;
+use crate::weight::Weight;
 use proptest::prelude::*;
 use std::net::Ipv4Addr;
 
@@ -119,7 +120,11 @@ fn lines_become_commands() {
         ("write", Command::Do(Action::Write(None))),
         ("epoll", Command::Explained("The operating system's best event interface is always used.")),
         ("no block", Command::Explained("Sockets never block, so there is nothing to switch.")),
-        ("server 3 weight 5", server_of(&[ServerChange::Weight(5)])),
+        (
+            "server 3 weight 0.25",
+            server_of(&[ServerChange::Weight(Weight::parse("0.25").expect("a weight"))]),
+        ),
+        ("server 3 weight 5", server_of(&[ServerChange::Weight(Weight::whole(5))])),
         (
             "server 3 port http address 10.0.0.1 max 1 hard 2 prio 3 acl 9 blacklist 0 max 4",
             server_of(&[
@@ -374,7 +379,7 @@ proptest! {
         max in 0..=i32::MAX as u32, weight in 0u32..=65535, port in 1u16.., list in 0u8..=9,
     ) {
         let changes =
-            [ServerChange::Max(max), ServerChange::Weight(weight), ServerChange::Port(Port::Number(port)), ServerChange::Acl(list)];
+            [ServerChange::Max(max), ServerChange::Weight(Weight::whole(weight)), ServerChange::Port(Port::Number(port)), ServerChange::Acl(list)];
         let words: Vec<_> = changes.iter().map(ToString::to_string).collect();
         prop_assert_eq!(command(&format!("server 3 {}", words.join(" "))), server_of(&changes));
     }

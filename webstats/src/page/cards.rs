@@ -6,6 +6,7 @@ use crate::history::{Sample, ServerName, endpoint};
 use crate::series::{Layer, Measure, Palette, Series, title};
 use pen_core::stats::parts::{Share, bar, bytes, counted, grouped, text};
 use pen_proto::status::{Level, ServerStatus, Status};
+use pen_proto::weight::Weight;
 
 /// With more servers than this only those in trouble get cards beyond it.
 const CARDS_MAX: usize = 48;
@@ -83,7 +84,7 @@ impl Page {
         self.figure("of all traffic", &share.to_string());
         self.figure("connections so far", &grouped(server.connections_total));
         self.figure("failures", &failures(server));
-        if server.weight > 0 || server.prio > 0 {
+        if server.weight > Weight::ZERO || server.prio > 0 {
             self.figure("weight, prio", &format!("{}, {}", server.weight, server.prio));
         }
         self.line("</ul>");

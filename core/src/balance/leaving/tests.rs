@@ -4,6 +4,7 @@ use super::*;
 use crate::balance::{Admission, Attempt, Endpoint, Pool, Released, Rules, SelectionKey};
 use crate::settings::Settings;
 use pen_proto::addr::ClientAddr;
+use pen_proto::weight::Weight;
 use std::net::Ipv4Addr;
 
 const NOW_SECONDS: u32 = 1_000_000;
@@ -177,7 +178,7 @@ fn weight_0_beside_others_is_for_clients_that_belong_there() {
     let weigh = |farm: &mut Farm, weights: [u32; 3]| {
         let mut setups: Vec<ServerSetup> =
             farm.pool.at(farm.key).servers.regular().iter().map(|server| server.setup.clone()).collect();
-        setups.iter_mut().zip(weights).for_each(|(setup, weight)| setup.weight = Some(weight));
+        setups.iter_mut().zip(weights).for_each(|(setup, weight)| setup.weight = Some(Weight::whole(weight)));
         farm.pool.set_servers(farm.key, setups, None, None);
     };
     weigh(&mut farm, [1, 0, 2]);

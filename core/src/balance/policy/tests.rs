@@ -4,6 +4,7 @@ use super::*;
 use crate::balance::selection::keyed;
 use crate::balance::servers::{Endpoint, Server, ServerSetup};
 use crate::settings::Settings;
+use pen_proto::weight::Weight;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -24,7 +25,7 @@ struct Fate {
 
 fn any_server() -> impl Strategy<Value = (ServerSetup, Fate)> {
     let names = select(vec![&[][..], &[], &["a.test"], &["b.test"], &["a.test", "b.test"]]);
-    let setup = (prop::bool::weighted(0.9), option::of(0..4u32), 0..4u32, names);
+    let setup = (prop::bool::weighted(0.9), option::of((0..4u32).prop_map(Weight::whole)), 0..4u32, names);
     let setup = setup.prop_map(|(has_port, weight, prio, names)| ServerSetup {
         weight,
         prio,
@@ -63,17 +64,19 @@ fn told(farm: &Servers, route: Route, hash: usize, last: usize) -> [Option<usize
     let serves = |index: &usize| servers[*index].serves(route);
     let usable = |index: &usize| serves(index) && servers[*index].is_usable(BLACKLIST_SECONDS, NOW_SECONDS);
     let all = || 0..servers.len();
-    let load = |server: &Server| 256 * u64::from(server.connections) / u64::from(server.weight());
+    let load =
+        |server: &Server| 256_000 * u64::from(server.connections) / u64::from(server.weight().thousandths());
     let serving: Vec<usize> = all().filter(serves).collect();
-    let weigh = servers.iter().any(|server| server.setup.endpoint.is_complete() && server.weight() > 0);
+    let weigh =
+        servers.iter().any(|server| server.setup.endpoint.is_complete() && server.weight() > Weight::ZERO);
     let turn = (1..=servers.len()).map(|step| (last + step) % servers.len());
     [
         all().filter(usable).min_by_key(|&index| servers[index].setup.prio),
         all()
-            .filter(|index| usable(index) && servers[*index].weight() > 0)
+            .filter(|index| usable(index) && servers[*index].weight() > Weight::ZERO)
             .min_by_key(|&index| load(&servers[index])),
         hash.checked_rem(serving.len()).map(|place| serving[place]),
-        turn.into_iter().find(|index| usable(index) && !(weigh && servers[*index].weight() == 0)),
+        turn.into_iter().find(|index| usable(index) && !(weigh && servers[*index].weight() == Weight::ZERO)),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! The keys of the command `server`.
 
-use crate::addr::{SERVER_LIMIT_MAX, WEIGHT_MAX};
+use crate::addr::SERVER_LIMIT_MAX;
 use crate::commands::{ACL_LAST, SECONDS_MAX, ServerChange, ServerKey, ServerValue};
 
 /// Every key of `server N`.
@@ -45,8 +45,8 @@ pub static SERVER_KEYS: &[ServerKey] = &[
     },
     ServerKey {
         word: "weight",
-        value: ServerValue::Number { max: WEIGHT_MAX, unit: "", change: ServerChange::Weight },
-        summary: "share of the connections under weight; 0 gets none",
+        value: ServerValue::Weight(ServerChange::Weight),
+        summary: "share of the connections under weight, with up to three decimals; 0 gets none",
     },
     ServerKey {
         word: "prio",
