@@ -10,6 +10,7 @@ pub mod endpoint;
 pub mod escape;
 pub mod help;
 pub mod logline;
+pub mod names;
 pub mod network;
 pub mod parse;
 pub mod readable;
