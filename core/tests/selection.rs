@@ -411,14 +411,14 @@ fn a_name_that_leads_elsewhere_keeps_the_operators_word_and_loses_its_failures()
 }
 
 #[test]
-fn a_commanded_blacklisting_ends_when_it_was_said_to_end() {
+fn the_end_of_a_commanded_blacklisting_moves_with_the_blacklist_time() {
     let mut service = service(vec![server(1)]);
     service.at().blacklist(ServerId::regular(0), 100, NOW_SECONDS);
-    for blacklist_seconds in [0, 1_000] {
-        let rules = Rules { blacklist_seconds, ..settings().rules() };
-        service.at().set_rules(rules);
-        let left = |service: &mut Service, now| service.at().server_statuses(now)[0].blacklisted_seconds;
-        assert_eq!([0, 99, 100].map(|after| left(&mut service, NOW_SECONDS + after)), [100, 1, 0]);
+    for (blacklist_seconds, left_seconds) in [(30, 100), (0, 70), (1_030, 1_100)] {
+        service.at().set_rules(Rules { blacklist_seconds, ..settings().rules() });
+        let status = &service.at().server_statuses(NOW_SECONDS)[0];
+        assert_eq!((status.blacklisted_seconds, status.state().word()), (left_seconds, "blacklisted"));
+        assert!(admit(&mut service, 1).is_err(), "and it stands");
     }
 }
 

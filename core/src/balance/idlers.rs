@@ -72,7 +72,7 @@ impl Selection {
         let is_outage = !self.servers.regular().iter().any(is_usable);
         let takes_idlers = |server: &Server| {
             let may_be_tried = match is_outage {
-                true => server.is_last_resort(now_seconds),
+                true => server.is_last_resort(blacklist_seconds, now_seconds),
                 false => is_usable(server),
             };
             let ServerSetup { max, proxy, endpoint, .. } = &server.setup;

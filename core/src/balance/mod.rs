@@ -12,7 +12,6 @@
 //! - A client that its first server does not take goes where the policy in force prefers among those that take it, not
 //!   to the neighbour, whose share would double.
 //! - When nobody else takes a client, servers that failed are tried again; what the operator blacklisted is not.
-//! - A commanded blacklisting ends when it was said to end, also when the blacklist time changes meanwhile.
 //! - Gaps, port 0 and unspecified addresses are never chosen.
 //! - A client that `client_acl` denies never reaches the emergency server.
 //! - A server without a weight has weight 1.

@@ -74,7 +74,8 @@ impl Selection {
     /// Blacklists a server for `seconds` from now, whatever the blacklist time; 0 releases it. A server that does not
     /// exist is ignored.
     pub fn blacklist(&mut self, server: ServerId, seconds: u32, now_seconds: u32) {
-        self.servers.change(server, |server| server.blacklist(seconds, now_seconds));
+        let blacklist_seconds = self.rules.blacklist_seconds;
+        self.servers.change(server, |server| server.blacklist(seconds, blacklist_seconds, now_seconds));
     }
 
     /// The connect succeeded: the server's failures are forgotten. Needed only if [`Attempt::clears_failure`]. True when
@@ -117,7 +118,7 @@ impl Selection {
             .filter(|(index, _)| attempt.current.index() != Some(*index) && !tried.contains(*index))
             .map(|(_, server)| server);
         untried.chain(self.servers.get(ServerId::EMERGENCY)).any(|server| {
-            server.is_last_resort(now_seconds)
+            server.is_last_resort(self.rules.blacklist_seconds, now_seconds)
                 && server.has_room(false)
                 && !self.is_for_its_own(server)
                 && self.rules.lists.permit(server.setup.acl.into(), client)

@@ -189,8 +189,8 @@ impl Server {
 
     /// Whether it may be tried where no other is left: what only failed may be well again, and nobody is served worse
     /// by a connect in vain than by none. Against the operator's word it may not.
-    pub fn is_last_resort(&self, now_seconds: u32) -> bool {
-        self.is_complete && !self.is_leaving() && !self.standing.is_commanded(now_seconds)
+    pub fn is_last_resort(&self, blacklist_seconds: u64, now_seconds: u32) -> bool {
+        self.is_complete && !self.is_leaving() && !self.standing.is_commanded(blacklist_seconds, now_seconds)
     }
 
     /// Whether nobody is sent to it by the operator's word, not even clients that belong to it.
@@ -205,7 +205,7 @@ impl Server {
             () if self.is_removed => ServerState::Removing,
             () if matches!(self.setup.duty, Duty::Disabled { .. }) => ServerState::Disabled,
             () if matches!(self.setup.duty, Duty::Draining { .. }) => ServerState::Draining,
-            () if self.standing.is_commanded(now_seconds) => ServerState::Blacklisted,
+            () if self.standing.is_commanded(blacklist_seconds, now_seconds) => ServerState::Blacklisted,
             () if self.blacklisted_seconds(blacklist_seconds, now_seconds) > 0 => ServerState::Down,
             () if !self.has_room(false) => ServerState::Full,
             () => ServerState::Up,
@@ -259,8 +259,8 @@ impl Server {
     }
 
     /// The operator's verdict: skipped until `seconds` from now; 0 releases.
-    pub(super) fn blacklist(&mut self, seconds: u32, now_seconds: u32) {
-        self.standing.command(seconds, now_seconds);
+    pub(super) fn blacklist(&mut self, seconds: u32, blacklist_seconds: u64, now_seconds: u32) {
+        self.standing.command(seconds, blacklist_seconds, now_seconds);
         self.era = self.era.wrapping_add(1);
     }
 
@@ -497,8 +497,9 @@ impl Servers {
 
     /// The server has failed without a connect. A blacklisting that was commanded and is not over stays as it is.
     pub(super) fn vanished(&mut self, id: ServerId, now_seconds: u32) {
+        let blacklist_seconds = self.blacklist_seconds;
         let failed = self.change(id, |server| {
-            let stands = server.standing.is_commanded(now_seconds);
+            let stands = server.standing.is_commanded(blacklist_seconds, now_seconds);
             if !stands {
                 server.standing.fail(now_seconds);
             }

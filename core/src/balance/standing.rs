@@ -31,8 +31,9 @@ pub struct Standing {
 enum Setback {
     /// Connects failed or timed out, first and last then; the server is passed over for the blacklist time.
     Failed { since_seconds: u32, at_seconds: u32 },
-    /// The operator blacklisted it.
-    Commanded { since_seconds: u32, until_seconds: u32 },
+    /// The operator blacklisted it; as in Pen, as if it had failed then, perhaps in the future, so that its end moves
+    /// with the blacklist time.
+    Commanded { since_seconds: u32, stamp_seconds: i64 },
 }
 
 impl Standing {
@@ -43,7 +44,9 @@ impl Standing {
             Some(Setback::Failed { at_seconds, .. }) => {
                 u64::from(at_seconds).saturating_add(blacklist_seconds)
             }
-            Some(Setback::Commanded { until_seconds, .. }) => until_seconds.into(),
+            Some(Setback::Commanded { stamp_seconds, .. }) => {
+                blacklist_seconds.saturating_add_signed(stamp_seconds)
+            }
         }
     }
 
@@ -58,18 +61,17 @@ impl Standing {
     }
 
     /// Whether a blacklisting that was commanded is not over.
-    pub fn is_commanded(self, now_seconds: u32) -> bool {
-        matches!(self.setback, Some(Setback::Commanded { until_seconds, .. }) if until_seconds > now_seconds)
+    pub fn is_commanded(self, blacklist_seconds: u64, now_seconds: u32) -> bool {
+        matches!(self.setback, Some(Setback::Commanded { .. }))
+            && self.usable_from_seconds(blacklist_seconds) > now_seconds.into()
     }
 
     /// Pen's "status": when it failed last; of a commanded blacklisting, when it would have to have failed. 0 for never.
-    pub fn failed_at_seconds(self, blacklist_seconds: u64) -> u64 {
+    pub fn failed_at_seconds(self) -> u64 {
         match self.setback {
             None => 0,
             Some(Setback::Failed { at_seconds, .. }) => at_seconds.into(),
-            Some(Setback::Commanded { until_seconds, .. }) => {
-                u64::from(until_seconds).saturating_sub(blacklist_seconds)
-            }
+            Some(Setback::Commanded { stamp_seconds, .. }) => stamp_seconds.try_into().unwrap_or(0),
         }
     }
 
@@ -81,10 +83,11 @@ impl Standing {
     }
 
     /// Blacklists it for `seconds` from now; 0 releases it.
-    pub(super) fn command(&mut self, seconds: u32, now_seconds: u32) {
-        let until_seconds = now_seconds.saturating_add(seconds);
+    pub(super) fn command(&mut self, seconds: u32, blacklist_seconds: u64, now_seconds: u32) {
+        let until_seconds = i64::from(now_seconds) + i64::from(seconds);
+        let stamp_seconds = until_seconds.saturating_sub_unsigned(blacklist_seconds);
         self.setback =
-            (seconds > 0).then_some(Setback::Commanded { since_seconds: now_seconds, until_seconds });
+            (seconds > 0).then_some(Setback::Commanded { since_seconds: now_seconds, stamp_seconds });
     }
 
     pub(super) fn fail(&mut self, now_seconds: u32) {

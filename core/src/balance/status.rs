@@ -50,7 +50,7 @@ fn server_status(id: ServerId, server: &Server, blacklist_seconds: u64, now_seco
         index: id.number(),
         address: setup.address_text.clone(),
         port: setup.endpoint.port(),
-        failed_at_epoch_seconds: server.standing.failed_at_seconds(blacklist_seconds),
+        failed_at_epoch_seconds: server.standing.failed_at_seconds(),
         blacklisted_seconds: server.blacklisted_seconds(blacklist_seconds, now_seconds),
         connections: server.connections,
         idlers: 0, // the workers have them: `add_idlers`

@@ -119,9 +119,10 @@ impl Chooser<'_> {
     fn takes(&self, walk: Walk, slot: SlotKey, id: ServerId, server: &Server, failed: Failed) -> bool {
         let is_special = id.index().is_none();
         // Nobody comes after the emergency server, nor after the abuse server.
+        let blacklist_seconds = self.selection.rules.blacklist_seconds;
         let may_be_tried = match failed == Failed::TriedAgain || is_special {
-            true => server.is_last_resort(walk.now_seconds),
-            false => server.is_usable(self.selection.rules.blacklist_seconds, walk.now_seconds),
+            true => server.is_last_resort(blacklist_seconds, walk.now_seconds),
+            false => server.is_usable(blacklist_seconds, walk.now_seconds),
         };
         let belongs = || self.selection.servers.known(self.clients.server(slot)) == id;
         may_be_tried

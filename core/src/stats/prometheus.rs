@@ -124,6 +124,16 @@ impl Page {
                 self.sample(name, &labels.pairs(), value(server));
             }
         }
+        // An older pen does not say it.
+        let said = labelled.iter().filter_map(|(labels, server)| Some((labels, server.state?)));
+        for (at, (labels, state)) in said.enumerate() {
+            const NAME: &str = "pen_server_state";
+            if at == 0 {
+                self.head(NAME, GAUGE, "1 for the word of the state that the server is in.");
+            }
+            let [server, address] = labels.pairs();
+            self.sample(NAME, &[server, address, ("state", state.word())], 1);
+        }
     }
 
     fn dsr(&mut self, dsr: &DsrStatus) {
@@ -274,8 +284,18 @@ fn escape_label(out: &mut String, text: &str) {
 mod tests {
     use super::super::samples;
     use super::*;
-    use pen_proto::status::NeighbourStatus;
+    use pen_proto::status::{NeighbourStatus, ServerState};
     use std::collections::BTreeSet;
+
+    #[test]
+    fn the_word_of_a_state_is_told_where_it_is_known() {
+        let mut status = samples::busy();
+        assert!(!render(&status).contains("pen_server_state"));
+        status.servers[2].state = Some(ServerState::Down);
+        let line = "\npen_server_state{server=\"2\",address=\"[2001:db8::17]:8080\",state=\"down\"} 1\n";
+        let text = render(&status);
+        assert!(text.contains(line), "{text}");
+    }
 
     #[test]
     fn matches_the_golden_file() {

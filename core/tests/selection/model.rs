@@ -19,8 +19,8 @@ pub struct ModelServer {
     pub connections: u32,
     /// Its last connect failed then.
     failed_at_seconds: Option<i64>,
-    /// The operator blacklisted it until then; nothing was heard of it since.
-    commanded_until_seconds: Option<i64>,
+    /// The operator blacklisted it, as if it had failed then; nothing was heard of it since.
+    commanded_at_seconds: Option<i64>,
     pub connections_total: u64,
     pub failures_total: u64,
     pub sent_bytes: u64,
@@ -152,7 +152,7 @@ impl Model {
                 server.verdicts += 1;
             }
             if !has_address && !has_name {
-                server.commanded_until_seconds = None;
+                server.commanded_at_seconds = None;
             }
             server.removing = false;
             server.setup = setup;
@@ -162,11 +162,13 @@ impl Model {
         }
     }
 
-    pub fn blacklist(&mut self, id: i32, seconds: u32, now_seconds: u32) {
+    pub fn blacklist(&mut self, settings: &Settings, id: i32, seconds: u32, now_seconds: u32) {
+        let blacklist_seconds = settings.number(Number::Blacklist) as i64;
         if let Some(server) = self.servers.get_mut(&id) {
             let ends_at_seconds = i64::from(now_seconds) + i64::from(seconds);
             server.failed_at_seconds = None;
-            server.commanded_until_seconds = if seconds == 0 { None } else { Some(ends_at_seconds) };
+            server.commanded_at_seconds =
+                if seconds == 0 { None } else { Some(ends_at_seconds - blacklist_seconds) };
             server.verdicts += 1;
         }
     }
@@ -210,7 +212,7 @@ impl Model {
         server.failures_total += 1;
         if server.verdicts == attempt.verdicts {
             server.failed_at_seconds = Some(now_seconds.into());
-            server.commanded_until_seconds = None;
+            server.commanded_at_seconds = None;
             self.failures.push(id);
         }
         self.ended(id);
@@ -236,7 +238,7 @@ impl Model {
             return false;
         }
         server.failed_at_seconds = None;
-        server.commanded_until_seconds = None;
+        server.commanded_at_seconds = None;
         let over = self.outage && id >= 0;
         self.outage &= !over;
         over
@@ -274,15 +276,15 @@ impl Model {
     }
 
     pub fn state(settings: &Settings, server: &ModelServer, now_seconds: u32) -> &'static str {
-        let commanded = server.commanded_until_seconds.is_some_and(|end| end > now_seconds.into());
+        let is_blacklisted = Model::blacklisted_seconds(settings, server, now_seconds) > 0;
         let ServerSetup { max, duty, .. } = server.setup;
         match duty {
             _ if !has_address(server) => "unset",
             _ if server.removing => "removing",
             Duty::Disabled { .. } => "disabled",
             Duty::Draining { .. } => "draining",
-            Duty::Enabled if commanded => "blacklisted",
-            Duty::Enabled if Model::blacklisted_seconds(settings, server, now_seconds) > 0 => "down",
+            Duty::Enabled if is_blacklisted && server.commanded_at_seconds.is_some() => "blacklisted",
+            Duty::Enabled if is_blacklisted => "down",
             Duty::Enabled if max > 0 && server.connections >= max => "full",
             Duty::Enabled => "up",
         }
@@ -295,8 +297,8 @@ impl Model {
 
     pub fn blacklisted_seconds(settings: &Settings, server: &ModelServer, now_seconds: u32) -> i64 {
         let blacklist_seconds = settings.number(Number::Blacklist) as i64;
-        let failure_ends = server.failed_at_seconds.map(|failed_at| failed_at + blacklist_seconds);
-        failure_ends.or(server.commanded_until_seconds).map_or(0, |end| (end - i64::from(now_seconds)).max(0))
+        let stamp_seconds = server.failed_at_seconds.or(server.commanded_at_seconds);
+        stamp_seconds.map_or(0, |stamp| (stamp + blacklist_seconds - i64::from(now_seconds)).max(0))
     }
 
     fn touch(&mut self, settings: &Settings, address: ClientAddr, now_seconds: u32) -> u64 {
@@ -451,8 +453,7 @@ impl Model {
             || (sticky && (max == 0 || server.connections < hard.max(max)));
         has_address(server)
             && !server.is_leaving()
-            && (!is_blacklisted
-                || (again && server.commanded_until_seconds.is_none_or(|end| end <= now_seconds.into())))
+            && (!is_blacklisted || (again && server.commanded_at_seconds.is_none()))
             && has_room
             && settings.acls[usize::from(acl)].permits(attempt.client, &settings.countries)
     }
@@ -479,7 +480,7 @@ impl Model {
         attempt.begins_outage = again && !self.outage;
         self.outage |= again;
         attempt.saw_failure =
-            server.failed_at_seconds.or(server.commanded_until_seconds).is_some() || (self.outage && id >= 0);
+            server.failed_at_seconds.or(server.commanded_at_seconds).is_some() || (self.outage && id >= 0);
         self.current = id;
         if let Some(client) = self.clients.iter_mut().find(|client| client.identity == attempt.identity) {
             client.server = match &server.setup.name {

@@ -222,7 +222,7 @@ impl Run {
                 // The special servers' slots exist before they are configured; the model's do not.
                 if self.model.servers.contains_key(&server) {
                     self.service.at().blacklist(id, seconds, now_seconds);
-                    self.model.blacklist(server, seconds, now_seconds);
+                    self.model.blacklist(&self.settings, server, seconds, now_seconds);
                 }
             }
             Step::Reload(Reload { regular, emergency, abuse }) => {

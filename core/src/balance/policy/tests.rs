@@ -50,7 +50,9 @@ fn farm(servers: &[(ServerSetup, Fate)]) -> Servers {
         let changed = farm.change(ServerId::regular(index), |server| {
             server.connections = fate.connections;
             fate.failed_at_seconds.into_iter().for_each(|seconds| server.standing.fail(seconds));
-            fate.commanded_seconds.into_iter().for_each(|seconds| server.blacklist(seconds, NOW_SECONDS));
+            fate.commanded_seconds
+                .into_iter()
+                .for_each(|seconds| server.blacklist(seconds, BLACKLIST_SECONDS, NOW_SECONDS));
         });
         assert!(changed.is_some());
     }
