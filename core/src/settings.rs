@@ -1,32 +1,35 @@
 //! What the operator configured, as values. Pure: nothing here opens, binds or looks anything up.
 //!
-//! [`Settings`] is what workers read (swapped as a whole on change); [`Config`] is everything, including what only the
-//! main thread uses. Commands change a `Config` through [`Config::apply`]; `control/apply` makes the running pen follow.
-//! How a `Config` becomes commands again is in `settings/write.rs`.
+//! A [`Config`] is a tree: the process, its services, and their servers. Commands change it through [`Config::apply`], each
+//! in the scope that its row has; `control/apply` makes the running pen follow. [`Settings`] is what workers read of a
+//! service, resolved and swapped as a whole. How a `Config` becomes commands again is in `settings/write.rs`.
 
 mod fit;
 mod process;
 mod rules;
+mod scoped;
+mod server;
+mod service;
 mod tls;
 mod values;
 mod write;
 
 pub use fit::{check, settle_ports};
-pub use process::ProcessSettings;
+pub use process::{ProcessConfig, ProcessSettings};
+pub use scoped::Scoped;
+pub use server::ServerEntry;
+pub use service::{ServiceConfig, Which, no_such_server};
 pub use values::Values;
 
 use crate::acl::{ACL_COUNT, Acl, CountrySource};
-use crate::tls::{TlsOptions, ciphers};
-use pen_proto::addr::{ClientAddr, ListenAddr, ServerSpec};
-use pen_proto::commands::{
-    AclEntry, Answer, Assignment, Command, Entries, Entry, Flag, LogTarget, Number, OneOf, ProxyHeader,
-    Question, ServerChange, ServerTls, Setting, SniNames, Text,
-};
+use pen_proto::addr::ClientAddr;
+use pen_proto::commands::{Command, Flag, Number, OneOf, Question, Scope};
 use pen_proto::network::Downstream;
-use std::collections::{BTreeMap, BTreeSet};
-use std::mem::discriminant;
 use std::net::IpAddr;
+use std::sync::Arc;
 
+/// Name of the service that lines are for which name none.
+pub const MAIN: &str = "main";
 /// Most servers there may be. A larger number in `server N` is more likely a typo than a farm.
 pub const SERVERS_MAX: usize = 4096;
 /// Most entries of one access list. A client does not notice how many there are; this is for the memory, 64 to 90 MB.
@@ -92,77 +95,13 @@ impl Settings {
     }
 }
 
-/// A configured server, the list its clients must pass, and how they are announced to it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ServerEntry {
-    pub spec: ServerSpec,
-    /// In a numeric configuration: the addresses that the host's name has beside that of `spec`, for when that one fails.
-    pub more: Vec<IpAddr>,
-    /// In a numeric configuration: the host's name, that `spec` and `more` were looked up for; else empty.
-    pub host_name: String,
-    pub acl: u8,
-    pub proxy: ProxyHeader,
-    pub tls: ServerTls,
-    pub sni: SniNames,
-}
-
-impl From<ServerSpec> for ServerEntry {
-    /// The server with list 0, no PROXY header and no TLS, as the command line gives it.
-    fn from(spec: ServerSpec) -> ServerEntry {
-        let (tls, sni) = (ServerTls::default(), SniNames::default());
-        ServerEntry {
-            spec,
-            more: Vec::new(),
-            host_name: String::new(),
-            acl: 0,
-            proxy: ProxyHeader::None,
-            tls,
-            sni,
-        }
-    }
-}
-
-impl ServerEntry {
-    /// Blacklisting is no property of the configuration and changes nothing here.
-    fn change(&mut self, change: &ServerChange) {
-        match change {
-            ServerChange::Acl(list) => self.acl = *list,
-            ServerChange::Address(host) => self.spec.host = host.clone(),
-            ServerChange::Port(port) => self.spec.port = Some(port.clone()),
-            ServerChange::Max(max) => self.spec.max = *max,
-            ServerChange::Hard(hard) => self.spec.hard = *hard,
-            ServerChange::Weight(weight) => self.spec.weight = Some(*weight),
-            ServerChange::Prio(prio) => self.spec.prio = *prio,
-            ServerChange::Sni(names) => self.sni = names.clone(),
-            ServerChange::Tls(tls) => self.tls = tls.clone(),
-            ServerChange::Proxy(header) => self.proxy = *header,
-            ServerChange::Blacklist(_) => {}
-        }
-    }
-}
-
 /// Everything that was configured.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Config {
-    pub values: Values,
-    /// Who is believed when it says for whom it connects; each once.
-    pub proxy_accept: Vec<Downstream>,
-    pub acls: [Acl; ACL_COUNT],
-    /// What the file of `geoip` says. Whoever makes the configuration effective reads it.
-    pub countries: CountrySource,
-    /// Those of `ssl_option` that are on.
-    pub ssl_options: TlsOptions,
-    /// By index; `None` is a gap left by `server N`.
-    pub servers: Vec<Option<ServerEntry>>,
-    /// What was said about servers that have no address yet, by index: they are gaps in `servers` until it comes.
-    pub unaddressed: BTreeMap<usize, Vec<ServerChange>>,
-    pub emergency: Option<ServerEntry>,
-    pub abuse: Option<ServerEntry>,
-    /// Words of commands whose value came as an option or argument. The listening address and what counts at start only
-    /// stay there: [`Config::write`] does not put them into a file that the command line would then contradict.
-    pub on_command_line: BTreeSet<&'static str>,
-    /// Whether pen runs: from then on the default of a number that only grows is as good as a value that was set.
-    pub running: bool,
+    pub process: ProcessConfig,
+    /// In the order in which they were made. Shared with the configuration that they were copied from, as long as neither
+    /// changes.
+    pub services: Vec<Arc<ServiceConfig>>,
 }
 
 /// What [`Config::apply`] did.
@@ -177,242 +116,79 @@ pub enum Applied {
 }
 
 impl Config {
-    pub fn flag(&self, flag: Flag) -> bool {
-        self.values.flag(flag)
+    /// The service with this name.
+    pub fn service(&self, name: &str) -> Option<&ServiceConfig> {
+        self.services.iter().find(|service| *service.name == *name).map(AsRef::as_ref)
     }
 
-    pub fn number(&self, number: Number) -> u64 {
-        self.values.number(number)
+    /// The same, to be changed.
+    pub fn service_mut(&mut self, name: &str) -> Option<&mut ServiceConfig> {
+        self.services.iter_mut().find(|service| *service.name == *name).map(Arc::make_mut)
     }
 
-    pub fn text(&self, text: Text) -> Option<&str> {
-        self.values.text(text)
+    /// The service with this name, which is made if there is none.
+    pub fn make_service(&mut self, name: &str) -> &mut ServiceConfig {
+        let known = self.services.iter().position(|service| *service.name == *name);
+        let at = known.unwrap_or_else(|| {
+            self.services.push(Arc::new(ServiceConfig::named(name)));
+            self.services.len() - 1
+        });
+        Arc::make_mut(&mut self.services[at])
     }
 
-    /// Where clients connect.
-    pub fn listen(&self) -> Option<&ListenAddr> {
-        self.values.listen()
-    }
-
-    /// Where the log goes.
-    pub fn log(&self) -> Option<&LogTarget> {
-        self.values.log()
-    }
-
-    /// What whoever serves clients goes by.
-    pub fn settings(&self) -> Settings {
-        Settings {
-            values: self.values.for_workers(),
-            proxy_accept: self.proxy_accept.clone(),
-            acls: self.acls.clone(),
-            countries: self.countries.clone(),
-        }
-    }
-
-    /// Arranges the access lists, and shares those that are as they were with `before`. It changes no answer; to be done
-    /// before settings are published, so that workers need not walk the lists.
+    /// Whom a line is for: the service that it names, or else `main`, or else the only one.
     ///
     /// # Errors
-    /// There is no memory for it.
-    pub fn arrange_lists(&mut self, before: &Config) -> Result<(), String> {
-        for (number, (list, before)) in self.acls.iter_mut().zip(&before.acls).enumerate() {
-            if list == before {
-                list.clone_from(before);
-            }
-            list.arrange().map_err(|_| no_memory_for_list(number as u8, list))?;
+    /// There is no such service, or it is not clear which is meant. The text names those there are.
+    pub fn meant(&self, service: Option<&str>) -> Result<&ServiceConfig, String> {
+        let names = || self.services.iter().map(|service| &*service.name).collect::<Vec<_>>().join(", ");
+        match (service, &self.services[..]) {
+            (Some(name), _) => self
+                .service(name)
+                .ok_or_else(|| format!("service {name}: no such service; there are {}", names())),
+            (None, [only]) => Ok(only),
+            (None, _) => self.service(MAIN).ok_or_else(|| format!("want service and one of {}", names())),
         }
-        Ok(())
+    }
+
+    /// What whoever serves the clients of a service goes by.
+    pub fn settings(&self, service: &ServiceConfig) -> Settings {
+        Settings {
+            values: service.values.for_workers(),
+            proxy_accept: service.proxy_accept.clone(),
+            acls: self.process.acls.clone(),
+            countries: self.process.countries.clone(),
+        }
     }
 
     /// Carries out what a command means for the configuration, all or nothing. Values are taken as the parser passed
-    /// them, within the bounds of their rows.
+    /// them, within the bounds of their rows. `service` is the one that the line names; the first line of a service that
+    /// names none makes `main`.
     ///
     /// # Errors
-    /// A limit of this file is exceeded, or a server does not exist. The text begins with the command.
-    pub fn apply(&mut self, command: &Command) -> Result<Applied, String> {
-        let reply = match command {
-            Command::Set(assignment) => return self.assign(assignment),
-            Command::Unset(setting) => {
-                self.values.unset(*setting);
-                String::new()
-            }
-            Command::Show(setting) => return Ok(self.shown(*setting)),
-            Command::Add(entry) => self.add(*entry)?,
-            Command::Remove(entry) => self.remove(*entry)?,
-            Command::Clear(entries) => self.clear(*entries)?,
-            Command::List(entries) => self.listed(*entries, ""),
-            Command::Server { index, changes } => self.change_server(usize::from(*index), changes)?,
-            Command::Ask(Question::Control) => {
-                self.values.control().map(|address| format!("{address}\n")).unwrap_or_default()
-            }
-            Command::Ask(Question::Mode) => self.values.mode() + "\n",
-            Command::Explained(why) => format!("{why}\n"),
-            Command::Ask(_) | Command::Do(_) => return Ok(Applied::NotStored),
+    /// A limit is exceeded, or a service or server does not exist. The text begins with the command.
+    pub fn apply(&mut self, service: Option<&str>, command: &Command) -> Result<Applied, String> {
+        if command.row().is_none_or(|row| row.scope == Scope::Process) {
+            return self.process.apply(command);
+        }
+        let is_for_running = match command {
+            Command::Ask(question) => *question != Question::Mode,
+            Command::Do(_) => true,
+            _ => false,
         };
-        Ok(Applied::Reply(reply))
-    }
-
-    /// Gives a setting its value, unless it only grows and this one is smaller.
-    fn assign(&mut self, assignment: &Assignment) -> Result<Applied, String> {
-        let setting = assignment.setting();
-        let row = setting.row();
-        let said = match assignment {
-            Assignment::Text(Text::SslCiphers, list) => {
-                let choice = ciphers::choose(list).map_err(|reason| format!("{}: {reason}", row.word))?;
-                Some(choice.to_string())
-            }
-            _ => None,
-        };
-        self.on_command_line.remove(row.word);
-        let yields = !self.running && self.values.is_default(setting);
-        match assignment {
-            Assignment::Number(number, value)
-                if number.only_grows() && !yields && *value < self.number(*number) => {}
-            _ => self.values.set(assignment),
+        if service.is_none() && self.services.is_empty() && !is_for_running {
+            self.make_service(MAIN);
         }
-        match row.kind.answer() {
-            Answer::Silent => Ok(Applied::Reply(said.unwrap_or_default())),
-            _ => Ok(self.shown(setting)),
+        if is_for_running && self.services.is_empty() {
+            return Ok(Applied::NotStored);
+        }
+        let name = self.meant(service)?.name.clone();
+        let is_running = self.process.is_running;
+        match self.service_mut(&name) {
+            Some(service) => service.apply(command, is_running),
+            None => Ok(Applied::NotStored),
         }
     }
-
-    /// The reply to the question for a setting.
-    fn shown(&self, setting: Setting) -> Applied {
-        let row = setting.row();
-        let value = self.values.said(setting);
-        Applied::Reply(match row.kind.answer() {
-            Answer::Value | Answer::Silent => value.map(|value| value + "\n").unwrap_or_default(),
-            Answer::IdleTimeout => format!("Idle timeout: {} seconds\n", value.unwrap_or_default()),
-            Answer::OrNone => format!("{} = {}\n", row.word, value.as_deref().unwrap_or("-1")),
-            Answer::Idlers => return Applied::ReplyLater,
-        })
-    }
-
-    fn add(&mut self, entry: Entry) -> Result<String, String> {
-        match entry {
-            Entry::Acl(list, entry) => self.add_to_list(list, entry),
-            Entry::ProxyAccept(downstream) => self.trust(downstream),
-            Entry::SslOption(option) => self.set_tls_option(option, true),
-        }
-    }
-
-    fn remove(&mut self, entry: Entry) -> Result<String, String> {
-        match entry {
-            Entry::Acl(list, _) => Err(format!("acl {list}: want no acl {list}, which empties the list")),
-            Entry::ProxyAccept(downstream) => self.distrust(downstream),
-            Entry::SslOption(option) => self.set_tls_option(option, false),
-        }
-    }
-
-    fn clear(&mut self, entries: Entries) -> Result<String, String> {
-        match entries {
-            Entries::Acl(list) => self.list(list)?.clear(),
-            Entries::ProxyAccept => self.proxy_accept.clear(),
-        }
-        Ok(String::new())
-    }
-
-    /// Puts a server of the command line, as written there, in its place. What is not written stays as commands have set
-    /// it.
-    ///
-    /// # Errors
-    /// As [`ServerSpec::parse`]; then nothing has changed.
-    pub fn place_server(&mut self, index: usize, text: &str) -> Result<(), String> {
-        let present = self.servers.get(index).cloned().flatten();
-        let mut entry = present.map_or_else(|| ServerSpec::parse(text).map(ServerEntry::from), Ok)?;
-        for earlier in self.unaddressed.get(&index).into_iter().flatten() {
-            entry.change(earlier);
-        }
-        entry.spec = entry.spec.overwritten(text)?;
-        self.unaddressed.remove(&index);
-        if index >= self.servers.len() {
-            self.servers.resize(index + 1, None);
-        }
-        self.servers[index] = Some(entry);
-        Ok(())
-    }
-
-    fn add_to_list(&mut self, list: u8, entry: AclEntry) -> Result<String, String> {
-        let acl = self.list(list)?;
-        if acl.entries().len() >= ACL_ENTRIES_MAX {
-            return Err(format!("acl {list}: want at most {ACL_ENTRIES_MAX} entries"));
-        }
-        match acl.push(entry) {
-            Ok(()) => Ok(String::new()),
-            Err(_) => Err(no_memory_for_list(list, acl)),
-        }
-    }
-
-    fn trust(&mut self, downstream: Downstream) -> Result<String, String> {
-        let trusted = &mut self.proxy_accept;
-        if !trusted.contains(&downstream) {
-            if trusted.len() >= PROXY_ACCEPT_MAX {
-                return Err(format!("proxy_accept: want at most {PROXY_ACCEPT_MAX} networks"));
-            }
-            trusted.push(downstream);
-        }
-        Ok(String::new())
-    }
-
-    fn distrust(&mut self, downstream: Downstream) -> Result<String, String> {
-        if !self.proxy_accept.contains(&downstream) {
-            return Err(format!("no proxy_accept: {downstream} is not in the list"));
-        }
-        self.proxy_accept.retain(|other| *other != downstream);
-        Ok(String::new())
-    }
-
-    fn list(&mut self, list: u8) -> Result<&mut Acl, String> {
-        let last = ACL_COUNT - 1;
-        self.acls.get_mut(usize::from(list)).ok_or_else(|| format!("acl: want 0..{last}, got \"{list}\""))
-    }
-
-    fn change_server(&mut self, index: usize, changes: &[ServerChange]) -> Result<String, String> {
-        if index >= SERVERS_MAX {
-            return Err(format!("server: want 0..{}, got \"{index}\"", SERVERS_MAX - 1));
-        }
-        let stored = |change: &&ServerChange| !matches!(change, ServerChange::Blacklist(_));
-        if index >= self.servers.len() {
-            if !changes.iter().any(|change| stored(&change)) {
-                // At start it may still come, as an argument of the command line.
-                return if self.running { Err(no_such_server(index)) } else { Ok(String::new()) };
-            }
-            let more = index + 1 - self.servers.len();
-            self.servers.try_reserve(more).map_err(|_| format!("server {index}: no memory"))?;
-            self.servers.resize(index + 1, None);
-        }
-        for change in changes.iter().filter(stored) {
-            self.change_slot(index, change);
-        }
-        Ok(String::new())
-    }
-
-    /// A change to a server without address waits in `unaddressed`; the address makes it a server.
-    fn change_slot(&mut self, index: usize, change: &ServerChange) {
-        match (&mut self.servers[index], change) {
-            (Some(entry), _) => entry.change(change),
-            (slot, ServerChange::Address(host)) => {
-                let mut entry = ServerEntry::from(ServerSpec::at(host.clone()));
-                for earlier in self.unaddressed.remove(&index).unwrap_or_default() {
-                    entry.change(&earlier);
-                }
-                *slot = Some(entry);
-            }
-            (None, _) => {
-                let waiting = self.unaddressed.entry(index).or_default();
-                waiting.retain(|earlier| discriminant(earlier) != discriminant(change));
-                waiting.push(change.clone());
-            }
-        }
-    }
-}
-
-fn no_memory_for_list(list: u8, acl: &Acl) -> String {
-    format!("acl {list}: no memory for more than {} entries", acl.entries().len())
-}
-
-pub fn no_such_server(index: usize) -> String {
-    format!("server {index}: no such server")
 }
 
 #[cfg(test)]

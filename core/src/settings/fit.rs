@@ -1,16 +1,31 @@
 //! Whether what was configured fits together, and what follows from one setting for another. Pure.
 
-use super::Config;
+use super::{Config, MAIN, ServerEntry, ServiceConfig};
 use pen_proto::addr::{Host, Port};
 use pen_proto::commands::{Flag, HttpMode, ProxyHeader, Text};
+use std::sync::Arc;
 
 /// Whether the settings fit together.
 ///
 /// # Errors
 ///
 /// Clients without TLS that are to show certificates, HTTP/2 for clients whose requests are to be edited, or what UDP has
-/// no use for, because it could not work.
+/// no use for, because it could not work; of a service other than `main`, with its name.
 pub fn check(config: &Config) -> Result<(), String> {
+    for service in &config.services {
+        check_service(service).map_err(|trouble| service.of(&trouble))?;
+    }
+    Ok(())
+}
+
+impl ServiceConfig {
+    /// What is wrong with it, as it is told: with its name unless it is `main`.
+    pub fn of(&self, trouble: &str) -> String {
+        if *self.name == *MAIN { trouble.into() } else { format!("service {}: {trouble}", self.name) }
+    }
+}
+
+fn check_service(config: &ServiceConfig) -> Result<(), String> {
     config.tls().check()?;
     check_http(config)?;
     if !config.flag(Flag::Udp) {
@@ -45,18 +60,16 @@ pub fn check(config: &Config) -> Result<(), String> {
     {
         return Err(format!("server {at}: proxy: with UDP (-U) want v2, v2-ssl or none, got \"v1\""));
     }
-    let regular = config.servers.iter().enumerate().map(|(index, entry)| (format!("server {index}"), entry));
-    let special = [("-e".to_string(), &config.emergency), ("-B".to_string(), &config.abuse)];
-    for (name, entry) in regular.chain(special) {
-        if let Some(trouble) = entry.as_ref().and_then(|entry| unix(&entry.spec.host)) {
-            return Err(format!("{name}: {trouble}"));
+    for (which, entry) in config.entries() {
+        if let Some(trouble) = unix(&entry.spec.host) {
+            return Err(format!("{which}: {trouble}"));
         }
     }
     Ok(())
 }
 
 /// With HTTP/2, whose requests nobody edits, clients could say who they are.
-fn check_http(config: &Config) -> Result<(), String> {
+fn check_http(config: &ServiceConfig) -> Result<(), String> {
     let protocols = config.text(Text::SslAlpn).unwrap_or("");
     match config.values.choice::<HttpMode>() == HttpMode::Replace
         && protocols.split(',').any(|name| name == "h2")
@@ -69,17 +82,19 @@ fn check_http(config: &Config) -> Result<(), String> {
     }
 }
 
-/// Gives every server that has an address and no port the port of the main listener, for good: a later `listen` moves
-/// the listener, not the servers.
+/// Gives every server that has an address and no port the port of its service's listener, for good: a later `listen`
+/// moves the listener, not the servers.
 pub fn settle_ports(config: &mut Config) {
-    let Some(port) = config.listen().and_then(|listen| listen.port.clone()) else { return };
-    if port == Port::Number(0) {
-        return;
-    }
-    let servers = config.servers.iter_mut().chain([&mut config.emergency, &mut config.abuse]);
-    for entry in servers.flatten() {
-        if entry.spec.port.is_none() && !matches!(entry.spec.host, Host::Unix(_)) {
-            entry.spec.port = Some(port.clone());
+    for service in &mut config.services {
+        let port = service.listen().and_then(|listen| listen.port.clone());
+        let Some(port) = port.filter(|port| *port != Port::Number(0)) else { continue };
+        let lacks = |entry: &ServerEntry| entry.spec.port.is_none() && !entry.spec.host.is_unix();
+        if service.entries().any(|(_, entry)| lacks(entry)) {
+            let service = Arc::make_mut(service);
+            let servers = service.servers.iter_mut().chain([&mut service.emergency, &mut service.abuse]);
+            for entry in servers.flatten().filter(|entry| lacks(entry)) {
+                entry.spec.port = Some(port.clone());
+            }
         }
     }
 }

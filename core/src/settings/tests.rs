@@ -1,15 +1,15 @@
 //! Tests of the configuration: replies, limits, servers that come in pieces, and saving.
 
 use super::*;
-use pen_proto::addr::{Host, Port};
-use pen_proto::commands::{Address, AddressValue, Kind, ROWS, Row};
+use pen_proto::addr::{Host, Port, ServerSpec};
+use pen_proto::commands::{Address, AddressValue, Entries, Kind, ProxyHeader, ROWS, Row, Text};
 use pen_proto::parse::parse_line;
 use pen_proto::weight::Weight;
 use proptest::prelude::*;
 
 fn apply(config: &mut Config, line: &str) -> Result<Applied, String> {
     let command = parse_line(line).unwrap_or_else(|error| panic!("{line}: {error}")).expect("a command");
-    config.apply(&command)
+    config.apply(None, &command)
 }
 
 fn reply(config: &mut Config, line: &str) -> String {
@@ -17,6 +17,11 @@ fn reply(config: &mut Config, line: &str) -> String {
         Ok(Applied::Reply(reply)) => reply,
         other => panic!("{line}: {other:?}"),
     }
+}
+
+/// `main`, made if need be.
+fn main(config: &mut Config) -> &mut ServiceConfig {
+    config.make_service(MAIN)
 }
 
 fn configured(lines: &[&str]) -> Config {
@@ -97,7 +102,7 @@ fn how_many_idlers_there_are_only_the_running_pen_can_say() {
     let mut config = Config::default();
     assert_eq!(apply(&mut config, "idlers 5"), Ok(Applied::ReplyLater));
     assert_eq!(apply(&mut config, "idlers"), Ok(Applied::ReplyLater));
-    assert_eq!(config.number(Number::Idlers), 5);
+    assert_eq!(main(&mut config).number(Number::Idlers), 5);
 }
 
 #[test]
@@ -105,7 +110,8 @@ fn the_client_table_only_grows_once_it_exists() {
     let mut config = Config::default();
     assert_eq!(reply(&mut config, "clients_max 2"), "2\n");
     assert_eq!(reply(&mut config, "clients_max 1"), "2\n");
-    let mut config = Config { running: true, ..Config::default() };
+    let mut config = Config::default();
+    config.process.is_running = true;
     assert_eq!(reply(&mut config, "clients_max 2"), "2048\n");
     assert_eq!(reply(&mut config, "clients_max 3000"), "3000\n");
     assert_eq!(reply(&mut config, "conn_max 10"), "10\n");
@@ -116,18 +122,18 @@ fn the_client_table_only_grows_once_it_exists() {
 #[test]
 fn a_server_may_come_in_pieces() {
     let mut config = configured(&["server 2 port 80 max 5", "server 2 port 81 weight 3"]);
-    assert_eq!(config.servers, vec![None, None, None]);
+    assert_eq!(main(&mut config).servers, vec![None, None, None]);
     reply(&mut config, "server 2 address 10.0.0.1 acl 4");
-    let entry = config.servers[2].clone().expect("a server");
+    let entry = main(&mut config).servers[2].clone().expect("a server");
     assert_eq!(entry.spec.host, Host::Ip("10.0.0.1".parse().expect("an address")));
     assert_eq!(
         (entry.spec.port, entry.spec.max, entry.spec.weight),
         (Some(Port::Number(81)), 5, Some(Weight::whole(3)))
     );
     assert_eq!(entry.acl, 4);
-    assert!(config.unaddressed.is_empty());
+    assert!(main(&mut config).unaddressed.is_empty());
     reply(&mut config, "server 2 address ::1");
-    let spec = &config.servers[2].as_ref().expect("a server").spec;
+    let spec = &main(&mut config).servers[2].as_ref().expect("a server").spec;
     assert_eq!((&spec.port, spec.max), (&Some(Port::Number(81)), 5));
 }
 
@@ -135,15 +141,15 @@ fn a_server_may_come_in_pieces() {
 fn a_server_of_the_command_line_keeps_what_only_commands_can_say() {
     let mut config = configured(&["server 0 proxy v2 max 7", "server 1 address ::2 acl 3 max 8"]);
     for index in 0..3 {
-        config.place_server(index, "10.0.0.1:80:5").expect("a server");
+        main(&mut config).place_server(index, "10.0.0.1:80:5").expect("a server");
     }
     let told = |entry: &Option<ServerEntry>| {
         let entry = entry.as_ref().expect("a server");
         (entry.proxy, entry.acl, entry.spec.max)
     };
     let expected = [(ProxyHeader::V2, 0, 5), (ProxyHeader::None, 3, 5), (ProxyHeader::None, 0, 5)];
-    assert_eq!(config.servers.iter().map(told).collect::<Vec<_>>(), expected);
-    assert!(config.unaddressed.is_empty());
+    assert_eq!(main(&mut config).servers.iter().map(told).collect::<Vec<_>>(), expected);
+    assert!(main(&mut config).unaddressed.is_empty());
 }
 
 #[test]
@@ -172,7 +178,7 @@ fn blacklisting_is_not_configuration() {
     assert_eq!(config, before);
     assert_eq!(reply(&mut config, "server 1 blacklist 5"), "", "it may still come on the command line");
     assert_eq!(config, before);
-    config.running = true;
+    config.process.is_running = true;
     assert_eq!(apply(&mut config, "server 1 blacklist 5"), Err("server 1: no such server".to_owned()));
 }
 
@@ -183,12 +189,15 @@ fn a_server_of_the_command_line_overwrites_only_what_it_says() {
         "server 1 address ::2 port 82 max 20 hard 25 weight 3 prio 2",
     ]);
     for (index, text) in ["10.0.0.1", "10.0.0.2:83:7::0", "10.0.0.3"].into_iter().enumerate() {
-        config.place_server(index, text).expect("a server");
+        main(&mut config).place_server(index, text).expect("a server");
     }
     let before = config.clone();
-    assert!(config.place_server(0, "10.0.0.9:80:x").is_err() && config.place_server(7, "::1").is_err());
+    assert!(
+        main(&mut config).place_server(0, "10.0.0.9:80:x").is_err()
+            && main(&mut config).place_server(7, "::1").is_err()
+    );
     assert_eq!(config, before);
-    let told = config.servers.iter().flatten().map(|entry| entry.spec.to_string());
+    let told = main(&mut config).servers.iter().flatten().map(|entry| entry.spec.to_string());
     let expected = ["10.0.0.1:81:20:25:3:2", "10.0.0.2:83:7:25:0:2", "10.0.0.3"];
     assert_eq!(told.collect::<Vec<_>>(), expected);
 }
@@ -196,7 +205,7 @@ fn a_server_of_the_command_line_overwrites_only_what_it_says() {
 #[test]
 fn limits_hold() {
     let mut config = configured(&["server 4095 address ::1"]);
-    assert_eq!(config.servers.len(), SERVERS_MAX);
+    assert_eq!(main(&mut config).servers.len(), SERVERS_MAX);
     let before = config.clone();
     let error = apply(&mut config, "server 4096 address ::1").expect_err("too far");
     assert_eq!(error, r#"server: want 0..4095, got "4096""#);
@@ -205,12 +214,12 @@ fn limits_hold() {
     let entry = parse_line("acl 1 permit ::1").expect("a line").expect("a command");
     let mut config = Config::default();
     for _ in 0..ACL_ENTRIES_MAX {
-        config.apply(&entry).expect("room");
+        config.apply(None, &entry).expect("room");
     }
-    assert_eq!(config.apply(&entry), Err("acl 1: want at most 1000000 entries".to_owned()));
-    assert_eq!(config.acls[1].entries().len(), ACL_ENTRIES_MAX);
+    assert_eq!(config.apply(None, &entry), Err("acl 1: want at most 1000000 entries".to_owned()));
+    assert_eq!(config.process.acls[1].entries().len(), ACL_ENTRIES_MAX);
     assert_eq!(
-        config.apply(&Command::Clear(Entries::Acl(10))),
+        config.apply(None, &Command::Clear(Entries::Acl(10))),
         Err(r#"acl: want 0..9, got "10""#.to_owned())
     );
 }
@@ -236,17 +245,20 @@ fn recorded() -> Config {
         "weight",
         "no tcp_nodelay",
     ]);
-    config.values.set_flag(Flag::Foreground, true);
-    config.on_command_line.extend(["exit_enabled", "listen"]);
-    config.emergency = server("127.0.0.1:21004");
-    config.abuse = server("127.0.0.1:21005");
+    let process = &mut config.process;
+    process.values.set_flag(Flag::Foreground, true);
+    process.on_command_line.insert("exit_enabled");
     for (text, value) in [(Text::PidFile, "pen.pid"), (Text::User, "root"), (Text::ConfigFile, "ex.cfg")] {
-        config.values.set_text(text, Some(value.to_owned()));
+        process.values.set_text(text, Some(value.to_owned()));
     }
-    for (address, value) in [(Address::Control, "127.0.0.1:8888"), (Address::Listen, "127.0.0.1:8080")] {
-        config.values.set_address(address, Some(AddressValue::listen(value).expect("an address")));
-    }
-    config.servers = vec![server("127.0.0.1:21001:10:12:3"), server("127.0.0.1:21002:0:0:0")];
+    let address = |text| Some(AddressValue::listen(text).expect("an address"));
+    process.values.set_address(Address::Control, address("127.0.0.1:8888"));
+    let main = main(&mut config);
+    main.values.set_address(Address::Listen, address("127.0.0.1:8080"));
+    main.on_command_line.insert("listen");
+    main.emergency = server("127.0.0.1:21004");
+    main.abuse = server("127.0.0.1:21005");
+    main.servers = vec![server("127.0.0.1:21001:10:12:3"), server("127.0.0.1:21002:0:0:0")];
     config
 }
 
@@ -338,7 +350,7 @@ no ssl_sni_path
 #[test]
 fn the_comment_cannot_be_left() {
     let mut config = Config::default();
-    config.values.set_text(Text::User, Some("a'b\nexit".to_owned()));
+    config.process.values.set_text(Text::User, Some("a'b\nexit".to_owned()));
     let text = config.write("now");
     assert_eq!(text.lines().nth(1), Some(r"# pen -u 'a'\''b?exit'"));
     assert!(!text.lines().any(|line| line == "exit"));
@@ -346,19 +358,21 @@ fn the_comment_cannot_be_left() {
 
 /// What [`Config::write`] leaves to the comment is set back to its default.
 fn stored_part(config: &Config) -> Config {
-    let mut part = Config {
-        values: config.values.clone(),
-        proxy_accept: config.proxy_accept.clone(),
-        acls: config.acls.clone(),
-        ssl_options: config.ssl_options,
-        servers: config.servers.clone(),
-        unaddressed: config.unaddressed.clone(),
-        ..Config::default()
-    };
-    let is_left_out = |row: &&Row| !row.is_command() || config.on_command_line.contains(row.word);
-    let left_out = ROWS.iter().filter(is_left_out).filter_map(|row| row.kind.setting());
-    left_out.for_each(|setting| part.values.unset(setting));
+    let mut part = config.clone();
+    leave_out(&mut part.process);
+    for service in &mut part.services {
+        let service = Arc::make_mut(service);
+        (service.emergency, service.abuse) = (None, None);
+        leave_out(service);
+    }
     part
+}
+
+fn leave_out(scoped: &mut Scoped) {
+    let words = std::mem::take(&mut scoped.on_command_line);
+    let is_left_out = |row: &&Row| !row.is_command() || words.contains(row.word);
+    let left_out = ROWS.iter().filter(is_left_out).filter_map(|row| row.kind.setting());
+    left_out.for_each(|setting| scoped.values.unset(setting));
 }
 
 fn read(text: &str) -> Config {
@@ -366,7 +380,7 @@ fn read(text: &str) -> Config {
     for line in text.lines() {
         let command = parse_line(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         if let Some(command) = command {
-            config.apply(&command).unwrap_or_else(|error| panic!("{line}: {error}"));
+            config.apply(None, &command).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
     }
     config
@@ -441,11 +455,12 @@ fn what_counts_at_start_is_written_when_a_command_said_it() {
     };
     let mut config = configured(&lines);
     assert_eq!(written(&config), 3);
-    config.on_command_line.extend(["exit_enabled", "listen", "threads"]);
+    config.process.on_command_line.extend(["exit_enabled", "threads"]);
+    main(&mut config).on_command_line.insert("listen");
     assert_eq!(written(&config), 0, "the command line says it");
-    config.apply(&parse_line("threads").unwrap().unwrap()).unwrap();
+    config.apply(None, &parse_line("threads").unwrap().unwrap()).unwrap();
     assert_eq!(written(&config), 0, "asking says nothing");
-    config.apply(&parse_line("threads 3").unwrap().unwrap()).unwrap();
+    config.apply(None, &parse_line("threads 3").unwrap().unwrap()).unwrap();
     assert_eq!(written(&config), 1);
 }
 
@@ -459,7 +474,7 @@ proptest! {
         if let Ok(Some(command)) = parse_line(&line) {
             let before = Config::default();
             let mut config = before.clone();
-            if config.apply(&command).is_err() {
+            if config.apply(None, &command).is_err() {
                 prop_assert_eq!(config, before, "{}", line);
             }
         }
@@ -473,7 +488,7 @@ proptest! {
         for line in &lines {
             let command = parse_line(line).expect("a valid line").expect("a command");
             // A server that exists only by being blacklisted is refused, and leaves nothing behind.
-            if config.apply(&command).is_err() {
+            if config.apply(None, &command).is_err() {
                 prop_assert!(line.contains("blacklist"), "{}", line);
             }
         }
@@ -495,8 +510,8 @@ fn what_is_set_of_tls_is_written_and_read_again() {
         "ssl_option no_tlsv1.2",
         "ssl_alpn h2,http/1.1",
     ];
-    let config = configured(&lines);
-    let plan = config.tls_plan();
+    let mut config = configured(&lines);
+    let plan = main(&mut config).tls_plan();
     assert!(plan.to_servers && plan.verify && plan.routes && plan.is_needed());
     assert_eq!((plan.shown.len(), plan.record_bytes_max), (2, 1024));
     let written = config.write("now");
@@ -504,8 +519,8 @@ fn what_is_set_of_tls_is_written_and_read_again() {
     for line in written.lines().filter(|line| !line.starts_with('#')) {
         apply(&mut again, line).expect(line);
     }
-    assert_eq!(again.tls_plan(), plan);
-    assert_eq!(again.servers, config.servers);
+    assert_eq!(main(&mut again).tls_plan(), plan);
+    assert_eq!(main(&mut again).servers, main(&mut config).servers);
 }
 
 #[test]

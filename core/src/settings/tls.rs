@@ -1,10 +1,10 @@
 //! What is configured about TLS, for those who do it.
 
-use super::Config;
+use super::ServiceConfig;
 use crate::tls::{TlsPlan, TlsSettings};
 use pen_proto::commands::{Number, ServerTls, TlsOption};
 
-impl Config {
+impl ServiceConfig {
     /// What was said about TLS, apart from the servers.
     pub fn tls(&self) -> TlsSettings {
         TlsSettings::new(|text| self.text(text).map(str::to_owned), self.ssl_options, self.values.choice())

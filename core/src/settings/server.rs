@@ -1,0 +1,54 @@
+//! A server as it was configured.
+
+use pen_proto::addr::ServerSpec;
+use pen_proto::commands::{ProxyHeader, ServerChange, ServerTls, SniNames};
+use std::net::IpAddr;
+
+/// A configured server, the list its clients must pass, and how they are announced to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServerEntry {
+    pub spec: ServerSpec,
+    /// In a numeric configuration: the addresses that the host's name has beside that of `spec`, for when that one fails.
+    pub more: Vec<IpAddr>,
+    /// In a numeric configuration: the host's name, that `spec` and `more` were looked up for; else empty.
+    pub host_name: String,
+    pub acl: u8,
+    pub proxy: ProxyHeader,
+    pub tls: ServerTls,
+    pub sni: SniNames,
+}
+
+impl From<ServerSpec> for ServerEntry {
+    /// The server with list 0, no PROXY header and no TLS, as the command line gives it.
+    fn from(spec: ServerSpec) -> ServerEntry {
+        let (tls, sni) = (ServerTls::default(), SniNames::default());
+        ServerEntry {
+            spec,
+            more: Vec::new(),
+            host_name: String::new(),
+            acl: 0,
+            proxy: ProxyHeader::None,
+            tls,
+            sni,
+        }
+    }
+}
+
+impl ServerEntry {
+    /// Blacklisting is no property of the configuration and changes nothing here.
+    pub(super) fn change(&mut self, change: &ServerChange) {
+        match change {
+            ServerChange::Acl(list) => self.acl = *list,
+            ServerChange::Address(host) => self.spec.host = host.clone(),
+            ServerChange::Port(port) => self.spec.port = Some(port.clone()),
+            ServerChange::Max(max) => self.spec.max = *max,
+            ServerChange::Hard(hard) => self.spec.hard = *hard,
+            ServerChange::Weight(weight) => self.spec.weight = Some(*weight),
+            ServerChange::Prio(prio) => self.spec.prio = *prio,
+            ServerChange::Sni(names) => self.sni = names.clone(),
+            ServerChange::Tls(tls) => self.tls = tls.clone(),
+            ServerChange::Proxy(header) => self.proxy = *header,
+            ServerChange::Blacklist(_) => {}
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! What was configured of a service: where it listens, its servers, and how it chooses and moves bytes.
+
+use super::{Applied, MAIN, PROXY_ACCEPT_MAX, SERVERS_MAX, Scoped, ServerEntry};
+use crate::tls::TlsOptions;
+use pen_proto::addr::{ListenAddr, ServerSpec};
+use pen_proto::commands::{Command, Entries, Entry, LogTarget, Question, ServerChange};
+use pen_proto::network::Downstream;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::mem::discriminant;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+/// A server of a service. In words, what a message about it begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    Regular(usize),
+    Emergency,
+    Abuse,
+}
+
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Which::Regular(index) => write!(f, "server {index}"),
+            Which::Emergency => f.write_str("-e"),
+            Which::Abuse => f.write_str("-B"),
+        }
+    }
+}
+
+/// One service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceConfig {
+    pub name: Arc<str>,
+    pub scoped: Scoped,
+    /// Who is believed when it says for whom it connects; each once.
+    pub proxy_accept: Vec<Downstream>,
+    /// Those of `ssl_option` that are on.
+    pub ssl_options: TlsOptions,
+    /// By index; `None` is a gap left by `server N`.
+    pub servers: Vec<Option<ServerEntry>>,
+    /// What was said about servers that have no address yet, by index: they are gaps in `servers` until it comes.
+    pub unaddressed: BTreeMap<usize, Vec<ServerChange>>,
+    pub emergency: Option<ServerEntry>,
+    pub abuse: Option<ServerEntry>,
+}
+
+impl Deref for ServiceConfig {
+    type Target = Scoped;
+
+    fn deref(&self) -> &Scoped {
+        &self.scoped
+    }
+}
+
+impl DerefMut for ServiceConfig {
+    fn deref_mut(&mut self) -> &mut Scoped {
+        &mut self.scoped
+    }
+}
+
+impl Default for ServiceConfig {
+    /// `main` with the defaults of the table, without listeners and servers.
+    fn default() -> ServiceConfig {
+        ServiceConfig::named(MAIN)
+    }
+}
+
+impl ServiceConfig {
+    /// A service with the defaults of the table, without listeners and servers.
+    pub fn named(name: &str) -> ServiceConfig {
+        ServiceConfig {
+            name: name.into(),
+            scoped: Scoped::default(),
+            proxy_accept: Vec::new(),
+            ssl_options: TlsOptions::default(),
+            servers: Vec::new(),
+            unaddressed: BTreeMap::new(),
+            emergency: None,
+            abuse: None,
+        }
+    }
+
+    /// Where clients connect.
+    pub fn listen(&self) -> Option<&ListenAddr> {
+        self.values.listen()
+    }
+
+    /// Where the log goes.
+    pub fn log(&self) -> Option<&LogTarget> {
+        self.values.log()
+    }
+
+    /// Its servers, and how each is called in a message.
+    pub fn entries(&self) -> impl Iterator<Item = (Which, &ServerEntry)> {
+        let regular = self.servers.iter().enumerate().map(|(index, entry)| (Which::Regular(index), entry));
+        let special = [(Which::Emergency, &self.emergency), (Which::Abuse, &self.abuse)];
+        regular.chain(special).filter_map(|(which, entry)| Some((which, entry.as_ref()?)))
+    }
+
+    /// Carries out what a command of this scope means.
+    ///
+    /// # Errors
+    /// A limit of this file is exceeded, or a server does not exist. The text begins with the command.
+    pub(super) fn apply(&mut self, command: &Command, is_running: bool) -> Result<Applied, String> {
+        let reply = match command {
+            Command::Set(assignment) => return self.assign(assignment, is_running),
+            Command::Show(setting) => return Ok(self.shown(*setting)),
+            Command::Unset(setting) => {
+                self.values.unset(*setting);
+                String::new()
+            }
+            Command::Add(Entry::ProxyAccept(downstream)) => self.trust(*downstream)?,
+            Command::Remove(Entry::ProxyAccept(downstream)) => self.distrust(*downstream)?,
+            Command::Add(Entry::SslOption(option)) => self.set_tls_option(*option, true)?,
+            Command::Remove(Entry::SslOption(option)) => self.set_tls_option(*option, false)?,
+            Command::Clear(Entries::ProxyAccept) => {
+                self.proxy_accept.clear();
+                String::new()
+            }
+            Command::List(Entries::ProxyAccept) => self.trusted(""),
+            Command::Server { index, changes } => {
+                self.change_server(usize::from(*index), changes, is_running)?
+            }
+            Command::Ask(Question::Mode) => self.values.mode() + "\n",
+            _ => return Ok(Applied::NotStored),
+        };
+        Ok(Applied::Reply(reply))
+    }
+
+    /// The downstreams that are believed, one a line.
+    pub(super) fn trusted(&self, before: &str) -> String {
+        self.proxy_accept.iter().map(|downstream| format!("{before}{downstream}\n")).collect()
+    }
+
+    /// Puts a server of the command line, as written there, in its place. What is not written stays as commands have set
+    /// it.
+    ///
+    /// # Errors
+    /// As [`ServerSpec::parse`]; then nothing has changed.
+    pub fn place_server(&mut self, index: usize, text: &str) -> Result<(), String> {
+        let present = self.servers.get(index).cloned().flatten();
+        let mut entry = present.map_or_else(|| ServerSpec::parse(text).map(ServerEntry::from), Ok)?;
+        for earlier in self.unaddressed.get(&index).into_iter().flatten() {
+            entry.change(earlier);
+        }
+        entry.spec = entry.spec.overwritten(text)?;
+        self.unaddressed.remove(&index);
+        if index >= self.servers.len() {
+            self.servers.resize(index + 1, None);
+        }
+        self.servers[index] = Some(entry);
+        Ok(())
+    }
+
+    fn trust(&mut self, downstream: Downstream) -> Result<String, String> {
+        let trusted = &mut self.proxy_accept;
+        if !trusted.contains(&downstream) {
+            if trusted.len() >= PROXY_ACCEPT_MAX {
+                return Err(format!("proxy_accept: want at most {PROXY_ACCEPT_MAX} networks"));
+            }
+            trusted.push(downstream);
+        }
+        Ok(String::new())
+    }
+
+    fn distrust(&mut self, downstream: Downstream) -> Result<String, String> {
+        if !self.proxy_accept.contains(&downstream) {
+            return Err(format!("no proxy_accept: {downstream} is not in the list"));
+        }
+        self.proxy_accept.retain(|other| *other != downstream);
+        Ok(String::new())
+    }
+
+    fn change_server(
+        &mut self,
+        index: usize,
+        changes: &[ServerChange],
+        is_running: bool,
+    ) -> Result<String, String> {
+        if index >= SERVERS_MAX {
+            return Err(format!("server: want 0..{}, got \"{index}\"", SERVERS_MAX - 1));
+        }
+        let stored = |change: &&ServerChange| !matches!(change, ServerChange::Blacklist(_));
+        if index >= self.servers.len() {
+            if !changes.iter().any(|change| stored(&change)) {
+                // At start it may still come, as an argument of the command line.
+                return if is_running { Err(no_such_server(index)) } else { Ok(String::new()) };
+            }
+            let more = index + 1 - self.servers.len();
+            self.servers.try_reserve(more).map_err(|_| format!("server {index}: no memory"))?;
+            self.servers.resize(index + 1, None);
+        }
+        for change in changes.iter().filter(stored) {
+            self.change_slot(index, change);
+        }
+        Ok(String::new())
+    }
+
+    /// A change to a server without address waits in `unaddressed`; the address makes it a server.
+    fn change_slot(&mut self, index: usize, change: &ServerChange) {
+        match (&mut self.servers[index], change) {
+            (Some(entry), _) => entry.change(change),
+            (slot, ServerChange::Address(host)) => {
+                let mut entry = ServerEntry::from(ServerSpec::at(host.clone()));
+                for earlier in self.unaddressed.remove(&index).unwrap_or_default() {
+                    entry.change(&earlier);
+                }
+                *slot = Some(entry);
+            }
+            (None, _) => {
+                let waiting = self.unaddressed.entry(index).or_default();
+                waiting.retain(|earlier| discriminant(earlier) != discriminant(change));
+                waiting.push(change.clone());
+            }
+        }
+    }
+}
+
+pub fn no_such_server(index: usize) -> String {
+    format!("server {index}: no such server")
+}
