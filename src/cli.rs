@@ -4,11 +4,11 @@
 //! are no commands. Nothing is opened or looked up here.
 
 use crate::control::apply::{Door, Engine, Running};
-use crate::settings::{Config, ServerEntry};
+use crate::settings::{Config, MAIN, ServerEntry};
 use getopts::{HasArg, Occur, Options};
 use pen_proto::addr::ServerSpec;
 use pen_proto::commands::{
-    Address, AddressValue, ClientCertificate, Command, Kind, Number, ROWS, Row, Setting,
+    Address, AddressValue, ClientCertificate, Command, Kind, Number, ROWS, Row, Scope, Setting,
 };
 use pen_proto::parse::parse_option;
 
@@ -102,12 +102,13 @@ impl CommandLine {
     /// configuration file say of it.
     pub fn apply_positional(&self, config: &mut Config) -> Result<(), String> {
         let Some((listen, servers)) = self.positional.split_first() else { return Ok(()) };
-        if config.listen().is_none() {
-            config.values.set_address(Address::Listen, Some(AddressValue::listen(listen)?));
-            config.on_command_line.insert("listen");
+        let main = config.make_service(MAIN);
+        if main.listen().is_none() {
+            main.values.set_address(Address::Listen, Some(AddressValue::listen(listen)?));
+            main.on_command_line.insert("listen");
         }
         for (index, text) in servers.iter().enumerate() {
-            config.place_server(index, text).map_err(|reason| format!("server {text}: {reason}"))?;
+            main.place_server(index, text).map_err(|reason| format!("server {text}: {reason}"))?;
         }
         Ok(())
     }
@@ -139,12 +140,17 @@ fn apply_option<R: Running>(
         _ => match parse_option(row, value).map_err(|error| error.to_string())? {
             Command::Explained(why) => explain(&name_option(row, why)),
             Command::Show(Setting::Number(Number::Debug)) => {
-                let level = engine.config().number(Number::Debug);
+                let level = engine.config().process.number(Number::Debug);
                 engine.execute(&Command::number(Number::Debug, level + 1), Door::Option)?;
             }
             command => {
                 engine.execute(&command, Door::Option)?;
-                engine.config_mut().on_command_line.insert(row.word);
+                let config = engine.config_mut();
+                let scoped = match row.scope {
+                    Scope::Process => &mut config.process.scoped,
+                    Scope::Service => &mut config.make_service(MAIN).scoped,
+                };
+                scoped.on_command_line.insert(row.word);
             }
         },
     }
@@ -153,10 +159,11 @@ fn apply_option<R: Running>(
 
 fn apply_option_only(config: &mut Config, row: &Row, value: &str) -> Result<(), String> {
     let entry = |text: &str| ServerSpec::parse(text).map(|spec| Some(ServerEntry::from(spec)));
+    let main = config.make_service(MAIN);
     match row.letter {
-        Some('R') => config.values.set_choice(ClientCertificate::Required),
-        Some('B') => config.abuse = entry(value)?,
-        Some('e') => config.emergency = entry(value)?,
+        Some('R') => main.values.set_choice(ClientCertificate::Required),
+        Some('B') => main.abuse = entry(value)?,
+        Some('e') => main.emergency = entry(value)?,
         Some(letter) => return Err(format!("-{letter} is in the command table but not understood here")),
         None => {} // --help, --version, --demo, --check: see `instead` and `is_check`
     }

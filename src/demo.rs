@@ -4,13 +4,13 @@
 //! this process; then lines that say who serves whom.
 
 use crate::control::apply::{Engine, Wanted};
-use crate::instance::{Instance, listen_options};
+use crate::instance::{Instance, OpenService, listen_options};
 use crate::log::diag;
 use crate::log::target::OpenLog;
 use crate::net::listen::{ListenOptions, Listener};
 use crate::net::tls::Tls;
 use crate::process::{Doors, Process};
-use crate::settings::{Config, ServerEntry};
+use crate::settings::{Config, MAIN, ProcessConfig, ServerEntry, ServiceConfig};
 use crate::sys::limits;
 use crate::sys::notify::Supervisor;
 use pen_proto::addr::{Host, ListenAddr, Port, ServerSpec};
@@ -18,6 +18,7 @@ use pen_proto::commands::{Address, AddressValue, Flag, Number};
 use pen_proto::status::ClientStatus;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 const ADDRESS: &str = "127.0.0.1:8080";
@@ -33,7 +34,8 @@ pub fn run(address: Option<&str>) -> Result<(), String> {
     limits::raise_descriptor_limit();
     diag::to_stderr();
     let listen = ListenAddr::parse(address.unwrap_or(ADDRESS))?;
-    let options = listen_options(&Config::default().settings());
+    let nothing = Config::default();
+    let options = listen_options(&nothing.process, &ServiceConfig::default());
     let listener = Listener::open(&listen, options).map_err(|reason| {
         format!("{reason}; another address can be given: {} --demo 127.0.0.1:8081", program("pen"))
     })?;
@@ -41,21 +43,22 @@ pub fn run(address: Option<&str>) -> Result<(), String> {
     let servers = (0..SERVERS).map(dummy_server).collect::<Result<Vec<_>, _>>()?;
     let mut engine = Engine::new(Config::default());
     let config = engine.config_mut();
-    config.values.set_address(Address::Listen, Some(AddressValue::Listen(listen)));
-    config.values.set_flag(Flag::Foreground, true);
+    config.process.values.set_flag(Flag::Foreground, true);
+    let main = config.make_service(MAIN);
+    main.values.set_address(Address::Listen, Some(AddressValue::Listen(listen)));
     for (port, _) in &servers {
         let spec = ServerSpec::parse(&format!("127.0.0.1:{port}"))?;
-        config.servers.push(Some(ServerEntry::from(spec)));
+        main.servers.push(Some(ServerEntry::from(spec)));
     }
     let socket = std::env::temp_dir().join(format!("pen-demo-{}.sock", std::process::id()));
     let socket = socket.to_string_lossy().into_owned();
-    config.values.set_address(Address::Control, Some(AddressValue::listen(&socket)?));
+    config.process.values.set_address(Address::Control, Some(AddressValue::listen(&socket)?));
     let control =
         ListenOptions { backlog: 16, nodelay: true, private: true, datagram_sockets: 0, shared: false };
     let control = Listener::open(&ListenAddr::parse(&socket)?, control).map_err(|error| error.to_string())?;
     let doors = Doors::open(vec![control])?;
     let numeric = engine.settle()?.clone();
-    engine.start(Instance::start(&numeric, vec![listener], OpenLog::open(None)?, Tls::default(), None)?);
+    engine.start(Instance::start(&numeric, opened(listener)?, None)?);
     explain(&where_to, &socket, servers.iter().map(|(port, _)| *port));
     let mut news = News::default();
     let process = Process::new(engine, doors, Supervisor::from_environment());
@@ -67,16 +70,23 @@ pub fn run(address: Option<&str>) -> Result<(), String> {
 /// A pen that answers every request with its own name; returns its port.
 fn dummy_server(number: usize) -> Result<(u16, Instance), String> {
     let mut config = Config::default();
-    config.values.set_flag(Flag::Dummy, true);
-    config.values.set_number(Number::Threads, 1);
+    config.process.values.set_number(Number::Threads, 1);
+    let main = config.make_service(MAIN);
+    main.values.set_flag(Flag::Dummy, true);
     // Any free port: not something an operator can ask for, so built by hand.
     let host = Host::Ip(Ipv4Addr::LOCALHOST.into());
     let any = ListenAddr { host, port: Some(Port::Number(0)), text: name_of(number) };
-    let listener =
-        Listener::open(&any, listen_options(&config.settings())).map_err(|error| error.to_string())?;
+    let options = listen_options(&ProcessConfig::default(), main);
+    let listener = Listener::open(&any, options).map_err(|error| error.to_string())?;
     let port = listener.address.map_or(0, |address| address.port());
     let name = format!("This is {}, on port {port}.\n", name_of(number));
-    Ok((port, Instance::start(&config, vec![listener], OpenLog::open(None)?, Tls::default(), Some(name))?))
+    Ok((port, Instance::start(&config, opened(listener)?, Some(name))?))
+}
+
+/// The only service of a pen, without a log and without TLS.
+fn opened(listener: Listener) -> Result<Vec<OpenService>, String> {
+    let (log, tls) = (OpenLog::open(None)?, Tls::default());
+    Ok(vec![OpenService { listeners: vec![Arc::new(listener)], tls, log }])
 }
 
 fn name_of(number: usize) -> String {

@@ -1,4 +1,4 @@
-//! A running pen, as commands see it: workers, traffic log and listeners behind the trait `Running`.
+//! A running pen, as commands see it: workers, services, traffic logs and listeners behind the trait `Running`.
 //!
 //! Everything given to it is numeric and valid; names were looked up and values checked before.
 
@@ -8,9 +8,9 @@ mod status;
 
 pub use listeners::listen_options;
 
-use crate::balance::{ClientRoom, Pool, ServerId};
+use crate::balance::{ClientRoom, ServerId};
 use crate::control::apply::{Deed, Running, Wanted};
-use crate::control::plan::{Plan, Read};
+use crate::control::plan::{Plan, Read, ServicePlan, Step};
 use crate::dsr::Dsr;
 use crate::dsr::open::Opened;
 use crate::log::diag::{self, Severity};
@@ -19,81 +19,87 @@ use crate::log::traffic::LogHub;
 use crate::net::itself;
 use crate::net::listen::{Listener, begin_no_more};
 use crate::net::tls::{Loading, Tls};
-use crate::runtime::{Parts, Runtime, worker_count};
-use crate::service::ServiceParts;
-use crate::settings::{Config, Settings};
+use crate::runtime::{Parts, Runtime};
+use crate::service::Service;
+use crate::settings::{Config, ProcessConfig, ServiceConfig, Settings};
 use crate::sys::clock;
 use crate::sys::errors::reason;
-use listeners::NewListener;
 use pen_proto::commands::{Flag, Number};
 use pen_proto::status::Status;
-use setups::{client_room, put_servers, room_for};
-use std::sync::{Arc, Mutex};
+use setups::{client_room, parts, pool, put_servers, room_for};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::thread;
 
-/// Number of the service that an instance has.
-const MAIN: u16 = 0;
-
-/// Workers and what they were started with.
+/// Workers, and the services that they serve.
 pub struct Instance {
     runtime: Runtime,
-    log: LogHub,
-    /// The present settings, for statistics.
-    settings: Arc<Settings>,
-    /// Instead of listeners, with `dsr_if`.
-    dsr: Option<Dsr>,
+    /// By name.
+    served: BTreeMap<Arc<str>, Served>,
+    /// Services that were removed, and the logs that their last connections still write.
+    leaving: Vec<(Weak<Service>, LogHub)>,
+    /// No log; those of the services are written by the same thread.
+    logs: LogHub,
+    /// The service that directs packets instead of listening, with `dsr_if`.
+    dsr: Option<(Arc<str>, Dsr)>,
     stop_wanted: bool,
     draining: bool,
 }
 
+/// A service, and what the main thread needs of it.
+struct Served {
+    number: u16,
+    log: LogHub,
+    /// The present settings, for statistics.
+    settings: Settings,
+}
+
+/// What a service needs that is opened with more privileges than are left when it is served.
+pub struct OpenService {
+    pub listeners: Vec<Arc<Listener>>,
+    pub tls: Tls,
+    pub log: OpenLog,
+}
+
 impl Instance {
-    /// Starts serving. The listeners are open and TLS is loaded, so that they could be opened with more privileges than
-    /// are left now.
+    /// Starts serving the services of `config`, for each of which `opened` has its part, in the same order.
     ///
     /// # Errors
     /// A want of memory, threads or descriptors.
     pub fn start(
         config: &Config,
-        listeners: Vec<Listener>,
-        log: OpenLog,
-        tls: Tls,
+        opened: Vec<OpenService>,
         dummy_name: Option<String>,
     ) -> Result<Instance, String> {
-        let mut hub = LogHub::new();
-        hub.set_target(log.into_output()).map_err(|error| format!("cannot start: {}", reason(&error)))?;
+        let cannot = |error: std::io::Error| format!("cannot start: {}", reason(&error));
         itself::look_around();
-        let settings = config.settings();
-        let mut pool = Pool::in_room(client_room(&settings)?);
-        let selection = pool.add_selection(settings.rules());
-        put_servers(&mut pool, selection, config);
-        let main = ServiceParts {
-            name: "main".into(),
-            settings: settings.clone(),
-            pool: Arc::new(Mutex::new(pool)),
-            selection,
-            listeners: listeners.into_iter().map(Arc::new).collect(),
-            tls,
-            log: hub.traffic_log(),
-        };
-        let workers = worker_count(&settings);
-        let parts = Parts { workers, process: (&settings).into(), services: vec![main], dummy_name };
-        let runtime = Runtime::start(parts).map_err(|error| format!("cannot start: {}", reason(&error)))?;
-        Ok(Instance {
-            runtime,
-            log: hub,
-            settings: Arc::new(settings),
-            dsr: None,
-            stop_wanted: false,
-            draining: false,
-        })
+        let (logs, mut services, mut served) = (LogHub::new(), Vec::new(), BTreeMap::new());
+        for (number, (service, opened)) in config.services.iter().zip(opened).enumerate() {
+            let settings = config.settings(service);
+            let mut log = logs.another();
+            log.set_target(opened.log.into_output()).map_err(cannot)?;
+            let pool = pool(client_room(&settings).map_err(|trouble| service.of(&trouble))?);
+            let parts = parts(service, &settings, pool, opened.listeners, opened.tls, log.traffic_log());
+            services.push(parts);
+            served.insert(service.name.clone(), Served { number: number as u16, log, settings });
+        }
+        let (workers, process) = (worker_count(&config.process), (&config.process).into());
+        let parts = Parts { workers, process, services, dummy_name };
+        let runtime = Runtime::start(parts).map_err(cannot)?;
+        let leaving = Vec::new();
+        Ok(Instance { runtime, served, leaving, logs, dsr: None, stop_wanted: false, draining: false })
     }
 
-    /// Directs packets from now on, instead of taking connections.
+    /// Directs the packets of a service from now on, instead of taking connections.
     ///
     /// # Errors
     /// A want of threads or descriptors.
-    pub fn start_dsr(&mut self, opened: Opened) -> Result<(), String> {
-        let started = Dsr::start(opened, self.runtime.shared(), self.runtime.service(MAIN).clone());
-        self.dsr = Some(started.map_err(|error| format!("cannot start: {}", reason(&error)))?);
+    pub fn start_dsr(&mut self, name: &Arc<str>, opened: Opened) -> Result<(), String> {
+        let Some(served) = self.served.get(name) else { return Ok(()) };
+        let service = self.runtime.service(served.number).clone();
+        let started = Dsr::start(opened, self.runtime.shared(), service);
+        let dsr = started.map_err(|error| format!("cannot start: {}", reason(&error)))?;
+        self.dsr = Some((name.clone(), dsr));
         Ok(())
     }
 
@@ -115,144 +121,214 @@ impl Instance {
     /// Takes no more clients; those that are connected go on.
     pub fn drain(&mut self) {
         self.draining = true;
-        if let Some(dsr) = &self.dsr {
+        if let Some((_, dsr)) = &self.dsr {
             dsr.drain();
         }
-        match self.settings.flag(Flag::Udp) {
-            true => self.runtime.drain(MAIN),
-            false => {
-                begin_no_more(self.listeners().iter().map(AsRef::as_ref));
-                self.runtime.set_listeners(MAIN, Vec::new());
-            }
-        }
+        let (datagrams, connections): (Vec<_>, Vec<_>) =
+            self.served.values().partition(|served| served.settings.flag(Flag::Udp));
+        datagrams.iter().for_each(|served| self.runtime.drain(served.number));
+        let listeners: Vec<_> =
+            connections.iter().flat_map(|served| self.runtime.listeners(served.number).to_vec()).collect();
+        begin_no_more(listeners.iter().map(AsRef::as_ref));
+        connections.iter().for_each(|served| self.runtime.set_listeners(served.number, Vec::new()));
     }
 
     pub fn connections_used(&self) -> u64 {
-        self.runtime.connections_used() + self.dsr.as_ref().map_or(0, Dsr::flows)
+        self.runtime.connections_used() + self.dsr.as_ref().map_or(0, |(_, dsr)| dsr.flows())
     }
 
-    /// Where clients are awaited.
-    pub fn listeners(&self) -> Arc<Vec<Arc<Listener>>> {
-        self.runtime.listeners(MAIN)
-    }
-
-    /// Closes every connection, ends the workers and writes the log to its end.
+    /// Closes every connection, ends the workers and writes the logs to their end.
     pub fn stop(mut self) {
-        if let Some(dsr) = self.dsr.take() {
+        if let Some((_, dsr)) = self.dsr.take() {
             dsr.stop();
         }
         self.runtime.stop();
-        self.log.shutdown();
+        let served = self.served.into_values().map(|served| served.log);
+        let leaving = self.leaving.into_iter().map(|(_, log)| log);
+        served.chain(leaving).for_each(|log| _ = log.shutdown());
     }
 }
 
-/// Reads certificates and keys, for a pen that starts.
+/// How many workers there are.
+pub fn worker_count(process: &ProcessConfig) -> usize {
+    match process.number(Number::Threads) {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        count => count as usize,
+    }
+}
+
+/// Reads certificates and keys, for a service that starts.
 ///
 /// # Errors
 /// The command, its file and what is wrong with it.
-pub fn load_tls(config: &Config) -> Result<Tls, String> {
-    load_tls_after(config, None, false)
+pub fn load_tls(service: &ServiceConfig) -> Result<Tls, String> {
+    load_tls_after(service, None, Read::First)
 }
 
-fn load_tls_after(config: &Config, before: Option<&Tls>, again: bool) -> Result<Tls, String> {
-    let mut loading = Loading { before, again, warnings: Vec::new() };
-    let tls = Tls::load(&config.tls_plan(), &mut loading);
-    loading.warnings.iter().for_each(|warning| diag::say(Severity::Notice, warning));
+fn load_tls_after(service: &ServiceConfig, before: Option<&Tls>, read: Read) -> Result<Tls, String> {
+    let mut loading = Loading { before, again: read == Read::Again, warnings: Vec::new() };
+    let tls = Tls::load(&service.tls_plan(), &mut loading);
+    loading.warnings.iter().for_each(|warning| diag::say(Severity::Notice, service.of(warning)));
     tls
-}
-
-impl Instance {
-    /// Its thread looks when it is woken.
-    fn tell_dsr(&self) {
-        if let Some(dsr) = &self.dsr {
-            dsr.changed();
-        }
-    }
-
-    fn set_settings(&mut self, settings: Settings) {
-        diag::set_level(debug_level(&settings));
-        let nodelay = settings.flag(Flag::TcpNodelay);
-        if nodelay != self.settings.flag(Flag::TcpNodelay) {
-            self.listeners().iter().for_each(|listener| listener.set_nodelay(nodelay));
-        }
-        self.settings = Arc::new(settings.clone());
-        self.runtime.set_process((&settings).into());
-        self.runtime.set_settings(MAIN, settings);
-        self.tell_dsr();
-    }
-
-    fn set_servers(&mut self, config: &Config) {
-        itself::look_around();
-        let main = self.runtime.service(MAIN);
-        put_servers(&mut main.pool(), main.selection, config);
-        self.runtime.servers_changed();
-        self.tell_dsr();
-    }
-
-    fn blacklist(&mut self, server: u16, seconds: u32) {
-        let now_seconds = clock::steady_epoch_seconds(clock::monotonic_ms());
-        let server = ServerId::regular(server.into());
-        let main = self.runtime.service(MAIN);
-        main.with(|chooser| chooser.blacklist(server, seconds, now_seconds));
-        self.runtime.servers_changed();
-    }
 }
 
 /// Everything that a plan needs, open and not used yet.
 pub struct Change {
+    /// For each service of the plan.
+    services: Vec<ServiceChange>,
+}
+
+struct ServiceChange {
     log: Option<OpenLog>,
     tls: Option<Tls>,
     room: Option<ClientRoom>,
-    listener: Option<NewListener>,
+    listeners: Option<Vec<Arc<Listener>>>,
+}
+
+impl Instance {
+    /// All but the listeners.
+    fn open_service(&self, plan: &Plan<'_>, part: &ServicePlan<'_>) -> Result<ServiceChange, String> {
+        let (service, changes) = (part.service, part.changes());
+        let present = match part.step {
+            Step::Change(_) => self.present(&service.name),
+            _ => None,
+        };
+        let open_log = || OpenLog::open(service.log()).map_err(|trouble| format!("log: {trouble}"));
+        let log = changes.log.then(open_log).transpose()?;
+        let before = present.map(|service| service.tls().get());
+        let load_tls = |read| load_tls_after(service, before.as_deref(), read);
+        let tls = changes.tls.map(load_tls).transpose()?;
+        let room = match changes.settings || changes.servers {
+            true => room_for(present, service, &plan.to.settings(service))?,
+            false => None,
+        };
+        Ok(ServiceChange { log, tls, room, listeners: None })
+    }
+
+    fn present(&self, name: &str) -> Option<&Arc<Service>> {
+        Some(self.runtime.service(self.served.get(name)?.number))
+    }
+
+    fn add(&mut self, config: &Config, service: &ServiceConfig, change: ServiceChange) {
+        // For a service that comes there is always some.
+        let Some(room) = change.room else { return };
+        let (settings, pool) = (config.settings(service), pool(room));
+        let mut log = self.logs.another();
+        set_log(&mut log, change.log);
+        let listeners = change.listeners.unwrap_or_default();
+        let tls = change.tls.unwrap_or_default();
+        let parts = parts(service, &settings, pool, listeners, tls, log.traffic_log());
+        match self.runtime.add_service(parts) {
+            Ok(number) => _ = self.served.insert(service.name.clone(), Served { number, log, settings }),
+            Err(trouble) => diag::say(Severity::Error, service.of(&trouble)),
+        }
+    }
+
+    fn remove(&mut self, name: &str) {
+        let Some(Served { number, log, .. }) = self.served.remove(name) else { return };
+        let service = Arc::downgrade(self.runtime.service(number));
+        self.runtime.remove_service(number, false);
+        self.leaving.retain(|(service, _)| service.strong_count() > 0);
+        self.leaving.push((service, log));
+    }
+
+    fn change(&mut self, config: &Config, part: &ServicePlan<'_>, change: ServiceChange) {
+        let (service, changes) = (part.service, part.changes());
+        let Some(served) = self.served.get_mut(&service.name) else { return };
+        let number = served.number;
+        if let Some(listeners) = change.listeners {
+            self.runtime.set_listeners(number, listeners);
+        }
+        if change.log.is_some() {
+            set_log(&mut served.log, change.log);
+        }
+        if let Some(tls) = change.tls {
+            self.runtime.set_tls(number, tls);
+        }
+        let present = self.runtime.service(number);
+        if let Some(room) = change.room {
+            present.pool().grow_clients(room);
+        }
+        if changes.settings {
+            let settings = config.settings(service);
+            let nodelay = settings.flag(Flag::TcpNodelay);
+            if nodelay != served.settings.flag(Flag::TcpNodelay) {
+                present.listeners().get().iter().for_each(|listener| listener.set_nodelay(nodelay));
+            }
+            served.settings = settings.clone();
+            self.runtime.set_settings(number, settings);
+        }
+        if changes.servers {
+            itself::look_around();
+            put_servers(&mut present.pool(), present.selection, service);
+            self.runtime.servers_changed();
+        }
+        if let Some((name, dsr)) = &self.dsr
+            && *name == service.name
+        {
+            // Its thread looks when it is woken.
+            dsr.changed();
+        }
+    }
+
+    fn blacklist(&self, service: &str, server: u16, seconds: u32) -> bool {
+        let Some(service) = self.present(service) else { return false };
+        let now_seconds = clock::steady_epoch_seconds(clock::monotonic_ms());
+        let server = ServerId::regular(server.into());
+        service.with(|chooser| chooser.blacklist(server, seconds, now_seconds));
+        self.runtime.servers_changed();
+        true
+    }
+}
+
+fn set_log(log: &mut LogHub, opened: Option<OpenLog>) {
+    if let Err(error) = log.set_target(opened.and_then(OpenLog::into_output)) {
+        diag::say(Severity::Error, format_args!("log: cannot start writing: {}", reason(&error)));
+    }
 }
 
 impl Running for Instance {
     type Opened = Change;
 
     fn open(&mut self, plan: &Plan<'_>) -> Result<Change, String> {
-        let config = plan.to;
-        let open_log = || OpenLog::open(config.log()).map_err(|trouble| format!("log: {trouble}"));
-        let log = plan.log.then(open_log).transpose()?;
-        let load_tls =
-            |read| load_tls_after(config, Some(&self.runtime.service(MAIN).tls().get()), read == Read::Again);
-        let tls = plan.tls.map(load_tls).transpose()?;
-        let room = if plan.settings || plan.servers { room_for(&self.runtime, config)? } else { None };
+        let open = |part| {
+            let opened = self.open_service(plan, part);
+            opened.map_err(|trouble| part.service.of(&trouble))
+        };
+        let mut services = plan.services.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         // At last: what goes wrong after it would have to take it back.
-        let listener = config.listen().filter(|_| plan.listen);
-        let listener = listener.map(|address| self.listen(address, &config.settings())).transpose();
-        Ok(Change { log, tls, room, listener: listener.map_err(|trouble| format!("listen: {trouble}"))? })
+        let listeners = self.open_listeners(plan)?;
+        services.iter_mut().zip(listeners).for_each(|(service, listeners)| service.listeners = listeners);
+        Ok(Change { services })
     }
 
     fn switch(&mut self, plan: &Plan<'_>, opened: Change) {
-        if let Some(listener) = opened.listener {
-            self.use_listener(listener);
+        if plan.process {
+            diag::set_level(debug_level(&plan.to.process));
+            self.runtime.set_process((&plan.to.process).into());
         }
-        if let Some(log) = opened.log
-            && let Err(error) = self.log.set_target(log.into_output())
-        {
-            diag::say(Severity::Error, format_args!("log: cannot start writing: {}", reason(&error)));
-        }
-        if let Some(tls) = opened.tls {
-            self.runtime.set_tls(MAIN, tls);
-        }
-        if let Some(room) = opened.room {
-            self.runtime.service(MAIN).pool().grow_clients(room);
-        }
-        if plan.settings {
-            self.set_settings(plan.to.settings());
-        }
-        if plan.servers {
-            self.set_servers(plan.to);
+        let listeners = opened.services.iter().map(|service| service.listeners.as_deref());
+        self.leave_listeners(plan, listeners);
+        for (part, change) in plan.services.iter().zip(opened.services) {
+            match part.step {
+                Step::Change(_) => self.change(plan.to, part, change),
+                Step::Add => self.add(plan.to, part.service, change),
+                Step::Remove => self.remove(&part.service.name),
+                Step::Replace => {
+                    self.remove(&part.service.name);
+                    self.add(plan.to, part.service, change);
+                }
+            }
         }
     }
 
     fn act(&mut self, deed: Deed) -> bool {
         match deed {
-            Deed::Blacklist { server, seconds } => self.blacklist(server, seconds),
+            Deed::Blacklist { service, server, seconds } => return self.blacklist(&service, server, seconds),
             Deed::Close { number } => {
                 return match &self.dsr {
-                    Some(dsr) => dsr.close(number),
-                    None => self.runtime.close_connection(number),
+                    Some((_, dsr)) if dsr.close(number) => true,
+                    _ => self.runtime.close_connection(number),
                 };
             }
             Deed::Stop => self.stop_wanted = true,
@@ -260,12 +336,12 @@ impl Running for Instance {
         true
     }
 
-    fn ask(&mut self, wanted: Wanted) -> Status {
-        self.status(wanted)
+    fn ask(&mut self, wanted: Wanted, service: &str) -> Status {
+        self.status(wanted, service)
     }
 }
 
-/// How much the diagnostics tell under these settings.
-pub fn debug_level(settings: &Settings) -> u8 {
-    settings.number(Number::Debug).try_into().unwrap_or(u8::MAX)
+/// How much the diagnostics tell.
+pub fn debug_level(process: &ProcessConfig) -> u8 {
+    process.number(Number::Debug).try_into().unwrap_or(u8::MAX)
 }

@@ -134,8 +134,9 @@ impl Process {
     /// The servers as `-d` shows them at start, in the form of the original.
     fn trace_servers(&self) {
         diag::debug!(1, "servers:");
-        for (index, entry) in self.engine.numeric().servers.iter().enumerate() {
-            if let Some(entry) = entry {
+        for service in &self.engine.numeric().services {
+            for (index, entry) in service.servers.iter().enumerate() {
+                let Some(entry) = entry else { continue };
                 let ServerSpec { host, port, max, hard, weight, prio } = &entry.spec;
                 let port = port.as_ref().map(Port::to_string).unwrap_or_default();
                 let weight = weight.unwrap_or_default();
@@ -182,7 +183,7 @@ impl Process {
     /// USR1: into the file of `-w`, or as text to the diagnostics.
     fn statistics(&mut self) {
         let status = self.engine.status(Wanted::Everything);
-        match self.engine.config().text(Text::WebStats) {
+        match self.engine.config().process.text(Text::WebStats) {
             Some(file) => {
                 let page = stats::html::render(&status);
                 match files::write_atomically(Path::new(file), page.as_bytes(), files::MODE) {
@@ -208,7 +209,7 @@ impl Process {
         if self.drain_until_ms.is_some() {
             return;
         }
-        let seconds = self.engine.config().number(Number::ShutdownTimeout);
+        let seconds = self.engine.config().process.number(Number::ShutdownTimeout);
         let end_ms = if seconds == 0 { u64::MAX } else { clock::monotonic_ms() + seconds * 1000 };
         self.drain_until_ms = Some(end_ms);
         if let Some(instance) = self.instance() {

@@ -43,7 +43,7 @@ impl Reload {
             return;
         }
         let nothing = Request { commands: Vec::new() };
-        let read = || engine.config().text(Text::ConfigFile).map_or(Ok(nothing.clone()), request_of);
+        let read = || engine.config().process.text(Text::ConfigFile).map_or(Ok(nothing.clone()), request_of);
         let request = guarded(read).map_err(String::from);
         let known = request.as_ref().unwrap_or(&nothing);
         let names = engine.names_of_reload(known);
@@ -101,7 +101,8 @@ fn carry_out<R: Running>(
 /// Everything that is wrong, a line each, with its place.
 pub fn request_of(file: &str) -> Result<Request, String> {
     let commands = config::read(file).map_err(|errors| errors.to_string())?;
-    let commands = commands.into_iter().map(|(place, command)| Placed { place: Some(place), command });
+    let commands =
+        commands.into_iter().map(|(place, command)| Placed { place: Some(place), service: None, command });
     Ok(Request { commands: commands.collect() })
 }
 
@@ -121,7 +122,7 @@ mod tests {
     fn started(file: &str, text: &str) -> (Engine<FakePen>, FakePen) {
         fs::write(file, text).unwrap();
         let mut engine = Engine::with_lookup(Config::default(), |_| Ok([10, 0, 0, 1].into()));
-        engine.config_mut().values.set_text(Text::ConfigFile, Some(file.into()));
+        engine.config_mut().process.values.set_text(Text::ConfigFile, Some(file.into()));
         engine.carry_out(&request_of(file).unwrap(), Door::File).unwrap();
         engine.settle().unwrap();
         let pen = FakePen::new();
@@ -221,7 +222,7 @@ mod tests {
         let (mut engine, pen) = started(&file, "threads 2\n");
         let warnings = again(&mut engine, &file, "threads 2\nthreads 3\nblacklist 9\n").unwrap();
         assert_eq!(warnings, [format!("{file}:2: threads: only at start: now 2")]);
-        assert_eq!(engine.config().number(Number::Threads), 2);
+        assert_eq!(engine.config().process.number(Number::Threads), 2);
         assert_eq!(pen.deeds(), ["settings"]);
     }
 
@@ -232,7 +233,7 @@ mod tests {
         let (mut engine, pen) = started(&file, "exit\n");
         assert_eq!(reload(&mut engine), Ok(Vec::new()));
         assert_eq!(pen.deeds(), Vec::<String>::new());
-        engine.config_mut().values.set_flag(Flag::ExitEnabled, true);
+        engine.config_mut().process.values.set_flag(Flag::ExitEnabled, true);
         assert_eq!(reload(&mut engine), Ok(Vec::new()));
         assert_eq!(pen.deeds().last().unwrap(), "stop");
     }
@@ -247,7 +248,7 @@ mod tests {
             drop(GATE.lock().unwrap());
             Ok([10, 0, 0, name.len() as u8].into())
         });
-        engine.config_mut().values.set_text(Text::ConfigFile, Some(file.clone()));
+        engine.config_mut().process.values.set_text(Text::ConfigFile, Some(file.clone()));
         engine.carry_out(&request_of(&file).unwrap(), Door::File).unwrap();
         engine.settle().unwrap();
         let pen = FakePen::new();
@@ -279,7 +280,7 @@ mod tests {
                 (outcome, expected) => panic!("{outcome:?} instead of {expected:?}"),
             }
         }
-        assert_eq!(engine.config().servers.len(), before.servers.len());
+        assert_eq!(engine.config().services[0].servers.len(), before.services[0].servers.len());
         reload.begin(&mut engine, 9_000);
         fs::write(&file, "server 1 address new\n").unwrap();
         reload.begin(&mut engine, 9_000);
@@ -291,7 +292,7 @@ mod tests {
             reload.lookups.wait(Duration::from_millis(10));
         }
         assert_eq!(outcomes, [Ok(vec![]), Ok(vec![])], "once more, for the file has changed");
-        assert_eq!(engine.config().servers.len(), 3, "of the second file and of the third");
+        assert_eq!(engine.config().services[0].servers.len(), 3, "of the second file and of the third");
     }
 
     #[test]

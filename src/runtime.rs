@@ -15,7 +15,6 @@ use crate::settings::{ProcessSettings, Settings};
 use crate::shared::{Message, Report, ServiceReport, Services, Shared, Which};
 use crate::worker::Worker;
 use alarm::{Alarm, RaisedAtEnd};
-use pen_proto::commands::Number;
 use pen_proto::status::{ConnectionStatus, Totals};
 use std::io;
 use std::sync::mpsc;
@@ -369,13 +368,5 @@ impl Runtime {
             // A worker that panicked has said so already.
             let _ = thread.join();
         }
-    }
-}
-
-/// How many workers there are under these settings.
-pub fn worker_count(settings: &Settings) -> usize {
-    match settings.number(Number::Threads) {
-        0 => thread::available_parallelism().map_or(1, usize::from),
-        count => count as usize,
     }
 }

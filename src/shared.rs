@@ -156,13 +156,13 @@ impl Shared {
 mod tests {
     use super::*;
     use crate::net::poller::Poller;
-    use crate::settings::Settings;
+    use crate::settings::ProcessConfig;
 
     #[test]
     fn a_number_belongs_to_one_connection_or_session() {
         let pollers = [(); 3].map(|()| Poller::new().unwrap());
         for sessions_first in [false, true] {
-            let process = ProcessSettings::from(&Settings::default());
+            let process = ProcessSettings::from(&ProcessConfig::default());
             let shared = Shared::new(process, None, sessions_first, pollers.iter().map(Poller::waker));
             for (worker, local) in [(0, 0), (2, 0), (1, 5)] {
                 let connection = shared.connection_number(worker, local);

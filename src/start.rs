@@ -5,12 +5,12 @@
 
 use crate::cli::{self, CommandLine, Instead};
 use crate::control::apply::{Door, Engine};
-use crate::instance::{self, Instance};
+use crate::instance::{self, Instance, OpenService};
 use crate::log::diag::{self, Severity};
 use crate::log::target::OpenLog;
 use crate::net::listen::{ListenOptions, Listener};
 use crate::process::{Doors, Process};
-use crate::settings::{Config, Settings};
+use crate::settings::{Config, ProcessConfig, ServiceConfig};
 use crate::sys::capabilities;
 use crate::sys::daemon::{self, Detached};
 use crate::sys::errors::reason;
@@ -23,6 +23,7 @@ use pen_proto::addr::ListenAddr;
 use pen_proto::commands::{Flag, Text};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Runs pen with these arguments (without the program's name) until it is told to end, and says what went wrong.
 pub fn run(arguments: &[String]) -> ExitCode {
@@ -78,18 +79,19 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     let numeric = read_everything(line, &mut engine);
     waiting.for_core = !line.is_check() && wants_core(&engine);
     let numeric = numeric?;
-    let account = numeric.text(Text::User).map(Account::look_up).transpose()?;
+    let process = &numeric.process;
+    let account = process.text(Text::User).map(Account::look_up).transpose()?;
     // The keys as well: they are often readable to root only, and outside the jail.
-    let tls = instance::load_tls(&numeric)?;
+    let tls = each(&numeric, instance::load_tls)?;
     if line.is_check() {
-        return if numeric.text(Text::Jail).is_none() { learn_countries(&mut engine) } else { Ok(()) };
+        return if process.text(Text::Jail).is_none() { learn_countries(&mut engine) } else { Ok(()) };
     }
     limits::raise_descriptor_limit();
-    let dsr = dsr::open::open(&numeric)?;
-    let listeners = if dsr.is_some() { Vec::new() } else { vec![open_listener(&numeric)?] };
-    let control = open_control(&numeric)?;
+    let dsr = each(&numeric, dsr::open::open)?;
+    let listeners = each(&numeric, |service| open_listeners(process, service))?;
+    let control = open_control(process)?;
     let supervisor = Supervisor::from_environment();
-    if numeric.flag(Flag::Foreground) {
+    if process.flag(Flag::Foreground) {
         diag::to_stderr();
     } else {
         let detached =
@@ -97,47 +99,62 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
         waiting.parent = Some(detached);
         diag::to_syslog();
     }
-    diag::set_level(instance::debug_level(&numeric.settings()));
+    diag::set_level(instance::debug_level(process));
     let doors = Doors::open(control)?;
     if let Some(account) = &account {
-        listeners.iter().for_each(|listener| listener.give_to(account.uid, account.gid));
+        let listeners = listeners.iter().flatten();
+        listeners.for_each(|listener| listener.give_to(account.uid, account.gid));
     }
-    let (_pid_file, log) = give_up_privileges(&numeric, account.as_ref())?;
+    let (_pid_file, logs) = give_up_privileges(&numeric, account.as_ref())?;
     learn_countries(&mut engine)?;
-    let mut instance = Instance::start(engine.numeric(), listeners, log, tls, None)?;
-    if let Some(opened) = dsr {
-        instance.start_dsr(opened)?;
+    let opened = listeners.into_iter().zip(tls).zip(logs);
+    let opened = opened.map(|((listeners, tls), log)| OpenService { listeners, tls, log }).collect();
+    let mut instance = Instance::start(engine.numeric(), opened, None)?;
+    for (service, opened) in numeric.services.iter().zip(dsr) {
+        opened.map_or(Ok(()), |opened| instance.start_dsr(&service.name, opened))?;
     }
     engine.start(instance);
     let process = Process::new(engine, doors, supervisor);
     process.run(waiting.parent.take(), None, |engine| waiting.for_core = wants_core(engine))
 }
 
+/// Does the same for each service.
+fn each<T>(config: &Config, open: impl Fn(&ServiceConfig) -> Result<T, String>) -> Result<Vec<T>, String> {
+    let services = config.services.iter();
+    services.map(|service| open(service).map_err(|trouble| service.of(&trouble))).collect()
+}
+
 fn wants_core(engine: &Engine<Instance>) -> bool {
-    engine.config().flag(Flag::AbortOnError)
+    engine.config().process.flag(Flag::AbortOnError)
 }
 
 /// Options, then the configuration file, then servers given as arguments: each may override what came before.
 fn read_everything(line: &CommandLine, engine: &mut Engine<Instance>) -> Result<Config, String> {
     line.apply_options(engine, print, explain)?;
-    if let Some(file) = engine.config().text(Text::ConfigFile).map(str::to_owned) {
+    if let Some(file) = engine.config().process.text(Text::ConfigFile).map(str::to_owned) {
         let request = reload::request_of(&file)?;
         let done = engine.carry_out(&request, Door::File)?;
         print(&done.reply);
         done.warnings.iter().for_each(|warning| explain(warning));
     }
     line.apply_positional(engine.config_mut())?;
-    if engine.config().listen().is_none() {
-        return Err(format!("want a listening address, as an argument or by the command listen\n{TRY_HELP}"));
+    let silent = engine.config().services.iter().find(|service| service.listen().is_none());
+    let silent = silent.map(|service| (**service).clone());
+    if let Some(service) = silent.or(engine.config().services.is_empty().then(ServiceConfig::default)) {
+        let trouble = "want a listening address, as an argument or by the command listen";
+        return Err(format!("{}\n{TRY_HELP}", service.of(trouble)));
     }
     let numeric = engine.settle().cloned()?;
-    match numeric.listen() {
-        Some(ListenAddr { host, port: None, text })
-            if !host.is_unix() && numeric.text(Text::DsrIf).is_none() =>
-        {
-            Err(format!("{text}: want a port, such as {text}:80"))
-        }
-        _ => Ok(numeric),
+    each(&numeric, check_ports)?;
+    Ok(numeric)
+}
+
+fn check_ports(service: &ServiceConfig) -> Result<(), String> {
+    let lacks = |address: &&ListenAddr| address.port.is_none() && !address.host.is_unix();
+    let directs = service.text(Text::DsrIf).is_some();
+    match service.listeners().find(lacks).filter(|_| !directs) {
+        Some(ListenAddr { text, .. }) => Err(format!("{text}: want a port, such as {text}:80")),
+        None => Ok(()),
     }
 }
 
@@ -147,13 +164,17 @@ fn learn_countries(engine: &mut Engine<Instance>) -> Result<(), String> {
     Ok(())
 }
 
-fn open_listener(config: &Config) -> Result<Listener, String> {
-    let address = config.listen().ok_or("want a listening address")?;
-    Listener::open(address, instance::listen_options(&config.settings())).map_err(|error| error.to_string())
+fn open_listeners(process: &ProcessConfig, service: &ServiceConfig) -> Result<Vec<Arc<Listener>>, String> {
+    if service.text(Text::DsrIf).is_some() {
+        return Ok(Vec::new());
+    }
+    let options = instance::listen_options(process, service);
+    let open = |address| Listener::open(address, options).map(Arc::new).map_err(|error| error.to_string());
+    service.listeners().map(open).collect()
 }
 
 /// Anyone who can reach the control socket can do what pen can: not as root, unless the operator said so.
-fn open_control(config: &Config) -> Result<Vec<Listener>, String> {
+fn open_control(config: &ProcessConfig) -> Result<Vec<Listener>, String> {
     let Some(address) = config.values.control() else { return Ok(Vec::new()) };
     if privileges::is_root() && config.text(Text::User).is_none() {
         explain("Won't open control port running as root; use -u to run as different user");
@@ -170,28 +191,33 @@ fn open_control(config: &Config) -> Result<Vec<Listener>, String> {
 fn give_up_privileges(
     config: &Config,
     account: Option<&Account>,
-) -> Result<(Option<PidFile>, OpenLog), String> {
-    if let Some(jail) = config.text(Text::Jail) {
+) -> Result<(Option<PidFile>, Vec<OpenLog>), String> {
+    let process = &config.process;
+    if let Some(jail) = process.text(Text::Jail) {
         privileges::enter_jail(jail)?;
     }
     let owner = account.map(|account| (account.uid, account.gid));
-    let log = OpenLog::open(config.log())?;
-    let pid_file = config.text(Text::PidFile).map(|path| {
+    let logs = each(config, |service| OpenLog::open(service.log()))?;
+    let pid_file = process.text(Text::PidFile).map(|path| {
         PidFile::create(Path::new(path))
             .map_err(|error| format!("Can't create pidfile {path}: {}", reason(&error)))
     });
     let pid_file = pid_file.transpose()?;
     if let (Some(owner), Some(account)) = (owner, account) {
-        log.give_to(owner.0, owner.1);
-        account.become_it(kept(&config.settings()))?;
+        logs.iter().for_each(|log| log.give_to(owner.0, owner.1));
+        account.become_it(kept(config))?;
     }
-    if config.flag(Flag::Transparent) && !capabilities::may_use_foreign_addresses() {
+    if is_transparent(config) && !capabilities::may_use_foreign_addresses() {
         return Err("transparent: want the capability CAP_NET_RAW, or root at start".into());
     }
-    Ok((pid_file, log))
+    Ok((pid_file, logs))
 }
 
 /// `transparent` binds a socket to a foreign address for each connection, so its privilege is wanted all the time.
-fn kept(settings: &Settings) -> Keep {
-    if settings.flag(Flag::Transparent) { Keep::ForeignAddresses } else { Keep::Nothing }
+fn kept(config: &Config) -> Keep {
+    if is_transparent(config) { Keep::ForeignAddresses } else { Keep::Nothing }
+}
+
+fn is_transparent(config: &Config) -> bool {
+    config.services.iter().any(|service| service.flag(Flag::Transparent))
 }

@@ -9,7 +9,7 @@ mod common;
 use common::wait::eventually;
 use pen::testing::{LogHub, Output, Parts, Runtime, ServiceParts, Tls};
 use pen_core::balance::{Endpoint, Pool, ServerSetup};
-use pen_core::settings::{ProcessSettings, Settings};
+use pen_core::settings::{ProcessConfig, ProcessSettings, Settings};
 use pen_proto::addr::ListenAddr;
 use pen_sys::net::listen::{ListenOptions, Listener};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};

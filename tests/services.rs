@@ -10,7 +10,7 @@ use common::ports::free_port;
 use common::wait::eventually;
 use pen::testing::{LogHub, Parts, Runtime, ServiceParts, ServiceSnapshot, Tls};
 use pen_core::balance::{Endpoint, Pool, ServerId, ServerSetup};
-use pen_core::settings::{ProcessSettings, Settings};
+use pen_core::settings::{ProcessConfig, ProcessSettings, Settings};
 use pen_proto::addr::ListenAddr;
 use pen_proto::commands::{Flag, Number};
 use pen_sys::net::listen::{ListenOptions, Listener, begin_no_more};
@@ -73,7 +73,7 @@ impl Drop for Running {
 }
 
 fn start(services: Vec<ServiceParts>) -> Running {
-    let process = ProcessSettings::from(&Settings::default());
+    let process = ProcessSettings::from(&ProcessConfig::default());
     Running(Runtime::start(Parts { workers: WORKERS, process, services, dummy_name: None }).unwrap())
 }
 

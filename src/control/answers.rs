@@ -9,14 +9,16 @@ use pen_proto::help;
 
 impl<R: Running> Engine<R> {
     /// The reply to a question that the configuration alone cannot answer.
-    pub(super) fn answer(&mut self, question: &Question) -> Result<String, String> {
+    pub(super) fn answer(&mut self, question: &Question, service: &str) -> Result<String, String> {
         match question {
-            Question::Clients(listing) => Ok(queries::clients(&self.status(Wanted::Clients), *listing)),
+            Question::Clients(listing) => {
+                Ok(queries::clients(&self.status_of(Wanted::Clients, service), *listing))
+            }
             Question::Connection(number) => {
-                Ok(queries::connection(&self.status(Wanted::Connections), *number))
+                Ok(queries::connection(&self.status_of(Wanted::Connections, service), *number))
             }
             Question::Connections(listing) => {
-                Ok(queries::connections(&self.status(Wanted::Connections), *listing))
+                Ok(queries::connections(&self.status_of(Wanted::Connections, service), *listing))
             }
             Question::Help(None) => Ok(help::help()),
             Question::Help(Some(word)) => {
@@ -25,13 +27,17 @@ impl<R: Running> Engine<R> {
             Question::Metrics => Ok(stats::prometheus::render(&self.status(Wanted::Everything))),
             Question::Pid => Ok(format!("{}\n", std::process::id())),
             Question::Recent(seconds) => {
-                Ok(queries::recent(&self.status(Wanted::Clients), u64::from(*seconds)))
+                Ok(queries::recent(&self.status_of(Wanted::Clients, service), u64::from(*seconds)))
             }
-            Question::Servers(listing) => Ok(queries::servers(&self.status(Wanted::Servers), *listing)),
+            Question::Servers(listing) => {
+                Ok(queries::servers(&self.status_of(Wanted::Servers, service), *listing))
+            }
             Question::Socket(descriptor) => {
-                Ok(queries::socket(&self.status(Wanted::Connections), *descriptor))
+                Ok(queries::socket(&self.status_of(Wanted::Connections, service), *descriptor))
             }
-            Question::Status(Listing::Json) => Ok(stats::json::render(&self.status(Wanted::Everything))),
+            Question::Status(Listing::Json) => {
+                Ok(stats::json::render(&self.status_of(Wanted::Everything, service)))
+            }
             Question::Status(Listing::Text) => self.page(),
             Question::Version => Ok(format!("pen {}\n", env!("CARGO_PKG_VERSION"))),
             // Of these the configuration knows everything.
@@ -42,7 +48,7 @@ impl<R: Running> Engine<R> {
     /// The HTML page, which the file of `-w` gets too.
     fn page(&mut self) -> Result<String, String> {
         let page = stats::html::render(&self.status(Wanted::Everything));
-        if let Some(file) = self.config().text(Text::WebStats) {
+        if let Some(file) = self.config().process.text(Text::WebStats) {
             save(file, &page).map_err(|trouble| format!("web_stats {file}: {trouble}"))?;
         }
         Ok(page)

@@ -15,17 +15,18 @@ pub use super::running::{Deed, Running, Wanted};
 use crate::config::{self, ERRORS_MAX, Errors, Place};
 use crate::log::diag::{self, Severity};
 use crate::log::local_time;
-use crate::settings::{Applied, Config, check, no_such_server, settle_ports};
+use crate::settings::{Applied, Config, MAIN, check, no_such_server, settle_ports};
 use crate::sys::capabilities;
 use crate::sys::errors::reason;
 use crate::sys::files::write_atomically;
 use pen_proto::commands::{
-    Action, Address, Assignment, Command, Flag, Group, ServerChange, Setting, Text, When,
+    Action, Address, Assignment, Command, Flag, Group, Scope, ServerChange, Setting, Text, When,
 };
 use pen_proto::parse::parse_line;
 use pen_proto::status::Status;
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Commands about the running pen in one file: each may ask every worker, or tell of a million clients.
 pub const LATER_MAX: usize = 1_000;
@@ -48,6 +49,8 @@ pub enum Door {
 pub struct Placed {
     /// `None` when it did not come from a file.
     pub place: Option<Place>,
+    /// The one that the line names.
+    pub service: Option<Arc<str>>,
     pub command: Command,
 }
 
@@ -88,7 +91,7 @@ pub struct Engine<R> {
     /// What `running` is being made to follow; `None` but for that moment.
     attempted: Option<Config>,
     /// `server N blacklist T` given before there was anything to blacklist.
-    early_blacklists: Vec<(u16, u32)>,
+    early_blacklists: Vec<(Arc<str>, u16, u32)>,
 }
 
 impl<R: Running> Engine<R> {
@@ -131,12 +134,14 @@ impl<R: Running> Engine<R> {
     /// Settings that do not fit together, or a host or service that is not known, with the setting it stands in.
     pub fn settle(&mut self) -> Result<&Config, String> {
         check(&self.config)?;
-        self.config.tls().check_at_start()?;
-        let servers = self.config.servers.len();
-        if let Some((server, _)) =
-            self.early_blacklists.iter().find(|(server, _)| usize::from(*server) >= servers)
-        {
-            return Err(no_such_server(usize::from(*server)));
+        for service in &self.config.services {
+            service.tls().check_at_start().map_err(|trouble| service.of(&trouble))?;
+            let early = self.early_blacklists.iter().filter(|(name, ..)| *name == service.name);
+            for server in early.map(|(_, server, _)| usize::from(*server)) {
+                if server >= service.servers.len() {
+                    return Err(service.of(&no_such_server(server)));
+                }
+            }
         }
         settle_ports(&mut self.config);
         let lookup = self.names.lookup();
@@ -154,18 +159,18 @@ impl<R: Running> Engine<R> {
     /// The file with the reason.
     pub fn learn_countries(&mut self) -> Result<Vec<String>, String> {
         let warnings = settle_countries(&Config::default(), &mut self.config, Reading::Wanted)?;
-        self.followed.countries = self.config.countries.clone();
+        self.followed.process.countries = self.config.process.countries.clone();
         Ok(warnings)
     }
 
     /// Hands over the running pen, built from what [`Engine::settle`] returned.
     pub fn start(&mut self, mut running: R) {
-        for (server, seconds) in self.early_blacklists.drain(..) {
-            running.act(Deed::Blacklist { server, seconds });
+        for (service, server, seconds) in self.early_blacklists.drain(..) {
+            running.act(Deed::Blacklist { service, server, seconds });
         }
         self.running = Some(running);
-        self.config.running = true;
-        self.followed.running = true;
+        self.config.process.is_running = true;
+        self.followed.process.is_running = true;
     }
 
     /// Gives the running pen back, for its end.
@@ -245,13 +250,12 @@ impl<R: Running> Engine<R> {
             Command::Unset(setting) => *setting == log,
             _ => false,
         };
-        let Some(running) = self.running.as_mut().filter(|_| self.followed.log().is_some()) else {
-            return false;
-        };
+        let is_logging = self.followed.services.iter().any(|service| service.log().is_some());
+        let Some(running) = self.running.as_mut().filter(|_| is_logging) else { return false };
         if request.commands.iter().any(names_log) {
             return false;
         }
-        guarded(|| follow(running, &Plan::reopening_log(&self.followed))).is_ok()
+        guarded(|| follow(running, &Plan::reopening_logs(&self.followed))).is_ok()
     }
 
     /// Carries out all commands of a request or none. Its names must have been learned when pen runs.
@@ -323,13 +327,13 @@ impl<R: Running> Engine<R> {
         for (placed, reply) in commands.iter().zip(draft.replies) {
             let reply = match reply {
                 Reply::Ready(text) => text,
-                Reply::Later => self.act(&placed.command).map_err(|trouble| locate(placed, trouble))?,
+                Reply::Later => self.act_on(placed).map_err(|trouble| locate(placed, trouble))?,
             };
             if !done.reply.is_empty() && done.reply.len() + reply.len() > REPLY_BYTES_MAX {
                 return Err(locate(placed, format!("more than {REPLY_BYTES_MAX} bytes of replies")));
             }
             done.reply.push_str(&reply);
-            self.blacklist_in(&placed.command);
+            self.blacklist_in(placed);
         }
         Ok(done)
     }
@@ -346,7 +350,7 @@ impl<R: Running> Engine<R> {
                 true => {
                     Some(Refusal::Impossible(format!("more than {LATER_MAX} commands about the running pen")))
                 }
-                false => self.refusal(&draft.config, &placed.command, &mut connections),
+                false => self.refusal(&draft.config, placed, &mut connections),
             };
             let result = match (refusal, door) {
                 (Some(Refusal::StartOnly(text)), Door::File) => {
@@ -354,10 +358,14 @@ impl<R: Running> Engine<R> {
                     Ok(Reply::Ready(String::new()))
                 }
                 (Some(Refusal::StartOnly(text) | Refusal::Impossible(text)), _) => Err(text),
-                (None, _) => draft.config.apply(&placed.command).map(|applied| match applied {
-                    Applied::Reply(text) => Reply::Ready(text),
-                    Applied::ReplyLater | Applied::NotStored => Reply::Later,
-                }),
+                (None, _) => {
+                    draft.config.apply(placed.service.as_deref(), &placed.command).map(
+                        |applied| match applied {
+                            Applied::Reply(text) => Reply::Ready(text),
+                            Applied::ReplyLater | Applied::NotStored => Reply::Later,
+                        },
+                    )
+                }
             };
             match (result, &placed.place) {
                 (Ok(reply), _) => {
@@ -375,15 +383,24 @@ impl<R: Running> Engine<R> {
     fn refusal(
         &mut self,
         config: &Config,
-        command: &Command,
+        placed: &Placed,
         connections: &mut Option<Status>,
     ) -> Option<Refusal> {
         let running = self.running.as_mut()?;
-        match command {
+        match &placed.command {
             Command::Set(assignment) if assignment.setting().row().when == When::Start => {
-                let now = config.values.said(assignment.setting());
-                let word = assignment.setting().row().word;
-                start_only(word, &assignment.to_string(), now.as_deref().unwrap_or("not set"))
+                let row = assignment.setting().row();
+                let scoped = match row.scope {
+                    Scope::Process => &config.process.scoped,
+                    Scope::Service => {
+                        // What does not listen yet has not started.
+                        let service = config.meant(placed.service.as_deref()).ok()?;
+                        service.listen()?;
+                        &service.scoped
+                    }
+                };
+                let now = scoped.values.said(assignment.setting());
+                start_only(row.word, &assignment.to_string(), now.as_deref().unwrap_or("not set"))
             }
             Command::Set(Assignment::Flag(Flag::Transparent, true))
                 if !capabilities::may_use_foreign_addresses() =>
@@ -391,7 +408,7 @@ impl<R: Running> Engine<R> {
                 Some(Refusal::StartOnly(TRANSPARENT_REFUSED.into()))
             }
             Command::Do(Action::Close(number)) => {
-                let status = connections.get_or_insert_with(|| running.ask(Wanted::Connections));
+                let status = connections.get_or_insert_with(|| running.ask(Wanted::Connections, MAIN));
                 let open = status.connections.iter().any(|connection| connection.number == *number);
                 let in_range = u64::from(*number) < status.connections_max;
                 (in_range && !open)
@@ -403,7 +420,7 @@ impl<R: Running> Engine<R> {
 
     /// Makes `config` the configuration and the running pen follow it. Returns what the operator should know.
     fn follow(&mut self, mut config: Config, again: Again) -> Result<Vec<String>, String> {
-        config.arrange_lists(&self.config)?;
+        config.process.arrange_lists(&self.config.process)?;
         let Some(running) = &mut self.running else {
             self.config = config;
             return Ok(Vec::new());
@@ -424,24 +441,35 @@ impl<R: Running> Engine<R> {
     }
 
     /// `blacklist` is a deed, not a setting: it is done when the servers it names are there.
-    fn blacklist_in(&mut self, command: &Command) {
-        let Command::Server { index, changes } = command else { return };
+    fn blacklist_in(&mut self, placed: &Placed) {
+        let Command::Server { index, changes } = &placed.command else { return };
+        let Ok(service) = self.config.meant(placed.service.as_deref()).map(|service| service.name.clone())
+        else {
+            return;
+        };
         for change in changes {
-            if let ServerChange::Blacklist(seconds) = change {
+            if let ServerChange::Blacklist(seconds) = *change {
+                let (service, server) = (service.clone(), *index);
                 match &mut self.running {
                     Some(running) => {
-                        running.act(Deed::Blacklist { server: *index, seconds: *seconds });
+                        running.act(Deed::Blacklist { service, server, seconds });
                     }
-                    None => self.early_blacklists.push((*index, *seconds)),
+                    None => self.early_blacklists.push((service, server, seconds)),
                 }
             }
         }
     }
 
     /// Carries out a command about the running pen.
-    fn act(&mut self, command: &Command) -> Result<String, String> {
-        match command {
-            Command::Ask(question) => self.answer(question),
+    fn act_on(&mut self, placed: &Placed) -> Result<String, String> {
+        let service = match placed.command.row().map(|row| row.scope) {
+            Some(Scope::Service) if !self.config.services.is_empty() => {
+                self.config.meant(placed.service.as_deref())?.name.clone()
+            }
+            _ => self.first_service(),
+        };
+        match &placed.command {
+            Command::Ask(question) => self.answer(question, &service),
             Command::Do(Action::Close(number)) => Ok(self.close(*number)),
             Command::Do(Action::Exit) => Ok(self.exit()),
             Command::Do(Action::Session) => {
@@ -449,17 +477,32 @@ impl<R: Running> Engine<R> {
             }
             Command::Do(Action::Write(file)) => self.write(file.as_deref()),
             // Of all settings only this one is known no better than by the running pen.
-            Command::Show(_) | Command::Set(_) => Ok(queries::idlers(&self.status(Wanted::Servers))),
+            Command::Show(_) | Command::Set(_) => {
+                Ok(queries::idlers(&self.status_of(Wanted::Servers, &service)))
+            }
             _ => Ok(String::new()),
         }
     }
 
     /// A snapshot of the running pen; before it runs, of what is configured.
     pub fn status(&mut self, wanted: Wanted) -> Status {
+        let service = self.first_service();
+        self.status_of(wanted, &service)
+    }
+
+    /// The same from where this service stands.
+    pub(super) fn status_of(&mut self, wanted: Wanted, service: &str) -> Status {
         match &mut self.running {
-            Some(running) => running.ask(wanted),
-            None => queries::configured(&self.config),
+            Some(running) => running.ask(wanted, service),
+            None => self.config.service(service).map(queries::configured).unwrap_or_default(),
         }
+    }
+
+    /// `main`, or else the one that was made first.
+    fn first_service(&self) -> Arc<str> {
+        let services = &self.config.services;
+        let main = services.iter().find(|service| &*service.name == MAIN);
+        main.or(services.first()).map_or_else(|| MAIN.into(), |service| service.name.clone())
     }
 
     fn close(&mut self, number: u32) -> String {
@@ -472,7 +515,7 @@ impl<R: Running> Engine<R> {
     /// Before pen runs there is nothing to leave, as in Pen.
     fn exit(&mut self) -> String {
         let Some(running) = &mut self.running else { return String::new() };
-        if !self.config.flag(Flag::ExitEnabled) {
+        if !self.config.process.flag(Flag::ExitEnabled) {
             return "Exit is not enabled; restart with -X flag\n".into();
         }
         running.act(Deed::Stop);
@@ -480,7 +523,7 @@ impl<R: Running> Engine<R> {
     }
 
     fn write(&mut self, file: Option<&str>) -> Result<String, String> {
-        let file = file.or(self.config.text(Text::ConfigFile));
+        let file = file.or(self.config.process.text(Text::ConfigFile));
         let file = file.ok_or("write: want a file name, as pen was started without -F")?;
         let text = self.config.write(&local_time::stamp(&local_time::now()).to_string());
         save(file, &text).map_err(|trouble| format!("write {file}: {trouble}"))?;
@@ -532,9 +575,12 @@ fn expand(command: &Command) -> Result<Request, String> {
     let commands = match command {
         Command::Do(Action::Include(file)) => {
             let commands = config::read(file).map_err(|errors| format!("include: {errors}"))?;
-            commands.into_iter().map(|(place, command)| Placed { place: Some(place), command }).collect()
+            commands
+                .into_iter()
+                .map(|(place, command)| Placed { place: Some(place), service: None, command })
+                .collect()
         }
-        command => vec![Placed { place: None, command: command.clone() }],
+        command => vec![Placed { place: None, service: None, command: command.clone() }],
     };
     Ok(Request { commands })
 }

@@ -23,17 +23,17 @@ pub enum Reading {
 ///
 /// The file with the reason; then `to` is of no use.
 pub fn settle_countries(from: &Config, to: &mut Config, reading: Reading) -> Result<Vec<String>, String> {
-    let is_renamed = from.text(Text::Geoip) != to.text(Text::Geoip);
+    let is_renamed = from.process.text(Text::Geoip) != to.process.text(Text::Geoip);
     if !is_renamed && reading == Reading::IfRenamed {
         return Ok(Vec::new());
     }
-    let Some(file) = to.text(Text::Geoip).map(str::to_owned) else {
-        to.countries = Default::default();
+    let Some(file) = to.process.text(Text::Geoip).map(str::to_owned) else {
+        to.process.countries = Default::default();
         return Ok(unanswered(to));
     };
     let lack = match geoip::open(&file) {
         Ok((countries, lack)) => {
-            to.countries = countries;
+            to.process.countries = countries;
             lack.map(|lack| format!("geoip: {file}: {lack}"))
         }
         Err(reason) if !is_renamed && reading == Reading::Renewed => {
@@ -46,9 +46,9 @@ pub fn settle_countries(from: &Config, to: &mut Config, reading: Reading) -> Res
 
 /// As in Pen, entries about countries match nobody as long as nobody knows any; unlike there, it is said.
 fn unanswered(config: &Config) -> Vec<String> {
-    let asks = |by: &By| config.acls.iter().any(|acl| acl.names_countries(*by));
-    let silent = |by: &By| !config.countries.knows(*by);
-    let told = |by: By| match config.text(Text::Geoip) {
+    let asks = |by: &By| config.process.acls.iter().any(|acl| acl.names_countries(*by));
+    let silent = |by: &By| !config.process.countries.knows(*by);
+    let told = |by: By| match config.process.text(Text::Geoip) {
         None => format!("acl: without geoip, entries with a {} match nobody", by.word()),
         Some(file) => format!("acl: {file} knows no {}, entries with one match nobody", by.word()),
     };

@@ -1,8 +1,8 @@
 //! A pen that only remembers what it was told, for the tests of this directory and of `reload.rs`.
 
 use super::apply::{Deed, Running, Wanted};
-use super::plan::{Plan, Read};
-use crate::settings::{Config, Settings};
+use super::plan::{Plan, Read, ServicePlan, Step};
+use crate::settings::{Config, MAIN, ServiceConfig, Settings};
 use pen_proto::commands::{Number, Text};
 use pen_proto::status::{ConnectionStatus, ServerStatus, Status};
 use std::cell::{Ref, RefCell, RefMut};
@@ -61,20 +61,19 @@ impl FakePen {
         self.told_mut().deeds.push(deed);
     }
 
-    fn set_servers(&self, config: &Config) {
+    fn set_servers(&self, service: &ServiceConfig) {
         let words = |entry: &Option<crate::settings::ServerEntry>| match entry {
             Some(entry) => entry.spec.to_string(),
             None => "-".into(),
         };
-        let servers: Vec<String> = config.servers.iter().map(words).collect();
-        self.did(format!("servers {}", servers.join(" ")));
+        let servers: Vec<String> = service.servers.iter().map(words).collect();
+        self.did(of(service) + &format!("servers {}", servers.join(" ")));
         let status = |(index, entry): (usize, &Option<crate::settings::ServerEntry>)| ServerStatus {
             index: index as i32,
             address: entry.as_ref().map(|entry| entry.spec.host.to_string()).unwrap_or_default(),
             ..Default::default()
         };
-        self.told_mut().status.servers = config.servers.iter().enumerate().map(status).collect();
-        self.told_mut().config = Some(config.clone());
+        self.told_mut().status.servers = service.servers.iter().enumerate().map(status).collect();
     }
 
     fn open_name(&self, name: &str) -> Result<(), String> {
@@ -82,66 +81,96 @@ impl FakePen {
     }
 }
 
-/// What was opened, in words.
+/// What was opened for a service, in words.
 #[derive(Debug, Default)]
 pub struct FakeOpened {
     log: String,
     tls: String,
 }
 
-impl Running for FakePen {
-    type Opened = FakeOpened;
+/// What a deed begins with: nothing for `main`.
+fn of(service: &ServiceConfig) -> String {
+    if &*service.name == MAIN { String::new() } else { format!("{}: ", service.name) }
+}
 
-    fn open(&mut self, plan: &Plan<'_>) -> Result<FakeOpened, String> {
+impl FakePen {
+    fn open_for(&self, part: &ServicePlan<'_>) -> Result<FakeOpened, String> {
+        let (service, changes) = (part.service, part.changes());
         let mut opened = FakeOpened::default();
-        if plan.log {
-            opened.log = plan.to.log().map(ToString::to_string).unwrap_or_default();
+        if changes.log {
+            opened.log = service.log().map(ToString::to_string).unwrap_or_default();
             self.open_name(&opened.log).map_err(|trouble| format!("log: {trouble}"))?;
         }
-        if let Some(read) = plan.tls {
-            let file = plan.to.text(Text::SslCertificate).unwrap_or("no certificate");
+        if let Some(read) = changes.tls {
+            let file = service.text(Text::SslCertificate).unwrap_or("no certificate");
             opened.tls = match self.open_name(file) {
                 Err(_) if read == Read::Again => "old tls".into(),
                 opened => opened.map(|()| format!("tls {file}"))?,
             };
         }
-        if plan.settings || plan.servers {
-            self.open_name(&format!("clients_max {}", plan.to.number(Number::ClientsMax)))?;
+        if changes.settings || changes.servers {
+            self.open_name(&format!("clients_max {}", service.number(Number::ClientsMax)))?;
         }
-        if let Some(address) = plan.to.listen().filter(|_| plan.listen) {
+        for address in service.listeners().filter(|_| changes.listeners) {
             self.open_name(&address.text).map_err(|trouble| format!("listen: {trouble}"))?;
         }
         Ok(opened)
     }
 
-    fn switch(&mut self, plan: &Plan<'_>, opened: FakeOpened) {
-        if let Some(address) = plan.to.listen().filter(|_| plan.listen) {
-            self.did(format!("listen {}", address.text));
+    fn follow(&self, plan: &Plan<'_>, part: &ServicePlan<'_>, opened: FakeOpened) {
+        let (service, changes) = (part.service, part.changes());
+        let did = |deed: String| self.did(of(service) + &deed);
+        match part.step {
+            Step::Add => did("add".into()),
+            Step::Remove => did("remove".into()),
+            Step::Replace => did("replace".into()),
+            Step::Change(_) => {}
         }
-        if plan.log {
-            self.did(format!("log {}", opened.log));
+        for address in service.listeners().filter(|_| changes.listeners) {
+            did(format!("listen {}", address.text));
         }
-        if plan.tls.is_some() {
-            self.did(opened.tls);
+        if changes.log {
+            did(format!("log {}", opened.log));
         }
-        if plan.settings {
-            self.did("settings".into());
-            self.told_mut().status.idlers_wanted = plan.to.number(Number::Idlers);
-            self.told_mut().settings = Some(plan.to.settings());
+        if changes.tls.is_some() {
+            did(opened.tls);
         }
-        if plan.servers {
-            self.set_servers(plan.to);
+        if changes.settings {
+            did("settings".into());
+            self.told_mut().status.idlers_wanted = service.number(Number::Idlers);
+            self.told_mut().settings = Some(plan.to.settings(service));
+        }
+        if changes.servers {
+            self.set_servers(service);
+            self.told_mut().config = Some(plan.to.clone());
         }
     }
+}
 
-    fn ask(&mut self, _wanted: Wanted) -> Status {
+impl Running for FakePen {
+    type Opened = Vec<FakeOpened>;
+
+    fn open(&mut self, plan: &Plan<'_>) -> Result<Vec<FakeOpened>, String> {
+        let open = |part| self.open_for(part).map_err(|trouble| part.service.of(&trouble));
+        plan.services.iter().map(open).collect()
+    }
+
+    fn switch(&mut self, plan: &Plan<'_>, opened: Vec<FakeOpened>) {
+        if plan.process {
+            self.did("process".into());
+        }
+        let parts = plan.services.iter().zip(opened);
+        parts.for_each(|(part, opened)| self.follow(plan, part, opened));
+    }
+
+    fn ask(&mut self, _wanted: Wanted, _service: &str) -> Status {
         assert!(!self.told_mut().panics.remove("status"), "the status goes wrong on purpose");
         self.told().status.clone()
     }
 
     fn act(&mut self, deed: Deed) -> bool {
         match deed {
-            Deed::Blacklist { server, seconds } => self.did(format!("blacklist {server} {seconds}")),
+            Deed::Blacklist { server, seconds, .. } => self.did(format!("blacklist {server} {seconds}")),
             Deed::Stop => self.did("stop".into()),
             Deed::Close { number } => {
                 let mut told = self.told_mut();

@@ -4,8 +4,8 @@
 //! configuration; opens nothing. Called by `apply.rs` before a configuration takes effect.
 
 use crate::net::itself;
-use crate::settings::{Config, ServerEntry};
-use pen_proto::addr::{Host, Port};
+use crate::settings::{Config, ServerEntry, ServiceConfig};
+use pen_proto::addr::{Host, ListenAddr, Port};
 use pen_proto::commands::{Flag, Text};
 use std::cell::LazyCell;
 use std::net::IpAddr;
@@ -17,24 +17,24 @@ use std::net::IpAddr;
 pub fn check(config: &Config) -> Result<(), String> {
     // Only where it matters, and then once for all servers: it costs several system calls.
     let around = LazyCell::new(itself::look_around);
-    find(config, |ip| {
+    let is_here = |ip| {
         LazyCell::force(&around);
         itself::is_here(ip)
-    })
+    };
+    let mut services = config.services.iter();
+    services.try_for_each(|service| find(service, is_here).map_err(|trouble| service.of(&trouble)))
 }
 
-fn find(config: &Config, is_here: impl Fn(IpAddr) -> bool) -> Result<(), String> {
+fn find(service: &ServiceConfig, is_here: impl Fn(IpAddr) -> bool) -> Result<(), String> {
     // Direct server return listens nowhere, and a dummy has no use for servers.
-    if config.text(Text::DsrIf).is_some() || config.flag(Flag::Dummy) {
+    if service.text(Text::DsrIf).is_some() || service.flag(Flag::Dummy) {
         return Ok(());
     }
-    let regular = config.servers.iter().enumerate().map(|(index, entry)| (format!("server {index}"), entry));
-    let special = [("-e".to_string(), &config.emergency), ("-B".to_string(), &config.abuse)];
-    for (name, entry) in regular.chain(special) {
-        let Some(ServerEntry { spec, more, .. }) = entry else { continue };
+    for (name, ServerEntry { spec, more, .. }) in service.entries() {
         let hosts = std::iter::once(spec.host.clone()).chain(more.iter().map(|ip| Host::Ip(*ip)));
         for host in hosts {
-            if is_listener(config, &host, spec.port.as_ref(), &is_here) {
+            let port = spec.port.as_ref();
+            if service.listeners().any(|listen| is_listener(listen, &host, port, &is_here)) {
                 return Err(match &spec.port {
                     Some(port) if !host.is_unix() => format!(
                         "{name}: {host} port {port} is where pen itself listens: want another address or port (without a \
@@ -48,8 +48,12 @@ fn find(config: &Config, is_here: impl Fn(IpAddr) -> bool) -> Result<(), String>
     Ok(())
 }
 
-fn is_listener(config: &Config, host: &Host, port: Option<&Port>, is_here: impl Fn(IpAddr) -> bool) -> bool {
-    let Some(listen) = config.listen() else { return false };
+fn is_listener(
+    listen: &ListenAddr,
+    host: &Host,
+    port: Option<&Port>,
+    is_here: impl Fn(IpAddr) -> bool,
+) -> bool {
     match (&listen.host, host) {
         (Host::Unix(listen), Host::Unix(server)) => listen == server,
         _ if listen.port.is_none() || listen.port.as_ref() != port => false,
@@ -71,8 +75,8 @@ mod tests {
     use pen_proto::addr::ServerSpec;
     use pen_proto::commands::{Address, AddressValue};
 
-    fn listening_at(address: &str) -> Config {
-        let mut config = Config::default();
+    fn listening_at(address: &str) -> ServiceConfig {
+        let mut config = ServiceConfig::default();
         config.values.set_address(Address::Listen, Some(AddressValue::listen(address).unwrap()));
         config
     }
@@ -131,7 +135,7 @@ mod tests {
     #[test]
     fn a_pen_that_needs_no_server_may_have_itself() {
         let emergency = Some(ServerSpec::parse("127.0.0.1:80").unwrap().into());
-        let mut config = Config { emergency, ..listening_at("127.0.0.1:80") };
+        let mut config = ServiceConfig { emergency, ..listening_at("127.0.0.1:80") };
         assert!(find(&config, |_| true).unwrap_err().starts_with("-e: 127.0.0.1 port 80 "));
         config.values.set_flag(Flag::Dummy, true);
         assert_eq!(find(&config, |_| true), Ok(()));

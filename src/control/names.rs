@@ -4,13 +4,14 @@
 
 use super::lookups::Found;
 use crate::net::resolve;
-use crate::settings::{Config, ServerEntry};
+use crate::settings::{Config, ServerEntry, ServiceConfig};
 use pen_proto::addr::{Host, ListenAddr, Port};
 use pen_proto::commands::{
     Address, AddressValue, Assignment, Command, LogTarget, ServerChange, ServerTls, host_name,
 };
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// The addresses of a host name: one, as in Pen, and more for when that one fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,28 +100,31 @@ impl Names {
     ///
     /// A name that was not looked up before, or a service that is not known; with the setting it stands in.
     pub fn numeric(&mut self, config: &Config) -> Result<Config, String> {
-        let mut config = config.clone();
+        let services = config.services.iter().map(|service| {
+            let numeric = self.numeric_service(service);
+            numeric.map(Arc::new).map_err(|trouble| service.of(&trouble))
+        });
+        Ok(Config { process: config.process.clone(), services: services.collect::<Result<_, _>>()? })
+    }
+
+    fn numeric_service(&mut self, service: &ServiceConfig) -> Result<ServiceConfig, String> {
+        let mut service = service.clone();
         // First, because servers may have their port from it: the error belongs to where it was written.
-        if let Some(AddressValue::Listen(ListenAddr { host, port, .. })) =
-            config.values.address_mut(Address::Listen)
-        {
+        for ListenAddr { host, port, .. } in service.listeners_mut() {
             self.number(host, port.as_mut()).map_err(|trouble| format!("listen: {trouble}"))?;
         }
-        for (index, entry) in config.servers.iter_mut().enumerate() {
-            self.number_server(entry.as_mut()).map_err(|trouble| format!("server {index}: {trouble}"))?;
+        for (which, entry) in service.entries_mut() {
+            self.number_server(entry).map_err(|trouble| format!("{which}: {trouble}"))?;
         }
-        self.number_server(config.emergency.as_mut()).map_err(|trouble| format!("-e: {trouble}"))?;
-        self.number_server(config.abuse.as_mut()).map_err(|trouble| format!("-B: {trouble}"))?;
         if let Some(AddressValue::Target(LogTarget::Network { host, port, .. })) =
-            config.values.address_mut(Address::Log)
+            service.values.address_mut(Address::Log)
         {
             self.number(host, Some(port)).map_err(|trouble| format!("log: {trouble}"))?;
         }
-        Ok(config)
+        Ok(service)
     }
 
-    fn number_server(&mut self, entry: Option<&mut ServerEntry>) -> Result<(), String> {
-        let Some(entry) = entry else { return Ok(()) };
+    fn number_server(&mut self, entry: &mut ServerEntry) -> Result<(), String> {
         keep_name(entry)?;
         let known = entry.spec.host.name().and_then(|name| self.known.get(name));
         entry.host_name = entry.spec.host.name().unwrap_or_default().to_owned();
@@ -170,11 +174,13 @@ fn keep_name(entry: &mut ServerEntry) -> Result<(), String> {
 
 /// The host names of everything that a configuration uses.
 pub fn names_of(config: &Config) -> Vec<String> {
-    let servers = config.servers.iter().chain([&config.emergency, &config.abuse]).flatten();
-    let mut hosts: Vec<&Host> = servers.map(|entry| &entry.spec.host).collect();
-    hosts.extend(config.listen().map(|address| &address.host));
-    if let Some(LogTarget::Network { host, .. }) = config.log() {
-        hosts.push(host);
+    let mut hosts: Vec<&Host> = Vec::new();
+    for service in &config.services {
+        hosts.extend(service.entries().map(|(_, entry)| &entry.spec.host));
+        hosts.extend(service.listeners().map(|address| &address.host));
+        if let Some(LogTarget::Network { host, .. }) = service.log() {
+            hosts.push(host);
+        }
     }
     let mut names: Vec<String> = hosts.into_iter().filter_map(Host::name).map(String::from).collect();
     names.sort();
@@ -185,6 +191,7 @@ pub fn names_of(config: &Config) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::MAIN;
     use pen_proto::addr::ServerSpec;
 
     #[test]
@@ -205,10 +212,12 @@ mod tests {
         let mut config = Config::default();
         let mut entry = ServerEntry::from(ServerSpec::at(Host::parse("10.0.0.1").unwrap()));
         entry.spec.port = Some(Port::Service("in no file".into()));
-        config.servers.push(Some(entry));
+        config.make_service(MAIN).servers.push(Some(entry));
         let numeric = names.numeric(&config).unwrap();
-        assert_eq!(numeric.servers[0].as_ref().unwrap().spec.port, Some(Port::Number(7)));
-        config.servers[0].as_mut().unwrap().spec.port = Some(Port::Service("in none either".into()));
+        let port = |config: &Config| config.services[0].servers[0].clone().unwrap().spec.port;
+        assert_eq!(port(&numeric), Some(Port::Number(7)));
+        config.make_service(MAIN).servers[0].as_mut().unwrap().spec.port =
+            Some(Port::Service("in none either".into()));
         assert!(names.numeric(&config).unwrap_err().starts_with("server 0: port: want"));
     }
 }

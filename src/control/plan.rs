@@ -1,10 +1,13 @@
 //! What differs between two configurations: what the running pen has to open, and then to switch to, to follow the new
 //! one. Pure.
 //!
-//! Names only what differs, so that a reload of an unchanged file changes nothing. Made by `apply.rs`, carried out by
-//! whoever is [`super::running::Running`].
+//! Names only what differs, so that a reload of an unchanged file changes nothing, and one with a changed line touches
+//! one service. Made by `apply.rs`, carried out by whoever is [`super::running::Running`].
 
-use crate::settings::Config;
+use crate::settings::{Config, ServiceConfig};
+use pen_proto::commands::Flag;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// What is opened again although its name has not changed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -16,16 +19,42 @@ pub struct Refresh {
 }
 
 /// The way from one configuration to another. Addresses in both are numeric ([`super::names::Names::numeric`]).
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Plan<'a> {
     /// Where it leads.
     pub to: &'a Config,
+    /// Settings of the process differ.
+    pub process: bool,
+    /// The services that something becomes of: first those that go, then the others in order.
+    pub services: Vec<ServicePlan<'a>>,
+}
+
+/// What becomes of a service.
+#[derive(Debug, Clone, Copy)]
+pub struct ServicePlan<'a> {
+    /// As it is to be; as it was when it goes.
+    pub service: &'a Arc<ServiceConfig>,
+    pub step: Step,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    Add,
+    /// Its listeners close at once, its connections end on their own.
+    Remove,
+    /// It goes and another one of this name comes: what it is of cannot change under connections.
+    Replace,
+    Change(Changes),
+}
+
+/// What of a service differs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changes {
     /// The log is opened, again or under another name; without one, logging ends.
     pub log: bool,
     /// Certificates and keys are read.
     pub tls: Option<Read>,
-    /// The listening address changes.
-    pub listen: bool,
+    pub listeners: bool,
     pub settings: bool,
     pub servers: bool,
 }
@@ -41,27 +70,80 @@ pub enum Read {
 
 impl<'a> Plan<'a> {
     /// What leads from `from` to `to`. `refresh` says what is opened again even when its name is the same.
-    pub fn between(from: &Config, to: &'a Config, refresh: Refresh) -> Plan<'a> {
-        let (tls_before, tls) = (from.tls_plan(), to.tls_plan());
-        let is_new = tls_before != tls;
-        let is_read = is_new || refresh.tls && tls.is_needed();
-        let again = if refresh.is_reload && !is_new { Read::Again } else { Read::First };
-        Plan {
-            to,
-            log: from.log() != to.log() || refresh.log && to.log().is_some(),
-            tls: is_read.then_some(again),
-            listen: to.listen().is_some() && from.listen() != to.listen(),
-            settings: from.settings() != to.settings(),
-            servers: servers(from) != servers(to),
-        }
+    pub fn between(from: &'a Config, to: &'a Config, refresh: Refresh) -> Plan<'a> {
+        let are_lists_new =
+            (&from.process.acls, &from.process.countries) != (&to.process.acls, &to.process.countries);
+        let before: HashMap<&str, _> =
+            from.services.iter().map(|service| (&*service.name, service)).collect();
+        let names: HashSet<&str> = to.services.iter().map(|service| &*service.name).collect();
+        let gone = from.services.iter().filter(|service| !names.contains(&*service.name));
+        let mut services: Vec<_> = gone.map(|service| ServicePlan { service, step: Step::Remove }).collect();
+        services.extend(to.services.iter().filter_map(|service| {
+            let step = match before.get(&*service.name) {
+                None => Step::Add,
+                Some(before) if is_of_another_kind(before, service) => Step::Replace,
+                Some(before) => {
+                    let mut changes = Changes::between(before, service, refresh);
+                    changes.settings |= are_lists_new;
+                    Some(Step::Change(changes)).filter(|_| changes != Changes::default())?
+                }
+            };
+            Some(ServicePlan { service, step })
+        }));
+        Plan { to, process: from.process.scoped != to.process.scoped, services }
     }
 
-    /// To the same configuration, with the log opened again.
-    pub fn reopening_log(config: &'a Config) -> Plan<'a> {
-        Plan { to: config, log: true, tls: None, listen: false, settings: false, servers: false }
+    /// To the same configuration, with every log opened again.
+    pub fn reopening_logs(config: &'a Config) -> Plan<'a> {
+        let log = Step::Change(Changes { log: true, ..Changes::default() });
+        let logging = config.services.iter().filter(|service| service.log().is_some());
+        let services = logging.map(|service| ServicePlan { service, step: log }).collect();
+        Plan { to: config, process: false, services }
     }
 }
 
-fn servers(config: &Config) -> impl PartialEq + '_ {
-    (&config.servers, &config.emergency, &config.abuse)
+impl ServicePlan<'_> {
+    /// What has to be opened and used: everything, for a service that comes.
+    pub fn changes(&self) -> Changes {
+        match self.step {
+            Step::Change(changes) => changes,
+            Step::Remove => Changes::default(),
+            Step::Add | Step::Replace => Changes {
+                log: self.service.log().is_some(),
+                tls: Some(Read::First),
+                listeners: true,
+                settings: true,
+                servers: true,
+            },
+        }
+    }
+}
+
+impl Changes {
+    fn between(from: &Arc<ServiceConfig>, to: &Arc<ServiceConfig>, refresh: Refresh) -> Changes {
+        let log = refresh.log && to.log().is_some();
+        if Arc::ptr_eq(from, to) && !refresh.tls {
+            return Changes { log, ..Changes::default() };
+        }
+        let tls = to.tls_plan();
+        let is_new = from.tls_plan() != tls;
+        let is_read = is_new || refresh.tls && tls.is_needed();
+        let again = if refresh.is_reload && !is_new { Read::Again } else { Read::First };
+        Changes {
+            log: log || from.log() != to.log(),
+            tls: is_read.then_some(again),
+            listeners: !from.listeners().eq(to.listeners()),
+            settings: !from.serves_as(to),
+            servers: servers(from) != servers(to),
+        }
+    }
+}
+
+/// Whether its connections, or its clients, are not those of the other.
+fn is_of_another_kind(service: &ServiceConfig, other: &ServiceConfig) -> bool {
+    service.flag(Flag::Udp) != other.flag(Flag::Udp)
+}
+
+fn servers(service: &ServiceConfig) -> impl PartialEq + '_ {
+    (&service.servers, &service.emergency, &service.abuse)
 }

@@ -1,7 +1,7 @@
 //! Replies about the running pen, made from a snapshot, and the snapshot of one that does not run yet. Pure; the formats
 //! are Pen's where Pen has the command.
 
-use crate::settings::{Config, ServerEntry};
+use crate::settings::{ServerEntry, ServiceConfig};
 use pen_proto::addr::Port;
 use pen_proto::commands::{Listing, Number, ProxyHeader};
 use pen_proto::status::{ConnectionStatus, ServerStatus, Status, bits};
@@ -147,7 +147,7 @@ pub fn out_of_range(number: u32) -> String {
 }
 
 /// The servers of a pen that does not run yet.
-pub fn configured(config: &Config) -> Status {
+pub fn configured(config: &ServiceConfig) -> Status {
     let server = |(index, entry): (usize, &Option<ServerEntry>)| {
         let spec = entry.as_ref().map(|entry| &entry.spec);
         ServerStatus {

@@ -2,6 +2,7 @@
 
 use super::plan::Plan;
 use pen_proto::status::Status;
+use std::sync::Arc;
 
 /// What a question about the running pen needs to know. More may be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,10 +14,10 @@ pub enum Wanted {
 }
 
 /// What is done once and is no setting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deed {
     /// Skips a server for so many seconds from now; 0 releases it.
-    Blacklist { server: u16, seconds: u32 },
+    Blacklist { service: Arc<str>, server: u16, seconds: u32 },
     /// Closes a connection.
     Close { number: u32 },
     /// Ends pen at the next turn of the main loop, as SIGTERM does.
@@ -37,7 +38,8 @@ pub trait Running {
     fn open(&mut self, plan: &Plan<'_>) -> Result<Self::Opened, String>;
     /// Follows `plan` with what was opened for it. Open connections stay.
     fn switch(&mut self, plan: &Plan<'_>, opened: Self::Opened);
-    fn ask(&mut self, wanted: Wanted) -> Status;
+    /// A snapshot of `service`; of whichever there is when it is not there.
+    fn ask(&mut self, wanted: Wanted, service: &str) -> Status;
     /// False when there is nothing to do it to.
     fn act(&mut self, deed: Deed) -> bool;
 }

@@ -360,9 +360,9 @@ fn open_spare() -> Option<File> {
 }
 
 fn control_acl_permits<R: Running>(engine: &Engine<R>, address: ClientAddr) -> bool {
-    let config = engine.config();
-    let list = config.number(Number::ControlAcl) as usize;
-    config.acls.get(list).is_none_or(|acl| acl.permits(address, &config.countries))
+    let process = &engine.config().process;
+    let list = process.number(Number::ControlAcl) as usize;
+    process.acls.get(list).is_none_or(|acl| acl.permits(address, &process.countries))
 }
 
 fn carry_out<R: Running>(engine: &mut Engine<R>, request: &Request) -> Result<String, String> {

@@ -181,7 +181,7 @@ fn a_session_answers_in_frames_until_quit() {
     assert!(reply.starts_with(&start), "{reply}");
     assert!(reply.ends_with("ok 0\n"), "{reply}");
     assert_eq!(reply.matches("\nerror ").count(), 2, "{reply}");
-    assert_eq!(house.engine.config().number(Number::Blacklist), 9);
+    assert_eq!(house.engine.config().services[0].number(Number::Blacklist), 9);
 }
 
 #[test]
@@ -328,8 +328,8 @@ fn fewer_clients_may_be_served() {
 fn control_acl_keeps_strangers_out() {
     let mut config = Config::default();
     let entry = AclEntry { permit: true, what: AclMatch::V4 { address: 0x0a00_0000, mask: 0xff00_0000 } };
-    config.acls[3] = Acl::from(vec![entry]);
-    config.values.set_number(Number::ControlAcl, 3);
+    config.process.acls[3] = Acl::from(vec![entry]);
+    config.process.values.set_number(Number::ControlAcl, 3);
     let mut house = House::with(config, |_| Err("unused".into()));
     assert_eq!(house.ask(""), "");
     assert!(house.server.clients.is_empty());
@@ -366,7 +366,7 @@ fn a_name_server_holds_up_only_who_asked() {
     assert_eq!(house.ask("blacklist\n"), "30\n", "others go on");
     assert_eq!(house.pen.deeds(), Vec::<String>::new());
     drop(closed);
-    house.until("the name was looked up", |house| house.engine.config().servers.len() == 1);
+    house.until("the name was looked up", |house| house.engine.config().services[0].servers.len() == 1);
     assert_eq!(house.pen.deeds(), ["servers 10.0.0.9:80"]);
     house.until("the second name was looked up", |house| house.server.waiting.is_empty());
     house.settle();
@@ -409,7 +409,7 @@ fn included_commands_answer_the_asker() {
     assert_eq!(house.ask(&format!("include {good}\n")), "30\n7\n");
     let error = house.ask(&format!("include {bad}\n"));
     assert!(error.starts_with(&format!("error: include: {bad}:2: ")), "{error}");
-    assert_eq!(house.engine.config().number(Number::Blacklist), 7);
+    assert_eq!(house.engine.config().services[0].number(Number::Blacklist), 7);
 }
 
 #[test]

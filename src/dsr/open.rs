@@ -5,7 +5,7 @@ use super::filter;
 use super::frame::Mac;
 use super::reply::{Station, link_local_of};
 use crate::log::diag::{self, Severity};
-use crate::settings::{Config, ServerEntry};
+use crate::settings::{ServerEntry, ServiceConfig};
 use crate::sys::errors::reason;
 use crate::sys::interfaces::{self, Interface};
 use crate::sys::packet::PacketSocket;
@@ -32,12 +32,12 @@ pub struct Opened {
 ///
 /// # Errors
 /// What is wrong with the interface, the listening address or a server, beginning with the command.
-pub fn open(config: &Config) -> Result<Option<Opened>, String> {
+pub fn open(config: &ServiceConfig) -> Result<Option<Opened>, String> {
     let Some(name) = config.text(Text::DsrIf) else { return Ok(None) };
     open_interface(config, name).map(Some).map_err(|reason| format!("dsr_if: {reason}"))
 }
 
-fn open_interface(config: &Config, name: &str) -> Result<Opened, String> {
+fn open_interface(config: &ServiceConfig, name: &str) -> Result<Opened, String> {
     let address = config.listen().ok_or("want an address to serve")?;
     let service = service(address)?;
     check_servers(config)?;
@@ -65,12 +65,12 @@ fn open_interface(config: &Config, name: &str) -> Result<Opened, String> {
     Ok(Opened { socket, interface, index, station, service, protocol: protocol(config), own, text })
 }
 
-fn protocol(config: &Config) -> Protocol {
+fn protocol(config: &ServiceConfig) -> Protocol {
     if config.flag(Flag::Udp) { Protocol::Udp } else { Protocol::Tcp }
 }
 
 /// The original does not look at them either; here it is said.
-fn tell_useless_ports(config: &Config, service: Service) {
+fn tell_useless_ports(config: &ServiceConfig, service: Service) {
     for (index, entry) in config.servers.iter().enumerate() {
         if let Some(ServerEntry { spec, .. }) = entry
             && let Some(Port::Number(port)) = spec.port
@@ -111,14 +111,9 @@ pub fn check_not_own(ip: IpAddr, own: &HashSet<IpAddr>) -> Result<(), String> {
 }
 
 /// A frame goes to a station on the link, which a Unix socket is not.
-fn check_servers(config: &Config) -> Result<(), String> {
-    let regular = config.servers.iter().enumerate().map(|(index, entry)| (format!("server {index}"), entry));
-    let special =
-        [("-e", &config.emergency), ("-B", &config.abuse)].map(|(name, entry)| (name.to_owned(), entry));
-    for (name, entry) in regular.chain(special) {
-        if let Some(ServerEntry { spec, .. }) = entry
-            && let Host::Unix(path) = &spec.host
-        {
+fn check_servers(config: &ServiceConfig) -> Result<(), String> {
+    for (name, ServerEntry { spec, .. }) in config.entries() {
+        if let Host::Unix(path) = &spec.host {
             return Err(format!("{name}: want an IP address on the same network, got {path:?}"));
         }
     }

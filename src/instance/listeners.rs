@@ -1,62 +1,112 @@
 //! Where a running pen listens, and how it moves elsewhere without a gap.
 
-use super::{Instance, MAIN};
+use super::{Instance, worker_count};
+use crate::control::plan::{Plan, ServicePlan, Step};
 use crate::net::listen::{ListenOptions, Listener, begin_no_more};
 use crate::net::resolve;
-use crate::runtime::worker_count;
-use crate::settings::Settings;
+use crate::settings::{ProcessConfig, ServiceConfig};
 use crate::sys::errors::reason;
 use pen_proto::addr::ListenAddr;
 use pen_proto::commands::{Flag, Number};
 use std::sync::Arc;
 
-/// What a listening address becomes.
-pub(super) enum NewListener {
-    /// It takes the place of the present ones.
-    Opened(Listener),
-    /// The present one, for an address that is written in another way.
-    Renamed(Listener),
-    /// Packets to it are directed.
-    Directed,
-}
-
 impl Instance {
-    /// Opened before the old one is closed, beside it where they overlap: nobody meets a gap.
-    pub(super) fn listen(
+    /// The listeners of each service of the plan; `None` where they stay as they are. New ones are opened before old ones
+    /// are closed, beside them where they overlap: nobody meets a gap.
+    ///
+    /// # Errors
+    /// The service and the address, with the reason.
+    pub(super) fn open_listeners(
         &mut self,
-        address: &ListenAddr,
-        settings: &Settings,
-    ) -> Result<NewListener, String> {
+        plan: &Plan<'_>,
+    ) -> Result<Vec<Option<Vec<Arc<Listener>>>>, String> {
+        let leaving = self.leaving_listeners(plan);
+        let mut shared = Vec::new();
+        let mut open = |part: &ServicePlan<'_>| {
+            if !part.changes().listeners {
+                return Ok(None);
+            }
+            let opened = self.listeners_of(plan, part, &leaving, &mut shared);
+            opened.map_err(|trouble| part.service.of(&format!("listen: {trouble}")))
+        };
+        let opened = plan.services.iter().map(&mut open).collect::<Result<Vec<_>, _>>();
+        match &opened {
+            Err(_) => shared.iter().for_each(|old: &Arc<Listener>| old.share(old.is_divided())),
+            Ok(opened) => {
+                let new = opened.iter().flatten().flatten();
+                new.for_each(|listener| listener.share(listener.is_divided()));
+            }
+        }
+        opened
+    }
+
+    /// Has the listeners that the plan takes away take nobody further. `new` are those of each of its services.
+    pub(super) fn leave_listeners<'a>(
+        &self,
+        plan: &Plan<'_>,
+        new: impl Iterator<Item = Option<&'a [Arc<Listener>]>>,
+    ) {
+        let new: Vec<&Arc<Listener>> = new.flatten().flatten().collect();
+        let goes_on = |old: &Arc<Listener>| new.iter().any(|new| new.shares_socket(old));
+        let leaving = self.leaving_listeners(plan);
+        begin_no_more(leaving.iter().filter(|old| !goes_on(old)).map(AsRef::as_ref));
+    }
+
+    /// Listeners at addresses where their service no longer listens.
+    fn leaving_listeners(&self, plan: &Plan<'_>) -> Vec<Arc<Listener>> {
+        let mut leaving = Vec::new();
+        for part in &plan.services {
+            let Some(present) = self.present(&part.service.name) else { continue };
+            let stays = |listener: &Arc<Listener>| match part.step {
+                Step::Remove | Step::Replace => false,
+                _ => {
+                    !part.changes().listeners
+                        || part.service.listeners().any(|address| address.text == *listener.text)
+                }
+            };
+            leaving.extend(present.listeners().get().iter().filter(|listener| !stays(listener)).cloned());
+        }
+        leaving
+    }
+
+    fn listeners_of(
+        &mut self,
+        plan: &Plan<'_>,
+        part: &ServicePlan<'_>,
+        leaving: &[Arc<Listener>],
+        shared: &mut Vec<Arc<Listener>>,
+    ) -> Result<Option<Vec<Arc<Listener>>>, String> {
+        let service = part.service;
         if self.draining {
             return Err("pen is about to end and takes no more clients".into());
         }
-        if let Some(dsr) = &mut self.dsr {
-            return dsr.serve(address).map(|()| NewListener::Directed);
+        if let Some((name, dsr)) = &mut self.dsr
+            && *name == service.name
+        {
+            let address = service.listen().ok_or("want an address to serve")?;
+            return dsr.serve(address).map(|()| None);
         }
-        let before = self.listeners();
-        let options = listen_options(settings);
-        if let Some(renamed) = before.iter().find_map(|old| old.renamed(address, options)) {
-            return renamed.map(NewListener::Renamed).map_err(|error| reason(&error));
-        }
-        let shared = before.iter().any(|old| overlaps(old, address));
-        before.iter().for_each(|old| old.share(shared));
-        let opened = Listener::open(address, ListenOptions { shared, ..options });
-        if opened.is_err() {
-            before.iter().for_each(|old| old.share(old.is_divided()));
-        }
-        opened.map(NewListener::Opened).map_err(|error| error.to_string())
-    }
-
-    pub(super) fn use_listener(&mut self, listener: NewListener) {
-        match listener {
-            NewListener::Directed => {}
-            NewListener::Renamed(listener) => self.runtime.set_listeners(MAIN, vec![Arc::new(listener)]),
-            NewListener::Opened(listener) => {
-                listener.share(listener.is_divided());
-                begin_no_more(self.listeners().iter().map(AsRef::as_ref));
-                self.runtime.set_listeners(MAIN, vec![Arc::new(listener)]);
+        let options = listen_options(&plan.to.process, service);
+        let present = match part.step {
+            Step::Change(_) => self.present(&service.name).map(|present| present.listeners().get()),
+            _ => None,
+        };
+        let present = present.as_deref().map_or(&[][..], |listeners| listeners);
+        let open = |address: &ListenAddr| {
+            if let Some(same) = present.iter().find(|old| *old.text == address.text) {
+                return Ok(same.clone());
             }
-        }
+            if let Some(renamed) = present.iter().find_map(|old| old.renamed(address, options)) {
+                return renamed.map(Arc::new).map_err(|error| reason(&error));
+            }
+            let in_the_way = leaving.iter().filter(|old| overlaps(old, address));
+            let before = shared.len();
+            shared.extend(in_the_way.cloned());
+            shared[before..].iter().for_each(|old| old.share(true));
+            let options = ListenOptions { shared: shared.len() > before, ..options };
+            Listener::open(address, options).map(Arc::new).map_err(|error| error.to_string())
+        };
+        service.listeners().map(open).collect::<Result<_, _>>().map(Some)
     }
 }
 
@@ -66,13 +116,13 @@ fn overlaps(old: &Listener, new: &ListenAddr) -> bool {
     port.is_some() && old.address.map(|old| old.port()) == port
 }
 
-/// How the main listener is opened under these settings.
-pub fn listen_options(settings: &Settings) -> ListenOptions {
+/// How the listeners of a service are opened.
+pub fn listen_options(process: &ProcessConfig, service: &ServiceConfig) -> ListenOptions {
     ListenOptions {
-        backlog: settings.number(Number::ListenQueue),
-        nodelay: settings.flag(Flag::TcpNodelay),
+        backlog: process.number(Number::ListenQueue),
+        nodelay: service.flag(Flag::TcpNodelay),
         private: false,
-        datagram_sockets: if settings.flag(Flag::Udp) { worker_count(settings) } else { 0 },
+        datagram_sockets: if service.flag(Flag::Udp) { worker_count(process) } else { 0 },
         shared: false,
     }
 }

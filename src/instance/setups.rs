@@ -1,30 +1,37 @@
 //! Servers as they were configured, turned into what the choice works with, and the memory for them.
 
-use super::MAIN;
 use crate::balance::{ClientRoom, Endpoint, Places, Pool, SelectionKey, ServerSetup, TlsEndpoint};
+use crate::log::traffic::TrafficLog;
+use crate::net::listen::Listener;
 use crate::net::resolve;
-use crate::runtime::Runtime;
-use crate::settings::{Config, ServerEntry, Settings};
+use crate::net::tls::Tls;
+use crate::service::{Service, ServiceParts};
+use crate::settings::{ServerEntry, ServiceConfig, Settings};
 use crate::sys::limits;
+use crate::sys::published::lock;
 use pen_proto::addr::{Host, Port};
 use pen_proto::commands::{Number, ServerTls, Text};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// What is allocated for a server when the servers are exchanged, generously.
 const SERVER_BYTES: usize = 4 << 10;
 
-/// The memory that servers and clients want beyond what there is.
+/// The memory that servers and clients want beyond what a service that is `present` has.
 ///
 /// # Errors
 /// The command with how much it wants.
-pub fn room_for(runtime: &Runtime, config: &Config) -> Result<Option<ClientRoom>, String> {
+pub fn room_for(
+    present: Option<&Arc<Service>>,
+    service: &ServiceConfig,
+    settings: &Settings,
+) -> Result<Option<ClientRoom>, String> {
     // Taken outside the lock of the pool; a smaller table than now is not wanted.
-    limits::memory_for(config.servers.len() * SERVER_BYTES).map_err(|reason| format!("server: {reason}"))?;
-    let clients_max = runtime.service(MAIN).pool().clients_max();
-    let is_larger = config.number(Number::ClientsMax) > clients_max.into();
-    is_larger.then(|| client_room(&config.settings())).transpose()
+    limits::memory_for(service.servers.len() * SERVER_BYTES).map_err(|reason| format!("server: {reason}"))?;
+    let clients_max = present.map_or(0, |present| present.pool().clients_max());
+    let is_larger = present.is_none() || settings.number(Number::ClientsMax) > clients_max.into();
+    is_larger.then(|| client_room(settings)).transpose()
 }
 
 /// Memory for the clients of these settings.
@@ -37,8 +44,39 @@ pub fn client_room(settings: &Settings) -> Result<ClientRoom, String> {
         .map_err(|_| format!("clients_max: no memory for {clients_max} clients"))
 }
 
+/// A client table of this size, which no service has yet.
+pub fn pool(room: ClientRoom) -> Arc<Mutex<Pool>> {
+    Arc::new(Mutex::new(Pool::in_room(room)))
+}
+
+/// What a service begins with.
+pub fn parts(
+    service: &ServiceConfig,
+    settings: &Settings,
+    pool: Arc<Mutex<Pool>>,
+    listeners: Vec<Arc<Listener>>,
+    tls: Tls,
+    log: TrafficLog,
+) -> ServiceParts {
+    let selection = {
+        let mut pool = lock(&pool);
+        let selection = pool.add_selection(settings.rules());
+        put_servers(&mut pool, selection, service);
+        selection
+    };
+    ServiceParts {
+        name: service.name.to_string(),
+        settings: settings.clone(),
+        pool,
+        selection,
+        listeners,
+        tls,
+        log,
+    }
+}
+
 /// Has clients of the service sent to the servers of `config`, in which all addresses are numeric.
-pub fn put_servers(pool: &mut Pool, selection: SelectionKey, config: &Config) {
+pub fn put_servers(pool: &mut Pool, selection: SelectionKey, config: &ServiceConfig) {
     let setup = |entry: &ServerEntry| server_setup(entry, config.text(Text::DsrIf).is_some());
     let gap = || ServerSetup::new(Endpoint::Unset);
     let regular = config.servers.iter().map(|entry| entry.as_ref().map_or_else(gap, setup)).collect();

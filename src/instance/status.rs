@@ -1,11 +1,13 @@
 //! What a running pen tells of itself: the workers' reports, the servers and the clients in one snapshot.
 
-use super::{Instance, MAIN};
+use super::Instance;
 use crate::balance::{add_idlers, add_live};
 use crate::control::apply::Wanted;
 use crate::dsr::{self, Dsr};
 use crate::log::local_time;
+use crate::log::traffic::LogHub;
 use crate::runtime::{ServiceSnapshot, Snapshot};
+use crate::service::Service;
 use crate::sys::clock;
 use pen_proto::commands::{Flag, Number};
 use pen_proto::status::{ClientStatus, Status};
@@ -14,12 +16,15 @@ use pen_proto::status::{ClientStatus, Status};
 const SLOTS_PER_LOOK: u32 = 1024;
 
 impl Instance {
-    pub(super) fn status(&mut self, wanted: Wanted) -> Status {
+    /// What `service` would tell, or the first service if there is no such one.
+    pub(super) fn status(&mut self, wanted: Wanted, service: &str) -> Status {
+        let served = self.served.get(service).or_else(|| self.served.values().next());
+        let Some(served) = served else { return Status::default() };
         let snapshot = self.runtime.snapshot();
         let totals = snapshot.totals();
         let Snapshot { services, connections_used, connections_max, workers, full, .. } = snapshot;
-        let main = services.into_iter().find(|service| service.number == MAIN).unwrap_or_default();
-        let ServiceSnapshot { connections, connections_last, idlers, .. } = main;
+        let own = services.into_iter().find(|service| service.number == served.number).unwrap_or_default();
+        let ServiceSnapshot { connections, connections_last, idlers, .. } = own;
         let now_ms = clock::monotonic_ms();
         let mut status = Status {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -27,7 +32,12 @@ impl Instance {
             time_local: local_time::stamp(&local_time::now()).to_string(),
             time_epoch_seconds: clock::epoch_ms() / 1000,
             uptime_seconds: now_ms / 1000,
-            listen: self.listeners().iter().map(|listener| listener.text.to_string()).collect(),
+            listen: self
+                .runtime
+                .listeners(served.number)
+                .iter()
+                .map(|listener| listener.text.to_string())
+                .collect(),
             workers,
             connections,
             connections_used,
@@ -35,48 +45,51 @@ impl Instance {
             connections_last,
             full,
             idlers: idlers.iter().map(|(_, count)| *count as u64).sum(),
-            idlers_wanted: self.settings.number(Number::Idlers),
-            udp: self.settings.flag(Flag::Udp),
+            idlers_wanted: served.settings.number(Number::Idlers),
+            udp: served.settings.flag(Flag::Udp),
             totals,
             ..Status::default()
         };
-        status.totals.log_lines_dropped = self.log.dropped_lines();
-        status.mode = self.settings.mode();
-        if let Some(dsr) = &self.dsr {
+        let logs = self.served.values().map(|served| &served.log);
+        let logs = logs.chain(self.leaving.iter().map(|(_, log)| log));
+        status.totals.log_lines_dropped = logs.map(LogHub::dropped_lines).sum();
+        status.mode = served.settings.mode();
+        if let Some((name, dsr)) = &self.dsr
+            && self.served.get(name).is_some_and(|directed| directed.number == served.number)
+        {
             add_dsr(&mut status, dsr);
         }
         let now_seconds = clock::steady_epoch_seconds(now_ms);
         {
-            let main = self.runtime.service(MAIN);
-            let mut pool = main.pool();
+            let service = self.runtime.service(served.number);
+            let mut pool = service.pool();
             status.clients_max = pool.clients_max().into();
-            let selection = pool.at(main.selection);
+            let selection = pool.at(service.selection);
             status.current_server = selection.current_server().number();
             status.servers = selection.server_statuses(now_seconds);
         }
         if matches!(wanted, Wanted::Clients | Wanted::Everything) {
-            status.clients = self.clients(now_seconds);
+            status.clients = clients(self.runtime.service(served.number), now_seconds);
         }
         add_live(&mut status.servers, &mut status.clients, &status.connections);
         add_idlers(&mut status.servers, &idlers);
         status
     }
+}
 
-    /// The client table, some slots at a time: a worker that wants to choose waits for a part of it, not for all.
-    fn clients(&self, now_seconds: u32) -> Vec<ClientStatus> {
-        let mut clients = Vec::new();
-        let mut start = 0;
-        loop {
-            let main = self.runtime.service(MAIN);
-            let mut pool = main.pool();
-            let used = pool.client_slots_used();
-            let end = used.min(start + SLOTS_PER_LOOK);
-            clients.extend(pool.at(main.selection).client_statuses(start..end, now_seconds));
-            if end == used {
-                return clients;
-            }
-            start = end;
+/// The client table, some slots at a time: a worker that wants to choose waits for a part of it, not for all.
+fn clients(service: &Service, now_seconds: u32) -> Vec<ClientStatus> {
+    let mut clients = Vec::new();
+    let mut start = 0;
+    loop {
+        let mut pool = service.pool();
+        let used = pool.client_slots_used();
+        let end = used.min(start + SLOTS_PER_LOOK);
+        clients.extend(pool.at(service.selection).client_statuses(start..end, now_seconds));
+        if end == used {
+            return clients;
         }
+        start = end;
     }
 }
 

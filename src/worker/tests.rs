@@ -9,7 +9,7 @@ use crate::net::poller::REGISTRATIONS_LAST;
 use crate::net::tls::Tls;
 use crate::room::Kinds;
 use crate::service::{Service, ServiceParts};
-use crate::settings::{ProcessSettings, Settings};
+use crate::settings::{ProcessConfig, ProcessSettings, Settings};
 use pen_proto::addr::{ClientAddr, ListenAddr};
 use pen_proto::commands::{Flag, Number};
 use std::fs::File;
@@ -30,9 +30,10 @@ fn listener() -> Arc<Listener> {
 
 /// With room for one connection, in front of one server.
 fn worker(server: &TcpListener) -> Worker {
-    let mut settings = Settings::default();
-    settings.set_number(Number::ConnMax, 1);
-    let process = ProcessSettings::from(&settings);
+    let settings = Settings::default();
+    let mut process = ProcessConfig::default();
+    process.values.set_number(Number::ConnMax, 1);
+    let process = ProcessSettings::from(&process);
     let mut pool = Pool::new(8);
     let selection = pool.add_selection(settings.rules());
     let endpoint = Endpoint::Inet(server.local_addr().unwrap());

@@ -92,11 +92,34 @@ impl ServiceConfig {
         self.values.log()
     }
 
+    /// Those, to be changed.
+    pub fn listeners_mut(&mut self) -> impl Iterator<Item = &mut ListenAddr> {
+        self.scoped.values.listen_mut().into_iter()
+    }
+
+    /// Everywhere that clients connect.
+    pub fn listeners(&self) -> impl Iterator<Item = &ListenAddr> {
+        self.listen().into_iter()
+    }
+
+    /// Whether whoever serves its clients would go by the same settings. Access lists are the process's.
+    pub fn serves_as(&self, other: &ServiceConfig) -> bool {
+        self.proxy_accept == other.proxy_accept && self.values.for_workers() == other.values.for_workers()
+    }
+
     /// Its servers, and how each is called in a message.
     pub fn entries(&self) -> impl Iterator<Item = (Which, &ServerEntry)> {
         let regular = self.servers.iter().enumerate().map(|(index, entry)| (Which::Regular(index), entry));
         let special = [(Which::Emergency, &self.emergency), (Which::Abuse, &self.abuse)];
         regular.chain(special).filter_map(|(which, entry)| Some((which, entry.as_ref()?)))
+    }
+
+    /// The same, to be changed.
+    pub fn entries_mut(&mut self) -> impl Iterator<Item = (Which, &mut ServerEntry)> {
+        let regular = self.servers.iter_mut().enumerate();
+        let regular = regular.map(|(index, entry)| (Which::Regular(index), entry));
+        let special = [(Which::Emergency, &mut self.emergency), (Which::Abuse, &mut self.abuse)];
+        regular.chain(special).filter_map(|(which, entry)| Some((which, entry.as_mut()?)))
     }
 
     /// Carries out what a command of this scope means.

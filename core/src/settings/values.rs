@@ -71,6 +71,14 @@ impl Values {
         self.listen_address(Address::Listen)
     }
 
+    /// The same, to be changed.
+    pub fn listen_mut(&mut self) -> Option<&mut ListenAddr> {
+        match self.address_mut(Address::Listen) {
+            Some(AddressValue::Listen(address)) => Some(address),
+            _ => None,
+        }
+    }
+
     /// Where commands come from.
     pub fn control(&self) -> Option<&ListenAddr> {
         self.listen_address(Address::Control)

@@ -9,7 +9,7 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect, listen, setsockopt,
     sockopt,
 };
-use nix::sys::stat::{Mode, umask};
+use nix::sys::stat::{Mode, fstat, umask};
 use nix::unistd::{Gid, Uid, fchown};
 use pen_proto::addr::{Host, ListenAddr};
 use std::io;
@@ -116,6 +116,13 @@ impl Listener {
             Ok(Listener { socket, more, text, address: self.address, file })
         };
         is_same.then(again)
+    }
+
+    /// Whether both have one socket: one is the other [`Listener::renamed`].
+    pub fn shares_socket(&self, other: &Listener) -> bool {
+        let inode =
+            |listener: &Listener| fstat(&listener.socket).map(|status| (status.st_dev, status.st_ino));
+        inode(self).is_ok_and(|own| inode(other) == Ok(own))
     }
 
     /// Lets another listener of this user at an overlapping address be opened beside this one, with
