@@ -111,7 +111,7 @@ mod tests {
     use super::*;
     use crate::control::apply::Door;
     use crate::control::fake::FakePen;
-    use crate::settings::Config;
+    use crate::settings::{Config, MAIN};
     use crate::tempdir::TempDir;
     use pen_proto::commands::{Flag, Number};
     use std::fs;
@@ -123,6 +123,7 @@ mod tests {
         fs::write(file, text).unwrap();
         let mut engine = Engine::with_lookup(Config::default(), |_| Ok([10, 0, 0, 1].into()));
         engine.config_mut().process.values.set_text(Text::ConfigFile, Some(file.into()));
+        engine.config_mut().make_service(MAIN);
         engine.carry_out(&request_of(file).unwrap(), Door::File).unwrap();
         engine.settle().unwrap();
         let pen = FakePen::new();

@@ -49,7 +49,8 @@ fn start(hub: &LogHub, server: SocketAddr) -> (Runtime, SocketAddr) {
         ListenOptions { backlog: 8, nodelay: true, private: false, datagram_sockets: 0, shared: false };
     let address = ListenAddr::parse(&format!("127.0.0.1:{port}")).unwrap();
     let listener = Listener::open(&address, options).unwrap();
-    let (process, log) = (ProcessSettings::from(&settings), hub.traffic_log());
+    let process = ProcessSettings::from(&ProcessConfig::default());
+    let log = hub.traffic_log();
     let (name, listeners, tls) = ("main".into(), vec![Arc::new(listener)], Tls::default());
     let services = vec![ServiceParts { name, settings, pool, selection, listeners, tls, log }];
     let parts = Parts { workers: 1, process, services, dummy_name: None };

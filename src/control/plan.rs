@@ -90,7 +90,7 @@ impl<'a> Plan<'a> {
             };
             Some(ServicePlan { service, step })
         }));
-        Plan { to, process: from.process.scoped != to.process.scoped, services }
+        Plan { to, process: !from.process.serves_as(&to.process), services }
     }
 
     /// To the same configuration, with every log opened again.

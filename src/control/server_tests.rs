@@ -6,7 +6,7 @@ use crate::control::client::{IDLE_MS, LEAVING_MS, QUIET_MS, SESSION_IDLE_MS};
 use crate::control::fake::FakePen;
 use crate::control::names;
 use crate::net::listen::ListenOptions;
-use crate::settings::Config;
+use crate::settings::{Config, MAIN};
 use crate::tempdir::TempDir;
 use nix::sys::resource::{Resource, setrlimit};
 use pen_proto::addr::{Host, ListenAddr, Port};
@@ -50,6 +50,7 @@ impl House {
         let clock = now_ms.clone();
         let server = ControlServer::new(vec![listener], Box::new(move || clock.get())).unwrap();
         let mut engine = Engine::with_lookup(config, lookup);
+        engine.config_mut().make_service(MAIN);
         let pen = FakePen::new();
         engine.settle().unwrap();
         engine.start(pen.clone());

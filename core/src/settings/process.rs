@@ -62,6 +62,12 @@ impl ProcessConfig {
         Ok(Applied::Reply(reply))
     }
 
+    /// Whether workers and diagnostics would go by the same settings.
+    pub fn serves_as(&self, other: &ProcessConfig) -> bool {
+        let level = |process: &ProcessConfig| process.number(Number::Debug);
+        ProcessSettings::from(self) == ProcessSettings::from(other) && level(self) == level(other)
+    }
+
     /// Arranges the access lists, and shares those that are as they were with `before`. It changes no answer; to be done
     /// before settings are published, so that workers need not walk the lists.
     ///
