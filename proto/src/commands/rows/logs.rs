@@ -16,7 +16,6 @@ pub const ROWS: &[Row] = &[
         word: "ascii",
         letter: Some('a'),
         no: true,
-        scope: Scope::Process,
         kind: flag(Flag::Ascii),
         summary: "dump traffic as text instead of hexadecimal",
         detail: "Only matters at debug level 3 and above.",
