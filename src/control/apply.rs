@@ -8,20 +8,18 @@ use super::countries::{Reading, settle_countries};
 use super::guarded::{Trouble, guarded};
 use super::lookups::{self, Found, LOOKUP_AT_START_MS};
 use super::loops;
-use super::names::{Lookup, Names, look_up, names_in, names_of};
+use super::names::{Lookup, Names, look_up, names_of};
 use super::plan::{Plan, Refresh};
-use super::queries;
+pub use super::request::{Done, Door, Placed, Request};
+use super::request::{expand, locate};
 pub use super::running::{Deed, Running, Wanted};
-use crate::config::{self, ERRORS_MAX, Errors, Place};
+use crate::config::{ERRORS_MAX, Errors};
 use crate::log::diag::{self, Severity};
-use crate::log::local_time;
 use crate::settings::{Applied, Config, MAIN, check, no_such_server, settle_ports};
 use crate::sys::capabilities;
 use crate::sys::errors::reason;
 use crate::sys::files::write_atomically;
-use pen_proto::commands::{
-    Action, Address, Assignment, Command, Flag, Group, Scope, ServerChange, Setting, Text, When,
-};
+use pen_proto::commands::{Action, Address, Assignment, Command, Flag, Group, Scope, Setting, Text, When};
 use pen_proto::parse::parse_line;
 use pen_proto::status::Status;
 use std::collections::BTreeSet;
@@ -33,65 +31,17 @@ pub const LATER_MAX: usize = 1_000;
 /// What the replies to the commands of one file may come to; a single one may be longer.
 pub const REPLY_BYTES_MAX: usize = 256 << 20;
 
-/// Where a command came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
-    /// An option letter, before pen runs.
-    Option,
-    /// A line of a configuration file, at start or on reload.
-    File,
-    /// A control socket.
-    Control,
-}
-
-/// A command and where it was written.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Placed {
-    /// `None` when it did not come from a file.
-    pub place: Option<Place>,
-    /// The one that the line names.
-    pub service: Option<Arc<str>>,
-    pub command: Command,
-}
-
-/// A line that was understood, `include` resolved into the commands of the file.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Request {
-    pub commands: Vec<Placed>,
-}
-
-impl Request {
-    /// Host names that must be looked up before the request can be executed through [`Door::Control`].
-    pub fn names(&self) -> Vec<String> {
-        self.commands.iter().flat_map(|placed| names_in(&placed.command)).collect()
-    }
-
-    /// Whether it asks to keep a control connection open.
-    pub fn is_session(&self) -> bool {
-        matches!(&self.commands[..], [Placed { command: Command::Do(Action::Session), .. }])
-    }
-}
-
-/// What came of a request that was carried out.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Done {
-    /// The replies of all its commands, one after the other.
-    pub reply: String,
-    /// What the operator should know about commands that were passed over.
-    pub warnings: Vec<String>,
-}
-
 /// The room behind the doors.
 pub struct Engine<R> {
-    config: Config,
+    pub(super) config: Config,
     /// The configuration that `running` follows: `config` with every name a number.
     followed: Config,
-    running: Option<R>,
+    pub(super) running: Option<R>,
     names: Names,
     /// What `running` is being made to follow; `None` but for that moment.
     attempted: Option<Config>,
     /// `server N blacklist T` given before there was anything to blacklist.
-    early_blacklists: Vec<(Arc<str>, u16, u32)>,
+    pub(super) early_blacklists: Vec<(Arc<str>, u16, u32)>,
 }
 
 impl<R: Running> Engine<R> {
@@ -439,96 +389,6 @@ impl<R: Running> Engine<R> {
         self.followed = numeric.unwrap_or_default();
         Ok(warnings)
     }
-
-    /// `blacklist` is a deed, not a setting: it is done when the servers it names are there.
-    fn blacklist_in(&mut self, placed: &Placed) {
-        let Command::Server { index, changes } = &placed.command else { return };
-        let Ok(service) = self.config.meant(placed.service.as_deref()).map(|service| service.name.clone())
-        else {
-            return;
-        };
-        for change in changes {
-            if let ServerChange::Blacklist(seconds) = *change {
-                let (service, server) = (service.clone(), *index);
-                match &mut self.running {
-                    Some(running) => {
-                        running.act(Deed::Blacklist { service, server, seconds });
-                    }
-                    None => self.early_blacklists.push((service, server, seconds)),
-                }
-            }
-        }
-    }
-
-    /// Carries out a command about the running pen.
-    fn act_on(&mut self, placed: &Placed) -> Result<String, String> {
-        let service = match placed.command.row().map(|row| row.scope) {
-            Some(Scope::Service) if !self.config.services.is_empty() => {
-                self.config.meant(placed.service.as_deref())?.name.clone()
-            }
-            _ => self.first_service(),
-        };
-        match &placed.command {
-            Command::Ask(question) => self.answer(question, &service),
-            Command::Do(Action::Close(number)) => Ok(self.close(*number)),
-            Command::Do(Action::Exit) => Ok(self.exit()),
-            Command::Do(Action::Session) => {
-                Err("session: only on a control socket, as the first command".into())
-            }
-            Command::Do(Action::Write(file)) => self.write(file.as_deref()),
-            // Of all settings only this one is known no better than by the running pen.
-            Command::Show(_) | Command::Set(_) => {
-                Ok(queries::idlers(&self.status_of(Wanted::Servers, &service)))
-            }
-            _ => Ok(String::new()),
-        }
-    }
-
-    /// A snapshot of the running pen; before it runs, of what is configured.
-    pub fn status(&mut self, wanted: Wanted) -> Status {
-        let service = self.first_service();
-        self.status_of(wanted, &service)
-    }
-
-    /// The same from where this service stands.
-    pub(super) fn status_of(&mut self, wanted: Wanted, service: &str) -> Status {
-        match &mut self.running {
-            Some(running) => running.ask(wanted, service),
-            None => self.config.service(service).map(queries::configured).unwrap_or_default(),
-        }
-    }
-
-    /// `main`, or else the one that was made first.
-    fn first_service(&self) -> Arc<str> {
-        let services = &self.config.services;
-        let main = services.iter().find(|service| &*service.name == MAIN);
-        main.or(services.first()).map_or_else(|| MAIN.into(), |service| service.name.clone())
-    }
-
-    fn close(&mut self, number: u32) -> String {
-        match self.running.as_mut().is_some_and(|running| running.act(Deed::Close { number })) {
-            true => format!("Forcibly closing connection {number}\n"),
-            false => queries::out_of_range(number),
-        }
-    }
-
-    /// Before pen runs there is nothing to leave, as in Pen.
-    fn exit(&mut self) -> String {
-        let Some(running) = &mut self.running else { return String::new() };
-        if !self.config.process.flag(Flag::ExitEnabled) {
-            return "Exit is not enabled; restart with -X flag\n".into();
-        }
-        running.act(Deed::Stop);
-        String::new()
-    }
-
-    fn write(&mut self, file: Option<&str>) -> Result<String, String> {
-        let file = file.or(self.config.process.text(Text::ConfigFile));
-        let file = file.ok_or("write: want a file name, as pen was started without -F")?;
-        let text = self.config.write(&local_time::stamp(&local_time::now()).to_string());
-        save(file, &text).map_err(|trouble| format!("write {file}: {trouble}"))?;
-        Ok(String::new())
-    }
 }
 
 /// Follows a plan, or changes nothing.
@@ -570,31 +430,9 @@ fn start_only(word: &str, wanted: &str, now: &str) -> Option<Refusal> {
     (wanted != now).then(|| Refusal::StartOnly(format!("{word}: only at start: now {now}")))
 }
 
-/// `include` becomes the commands of its file; any other command stands for itself.
-fn expand(command: &Command) -> Result<Request, String> {
-    let commands = match command {
-        Command::Do(Action::Include(file)) => {
-            let commands = config::read(file).map_err(|errors| format!("include: {errors}"))?;
-            commands
-                .into_iter()
-                .map(|(place, command)| Placed { place: Some(place), service: None, command })
-                .collect()
-        }
-        command => vec![Placed { place: None, service: None, command: command.clone() }],
-    };
-    Ok(Request { commands })
-}
-
 fn first_reasons(missing: Vec<(String, String)>) -> String {
     let reasons: Vec<String> = missing.into_iter().map(|(_, reason)| reason).take(ERRORS_MAX).collect();
     reasons.join("\n")
-}
-
-fn locate(placed: &Placed, text: String) -> String {
-    match &placed.place {
-        Some(place) => format!("{place}: {text}"),
-        None => text,
-    }
 }
 
 pub(super) fn save(file: &str, text: &str) -> Result<(), String> {

@@ -1,0 +1,77 @@
+//! Lines that were understood: commands, where each was written, and for whom it is.
+
+use super::names::names_in;
+use crate::config::{self, Place};
+use pen_proto::commands::{Action, Command};
+use std::sync::Arc;
+
+/// Where a command came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// An option letter, before pen runs.
+    Option,
+    /// A line of a configuration file, at start or on reload.
+    File,
+    /// A control socket.
+    Control,
+}
+
+/// A command and where it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Placed {
+    /// `None` when it did not come from a file.
+    pub place: Option<Place>,
+    /// The one that the line names.
+    pub service: Option<Arc<str>>,
+    pub command: Command,
+}
+
+/// A line that was understood, `include` resolved into the commands of the file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    pub commands: Vec<Placed>,
+}
+
+impl Request {
+    /// Host names that must be looked up before the request can be executed through [`Door::Control`].
+    pub fn names(&self) -> Vec<String> {
+        self.commands.iter().flat_map(|placed| names_in(&placed.command)).collect()
+    }
+
+    /// Whether it asks to keep a control connection open.
+    pub fn is_session(&self) -> bool {
+        matches!(&self.commands[..], [Placed { command: Command::Do(Action::Session), .. }])
+    }
+}
+
+/// What came of a request that was carried out.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// The replies of all its commands, one after the other.
+    pub reply: String,
+    /// What the operator should know about commands that were passed over.
+    pub warnings: Vec<String>,
+}
+
+/// `include` becomes the commands of its file; any other command stands for itself.
+pub(super) fn expand(command: &Command) -> Result<Request, String> {
+    let commands = match command {
+        Command::Do(Action::Include(file)) => {
+            let commands = config::read(file).map_err(|errors| format!("include: {errors}"))?;
+            commands
+                .into_iter()
+                .map(|(place, command)| Placed { place: Some(place), service: None, command })
+                .collect()
+        }
+        command => vec![Placed { place: None, service: None, command: command.clone() }],
+    };
+    Ok(Request { commands })
+}
+
+/// A complaint, with the place of the command if it has one.
+pub(super) fn locate(placed: &Placed, text: String) -> String {
+    match &placed.place {
+        Some(place) => format!("{place}: {text}"),
+        None => text,
+    }
+}
