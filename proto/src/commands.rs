@@ -15,7 +15,7 @@ mod tls;
 mod values;
 
 pub use access::{AclEntry, AclMatch, By, Country};
-pub use command::{Action, Command, Entries, Entry, Listing, Question};
+pub use command::{Action, Command, Entries, Entry, Line, Listing, Question, ServiceChange};
 pub use kind::{Answer, Argument, Kind, List, Taken};
 pub use reach::Reach;
 pub use rows::{ROWS, SERVER_KEYS};

@@ -5,12 +5,13 @@
 
 mod entries;
 mod server;
+mod service;
 mod similar;
 mod words;
 
 use crate::addr::quoted;
 use crate::commands::{
-    Answer, Argument, Assignment, Choice, Command, Kind, Number, ROWS, Row, SECONDS_MAX, SERVER_KEYS,
+    Answer, Argument, Assignment, Choice, Command, Kind, Line, Number, ROWS, Row, SECONDS_MAX, SERVER_KEYS,
     Setting, Taken, row, row_spelled,
 };
 use crate::words::split;
@@ -72,6 +73,15 @@ impl fmt::Display for ParseError {
 }
 
 impl ParseError {
+    /// The same, inside of `place`.
+    fn within(self, place: &str) -> ParseError {
+        let place = match self.place.is_empty() {
+            true => place.to_owned(),
+            false => format!("{place}: {}", self.place),
+        };
+        ParseError { place, ..self }
+    }
+
     /// Of the line as a whole.
     fn new(message: &str) -> ParseError {
         ParseError { place: String::new(), message: message.to_owned(), unknown: None }
@@ -82,21 +92,44 @@ impl std::error::Error for ParseError {}
 
 type Parsed<T> = Result<T, ParseError>;
 
-/// Reads one line, a command with its words as [`split`] finds them.
+/// Reads one line, a command with its words as [`split`] finds them, and perhaps the service that it is for.
 ///
 /// `None` when there is nothing but a comment, or nothing at all. A line end at the end is passed over.
 ///
 /// # Errors
 /// Unknown, missing, wrong and surplus words. The whole line is refused: nothing of it may be carried out.
-pub fn parse_line(line: &str) -> Parsed<Option<Command>> {
-    let line = split(line).map_err(|reason| ParseError::new(&reason))?;
+pub fn line(text: &str) -> Parsed<Option<Line>> {
+    let line = split(text).map_err(|reason| ParseError::new(&reason))?;
     let mut words = Words::new(String::new(), &line);
     let Some(word) = words.next() else {
         return Ok(None);
     };
-    let command = if word == "no" { negated(&mut words)? } else { plain(word, &mut words)? };
+    let is_about_services = || row(word).is_some_and(|row| matches!(row.kind, Kind::Service));
+    let line = match word != "no" && is_about_services() {
+        true => service::service(&mut words)?,
+        false => Line { service: None, command: Some(command(word, &mut words)?) },
+    };
     words.end()?;
-    Ok(Some(command))
+    Ok(Some(line))
+}
+
+/// Reads a line that names no service: a command.
+///
+/// # Errors
+/// As [`line`], and a line that names a service.
+pub fn parse_line(text: &str) -> Parsed<Option<Command>> {
+    match line(text)? {
+        Some(Line { service: None, command }) => Ok(command),
+        Some(Line { service: Some(name), .. }) => {
+            Err(ParseError::new(&format!("want a command for no other service, got service {name}")))
+        }
+        None => Ok(None),
+    }
+}
+
+/// The command that begins with this word.
+fn command(word: &str, words: &mut Words) -> Parsed<Command> {
+    if word == "no" { negated(words) } else { plain(word, words) }
 }
 
 /// Reads an option of the command line that is also a setting or a command: its row, and the argument if
@@ -104,7 +137,7 @@ pub fn parse_line(line: &str) -> Parsed<Option<Command>> {
 /// level: the caller counts.
 ///
 /// # Errors
-/// As [`parse_line`], with the option in place of the command; and options that are neither ([`Kind::OptionOnly`]), which
+/// As [`line`], with the option in place of the command; and options that are neither ([`Kind::OptionOnly`]), which
 /// the caller reads itself.
 pub fn parse_option(row: &Row, argument: Option<&str>) -> Parsed<Command> {
     let argument: Vec<Cow<'_, str>> = argument.into_iter().map(Cow::Borrowed).collect();
@@ -162,6 +195,8 @@ fn of_row(row: &Row, words: &mut Words) -> Parsed<Command> {
         }
         Kind::List(list) => entries::add(list, words),
         Kind::Server => server::server(words),
+        // A line that is about services is read before.
+        Kind::Service => Err(words.error("want a command of a service")),
         Kind::Question(argument) => taking(argument, row, words).map(Command::Ask),
         Kind::Deed(argument) => taking(argument, row, words).map(Command::Do),
         Kind::Idle { why, taken } => {

@@ -4,7 +4,17 @@
 //! running pen is asked and told has a variant each.
 
 use super::{AclEntry, Assignment, Flag, List, Number, OneOf, Row, ServerChange, Setting, TlsOption, row};
+use crate::names::Name;
 use crate::network::Downstream;
+
+/// A line: a command, and the service that it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// As the line names it; `None`: the one of the lines before, or that of lines that name none.
+    pub service: Option<Name>,
+    /// `None`: the lines that follow are for the service.
+    pub command: Option<Command>,
+}
 
 /// How a listing is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,6 +41,7 @@ pub enum Command {
         index: u16,
         changes: Vec<ServerChange>,
     },
+    Service(ServiceChange),
     Ask(Question),
     Do(Action),
     /// Accepted for the sake of old configurations, has no effect; carries the reason.
@@ -50,6 +61,17 @@ pub enum Entry {
 pub enum Entries {
     Acl(u8),
     ProxyAccept,
+}
+
+/// Makes services and takes them away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServiceChange {
+    Add(Name),
+    Remove {
+        name: Name,
+        /// Its connections are cut; otherwise they end on their own.
+        now: bool,
+    },
 }
 
 /// What is asked of a pen and changes nothing.
@@ -110,6 +132,7 @@ impl Command {
             Command::Server { .. } => row("server"),
             Command::Ask(question) => row(question.word()),
             Command::Do(deed) => row(deed.word()),
+            Command::Service(_) => row("service"),
             Command::Explained(_) => None,
         }
     }

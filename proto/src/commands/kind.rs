@@ -46,6 +46,8 @@ pub enum Kind {
     List(List),
     /// `server N KEY VALUE...`.
     Server,
+    /// `service NAME [COMMAND...]`, `service add|remove NAME`.
+    Service,
     Question(Argument<Question>),
     Deed(Argument<Action>),
     /// Read, and without effect; the sentence says why.

@@ -3,7 +3,7 @@
 //! For programs that let others give commands, such as penctl-cgi. pen itself knows who may talk to it, not who may say
 //! what.
 
-use super::{Action, Command, Listing, Question};
+use super::{Action, Command, Line, Listing, Question};
 
 /// In the order of what they can do; who may do one may do those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +22,13 @@ impl Reach {
         [("read", Reach::Asks), ("servers", Reach::Servers), ("all", Reach::Everything)];
 }
 
+impl Line {
+    /// What it needs to be trusted with, whatever service it is for.
+    pub fn reach(&self) -> Reach {
+        self.command.as_ref().map_or(Reach::Asks, Command::reach)
+    }
+}
+
 impl Command {
     /// What it needs to be trusted with.
     pub fn reach(&self) -> Reach {
@@ -35,6 +42,7 @@ impl Command {
             | Command::Add(_)
             | Command::Remove(_)
             | Command::Clear(_)
+            | Command::Service(_)
             | Command::Do(_) => Reach::Everything,
         }
     }
