@@ -307,6 +307,35 @@ fn services_that_come_and_go_under_load_leave_nothing_behind() {
     assert_eq!((totals.accepted, totals.closed), (61, 60));
 }
 
+#[test]
+fn idlers_are_kept_for_each_service_and_go_with_it() {
+    let (web, post) = (Backend::named("web"), Backend::named("post"));
+    let (main, mail) = (listener(false), listener(false));
+    let with_idlers = |count| {
+        let mut settings = Settings::default();
+        settings.set_number(Number::Idlers, count);
+        settings
+    };
+    let mut pen = start(vec![
+        parts("main", with_idlers(3), &[web.address()], &[&main]),
+        parts("mail", with_idlers(5), &[post.address()], &[&mail]),
+    ]);
+    let idlers = |pen: &Running| {
+        let of = |service: &ServiceSnapshot| service.idlers.iter().map(|(_, count)| *count).sum::<usize>();
+        pen.0.snapshot().services.iter().map(of).collect::<Vec<_>>()
+    };
+    eventually("idlers of both", || idlers(&pen), |idlers| *idlers == [3, 5]);
+    let mut client = greeted(&mail, "post");
+    assert_eq!(pen.of(1).totals.idlers_used, 1);
+    assert_eq!(pen.of(0).totals.idlers_used, 0);
+    eventually("another in its place", || idlers(&pen), |idlers| *idlers == [3, 5]);
+    pen.0.remove_service(1, false);
+    eventually("the end of those that have no client", || post.open(), |open| *open == 1);
+    assert!(works(&mut client));
+    pen.0.set_settings(0, with_idlers(1));
+    eventually("fewer", || web.open(), |open| *open == 1);
+}
+
 /// Tells others to stop when it goes.
 struct Stop<'a>(&'a AtomicBool);
 
