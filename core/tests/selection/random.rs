@@ -55,7 +55,7 @@ enum Step {
         server: i32,
         seconds: u32,
     },
-    Reload(Reload),
+    Reload(Box<Reload>),
     Grow {
         clients_max: u32,
     },
@@ -165,7 +165,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         3 => (select(modes), any::<bool>()).prop_map(|(flag, on)| Step::Flag(flag, on)),
         2 => numbers.prop_map(|(number, value)| Step::Number(number, value)),
         2 => (-2..6i32, 0..60u32).prop_map(|(server, seconds)| Step::Blacklist { server, seconds }),
-        1 => any_reload().prop_map(Step::Reload),
+        1 => any_reload().prop_map(|reload| Step::Reload(Box::new(reload))),
         1 => (0..12u32).prop_map(|clients_max| Step::Grow { clients_max }),
     ]
 }
@@ -225,7 +225,8 @@ impl Run {
                     self.model.blacklist(&self.settings, server, seconds, now_seconds);
                 }
             }
-            Step::Reload(Reload { regular, emergency, abuse }) => {
+            Step::Reload(reload) => {
+                let Reload { regular, emergency, abuse } = *reload;
                 self.model.set_servers(&regular, emergency.as_ref(), abuse.as_ref());
                 self.service.set_servers(regular, emergency, abuse);
             }
@@ -395,7 +396,7 @@ proptest! {
         steps in vec(any_step(), 1..150),
     ) {
         let mut run = Run::new(clients_max);
-        run.step(Step::Reload(start))?;
+        run.step(Step::Reload(Box::new(start)))?;
         for step in steps {
             run.step(step)?;
             run.sweep()?;
