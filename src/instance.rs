@@ -26,7 +26,7 @@ use crate::sys::clock;
 use crate::sys::errors::reason;
 use pen_proto::commands::{Flag, Number};
 use pen_proto::status::Status;
-use setups::{client_room, parts, pool, put_servers, room_for};
+use setups::{Setups, client_room, parts, pool, room_for};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -260,7 +260,8 @@ impl Instance {
         }
         if changes.servers {
             itself::look_around();
-            put_servers(&mut present.pool(), present.selection, service);
+            let setups = Setups::of(service);
+            setups.put(&mut present.pool(), present.selection);
             self.runtime.servers_changed();
         }
         if let Some((name, dsr)) = &self.dsr

@@ -58,10 +58,11 @@ pub fn parts(
     tls: Tls,
     log: TrafficLog,
 ) -> ServiceParts {
+    let setups = Setups::of(service);
     let selection = {
         let mut pool = lock(&pool);
         let selection = pool.add_selection(settings.rules());
-        put_servers(&mut pool, selection, service);
+        setups.put(&mut pool, selection);
         selection
     };
     ServiceParts {
@@ -75,13 +76,27 @@ pub fn parts(
     }
 }
 
-/// Has clients of the service sent to the servers of `config`, in which all addresses are numeric.
-pub fn put_servers(pool: &mut Pool, selection: SelectionKey, config: &ServiceConfig) {
-    let setup = |entry: &ServerEntry| server_setup(entry, config.text(Text::DsrIf).is_some());
-    let gap = || ServerSetup::new(Endpoint::Unset);
-    let regular = config.servers.iter().map(|entry| entry.as_ref().map_or_else(gap, setup)).collect();
-    let [emergency, abuse] = [&config.emergency, &config.abuse].map(|entry| entry.as_ref().map(setup));
-    pool.set_servers(selection, regular, emergency, abuse);
+/// The servers of a service, made before the pool is locked: ten thousand take a while.
+pub struct Setups {
+    regular: Vec<ServerSetup>,
+    emergency: Option<ServerSetup>,
+    abuse: Option<ServerSetup>,
+}
+
+impl Setups {
+    /// Of a configuration in which all addresses are numeric.
+    pub fn of(config: &ServiceConfig) -> Setups {
+        let setup = |entry: &ServerEntry| server_setup(entry, config.text(Text::DsrIf).is_some());
+        let gap = || ServerSetup::new(Endpoint::Unset);
+        let regular = config.servers.iter().map(|entry| entry.as_ref().map_or_else(gap, setup)).collect();
+        let [emergency, abuse] = [&config.emergency, &config.abuse].map(|entry| entry.as_ref().map(setup));
+        Setups { regular, emergency, abuse }
+    }
+
+    /// Has clients of the service sent to them.
+    pub fn put(self, pool: &mut Pool, selection: SelectionKey) {
+        pool.set_servers(selection, self.regular, self.emergency, self.abuse);
+    }
 }
 
 /// `by_host`: the client's port is kept, so the server needs none.
