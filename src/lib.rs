@@ -13,6 +13,7 @@ mod net;
 mod outage;
 mod process;
 mod reload;
+mod renewal;
 mod room;
 mod runtime;
 mod service;

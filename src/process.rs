@@ -9,6 +9,7 @@ use crate::log::diag::{self, Severity};
 use crate::net::itself;
 use crate::net::listen::Listener;
 use crate::reload::Reload;
+use crate::renewal::Renewal;
 use crate::stats;
 use crate::sys::clock;
 use crate::sys::daemon::Detached;
@@ -56,6 +57,7 @@ pub struct Process {
     doors: Doors,
     supervisor: Supervisor,
     reload: Reload,
+    renewal: Renewal,
     /// When a graceful stop turns into a plain one; monotonic.
     drain_until_ms: Option<u64>,
     stopping: bool,
@@ -63,8 +65,9 @@ pub struct Process {
 
 impl Process {
     pub fn new(engine: Engine<Instance>, doors: Doors, supervisor: Supervisor) -> Process {
-        let reload = Reload::new(bell(&doors.control.waker()));
-        Process { engine, doors, supervisor, reload, drain_until_ms: None, stopping: false }
+        let bell = bell(&doors.control.waker());
+        let (reload, renewal) = (Reload::new(bell.clone()), Renewal::new(bell));
+        Process { engine, doors, supervisor, reload, renewal, drain_until_ms: None, stopping: false }
     }
 
     /// Serves until told to end, then ends everything, also after an error. `look` is called after every turn, at least
@@ -113,7 +116,7 @@ impl Process {
                 return Err("a worker has ended; ending too, for half a pen would look alive".into());
             }
             let drain = self.drain_until_ms.map(|_| DRAIN_LOOK);
-            let waits = [patience, drain, self.reload_patience(), diag::tick()];
+            let waits = [patience, drain, self.names_patience(), diag::tick()];
             let patience = waits.into_iter().flatten().min();
             let turned = self.doors.control.turn(patience, &mut self.engine);
             turned.map_err(|error| format!("control: {}", reason(&error)))?;
@@ -125,6 +128,7 @@ impl Process {
                 obeyed.unwrap_or_else(|trouble| diag::say(Severity::Error, String::from(trouble)));
             }
             self.finish_reload();
+            self.renew_names();
             look(&mut self.engine);
             self.stopping |= self.drained() || self.instance().is_some_and(|instance| instance.stop_wanted());
         }
@@ -164,17 +168,20 @@ impl Process {
         self.reload.begin(&mut self.engine, clock::monotonic_ms());
     }
 
-    fn reload_patience(&self) -> Option<Duration> {
-        let wait_ms = self.reload.deadline_ms()?.saturating_sub(clock::monotonic_ms());
-        Some(Duration::from_millis(wait_ms))
+    /// Until a reload or a renewal has waited for name servers long enough, or another is due.
+    fn names_patience(&self) -> Option<Duration> {
+        let deadlines = [self.reload.deadline_ms(), self.renewal.deadline_ms()];
+        let deadline_ms = deadlines.into_iter().flatten().min()?;
+        Some(Duration::from_millis(deadline_ms.saturating_sub(clock::monotonic_ms())))
+    }
+
+    fn renew_names(&mut self) {
+        say(self.renewal.turn(&mut self.engine, clock::monotonic_ms()));
     }
 
     fn finish_reload(&mut self) {
         let Some(outcome) = self.reload.finish(&mut self.engine, clock::monotonic_ms()) else { return };
-        match outcome {
-            Ok(warnings) => warnings.iter().for_each(|warning| diag::say(Severity::Notice, warning)),
-            Err(reason) => reason.lines().for_each(|line| diag::say(Severity::Error, line)),
-        }
+        say(outcome);
         if !self.reload.is_under_way() {
             self.supervisor.tell("READY=1");
         }
@@ -221,5 +228,13 @@ impl Process {
         let Some(until_ms) = self.drain_until_ms else { return false };
         let left = self.instance().map_or(0, |instance| instance.connections_used());
         left == 0 || clock::monotonic_ms() >= until_ms
+    }
+}
+
+/// What the operator should know, or what is wrong, line by line.
+fn say(outcome: Result<Vec<String>, String>) {
+    match outcome {
+        Ok(news) => news.iter().for_each(|line| diag::say(Severity::Notice, line)),
+        Err(reason) => reason.lines().for_each(|line| diag::say(Severity::Error, line)),
     }
 }

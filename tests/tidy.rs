@@ -18,6 +18,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("dsr", 2),
     ("outage", 2),
     ("reload", 2),
+    ("renewal", 2),
     ("room", 2),
     ("runtime", 2),
     ("service", 2),

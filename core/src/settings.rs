@@ -5,6 +5,7 @@
 //! service, resolved and swapped as a whole. How a `Config` becomes commands again is in `settings/write.rs`.
 
 mod fit;
+mod members;
 mod process;
 mod rules;
 mod scoped;
@@ -15,6 +16,7 @@ mod values;
 mod write;
 
 pub use fit::{check, settle_ports};
+pub use members::{MEMBERS_MAX, Member, Place, members_told, spread};
 pub use process::{ProcessConfig, ProcessSettings};
 pub use scoped::Scoped;
 pub use server::ServerEntry;

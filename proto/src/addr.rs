@@ -22,7 +22,7 @@ const QUOTED_CHARS_MAX: usize = 60;
 pub const SERVER_LIMIT_MAX: u32 = i32::MAX as u32;
 
 /// A port as written: a number from 1 to 65535, or a service name from `/etc/services`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Port {
     Number(u16),
     Service(String),
@@ -229,6 +229,11 @@ impl ServerSpec {
             None => Ok(spec),
             Some(surplus) => Err(format!("nothing may follow the prio, got {}", quoted(surplus))),
         }
+    }
+
+    /// Host and port alone, as written.
+    pub fn address(&self) -> String {
+        ServerSpec { port: self.port.clone(), ..ServerSpec::at(self.host.clone()) }.to_string()
     }
 
     /// The fields after the host, each with its colon, without those at the end that were left out.

@@ -8,14 +8,14 @@ use super::countries::{Reading, settle_countries};
 use super::guarded::{Trouble, guarded};
 use super::lookups::{self, Found, LOOKUP_AT_START_MS};
 use super::loops;
-use super::names::{Lookup, Names, look_up, names_of};
+use super::names::{Lookup, Names, can_wait, look_up, names_of};
 use super::plan::{Plan, Refresh};
 pub use super::request::{Done, Door, Placed, Request};
 use super::request::{expand, locate};
 pub use super::running::{Deed, Running, Wanted};
 use crate::config::{ERRORS_MAX, Errors};
 use crate::log::diag::{self, Severity};
-use crate::settings::{Applied, Config, MAIN, check, no_such_server, settle_ports};
+use crate::settings::{Applied, Config, MAIN, check, members_told, no_such_server, settle_ports};
 use crate::sys::capabilities;
 use crate::sys::errors::reason;
 use crate::sys::files::write_atomically;
@@ -95,8 +95,11 @@ impl<R: Running> Engine<R> {
         }
         settle_ports(&mut self.config);
         let lookup = self.names.lookup();
-        self.learn(lookups::look_up_and_wait(names_of(&self.config), lookup, LOOKUP_AT_START_MS))?;
-        self.followed = self.names.numeric(&self.config)?;
+        let found = lookups::look_up_and_wait(names_of(&self.config), lookup, LOOKUP_AT_START_MS);
+        for warning in self.learn_again(found)? {
+            diag::say(Severity::Notice, warning);
+        }
+        self.followed = self.names.numeric(&self.config, &Config::default())?;
         loops::check(&self.followed)?;
         Ok(&self.followed)
     }
@@ -176,8 +179,8 @@ impl<R: Running> Engine<R> {
         if missing.is_empty() { Ok(()) } else { Err(first_reasons(missing)) }
     }
 
-    /// Takes what look-ups found for a reload. A name that had an address before keeps it: a name server that is away for
-    /// a moment takes no server away. Returns what is to be told of those.
+    /// Takes what look-ups found for a start or a reload. A name that had an address before keeps it: a name server that
+    /// is away for a moment takes no server away. Returns what is to be told of those, and of servers that have to wait.
     ///
     /// # Errors
     ///
@@ -185,10 +188,35 @@ impl<R: Running> Engine<R> {
     pub fn learn_again(&mut self, found: Found) -> Result<Vec<String>, String> {
         let missing = self.names.learn(found).into_iter();
         let (kept, unknown): (Vec<_>, Vec<_>) = missing.partition(|(name, _)| self.names.knows(name));
+        let (waiting, unknown): (Vec<_>, Vec<_>) =
+            unknown.into_iter().partition(|(name, _)| can_wait(&self.config, name));
         if !unknown.is_empty() {
             return Err(first_reasons(unknown));
         }
-        Ok(kept.into_iter().map(|(_, reason)| format!("{reason}; its last address stays in use")).collect())
+        let kept = kept.into_iter().map(|(_, reason)| format!("{reason}; its last address stays in use"));
+        let waiting = waiting.into_iter().map(|(_, reason)| format!("{reason}; it is looked up again"));
+        Ok(kept.chain(waiting).collect())
+    }
+
+    /// Takes what look-ups found for names in use; what was not found stays as it is. Returns what the operator should
+    /// know.
+    ///
+    /// # Errors
+    ///
+    /// The running pen cannot follow, and nothing has changed.
+    pub fn renew(&mut self, found: Found) -> Result<Vec<String>, String> {
+        for (name, reason) in self.names.learn(found) {
+            diag::once(&format!("resolve {name}"), reason);
+        }
+        let before = self.followed.clone();
+        let again = Again { refresh: Refresh::default(), countries: Reading::IfRenamed };
+        guarded(|| self.follow(self.config.clone(), again)).map_err(|trouble| {
+            if let Trouble::Internal(_) = trouble {
+                self.take_back();
+            }
+            String::from(trouble)
+        })?;
+        Ok(members_told(&before, &self.followed))
     }
 
     /// Opens the log again before a reload that has to wait for name servers: somebody may have moved the file. False
@@ -378,7 +406,7 @@ impl<R: Running> Engine<R> {
         check(&config)?;
         let warnings = settle_countries(&self.config, &mut config, again.countries)?;
         settle_ports(&mut config);
-        let numeric = self.names.numeric(&config)?;
+        let numeric = self.names.numeric(&config, &self.followed)?;
         loops::check(&numeric)?;
         let attempted = self.attempted.insert(numeric);
         let done = follow(running, &Plan::between(&self.followed, attempted, again.refresh));

@@ -17,7 +17,7 @@ pub(crate) mod fake;
 pub(crate) mod guarded;
 pub(crate) mod lookups;
 mod loops;
-mod names;
+pub mod names;
 pub mod plan;
 pub mod queries;
 mod request;

@@ -4,25 +4,37 @@
 
 use super::lookups::Found;
 use crate::net::resolve;
-use crate::settings::{Config, ServerEntry, ServiceConfig};
+use crate::settings::{Config, Place, ServerEntry, ServiceConfig, Which, spread};
 use pen_proto::addr::{Host, ListenAddr, Port};
 use pen_proto::commands::{
-    Address, AddressValue, Assignment, Command, LogTarget, ServerChange, ServerTls, host_name,
+    Address, AddressValue, Assignment, Command, Flag, LogTarget, Number, ServerChange, ServerTls, host_name,
 };
-use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-/// The addresses of a host name: one, as in Pen, and more for when that one fails.
+/// Where a host name leads: one place, as in Pen, and more for when that one fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addresses {
-    first: IpAddr,
-    more: Vec<IpAddr>,
+    first: Place,
+    more: Vec<Place>,
 }
 
 impl<Ip: Into<IpAddr>> From<Ip> for Addresses {
     fn from(ip: Ip) -> Addresses {
-        Addresses { first: ip.into(), more: Vec::new() }
+        Addresses { first: ip.into().into(), more: Vec::new() }
+    }
+}
+
+impl Addresses {
+    /// `None` without any.
+    pub fn of(places: impl IntoIterator<Item = Place>) -> Option<Addresses> {
+        let mut places = places.into_iter();
+        Some(Addresses { first: places.next()?, more: places.collect() })
+    }
+
+    fn all(&self) -> Vec<Place> {
+        std::iter::once(self.first).chain(self.more.iter().copied()).collect()
     }
 }
 
@@ -35,9 +47,8 @@ pub type Lookup = fn(&str) -> Result<Addresses, String>;
 ///
 /// A name that is unknown or cannot be looked up.
 pub fn look_up(name: &str) -> Result<Addresses, String> {
-    let mut found = resolve::addresses(name)?.into_iter();
-    let first = found.next().ok_or_else(|| format!("host \"{name}\": no address"))?;
-    Ok(Addresses { first, more: found.collect() })
+    let found = resolve::addresses(name)?.into_iter().map(Place::from);
+    Addresses::of(found).ok_or_else(|| format!("host \"{name}\": no address"))
 }
 
 /// The names that must be looked up before `command` can be carried out.
@@ -94,28 +105,44 @@ impl Names {
         self.known.contains_key(name)
     }
 
-    /// `config` with every host and port of servers, listener and log a number, so that using it needs no look-up.
+    /// `config` with every host and port of servers, listener and log a number, so that using it needs no look-up. A
+    /// server of several addresses may become several; those of them that are in `before` keep their numbers.
     ///
     /// # Errors
     ///
     /// A name that was not looked up before, or a service that is not known; with the setting it stands in.
-    pub fn numeric(&mut self, config: &Config) -> Result<Config, String> {
+    pub fn numeric(&mut self, config: &Config, before: &Config) -> Result<Config, String> {
+        let before: HashMap<&str, _> =
+            before.services.iter().map(|service| (&*service.name, &**service)).collect();
         let services = config.services.iter().map(|service| {
-            let numeric = self.numeric_service(service);
+            let numeric = self.numeric_service(service, before.get(&*service.name).copied());
             numeric.map(Arc::new).map_err(|trouble| service.of(&trouble))
         });
         Ok(Config { process: config.process.clone(), services: services.collect::<Result<_, _>>()? })
     }
 
-    fn numeric_service(&mut self, service: &ServiceConfig) -> Result<ServiceConfig, String> {
+    fn numeric_service(
+        &mut self,
+        service: &ServiceConfig,
+        before: Option<&ServiceConfig>,
+    ) -> Result<ServiceConfig, String> {
         let mut service = service.clone();
+        let waits = waits(&service);
         // First, because servers may have their port from it: the error belongs to where it was written.
         for ListenAddr { host, port, .. } in service.listeners_mut() {
             self.number(host, port.as_mut()).map_err(|trouble| format!("listen: {trouble}"))?;
         }
+        let are_spread = waits && !service.flag(Flag::ResolveFirst);
+        let mut places = BTreeMap::new();
         for (which, entry) in service.entries_mut() {
-            self.number_server(entry).map_err(|trouble| format!("{which}: {trouble}"))?;
+            if let (Which::Regular(index), Some(name)) = (which, entry.spec.host.name())
+                && are_spread
+            {
+                places.insert(index, self.known.get(name).map(Addresses::all).unwrap_or_default());
+            }
+            self.number_server(entry, waits).map_err(|trouble| format!("{which}: {trouble}"))?;
         }
+        spread(&mut service, &places, before);
         if let Some(AddressValue::Target(LogTarget::Network { host, port, .. })) =
             service.values.address_mut(Address::Log)
         {
@@ -124,18 +151,24 @@ impl Names {
         Ok(service)
     }
 
-    fn number_server(&mut self, entry: &mut ServerEntry) -> Result<(), String> {
+    /// With `waits` a name without an address is none of the operator's mistakes: the server waits for it.
+    fn number_server(&mut self, entry: &mut ServerEntry, waits: bool) -> Result<(), String> {
         keep_name(entry)?;
         let known = entry.spec.host.name().and_then(|name| self.known.get(name));
+        let is_unknown = known.is_none() && entry.spec.host.name().is_some();
         entry.host_name = entry.spec.host.name().unwrap_or_default().to_owned();
-        entry.more = known.map(|addresses| addresses.more.clone()).unwrap_or_default();
+        entry.more = known.map(|known| known.more.iter().map(|place| place.ip).collect()).unwrap_or_default();
+        if is_unknown && waits {
+            // There it is never chosen.
+            entry.spec.host = Host::Ip(Ipv4Addr::UNSPECIFIED.into());
+        }
         self.number(&mut entry.spec.host, entry.spec.port.as_mut())
     }
 
     fn number(&mut self, host: &mut Host, port: Option<&mut Port>) -> Result<(), String> {
         if let Some(name) = host.name() {
             let address = self.known.get(name).ok_or_else(|| format!("host {name:?} was never looked up"))?;
-            *host = Host::Ip(address.first);
+            *host = Host::Ip(address.first.ip);
         } else if let Host::Name(zoned) = &*host
             && !self.zoned.contains(zoned)
         {
@@ -160,6 +193,33 @@ impl Names {
     }
 }
 
+/// Whether a server whose name has no address waits for one.
+fn waits(service: &ServiceConfig) -> bool {
+    service.number(Number::Resolve) > 0
+}
+
+/// The host names of the servers of a service: those that are looked up again with `resolve`.
+pub fn names_of_servers(service: &ServiceConfig) -> impl Iterator<Item = &str> {
+    service.entries().filter_map(|(_, entry)| entry.spec.host.name())
+}
+
+/// Whether pen can do without an address of this name until there is one.
+pub fn can_wait(config: &Config, name: &str) -> bool {
+    config.services.iter().all(|service| {
+        let is_needed = hosts_of_pen(service).any(|host| host.name() == Some(name));
+        !is_needed && (waits(service) || names_of_servers(service).all(|other| other != name))
+    })
+}
+
+/// The hosts that pen cannot do without.
+fn hosts_of_pen(service: &ServiceConfig) -> impl Iterator<Item = &Host> {
+    let log = service.log().and_then(|target| match target {
+        LogTarget::Network { host, .. } => Some(host),
+        _ => None,
+    });
+    service.listeners().map(|address| &address.host).chain(log)
+}
+
 /// A server's certificate is for its name, which is about to become a number.
 fn keep_name(entry: &mut ServerEntry) -> Result<(), String> {
     match (&mut entry.tls, &entry.spec.host) {
@@ -174,15 +234,11 @@ fn keep_name(entry: &mut ServerEntry) -> Result<(), String> {
 
 /// The host names of everything that a configuration uses.
 pub fn names_of(config: &Config) -> Vec<String> {
-    let mut hosts: Vec<&Host> = Vec::new();
-    for service in &config.services {
-        hosts.extend(service.entries().map(|(_, entry)| &entry.spec.host));
-        hosts.extend(service.listeners().map(|address| &address.host));
-        if let Some(LogTarget::Network { host, .. }) = service.log() {
-            hosts.push(host);
-        }
-    }
-    let mut names: Vec<String> = hosts.into_iter().filter_map(Host::name).map(String::from).collect();
+    let names = config
+        .services
+        .iter()
+        .flat_map(|service| names_of_servers(service).chain(hosts_of_pen(service).filter_map(Host::name)));
+    let mut names: Vec<String> = names.map(String::from).collect();
     names.sort();
     names.dedup();
     names
@@ -213,11 +269,11 @@ mod tests {
         let mut entry = ServerEntry::from(ServerSpec::at(Host::parse("10.0.0.1").unwrap()));
         entry.spec.port = Some(Port::Service("in no file".into()));
         config.make_service(MAIN).servers.push(Some(entry));
-        let numeric = names.numeric(&config).unwrap();
+        let numeric = names.numeric(&config, &Config::default()).unwrap();
         let port = |config: &Config| config.services[0].servers[0].clone().unwrap().spec.port;
         assert_eq!(port(&numeric), Some(Port::Number(7)));
         config.make_service(MAIN).servers[0].as_mut().unwrap().spec.port =
             Some(Port::Service("in none either".into()));
-        assert!(names.numeric(&config).unwrap_err().starts_with("server 0: port: want"));
+        assert!(names.numeric(&config, &Config::default()).unwrap_err().starts_with("server 0: port: want"));
     }
 }

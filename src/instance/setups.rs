@@ -133,7 +133,9 @@ fn server_setup(entry: &ServerEntry, by_host: bool) -> ServerSetup {
         weight: spec.weight,
         prio: spec.prio,
         acl: entry.acl,
-        host_name: entry.host_name.clone(),
+        name: entry.member_name(),
+        // Of several servers behind a name, each is known by its own.
+        host_name: if entry.member.is_some() { String::new() } else { entry.host_name.clone() },
         sni: entry.sni.0.clone(),
         proxy: entry.proxy,
         ..ServerSetup::new(endpoint)

@@ -56,6 +56,10 @@ impl Server {
         fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()
     }
 
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).expect("it is gone");
+    }
+
     /// Ends it and waits until nobody is at its address any more: processes that it started may outlive it.
     pub fn stop(&mut self) {
         self.end();

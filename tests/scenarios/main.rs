@@ -45,6 +45,7 @@ mod proxy_to_servers;
 mod readiness;
 mod refusals;
 mod reset;
+mod resolve;
 mod several_addresses;
 mod socket_options;
 mod statistics;

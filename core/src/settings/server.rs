@@ -1,5 +1,6 @@
 //! A server as it was configured.
 
+use super::Member;
 use pen_proto::addr::ServerSpec;
 use pen_proto::commands::{ProxyHeader, ServerChange, ServerTls, SniNames};
 use std::net::IpAddr;
@@ -12,6 +13,10 @@ pub struct ServerEntry {
     pub more: Vec<IpAddr>,
     /// In a numeric configuration: the host's name, that `spec` and `more` were looked up for; else empty.
     pub host_name: String,
+    /// In a numeric configuration: set for a server that was made of another's name.
+    pub member: Option<Member>,
+    /// In a numeric configuration: how many others must be gone before it is used, 0 for most.
+    pub standby: u8,
     pub acl: u8,
     pub proxy: ProxyHeader,
     pub tls: ServerTls,
@@ -26,6 +31,8 @@ impl From<ServerSpec> for ServerEntry {
             spec,
             more: Vec::new(),
             host_name: String::new(),
+            member: None,
+            standby: 0,
             acl: 0,
             proxy: ProxyHeader::None,
             tls,

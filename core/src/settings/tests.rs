@@ -303,6 +303,8 @@ no prio
 ";
     let ours = "\
 clients_max 4000
+resolve 0
+no resolve_first
 conn_max 800
 no dummy
 idle_timeout 0

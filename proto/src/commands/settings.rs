@@ -22,6 +22,8 @@ pub enum Flag {
     Keepalive,
     Peek,
     Prio,
+    /// A name is one server, whatever `resolve` finds.
+    ResolveFirst,
     Roundrobin,
     Stubborn,
     TcpNodelay,
@@ -73,6 +75,8 @@ pub enum Number {
     PendingMax,
     /// Seconds that a trusted downstream may take for its PROXY header.
     ProxyTimeout,
+    /// Seconds after which names of servers are looked up again; 0 never.
+    Resolve,
     /// Seconds that open connections get after a graceful stop; 0 waits for the last one.
     ShutdownTimeout,
     /// Seconds in which a client must have finished its TLS handshake, or have named the server it wants.

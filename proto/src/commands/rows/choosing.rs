@@ -89,6 +89,27 @@ pub const ROWS: &[Row] = &[
         ..LIVE
     },
     Row {
+        word: "resolve",
+        args: SECONDS,
+        kind: number(Number::Resolve, 0, SECONDS_MAX, 0),
+        unit: "seconds",
+        summary: "how often the names of servers are looked up again; 0: never",
+        detail: "Every address of a name is then a server of its own: NAME~1 has the number of the server that was \
+                 configured, NAME~2 and further ones have numbers of their own. They come and go with the addresses, \
+                 and keep number and name while they live; open connections go on. While name servers do not answer, \
+                 the last addresses stay in use. A name that is not known at start keeps its place until it is. With \
+                 0 a name is looked up when it is configured and on HUP, and its addresses are those of one server.",
+        ..NEW
+    },
+    Row {
+        word: "resolve_first",
+        no: true,
+        kind: flag(Flag::ResolveFirst),
+        summary: "with resolve: a name is one server, at its first address that answers",
+        detail: "As without `resolve`, the addresses are tried in their order, and the one that answers stays in use.",
+        ..NEW
+    },
+    Row {
         word: "roundrobin",
         letter: Some('r'),
         no: true,
