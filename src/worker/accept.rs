@@ -1,12 +1,13 @@
 //! Taking clients in, and not taking them in when there is no room.
 //!
-//! A full pen stops listening for events of the listener instead of accepting and closing, so clients wait in the
-//! kernel's backlog and no processor time is lost; see docs/architecture.md, "accept".
+//! A full pen stops listening for events of a listener instead of accepting and closing, so clients wait in the kernel's
+//! backlog and no processor time is lost; see docs/architecture.md, "accept". A listener at which nobody waits is left
+//! alone, so that to be full costs the same however many services there are.
 
 use super::handshake::first_task;
 use super::listeners::Entry;
 use super::verdict::Verdict;
-use super::{Context, Core, Key, Worker};
+use super::{Context, Key, Worker};
 use crate::conn::{Connection, Side, Stage};
 use crate::log::diag;
 use crate::net::listen::Listener;
@@ -23,10 +24,11 @@ use std::sync::Arc;
 /// How long to wait for descriptors that some other process or thread may give back.
 pub const SHORTAGE_RETRY_MS: u64 = 100;
 
-/// Whether this worker's listeners are registered, and if not, why.
+/// Whether this worker takes clients in, and if not, why.
 #[derive(Debug, Default)]
 pub struct Accepting {
-    on: bool,
+    /// Listeners that are not registered, because they could not be, or because clients wait there in vain.
+    held: Vec<u16>,
     /// Out of descriptors: tried again at this time or when a connection ends.
     retry_ms: Option<u64>,
     /// No room (`conn_max`, `pending_max`, descriptors): resumed by whoever makes room.
@@ -50,12 +52,9 @@ enum Asked {
 }
 
 impl Accepting {
-    pub fn is_on(&self) -> bool {
-        self.on
-    }
-
-    pub fn set_on(&mut self, on: bool) {
-        self.on = on;
+    #[cfg(test)]
+    pub fn held(&self) -> &[u16] {
+        &self.held
     }
 
     pub fn retry_ms(&self) -> Option<u64> {
@@ -71,13 +70,18 @@ impl Worker {
     pub(super) fn accept(&mut self, listener: u16) {
         let batch = self.context.accepting.batch.clamp(1, self.context.core.process.multi_accept);
         let mut taken = 0;
-        while taken < batch && self.context.accepting.is_on() {
+        while taken < batch {
+            if self.context.accepting.paused {
+                self.context.hold(listener);
+                break;
+            }
             // An event may be of a listener that is no longer ours.
             let Some(open) = self.context.core.listeners.listener(listener) else { return };
             if !self.context.core.shared.room().take_connection() {
                 // Another worker may have taken the one for whom this one was woken.
                 if socket::has_something(open.as_fd()) {
                     self.context.note_full();
+                    self.context.hold(listener);
                     self.context.pause(None);
                 }
                 break;
@@ -113,7 +117,7 @@ impl Worker {
             }
             Err(error) => {
                 self.context.room_made();
-                self.context.accept_failed(service, &error)
+                self.context.accept_failed((service, listener), &error)
             }
         }
     }
@@ -131,6 +135,7 @@ impl Worker {
             // Fails only when it is not registered, which is what is wanted.
             let _ = self.context.core.poller.remove_listener(listener.as_fd());
         }
+        self.context.accepting.held.retain(|held| *held != number);
         self.context.core.listeners.close(number);
     }
 
@@ -188,38 +193,29 @@ impl Context {
     /// Takes a listener of a service.
     ///
     /// # Errors
-    /// The poller refuses it; then it is there and not heard.
+    /// The poller refuses it; then it is there and held.
     pub(super) fn add_listener(&mut self, service: u16, listener: Arc<Listener>) -> io::Result<()> {
         let number = self.core.listeners.add(service, false, listener.clone());
         let number = number.ok_or_else(|| io::Error::other("too many listeners"))?;
-        match self.accepting.is_on() {
-            true => self.core.poller.add_listener(listener.as_fd(), Key::Listener(number).pack()),
-            false => Ok(()), // with all others
-        }
-    }
-
-    /// All or none.
-    fn register_listeners(&mut self) -> io::Result<()> {
-        let Core { listeners, poller, .. } = &self.core;
-        let added = listeners.open(false).try_for_each(|(number, listener)| {
-            poller.add_listener(listener.as_fd(), Key::Listener(number).pack())
-        });
-        match added {
-            Ok(()) => self.accepting.set_on(true),
-            Err(_) => self.deregister_listeners(),
+        let added = self.core.poller.add_listener(listener.as_fd(), Key::Listener(number).pack());
+        if added.is_err() {
+            self.hold(number);
         }
         added
     }
 
-    fn deregister_listeners(&mut self) {
-        for (_, listener) in self.core.listeners.open(false) {
-            // As above.
-            let _ = self.core.poller.remove_listener(listener.as_fd());
+    /// Hears no more of a listener until accepting is resumed.
+    fn hold(&mut self, number: u16) {
+        if self.accepting.held.contains(&number) {
+            return;
         }
-        self.accepting.set_on(false);
+        let Some(listener) = self.core.listeners.listener(number) else { return };
+        // Fails only when it is not registered, which is what is wanted.
+        let _ = self.core.poller.remove_listener(listener.as_fd());
+        self.accepting.held.push(number);
     }
 
-    fn accept_failed(&mut self, service: u16, error: &io::Error) -> Asked {
+    fn accept_failed(&mut self, (service, listener): (u16, u16), error: &io::Error) -> Asked {
         match error.raw_os_error() {
             Some(libc::EAGAIN) => Asked::Nobody,
             // He left before he was taken, or the network had an error of its own, see accept(2), "Error handling". If
@@ -243,16 +239,15 @@ impl Context {
                     "accept",
                     format_args!("cannot accept clients: {}; trying again as connections end", reason(error)),
                 );
+                self.hold(listener);
                 self.pause(Some(self.core.now_ms + SHORTAGE_RETRY_MS));
                 Asked::Shortage
             }
         }
     }
 
-    pub(super) fn pause(&mut self, retry_ms: Option<u64>) {
-        if self.accepting.is_on() {
-            self.deregister_listeners();
-        }
+    /// Takes no more clients for now. Listeners are held as clients come.
+    fn pause(&mut self, retry_ms: Option<u64>) {
         self.accepting.retry_ms = retry_ms;
         if !self.accepting.paused {
             self.accepting.paused = true;
@@ -262,7 +257,14 @@ impl Context {
         self.resume_accepting();
     }
 
-    /// Registers the listeners again when there is room. Called after every wake-up.
+    /// Descriptors have run out for a connect: clients go to other workers, or wait.
+    pub(super) fn pause_all(&mut self) {
+        let open: Vec<u16> = self.core.listeners.open(false).map(|(number, _)| number).collect();
+        open.into_iter().for_each(|number| self.hold(number));
+        self.pause(Some(self.core.now_ms + SHORTAGE_RETRY_MS));
+    }
+
+    /// Registers the held listeners again when there is room. Called after every wake-up.
     pub(super) fn resume_accepting(&mut self) {
         if !self.accepting.paused || self.accepting.retry_ms.is_some_and(|retry| self.core.now_ms < retry) {
             return;
@@ -274,14 +276,18 @@ impl Context {
         }
         self.accepting.paused = false;
         self.core.shared.room().remove_paused(self.core.now_ms);
-        if !self.accepting.is_on()
-            && let Err(error) = self.register_listeners()
-        {
+        let mut trouble = None;
+        self.accepting.held.retain(|number| {
+            let Some(listener) = self.core.listeners.listener(*number) else { return false };
+            let added = self.core.poller.add_listener(listener.as_fd(), Key::Listener(*number).pack());
+            added.map_err(|error| trouble = Some(error)).is_err()
+        });
+        if let Some(error) = trouble {
             self.listen_later(&error);
         }
     }
 
-    /// The poller refused the listeners.
+    /// The poller refused a listener.
     pub(super) fn listen_later(&mut self, error: &io::Error) {
         diag::once("listen", format_args!("cannot listen: {}; trying again", reason(error)));
         self.pause(Some(self.core.now_ms + SHORTAGE_RETRY_MS));

@@ -1,7 +1,6 @@
 //! Finding a server for a client: choose, connect, and on failure choose again, unseen by the client.
 
 use super::Context;
-use super::accept::SHORTAGE_RETRY_MS;
 use super::proxy::greeting;
 use super::services::LocalService;
 use super::verdict::Verdict;
@@ -133,7 +132,7 @@ impl Context {
             ),
         );
         self.enter(connection, Stage::Shortage);
-        self.pause(Some(self.core.now_ms + SHORTAGE_RETRY_MS));
+        self.pause_all();
     }
 
     /// A connect that was put off is tried again until it would have timed out.

@@ -150,7 +150,6 @@ impl Worker {
             unfinished: Vec::new(),
             stopping: false,
         };
-        worker.context.accepting.set_on(true);
         for service in worker.context.core.shared.services().get().iter().flatten() {
             worker.context.core.services.add(service.clone());
             worker.follow_listeners(service.number)?;

@@ -88,13 +88,42 @@ fn listeners_that_the_poller_refuses_are_tried_again() {
     worker.context.core.services[0].service.listeners().set(listeners);
     worker.context.core.shared.announce();
     worker.catch_up();
-    assert!(!worker.context.accepting.is_on());
+    assert_eq!(worker.context.accepting.held(), [1]);
     worker.context.resume_accepting();
-    assert!(!worker.context.accepting.is_on(), "not at once");
+    assert_eq!(worker.context.accepting.held(), [1], "not at once");
     worker.context.core.now_ms = worker.context.accepting.retry_ms().unwrap();
     worker.context.resume_accepting();
-    assert!(worker.context.accepting.is_on());
+    assert!(worker.context.accepting.held().is_empty());
     assert_eq!(worker.context.accepting.retry_ms(), None);
+}
+
+#[test]
+fn a_full_worker_holds_the_listeners_at_which_clients_wait() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut worker = worker(&server);
+    let listeners = vec![listener(), listener(), listener()];
+    worker.context.core.services[0].service.listeners().set(listeners.clone());
+    worker.context.core.shared.announce();
+    worker.catch_up();
+    let shared = worker.context.core.shared.clone();
+    assert!(shared.room().take_connection(), "the only place");
+    let _waiting = TcpStream::connect(listeners[1].address.unwrap()).unwrap();
+    for number in worker.context.core.listeners.of(0).map(|(number, _)| number).collect::<Vec<_>>() {
+        worker.accept(number);
+        worker.accept(number);
+        let open = worker.context.core.listeners.listener(number);
+        if open.is_some_and(|open| Arc::ptr_eq(open, &listeners[1])) {
+            assert_eq!(worker.context.accepting.held(), [number]);
+            break;
+        }
+        assert!(worker.context.accepting.held().is_empty(), "nobody waits there");
+    }
+    worker.context.resume_accepting();
+    assert_eq!(worker.context.accepting.held().len(), 1, "it is still full");
+    shared.room().give_connection();
+    worker.context.resume_accepting();
+    assert!(worker.context.accepting.held().is_empty());
+    assert!(!shared.room().is_awaited());
 }
 
 #[test]
