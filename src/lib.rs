@@ -10,6 +10,7 @@ mod geoip;
 mod instance;
 mod log;
 mod net;
+mod os;
 mod outage;
 mod process;
 mod reload;

@@ -16,6 +16,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("config", 2),
     ("control", 2),
     ("dsr", 2),
+    ("os", 1),
     ("outage", 2),
     ("reload", 2),
     ("renewal", 2),

@@ -1,6 +1,6 @@
 //! Buffers for bytes that a receiver did not take at once, and pipes for streams. An idle connection owns none.
 
-use crate::sys::pipe::Pipe;
+use crate::os::Pipe;
 
 /// Kept for reuse per worker; more are given back to the allocator.
 const POOL_BUFFERS_MAX: usize = 64;
@@ -121,6 +121,12 @@ impl BufferPool {
         self.spare_least = self.spare.len();
         self.spare_pipes_least = self.spare_pipes.len();
         std::mem::take(&mut self.freed_bytes)
+    }
+
+    /// Whether every pipe is here.
+    #[cfg(test)]
+    pub fn is_balanced(&self) -> bool {
+        self.pipes == self.spare_pipes.len()
     }
 
     /// A buffer that holds a copy of `bytes`.

@@ -14,10 +14,8 @@ use super::{Direction, Side, Socket};
 use crate::half_close;
 use crate::log::diag;
 use crate::net::tls::{Session, Trouble};
-use crate::sys::pipe::Pipe;
-use crate::sys::socket;
+use crate::os::{self, FdRef, Pipe};
 use std::io::{self, IoSlice, Write};
-use std::os::fd::BorrowedFd;
 
 /// Most encrypted bytes that are read at once: some records, whose plain bytes stay in the processor's cache.
 const READ_BYTES_MAX: usize = 64 * 1024;
@@ -301,15 +299,15 @@ fn receiver_failed(receiver: &mut Socket, direction: &mut Direction, error: &io:
 }
 
 /// The socket as a session writes to it.
-struct Wire<'a>(BorrowedFd<'a>);
+struct Wire<'a>(FdRef<'a>);
 
 impl Write for Wire<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        socket::send(self.0, bytes)
+        os::send(self.0, bytes)
     }
 
     fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        socket::send_parts(self.0, parts)
+        os::send_parts(self.0, parts)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -21,7 +21,7 @@ struct Line {
 }
 
 fn ready(fd: impl Into<std::os::fd::OwnedFd>) -> Socket {
-    Socket { fd: Some(fd.into()), readable: true, writable: true, ..Socket::default() }
+    Socket { fd: Some(fd.into().into()), readable: true, writable: true, ..Socket::default() }
 }
 
 fn unix_pair() -> (UnixStream, UnixStream) {

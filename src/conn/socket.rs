@@ -1,15 +1,13 @@
 //! A socket of a connection: what is known of its readiness, and single reads and writes.
 
 use crate::net::poller::Readiness;
-use crate::sys::socket;
-use nix::sys::socket::{setsockopt, sockopt};
+use crate::os::{self, Fd, FdRef};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// A socket and what is known of its readiness: edges are reported once, so they are remembered here.
 #[derive(Debug, Default)]
 pub struct Socket {
-    pub fd: Option<OwnedFd>,
+    pub fd: Option<Fd>,
     pub readable: bool,
     pub writable: bool,
     /// The peer has ended or reset its side or sent urgent bytes, at which a read stops: a short read does not mean that
@@ -30,8 +28,8 @@ impl Socket {
     ///
     /// # Errors
     /// There is none.
-    pub fn fd(&self) -> io::Result<BorrowedFd<'_>> {
-        self.fd.as_ref().map(AsFd::as_fd).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    pub fn fd(&self) -> io::Result<FdRef<'_>> {
+        self.fd.as_ref().map(os::borrow).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     /// Remembers what the poller has reported; false when all of it was known.
@@ -50,7 +48,7 @@ impl Socket {
 
     /// The descriptor's number for statistics, -1 when there is none.
     pub fn number(&self) -> i32 {
-        self.fd.as_ref().map_or(-1, AsRawFd::as_raw_fd)
+        self.fd.as_ref().map_or(-1, os::number)
     }
 
     /// One read. `None`: nothing is there now; zero bytes: end of file.
@@ -59,7 +57,7 @@ impl Socket {
     /// The peer has reset the connection, or it failed.
     #[inline]
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        match socket::receive(self.fd()?, buffer) {
+        match os::receive(self.fd()?, buffer) {
             Ok(0) if self.peer_reset => Err(io::ErrorKind::ConnectionReset.into()),
             Ok(count) => {
                 if count > 0 && count < buffer.len() && !self.drain_before_end {
@@ -82,7 +80,7 @@ impl Socket {
     #[inline]
     pub fn write(&mut self, sent_before: u64, bytes: &[u8]) -> io::Result<usize> {
         self.send_at_once_after(sent_before)?;
-        match socket::send(self.fd()?, bytes) {
+        match os::send(self.fd()?, bytes) {
             Ok(count) => {
                 if count < bytes.len() {
                     self.writable = false;
@@ -112,8 +110,7 @@ impl Socket {
     /// There is no descriptor.
     pub fn send_at_once(&mut self) -> io::Result<()> {
         if !std::mem::replace(&mut self.nodelay, true) {
-            // Fails on Unix sockets, which do not delay.
-            let _ = setsockopt(&self.fd()?, sockopt::TcpNoDelay, &true);
+            os::send_at_once(self.fd()?);
         }
         Ok(())
     }
@@ -121,7 +118,7 @@ impl Socket {
     /// Tells the peer that nothing more comes. A peer that is gone already needs no telling.
     pub fn shut_down(&self) {
         if let Some(fd) = &self.fd {
-            let _ = socket::end_writing(fd.as_fd());
+            let _ = os::end_writing(os::borrow(fd));
         }
     }
 }

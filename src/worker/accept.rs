@@ -11,14 +11,14 @@ use super::{Context, Key, Worker};
 use crate::conn::{Connection, Side, Stage};
 use crate::log::diag;
 use crate::net::listen::Listener;
+use crate::os::{self, Fd};
 use crate::room::{Room, Want};
 use crate::sys::errors::reason;
-use crate::sys::socket;
 use nix::libc;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::Flag;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 /// How long to wait for descriptors that some other process or thread may give back.
@@ -79,7 +79,7 @@ impl Worker {
             let Some(open) = self.context.core.listeners.listener(listener) else { return };
             if !self.context.core.shared.room().take_connection() {
                 // Another worker may have taken the one for whom this one was woken.
-                if socket::has_something(open.as_fd()) {
+                if os::has_something(open.as_fd()) {
                     self.context.note_full();
                     self.context.hold(listener);
                     self.context.pause(None);
@@ -101,7 +101,7 @@ impl Worker {
             return Asked::Nobody;
         };
         let service = *service;
-        match socket::accept(open.as_fd()) {
+        match os::accept(open.as_fd()) {
             Ok((fd, address)) => {
                 // Who comes after a command was answered meets its effect, also in the wake-up that is under way.
                 let is_behind = self.context.core.shared.generation() != self.context.core.generation;
@@ -142,7 +142,7 @@ impl Worker {
     /// Takes in a client, for whom room is counted.
     pub(super) fn take_in(
         &mut self,
-        fd: OwnedFd,
+        fd: Fd,
         (address, port): (ClientAddr, u16),
         (service, listener): (u16, u16),
     ) {

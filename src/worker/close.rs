@@ -7,10 +7,9 @@ use crate::balance::{Endpoint, ServerId};
 use crate::conn::{CloseReason, Connection, Side, Socket};
 use crate::log::record::ConnectionRecord;
 use crate::log::traffic::Target;
-use crate::sys::{clock, socket};
+use crate::os;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::LogFormat;
-use std::os::fd::AsFd;
 
 impl Worker {
     /// Ends a connection, whatever the reason: sockets, buffers, counters, log, room for the next. Called by what looks
@@ -65,8 +64,8 @@ impl Context {
 
     fn close_socket(&self, end: &mut Socket) {
         if let Some(fd) = end.fd.take() {
-            self.core.poller.forget(fd.as_fd());
-            socket::close(fd);
+            self.core.poller.forget(os::borrow(&fd));
+            os::close(fd);
         }
     }
 
@@ -75,11 +74,11 @@ impl Context {
         if settings.choice::<LogFormat>() != LogFormat::Json || log.target() != Target::File {
             return;
         }
-        let duration_milliseconds = clock::monotonic_ms().saturating_sub(connection.started_ms);
+        let duration_milliseconds = os::monotonic_ms().saturating_sub(connection.started_ms);
         let mut address = AddressText::default();
         let endpoint = connection.endpoint.as_deref().filter(|_| server != ServerId::NONE);
         log.json(&ConnectionRecord {
-            start_epoch_milliseconds: clock::epoch_ms().saturating_sub(duration_milliseconds),
+            start_epoch_milliseconds: os::epoch_ms().saturating_sub(duration_milliseconds),
             duration_milliseconds,
             client: connection.address,
             client_port: (connection.address != ClientAddr::Unix).then_some(connection.port),
@@ -109,7 +108,7 @@ fn pass_on_loss(connection: &Connection, reason: CloseReason) {
             && let Ok(fd) = receiver.fd()
         {
             // Not possible on Unix sockets, which know no reset; the close that follows ends them.
-            let _ = socket::reset_on_close(fd);
+            let _ = os::reset_on_close(fd);
         }
     }
 }

@@ -8,16 +8,15 @@ use crate::balance::{Admission, Endpoint, Refusal, ServerId};
 use crate::conn::{CloseReason, Connection, Side, Socket, Stage, end};
 use crate::log::diag;
 use crate::log::traffic::Target;
-use crate::net::connect::{self, LocalAddress, StartError, Started};
+use crate::net::connect::{self, LocalAddress, StartError};
 use crate::net::keepalive_of;
 use crate::net::poller::REGISTRATIONS_LAST;
 use crate::net::tls::Trouble;
+use crate::os::{self, Started};
 use crate::outage;
 use crate::settings::Settings;
 use crate::sys::errors::reason;
-use crate::sys::{clock, socket};
 use nix::errno::Errno;
-use nix::sys::socket::{getsockopt, sockopt};
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{Flag, Number, ProxyHeader};
 use std::io;
@@ -39,7 +38,7 @@ impl Context {
     /// Chooses a server for a new client and goes after it.
     pub(super) fn choose(&mut self, connection: &mut Connection) -> Verdict {
         self.enter(connection, Stage::Choosing);
-        let now_seconds = clock::steady_epoch_seconds(self.core.now_ms);
+        let now_seconds = os::steady_epoch_seconds(self.core.now_ms);
         let LocalService { service, totals, .. } = self.service(connection);
         let admission =
             service.with(|chooser| chooser.admit(connection.asker(), connection.port, now_seconds));
@@ -82,7 +81,7 @@ impl Context {
             connection.connect_deadline_ms = self.core.now_ms + settings.number(Number::Timeout) * 1000;
         }
         let Some(endpoint) = &connection.endpoint else { return Ok(Verdict::Stay) };
-        let (fd, is_connected) = match connect::start(endpoint, local, keepalive) {
+        let (fd, is_connected) = match os::connect(endpoint, local, keepalive) {
             Ok(Started::Connected(fd)) => (fd, true),
             Ok(Started::UnderWay(fd)) => (fd, false),
             Err(StartError::Server(error)) => return Err(Failure::Refused(error)),
@@ -150,8 +149,7 @@ impl Context {
     pub(super) fn connecting(&mut self, connection: &mut Connection) -> Verdict {
         let server = &mut connection.server;
         if server.error || (server.writable && !REGISTRATIONS_LAST) {
-            let error =
-                server.fd().ok().and_then(|fd| getsockopt(&fd, sockopt::SocketError).ok()).unwrap_or(0);
+            let error = server.fd().map_or(0, os::take_error);
             server.error = false;
             if error != 0 {
                 let failure = Failure::Refused(io::Error::from_raw_os_error(error));
@@ -194,7 +192,7 @@ impl Context {
         let header = if connection.greeting_due { greeting(connection) } else { Vec::new() };
         let greeted = connection.greeting_due.then(|| [&header, pending.unsent()].concat());
         let all = greeted.as_deref().unwrap_or(pending.unsent());
-        let sent = match connection.server.fd().and_then(|fd| socket::send(fd, all)) {
+        let sent = match connection.server.fd().and_then(|fd| os::send(fd, all)) {
             Ok(sent) => sent,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(Failure::of(error)),
@@ -256,7 +254,7 @@ impl Context {
             connection.endpoint = Some(Arc::new(next));
             return true;
         }
-        let now_seconds = clock::steady_epoch_seconds(self.core.now_ms);
+        let now_seconds = os::steady_epoch_seconds(self.core.now_ms);
         let local = &mut self.core.services[connection.service];
         let next = local.service.with(|chooser| match failure {
             Failure::Local(_) => chooser.passed_over(asker, attempt, now_seconds),

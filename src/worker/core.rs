@@ -2,11 +2,11 @@
 
 use super::listeners::Listeners;
 use super::services::LocalServices;
-use crate::net::poller::Poller;
+use crate::net::poller;
+use crate::os::{self, Poller};
 use crate::published::Held;
 use crate::settings::ProcessSettings;
 use crate::shared::Shared;
-use crate::sys::clock;
 use std::sync::Arc;
 
 pub(crate) struct Core {
@@ -24,15 +24,15 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub fn new(number: usize, shared: Arc<Shared>, poller: Poller) -> Core {
+    pub fn new(number: usize, shared: Arc<Shared>, poller: poller::Poller) -> Core {
         Core {
             number,
-            poller,
+            poller: os::watching(poller),
             generation: shared.generation(),
             process: Held::of(shared.process()),
             services: LocalServices::default(),
             listeners: Listeners::default(),
-            now_ms: clock::monotonic_ms(),
+            now_ms: os::monotonic_ms(),
             shared,
         }
     }

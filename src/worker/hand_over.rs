@@ -13,9 +13,8 @@ use super::verdict::Verdict;
 use super::{Context, Key};
 use crate::conn::relay::Flow;
 use crate::conn::{Chain, Connection, Direction, Side, Socket, Stage};
-use crate::sys::socket;
+use crate::os;
 use pen_proto::commands::{Flag, Number, ProxyHeader};
-use std::os::fd::AsFd;
 
 /// The deadline of a server that has nothing to acknowledge yet.
 const NEVER: u64 = u64::MAX;
@@ -57,7 +56,7 @@ impl Context {
         let idler = self.take_idler(spot, connection.endpoint.as_deref()?)?;
         let key = Key::Connection(connection.number, Side::Server).pack();
         // Fails only for want of kernel memory; a connect is as good then.
-        self.core.poller.rekey(idler.fd.as_fd(), key).ok().map(|()| idler)
+        self.core.poller.rekey(os::borrow(&idler.fd), key).ok().map(|()| idler)
     }
 
     /// Whether the idler that a client was given has not ended without having done anything.
@@ -148,5 +147,5 @@ fn has_revived(connection: &Connection) -> bool {
 
 fn nothing_arrived(connection: &Connection) -> bool {
     let never_sent = connection.from_client.bytes == 0;
-    never_sent || connection.server.fd().is_ok_and(socket::nothing_arrived)
+    never_sent || connection.server.fd().is_ok_and(os::nothing_arrived)
 }

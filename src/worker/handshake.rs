@@ -13,7 +13,7 @@ use crate::conn::handshake::{self, Handshake};
 use crate::conn::{CloseReason, Connection, Side, Stage, end};
 use crate::log::diag;
 use crate::net::tls::{Session, Trouble};
-use crate::sys::socket;
+use crate::os;
 use crate::tls::hello::{self, Hello};
 use pen_proto::commands::{Flag, HttpMode};
 
@@ -211,7 +211,7 @@ pub(super) fn first_task(service: &LocalService) -> Option<Stage> {
 /// Sends a PROXY header to a server that has just accepted, before TLS begins. There is room for it: it is the first thing
 /// on the connection.
 fn send_before_tls(connection: &mut Connection, greeting: &[u8]) -> Result<(), Failure> {
-    let sent = connection.server.fd().and_then(|fd| socket::send(fd, greeting)).map_err(Failure::Refused)?;
+    let sent = connection.server.fd().and_then(|fd| os::send(fd, greeting)).map_err(Failure::Refused)?;
     match sent == greeting.len() {
         true => Ok(()),
         false => Err(Failure::Tls(Trouble("there was no room for the PROXY header".into()))),

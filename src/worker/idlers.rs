@@ -9,18 +9,15 @@ use super::reserve::{Idler, Reserve, Spot, Stage};
 use super::services::LocalService;
 use super::{Context, Key};
 use crate::balance::{Endpoint, IdlerTarget, ServerId};
-use crate::net::connect::{self, LocalAddress, StartError, Started};
+use crate::net::connect::{LocalAddress, StartError};
 use crate::net::keepalive::Keepalive;
 use crate::net::keepalive_of;
 use crate::net::poller::{REGISTRATIONS_LAST, Readiness};
+use crate::os::{self, Fd, Started};
 use crate::outage;
-use crate::sys::clock;
-use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, getsockopt, recv, sockopt};
 use pen_proto::commands::{Flag, Number};
 use std::io;
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// How often a worker looks whether its idlers are where they should be: servers are blacklisted and come back.
 const LOOK_MS: u64 = 1_000;
@@ -64,7 +61,7 @@ struct Terms {
 
 /// What a client is given.
 pub(super) struct ReadyIdler {
-    pub fd: OwnedFd,
+    pub fd: Fd,
     /// The server has said something.
     pub readable: bool,
 }
@@ -152,7 +149,7 @@ impl Context {
                 self.idler_failed(idler.service, &idler.target, &Failure::TimedOut);
             }
         }
-        let now_seconds = clock::steady_epoch_seconds(self.core.now_ms);
+        let now_seconds = os::steady_epoch_seconds(self.core.now_ms);
         for at in 0..self.idlers.plans.len() {
             let Plan { service: number, numbers, .. } = self.idlers.plans[at].clone();
             let LocalService { service, .. } = &self.core.services[number];
@@ -186,7 +183,7 @@ impl Context {
     fn open_idler(&mut self, service: u16, target: IdlerTarget) {
         let terms = self.idlers.plan(service).map(|plan| plan.terms);
         let Some(Terms { local, keepalive }) = terms else { return self.core.shared.room().give_idler() };
-        let trouble = match connect::start(&target.endpoint, local, keepalive) {
+        let trouble = match os::connect(&target.endpoint, local, keepalive) {
             Ok(Started::UnderWay(fd) | Started::Connected(fd)) => {
                 return self.watch_idler(service, target, fd);
             }
@@ -205,13 +202,13 @@ impl Context {
     }
 
     /// One that is connected already is told so by its first event, like the others.
-    fn watch_idler(&mut self, service: u16, target: IdlerTarget, fd: OwnedFd) {
+    fn watch_idler(&mut self, service: u16, target: IdlerTarget, fd: Fd) {
         let timeout_ms = self.core.services[service].settings.number(Number::Timeout) * 1000;
         let stage = Stage::Connecting { deadline_ms: self.core.now_ms + timeout_ms };
         let spot = Spot { service, server: target.server };
         let index = self.idlers.reserve.insert(Idler { service, target, fd, stage });
         let Some(idler) = self.idlers.reserve.get_mut(index) else { return };
-        if self.core.poller.add(idler.fd.as_fd(), Key::Idler(index).pack()).is_err() {
+        if self.core.poller.add(os::borrow(&idler.fd), Key::Idler(index).pack()).is_err() {
             self.close_idler(index);
             self.idlers.reserve.pause(spot, self.core.now_ms, PAUSE_MS);
         }
@@ -221,8 +218,8 @@ impl Context {
     pub(super) fn idler_event(&mut self, index: u32, event: Readiness) {
         let Some(idler) = self.idlers.reserve.get_mut(index) else { return };
         if let Stage::Connecting { .. } = idler.stage {
-            match getsockopt(&idler.fd, sockopt::SocketError) {
-                Ok(0) if event.writable => {
+            match os::take_error(os::borrow(&idler.fd)) {
+                0 if event.writable => {
                     let IdlerTarget { server, endpoint, .. } = &idler.target;
                     if endpoint.is_second_choice() {
                         self.core.services[idler.service]
@@ -233,8 +230,8 @@ impl Context {
                     self.idlers.short = true;
                     self.idler_connected(index);
                 }
-                Ok(0) => return self.rearm_idler(index),
-                error => return self.idler_refused(index, error.unwrap_or(0)),
+                0 => return self.rearm_idler(index),
+                error => return self.idler_refused(index, error),
             }
         }
         let Some(Idler { fd, stage, .. }) = self.idlers.reserve.get_mut(index) else { return };
@@ -276,7 +273,7 @@ impl Context {
         if let Some(idler) = self.close_idler(index) {
             let local = &mut self.core.services[idler.service];
             local.totals.idlers_lost += 1;
-            let now_seconds = clock::steady_epoch_seconds(self.core.now_ms);
+            let now_seconds = os::steady_epoch_seconds(self.core.now_ms);
             local.service.with(|chooser| chooser.idler_ended(&idler.target, now_seconds));
             self.idlers.reserve.pause(idler.spot(), self.core.now_ms, PAUSE_MS);
             self.idlers.short = true;
@@ -290,7 +287,7 @@ impl Context {
             return self.try_idler(service, target.at(next));
         }
         if !matches!(failure, Failure::Local(_)) {
-            let now_seconds = clock::steady_epoch_seconds(self.core.now_ms);
+            let now_seconds = os::steady_epoch_seconds(self.core.now_ms);
             self.core.services[service].service.with(|chooser| chooser.idler_failed(target, now_seconds));
         }
         self.report_failure(service, target.server, failure);
@@ -309,7 +306,7 @@ impl Context {
             Stage::Ready { readable } => (!readable, false),
         };
         // Fails only when the socket is not registered, which is excluded.
-        let _ = self.core.poller.rearm(idler.fd.as_fd(), Key::Idler(index).pack(), read, write);
+        let _ = self.core.poller.rearm(os::borrow(&idler.fd), Key::Idler(index).pack(), read, write);
     }
 
     /// A connection to this place that is ready, if there is one. It is still registered, under a key of its own.
@@ -321,7 +318,7 @@ impl Context {
                 Stage::Ready { readable } if *idler.target.endpoint == *endpoint => {
                     return Some(ReadyIdler { fd: idler.fd, readable });
                 }
-                _ => self.core.poller.forget(idler.fd.as_fd()),
+                _ => self.core.poller.forget(os::borrow(&idler.fd)),
             }
         }
         None
@@ -329,7 +326,7 @@ impl Context {
 
     fn close_idler(&mut self, index: u32) -> Option<Idler> {
         let idler = self.idlers.reserve.remove(index)?;
-        self.core.poller.forget(idler.fd.as_fd());
+        self.core.poller.forget(os::borrow(&idler.fd));
         self.core.shared.room().give_idler();
         Some(idler)
     }
@@ -356,13 +353,13 @@ impl Context {
 
 /// Whether the server has closed or reset its side, whatever it said before; such an idler could only disappoint. One
 /// that brings urgent bytes, before there is anything to be urgent about, is taken for ended too.
-fn has_ended(fd: &OwnedFd, event: &Readiness) -> bool {
+fn has_ended(fd: &Fd, event: &Readiness) -> bool {
     if REGISTRATIONS_LAST {
         return event.until_dry;
     }
     // Here an event may mean anything.
-    match recv(fd.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK) {
+    match os::peek(os::borrow(fd), &mut [0]) {
         Ok(count) => count == 0,
-        Err(error) => error != Errno::EAGAIN,
+        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
     }
 }

@@ -3,7 +3,7 @@
 use super::services::LocalService;
 use crate::balance::Endpoint;
 use crate::log::traffic::{Target, TrafficLog};
-use crate::sys::clock;
+use crate::os;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::LogFormat;
 use std::io::Write;
@@ -29,7 +29,7 @@ pub(crate) fn log_read(
     match log.target() {
         Target::Off => {}
         Target::File if format == LogFormat::Json => {}
-        Target::File => log.line(&client, clock::epoch_ms() / 1000, address.of(server), bytes),
+        Target::File => log.line(&client, os::epoch_ms() / 1000, address.of(server), bytes),
         Target::Network => log.datagram(&client, address.of(server), bytes),
     }
 }

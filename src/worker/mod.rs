@@ -42,15 +42,15 @@ use crate::conn::buffers::BufferPool;
 use crate::conn::relay::Workspace;
 use crate::conn::{CloseReason, Connection, Side, Stage};
 use crate::net::poller::{Poller, REGISTRATIONS_LAST, Readiness};
+use crate::os;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::slab::Slab;
-use crate::sys::{clock, memory};
+use crate::sys::memory;
 use crate::timers::Timers;
 use crate::udp::Udp;
 use accept::Accepting;
 use idlers::Idlers;
-use nix::sys::socket::{setsockopt, sockopt};
 use std::io;
 use std::sync::Arc;
 use turn::Thrift;
@@ -101,8 +101,7 @@ impl Context {
         connection.active_ms = self.core.now_ms;
         let socket = connection.socket(side);
         if event.urgent {
-            // Read in their place in the stream, as they were sent. Unix sockets know no urgent bytes.
-            let _ = socket.fd().map(|fd| setsockopt(&fd, sockopt::OobInline, &true));
+            let _ = socket.fd().map(os::read_urgent_inline);
         }
         // A new registration reports what is known already, and every event of a reader that it could be written to.
         match socket.learn(event) || !REGISTRATIONS_LAST {
@@ -137,7 +136,7 @@ impl Worker {
         let mut worker = Worker {
             context: Context {
                 core: Core::new(number, shared, poller),
-                timers: Timers::new(clock::monotonic_ms()),
+                timers: Timers::new(os::monotonic_ms()),
                 accepting: Accepting::default(),
                 idlers: Idlers::default(),
                 work: Workspace::new(BufferPool::with_pipes((PIPES_MAX / workers).max(2))),
@@ -145,7 +144,7 @@ impl Worker {
                 dropped: Vec::new(),
             },
             connections: Slab::default(),
-            udp: Udp::new(clock::monotonic_ms()),
+            udp: Udp::new(os::monotonic_ms()),
             thrift: Thrift::default(),
             unfinished: Vec::new(),
             stopping: false,
@@ -179,7 +178,7 @@ impl Worker {
 
     /// One wake-up. `expired` is room for what it needs.
     fn turn(&mut self, ready: &[Readiness], expired: &mut Vec<u32>) {
-        self.context.core.now_ms = clock::monotonic_ms();
+        self.context.core.now_ms = os::monotonic_ms();
         let unfinished = std::mem::take(&mut self.unfinished);
         self.guard(None, Worker::catch_up);
         for event in ready {
@@ -254,7 +253,7 @@ impl Worker {
             self.udp.look_ms(),
         ];
         let next = looks.into_iter().flatten().min()?;
-        Some(next.saturating_sub(clock::monotonic_ms()))
+        Some(next.saturating_sub(os::monotonic_ms()))
     }
 
     /// Gives up buffers that nobody needs, and what connections had that are gone.
@@ -303,5 +302,7 @@ fn connection(index: u32) -> Option<Key> {
     Some(Key::Connection(index, Side::Client))
 }
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

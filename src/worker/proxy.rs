@@ -10,9 +10,9 @@ use super::verdict::Verdict;
 use crate::balance::Endpoint;
 use crate::conn::{CloseReason, Connection, Extras, Via};
 use crate::log::diag;
+use crate::os;
 use crate::proxy_protocol::extensions::{self, ClientTls};
 use crate::proxy_protocol::{self, Endpoints, HEADER_BYTES_MAX, Header, Transport};
-use crate::sys::socket;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::ProxyHeader;
 use std::io;
@@ -92,7 +92,7 @@ fn has_begun(connection: &Connection) -> bool {
 /// # Errors
 /// Nothing is there (`WouldBlock`), it is no header (`InvalidData`), or the socket failed.
 fn hear(connection: &mut Connection, scratch: &mut [u8]) -> io::Result<Heard> {
-    let count = socket::peek(connection.client.fd()?, scratch)?;
+    let count = os::peek(connection.client.fd()?, scratch)?;
     if count == 0 {
         return Ok(Heard::End);
     }
@@ -112,7 +112,7 @@ fn hear(connection: &mut Connection, scratch: &mut [u8]) -> io::Result<Heard> {
     if connection.via().is_none() && header.is_none() {
         connection.extras().via = Some(Via { held: scratch[..count].to_vec(), ..Via::default() });
     }
-    match socket::receive(connection.client.fd()?, &mut scratch[..wanted])? {
+    match os::receive(connection.client.fd()?, &mut scratch[..wanted])? {
         taken if taken == wanted => {
             Ok(told.map_or(Heard::Part, |(header, extensions)| Heard::Complete(header, extensions)))
         }
@@ -158,7 +158,7 @@ pub(super) fn greeting(connection: &Connection) -> Vec<u8> {
 fn own_ends(connection: &Connection) -> Option<Endpoints> {
     // The system would not tell the other end before the server has accepted.
     let Endpoint::Inet(server) = connection.endpoint.as_ref()?.carrier() else { return None };
-    Some(Endpoints::new(socket::local_address(connection.server.fd().ok()?)?, *server))
+    Some(Endpoints::new(os::local_address(connection.server.fd().ok()?)?, *server))
 }
 
 /// What pen knows of the TLS that the client speaks with it.
@@ -171,6 +171,6 @@ fn client_tls(connection: &Connection) -> Option<ClientTls<'_>> {
 fn endpoints(connection: &Connection) -> Option<Endpoints> {
     let ClientAddr::Ip(ip) = connection.address else { return None };
     let told = connection.via().and_then(|via| via.destination);
-    let destination = told.or_else(|| socket::local_address(connection.client.fd().ok()?))?;
+    let destination = told.or_else(|| os::local_address(connection.client.fd().ok()?))?;
     Some(Endpoints::new(SocketAddr::new(ip, connection.port), destination))
 }

@@ -3,9 +3,9 @@
 //! Owns the sockets and the book about them; opens and watches none, which is for `idlers.rs`, its only user.
 
 use crate::balance::{IdlerPlace, IdlerTarget, ServerId};
+use crate::os::Fd;
 use crate::slab::Slab;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
 
 /// Connects under way to one server: so many at a time do not drive clients out of its queue.
 const CONNECTING_MAX: usize = 16;
@@ -22,7 +22,7 @@ pub struct Spot {
 pub struct Idler {
     pub service: u16,
     pub target: IdlerTarget,
-    pub fd: OwnedFd,
+    pub fd: Fd,
     pub stage: Stage,
 }
 
@@ -238,7 +238,7 @@ mod tests {
     fn open(reserve: &mut Reserve, deadline_ms: u64) -> u32 {
         let (service, target) = reserve.missing(0).expect("one is missing");
         let target = target.clone();
-        let fd = OwnedFd::from(UnixStream::pair().expect("a pair of sockets").0);
+        let fd = Fd::from(UnixStream::pair().expect("a pair of sockets").0);
         reserve.insert(Idler { service, target, fd, stage: Stage::Connecting { deadline_ms } })
     }
 

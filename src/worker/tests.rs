@@ -18,7 +18,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 
-fn listener() -> Arc<Listener> {
+pub fn listener() -> Arc<Listener> {
     let options =
         ListenOptions { backlog: 8, nodelay: true, private: false, datagram_sockets: 0, shared: false };
     let address = ListenAddr {
@@ -30,16 +30,25 @@ fn listener() -> Arc<Listener> {
 
 /// With room for one connection, in front of one server.
 fn worker(server: &TcpListener) -> Worker {
-    let settings = Settings::default();
     let mut process = ProcessConfig::default();
     process.values.set_number(Number::ConnMax, 1);
+    let endpoint = Endpoint::Inet(server.local_addr().unwrap());
     let process = ProcessSettings::from(&process);
+    worker_before(process, Settings::default(), vec![ServerSetup::new(endpoint)], vec![listener()])
+}
+
+/// The only worker, of one service.
+pub fn worker_before(
+    process: ProcessSettings,
+    settings: Settings,
+    servers: Vec<ServerSetup>,
+    listeners: Vec<Arc<Listener>>,
+) -> Worker {
     let mut pool = Pool::new(8);
     let selection = pool.add_selection(settings.rules());
-    let endpoint = Endpoint::Inet(server.local_addr().unwrap());
-    pool.set_servers(selection, vec![ServerSetup::new(endpoint)], None, None);
+    pool.set_servers(selection, servers, None, None);
     let pool = Arc::new(Mutex::new(pool));
-    let (listeners, log) = (vec![listener()], LogHub::new().traffic_log());
+    let log = LogHub::new().traffic_log();
     let parts =
         ServiceParts { name: "main".into(), settings, pool, selection, listeners, tls: Tls::default(), log };
     let poller = Poller::new().unwrap();
