@@ -3,13 +3,20 @@
 use super::{Applied, MAIN, PROXY_ACCEPT_MAX, SERVERS_MAX, Scoped, ServerEntry};
 use crate::tls::TlsOptions;
 use pen_proto::addr::{ListenAddr, ServerSpec};
-use pen_proto::commands::{Command, Entries, Entry, LogTarget, Question, ServerChange};
+use pen_proto::commands::{
+    Address, AddressValue, Command, Entries, Entry, LogTarget, Question, ServerChange, Setting,
+};
 use pen_proto::network::Downstream;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::mem::discriminant;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+
+/// Most addresses of one service: each worker watches them all.
+pub const LISTENERS_MAX: usize = 1_024;
+
+const LISTEN: Setting = Setting::Address(Address::Listen);
 
 /// A server of a service. In words, what a message about it begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +41,10 @@ impl fmt::Display for Which {
 pub struct ServiceConfig {
     pub name: Arc<str>,
     pub scoped: Scoped,
+    /// Where it listens beside the address of `listen`; each once.
+    pub more_listeners: Vec<ListenAddr>,
+    /// The service whose client table it shares.
+    pub clients_from: Option<Arc<str>>,
     /// Who is believed when it says for whom it connects; each once.
     pub proxy_accept: Vec<Downstream>,
     /// Those of `ssl_option` that are on.
@@ -73,6 +84,8 @@ impl ServiceConfig {
         ServiceConfig {
             name: name.into(),
             scoped: Scoped::default(),
+            more_listeners: Vec::new(),
+            clients_from: None,
             proxy_accept: Vec::new(),
             ssl_options: TlsOptions::default(),
             servers: Vec::new(),
@@ -94,12 +107,12 @@ impl ServiceConfig {
 
     /// Those, to be changed.
     pub fn listeners_mut(&mut self) -> impl Iterator<Item = &mut ListenAddr> {
-        self.scoped.values.listen_mut().into_iter()
+        self.scoped.values.listen_mut().into_iter().chain(&mut self.more_listeners)
     }
 
     /// Everywhere that clients connect.
     pub fn listeners(&self) -> impl Iterator<Item = &ListenAddr> {
-        self.listen().into_iter()
+        self.listen().into_iter().chain(&self.more_listeners)
     }
 
     /// Whether whoever serves its clients would go by the same settings. Access lists are the process's.
@@ -128,7 +141,13 @@ impl ServiceConfig {
     /// A limit of this file is exceeded, or a server does not exist. The text begins with the command.
     pub(super) fn apply(&mut self, command: &Command, is_running: bool) -> Result<Applied, String> {
         let reply = match command {
-            Command::Set(assignment) => return self.assign(assignment, is_running),
+            Command::Set(assignment) => {
+                if assignment.setting() == LISTEN {
+                    self.more_listeners.clear();
+                }
+                return self.assign(assignment, is_running);
+            }
+            Command::Show(LISTEN) => self.listeners().map(|address| format!("{}\n", address.text)).collect(),
             Command::Show(setting) => return Ok(self.shown(*setting)),
             Command::Unset(setting) => {
                 self.values.unset(*setting);
@@ -150,6 +169,44 @@ impl ServiceConfig {
             _ => return Ok(Applied::NotStored),
         };
         Ok(Applied::Reply(reply))
+    }
+
+    /// Listens at one more address.
+    ///
+    /// # Errors
+    /// It listens there already, or at too many addresses.
+    pub fn add_listener(&mut self, address: &ListenAddr) -> Result<String, String> {
+        let is_it = |other: &ListenAddr| is_same(other, address);
+        if self.listeners().any(is_it) {
+            return Err(format!("listen add: {} is listened at already", address.text));
+        }
+        if self.listeners().count() >= LISTENERS_MAX {
+            return Err(format!("listen add: want at most {LISTENERS_MAX} addresses"));
+        }
+        match self.listen() {
+            None => self.values.set_address(Address::Listen, Some(AddressValue::Listen(address.clone()))),
+            Some(_) => self.more_listeners.push(address.clone()),
+        }
+        Ok(String::new())
+    }
+
+    /// Listens at an address no longer.
+    ///
+    /// # Errors
+    /// It does not listen there.
+    pub fn remove_listener(&mut self, address: &ListenAddr) -> Result<String, String> {
+        if self.listen().is_some_and(|first| is_same(first, address)) {
+            let next = (!self.more_listeners.is_empty()).then(|| self.more_listeners.remove(0));
+            self.values.set_address(Address::Listen, next.map(AddressValue::Listen));
+            self.on_command_line.remove("listen");
+            return Ok(String::new());
+        }
+        let before = self.more_listeners.len();
+        self.more_listeners.retain(|other| !is_same(other, address));
+        match self.more_listeners.len() < before {
+            true => Ok(String::new()),
+            false => Err(format!("listen remove: {} is not listened at", address.text)),
+        }
     }
 
     /// The downstreams that are believed, one a line.
@@ -239,6 +296,11 @@ impl ServiceConfig {
             }
         }
     }
+}
+
+/// Whether both are written for the same address.
+fn is_same(one: &ListenAddr, other: &ListenAddr) -> bool {
+    one.host == other.host && one.port == other.port
 }
 
 pub fn no_such_server(index: usize) -> String {
