@@ -3,14 +3,18 @@
 //! Which letters there are, and what they mean, stands in the command table; this file only knows the few options that
 //! are no commands. Nothing is opened or looked up here.
 
-use crate::control::apply::{Door, Engine, Running};
+use crate::control::apply::{Door, Engine, Placed, Request, Running};
 use crate::settings::{Config, MAIN, ServerEntry};
 use getopts::{HasArg, Occur, Options};
 use pen_proto::addr::ServerSpec;
 use pen_proto::commands::{
     Address, AddressValue, ClientCertificate, Command, Kind, Number, ROWS, Row, Scope, Setting,
 };
+use pen_proto::names::Name;
 use pen_proto::parse::parse_option;
+
+/// Divides the services of a command line.
+const SEPARATOR: &str = "+";
 
 /// What the command line asks for, unless it is to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,9 +27,16 @@ pub enum Instead {
 /// A command line, taken apart but not yet carried out.
 #[derive(Debug, Default)]
 pub struct CommandLine {
+    /// One for each service, divided by `+`; never empty once parsed.
+    parts: Vec<Part>,
+}
+
+/// What is said of one service; what is said before the first `+` holds for all.
+#[derive(Debug, Default)]
+struct Part {
     /// In the order given; every occurrence.
     options: Vec<(&'static Row, Option<String>)>,
-    /// The listen address, then the servers.
+    /// The listen address, perhaps with the service's name before it, then the servers.
     positional: Vec<String>,
 }
 
@@ -34,6 +45,11 @@ pub struct CommandLine {
 /// # Errors
 /// An option that does not exist, or lacks its argument.
 pub fn parse(arguments: &[String]) -> Result<CommandLine, String> {
+    let parts = arguments.split(|argument| argument == SEPARATOR).map(parse_part);
+    Ok(CommandLine { parts: parts.collect::<Result<_, _>>()? })
+}
+
+fn parse_part(arguments: &[String]) -> Result<Part, String> {
     let mut options = Options::new();
     for row in ROWS.iter().filter(|row| row.is_option()) {
         let letter = row.letter.map(String::from).unwrap_or_default();
@@ -53,16 +69,32 @@ pub fn parse(arguments: &[String]) -> Result<CommandLine, String> {
     }
     given.sort_by_key(|(position, ..)| *position);
     let options = given.into_iter().map(|(_, row, value)| (row, value)).collect();
-    Ok(CommandLine { options, positional: matches.free })
+    Ok(Part { options, positional: matches.free })
+}
+
+impl Part {
+    /// The name that stands before the listening address.
+    ///
+    /// # Errors
+    /// It is none.
+    fn name(&self) -> Result<Option<Name>, String> {
+        let named = self.positional.first().and_then(|listen| split_name(listen));
+        named.map(|(name, _)| Name::parse(name)).transpose()
+    }
+}
+
+/// `NAME=REST`, where REST is an address. A path may hold the sign too.
+fn split_name(text: &str) -> Option<(&str, &str)> {
+    text.split_once('=').filter(|(name, _)| !name.contains('/'))
 }
 
 impl CommandLine {
     pub fn is_empty(&self) -> bool {
-        self.options.is_empty() && self.positional.is_empty()
+        self.parts.iter().all(|part| part.options.is_empty() && part.positional.is_empty())
     }
 
     fn has(&self, word: &str) -> bool {
-        self.options.iter().any(|(row, _)| row.word == word)
+        self.parts.iter().flat_map(|part| &part.options).any(|(row, _)| row.word == word)
     }
 
     pub fn instead(&self) -> Option<Instead> {
@@ -72,12 +104,40 @@ impl CommandLine {
 
     /// The listening address, if one was given.
     pub fn first_positional(&self) -> Option<&str> {
-        self.positional.first().map(String::as_str)
+        self.parts.first()?.positional.first().map(String::as_str)
     }
 
     /// `--check`: everything is read and looked up, nothing started.
     pub fn is_check(&self) -> bool {
         self.has("--check")
+    }
+
+    /// The service that each part is about: `main` for the first that has no name. Empty when there is one part without a
+    /// listening address, which is about no service.
+    ///
+    /// # Errors
+    /// A part without an address; a name that is none, is missing, or was given before.
+    fn services(&self) -> Result<Vec<Name>, String> {
+        if let [only] = &self.parts[..]
+            && only.positional.is_empty()
+        {
+            return Ok(Vec::new());
+        }
+        let mut names: Vec<Name> = Vec::new();
+        for part in &self.parts {
+            let listen = part.positional.first().ok_or("+: want a listening address and servers")?;
+            let name = match part.name().map_err(|trouble| format!("{listen}: {trouble}"))? {
+                Some(name) => name,
+                None => Name::parse(MAIN)?,
+            };
+            if names.contains(&name) {
+                return Err(format!(
+                    "{listen}: there is a service {name} already; want another NAME= before the address"
+                ));
+            }
+            names.push(name);
+        }
+        Ok(names)
     }
 
     /// Carries out the options from left to right. Replies go to `say`, explanations of what has no effect to `explain`.
@@ -90,25 +150,32 @@ impl CommandLine {
         mut say: impl FnMut(&str),
         mut explain: impl FnMut(&str),
     ) -> Result<(), String> {
-        for (row, value) in &self.options {
-            apply_option(engine, row, value.as_deref(), &mut say, &mut explain)
-                .map_err(|reason| name_option(row, &reason))?;
+        let names = self.services()?;
+        for (number, part) in self.parts.iter().enumerate() {
+            let services = if number == 0 { &names[..] } else { &names[number..=number] };
+            let mut reader = OptionReader { services, header: None, say: &mut say, explain: &mut explain };
+            for (row, value) in &part.options {
+                reader.apply(engine, row, value.as_deref()).map_err(|reason| name_option(row, &reason))?;
+            }
         }
         Ok(())
     }
 
-    /// Takes the listen address and the servers. A listener opened by the command `listen` stays, and the first
+    /// Takes the listen addresses and the servers. A listener opened by the command `listen` stays, and the first
     /// argument is passed over, as in Pen; what is written of a server here wins over what options and the
     /// configuration file say of it.
     pub fn apply_positional(&self, config: &mut Config) -> Result<(), String> {
-        let Some((listen, servers)) = self.positional.split_first() else { return Ok(()) };
-        let main = config.make_service(MAIN);
-        if main.listen().is_none() {
-            main.values.set_address(Address::Listen, Some(AddressValue::listen(listen)?));
-            main.on_command_line.insert("listen");
-        }
-        for (index, text) in servers.iter().enumerate() {
-            main.place_server(index, text).map_err(|reason| format!("server {text}: {reason}"))?;
+        for (name, part) in self.services()?.iter().zip(&self.parts) {
+            let Some((listen, servers)) = part.positional.split_first() else { continue };
+            let listen = split_name(listen).map_or(&listen[..], |(_, listen)| listen);
+            let service = config.make_service(name);
+            if service.listen().is_none() {
+                service.values.set_address(Address::Listen, Some(AddressValue::listen(listen)?));
+                service.on_command_line.insert("listen");
+            }
+            for (index, text) in servers.iter().enumerate() {
+                service.place_server(index, text).map_err(|reason| format!("server {text}: {reason}"))?;
+            }
         }
         Ok(())
     }
@@ -124,46 +191,98 @@ fn name_option(row: &Row, reason: &str) -> String {
     if reason.starts_with(&option) { reason.to_string() } else { format!("{option}: {reason}") }
 }
 
-fn apply_option<R: Running>(
-    engine: &mut Engine<R>,
-    row: &'static Row,
-    value: Option<&str>,
-    say: &mut impl FnMut(&str),
-    explain: &mut impl FnMut(&str),
-) -> Result<(), String> {
-    match (row.letter, row.kind) {
-        (Some('O' | 'o'), _) => {
-            let request = engine.understand(value.unwrap_or(""))?;
-            say(&engine.carry_out(&request, Door::Option)?.reply);
-        }
-        (_, Kind::OptionOnly) => apply_option_only(engine.config_mut(), row, value.unwrap_or(""))?,
-        _ => match parse_option(row, value).map_err(|error| error.to_string())? {
-            Command::Explained(why) => explain(&name_option(row, why)),
-            Command::Show(Setting::Number(Number::Debug)) => {
-                let level = engine.config().process.number(Number::Debug);
-                engine.execute(&Command::number(Number::Debug, level + 1), Door::Option)?;
-            }
-            command => {
-                engine.execute(&command, Door::Option)?;
-                let config = engine.config_mut();
-                let scoped = match row.scope {
-                    Scope::Process => &mut config.process.scoped,
-                    Scope::Service => &mut config.make_service(MAIN).scoped,
-                };
-                scoped.on_command_line.insert(row.word);
-            }
-        },
-    }
-    Ok(())
+/// Carries out the options of a part.
+struct OptionReader<'a> {
+    /// For whom what is said of no service is. Empty: for `main`.
+    services: &'a [Name],
+    /// Named by a line of `-O` that is a header.
+    header: Option<Name>,
+    say: &'a mut dyn FnMut(&str),
+    explain: &'a mut dyn FnMut(&str),
 }
 
-fn apply_option_only(config: &mut Config, row: &Row, value: &str) -> Result<(), String> {
+impl OptionReader<'_> {
+    fn apply<R: Running>(
+        &mut self,
+        engine: &mut Engine<R>,
+        row: &'static Row,
+        value: Option<&str>,
+    ) -> Result<(), String> {
+        match (row.letter, row.kind) {
+            (Some('O' | 'o'), _) => self.apply_line(engine, value.unwrap_or(""))?,
+            (_, Kind::OptionOnly) => {
+                for service in self.each_service(row.scope) {
+                    let name = service.as_deref().unwrap_or(MAIN);
+                    apply_option_only(engine.config_mut(), name, row, value.unwrap_or(""))?;
+                }
+            }
+            _ => match parse_option(row, value).map_err(|error| error.to_string())? {
+                Command::Explained(why) => (self.explain)(&name_option(row, why)),
+                Command::Show(Setting::Number(Number::Debug)) => {
+                    let level = engine.config().process.number(Number::Debug);
+                    engine.execute(None, &Command::number(Number::Debug, level + 1), Door::Option)?;
+                }
+                command => {
+                    for service in self.each_service(row.scope) {
+                        engine.execute(service.as_ref(), &command, Door::Option)?;
+                        let config = engine.config_mut();
+                        let scoped = match row.scope {
+                            Scope::Process => &mut config.process.scoped,
+                            Scope::Service => {
+                                &mut config.make_service(service.as_deref().unwrap_or(MAIN)).scoped
+                            }
+                        };
+                        scoped.on_command_line.insert(row.word);
+                    }
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// For whom something of this scope is done, one after the other.
+    fn each_service(&self, scope: Scope) -> Vec<Option<Name>> {
+        match (scope, &self.header) {
+            (Scope::Process, _) => vec![None],
+            (Scope::Service, Some(header)) => vec![Some(header.clone())],
+            (Scope::Service, None) if self.services.is_empty() => vec![None],
+            (Scope::Service, None) => self.services.iter().cloned().map(Some).collect(),
+        }
+    }
+
+    /// A line of `-O`.
+    fn apply_line<R: Running>(&mut self, engine: &mut Engine<R>, line: &str) -> Result<(), String> {
+        let request = engine.understand(line, None)?;
+        if let Some(header) = request.header {
+            engine.config_mut().make_service(&header);
+            self.header = Some(header);
+            return Ok(());
+        }
+        let mut commands = Vec::new();
+        for placed in request.commands {
+            let asks = matches!(
+                placed.command,
+                Command::Ask(_) | Command::Show(_) | Command::List(_) | Command::Do(_)
+            );
+            let scope = placed.command.row().map_or(Scope::Process, |row| row.scope);
+            let mut services = match &placed.service {
+                Some(service) => vec![Some(service.clone())],
+                None => self.each_service(scope),
+            };
+            services.truncate(if asks { 1 } else { services.len() });
+            commands.extend(services.into_iter().map(|service| Placed { service, ..placed.clone() }));
+        }
+        (self.say)(&engine.carry_out(&Request { commands, header: None }, Door::Option)?.reply);
+        Ok(())
+    }
+}
+
+fn apply_option_only(config: &mut Config, service: &str, row: &Row, value: &str) -> Result<(), String> {
     let entry = |text: &str| ServerSpec::parse(text).map(|spec| Some(ServerEntry::from(spec)));
-    let main = config.make_service(MAIN);
     match row.letter {
-        Some('R') => main.values.set_choice(ClientCertificate::Required),
-        Some('B') => main.abuse = entry(value)?,
-        Some('e') => main.emergency = entry(value)?,
+        Some('R') => config.make_service(service).values.set_choice(ClientCertificate::Required),
+        Some('B') => config.make_service(service).abuse = entry(value)?,
+        Some('e') => config.make_service(service).emergency = entry(value)?,
         Some(letter) => return Err(format!("-{letter} is in the command table but not understood here")),
         None => {} // --help, --version, --demo, --check: see `instead` and `is_check`
     }

@@ -3,10 +3,12 @@
 //! Owns `include`, the limits on files, and saying what is wrong where. Changes nothing: `control/apply` executes what
 //! is read here, all of it or nothing. Called at start, by `reload.rs`, and for `include FILE` on the control socket.
 
+use crate::control::apply::Placed;
 use crate::sys::errors::reason;
 use crate::sys::files::open_regular_or_null;
-use pen_proto::commands::{Action, Command};
-use pen_proto::parse::parse_line;
+use pen_proto::commands::{Action, Command, ServiceChange};
+use pen_proto::names::Name;
+use pen_proto::parse;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -78,14 +80,17 @@ impl fmt::Display for Errors {
 
 /// Reads `path` and the files it includes, in the order in which their commands stand. Relative paths are relative to
 /// the current directory, also in an included file, as in Pen. `session` and `include` themselves do not come out.
+/// The lines are for `service` until a header names another; a header counts to the end of its file, and in the files
+/// that are included after it.
 ///
 /// # Errors
 ///
 /// Any line that is not understood, any file that cannot be read, a file that includes itself, and files that exceed
 /// [`INCLUDE_DEPTH_MAX`], [`FILES_MAX`], [`LINES_MAX`] or [`TOTAL_BYTES_MAX`]. Then nothing is returned but the errors.
-pub fn read(path: &str) -> Result<Vec<(Place, Command)>, Errors> {
+pub fn read(path: &str, service: Option<&Name>) -> Result<Vec<Placed>, Errors> {
     let mut reader = Reader {
         commands: Vec::new(),
+        service: service.cloned(),
         errors: Errors::default(),
         open: Vec::new(),
         bytes_left: TOTAL_BYTES_MAX,
@@ -100,7 +105,9 @@ pub fn read(path: &str) -> Result<Vec<(Place, Command)>, Errors> {
 }
 
 struct Reader {
-    commands: Vec<(Place, Command)>,
+    commands: Vec<Placed>,
+    /// For whom lines are that name no service.
+    service: Option<Name>,
     errors: Errors,
     /// Device and inode of the files that are being read, outermost first.
     open: Vec<(u64, u64)>,
@@ -130,7 +137,9 @@ impl Reader {
         self.files_left -= 1;
         let bytes = self.read_bytes(file)?;
         self.open.push(identity);
+        let service = self.service.clone();
         self.read_lines(&Arc::from(path), &bytes);
+        self.service = service;
         self.open.pop();
         Ok(())
     }
@@ -169,26 +178,44 @@ impl Reader {
     fn read_line(&mut self, place: Place, line: &[u8]) {
         // A comment may be in any encoding; a command that is not UTF-8 would name some other file than was meant.
         let text = String::from_utf8_lossy(line);
-        match parse_line(&text) {
-            Ok(None) => {}
+        let line = match parse::line(&text) {
+            Ok(None) => return,
             Ok(Some(_)) if matches!(text, std::borrow::Cow::Owned(_)) => {
-                self.errors.push(place, "is not UTF-8")
+                return self.errors.push(place, "is not UTF-8");
             }
-            Ok(Some(Command::Do(Action::Include(path)))) => {
-                if let Err(trouble) = self.read_file(&path) {
-                    self.errors.push(place, format_args!("include {path}: {trouble}"));
-                }
-            }
-            Ok(Some(Command::Do(Action::Session))) => {
+            Ok(Some(line)) => line,
+            Err(error) => return self.errors.push(place, error),
+        };
+        match line.command {
+            Some(Command::Do(Action::Include(path))) => self.include(place, &path, line.service),
+            Some(Command::Do(Action::Session)) => {
                 self.errors.push(place, "session: only on the control socket")
             }
-            Ok(Some(_)) if self.commands.try_reserve(1).is_err() => {
-                self.exhausted = true;
-                self.errors.push(place, "no memory for more commands");
+            Some(command) => self.add(place, line.service, command),
+            None => {
+                self.service = line.service;
+                let made = self.service.clone().map(|name| Command::Service(ServiceChange::Make(name)));
+                made.into_iter().for_each(|command| self.add(place.clone(), None, command));
             }
-            Ok(Some(command)) => self.commands.push((place, command)),
-            Err(error) => self.errors.push(place, error),
         }
+    }
+
+    fn include(&mut self, place: Place, path: &str, service: Option<Name>) {
+        let before = self.service.clone();
+        self.service = service.or(before.clone());
+        if let Err(trouble) = self.read_file(path) {
+            self.errors.push(place, format_args!("include {path}: {trouble}"));
+        }
+        self.service = before;
+    }
+
+    fn add(&mut self, place: Place, service: Option<Name>, command: Command) {
+        if self.commands.try_reserve(1).is_err() {
+            self.exhausted = true;
+            return self.errors.push(place, "no memory for more commands");
+        }
+        let service = service.or_else(|| self.service.clone());
+        self.commands.push(Placed { place: Some(place), service, command });
     }
 }
 
@@ -216,11 +243,12 @@ mod tests {
     }
 
     fn errors(path: &str) -> String {
-        read(path).unwrap_err().to_string()
+        read(path, None).unwrap_err().to_string()
     }
 
     fn lines(path: &str) -> Vec<(String, usize)> {
-        read(path).unwrap().into_iter().map(|(place, _)| (place.file.to_string(), place.line)).collect()
+        let places = read(path, None).unwrap().into_iter().filter_map(|placed| placed.place);
+        places.map(|place| (place.file.to_string(), place.line)).collect()
     }
 
     #[test]

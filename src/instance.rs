@@ -26,7 +26,7 @@ use crate::sys::clock;
 use crate::sys::errors::reason;
 use pen_proto::commands::{Flag, Number};
 use pen_proto::status::Status;
-use setups::{Setups, client_room, parts, pool, room_for};
+use setups::{Setups, SharedPool, client_room, parts, pool, room_for};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -74,11 +74,20 @@ impl Instance {
         let cannot = |error: std::io::Error| format!("cannot start: {}", reason(&error));
         itself::look_around();
         let (logs, mut services, mut served) = (LogHub::new(), Vec::new(), BTreeMap::new());
+        let mut pools: BTreeMap<Arc<str>, SharedPool> = BTreeMap::new();
         for (number, (service, opened)) in config.services.iter().zip(opened).enumerate() {
             let settings = config.settings(service);
             let mut log = logs.another();
             log.set_target(opened.log.into_output()).map_err(cannot)?;
-            let pool = pool(client_room(&settings).map_err(|trouble| service.of(&trouble))?);
+            let owner = &config.clients_of(service).name;
+            let pool = match pools.get(owner) {
+                Some(pool) => Arc::clone(pool),
+                None => pool(
+                    client_room(&config.settings(config.clients_of(service)))
+                        .map_err(|trouble| service.of(&trouble))?,
+                ),
+            };
+            pools.insert(owner.clone(), pool.clone());
             let parts = parts(service, &settings, pool, opened.listeners, opened.tls, log.traffic_log());
             services.push(parts);
             served.insert(service.name.clone(), Served { number: number as u16, log, settings });
@@ -212,7 +221,9 @@ impl Instance {
     fn add(&mut self, config: &Config, service: &ServiceConfig, change: ServiceChange) {
         // For a service that comes there is always some.
         let Some(room) = change.room else { return };
-        let (settings, pool) = (config.settings(service), pool(room));
+        let owner = Some(&config.clients_of(service).name).filter(|owner| **owner != service.name);
+        let shared = owner.and_then(|owner| self.present(owner)).map(|owner| owner.shared_pool());
+        let (settings, pool) = (config.settings(service), shared.unwrap_or_else(|| pool(room)));
         let mut log = self.logs.another();
         set_log(&mut log, change.log);
         let listeners = change.listeners.unwrap_or_default();
@@ -269,6 +280,14 @@ impl Instance {
         {
             // Its thread looks when it is woken.
             dsr.changed();
+        }
+    }
+
+    /// Closes what is left of a service that was removed.
+    fn cut(&self, name: &str) {
+        let left = self.leaving.iter().filter_map(|(service, _)| service.upgrade());
+        for service in left.filter(|service| service.name == name) {
+            self.runtime.close_service(service.number);
         }
     }
 
@@ -332,9 +351,24 @@ impl Running for Instance {
                     _ => self.runtime.close_connection(number),
                 };
             }
+            Deed::Cut { service } => self.cut(&service),
             Deed::Stop => self.stop_wanted = true,
         }
         true
+    }
+
+    fn connections(&mut self) -> BTreeMap<Arc<str>, u64> {
+        let snapshot = self.runtime.snapshot();
+        let count = |served: &Served| {
+            let own = snapshot.services.iter().find(|service| service.number == served.number);
+            own.map_or(0, |service| service.connections.len() as u64)
+        };
+        let mut counts: BTreeMap<_, _> =
+            self.served.iter().map(|(name, served)| (name.clone(), count(served))).collect();
+        if let Some((name, dsr)) = &self.dsr {
+            counts.insert(name.clone(), dsr.flows());
+        }
+        counts
     }
 
     fn ask(&mut self, wanted: Wanted, service: &str) -> Status {

@@ -6,7 +6,7 @@
 //! main loop, which says what is returned here. Names are looked up meanwhile: the main loop goes on.
 
 use crate::config;
-use crate::control::apply::{Engine, Placed, Request, Running};
+use crate::control::apply::{Engine, Request, Running};
 use crate::control::guarded::guarded;
 use crate::control::lookups::{Bell, Found, LOOKUP_MS, Lookups};
 use pen_proto::commands::Text;
@@ -42,7 +42,7 @@ impl Reload {
             waiting.once_more = true;
             return;
         }
-        let nothing = Request { commands: Vec::new() };
+        let nothing = Request::default();
         let read = || engine.config().process.text(Text::ConfigFile).map_or(Ok(nothing.clone()), request_of);
         let request = guarded(read).map_err(String::from);
         let known = request.as_ref().unwrap_or(&nothing);
@@ -86,7 +86,7 @@ fn carry_out<R: Running>(
         let done = engine.carry_out_reload(&request, log)?;
         Ok([kept, done.warnings].concat())
     });
-    let nothing = Request { commands: Vec::new() };
+    let nothing = Request::default();
     done.map_err(|trouble| match engine.carry_out_reload(&nothing, log) {
         Err(more) if more != trouble => format!("{trouble}\n{more}"),
         Err(_) => trouble,
@@ -100,10 +100,8 @@ fn carry_out<R: Running>(
 ///
 /// Everything that is wrong, a line each, with its place.
 pub fn request_of(file: &str) -> Result<Request, String> {
-    let commands = config::read(file).map_err(|errors| errors.to_string())?;
-    let commands =
-        commands.into_iter().map(|(place, command)| Placed { place: Some(place), service: None, command });
-    Ok(Request { commands: commands.collect() })
+    let commands = config::read(file, None).map_err(|errors| errors.to_string())?;
+    Ok(Request { commands, header: None })
 }
 
 #[cfg(test)]

@@ -342,6 +342,11 @@ impl Runtime {
         self.close(Which::Server(service, server))
     }
 
+    /// Closes all connections of a service, which may have been removed. Returns how many there were.
+    pub fn close_service(&self, service: u16) -> usize {
+        self.close(Which::Service(service))
+    }
+
     fn close(&self, which: Which) -> usize {
         let (mut closed, answers) = (0, self.ask(|asker| Message::Close(which, asker)));
         while let Ok(count) = answers.recv_timeout(ANSWER_WAIT) {

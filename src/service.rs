@@ -71,6 +71,11 @@ impl Service {
         lock(&self.pool)
     }
 
+    /// The same, for a service that shares its clients.
+    pub fn shared_pool(&self) -> Arc<Mutex<Pool>> {
+        self.pool.clone()
+    }
+
     /// Has something decided about its servers and clients, which must take no system call.
     #[inline]
     pub fn with<T>(&self, decide: impl FnOnce(&mut Chooser<'_>) -> T) -> T {

@@ -25,7 +25,7 @@ pub use values::Values;
 
 use crate::acl::{ACL_COUNT, Acl, CountrySource};
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::{Command, Flag, Number, OneOf, Question, Scope};
+use pen_proto::commands::{Command, Flag, Number, OneOf, Question, Scope, ServiceChange, Text};
 use pen_proto::network::Downstream;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -101,7 +101,7 @@ impl Settings {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Config {
     pub process: ProcessConfig,
-    /// In the order in which they were made. Shared with the configuration that they were copied from, as long as neither
+    /// `main` first, then in the order in which they were made. Shared with the configuration that they were copied from, as long as neither
     /// changes.
     pub services: Vec<Arc<ServiceConfig>>,
 }
@@ -132,8 +132,10 @@ impl Config {
     pub fn make_service(&mut self, name: &str) -> &mut ServiceConfig {
         let known = self.services.iter().position(|service| *service.name == *name);
         let at = known.unwrap_or_else(|| {
-            self.services.push(Arc::new(ServiceConfig::named(name)));
-            self.services.len() - 1
+            // `main` is the first, whenever it is made.
+            let at = if name == MAIN { 0 } else { self.services.len() };
+            self.services.insert(at, Arc::new(ServiceConfig::named(name)));
+            at
         });
         Arc::make_mut(&mut self.services[at])
     }
@@ -153,6 +155,38 @@ impl Config {
         }
     }
 
+    /// The service whose client table this one has: itself, or the one at the end of `clients_from`.
+    pub fn clients_of<'a>(&'a self, service: &'a ServiceConfig) -> &'a ServiceConfig {
+        let mut owner = service;
+        // Those that go round in a circle are refused, see `fit.rs`.
+        for _ in 0..self.services.len() {
+            match owner.text(Text::ClientsFrom).and_then(|name| self.service(name)) {
+                Some(next) => owner = next,
+                None => break,
+            }
+        }
+        owner
+    }
+
+    fn change_services(&mut self, change: &ServiceChange) -> Result<(), String> {
+        match change {
+            ServiceChange::Add(name) if self.service(name).is_some() => {
+                return Err(format!("service add: {name} is there already"));
+            }
+            ServiceChange::Add(name) | ServiceChange::Make(name) => {
+                self.make_service(name);
+            }
+            ServiceChange::Remove { name, .. } => {
+                self.meant(Some(name)).map_err(|trouble| trouble.replacen("service", "service remove", 1))?;
+                if self.services.len() == 1 {
+                    return Err(format!("service remove: {name} is the last one and stays"));
+                }
+                self.services.retain(|service| *service.name != **name);
+            }
+        }
+        Ok(())
+    }
+
     /// What whoever serves the clients of a service goes by.
     pub fn settings(&self, service: &ServiceConfig) -> Settings {
         Settings {
@@ -170,6 +204,9 @@ impl Config {
     /// # Errors
     /// A limit is exceeded, or a service or server does not exist. The text begins with the command.
     pub fn apply(&mut self, service: Option<&str>, command: &Command) -> Result<Applied, String> {
+        if let Command::Service(change) = command {
+            return self.change_services(change).map(|()| Applied::NotStored);
+        }
         if command.row().is_none_or(|row| row.scope == Scope::Process) {
             return self.process.apply(command);
         }

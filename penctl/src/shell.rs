@@ -8,7 +8,7 @@ use crate::table::{Colour, harmless};
 use pen_proto::addr::quoted;
 use pen_proto::commands::{ROWS, Row};
 use pen_proto::help::{Completion, completions, help, help_for, synopsis};
-use pen_proto::status::{ConnectionStatus, ServerStatus};
+use pen_proto::status::{ConnectionStatus, ServerStatus, ServiceLine};
 use pen_sys::control::Session;
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
 use rustyline::error::ReadlineError;
@@ -116,12 +116,17 @@ struct Assistant {
 }
 
 impl Assistant {
-    /// The numbers a running pen has; none when it cannot be asked.
+    /// The numbers and names that a running pen has; none when it cannot be asked.
     fn numbers(&self, kind: Completion) -> Vec<String> {
-        let command = if kind == Completion::Server { "servers json" } else { "connections json" };
+        let command = match kind {
+            Completion::Server => "servers json",
+            Completion::Service => "services json",
+            _ => "connections json",
+        };
         let Ok(Ok(json)) = self.session.borrow_mut().ask(command) else { return Vec::new() };
         match kind {
             Completion::Server => server_numbers(&json),
+            Completion::Service => service_names(&json),
             _ => connection_numbers(&json),
         }
     }
@@ -130,6 +135,11 @@ impl Assistant {
 fn server_numbers(json: &str) -> Vec<String> {
     let servers: Vec<ServerStatus> = serde_json::from_str(json).unwrap_or_default();
     servers.iter().filter(|server| server.index >= 0).map(|server| server.index.to_string()).collect()
+}
+
+fn service_names(json: &str) -> Vec<String> {
+    let services: Vec<ServiceLine> = serde_json::from_str(json).unwrap_or_default();
+    services.into_iter().map(|service| service.name).collect()
 }
 
 fn connection_numbers(json: &str) -> Vec<String> {
@@ -156,7 +166,9 @@ impl Completer for Assistant {
         for candidate in completions(typed) {
             match candidate {
                 Completion::Word(word) => words.push(word.into()),
-                Completion::Server | Completion::Connection => words.extend(self.numbers(candidate)),
+                Completion::Server | Completion::Connection | Completion::Service => {
+                    words.extend(self.numbers(candidate))
+                }
                 Completion::Path => return self.files.complete_path(line, position),
             }
         }

@@ -72,6 +72,8 @@ pub enum Complete {
     Command,
     /// A server number; penctl asks the running pen.
     Server,
+    /// The name of a service; penctl asks the running pen.
+    Service,
     Connection,
     Path,
     Address,

@@ -9,10 +9,10 @@ mod service;
 mod similar;
 mod words;
 
-use crate::addr::quoted;
+use crate::addr::{ListenAddr, quoted};
 use crate::commands::{
-    Answer, Argument, Assignment, Choice, Command, Kind, Line, Number, ROWS, Row, SECONDS_MAX, SERVER_KEYS,
-    Setting, Taken, row, row_spelled,
+    Address, Answer, Argument, Assignment, Choice, Command, Entry, Kind, Line, Number, ROWS, Row,
+    SECONDS_MAX, SERVER_KEYS, Setting, Taken, row, row_spelled,
 };
 use crate::words::split;
 use similar::closest;
@@ -186,6 +186,9 @@ fn of_row(row: &Row, words: &mut Words) -> Parsed<Command> {
             Some(word) => Ok(Command::Set(Assignment::Text(text, words.checked(read(word))?))),
             None => Ok(Command::Show(Setting::Text(text))),
         },
+        Kind::Address { address: Address::Listen, .. } if matches!(words.peek(), Some("add" | "remove")) => {
+            listener(words)
+        }
         Kind::Address { address, read, want, .. } => {
             if words.is_at_end() && row.args.iter().all(|arg| arg.optional) {
                 return Ok(Command::Show(Setting::Address(address)));
@@ -213,6 +216,15 @@ fn of_row(row: &Row, words: &mut Words) -> Parsed<Command> {
         }
         Kind::OptionOnly => Err(words.error("not a command")),
     }
+}
+
+/// `listen add ADDRESS` and `listen remove ADDRESS`.
+fn listener(words: &mut Words) -> Parsed<Command> {
+    let adds = words.next() == Some("add");
+    words.place = if adds { "listen add" } else { "listen remove" }.to_owned();
+    let address = ListenAddr::parse(words.need("an address")?);
+    let entry = Entry::Listen(words.checked(address)?);
+    Ok(if adds { Command::Add(entry) } else { Command::Remove(entry) })
 }
 
 fn negated(words: &mut Words) -> Parsed<Command> {

@@ -293,3 +293,15 @@ impl Totals {
         self.http_refused += http_refused;
     }
 }
+
+/// A line of `services`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServiceLine {
+    pub name: String,
+    /// `tcp`, `udp` or `dsr`.
+    pub kind: String,
+    /// Connections or sessions that are open.
+    pub connections: u64,
+    pub servers: u64,
+    pub listen: Vec<String>,
+}

@@ -29,6 +29,7 @@ impl<R: Running> Engine<R> {
             Question::Recent(seconds) => {
                 Ok(queries::recent(&self.status_of(Wanted::Clients, service), u64::from(*seconds)))
             }
+            Question::Services(listing) => Ok(queries::services(&self.services(), *listing)),
             Question::Servers(listing) => {
                 Ok(queries::servers(&self.status_of(Wanted::Servers, service), *listing))
             }

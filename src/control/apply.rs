@@ -20,7 +20,8 @@ use crate::sys::capabilities;
 use crate::sys::errors::reason;
 use crate::sys::files::write_atomically;
 use pen_proto::commands::{Action, Address, Assignment, Command, Flag, Group, Scope, Setting, Text, When};
-use pen_proto::parse::parse_line;
+use pen_proto::names::Name;
+use pen_proto::parse;
 use pen_proto::status::Status;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -131,15 +132,20 @@ impl<R: Running> Engine<R> {
         self.running
     }
 
-    /// Reads a line; the files of `include` are read too.
+    /// Reads a line, which is for `service` unless it names one; the files of `include` are read too.
     ///
     /// # Errors
     ///
     /// What is wrong with the line, or with the file and where.
-    pub fn understand(&self, line: &str) -> Result<Request, String> {
+    pub fn understand(&self, line: &str, service: Option<&Name>) -> Result<Request, String> {
         let read = || {
-            let command = parse_line(line).map_err(|error| error.to_string())?;
-            command.map_or(Ok(Request { commands: Vec::new() }), |command| expand(&command))
+            let Some(line) = parse::line(line).map_err(|error| error.to_string())? else {
+                return Ok(Request::default());
+            };
+            match line.command {
+                Some(command) => expand(line.service.or_else(|| service.cloned()), command),
+                None => Ok(Request { commands: Vec::new(), header: line.service }),
+            }
         };
         Ok(guarded(read)?)
     }
@@ -149,8 +155,13 @@ impl<R: Running> Engine<R> {
     /// # Errors
     ///
     /// The command is wrong or could not be carried out. Then nothing has changed.
-    pub fn execute(&mut self, command: &Command, door: Door) -> Result<String, String> {
-        self.carry_out(&expand(command)?, door).map(|done| done.reply)
+    pub fn execute(
+        &mut self,
+        service: Option<&Name>,
+        command: &Command,
+        door: Door,
+    ) -> Result<String, String> {
+        self.carry_out(&expand(service.cloned(), command.clone())?, door).map(|done| done.reply)
     }
 
     /// The names that must be told to [`Engine::learn`] before `request` is carried out through [`Door::Control`].
@@ -330,6 +341,11 @@ impl<R: Running> Engine<R> {
                 }
                 false => self.refusal(&draft.config, placed, &mut connections),
             };
+            if door != Door::Control
+                && let Some(service) = &placed.service
+            {
+                draft.config.make_service(service);
+            }
             let result = match (refusal, door) {
                 (Some(Refusal::StartOnly(text)), Door::File) => {
                     draft.warnings.push(locate(placed, text));

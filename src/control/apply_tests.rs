@@ -33,13 +33,13 @@ fn running() -> (Engine<FakePen>, FakePen) {
 }
 
 fn option(engine: &mut Engine<FakePen>, line: &str) -> String {
-    let request = engine.understand(line).unwrap();
+    let request = engine.understand(line, None).unwrap();
     engine.carry_out(&request, Door::Option).unwrap().reply
 }
 
 /// As the control server does it: names are learned first.
 fn control(engine: &mut Engine<FakePen>, line: &str) -> Result<String, String> {
-    let request = engine.understand(line)?;
+    let request = engine.understand(line, None)?;
     for name in engine.needs_resolving(&request) {
         let address = engine.lookup()(&name);
         engine.learn(vec![(name, address)])?;
@@ -184,7 +184,9 @@ fn before_pen_runs_commands_only_configure() {
         assert_eq!(option(&mut engine, line), reply, "{line}");
     }
     assert!(
-        engine.understand("session").is_ok_and(|request| engine.carry_out(&request, Door::Option).is_err())
+        engine
+            .understand("session", None)
+            .is_ok_and(|request| engine.carry_out(&request, Door::Option).is_err())
     );
     let numeric = engine.settle().unwrap().clone();
     assert_eq!(servers(&numeric), ["-", "10.0.0.2:80"]);

@@ -2,10 +2,12 @@
 //!
 //! Never blocks and knows no command. Called by `server.rs`.
 
+use super::apply::{Engine, Running};
 use super::session::{Conversation, Heard, LINE_BYTES_MAX};
 use crate::sys::socket::{receive, send};
 use nix::poll::PollFlags;
 use nix::sys::socket::{Shutdown, shutdown};
+use pen_proto::names::Name;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -43,6 +45,8 @@ pub struct Client {
     /// Where it calls from, in words.
     pub name: String,
     pub talk: Conversation,
+    /// For whom lines are that name no service.
+    pub service: Option<Name>,
     phase: Phase,
     /// When bytes last moved.
     active_ms: u64,
@@ -57,7 +61,21 @@ impl AsFd for Client {
 impl Client {
     /// `socket` must be non-blocking.
     pub fn new(socket: OwnedFd, name: String, now_ms: u64) -> Client {
-        Client { socket, name, talk: Conversation::default(), phase: Phase::Talking, active_ms: now_ms }
+        let (talk, phase) = (Conversation::default(), Phase::Talking);
+        Client { socket, name, talk, service: None, phase, active_ms: now_ms }
+    }
+
+    /// The lines that follow in its session are for this service.
+    ///
+    /// # Errors
+    /// There is no such service, or no line follows.
+    pub fn turn_to<R: Running>(&mut self, service: Name, engine: &Engine<R>) -> Result<String, String> {
+        if !self.talk.is_session() {
+            return Err(format!("service {service}: want a command, except in a file or a session"));
+        }
+        engine.config().meant(Some(&service))?;
+        self.service = Some(service);
+        Ok(String::new())
     }
 
     pub fn is_gone(&self) -> bool {

@@ -5,9 +5,9 @@ use super::queries;
 use super::request::Placed;
 use super::running::{Deed, Running, Wanted};
 use crate::log::local_time;
-use crate::settings::MAIN;
-use pen_proto::commands::{Action, Command, Flag, Scope, ServerChange, Text};
-use pen_proto::status::Status;
+use crate::settings::{MAIN, ServiceConfig};
+use pen_proto::commands::{Action, Command, Flag, Scope, ServerChange, ServiceChange, Text};
+use pen_proto::status::{ServiceLine, Status};
 use std::sync::Arc;
 
 impl<R: Running> Engine<R> {
@@ -41,6 +41,12 @@ impl<R: Running> Engine<R> {
         };
         match &placed.command {
             Command::Ask(question) => self.answer(question, &service),
+            Command::Service(ServiceChange::Remove { name, now: true }) => {
+                if let Some(running) = &mut self.running {
+                    running.act(Deed::Cut { service: (**name).into() });
+                }
+                Ok(String::new())
+            }
             Command::Do(Action::Close(number)) => Ok(self.close(*number)),
             Command::Do(Action::Exit) => Ok(self.exit()),
             Command::Do(Action::Session) => {
@@ -67,6 +73,19 @@ impl<R: Running> Engine<R> {
             Some(running) => running.ask(wanted, service),
             None => self.config.service(service).map(queries::configured).unwrap_or_default(),
         }
+    }
+
+    /// What `services` tells; before pen runs, of what is configured.
+    pub(super) fn services(&mut self) -> Vec<ServiceLine> {
+        let connections = self.running.as_mut().map(Running::connections).unwrap_or_default();
+        let line = |service: &Arc<ServiceConfig>| ServiceLine {
+            name: service.name.to_string(),
+            kind: service.kind().to_string(),
+            connections: connections.get(&service.name).copied().unwrap_or(0),
+            servers: service.servers.iter().flatten().count() as u64,
+            listen: service.listeners().map(|address| address.text.clone()).collect(),
+        };
+        self.config.services.iter().map(line).collect()
     }
 
     /// `main`, or else the one that was made first.

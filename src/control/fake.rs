@@ -6,8 +6,9 @@ use crate::settings::{Config, MAIN, ServiceConfig, Settings};
 use pen_proto::commands::{Number, Text};
 use pen_proto::status::{ConnectionStatus, ServerStatus, Status};
 use std::cell::{Ref, RefCell, RefMut};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// What the fake was told, and how it is to behave.
 #[derive(Debug, Default)]
@@ -163,6 +164,10 @@ impl Running for FakePen {
         parts.for_each(|(part, opened)| self.follow(plan, part, opened));
     }
 
+    fn connections(&mut self) -> BTreeMap<Arc<str>, u64> {
+        BTreeMap::new()
+    }
+
     fn ask(&mut self, _wanted: Wanted, _service: &str) -> Status {
         assert!(!self.told_mut().panics.remove("status"), "the status goes wrong on purpose");
         self.told().status.clone()
@@ -171,6 +176,7 @@ impl Running for FakePen {
     fn act(&mut self, deed: Deed) -> bool {
         match deed {
             Deed::Blacklist { server, seconds, .. } => self.did(format!("blacklist {server} {seconds}")),
+            Deed::Cut { service } => self.did(format!("cut {service}")),
             Deed::Stop => self.did("stop".into()),
             Deed::Close { number } => {
                 let mut told = self.told_mut();

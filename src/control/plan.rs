@@ -5,7 +5,7 @@
 //! one service. Made by `apply.rs`, carried out by whoever is [`super::running::Running`].
 
 use crate::settings::{Config, ServiceConfig};
-use pen_proto::commands::Flag;
+use pen_proto::commands::{Flag, Text};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub struct Plan<'a> {
     pub to: &'a Config,
     /// Settings of the process differ.
     pub process: bool,
-    /// The services that something becomes of: first those that go, then the others in order.
+    /// The services that something becomes of: first those that go, then those with a client table of their own.
     pub services: Vec<ServicePlan<'a>>,
 }
 
@@ -78,10 +78,22 @@ impl<'a> Plan<'a> {
         let names: HashSet<&str> = to.services.iter().map(|service| &*service.name).collect();
         let gone = from.services.iter().filter(|service| !names.contains(&*service.name));
         let mut services: Vec<_> = gone.map(|service| ServicePlan { service, step: Step::Remove }).collect();
-        services.extend(to.services.iter().filter_map(|service| {
+        // Who has its clients from another comes after that one.
+        let (owners, sharers): (Vec<_>, Vec<_>) =
+            to.services.iter().partition(|service| service.text(Text::ClientsFrom).is_none());
+        let owner = |config: &'a Config, service: &'a ServiceConfig| &config.clients_of(service).name;
+        let mut replaced: HashSet<&str> = HashSet::new();
+        services.extend(owners.into_iter().chain(sharers).filter_map(|service| {
             let step = match before.get(&*service.name) {
                 None => Step::Add,
-                Some(before) if is_of_another_kind(before, service) => Step::Replace,
+                Some(before)
+                    if is_of_another_kind(before, service)
+                        || owner(from, before) != owner(to, service)
+                        || replaced.contains(&**owner(to, service)) =>
+                {
+                    replaced.insert(&service.name);
+                    Step::Replace
+                }
                 Some(before) => {
                     let mut changes = Changes::between(before, service, refresh);
                     changes.settings |= are_lists_new;
@@ -139,7 +151,7 @@ impl Changes {
     }
 }
 
-/// Whether its connections, or its clients, are not those of the other.
+/// Whether it takes what the other does not.
 fn is_of_another_kind(service: &ServiceConfig, other: &ServiceConfig) -> bool {
     service.flag(Flag::Udp) != other.flag(Flag::Udp)
 }

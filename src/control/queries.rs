@@ -4,7 +4,7 @@
 use crate::settings::{ServerEntry, ServiceConfig};
 use pen_proto::addr::Port;
 use pen_proto::commands::{Listing, Number, ProxyHeader};
-use pen_proto::status::{ConnectionStatus, ServerStatus, Status, bits};
+use pen_proto::status::{ConnectionStatus, ServerStatus, ServiceLine, Status, bits};
 use serde_json::to_string;
 use std::fmt::Write;
 
@@ -34,6 +34,19 @@ pub fn servers(status: &Status, listing: Listing) -> String {
                 server.received_bytes
             ),
         );
+    }
+    text
+}
+
+/// `services`: each with its name first.
+pub fn services(services: &[ServiceLine], listing: Listing) -> String {
+    if listing == Listing::Json {
+        return json(to_string(services));
+    }
+    let mut text = String::new();
+    for ServiceLine { name, kind, connections, servers, listen } in services {
+        let listen: String = listen.iter().map(|address| format!(" listen {address}")).collect();
+        add_line(&mut text, format_args!("{name} {kind} conns {connections} servers {servers}{listen}"));
     }
     text
 }

@@ -3,7 +3,7 @@
 use super::names::names_in;
 use crate::config::{self, Place};
 use pen_proto::commands::{Action, Command};
-use std::sync::Arc;
+use pen_proto::names::Name;
 
 /// Where a command came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,14 +22,16 @@ pub struct Placed {
     /// `None` when it did not come from a file.
     pub place: Option<Place>,
     /// The one that the line names.
-    pub service: Option<Arc<str>>,
+    pub service: Option<Name>,
     pub command: Command,
 }
 
 /// A line that was understood, `include` resolved into the commands of the file.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Request {
     pub commands: Vec<Placed>,
+    /// The line is a header: those that follow are for this service.
+    pub header: Option<Name>,
 }
 
 impl Request {
@@ -53,19 +55,15 @@ pub struct Done {
     pub warnings: Vec<String>,
 }
 
-/// `include` becomes the commands of its file; any other command stands for itself.
-pub(super) fn expand(command: &Command) -> Result<Request, String> {
+/// `include` becomes the commands of its file; any other command stands for itself. For this service.
+pub(super) fn expand(service: Option<Name>, command: Command) -> Result<Request, String> {
     let commands = match command {
         Command::Do(Action::Include(file)) => {
-            let commands = config::read(file).map_err(|errors| format!("include: {errors}"))?;
-            commands
-                .into_iter()
-                .map(|(place, command)| Placed { place: Some(place), service: None, command })
-                .collect()
+            config::read(&file, service.as_ref()).map_err(|errors| format!("include: {errors}"))?
         }
-        command => vec![Placed { place: None, service: None, command: command.clone() }],
+        command => vec![Placed { place: None, service, command }],
     };
-    Ok(Request { commands })
+    Ok(Request { commands, header: None })
 }
 
 /// A complaint, with the place of the command if it has one.

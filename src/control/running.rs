@@ -2,6 +2,7 @@
 
 use super::plan::Plan;
 use pen_proto::status::Status;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a question about the running pen needs to know. More may be told.
@@ -20,6 +21,8 @@ pub enum Deed {
     Blacklist { service: Arc<str>, server: u16, seconds: u32 },
     /// Closes a connection.
     Close { number: u32 },
+    /// Closes the connections that a service left behind which was removed.
+    Cut { service: Arc<str> },
     /// Ends pen at the next turn of the main loop, as SIGTERM does.
     Stop,
 }
@@ -40,6 +43,8 @@ pub trait Running {
     fn switch(&mut self, plan: &Plan<'_>, opened: Self::Opened);
     /// A snapshot of `service`; of whichever there is when it is not there.
     fn ask(&mut self, wanted: Wanted, service: &str) -> Status;
+    /// Open connections and sessions of each service, by name.
+    fn connections(&mut self) -> BTreeMap<Arc<str>, u64>;
     /// False when there is nothing to do it to.
     fn act(&mut self, deed: Deed) -> bool;
 }

@@ -241,7 +241,8 @@ impl ControlServer {
             return;
         }
         diag::debug!(1, "control: {}: {line}", client.name);
-        let reply = match engine.understand(line) {
+        let reply = match engine.understand(line, client.service.as_ref()) {
+            Ok(Request { header: Some(name), .. }) => client.turn_to(name, engine),
             Ok(request) if request.is_session() && !client.talk.is_session() => {
                 client.talk.open_session();
                 Ok(format!("pen {}\n", env!("CARGO_PKG_VERSION")))

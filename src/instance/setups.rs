@@ -44,8 +44,11 @@ pub fn client_room(settings: &Settings) -> Result<ClientRoom, String> {
         .map_err(|_| format!("clients_max: no memory for {clients_max} clients"))
 }
 
+/// A client table and the services that share it.
+pub type SharedPool = Arc<Mutex<Pool>>;
+
 /// A client table of this size, which no service has yet.
-pub fn pool(room: ClientRoom) -> Arc<Mutex<Pool>> {
+pub fn pool(room: ClientRoom) -> SharedPool {
     Arc::new(Mutex::new(Pool::in_room(room)))
 }
 
@@ -53,7 +56,7 @@ pub fn pool(room: ClientRoom) -> Arc<Mutex<Pool>> {
 pub fn parts(
     service: &ServiceConfig,
     settings: &Settings,
-    pool: Arc<Mutex<Pool>>,
+    pool: SharedPool,
     listeners: Vec<Arc<Listener>>,
     tls: Tls,
     log: TrafficLog,

@@ -46,6 +46,7 @@ mod readiness;
 mod refusals;
 mod reset;
 mod resolve;
+mod services;
 mod several_addresses;
 mod socket_options;
 mod statistics;

@@ -13,7 +13,19 @@ use std::sync::Arc;
 /// no use for, because it could not work; of a service other than `main`, with its name.
 pub fn check(config: &Config) -> Result<(), String> {
     for service in &config.services {
-        check_service(service).map_err(|trouble| service.of(&trouble))?;
+        let fits = check_service(service).and_then(|()| check_clients(config, service));
+        fits.map_err(|trouble| service.of(&trouble))?;
+    }
+    Ok(())
+}
+
+/// Somebody must have the client table in the end.
+fn check_clients(config: &Config, service: &ServiceConfig) -> Result<(), String> {
+    if let Some(name) = service.text(Text::ClientsFrom) {
+        config.meant(Some(name)).map_err(|trouble| format!("clients_from: {trouble}"))?;
+        if config.clients_of(service).text(Text::ClientsFrom).is_some() {
+            return Err(format!("clients_from: {name} has its clients from this service"));
+        }
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::{Applied, MAIN, PROXY_ACCEPT_MAX, SERVERS_MAX, Scoped, ServerEntry};
 use crate::tls::TlsOptions;
 use pen_proto::addr::{ListenAddr, ServerSpec};
 use pen_proto::commands::{
-    Address, AddressValue, Command, Entries, Entry, LogTarget, Question, ServerChange, Setting,
+    Address, AddressValue, Command, Entries, Entry, Flag, LogTarget, Question, ServerChange, Setting, Text,
 };
 use pen_proto::network::Downstream;
 use std::collections::BTreeMap;
@@ -43,8 +43,6 @@ pub struct ServiceConfig {
     pub scoped: Scoped,
     /// Where it listens beside the address of `listen`; each once.
     pub more_listeners: Vec<ListenAddr>,
-    /// The service whose client table it shares.
-    pub clients_from: Option<Arc<str>>,
     /// Who is believed when it says for whom it connects; each once.
     pub proxy_accept: Vec<Downstream>,
     /// Those of `ssl_option` that are on.
@@ -85,7 +83,6 @@ impl ServiceConfig {
             name: name.into(),
             scoped: Scoped::default(),
             more_listeners: Vec::new(),
-            clients_from: None,
             proxy_accept: Vec::new(),
             ssl_options: TlsOptions::default(),
             servers: Vec::new(),
@@ -157,6 +154,8 @@ impl ServiceConfig {
             Command::Remove(Entry::ProxyAccept(downstream)) => self.distrust(*downstream)?,
             Command::Add(Entry::SslOption(option)) => self.set_tls_option(*option, true)?,
             Command::Remove(Entry::SslOption(option)) => self.set_tls_option(*option, false)?,
+            Command::Add(Entry::Listen(address)) => self.add_listener(address)?,
+            Command::Remove(Entry::Listen(address)) => self.remove_listener(address)?,
             Command::Clear(Entries::ProxyAccept) => {
                 self.proxy_accept.clear();
                 String::new()
@@ -169,6 +168,15 @@ impl ServiceConfig {
             _ => return Ok(Applied::NotStored),
         };
         Ok(Applied::Reply(reply))
+    }
+
+    /// What it takes, in a word: `tcp`, `udp` or `dsr`.
+    pub fn kind(&self) -> &'static str {
+        match (self.text(Text::DsrIf), self.flag(Flag::Udp)) {
+            (Some(_), _) => "dsr",
+            (None, true) => "udp",
+            (None, false) => "tcp",
+        }
     }
 
     /// Listens at one more address.

@@ -3,7 +3,8 @@
 
 use super::{Config, MAIN, ProcessConfig, Scoped, ServerEntry, ServiceConfig};
 use pen_proto::commands::{
-    Flag, Kind, List, Number, ProxyHeader, ROWS, Row, Scope, ServerChange, ServerTls, Setting, Text, row,
+    Address, Flag, Kind, List, Number, ProxyHeader, ROWS, Row, Scope, ServerChange, ServerTls, Setting, Text,
+    row,
 };
 use std::fmt::Write;
 
@@ -117,6 +118,9 @@ impl ServiceConfig {
     /// Whether a new service would need the row's lines.
     fn differs_in(&self, row: &Row) -> bool {
         match row.kind {
+            Kind::Address { address: Address::Listen, .. } => {
+                self.was_said(row) || !self.more_listeners.is_empty()
+            }
             Kind::List(List::ProxyAccept) => !self.proxy_accept.is_empty(),
             Kind::List(List::SslOption) => self.ssl_options != Default::default(),
             Kind::Server => true,
@@ -127,6 +131,15 @@ impl ServiceConfig {
     /// The lines that bring back what the row's command sets; none for a command that sets nothing.
     fn lines_of(&self, row: &Row) -> String {
         match row.kind {
+            // What shares no table takes nothing back: it began with one of its own.
+            Kind::Text { text: Text::ClientsFrom, .. } if self.text(Text::ClientsFrom).is_none() => {
+                String::new()
+            }
+            Kind::Address { address: Address::Listen, .. } => {
+                let more = self.more_listeners.iter();
+                let more: String = more.map(|address| format!("listen add {address}\n")).collect();
+                self.line_of(row) + &more
+            }
             Kind::List(List::ProxyAccept) => format!("no proxy_accept\n{}", self.trusted("proxy_accept ")),
             Kind::List(List::SslOption) => self.tls_option_lines(),
             Kind::Server => self.server_lines(),

@@ -3,7 +3,10 @@
 //! A setting is set, unset and shown the same way whatever it is called, so a new setting is no new command. What a
 //! running pen is asked and told has a variant each.
 
-use super::{AclEntry, Assignment, Flag, List, Number, OneOf, Row, ServerChange, Setting, TlsOption, row};
+use super::{
+    AclEntry, Address, Assignment, Flag, List, Number, OneOf, Row, ServerChange, Setting, TlsOption, row,
+};
+use crate::addr::ListenAddr;
 use crate::names::Name;
 use crate::network::Downstream;
 
@@ -49,11 +52,13 @@ pub enum Command {
 }
 
 /// What is added to a list, or taken from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
     Acl(u8, AclEntry),
     ProxyAccept(Downstream),
     SslOption(TlsOption),
+    /// One of the addresses at which a service listens.
+    Listen(ListenAddr),
 }
 
 /// All entries of a list.
@@ -67,6 +72,8 @@ pub enum Entries {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServiceChange {
     Add(Name),
+    /// Makes it if there is none, as a header in a file does.
+    Make(Name),
     Remove {
         name: Name,
         /// Its connections are cut; otherwise they end on their own.
@@ -88,6 +95,7 @@ pub enum Question {
     /// Clients of the last so many seconds.
     Recent(u32),
     Servers(Listing),
+    Services(Listing),
     /// The connection of a descriptor.
     Socket(u32),
     /// In text it also writes the file of `web_stats`.
@@ -127,7 +135,7 @@ impl Command {
         match self {
             Command::Set(assignment) => Some(assignment.setting().row()),
             Command::Unset(setting) | Command::Show(setting) => Some(setting.row()),
-            Command::Add(entry) | Command::Remove(entry) => Some(entry.list().row()),
+            Command::Add(entry) | Command::Remove(entry) => Some(entry.row()),
             Command::Clear(entries) | Command::List(entries) => Some(entries.list().row()),
             Command::Server { .. } => row("server"),
             Command::Ask(question) => row(question.word()),
@@ -139,11 +147,13 @@ impl Command {
 }
 
 impl Entry {
-    pub fn list(&self) -> List {
+    /// The row of the command that adds it.
+    fn row(&self) -> &'static Row {
         match self {
-            Entry::Acl(..) => List::Acl,
-            Entry::ProxyAccept(_) => List::ProxyAccept,
-            Entry::SslOption(_) => List::SslOption,
+            Entry::Acl(..) => List::Acl.row(),
+            Entry::ProxyAccept(_) => List::ProxyAccept.row(),
+            Entry::SslOption(_) => List::SslOption.row(),
+            Entry::Listen(_) => Setting::Address(Address::Listen).row(),
         }
     }
 }
@@ -170,6 +180,7 @@ impl Question {
             Question::Pid => "pid",
             Question::Recent(_) => "recent",
             Question::Servers(_) => "servers",
+            Question::Services(_) => "services",
             Question::Socket(_) => "socket",
             Question::Status(_) => "status",
             Question::Version => "version",

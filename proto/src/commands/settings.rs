@@ -165,6 +165,8 @@ pub trait OneOf: Copy + PartialEq + 'static {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(usize)]
 pub enum Text {
+    /// The service whose client table this one shares.
+    ClientsFrom,
     /// `-F`.
     ConfigFile,
     /// The interface for direct server return.

@@ -10,6 +10,8 @@ pub enum Completion {
     Server,
     /// The number of an open connection.
     Connection,
+    /// The name of a service.
+    Service,
     /// A file.
     Path,
 }
@@ -23,7 +25,7 @@ pub fn completions(line: &str) -> Vec<Completion> {
     let mut candidates = next_after(&words);
     candidates.retain(|candidate| match candidate {
         Completion::Word(word) => word.starts_with(begun),
-        Completion::Server | Completion::Connection | Completion::Path => true,
+        Completion::Server | Completion::Connection | Completion::Service | Completion::Path => true,
     });
     candidates
 }
@@ -34,6 +36,11 @@ fn next_after(words: &[&str]) -> Vec<Completion> {
         ["no"] => offered().filter(|row| row.no).map(|row| Completion::Word(row.word)).collect(),
         ["no", word, args @ ..] => row(word).map(|row| argument(row.no_args, args.len())).unwrap_or_default(),
         ["server", _, pairs @ ..] => server_word(pairs),
+        ["service"] => [Completion::Word("add"), Completion::Word("remove"), Completion::Service].into(),
+        ["service", "add"] => Vec::new(),
+        ["service", "remove"] => vec![Completion::Service],
+        ["service", "remove", _] => vec![Completion::Word("now")],
+        ["service", _, command @ ..] => next_after(command),
         [word, args @ ..] => row(word).map(|row| argument(row.args, args.len())).unwrap_or_default(),
     }
 }
@@ -54,6 +61,7 @@ fn argument(args: &[Arg], index: usize) -> Vec<Completion> {
         Some(Complete::Command) => command_words().map(Completion::Word).collect(),
         Some(Complete::Server) => vec![Completion::Server],
         Some(Complete::Connection) => vec![Completion::Connection],
+        Some(Complete::Service) => vec![Completion::Service],
         Some(Complete::Path) => vec![Completion::Path],
         Some(Complete::Address | Complete::Number | Complete::Text) | None => Vec::new(),
     }

@@ -277,6 +277,7 @@ fn a_command_knows_its_row() {
             "close" => "close 1",
             "include" => "include x",
             "server" => "server 1 max 1",
+            "service" => "service add web",
             "source" => "source ::1",
             "ssl_client_renegotiation_interval" => "ssl_client_renegotiation_interval 60",
             "ssl_option" => "ssl_option no_tlsv1.2",

@@ -1,7 +1,10 @@
 //! The rows about which server a client gets.
 
-use super::{JSON, NUMBER, SECONDS, arg, flag, number};
-use crate::commands::{Arg, Argument, Complete, Flag, Group, Kind, Number, Question, Row, SECONDS_MAX, When};
+use super::{JSON, NUMBER, SECONDS, arg, flag, number, optional};
+use crate::commands::{
+    Answer, Arg, Argument, Complete, Flag, Group, Kind, Number, Question, Row, SECONDS_MAX, Text, When,
+};
+use crate::names::Name;
 
 /// Seconds that `recent` looks back unless told otherwise, as in Pen.
 const RECENT_SECONDS: u32 = 300;
@@ -34,6 +37,21 @@ pub const ROWS: &[Row] = &[
         summary: "list the clients that are remembered",
         detail: "One line for each used slot of the client table: address, age, server, connects and bytes. With \
                  `json`, one JSON array.",
+        ..NEW
+    },
+    Row {
+        word: "clients_from",
+        no: true,
+        args: &[optional("NAME", Complete::Service)],
+        kind: Kind::Text {
+            text: Text::ClientsFrom,
+            read: |word| Name::parse(word).map(|name| name.to_string()),
+            answer: Answer::Value,
+        },
+        summary: "share the client table of another service",
+        detail: "A client of this service goes to the server of the same name, or of the same number where it has no \
+                 name, to which it belongs in the service NAME, and the other way round: http and https of one site. \
+                 `clients_max` is that of NAME.",
         ..NEW
     },
     Row {

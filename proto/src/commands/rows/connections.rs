@@ -192,7 +192,10 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         word: "listen",
-        args: &[optional("ADDRESS", Complete::Address)],
+        args: &[
+            optional("add|remove", Complete::Words(&["add", "remove"])),
+            optional("ADDRESS", Complete::Address),
+        ],
         kind: Kind::Address {
             address: Address::Listen,
             read: AddressValue::listen,
@@ -202,7 +205,8 @@ pub const ROWS: &[Row] = &[
         summary: "show or change where clients connect",
         detail: "The new address is opened before the old one is closed, open connections go on, and who has \
                  connected to the old address is served, even if `conn_max` has no room. ADDRESS is \
-                 `PORT`, `HOST:PORT`, `[IPv6]:PORT` or the path of a Unix socket.",
+                 `PORT`, `HOST:PORT`, `[IPv6]:PORT` or the path of a Unix socket. With `add` the service listens \
+                 there too, with `remove` no longer; ADDRESS alone replaces all.",
         ..LIVE
     },
     Row {

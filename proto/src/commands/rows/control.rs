@@ -1,6 +1,6 @@
 //! The rows about commands and configuration.
 
-use super::{FILE, OPTIONAL_FILE, arg, optional, text};
+use super::{FILE, JSON, OPTIONAL_FILE, arg, optional, text};
 use crate::commands::{
     Action, Address, AddressValue, Answer, Arg, Argument, Complete, Kind, Question, Row, Scope, Text, When,
 };
@@ -49,6 +49,33 @@ pub const ROWS: &[Row] = &[
         kind: Kind::Question(Argument::Nothing(|| Question::Pid)),
         summary: "show the process number",
         ..LIVE
+    },
+    Row {
+        word: "service",
+        args: &[
+            optional("add|remove", Complete::Words(&["add", "remove"])),
+            arg("NAME", Complete::Service),
+            optional("COMMAND", Complete::Command),
+            optional("now", Complete::Words(&["now"])),
+        ],
+        kind: Kind::Service,
+        summary: "say whose a line is; add or remove a service",
+        detail: "A service has its own listeners, servers and settings. `service NAME COMMAND` is for the service NAME; \
+                 `service NAME` alone is a header: the lines that follow are for it, to the next header or the end of \
+                 the file or session. A file makes the services that it names; while pen runs, `service add NAME` \
+                 does. With `service remove NAME` the listeners close at once and connections end on their own; with \
+                 `now` they are cut. Lines that name no service are for `main`, or for the only service. Settings of \
+                 the process mean the process wherever they stand.",
+        ..NEW
+    },
+    Row {
+        word: "services",
+        args: JSON,
+        kind: Kind::Question(Argument::Listing(Question::Services)),
+        summary: "list the services",
+        detail: "One line for each: name, `tcp`, `udp` or `dsr`, connections, servers and where it listens. With \
+                 `json`, one JSON array.",
+        ..NEW
     },
     Row {
         word: "session",
