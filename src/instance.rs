@@ -2,6 +2,7 @@
 //!
 //! Everything given to it is numeric and valid; names were looked up and values checked before.
 
+mod leaving;
 mod listeners;
 mod setups;
 mod status;
@@ -299,6 +300,12 @@ impl Instance {
         self.runtime.servers_changed();
         true
     }
+
+    fn reset(&self, service: &str, server: u16) -> bool {
+        let Some(present) = self.present(service) else { return false };
+        present.with(|chooser| chooser.reset(ServerId::regular(server.into())));
+        self.blacklist(service, server, 0)
+    }
 }
 
 fn set_log(log: &mut LogHub, opened: Option<OpenLog>) {
@@ -342,9 +349,18 @@ impl Running for Instance {
         }
     }
 
+    fn free_number(&self, service: &str, is_configured: &dyn Fn(usize) -> bool) -> usize {
+        match self.present(service) {
+            Some(service) => service.with(|selection| selection.free_number(is_configured)),
+            None => (0..).find(|index| !is_configured(*index)).unwrap_or_default(),
+        }
+    }
+
     fn act(&mut self, deed: Deed) -> bool {
         match deed {
             Deed::Blacklist { service, server, seconds } => return self.blacklist(&service, server, seconds),
+            Deed::Reset { service, server } => return self.reset(&service, server),
+            Deed::CutServer { service, server } => return self.cut_server(&service, server),
             Deed::Close { number } => {
                 return match &self.dsr {
                     Some((_, dsr)) if dsr.close(number) => true,

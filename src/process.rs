@@ -116,7 +116,8 @@ impl Process {
                 return Err("a worker has ended; ending too, for half a pen would look alive".into());
             }
             let drain = self.drain_until_ms.map(|_| DRAIN_LOOK);
-            let waits = [patience, drain, self.names_patience(), diag::tick()];
+            let leaving = self.instance().and_then(|instance| instance.leaving_patience());
+            let waits = [patience, drain, leaving, self.names_patience(), diag::tick()];
             let patience = waits.into_iter().flatten().min();
             let turned = self.doors.control.turn(patience, &mut self.engine);
             turned.map_err(|error| format!("control: {}", reason(&error)))?;
@@ -129,6 +130,9 @@ impl Process {
             }
             self.finish_reload();
             self.renew_names();
+            if let Some(instance) = self.instance() {
+                instance.look_at_leaving();
+            }
             look(&mut self.engine);
             self.stopping |= self.drained() || self.instance().is_some_and(|instance| instance.stop_wanted());
         }

@@ -7,6 +7,7 @@
 mod fit;
 mod members;
 mod process;
+mod roster;
 mod rules;
 mod scoped;
 mod server;
@@ -222,9 +223,9 @@ impl Config {
             return Ok(Applied::NotStored);
         }
         let name = self.meant(service)?.name.clone();
-        let is_running = self.process.is_running;
+        let (is_running, now_seconds) = (self.process.is_running, self.process.now_seconds);
         match self.service_mut(&name) {
-            Some(service) => service.apply(command, is_running),
+            Some(service) => service.apply(command, is_running, now_seconds),
             None => Ok(Applied::NotStored),
         }
     }

@@ -19,7 +19,7 @@ pub use command::{Action, Command, Entries, Entry, Line, Listing, Question, Serv
 pub use kind::{Answer, Argument, Kind, List, Taken};
 pub use reach::Reach;
 pub use rows::{ROWS, SERVER_KEYS};
-pub use server::{ServerChange, ServerKey, ServerValue};
+pub use server::{ServerChange, ServerDeed, ServerKey, ServerValue};
 pub use settings::{
     Address, AddressValue, Assignment, Choice, Flag, LogTarget, Number, OneOf, Setting, Text,
 };
@@ -155,6 +155,8 @@ pub struct Row {
     pub no_args: &'static [Arg],
     pub scope: Scope,
     pub kind: Kind,
+    /// Further ways to give it, as usage lines; words in capitals stand for something.
+    pub also: &'static [&'static str],
     pub when: When,
     /// Unit of the value: "seconds", "connections"; empty when there is none.
     pub unit: &'static str,

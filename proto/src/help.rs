@@ -25,9 +25,9 @@ const LIST_COLUMN: usize = 24;
 pub fn usage() -> String {
     let mut text = String::from(
         "usage: pen [OPTION...] [HOST:]PORT|/PATH [SERVER...]\n\n\
-         SERVER is HOST[:PORT[:MAX[:HARD[:WEIGHT[:PRIO]]]]]; an IPv6 HOST stands in\n\
-         brackets. Without PORT it is that of pen itself. Options may also follow the\n\
-         addresses. Defaults stand in brackets.\n",
+         SERVER is [NAME=]HOST[:PORT[:MAX[:HARD[:WEIGHT[:PRIO]]]]]; an IPv6 HOST stands\n\
+         in brackets. Without PORT it is that of pen itself. Options may also follow\n\
+         the addresses. Defaults stand in brackets.\n",
     );
     for group in Group::ALL {
         let rows: Vec<_> = rows_of(group).filter(|row| row.is_option()).collect();
@@ -107,6 +107,7 @@ pub fn synopsis(row: &Row) -> String {
 /// Every way to give it, one line each: command, `no` form, option.
 fn synopses(row: &Row) -> Vec<String> {
     let mut lines = vec![synopsis(row)];
+    lines.extend(row.also.iter().map(|line| (*line).to_owned()));
     lines.extend(negative_synopsis(row));
     lines.extend(option_synopsis(row).filter(|_| row.is_command()));
     lines
@@ -174,6 +175,7 @@ fn key_synopsis(key: &ServerKey) -> String {
         ServerValue::Proxy(_) => "v1|v2|v2-ssl|none",
         ServerValue::Number { unit: "seconds", .. } => "SECONDS",
         ServerValue::Weight(_) => "N",
+        ServerValue::Name(_) => "NAME",
         ServerValue::Number { .. } => "N",
     };
     format!("{} {value}", key.word)

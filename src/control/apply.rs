@@ -5,6 +5,7 @@
 //! Called by `server.rs`, `reload.rs`, and `start.rs`.
 
 use super::countries::{Reading, settle_countries};
+use super::deeds::deeds_of;
 use super::guarded::{Trouble, guarded};
 use super::lookups::{self, Found, LOOKUP_AT_START_MS};
 use super::loops;
@@ -17,6 +18,7 @@ use crate::config::{ERRORS_MAX, Errors};
 use crate::log::diag::{self, Severity};
 use crate::settings::{Applied, Config, MAIN, check, members_told, no_such_server, settle_ports};
 use crate::sys::capabilities;
+use crate::sys::clock;
 use crate::sys::errors::reason;
 use crate::sys::files::write_atomically;
 use pen_proto::commands::{Action, Address, Assignment, Command, Flag, Group, Scope, Setting, Text, When};
@@ -313,7 +315,8 @@ impl<R: Running> Engine<R> {
     /// Carries out what is about the running pen, now that the rest is in force.
     fn act_all(&mut self, commands: &[Placed], draft: Draft) -> Result<Done, String> {
         let mut done = Done { reply: String::new(), warnings: draft.warnings };
-        for (placed, reply) in commands.iter().zip(draft.replies) {
+        let mut deeds = draft.deeds.into_iter().peekable();
+        for (at, (placed, reply)) in commands.iter().zip(draft.replies).enumerate() {
             let reply = match reply {
                 Reply::Ready(text) => text,
                 Reply::Later => self.act_on(placed).map_err(|trouble| locate(placed, trouble))?,
@@ -322,14 +325,22 @@ impl<R: Running> Engine<R> {
                 return Err(locate(placed, format!("more than {REPLY_BYTES_MAX} bytes of replies")));
             }
             done.reply.push_str(&reply);
-            self.blacklist_in(placed);
+            while let Some((_, deed)) = deeds.next_if(|(command, _)| *command == at) {
+                self.do_deed(deed);
+            }
         }
         Ok(done)
     }
 
     /// Applies commands to a copy of the configuration.
     fn draft(&mut self, commands: &[Placed], door: Door) -> Result<Draft, String> {
-        let mut draft = Draft { config: self.config.clone(), replies: Vec::new(), warnings: Vec::new() };
+        let mut draft = Draft {
+            config: self.config.clone(),
+            replies: Vec::new(),
+            deeds: Vec::new(),
+            warnings: Vec::new(),
+        };
+        draft.config.process.now_seconds = clock::steady_epoch_seconds(clock::monotonic_ms());
         let room = draft.replies.try_reserve_exact(commands.len());
         room.map_err(|_| format!("no memory for {} commands", commands.len()))?;
         let mut errors = Errors::default();
@@ -353,12 +364,16 @@ impl<R: Running> Engine<R> {
                 }
                 (Some(Refusal::StartOnly(text) | Refusal::Impossible(text)), _) => Err(text),
                 (None, _) => {
-                    draft.config.apply(placed.service.as_deref(), &placed.command).map(
-                        |applied| match applied {
-                            Applied::Reply(text) => Reply::Ready(text),
-                            Applied::ReplyLater | Applied::NotStored => Reply::Later,
-                        },
-                    )
+                    let deeds = deeds_of(&draft.config, placed);
+                    draft.deeds.extend(deeds.into_iter().map(|deed| (draft.replies.len(), deed)));
+                    let applied = match &placed.command {
+                        Command::AddServer { .. } => self.add_server(&mut draft.config, placed, door),
+                        command => draft.config.apply(placed.service.as_deref(), command),
+                    };
+                    applied.map(|applied| match applied {
+                        Applied::Reply(text) => Reply::Ready(text),
+                        Applied::ReplyLater | Applied::NotStored => Reply::Later,
+                    })
                 }
             };
             match (result, &placed.place) {
@@ -453,6 +468,8 @@ struct Draft {
     config: Config,
     /// One for each command.
     replies: Vec<Reply>,
+    /// What is to be done, and by which command.
+    deeds: Vec<(usize, Deed)>,
     warnings: Vec<String>,
 }
 

@@ -2,33 +2,58 @@
 
 use super::apply::{Engine, save};
 use super::queries;
-use super::request::Placed;
+use super::request::{Door, Placed};
 use super::running::{Deed, Running, Wanted};
 use crate::log::local_time;
-use crate::settings::{MAIN, ServiceConfig};
-use pen_proto::commands::{Action, Command, Flag, Scope, ServerChange, ServiceChange, Text};
+use crate::settings::{Applied, Config, MAIN, ServiceConfig};
+use pen_proto::commands::{Action, Command, Flag, Scope, ServerChange, ServerDeed, ServiceChange, Text};
+use pen_proto::names::ServerRef;
 use pen_proto::status::{ServiceLine, Status};
 use std::sync::Arc;
 
 impl<R: Running> Engine<R> {
-    /// `blacklist` is a deed, not a setting: it is done when the servers it names are there.
-    pub(super) fn blacklist_in(&mut self, placed: &Placed) {
-        let Command::Server { index, changes } = &placed.command else { return };
-        let Ok(service) = self.config.meant(placed.service.as_deref()).map(|service| service.name.clone())
-        else {
-            return;
-        };
-        for change in changes {
-            if let ServerChange::Blacklist(seconds) = *change {
-                let (service, server) = (service.clone(), *index);
-                match &mut self.running {
-                    Some(running) => {
-                        running.act(Deed::Blacklist { service, server, seconds });
-                    }
-                    None => self.early_blacklists.push((service, server, seconds)),
-                }
+    /// Does what a command asked for beside what it set.
+    pub(super) fn do_deed(&mut self, deed: Deed) {
+        match (&mut self.running, deed) {
+            (Some(running), deed) => _ = running.act(deed),
+            (None, Deed::Blacklist { service, server, seconds }) => {
+                self.early_blacklists.push((service, server, seconds));
             }
+            // Nothing has happened yet.
+            (None, _) => {}
         }
+    }
+
+    /// Adds a server to `config`, under a number that nobody holds. One that has the name already is changed when a file
+    /// says it again. The reply is the number.
+    pub(super) fn add_server(
+        &mut self,
+        config: &mut Config,
+        placed: &Placed,
+        door: Door,
+    ) -> Result<Applied, String> {
+        let Command::AddServer { name, spec, changes } = &placed.command else {
+            return Ok(Applied::NotStored);
+        };
+        if placed.service.is_none() && config.services.is_empty() {
+            config.make_service(MAIN);
+        }
+        let service = config.meant(placed.service.as_deref())?.name.clone();
+        let (running, followed) = (&self.running, self.numeric().service(&service));
+        let Some(config) = config.service_mut(&service) else { return Ok(Applied::NotStored) };
+        let known = name.as_ref().filter(|_| door == Door::File).and_then(|name| config.named_server(name));
+        if let Some(index) = known {
+            config.place_server(index, &spec.to_string())?;
+            return config.change_added(index, changes).map(Applied::Reply);
+        }
+        let index = match running {
+            // Servers that were made of a name have numbers too.
+            Some(running) => running.free_number(&service, &|index| {
+                config.has_server(index) || followed.is_some_and(|followed| followed.has_server(index))
+            }),
+            None => config.free_place(|_| false),
+        };
+        config.add_server(index, name.as_ref(), spec, changes).map(Applied::Reply)
     }
 
     /// Carries out a command about the running pen.
@@ -118,5 +143,41 @@ impl<R: Running> Engine<R> {
         let text = self.config.write(&local_time::stamp(&local_time::now()).to_string());
         save(file, &text).map_err(|trouble| format!("write {file}: {trouble}"))?;
         Ok(String::new())
+    }
+}
+
+/// What a command asks for beside what it sets. It is done when the servers it names are there; `config` is as it was
+/// before the command.
+pub(super) fn deeds_of(config: &Config, placed: &Placed) -> Vec<Deed> {
+    let service = config.meant(placed.service.as_deref()).ok();
+    let name = || service.map_or_else(|| MAIN.into(), |service| service.name.clone());
+    match &placed.command {
+        Command::Server { server, changes } => {
+            let index = match (server, service) {
+                (ServerRef::Number(number), _) => Some(*number),
+                // Numbers of servers fit.
+                (_, Some(service)) => service.find(server).ok().map(|index| index as u16),
+                (_, None) => None,
+            };
+            let blacklist = |change: &ServerChange| match *change {
+                ServerChange::Blacklist(seconds) => {
+                    Some(Deed::Blacklist { service: name(), server: index?, seconds })
+                }
+                _ => None,
+            };
+            changes.iter().filter_map(blacklist).collect()
+        }
+        Command::ServerDeed { server, deed } => {
+            let places = service.and_then(|service| service.places_of(server.as_ref()).ok());
+            let numbers = places.into_iter().flatten().map(|index| index as u16);
+            match deed {
+                ServerDeed::Reset => numbers.map(|server| Deed::Reset { service: name(), server }).collect(),
+                ServerDeed::Remove { now: true } => {
+                    numbers.map(|server| Deed::CutServer { service: name(), server }).collect()
+                }
+                _ => Vec::new(),
+            }
+        }
+        _ => Vec::new(),
     }
 }

@@ -173,10 +173,16 @@ impl Running for FakePen {
         self.told().status.clone()
     }
 
+    fn free_number(&self, _service: &str, is_configured: &dyn Fn(usize) -> bool) -> usize {
+        (0..).find(|index| !is_configured(*index)).unwrap_or_default()
+    }
+
     fn act(&mut self, deed: Deed) -> bool {
         match deed {
             Deed::Blacklist { server, seconds, .. } => self.did(format!("blacklist {server} {seconds}")),
             Deed::Cut { service } => self.did(format!("cut {service}")),
+            Deed::Reset { server, .. } => self.did(format!("reset {server}")),
+            Deed::CutServer { server, .. } => self.did(format!("cut {server}")),
             Deed::Stop => self.did("stop".into()),
             Deed::Close { number } => {
                 let mut told = self.told_mut();

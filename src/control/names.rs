@@ -54,14 +54,15 @@ pub fn look_up(name: &str) -> Result<Addresses, String> {
 /// The names that must be looked up before `command` can be carried out.
 pub fn names_in(command: &Command) -> Vec<String> {
     let name = |host: &Host| host.name().map(String::from);
+    let named = |change: &ServerChange| match change {
+        ServerChange::Address(host) => name(host),
+        _ => None,
+    };
     match command {
         Command::Set(Assignment::Address(_, address)) => address.host().and_then(name).into_iter().collect(),
-        Command::Server { changes, .. } => {
-            let hosts = changes.iter().filter_map(|change| match change {
-                ServerChange::Address(host) => name(host),
-                _ => None,
-            });
-            hosts.collect()
+        Command::Server { changes, .. } => changes.iter().filter_map(named).collect(),
+        Command::AddServer { spec, changes, .. } => {
+            name(&spec.host).into_iter().chain(changes.iter().filter_map(named)).collect()
         }
         _ => Vec::new(),
     }

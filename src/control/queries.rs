@@ -22,7 +22,7 @@ pub fn servers(status: &Status, listing: Listing) -> String {
         add_line(
             &mut text,
             format_args!(
-                "{} addr {address} port {} conn {} max {} hard {} weight {} prio {} sx {} rx {}",
+                "{} addr {address} port {} conn {} max {} hard {} weight {} prio {} sx {} rx {}{}",
                 server.index,
                 server.port,
                 server.connections,
@@ -31,7 +31,8 @@ pub fn servers(status: &Status, listing: Listing) -> String {
                 server.weight,
                 server.prio,
                 server.sent_bytes,
-                server.received_bytes
+                server.received_bytes,
+                server.name.as_ref().map(|name| format!(" name {name}")).unwrap_or_default()
             ),
         );
     }
@@ -175,6 +176,7 @@ pub fn configured(config: &ServiceConfig) -> Status {
             weight: spec.and_then(|spec| spec.weight).unwrap_or_default(),
             prio: spec.map_or(0, |spec| spec.prio),
             acl: entry.as_ref().map_or(0, |entry| entry.acl),
+            name: entry.as_ref().and_then(|entry| Some(entry.name.as_ref()?.to_string())),
             proxy: entry.as_ref().map(|entry| entry.proxy).unwrap_or_default().to_string(),
             ..ServerStatus::default()
         }

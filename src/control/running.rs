@@ -19,6 +19,10 @@ pub enum Wanted {
 pub enum Deed {
     /// Skips a server for so many seconds from now; 0 releases it.
     Blacklist { service: Arc<str>, server: u16, seconds: u32 },
+    /// Forgets the failures, the blacklisting and the counts of a server.
+    Reset { service: Arc<str>, server: u16 },
+    /// Cuts the connections of a server.
+    CutServer { service: Arc<str>, server: u16 },
     /// Closes a connection.
     Close { number: u32 },
     /// Closes the connections that a service left behind which was removed.
@@ -45,6 +49,9 @@ pub trait Running {
     fn ask(&mut self, wanted: Wanted, service: &str) -> Status;
     /// Open connections and sessions of each service, by name.
     fn connections(&mut self) -> BTreeMap<Arc<str>, u64>;
+    /// The smallest number for a new server of `service`: none has it by `is_configured`, and no connection is left of an
+    /// earlier one.
+    fn free_number(&self, service: &str, is_configured: &dyn Fn(usize) -> bool) -> usize;
     /// False when there is nothing to do it to.
     fn act(&mut self, deed: Deed) -> bool;
 }

@@ -131,12 +131,13 @@ fn server_setup(entry: &ServerEntry, by_host: bool) -> ServerSetup {
         }
     };
     ServerSetup {
+        duty: entry.duty,
         max: spec.max,
         hard: spec.hard,
         weight: spec.weight,
         prio: spec.prio,
         acl: entry.acl,
-        name: entry.member_name(),
+        name: entry.member_name().or_else(|| entry.name.as_ref().map(ToString::to_string)),
         // Of several servers behind a name, each is known by its own.
         host_name: if entry.member.is_some() { String::new() } else { entry.host_name.clone() },
         sni: entry.sni.0.clone(),

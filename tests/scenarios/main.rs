@@ -32,6 +32,7 @@ mod log_file;
 mod log_network;
 mod memory;
 mod moving;
+mod named_servers;
 mod names;
 mod one_connection;
 mod outage;

@@ -41,9 +41,11 @@ pub struct Member {
 }
 
 impl ServerEntry {
-    /// The name of a server that was made of another's name: `web.example.org~2`.
+    /// The name of a server that was made of another's name: `web~2`, or `web.example.org~2` where that has only the
+    /// host's.
     pub fn member_name(&self) -> Option<String> {
-        self.member.map(|member| format!("{}~{}", self.host_name, member.ordinal))
+        let name = self.name.as_deref().unwrap_or(&self.host_name);
+        self.member.map(|member| format!("{name}~{}", member.ordinal))
     }
 
     /// As it is configured, at this place.

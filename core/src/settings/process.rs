@@ -14,6 +14,8 @@ pub struct ProcessConfig {
     pub countries: CountrySource,
     /// Whether pen runs.
     pub is_running: bool,
+    /// When the commands that are carried out now were given; no part of what they configure.
+    pub now_seconds: u32,
 }
 
 impl Deref for ProcessConfig {

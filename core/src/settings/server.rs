@@ -1,13 +1,19 @@
 //! A server as it was configured.
 
 use super::Member;
+use crate::balance::Duty;
 use pen_proto::addr::ServerSpec;
 use pen_proto::commands::{ProxyHeader, ServerChange, ServerTls, SniNames};
+use pen_proto::names::Name;
 use std::net::IpAddr;
 
 /// A configured server, the list its clients must pass, and how they are announced to it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServerEntry {
+    /// Unique in its service.
+    pub name: Option<Name>,
+    /// What the operator says of it.
+    pub duty: Duty,
     pub spec: ServerSpec,
     /// In a numeric configuration: the addresses that the host's name has beside that of `spec`, for when that one fails.
     pub more: Vec<IpAddr>,
@@ -28,6 +34,8 @@ impl From<ServerSpec> for ServerEntry {
     fn from(spec: ServerSpec) -> ServerEntry {
         let (tls, sni) = (ServerTls::default(), SniNames::default());
         ServerEntry {
+            name: None,
+            duty: Duty::Enabled,
             spec,
             more: Vec::new(),
             host_name: String::new(),
@@ -50,6 +58,7 @@ impl ServerEntry {
             ServerChange::Port(port) => self.spec.port = Some(port.clone()),
             ServerChange::Max(max) => self.spec.max = *max,
             ServerChange::Hard(hard) => self.spec.hard = *hard,
+            ServerChange::Name(name) => self.name = Some(name.clone()),
             ServerChange::Weight(weight) => self.spec.weight = Some(*weight),
             ServerChange::Prio(prio) => self.spec.prio = *prio,
             ServerChange::Sni(names) => self.sni = names.clone(),

@@ -6,6 +6,7 @@ use pen_proto::addr::{ListenAddr, ServerSpec};
 use pen_proto::commands::{
     Address, AddressValue, Command, Entries, Entry, Flag, LogTarget, Question, ServerChange, Setting, Text,
 };
+use pen_proto::names::with_name;
 use pen_proto::network::Downstream;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -136,7 +137,12 @@ impl ServiceConfig {
     ///
     /// # Errors
     /// A limit of this file is exceeded, or a server does not exist. The text begins with the command.
-    pub(super) fn apply(&mut self, command: &Command, is_running: bool) -> Result<Applied, String> {
+    pub(super) fn apply(
+        &mut self,
+        command: &Command,
+        is_running: bool,
+        now_seconds: u32,
+    ) -> Result<Applied, String> {
         let reply = match command {
             Command::Set(assignment) => {
                 if assignment.setting() == LISTEN {
@@ -161,8 +167,14 @@ impl ServiceConfig {
                 String::new()
             }
             Command::List(Entries::ProxyAccept) => self.trusted(""),
-            Command::Server { index, changes } => {
-                self.change_server(usize::from(*index), changes, is_running)?
+            Command::Server { server, changes } => {
+                self.change_server(self.find(server)?, changes, is_running)?
+            }
+            Command::AddServer { name, spec, changes } => {
+                self.add_server(self.free_place(|_| false), name.as_ref(), spec, changes)?
+            }
+            Command::ServerDeed { server, deed } => {
+                self.do_to_servers(server.as_ref(), *deed, now_seconds)?
             }
             Command::Ask(Question::Mode) => self.values.mode() + "\n",
             _ => return Ok(Applied::NotStored),
@@ -228,12 +240,16 @@ impl ServiceConfig {
     /// # Errors
     /// As [`ServerSpec::parse`]; then nothing has changed.
     pub fn place_server(&mut self, index: usize, text: &str) -> Result<(), String> {
+        let (name, text) = with_name(text)?;
+        let named = name.map(ServerChange::Name);
+        named.iter().try_for_each(|change| self.check_name(index, change))?;
         let present = self.servers.get(index).cloned().flatten();
         let mut entry = present.map_or_else(|| ServerSpec::parse(text).map(ServerEntry::from), Ok)?;
         for earlier in self.unaddressed.get(&index).into_iter().flatten() {
             entry.change(earlier);
         }
         entry.spec = entry.spec.overwritten(text)?;
+        named.iter().for_each(|change| entry.change(change));
         self.unaddressed.remove(&index);
         if index >= self.servers.len() {
             self.servers.resize(index + 1, None);
@@ -271,6 +287,7 @@ impl ServiceConfig {
             return Err(format!("server: want 0..{}, got \"{index}\"", SERVERS_MAX - 1));
         }
         let stored = |change: &&ServerChange| !matches!(change, ServerChange::Blacklist(_));
+        changes.iter().try_for_each(|change| self.check_name(index, change))?;
         if index >= self.servers.len() {
             if !changes.iter().any(|change| stored(&change)) {
                 // At start it may still come, as an argument of the command line.

@@ -2,6 +2,7 @@
 //! text into the file.
 
 use super::{Config, MAIN, ProcessConfig, Scoped, ServerEntry, ServiceConfig};
+use crate::balance::Duty;
 use pen_proto::commands::{
     Address, Flag, Kind, List, Number, ProxyHeader, ROWS, Row, Scope, ServerChange, ServerTls, Setting, Text,
     row,
@@ -153,7 +154,12 @@ impl ServiceConfig {
                 Some(entry) => server_words(entry, self.flag(Flag::Prio)),
                 None => self.unaddressed.get(&index)?.iter().map(ServerChange::to_string).collect(),
             };
-            Some(format!("server {index} {}\n", words.join(" ")))
+            let duty = match entry.as_ref().map(|entry| entry.duty) {
+                Some(Duty::Draining { .. }) => format!("server {index} drain\n"),
+                Some(Duty::Disabled { .. }) => format!("server {index} disable\n"),
+                Some(Duty::Enabled) | None => String::new(),
+            };
+            Some(format!("server {index} {}\n{duty}", words.join(" ")))
         };
         self.servers.iter().enumerate().filter_map(line).collect()
     }
@@ -169,6 +175,7 @@ fn server_words(entry: &ServerEntry, prio_mode: bool) -> Vec<String> {
     changes.extend((entry.proxy != ProxyHeader::None).then_some(ServerChange::Proxy(entry.proxy)));
     changes.extend((prio_mode || spec.prio != 0).then_some(ServerChange::Prio(spec.prio)));
     changes.extend((entry.tls != ServerTls::Off).then(|| ServerChange::Tls(entry.tls.clone())));
+    changes.extend(entry.name.clone().map(ServerChange::Name));
     changes.extend((!entry.sni.0.is_empty()).then(|| ServerChange::Sni(entry.sni.clone())));
     changes.iter().map(ServerChange::to_string).collect()
 }

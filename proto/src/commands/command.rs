@@ -4,10 +4,11 @@
 //! running pen is asked and told has a variant each.
 
 use super::{
-    AclEntry, Address, Assignment, Flag, List, Number, OneOf, Row, ServerChange, Setting, TlsOption, row,
+    AclEntry, Address, Assignment, Flag, List, Number, OneOf, Row, ServerChange, ServerDeed, Setting,
+    TlsOption, row,
 };
-use crate::addr::ListenAddr;
-use crate::names::Name;
+use crate::addr::{ListenAddr, ServerSpec};
+use crate::names::{Name, ServerRef};
 use crate::network::Downstream;
 
 /// A line: a command, and the service that it is for.
@@ -41,8 +42,18 @@ pub enum Command {
     /// Shows a list.
     List(Entries),
     Server {
-        index: u16,
+        server: ServerRef,
         changes: Vec<ServerChange>,
+    },
+    AddServer {
+        name: Option<Name>,
+        spec: ServerSpec,
+        changes: Vec<ServerChange>,
+    },
+    ServerDeed {
+        /// `None`: all.
+        server: Option<ServerRef>,
+        deed: ServerDeed,
     },
     Service(ServiceChange),
     Ask(Question),
@@ -137,7 +148,7 @@ impl Command {
             Command::Unset(setting) | Command::Show(setting) => Some(setting.row()),
             Command::Add(entry) | Command::Remove(entry) => Some(entry.row()),
             Command::Clear(entries) | Command::List(entries) => Some(entries.list().row()),
-            Command::Server { .. } => row("server"),
+            Command::Server { .. } | Command::AddServer { .. } | Command::ServerDeed { .. } => row("server"),
             Command::Ask(question) => row(question.word()),
             Command::Do(deed) => row(deed.word()),
             Command::Service(_) => row("service"),

@@ -36,7 +36,10 @@ impl Command {
             // In text, `status` also writes the file of `web_stats`.
             Command::Ask(Question::Status(Listing::Text)) => Reach::Everything,
             Command::Ask(_) | Command::Show(_) | Command::List(_) | Command::Explained(_) => Reach::Asks,
-            Command::Server { .. } | Command::Do(Action::Close(_)) => Reach::Servers,
+            Command::Server { .. }
+            | Command::AddServer { .. }
+            | Command::ServerDeed { .. }
+            | Command::Do(Action::Close(_)) => Reach::Servers,
             Command::Set(_)
             | Command::Unset(_)
             | Command::Add(_)

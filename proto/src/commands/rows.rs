@@ -69,6 +69,7 @@ const LIVE: Row = Row {
     no_args: &[],
     scope: Scope::Service,
     kind: Kind::OptionOnly,
+    also: &[],
     when: When::Live,
     unit: "",
     summary: "",

@@ -2,6 +2,7 @@
 
 use super::{ProxyHeader, ServerTls, SniNames};
 use crate::addr::{Host, Port};
+use crate::names::Name;
 use crate::weight::Weight;
 use crate::words::written;
 use std::fmt;
@@ -14,6 +15,7 @@ pub enum ServerChange {
     Port(Port),
     Max(u32),
     Hard(u32),
+    Name(Name),
     Weight(Weight),
     Prio(u32),
     Sni(SniNames),
@@ -32,6 +34,7 @@ impl fmt::Display for ServerChange {
             ServerChange::Port(port) => write!(f, "port {port}"),
             ServerChange::Max(max) => write!(f, "max {max}"),
             ServerChange::Hard(hard) => write!(f, "hard {hard}"),
+            ServerChange::Name(name) => write!(f, "name {name}"),
             ServerChange::Weight(weight) => write!(f, "weight {weight}"),
             ServerChange::Prio(prio) => write!(f, "prio {prio}"),
             ServerChange::Sni(names) => write!(f, "sni {names}"),
@@ -40,6 +43,29 @@ impl fmt::Display for ServerChange {
             ServerChange::Blacklist(seconds) => write!(f, "blacklist {seconds}"),
         }
     }
+}
+
+/// What becomes of a server as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerDeed {
+    Enable,
+    /// Nobody is sent to it any more; connections that it has go on.
+    Disable,
+    /// The same, until it has none; what is left after so many seconds is cut.
+    Drain(Option<u32>),
+    /// Forgets its failures, its blacklisting and its counts.
+    Reset,
+    Remove {
+        /// Its connections are cut; otherwise they end on their own.
+        now: bool,
+    },
+}
+
+impl ServerDeed {
+    /// As written behind the server.
+    pub const WORDS: [&'static str; 5] = ["enable", "disable", "reset", "drain", "remove"];
+    /// Those that may be done to all at once.
+    pub const OF_ALL: [&'static str; 3] = ["enable", "disable", "reset"];
 }
 
 /// A key of `server N`, for the parser, help and completion.
@@ -60,6 +86,7 @@ pub enum ServerValue {
     Tls(fn(ServerTls) -> ServerChange),
     Proxy(fn(ProxyHeader) -> ServerChange),
     Weight(fn(Weight) -> ServerChange),
+    Name(fn(Name) -> ServerChange),
     /// From 0 to `max`.
     Number {
         max: u32,

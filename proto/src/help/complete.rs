@@ -1,6 +1,6 @@
 //! What may come next on a line that is being typed: for penctl's shell.
 
-use crate::commands::{Arg, Complete, Kind, ROWS, Row, SERVER_KEYS, row};
+use crate::commands::{Arg, Complete, Kind, ROWS, Row, SERVER_KEYS, ServerDeed, row};
 
 /// A word that may come next, or what kind of thing the caller must find out itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,16 @@ fn next_after(words: &[&str]) -> Vec<Completion> {
         [] => command_words().chain(["no"]).map(Completion::Word).collect(),
         ["no"] => offered().filter(|row| row.no).map(|row| Completion::Word(row.word)).collect(),
         ["no", word, args @ ..] => row(word).map(|row| argument(row.no_args, args.len())).unwrap_or_default(),
+        ["server"] => {
+            let words = [Completion::Word("add"), Completion::Word("all")];
+            argument(row("server").map_or(&[], |row| row.args), 0).into_iter().chain(words).collect()
+        }
+        ["server", "all"] => ServerDeed::OF_ALL.map(Completion::Word).to_vec(),
+        ["server", "add"] => Vec::new(),
+        ["server", "add", _, pairs @ ..] => server_word(pairs),
+        ["server", _] => {
+            server_word(&[]).into_iter().chain(ServerDeed::WORDS.map(Completion::Word)).collect()
+        }
         ["server", _, pairs @ ..] => server_word(pairs),
         ["service"] => [Completion::Word("add"), Completion::Word("remove"), Completion::Service].into(),
         ["service", "add"] => Vec::new(),

@@ -57,11 +57,26 @@ fn command_items(row: &Row) -> Vec<String> {
     let no = if is_flag { "Oo Cm no Oc " } else { "" };
     let args: String = row.args.iter().map(|arg| format!(" {}", bracketed(arg))).collect();
     let mut items = vec![format!(".It {no}Cm {}{args}", escaped(row.word))];
+    items.extend(row.also.iter().map(|line| also(line)));
     if row.no && !is_flag {
         let args: String = row.no_args.iter().map(|arg| format!(" {}", bracketed(arg))).collect();
         items.push(format!(".It Cm no Cm {}{args}", escaped(row.word)));
     }
     items
+}
+
+/// A usage line: words in capitals stand for something, the others are typed; brackets around words are optional parts.
+fn also(line: &str) -> String {
+    let word = |word: &str| {
+        let opens = word.starts_with('[') && word.find(']').is_none_or(|end| end + 1 == word.len());
+        let closes = word.ends_with(']') && (opens || !word.contains('['));
+        let inner = word.strip_prefix('[').filter(|_| opens).unwrap_or(word);
+        let inner = inner.strip_suffix(']').filter(|_| closes).unwrap_or(inner);
+        let kind = if inner.contains(char::is_uppercase) { "Ar" } else { "Cm" };
+        let (oo, oc) = (if opens { " Oo" } else { "" }, if closes { " Oc" } else { "" });
+        format!("{oo} {kind} {}{oc}", escaped(inner))
+    };
+    format!(".It{}", line.split(' ').map(word).collect::<String>())
 }
 
 fn bracketed(arg: &Arg) -> String {

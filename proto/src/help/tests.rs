@@ -106,6 +106,9 @@ fn mdoc_is_escaped() {
     assert!(commands.contains(
         "\n.It Cm \\&acl Ar \\&N Cm permit|deny Ar ADDRESS[/LENGTH] Oo Ar MASK Oc\n.It Cm no Cm \\&acl Ar \\&N\n"
     ));
+    assert!(commands.contains(
+        "\n.It Cm server Cm \\&add Ar [NAME=]HOST[:PORT...] Oo Ar \\&KEY Ar VALUE... Oc\n.It Cm server Ar N|NAME|all Cm enable|disable|reset\n"
+    ));
     for line in options.lines().chain(commands.lines()) {
         assert!(!line.is_empty() && !line.starts_with('\''), "{line:?}");
     }
@@ -133,7 +136,12 @@ fn what_may_come_next_is_offered() {
     assert_eq!(words("server 1 w"), ["weight"]);
     assert_eq!(words("server 1 max 5 p"), ["port", "prio", "proxy"]);
     assert_eq!(completions("server 1 max "), []);
-    assert_eq!(completions("server "), [Completion::Server]);
+    let word = Completion::Word;
+    assert_eq!(completions("server "), [Completion::Server, word("add"), word("all")]);
+    assert_eq!(words("server all "), ["enable", "disable", "reset"]);
+    assert_eq!(words("server web d"), ["disable", "drain"]);
+    assert_eq!(words("server add ::1 w"), ["weight"]);
+    assert_eq!(completions("server add "), []);
     assert_eq!(completions("close 1"), [Completion::Connection]);
     assert_eq!(completions("include /e"), [Completion::Path]);
     assert_eq!(completions("no acl 1 "), []);

@@ -1,20 +1,76 @@
-//! `server N KEY VALUE...`.
+//! `server N KEY VALUE...`, `server add`, and what becomes of a server as a whole.
 
 use super::words::Words;
 use super::{ParseError, Parsed, Unknown, similar};
-use crate::addr::{Host, Port, file_name, quoted};
+use crate::addr::{Host, Port, ServerSpec, file_name, quoted};
 use crate::commands::{
-    Command, ProxyHeader, SERVER_INDEX_MAX, SERVER_KEYS, ServerChange, ServerKey, ServerTls, ServerValue,
-    SniNames, host_name,
+    Command, ProxyHeader, SECONDS_MAX, SERVER_INDEX_MAX, SERVER_KEYS, ServerChange, ServerDeed, ServerKey,
+    ServerTls, ServerValue, SniNames, host_name,
 };
+use crate::names::{Name, ServerRef, with_name};
 use crate::weight::{WEIGHT_MAX, Weight};
 
+const ADD: &str = "add";
+const ALL: &str = "all";
+const NOW: &str = "now";
+
 pub fn server(words: &mut Words) -> Parsed<Command> {
-    // The bound makes it fit.
-    let index = words.need_number(0, SERVER_INDEX_MAX.into(), "")? as u16;
-    let place = format!("server {index}");
+    match words.need(&format!("0..{SERVER_INDEX_MAX} or a name"))? {
+        ADD => add(words),
+        ALL => {
+            words.place = format!("server {ALL}");
+            let want = ServerDeed::OF_ALL.join(" or ");
+            let word = words.need(&want)?;
+            match ServerDeed::OF_ALL.contains(&word) {
+                true => Ok(Command::ServerDeed { server: None, deed: deed(word, words)? }),
+                false => Err(words.error(&format!("want {want}, got {}", quoted(word)))),
+            }
+        }
+        word => {
+            let server = words.checked(ServerRef::parse(word))?;
+            words.place = format!("server {server}");
+            if let Some(word) = words.peek().filter(|word| ServerDeed::WORDS.contains(word)) {
+                words.next();
+                return Ok(Command::ServerDeed { server: Some(server), deed: deed(word, words)? });
+            }
+            let changes = changes(words)?;
+            match changes.is_empty() {
+                true => Err(words.error(&format!("want {}, got nothing", key_names()))),
+                false => Ok(Command::Server { server, changes }),
+            }
+        }
+    }
+}
+
+/// `server add [NAME=]HOST[:PORT...] [KEY VALUE]...`.
+fn add(words: &mut Words) -> Parsed<Command> {
+    words.place = format!("server {ADD}");
+    let word = words.need("HOST[:PORT] or NAME=HOST[:PORT]")?;
+    let (name, spec) = words.checked(with_name(word))?;
+    let spec = words.checked(ServerSpec::parse(spec))?;
+    Ok(Command::AddServer { name, spec, changes: changes(words)? })
+}
+
+/// The word is one of [`ServerDeed::WORDS`].
+fn deed(word: &str, words: &mut Words) -> Parsed<ServerDeed> {
+    words.place = format!("{} {word}", words.place);
+    Ok(match word {
+        "enable" => ServerDeed::Enable,
+        "disable" => ServerDeed::Disable,
+        "reset" => ServerDeed::Reset,
+        "drain" => {
+            let seconds = words.next().map(|word| words.number(word, 0, SECONDS_MAX, "seconds"));
+            // The bound makes it fit.
+            ServerDeed::Drain(seconds.transpose()?.map(|seconds| seconds as u32))
+        }
+        _ => ServerDeed::Remove { now: words.choice(&[(NOW, true)])?.unwrap_or(false) },
+    })
+}
+
+/// Pairs of key and value.
+fn changes(words: &mut Words) -> Parsed<Vec<ServerChange>> {
+    let place = words.place.clone();
     let (mut changes, mut is_unix) = (Vec::new(), false);
-    words.place.clone_from(&place);
     while let Some(word) = words.next() {
         let Some(key) = SERVER_KEYS.iter().find(|key| key.word == word) else {
             return Err(unknown_key(word, words));
@@ -31,10 +87,7 @@ pub fn server(words: &mut Words) -> Parsed<Command> {
         }
         words.place.clone_from(&place);
     }
-    if changes.is_empty() {
-        return Err(words.error(&format!("want {}, got nothing", key_names())));
-    }
-    Ok(Command::Server { index, changes })
+    Ok(changes)
 }
 
 fn server_change(key: &ServerKey, words: &mut Words) -> Parsed<ServerChange> {
@@ -58,6 +111,10 @@ fn server_change(key: &ServerKey, words: &mut Words) -> Parsed<ServerChange> {
         // The bound makes it fit.
         ServerValue::Number { max, unit, change } => {
             Ok(change(words.need_number(0, max.into(), unit)? as u32))
+        }
+        ServerValue::Name(change) => {
+            let name = Name::parse(words.need("a name")?).map(change);
+            words.checked(name)
         }
         ServerValue::Sni(change) => sni(words).map(change),
         ServerValue::Tls(change) => tls(words).map(change),

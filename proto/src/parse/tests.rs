@@ -1,12 +1,13 @@
 //! Tests of the line parser: one table of lines that parse, one of lines that do not, and properties over all lines.
 
 use super::*;
-use crate::addr::{Host, ListenAddr, Port};
+use crate::addr::{Host, ListenAddr, Port, ServerSpec};
 use crate::commands::{
     AclEntry, AclMatch, Action, Address, AddressValue, By, Country, Entries, Entry, FastClose, Flag,
-    HttpMode, Listing, LogFormat, LogTarget, ProxyHeader, Question, ServerChange, ServerTls, SniNames, Text,
-    TlsOption, row_for_letter, row_for_long,
+    HttpMode, Listing, LogFormat, LogTarget, ProxyHeader, Question, ServerChange, ServerDeed, ServerTls,
+    SniNames, Text, TlsOption, row_for_letter, row_for_long,
 };
+use crate::names::{Name, ServerRef};
 use crate::network::Downstream;
 use crate::weight::Weight;
 use proptest::prelude::*;
@@ -21,7 +22,15 @@ fn error(line: &str) -> String {
 }
 
 fn server_of(changes: &[ServerChange]) -> Command {
-    Command::Server { index: 3, changes: changes.to_vec() }
+    Command::Server { server: ServerRef::Number(3), changes: changes.to_vec() }
+}
+
+fn deed_of(deed: ServerDeed) -> Command {
+    Command::ServerDeed { server: Some(ServerRef::Number(3)), deed }
+}
+
+fn name(text: &str) -> Name {
+    Name::parse(text).expect(text)
 }
 
 fn downstream(text: &str) -> Downstream {
@@ -124,6 +133,29 @@ fn lines_become_commands() {
             "server 3 weight 0.25",
             server_of(&[ServerChange::Weight(Weight::parse("0.25").expect("a weight"))]),
         ),
+        ("server 3 name web", server_of(&[ServerChange::Name(name("web"))])),
+        (
+            "server web~1 max 5",
+            Command::Server {
+                server: ServerRef::Name(name("web").generated(1)),
+                changes: vec![ServerChange::Max(5)],
+            },
+        ),
+        (
+            "server add web=10.0.0.1:80:5 prio 3",
+            Command::AddServer {
+                name: Some(name("web")),
+                spec: ServerSpec::parse("10.0.0.1:80:5").expect("a server"),
+                changes: vec![ServerChange::Prio(3)],
+            },
+        ),
+        ("server all reset", Command::ServerDeed { server: None, deed: ServerDeed::Reset }),
+        ("server 3 enable", deed_of(ServerDeed::Enable)),
+        ("server 3 disable", deed_of(ServerDeed::Disable)),
+        ("server 3 drain", deed_of(ServerDeed::Drain(None))),
+        ("server 3 drain 7", deed_of(ServerDeed::Drain(Some(7)))),
+        ("server 3 remove", deed_of(ServerDeed::Remove { now: false })),
+        ("server 3 remove now", deed_of(ServerDeed::Remove { now: true })),
         ("server 3 weight 5", server_of(&[ServerChange::Weight(Weight::whole(5))])),
         (
             "server 3 port http address 10.0.0.1 max 1 hard 2 prio 3 acl 9 blacklist 0 max 4",
@@ -199,15 +231,35 @@ fn wrong_lines_are_explained() {
         ("tarpit_acl -2", r#"tarpit_acl: want -1..9, got "-2""#),
         ("source", "source: want an IP address, got nothing"),
         ("source localhost", r#"source: want an IP address, got "localhost""#),
-        ("server", "server: want 0..32000, got nothing"),
-        ("server -1 port 80", r#"server: want 0..32000, got "-1""#),
+        ("server", "server: want 0..32000 or a name, got nothing"),
+        ("server -1 port 80", r#"server: want 0..32000 or a name, got "-1""#),
+        ("server add", "server add: want HOST[:PORT] or NAME=HOST[:PORT], got nothing"),
+        (
+            "server add 1=::1",
+            r#"server add: want a name, a letter and then letters, digits, -, _ or ., 63 at most, got "1""#,
+        ),
+        ("server add a=[::1]:0", r#"server add: port: want 1..65535 or a service name, got "0""#),
+        (
+            "server add ::1 prio x",
+            "server add: an IPv6 address needs brackets here: [::1], [::1]:PORT or [::1]:PORT:MAX",
+        ),
+        ("server add [::1] prio x", r#"server add: prio: want 0..2147483647, got "x""#),
+        ("server all", "server all: want enable or disable or reset, got nothing"),
+        ("server all drain", r#"server all: want enable or disable or reset, got "drain""#),
+        ("server web drain x", r#"server web drain: want 0..1000000000 seconds, got "x""#),
+        ("server web remove later", r#"server web remove: want now, got "later""#),
+        ("server web enable max 1", r#"server web enable: nothing may follow here, got "max""#),
+        (
+            "server web~1 name a~2",
+            r#"server web~1: name: want a name, a letter and then letters, digits, -, _ or ., 63 at most, got "a~2""#,
+        ),
         ("server 3 weight x", r#"server 3: weight: want 0..65535, got "x""#),
         ("server 3 weight", "server 3: weight: want 0..65535, got nothing"),
         ("server 3 port 0", r#"server 3: port: want 1..65535 or a service name, got "0""#),
         ("server 3 wieght 5", r#"server 3: "wieght": no such key; did you mean "weight"?"#),
         (
             "server 3",
-            "server 3: want acl or address or port or max or hard or blacklist or weight or prio or tls or sni or proxy, got nothing",
+            "server 3: want acl or address or port or max or hard or blacklist or name or weight or prio or tls or sni or proxy, got nothing",
         ),
         (
             "ssl_option",

@@ -140,7 +140,7 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "server",
         args: &[
-            arg("N", Complete::Server),
+            arg("N|NAME", Complete::Server),
             arg(
                 "KEY",
                 Complete::Words(&[
@@ -150,6 +150,7 @@ pub const ROWS: &[Row] = &[
                     "max",
                     "hard",
                     "blacklist",
+                    "name",
                     "weight",
                     "prio",
                     "tls",
@@ -160,10 +161,22 @@ pub const ROWS: &[Row] = &[
             arg("VALUE...", Complete::Text),
         ],
         kind: Kind::Server,
-        summary: "change or add a server",
+        also: &[
+            "server add [NAME=]HOST[:PORT...] [KEY VALUE...]",
+            "server N|NAME|all enable|disable|reset",
+            "server N|NAME drain [SECONDS]",
+            "server N|NAME remove [now]",
+        ],
+        summary: "change, add or remove a server",
         detail: "Several pairs of key and value may follow, in any order; they are applied from left to right, all \
                  or none. A number beyond the last server makes room up to it; a server without address gets no \
-                 connection. Example: `server 2 address 10.0.0.7 port 80 max 100`.",
+                 connection. Example: `server 2 address 10.0.0.7 port 80 max 100`. A server may have a name, and \
+                 every command that takes its number takes the name. `add` gives a server the first free number and \
+                 answers it. With `drain` nobody is sent to the server any more, also no client that had it before; \
+                 its connections may end, or are cut after SECONDS, and when the last has ended it is told. \
+                 `disable` does the same without an end. Both last until `enable`, and `write` keeps them. With \
+                 `remove` it gets no client either, and its number is free when its last connection has ended; with \
+                 `now` they are cut. `reset` forgets its failures, its blacklisting and its counts.",
         ..LIVE
     },
     Row {

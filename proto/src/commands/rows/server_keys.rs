@@ -44,6 +44,11 @@ pub static SERVER_KEYS: &[ServerKey] = &[
         summary: "seconds from now during which it gets no connection, whatever becomes of the others; 0 releases it",
     },
     ServerKey {
+        word: "name",
+        value: ServerValue::Name(ServerChange::Name),
+        summary: "a name, which every command takes in place of the number",
+    },
+    ServerKey {
         word: "weight",
         value: ServerValue::Weight(ServerChange::Weight),
         summary: "share of the connections under weight, with up to three decimals; 0 gets none",

@@ -1,0 +1,238 @@
+//! The servers of a service as they come, get names, rest and go.
+
+use super::{SERVERS_MAX, ServerEntry, ServiceConfig};
+use crate::balance::Duty;
+use pen_proto::addr::ServerSpec;
+use pen_proto::commands::{ServerChange, ServerDeed};
+use pen_proto::names::{Name, ServerRef};
+
+impl ServiceConfig {
+    /// The place of the server that is meant. A number is taken as it is.
+    ///
+    /// # Errors
+    /// No server has this name.
+    pub fn find(&self, server: &ServerRef) -> Result<usize, String> {
+        match server {
+            ServerRef::Number(number) => Ok(usize::from(*number)),
+            ServerRef::Name(name) => {
+                self.named_server(name).ok_or_else(|| format!("server {name}: no such server"))
+            }
+        }
+    }
+
+    /// Whether something was said of the server in this place.
+    pub fn has_server(&self, index: usize) -> bool {
+        self.servers.get(index).is_some_and(Option::is_some) || self.unaddressed.contains_key(&index)
+    }
+
+    /// Where the server of this name is.
+    pub fn named_server(&self, name: &Name) -> Option<usize> {
+        let has_name = |entry: &Option<ServerEntry>| {
+            entry.as_ref().is_some_and(|entry| entry.name.as_ref() == Some(name))
+        };
+        let waits = |(index, changes): (&usize, &Vec<ServerChange>)| {
+            changes.contains(&ServerChange::Name(name.clone())).then_some(*index)
+        };
+        self.servers.iter().position(has_name).or_else(|| self.unaddressed.iter().find_map(waits))
+    }
+
+    /// How a message calls the server in a place: by its name, or else its number.
+    pub fn called(&self, index: usize) -> String {
+        let name = self.servers.get(index).and_then(|entry| entry.as_ref()?.name.as_ref());
+        name.map_or_else(|| format!("server {index}"), |name| format!("server {name}"))
+    }
+
+    /// The first place that is free and that `is_held` by no connection of an earlier server.
+    pub fn free_place(&self, is_held: impl Fn(usize) -> bool) -> usize {
+        (0..).find(|index| !self.has_server(*index) && !is_held(*index)).unwrap_or(SERVERS_MAX)
+    }
+
+    /// Puts a new server in a free place. Replies the number.
+    ///
+    /// # Errors
+    /// There are too many servers, or another one has the name.
+    pub fn add_server(
+        &mut self,
+        index: usize,
+        name: Option<&Name>,
+        spec: &ServerSpec,
+        changes: &[ServerChange],
+    ) -> Result<String, String> {
+        if index >= SERVERS_MAX {
+            return Err(format!("server add: want at most {SERVERS_MAX} servers"));
+        }
+        let named = name.cloned().map(ServerChange::Name);
+        let changes: Vec<&ServerChange> = named.iter().chain(changes).collect();
+        for change in &changes {
+            self.check_name(index, change)?;
+        }
+        let mut entry = ServerEntry::from(spec.clone());
+        changes.into_iter().for_each(|change| entry.change(change));
+        if index >= self.servers.len() {
+            self.servers.resize(index + 1, None);
+        }
+        self.servers[index] = Some(entry);
+        Ok(format!("{index}\n"))
+    }
+
+    /// Changes a server that was added before, when it is said again. Replies the number.
+    ///
+    /// # Errors
+    /// Another one has the name.
+    pub fn change_added(&mut self, index: usize, changes: &[ServerChange]) -> Result<String, String> {
+        changes.iter().try_for_each(|change| self.check_name(index, change))?;
+        if let Some(entry) = self.servers.get_mut(index).and_then(Option::as_mut) {
+            changes.iter().for_each(|change| entry.change(change));
+        }
+        Ok(format!("{index}\n"))
+    }
+
+    /// A name that a server is to have must be nobody else's.
+    ///
+    /// # Errors
+    /// Whose it is.
+    pub(super) fn check_name(&self, index: usize, change: &ServerChange) -> Result<(), String> {
+        let ServerChange::Name(name) = change else { return Ok(()) };
+        match self.named_server(name) {
+            Some(other) if other != index => Err(format!("server: name: server {other} is {name} already")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The places of the servers that a deed is about.
+    ///
+    /// # Errors
+    /// There is no such server.
+    pub fn places_of(&self, server: Option<&ServerRef>) -> Result<Vec<usize>, String> {
+        let Some(server) = server else {
+            return Ok((0..self.servers.len()).filter(|index| self.servers[*index].is_some()).collect());
+        };
+        let index = self.find(server)?;
+        match self.has_server(index) {
+            true => Ok(vec![index]),
+            false => Err(format!("server {server}: no such server")),
+        }
+    }
+
+    /// What of a deed is kept. Counts and connections are the running pen's.
+    ///
+    /// # Errors
+    /// There is no such server, or one without an address, of which nothing but its end can be said.
+    pub(super) fn do_to_servers(
+        &mut self,
+        server: Option<&ServerRef>,
+        deed: ServerDeed,
+        now_seconds: u32,
+    ) -> Result<String, String> {
+        for index in self.places_of(server)? {
+            if let ServerDeed::Remove { .. } = deed {
+                self.unaddressed.remove(&index);
+                self.servers[index] = None;
+                continue;
+            }
+            let Some(entry) = &mut self.servers[index] else {
+                return Err(format!("server {index}: want an address first"));
+            };
+            entry.duty = duty_after(deed, entry.duty, now_seconds);
+        }
+        Ok(String::new())
+    }
+}
+
+/// What a server that had one duty has after a deed. What it was told already began when it was told first.
+fn duty_after(deed: ServerDeed, before: Duty, now_seconds: u32) -> Duty {
+    match (deed, before) {
+        (ServerDeed::Enable, _) => Duty::Enabled,
+        (ServerDeed::Disable, Duty::Disabled { since_seconds }) => Duty::Disabled { since_seconds },
+        (ServerDeed::Disable, _) => Duty::Disabled { since_seconds: now_seconds },
+        (ServerDeed::Drain(seconds), before) => {
+            let since_seconds = match before {
+                Duty::Draining { since_seconds, .. } => since_seconds,
+                _ => now_seconds,
+            };
+            let until_seconds = seconds.map(|seconds| now_seconds.saturating_add(seconds));
+            Duty::Draining { since_seconds, until_seconds }
+        }
+        (ServerDeed::Reset | ServerDeed::Remove { .. }, before) => before,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{Applied, Config};
+    use pen_proto::parse::parse_line;
+
+    fn apply(config: &mut Config, line: &str) -> Result<String, String> {
+        let command = parse_line(line).unwrap_or_else(|error| panic!("{line}: {error}")).expect("a command");
+        match config.apply(None, &command)? {
+            Applied::Reply(reply) => Ok(reply),
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn done(config: &mut Config, lines: &[&str]) {
+        for line in lines {
+            apply(config, line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
+    fn a_new_server_gets_the_first_free_number() {
+        let mut config = Config::default();
+        assert_eq!(
+            apply(&mut config, "server add alpha=10.0.0.1:80:5 weight 0.5 name beta"),
+            Ok("0\n".into())
+        );
+        done(&mut config, &["server 2 max 3", "server beta prio 4"]);
+        assert_eq!(apply(&mut config, "server add 10.0.0.2"), Ok("1\n".into()));
+        assert_eq!(apply(&mut config, "server add 10.0.0.3"), Ok("3\n".into()), "2 waits for its address");
+        done(&mut config, &["server 1 remove", "server 2 remove now"]);
+        assert_eq!(apply(&mut config, "server add gamma=/run/app"), Ok("1\n".into()));
+        let service = &config.services[0];
+        let entry = service.servers[0].as_ref().unwrap();
+        assert_eq!((entry.spec.prio, entry.spec.max), (4, 5));
+        assert_eq!((service.called(0), service.called(3)), ("server beta".into(), "server 3".into()));
+        assert_eq!(service.free_place(|index| index == 2), 4);
+    }
+
+    #[test]
+    fn a_name_is_one_servers() {
+        let mut config = Config::default();
+        done(
+            &mut config,
+            &["server add a=10.0.0.1", "server 5 name b", "server 0 name a", "server a name c"],
+        );
+        for (line, error) in [
+            ("server a max 1", "server a: no such server"),
+            ("server add b=10.0.0.2", "server: name: server 5 is b already"),
+            ("server 3 address 10.0.0.2 name c", "server: name: server 0 is c already"),
+            ("server b disable", "server 5: want an address first"),
+            ("server 4 disable", "server 4: no such server"),
+        ] {
+            let before = config.clone();
+            assert_eq!(apply(&mut config, line), Err(error.into()), "{line}");
+            assert_eq!(config, before, "{line}");
+        }
+        done(&mut config, &["server b address 10.0.0.2", "server c remove", "server b name c"]);
+    }
+
+    #[test]
+    fn what_a_server_was_told_lasts_until_it_is_enabled() {
+        let mut config = Config::default();
+        done(&mut config, &["server add a=10.0.0.1", "server add 10.0.0.2"]);
+        let mut told = |line: &str, now_seconds| {
+            config.process.now_seconds = now_seconds;
+            apply(&mut config, line).unwrap();
+            config.services[0].servers.iter().flatten().map(|entry| entry.duty).collect::<Vec<_>>()
+        };
+        let (enabled, disabled) = (Duty::Enabled, |since_seconds| Duty::Disabled { since_seconds });
+        assert_eq!(told("server a disable", 5), [disabled(5), enabled]);
+        assert_eq!(told("server all disable", 7), [disabled(5), disabled(7)]);
+        let draining = |since_seconds, until_seconds| Duty::Draining { since_seconds, until_seconds };
+        assert_eq!(told("server 1 drain", 8), [disabled(5), draining(8, None)]);
+        assert_eq!(told("server 1 drain 10", 9), [disabled(5), draining(8, Some(19))]);
+        assert_eq!(told("server all reset", 9), [disabled(5), draining(8, Some(19))]);
+        assert_eq!(told("server all enable", 9), [enabled, enabled]);
+    }
+}
