@@ -204,7 +204,12 @@ impl Config {
     ///
     /// # Errors
     /// A limit is exceeded, or a service or server does not exist. The text begins with the command.
-    pub fn apply(&mut self, service: Option<&str>, command: &Command) -> Result<Applied, String> {
+    pub fn apply(
+        &mut self,
+        service: Option<&str>,
+        command: &Command,
+        now_seconds: u32,
+    ) -> Result<Applied, String> {
         if let Command::Service(change) = command {
             return self.change_services(change).map(|()| Applied::NotStored);
         }
@@ -223,7 +228,7 @@ impl Config {
             return Ok(Applied::NotStored);
         }
         let name = self.meant(service)?.name.clone();
-        let (is_running, now_seconds) = (self.process.is_running, self.process.now_seconds);
+        let is_running = self.process.is_running;
         match self.service_mut(&name) {
             Some(service) => service.apply(command, is_running, now_seconds),
             None => Ok(Applied::NotStored),

@@ -340,7 +340,7 @@ impl<R: Running> Engine<R> {
             deeds: Vec::new(),
             warnings: Vec::new(),
         };
-        draft.config.process.now_seconds = clock::steady_epoch_seconds(clock::monotonic_ms());
+        let now_seconds = clock::steady_epoch_seconds(clock::monotonic_ms());
         let room = draft.replies.try_reserve_exact(commands.len());
         room.map_err(|_| format!("no memory for {} commands", commands.len()))?;
         let mut errors = Errors::default();
@@ -368,7 +368,7 @@ impl<R: Running> Engine<R> {
                     draft.deeds.extend(deeds.into_iter().map(|deed| (draft.replies.len(), deed)));
                     let applied = match &placed.command {
                         Command::AddServer { .. } => self.add_server(&mut draft.config, placed, door),
-                        command => draft.config.apply(placed.service.as_deref(), command),
+                        command => draft.config.apply(placed.service.as_deref(), command, now_seconds),
                     };
                     applied.map(|applied| match applied {
                         Applied::Reply(text) => Reply::Ready(text),

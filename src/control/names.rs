@@ -204,11 +204,14 @@ pub fn names_of_servers(service: &ServiceConfig) -> impl Iterator<Item = &str> {
     service.entries().filter_map(|(_, entry)| entry.spec.host.name())
 }
 
-/// Whether pen can do without an address of this name until there is one.
+/// Whether pen can do without an address of this name until there is one. A name that nobody has yet may become any
+/// service's.
 pub fn can_wait(config: &Config, name: &str) -> bool {
+    let has_it = |service: &ServiceConfig| names_of_servers(service).any(|other| other == name);
+    let is_new = !config.services.iter().any(|service| has_it(service));
     config.services.iter().all(|service| {
         let is_needed = hosts_of_pen(service).any(|host| host.name() == Some(name));
-        !is_needed && (waits(service) || names_of_servers(service).all(|other| other != name))
+        !is_needed && (waits(service) || !is_new && !has_it(service))
     })
 }
 

@@ -14,8 +14,6 @@ pub struct ProcessConfig {
     pub countries: CountrySource,
     /// Whether pen runs.
     pub is_running: bool,
-    /// When the commands that are carried out now were given; no part of what they configure.
-    pub now_seconds: u32,
 }
 
 impl Deref for ProcessConfig {

@@ -164,8 +164,12 @@ mod tests {
     use pen_proto::parse::parse_line;
 
     fn apply(config: &mut Config, line: &str) -> Result<String, String> {
+        apply_at(config, line, 0)
+    }
+
+    fn apply_at(config: &mut Config, line: &str, now_seconds: u32) -> Result<String, String> {
         let command = parse_line(line).unwrap_or_else(|error| panic!("{line}: {error}")).expect("a command");
-        match config.apply(None, &command)? {
+        match config.apply(None, &command, now_seconds)? {
             Applied::Reply(reply) => Ok(reply),
             other => panic!("{line}: {other:?}"),
         }
@@ -222,8 +226,7 @@ mod tests {
         let mut config = Config::default();
         done(&mut config, &["server add a=10.0.0.1", "server add 10.0.0.2"]);
         let mut told = |line: &str, now_seconds| {
-            config.process.now_seconds = now_seconds;
-            apply(&mut config, line).unwrap();
+            apply_at(&mut config, line, now_seconds).unwrap();
             config.services[0].servers.iter().flatten().map(|entry| entry.duty).collect::<Vec<_>>()
         };
         let (enabled, disabled) = (Duty::Enabled, |since_seconds| Duty::Disabled { since_seconds });

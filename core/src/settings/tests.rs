@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 fn apply(config: &mut Config, line: &str) -> Result<Applied, String> {
     let command = parse_line(line).unwrap_or_else(|error| panic!("{line}: {error}")).expect("a command");
-    config.apply(None, &command)
+    config.apply(None, &command, 0)
 }
 
 fn reply(config: &mut Config, line: &str) -> String {
@@ -214,12 +214,12 @@ fn limits_hold() {
     let entry = parse_line("acl 1 permit ::1").expect("a line").expect("a command");
     let mut config = Config::default();
     for _ in 0..ACL_ENTRIES_MAX {
-        config.apply(None, &entry).expect("room");
+        config.apply(None, &entry, 0).expect("room");
     }
-    assert_eq!(config.apply(None, &entry), Err("acl 1: want at most 1000000 entries".to_owned()));
+    assert_eq!(config.apply(None, &entry, 0), Err("acl 1: want at most 1000000 entries".to_owned()));
     assert_eq!(config.process.acls[1].entries().len(), ACL_ENTRIES_MAX);
     assert_eq!(
-        config.apply(None, &Command::Clear(Entries::Acl(10))),
+        config.apply(None, &Command::Clear(Entries::Acl(10)), 0),
         Err(r#"acl: want 0..9, got "10""#.to_owned())
     );
 }
@@ -382,7 +382,7 @@ fn read(text: &str) -> Config {
     for line in text.lines() {
         let command = parse_line(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         if let Some(command) = command {
-            config.apply(None, &command).unwrap_or_else(|error| panic!("{line}: {error}"));
+            config.apply(None, &command, 0).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
     }
     config
@@ -460,9 +460,9 @@ fn what_counts_at_start_is_written_when_a_command_said_it() {
     config.process.on_command_line.extend(["exit_enabled", "threads"]);
     main(&mut config).on_command_line.insert("listen");
     assert_eq!(written(&config), 0, "the command line says it");
-    config.apply(None, &parse_line("threads").unwrap().unwrap()).unwrap();
+    config.apply(None, &parse_line("threads").unwrap().unwrap(), 0).unwrap();
     assert_eq!(written(&config), 0, "asking says nothing");
-    config.apply(None, &parse_line("threads 3").unwrap().unwrap()).unwrap();
+    config.apply(None, &parse_line("threads 3").unwrap().unwrap(), 0).unwrap();
     assert_eq!(written(&config), 1);
 }
 
@@ -476,7 +476,7 @@ proptest! {
         if let Ok(Some(command)) = parse_line(&line) {
             let before = Config::default();
             let mut config = before.clone();
-            if config.apply(None, &command).is_err() {
+            if config.apply(None, &command, 0).is_err() {
                 prop_assert_eq!(config, before, "{}", line);
             }
         }
@@ -490,7 +490,7 @@ proptest! {
         for line in &lines {
             let command = parse_line(line).expect("a valid line").expect("a command");
             // A server that exists only by being blacklisted is refused, and leaves nothing behind.
-            if config.apply(None, &command).is_err() {
+            if config.apply(None, &command, 0).is_err() {
                 prop_assert!(line.contains("blacklist"), "{}", line);
             }
         }
