@@ -19,6 +19,7 @@ mod reload;
 mod routing;
 mod servers;
 mod service;
+mod shared_clients;
 mod staple;
 mod strange;
 mod words;
