@@ -39,6 +39,8 @@ pub enum Progress {
     Waits,
     /// End the connection.
     Refused(Refusal),
+    /// Nothing of the client passes any more, and no answer is awaited: end the connection.
+    Ended,
 }
 
 /// Why a request is not passed on.
@@ -72,6 +74,8 @@ pub enum Answered {
     GoOn,
     /// That was the last answer: end the connection behind it.
     Ended,
+    /// That was the last answer before a request that is refused: end the connection behind it.
+    Refused(Refusal),
 }
 
 /// The requests of a connection, and as much of their answers as must be known.
@@ -109,7 +113,11 @@ enum Phase {
     /// The client has sent its last request: nothing more of it passes.
     Last,
     Passing,
-    Refused(Refusal),
+    /// So many requests before that one have no complete answer yet. Nothing more of the client passes.
+    Refused {
+        refusal: Refusal,
+        owed: u8,
+    },
 }
 
 impl Exchanges {
@@ -160,8 +168,8 @@ impl Exchanges {
     /// must be edited: some server takes the end of the file for that of the head.
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Progress {
         if self.mode != HttpMode::Add && self.phase == Phase::Head && self.editor.is_within_request() {
-            self.phase = Phase::Refused(Refusal::Ambiguous);
-            return Progress::Refused(Refusal::Ambiguous);
+            self.refuse(Refusal::Ambiguous);
+            return self.at_rest();
         }
         let held = self.held_preface();
         match self.phase {
@@ -187,7 +195,7 @@ impl Exchanges {
         self.preface_bytes += more as u8;
         if matched + more == PREFACE.len() {
             self.phase = match self.mode {
-                HttpMode::Replace => Phase::Refused(Refusal::Http2),
+                HttpMode::Replace => Phase::Refused { refusal: Refusal::Http2, owed: 0 },
                 _ => {
                     out.extend_from_slice(self.held_preface());
                     Phase::Passing
@@ -205,13 +213,12 @@ impl Exchanges {
     fn read(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) -> Progress {
         loop {
             match &mut self.phase {
-                Phase::Refused(refusal) => return Progress::Refused(*refusal),
                 Phase::Passing => {
                     out.extend_from_slice(bytes);
                     return Progress::Done;
                 }
+                Phase::Last | Phase::Refused { .. } => return self.at_rest(),
                 _ if bytes.is_empty() => return Progress::NeedMore,
-                Phase::Last => return Progress::NeedMore,
                 Phase::Awaiting => {
                     self.held.extend_from_slice(bytes);
                     return Progress::Waits;
@@ -228,7 +235,7 @@ impl Exchanges {
                         bytes = &bytes[same..];
                     }
                     if is_whole {
-                        self.phase = Phase::Refused(Refusal::Http2);
+                        self.phase = Phase::Refused { refusal: Refusal::Http2, owed: 0 };
                     }
                 }
                 Phase::Head | Phase::Trailers => {
@@ -252,7 +259,7 @@ impl Exchanges {
                             self.editor.begin_trailers();
                             self.phase = Phase::Trailers;
                         }
-                        End::Broken => self.phase = Phase::Refused(Refusal::Ambiguous),
+                        End::Broken => self.refuse(Refusal::Ambiguous),
                     }
                 }
             }
@@ -277,8 +284,30 @@ impl Exchanges {
             // reads beyond.
             Step::NoRequest if self.has_edited => self.phase = Phase::Last,
             Step::NoRequest => self.phase = Phase::Passing,
-            Step::Refused(refusal) => self.phase = Phase::Refused(refusal),
+            Step::Refused(refusal) => self.refuse(refusal),
         }
+    }
+
+    /// The present request is not passed on, or not to its end. What was asked before it is answered first, if that can be
+    /// followed.
+    fn refuse(&mut self, refusal: Refusal) {
+        let is_counted = matches!(self.phase, Phase::Body(_) | Phase::Trailers);
+        let owed = if self.is_lost { 0 } else { self.open.saturating_sub(u8::from(is_counted)) };
+        self.phase = Phase::Refused { refusal, owed };
+    }
+
+    /// What there is to do when nothing more of the client passes.
+    fn at_rest(&self) -> Progress {
+        match self.phase {
+            Phase::Refused { refusal, owed: 0 } => Progress::Refused(refusal),
+            Phase::Last if self.open == 0 && !self.is_lost => Progress::Ended,
+            _ => Progress::NeedMore,
+        }
+    }
+
+    /// Whether a request was refused.
+    pub fn is_refused(&self) -> bool {
+        matches!(self.phase, Phase::Refused { .. })
     }
 
     /// The server is asked something.
@@ -324,12 +353,19 @@ impl Exchanges {
                     self.open -= 1;
                     self.heads >>= 1;
                     match self.phase {
+                        Phase::Refused { refusal, owed: 0 | 1 } => {
+                            self.phase = Phase::Refused { refusal, owed: 0 };
+                            return Answered::Refused(refusal);
+                        }
+                        Phase::Refused { refusal, owed } => {
+                            self.phase = Phase::Refused { refusal, owed: owed - 1 };
+                        }
                         Phase::Last if self.open == 0 => return Answered::Ended,
                         Phase::Awaiting if self.open == 0 || !self.last_decides() => self.phase = Phase::Head,
                         _ => {}
                     }
                 }
-                Event::Agreed if matches!(self.phase, Phase::Refused(_)) => {}
+                Event::Agreed if self.is_refused() => {}
                 Event::Agreed => {
                     let may_be_http2 = self.mode != HttpMode::Replace || self.last == Question::Connect;
                     self.phase =
@@ -337,12 +373,16 @@ impl Exchanges {
                 }
                 Event::Lost => {
                     self.is_lost = true;
+                    if let Phase::Refused { refusal, owed } = &mut self.phase {
+                        *owed = 0;
+                        return Answered::Refused(*refusal);
+                    }
                     if self.phase == Phase::Awaiting {
                         self.phase = if self.last_decides() { Phase::Last } else { Phase::Head };
                     }
                 }
             }
-            if self.phase != before {
+            if self.phase != before && !self.is_refused() {
                 answered = Answered::GoOn;
             }
         }

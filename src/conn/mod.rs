@@ -365,6 +365,10 @@ impl Connection {
 
     /// Why it is closed when an end of file leads to that.
     pub fn end_reason(&self) -> CloseReason {
+        let http = self.extras.as_ref().and_then(|extras| extras.chain.http.as_ref());
+        if http.is_some_and(|exchanges| exchanges.is_refused()) {
+            return CloseReason::BadRequest;
+        }
         let both = self.from_client.ended() && self.from_server.ended();
         if both { CloseReason::Finished } else { CloseReason::FastClose }
     }

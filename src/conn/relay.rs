@@ -76,6 +76,9 @@ pub fn pump(
         if is_encrypted || sender.session.is_some() { TLS_TURN_BYTES_MAX } else { TURN_BYTES_MAX };
     let mut moved_bytes = 0;
     loop {
+        if direction.waits && sender.socket.error {
+            return Flow::SenderFailed; // its bytes are not read, but it has reset the connection
+        }
         if !receiver.flush(direction, &mut work.pool) || direction.is_unread() {
             return Flow::Waits;
         }

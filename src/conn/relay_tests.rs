@@ -140,6 +140,16 @@ fn what_the_receiver_does_not_take_is_kept_and_the_sender_left_alone() {
 }
 
 #[test]
+fn a_sender_that_is_not_read_is_missed_when_it_resets() {
+    let mut line = Line::new();
+    line.direction.waits = true;
+    line.from.write_all(b"later").unwrap();
+    assert_eq!(line.pump(), Flow::Waits);
+    line.sender.error = true;
+    assert_eq!(line.pump(), Flow::SenderFailed);
+}
+
+#[test]
 fn a_receiver_that_is_gone_stops_neither_the_sender_nor_its_end() {
     let mut line = Line::new();
     line.to.shutdown(Shutdown::Read).unwrap();

@@ -42,6 +42,8 @@ pub(super) enum Remark {
     /// Nothing could be added to what it says.
     Unedited,
     Refused(Refusal),
+    /// Nothing of the client passes any more, and no answer is awaited.
+    Ended,
 }
 
 impl<'a> FromClient<'a> {
@@ -120,6 +122,7 @@ fn edit(
         Progress::NeedMore => {}
         Progress::Waits => return Passage::InsteadAndWait,
         Progress::Refused(refusal) => *remark = Remark::Refused(refusal),
+        Progress::Ended => *remark = Remark::Ended,
         Progress::Done => {
             if !exchanges.has_edited() {
                 *remark = Remark::Unedited;
@@ -165,9 +168,9 @@ fn follow_answer(heard: Option<Answered>, from_client: &mut Direction, answered:
             from_client.waits = false;
             *answered = Answered::GoOn;
         }
-        Some(Answered::Ended) => {
+        Some(ended @ (Answered::Ended | Answered::Refused(_))) => {
             from_client.receiver_gone = true; // nothing more of the client goes there
-            *answered = Answered::Ended;
+            *answered = ended;
         }
     }
 }
@@ -183,6 +186,14 @@ pub(super) fn skip(chain: Option<&mut Chain>, bytes: u64) {
     if let Some(exchanges) = exchanges(chain) {
         exchanges.skip(bytes);
     }
+}
+
+fn say_refused(connection: &Connection, refusal: Refusal) {
+    let client = connection.address;
+    diag::once(
+        &format!("http {refusal:?}"),
+        format_args!("http: request of {client} refused: {refusal}; closing the connection"),
+    );
 }
 
 impl Context {
@@ -240,6 +251,11 @@ impl Context {
         match answered {
             Answered::Nothing => {}
             Answered::Ended => connection.from_server.eof = true,
+            // Closed when the client has the answers before.
+            Answered::Refused(refusal) => {
+                say_refused(connection, refusal);
+                connection.from_server.eof = true;
+            }
             Answered::GoOn => {
                 remark = self.go_on(connection, remark);
                 verdict = Verdict::Again;
@@ -252,12 +268,13 @@ impl Context {
                 verdict
             }
             Remark::Refused(refusal) => {
-                let client = connection.address;
-                diag::once(
-                    &format!("http {refusal:?}"),
-                    format_args!("http: request of {client} refused: {refusal}; closing the connection"),
-                );
+                say_refused(connection, refusal);
                 Verdict::Close(CloseReason::BadRequest)
+            }
+            Remark::Ended => {
+                connection.from_client.receiver_gone = true;
+                connection.from_server.eof = true;
+                verdict
             }
         }
     }

@@ -146,6 +146,32 @@ fn a_request_that_can_be_read_in_two_ways_ends_the_connection() {
     eventually("the log", || pen.text("pen.json"), |log| log.matches("\"bad_request\"").count() == 5);
 }
 
+/// The answer to a request before it, which is still under way, arrives whole.
+#[test]
+fn behind_a_refused_request_the_answers_before_it_still_arrive() {
+    let (begin, end) = OK.split_at(OK.find('C').unwrap());
+    let server = Backend::serving(move |stream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        hear(&mut reader);
+        (&stream).write_all(begin.as_bytes()).unwrap();
+        // So much of the next one passes, and pen has read it all.
+        reader.read_line(&mut String::new()).unwrap();
+        (&stream).write_all(end.as_bytes()).unwrap();
+        while hear(&mut reader).is_some() {}
+    });
+    let pen = Pen::before([&server]).command("http replace").start();
+    let mut client = pen.connect();
+    client.send("GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(client.line(), "HTTP/1.1 200 OK\r");
+    client.send(format!("POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n{FORGED}"));
+    assert_eq!(String::from_utf8(client.rest()).unwrap(), end);
+    eventually(
+        "it to be counted",
+        || pen.control("metrics"),
+        |text| text.contains("pen_http_refused_total 1\n"),
+    );
+}
+
 /// The answer arrives whole, the client learns that it is the last, and what it said behind its request goes nowhere.
 #[test]
 fn behind_an_odd_request_the_connection_ends_with_the_answer() {
@@ -280,4 +306,36 @@ fn a_client_that_waits_for_an_answer_is_let_go_when_the_server_ends() {
         }
         eventually("every connection to end", || pen.control("connections"), |list| list.is_empty());
     }
+}
+
+/// What is no request goes nowhere, and a server that waits for the rest of it does not keep the client.
+#[test]
+fn stray_bytes_behind_a_complete_exchange_end_the_connection() {
+    let web = Web::new();
+    let pen = web.behind("replace").start();
+    let mut client = pen.connect();
+    client.send("GET / HTTP/1.1\r\n\r\n");
+    ok(&mut client);
+    client.send("foo\r\nbar\r\n");
+    client.ending();
+    assert_eq!(web.told().len(), 1);
+}
+
+/// A client that is not read, because the answer to its Upgrade is awaited, is missed when it resets all the same.
+#[test]
+fn a_client_that_resets_while_its_server_is_silent_is_missed() {
+    let server = Backend::serving(|mut stream| {
+        crate::common::client::ending(&mut stream);
+    });
+    let pen = Pen::before([&server]).command("http append").start();
+    let mut client = pen.connect();
+    client.send("GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\nmore");
+    eventually("the request to arrive", || pen.control("connections"), |list| !list.is_empty());
+    client.reset();
+    eventually("the connection to end", || pen.control("connections"), |list| list.is_empty());
+    assert!(
+        pen.control("metrics").contains("pen_resets_total{side=\"client\"} 1\n"),
+        "{}",
+        pen.control("metrics")
+    );
 }

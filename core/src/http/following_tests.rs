@@ -222,6 +222,36 @@ fn the_connection_ends_with_the_answer_to_the_last_request() {
     assert_eq!(exchanges.answer(end.as_bytes()), Answered::Ended);
 }
 
+/// What was asked before a request that is refused is answered first, as far as answers can be followed.
+#[test]
+fn a_refused_request_waits_for_the_answers_before_it() {
+    let ambiguous = "POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n";
+    let broken = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nnone\r\n";
+    for refused in [ambiguous, broken] {
+        let (mut exchanges, mut out) = (fresh(HttpMode::Replace), Vec::new());
+        exchanges.push(b"GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n", &mut out);
+        assert_eq!(exchanges.push(refused.as_bytes(), &mut out), Progress::NeedMore, "{refused:?}");
+        let passed = out.len();
+        assert_eq!(exchanges.push(FORGED.as_bytes(), &mut out), Progress::NeedMore);
+        assert_eq!(out.len(), passed, "nothing passes behind it");
+        assert_eq!(exchanges.answer(OK.as_bytes()), Answered::Nothing);
+        assert_eq!(exchanges.answer(OK.as_bytes()), Answered::Refused(Refusal::Ambiguous), "{refused:?}");
+        assert!(exchanges.is_refused());
+        let (mut exchanges, mut out) = (fresh(HttpMode::Replace), Vec::new());
+        exchanges.push(b"GET /1 HTTP/1.1\r\n\r\n", &mut out);
+        assert_eq!(exchanges.push(refused.as_bytes(), &mut out), Progress::NeedMore);
+        assert_eq!(exchanges.answer(b"nonsense\r\n"), Answered::Refused(Refusal::Ambiguous), "it is lost");
+    }
+}
+
+#[test]
+fn what_is_no_request_behind_a_complete_exchange_ends_the_connection() {
+    let (mut exchanges, mut out) = (fresh(HttpMode::Replace), Vec::new());
+    exchanges.push(b"GET / HTTP/1.1\r\n\r\n", &mut out);
+    assert_eq!(exchanges.answer(OK.as_bytes()), Answered::Nothing);
+    assert_eq!(exchanges.push(b"foo\r\nbar\r\n", &mut out), Progress::Ended);
+}
+
 #[test]
 fn only_so_many_requests_wait_for_answers() {
     let (mut exchanges, mut out) = (fresh(HttpMode::Replace), Vec::new());
