@@ -411,6 +411,32 @@ fn a_name_that_leads_elsewhere_keeps_the_operators_word_and_loses_its_failures()
 }
 
 #[test]
+fn servers_that_stand_by_come_in_when_none_before_them_takes_the_client() {
+    let standing_by = |port, standby| ServerSetup { standby, max: 2, ..server(port) };
+    let servers = || vec![standing_by(1, 1), standing_by(2, 0), standing_by(3, 0), standing_by(4, 2)];
+    for flag in [None, Some(Flag::Hash), Some(Flag::Weight), Some(Flag::Prio)] {
+        let mut service = service(servers());
+        let mut settings = settings();
+        flag.into_iter().for_each(|flag| settings.set_flag(flag, true));
+        service.at().set_rules(settings.rules());
+        let served: Vec<i32> = (0..9)
+            .map(|number| admit(&mut service, number).map_or(-3, |attempt| attempt.server().number()))
+            .collect();
+        let mut first = served[..4].to_vec();
+        first.sort_unstable();
+        assert_eq!((first, &served[4..]), (vec![1, 1, 2, 2], &[0, 0, 3, 3, -3][..]), "{flag:?}");
+    }
+    let mut service = service(servers());
+    let words: Vec<_> =
+        service.at().server_statuses(NOW_SECONDS).iter().map(|status| status.state().word()).collect();
+    assert_eq!(words, ["standby", "up", "up", "standby"]);
+    for index in [1, 2] {
+        service.at().blacklist(ServerId::regular(index), 100, NOW_SECONDS);
+    }
+    assert_eq!(admit(&mut service, 1).unwrap().server().number(), 0);
+}
+
+#[test]
 fn the_end_of_a_commanded_blacklisting_moves_with_the_blacklist_time() {
     let mut service = service(vec![server(1)]);
     service.at().blacklist(ServerId::regular(0), 100, NOW_SECONDS);

@@ -15,6 +15,8 @@ pub const UNIX_PATH_BYTES_MAX: usize = 107;
 const NAME_BYTES_MAX: usize = 253;
 /// Longest service name taken; RFC 6335 allows 15 bytes, older tables hold a few longer ones.
 const SERVICE_BYTES_MAX: usize = 63;
+/// What an address begins with that SRV records lead to.
+pub const SRV: &str = "srv:";
 /// Characters of a wrong word that an error message repeats.
 const QUOTED_CHARS_MAX: usize = 60;
 
@@ -113,6 +115,27 @@ impl Host {
         Err(format!("address: want an address, a host name or a Unix socket path, got {}", quoted(text)))
     }
 
+    /// The host of a server: as [`Host::parse`], or a service whose hosts and ports SRV records name, as in
+    /// `srv:_mysql._tcp.example.org`.
+    ///
+    /// # Errors
+    /// As [`Host::parse`].
+    pub fn parse_server(text: &str) -> Result<Host, String> {
+        match text.strip_prefix(SRV) {
+            Some(service) if service.starts_with('_') && is_name(service) => Ok(Host::Name(text.to_owned())),
+            Some(_) => Err(format!("address: want srv:_SERVICE._PROTOCOL.DOMAIN, got {}", quoted(text))),
+            None => Host::parse(text),
+        }
+    }
+
+    /// The service, without `srv:`, of a host that SRV records name.
+    pub fn service(&self) -> Option<&str> {
+        match self {
+            Host::Name(name) => name.strip_prefix(SRV),
+            _ => None,
+        }
+    }
+
     /// The name that a name server must be asked for. `None` for what needs none, an address with a zone included.
     pub fn name(&self) -> Option<&str> {
         match self {
@@ -207,10 +230,10 @@ impl ServerSpec {
                 "an IPv6 address needs brackets here: [{text}], [{text}]:PORT or [{text}]:PORT:MAX"
             ));
         }
-        let (host, fields) = split_host(text)?;
+        let (host, fields) = split_server_host(text)?;
         let mut fields = fields.split(':');
         let mut next = || fields.next().filter(|field| !field.is_empty());
-        let host = Host::parse(host)?;
+        let host = Host::parse_server(host)?;
         // Port 0 is how Pen's scripts say that a Unix socket has none.
         let port = next().filter(|port| !(host.is_unix() && *port == "0"));
         let spec = ServerSpec {
@@ -257,7 +280,9 @@ impl fmt::Display for ServerSpec {
         let fields = self.fields();
         let plain = format!("{host}{fields}");
         // A name such as `cafe` followed by `::10` would read as an IPv6 address.
-        if host.contains(':') || host.starts_with('[') || plain.parse::<Ipv6Addr>().is_ok() {
+        if self.host.service().is_some() {
+            f.write_str(&plain)
+        } else if host.contains(':') || host.starts_with('[') || plain.parse::<Ipv6Addr>().is_ok() {
             write!(f, "[{host}]{fields}")
         } else {
             f.write_str(&plain)
@@ -277,6 +302,15 @@ fn split_host(text: &str) -> Result<(&str, &str), String> {
         None if rest.is_empty() => Ok((host, "")),
         None => Err(format!("want a : after the ], got {}", quoted(rest))),
     }
+}
+
+/// The same for a server, whose host may be a service.
+fn split_server_host(text: &str) -> Result<(&str, &str), String> {
+    let Some(service) = text.strip_prefix(SRV).filter(|service| service.starts_with('_')) else {
+        return split_host(text);
+    };
+    let end = SRV.len() + service.find(':').unwrap_or(service.len());
+    Ok((&text[..end], text[end..].strip_prefix(':').unwrap_or("")))
 }
 
 fn number_field(name: &str, field: Option<&str>, max: u32) -> Result<Option<u32>, String> {

@@ -3,12 +3,13 @@
 //! Looks nothing up: whoever has a request carried out has its names looked up before, by `lookups.rs`.
 
 use super::lookups::Found;
-use crate::net::resolve;
+use crate::net::{resolve, srv};
 use crate::settings::{Config, Place, ServerEntry, ServiceConfig, Which, spread};
-use pen_proto::addr::{Host, ListenAddr, Port};
+use pen_proto::addr::{Host, ListenAddr, Port, SRV};
 use pen_proto::commands::{
     Address, AddressValue, Assignment, Command, Flag, LogTarget, Number, ServerChange, ServerTls, host_name,
 };
+use pen_proto::weight::Weight;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -47,8 +48,36 @@ pub type Lookup = fn(&str) -> Result<Addresses, String>;
 ///
 /// A name that is unknown or cannot be looked up.
 pub fn look_up(name: &str) -> Result<Addresses, String> {
+    if let Some(service) = name.strip_prefix(SRV) {
+        return look_up_service(service);
+    }
     let found = resolve::addresses(name)?.into_iter().map(Place::from);
     Addresses::of(found).ok_or_else(|| format!("host \"{name}\": no address"))
+}
+
+/// The places to which SRV records lead: all addresses of their targets. Those of a higher priority number stand by.
+fn look_up_service(service: &str) -> Result<Addresses, String> {
+    let targets = srv::look_up(service)?;
+    let are_weighed = targets.iter().any(|target| target.weight > 0);
+    let (mut places, mut trouble) = (Vec::new(), String::new());
+    let (mut standby, mut priority) = (0_u8, targets[0].priority);
+    for target in &targets {
+        if target.priority > priority {
+            (standby, priority) = (standby.saturating_add(1), target.priority);
+        }
+        // Among others weight 0 is the smallest there is; it is not the weight of a server that is never chosen.
+        let weight = are_weighed.then(|| Weight::whole(target.weight.max(1).into()));
+        match resolve::addresses(&target.host) {
+            Ok(ips) => places.extend(ips.into_iter().map(|ip| Place {
+                ip,
+                port: Some(target.port),
+                weight,
+                standby,
+            })),
+            Err(reason) => trouble = reason,
+        }
+    }
+    Addresses::of(places).ok_or(trouble)
 }
 
 /// The names that must be looked up before `command` can be carried out.
@@ -136,10 +165,17 @@ impl Names {
         let are_spread = waits && !service.flag(Flag::ResolveFirst);
         let mut places = BTreeMap::new();
         for (which, entry) in service.entries_mut() {
-            if let (Which::Regular(index), Some(name)) = (which, entry.spec.host.name())
-                && are_spread
-            {
-                places.insert(index, self.known.get(name).map(Addresses::all).unwrap_or_default());
+            let is_service = entry.spec.host.service().is_some();
+            let known = entry.spec.host.name().and_then(|name| self.known.get(name));
+            let is_name = entry.spec.host.name().is_some();
+            match which {
+                Which::Regular(index) if is_name && (are_spread || is_service) => {
+                    places.insert(index, known.map(Addresses::all).unwrap_or_default());
+                }
+                _ if is_service && entry.spec.port.is_none() => {
+                    entry.spec.port = known.and_then(|known| known.first.port).map(Port::Number);
+                }
+                _ => {}
             }
             self.number_server(entry, waits).map_err(|trouble| format!("{which}: {trouble}"))?;
         }
@@ -227,9 +263,11 @@ fn hosts_of_pen(service: &ServiceConfig) -> impl Iterator<Item = &Host> {
 /// A server's certificate is for its name, which is about to become a number.
 fn keep_name(entry: &mut ServerEntry) -> Result<(), String> {
     match (&mut entry.tls, &entry.spec.host) {
-        (ServerTls::On { name: name @ None, .. }, Host::Name(host)) => *name = host_name(host),
-        (ServerTls::On { verify: true, name: None, .. }, Host::Unix(path)) => {
-            return Err(format!("tls: want a name after verify, because {path} is none"));
+        (ServerTls::On { name: name @ None, .. }, Host::Name(host)) if !host.starts_with(SRV) => {
+            *name = host_name(host);
+        }
+        (ServerTls::On { verify: true, name: None, .. }, Host::Unix(host) | Host::Name(host)) => {
+            return Err(format!("tls: want a name after verify, because {host} is none"));
         }
         _ => {}
     }

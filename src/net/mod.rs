@@ -6,7 +6,7 @@ pub mod tls;
 use crate::settings::Settings;
 use keepalive::Keepalive;
 use pen_proto::commands::{Flag, Number};
-pub(crate) use pen_sys::net::{connect, datagram, itself, keepalive, listen, poller, resolve};
+pub(crate) use pen_sys::net::{connect, datagram, itself, keepalive, listen, poller, resolve, srv};
 
 /// How silent connections to servers are probed.
 pub fn keepalive_of(settings: &Settings) -> Keepalive {

@@ -7,3 +7,4 @@ pub mod keepalive;
 pub mod listen;
 pub mod poller;
 pub mod resolve;
+pub mod srv;

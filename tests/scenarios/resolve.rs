@@ -178,3 +178,52 @@ fn a_name_that_nobody_knows_yet_keeps_its_place() {
         assert!(refused.starts_with("error: host \"never.example.test\": "), "{refused}");
     });
 }
+
+#[test]
+fn records_of_a_service_tell_targets_ports_and_weights() {
+    Network::inside("resolve::records_of_a_service_tell_targets_ports_and_weights", "alone", alone, |_| {
+        if !all_installed(&PROGRAMS) {
+            return;
+        }
+        for (address, name) in [("127.0.9.1:20081", "A"), ("127.0.9.2:20082", "B"), ("127.0.9.3:20083", "C")]
+        {
+            play_server(address, name);
+        }
+        let hosts = "a A 127.0.9.1\nb A 127.0.9.2\nc A 127.0.9.3\n";
+        let records = |records: &str| format!("{hosts}{records}");
+        let [a, b, c] = [(10, 3, 20081, "a"), (10, 1, 20082, "b"), (20, 0, 20083, "c")].map(
+            |(priority, weight, port, host)| format!("_line._tcp SRV {priority} {weight} {port} {host}\n"),
+        );
+        let mut zone = Zone::with(&records(&[&*a, &b, &c].concat()));
+        let start = Pen::before(["srv:_line._tcp.example.test::7"]).command("resolve 1").options("-r");
+        let pen = with_resolv_conf(start).start();
+        let all = "0 127.0.9.1:20081, 1 127.0.9.2:20082, 2 127.0.9.3:20083";
+        assert_eq!(servers(&pen), all);
+        let status: serde_json::Value = serde_json::from_str(&pen.control("servers json")).unwrap();
+        let told = |key: &str| {
+            status.as_array().unwrap().iter().map(|server| server[key].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(told("weight"), [3, 1, 1]);
+        assert_eq!(told("max"), [7, 7, 7]);
+        assert_eq!(told("state"), ["up", "up", "standby"]);
+        expect_served_by(&pen, "AB");
+        // The next priority number serves when nobody before it does.
+        pen.control("server 0 blacklist 1000");
+        pen.control("server 1 blacklist 1000");
+        expect_served_by(&pen, "C");
+        pen.control("server 0 blacklist 0");
+        zone.change(&records(&a));
+        eventually("one server", || servers(&pen), |servers| servers == "0 127.0.9.1:20081");
+        expect_served_by(&pen, "A");
+        pen.control(&format!("write {}", pen.path("written").display()));
+        let written = fs::read_to_string(pen.path("written")).unwrap();
+        assert!(written.contains("server 0 acl 0 address srv:_line._tcp.example.test max 7 "), "{written}");
+        // More than a datagram holds.
+        let many: String = (0..40).map(|port| format!("_line._tcp SRV 10 0 {} a\n", 20100 + port)).collect();
+        zone.change(&records(&(many + &b)));
+        let count = || servers(&pen).split(", ").count();
+        eventually("all that there are", count, |count| *count == 41);
+        let refused = pen.try_control("server 0 address srv:_none._tcp.example.test").unwrap();
+        assert_eq!(refused, "error: srv:_none._tcp.example.test: no such name\n");
+    });
+}

@@ -20,6 +20,7 @@ pub struct Glance {
     is_full: bool,
     is_named: bool,
     acl: u8,
+    standby: u8,
 }
 
 const _: () = assert!(size_of::<Glance>() == 24);
@@ -34,6 +35,7 @@ impl Glance {
             is_full: !server.has_room(false),
             is_named: !server.setup.sni.is_empty(),
             acl: server.setup.acl,
+            standby: server.setup.standby,
         }
     }
 
@@ -59,6 +61,11 @@ impl Glance {
     /// The list that must permit a client.
     pub fn acl(&self) -> u8 {
         self.acl
+    }
+
+    /// How many others must be gone before it is used.
+    pub fn standby(&self) -> u8 {
+        self.standby
     }
 
     /// Whether it is for clients that ask for it by name.

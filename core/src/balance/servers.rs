@@ -100,6 +100,8 @@ pub struct ServerSetup {
     pub sni: Vec<String>,
     /// What connections to it begin with.
     pub proxy: ProxyHeader,
+    /// It takes new clients only when none with a smaller number does; 0 for most servers.
+    pub standby: u8,
 }
 
 impl ServerSetup {
@@ -208,6 +210,7 @@ impl Server {
             () if self.standing.is_commanded(blacklist_seconds, now_seconds) => ServerState::Blacklisted,
             () if self.blacklisted_seconds(blacklist_seconds, now_seconds) > 0 => ServerState::Down,
             () if !self.has_room(false) => ServerState::Full,
+            () if self.setup.standby > 0 => ServerState::Standby,
             () => ServerState::Up,
         }
     }
@@ -319,6 +322,8 @@ pub struct Servers {
     blacklist_seconds: u64,
     /// Whether any has a weight above 0. Where none has, weights say nothing.
     weigh: bool,
+    /// The greatest of all.
+    standby_max: u8,
 }
 
 impl Servers {
@@ -367,6 +372,8 @@ impl Servers {
                 None => server.remove(),
             }
         }
+        let regular = &self.slots[..self.count];
+        self.standby_max = regular.iter().map(|server| server.setup.standby).max().unwrap_or(0);
         self.weigh = self.slots[..self.count]
             .iter()
             .any(|server| server.is_complete && server.weight() > Weight::ZERO);
@@ -394,6 +401,11 @@ impl Servers {
         let is_gone =
             |index: usize| !self.regular().get(index).is_some_and(|server| server.answers_to_number);
         if id.index().is_some_and(is_gone) { ServerId::NONE } else { id }
+    }
+
+    /// The greatest number of those that stand by.
+    pub fn standby_max(&self) -> u8 {
+        self.standby_max
     }
 
     /// Whether clients can ask for a server by name.

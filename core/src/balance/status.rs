@@ -82,6 +82,7 @@ fn reason(state: ServerState) -> Option<&'static str> {
         }
         ServerState::Down => Some("connect failed"),
         ServerState::Full => Some("maximum of connections"),
+        ServerState::Standby => Some("waits for others to be gone"),
     }
 }
 

@@ -46,6 +46,7 @@ impl Chooser<'_> {
             servers: &selection.servers,
             route: walk.asker.route,
             now_seconds: walk.now_seconds,
+            standby: 0,
             others: None,
         };
         selection.policies.choose(&question)
@@ -96,6 +97,7 @@ impl Chooser<'_> {
             servers: &selection.servers,
             route: walk.asker.route,
             now_seconds: walk.now_seconds,
+            standby: 0,
             others: Some(others),
         };
         selection.policies.choose_other(&question, present)

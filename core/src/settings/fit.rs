@@ -95,12 +95,15 @@ fn check_http(config: &ServiceConfig) -> Result<(), String> {
 }
 
 /// Gives every server that has an address and no port the port of its service's listener, for good: a later `listen`
-/// moves the listener, not the servers.
+/// moves the listener, not the servers. SRV records tell ports of their own.
 pub fn settle_ports(config: &mut Config) {
     for service in &mut config.services {
         let port = service.listen().and_then(|listen| listen.port.clone());
         let Some(port) = port.filter(|port| *port != Port::Number(0)) else { continue };
-        let lacks = |entry: &ServerEntry| entry.spec.port.is_none() && !entry.spec.host.is_unix();
+        let lacks = |entry: &ServerEntry| {
+            let host = &entry.spec.host;
+            entry.spec.port.is_none() && !host.is_unix() && host.service().is_none()
+        };
         if service.entries().any(|(_, entry)| lacks(entry)) {
             let service = Arc::make_mut(service);
             let servers = service.servers.iter_mut().chain([&mut service.emergency, &mut service.abuse]);

@@ -91,6 +91,11 @@ fn server_fields_may_be_left_out() {
         ("[/run/a:b]", ServerSpec::at(Host::Unix("/run/a:b".to_owned()))),
         ("/run/x.sock:0", ServerSpec::at(Host::Unix("/run/x.sock".to_owned()))),
         ("/run/x:0:5", ServerSpec { max: 5, ..ServerSpec::at(Host::Unix("/run/x".to_owned())) }),
+        ("srv:_imap._tcp.example.org", ServerSpec::at(Host::Name("srv:_imap._tcp.example.org".to_owned()))),
+        (
+            "srv:_imap._tcp.example.org::5",
+            ServerSpec { max: 5, ..ServerSpec::at(Host::Name("srv:_imap._tcp.example.org".to_owned())) },
+        ),
         ("/run/x::5", ServerSpec { max: 5, ..ServerSpec::at(Host::Unix("/run/x".to_owned())) }),
     ];
     for (text, spec) in cases {
@@ -123,6 +128,7 @@ fn a_wrong_server_names_the_field() {
         ("www:80:1:1:1:1:1", r#"nothing may follow the prio, got "1""#),
         ("www:0", r#"port: want 1..65535 or a service name, got "0""#),
         ("www:80x", r#"port: want 1..65535 or a service name, got "80x""#),
+        ("srv:_x y", r#"address: want srv:_SERVICE._PROTOCOL.DOMAIN, got "srv:_x y""#),
         ("[::1", r#"want a ] after the address, got "[::1""#),
         ("[::1]80", r#"want a : after the ], got "80""#),
         ("::1", "an IPv6 address needs brackets here: [::1], [::1]:PORT or [::1]:PORT:MAX"),

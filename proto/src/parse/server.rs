@@ -93,7 +93,7 @@ fn changes(words: &mut Words) -> Parsed<Vec<ServerChange>> {
 fn server_change(key: &ServerKey, words: &mut Words) -> Parsed<ServerChange> {
     match key.value {
         ServerValue::Address(change) => {
-            let host = Host::parse(words.need("an address")?).map(change);
+            let host = Host::parse_server(words.need("an address")?).map(change);
             words.checked(host.map_err(|reason| without_name(&reason, "address")))
         }
         ServerValue::Port(change) => {

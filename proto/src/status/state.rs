@@ -56,6 +56,8 @@ pub enum ServerState {
     Down,
     /// It has as many connections as it may have; clients that are new go elsewhere.
     Full,
+    /// It is well, and waits for others to be gone.
+    Standby,
     #[default]
     Up,
 }
@@ -85,7 +87,7 @@ impl Level {
 }
 
 impl ServerState {
-    const ALL: [ServerState; 8] = [
+    const ALL: [ServerState; 9] = [
         ServerState::Unset,
         ServerState::Removing,
         ServerState::Disabled,
@@ -93,6 +95,7 @@ impl ServerState {
         ServerState::Blacklisted,
         ServerState::Down,
         ServerState::Full,
+        ServerState::Standby,
         ServerState::Up,
     ];
 
@@ -105,6 +108,7 @@ impl ServerState {
             ServerState::Blacklisted => "blacklisted",
             ServerState::Down => "down",
             ServerState::Full => "full",
+            ServerState::Standby => "standby",
             ServerState::Up => "up",
         }
     }
@@ -112,7 +116,7 @@ impl ServerState {
     pub fn level(self) -> Level {
         match self {
             ServerState::Unset => Level::Off,
-            ServerState::Up => Level::Good,
+            ServerState::Up | ServerState::Standby => Level::Good,
             ServerState::Removing | ServerState::Disabled | ServerState::Draining | ServerState::Full => {
                 Level::Warn
             }
@@ -122,7 +126,7 @@ impl ServerState {
 
     /// Whether clients that belong to it are served: `full` is no fault of the server.
     pub fn is_in_service(self) -> bool {
-        matches!(self, ServerState::Up | ServerState::Full)
+        matches!(self, ServerState::Up | ServerState::Standby | ServerState::Full)
     }
 
     /// Whether it is passed over for the seconds of [`ServerStatus::blacklisted_seconds`].

@@ -16,7 +16,8 @@ pub fn choose(question: &Question<'_>) -> Option<usize> {
 fn of_all(question: &Question<'_>) -> Option<usize> {
     let count = question.glances().len();
     let hash = hash(question) as usize;
-    if question.route == Route::DEFAULT && !question.servers.have_names() {
+    let are_alike = !question.servers.have_names() && question.servers.standby_max() == 0;
+    if question.route == Route::DEFAULT && are_alike {
         return hash.checked_rem(count);
     }
     let serving = || (0..count).filter(|&index| question.serves(index));
@@ -69,6 +70,7 @@ mod tests {
                     servers,
                     route: Route::DEFAULT,
                     now_seconds: 0,
+                    standby: 0,
                     others: None,
                 };
                 assert_eq!(choose(&question), Some(expected as usize % count), "{client:?} of {count}");
@@ -86,6 +88,7 @@ mod tests {
             servers: &Servers::default(),
             route: Route::DEFAULT,
             now_seconds: 0,
+            standby: 0,
             others: None,
         };
         assert_eq!(choose(&question), None);

@@ -19,6 +19,7 @@ use pen_proto::addr::ClientAddr;
 use std::ops::Range;
 
 /// Whom the choice is for, and between whom.
+#[derive(Clone, Copy)]
 pub struct Question<'a> {
     pub client: ClientAddr,
     /// The client's port, 0 for a Unix socket.
@@ -28,11 +29,14 @@ pub struct Question<'a> {
     /// What the client asks for: servers that do not serve it are not chosen.
     pub route: Route,
     pub now_seconds: u32,
+    /// Only servers with this number of [`super::ServerSetup::standby`].
+    pub standby: u8,
     /// Set when the first choice did not do.
     pub others: Option<Others<'a>>,
 }
 
 /// Who is asked after the first choice: whoever takes the client.
+#[derive(Clone, Copy)]
 pub struct Others<'a> {
     /// The server that the client belongs to, which has more room for it than for strangers.
     pub own: ServerId,
@@ -49,10 +53,12 @@ impl Question<'_> {
     /// Whether this server is for what the client asks for.
     fn serves(&self, index: usize) -> bool {
         let is_default = self.route == Route::DEFAULT;
-        match self.glances()[index].is_named() {
+        let glance = &self.glances()[index];
+        let serves = match glance.is_named() {
             true => !is_default && self.servers.regular()[index].serves(self.route),
             false => is_default,
-        }
+        };
+        serves && glance.standby() == self.standby
     }
 
     #[inline]
@@ -116,6 +122,15 @@ impl Question<'_> {
     }
 }
 
+/// Those that stand by are asked for when none before them was chosen.
+fn by_standby(
+    question: &Question<'_>,
+    mut choose: impl FnMut(&Question<'_>) -> Option<usize>,
+) -> Option<usize> {
+    let numbers = 0..=question.servers.standby_max();
+    numbers.into_iter().find_map(|standby| choose(&Question { standby, ..*question }))
+}
+
 /// Who is preferred for a client that belongs to no server: Pen's modes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
@@ -139,26 +154,34 @@ pub struct Policies {
 impl Policies {
     /// The first server to try; [`ServerId::NONE`] when there is none to choose from.
     pub fn choose(&mut self, question: &Question<'_>) -> ServerId {
-        let choice = match question.rules.mode {
+        let choice = by_standby(question, |question| self.choose_among(question));
+        choice.map_or(ServerId::NONE, ServerId::regular)
+    }
+
+    fn choose_among(&mut self, question: &Question<'_>) -> Option<usize> {
+        match question.rules.mode {
             Mode::RoundRobin => self.round_robin.choose(question),
             Mode::Prio => rank::by_prio(question),
             Mode::Weight => rank::by_weight(question),
             Mode::Hash => hash::choose(question),
-        };
-        choice.map_or(ServerId::NONE, ServerId::regular)
+        }
     }
 
     /// The server to try after `index`, for a [`Question`] about others. Those whom the policy never chooses, or has no
     /// opinion of, come after the others in the order of their numbers.
     pub fn choose_other(&mut self, question: &Question<'_>, index: usize) -> Option<ServerId> {
+        by_standby(question, |question| self.choose_other_among(question, index)).map(ServerId::regular)
+    }
+
+    fn choose_other_among(&mut self, question: &Question<'_>, index: usize) -> Option<usize> {
         let choice = match question.rules.mode {
             // Whom it does not choose are servers for their own clients.
-            Mode::RoundRobin => return self.round_robin.choose_other(question).map(ServerId::regular),
+            Mode::RoundRobin => return self.round_robin.choose_other(question),
             Mode::Prio => rank::by_prio(question),
             Mode::Weight => rank::by_weight(question),
             Mode::Hash => None,
         };
-        choice.or_else(|| question.first_after(index)).map(ServerId::regular)
+        choice.or_else(|| question.first_after(index))
     }
 
     /// A server has taken a client that others did not: it has had its turn, if it was theirs.

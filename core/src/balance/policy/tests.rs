@@ -99,6 +99,7 @@ proptest! {
             servers: &farm,
             route: farm.route(name),
             now_seconds: NOW_SECONDS,
+            standby: 0,
             others: None,
         };
         let choices = [
