@@ -21,7 +21,9 @@ use crate::sys::capabilities;
 use crate::sys::clock;
 use crate::sys::errors::reason;
 use crate::sys::files::write_atomically;
-use pen_proto::commands::{Action, Address, Assignment, Command, Flag, Group, Scope, Setting, Text, When};
+use pen_proto::commands::{
+    Action, Address, Assignment, Command, Flag, Group, Scope, ServerChange, Setting, Text, When,
+};
 use pen_proto::names::Name;
 use pen_proto::parse;
 use pen_proto::status::Status;
@@ -422,6 +424,15 @@ impl<R: Running> Engine<R> {
                 let in_range = u64::from(*number) < status.connections_max;
                 (in_range && !open)
                     .then(|| Refusal::Impossible(format!("close: connection {number} is not open")))
+            }
+            Command::Server { index, changes } => {
+                let service = config.meant(placed.service.as_deref()).ok()?;
+                let is_deed = changes.iter().all(|change| matches!(change, ServerChange::Blacklist(_)));
+                let index = usize::from(*index);
+                // Beyond those that are configured there may be some that were made of names.
+                let numbers = self.followed.service(&service.name).map_or(0, |known| known.servers.len());
+                let is_missing = is_deed && index >= service.servers.len().max(numbers);
+                is_missing.then(|| Refusal::Impossible(no_such_server(index)))
             }
             _ => None,
         }

@@ -7,7 +7,7 @@ use crate::net::{resolve, srv};
 use crate::settings::{Config, Place, ServerEntry, ServiceConfig, Which, spread};
 use pen_proto::addr::{Host, ListenAddr, Port, SRV};
 use pen_proto::commands::{
-    Address, AddressValue, Assignment, Command, Flag, LogTarget, Number, ServerChange, ServerTls, host_name,
+    Address, AddressValue, Assignment, Command, LogTarget, Number, ServerChange, ServerTls, host_name,
 };
 use pen_proto::weight::Weight;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -162,20 +162,17 @@ impl Names {
         for ListenAddr { host, port, .. } in service.listeners_mut() {
             self.number(host, port.as_mut()).map_err(|trouble| format!("listen: {trouble}"))?;
         }
-        let are_spread = waits && !service.flag(Flag::ResolveFirst);
         let mut places = BTreeMap::new();
-        for (which, entry) in service.entries_mut() {
-            let is_service = entry.spec.host.service().is_some();
+        for (index, entry) in service.servers.iter().enumerate() {
+            let Some(entry) = entry.as_ref().filter(|entry| service.is_spread(entry)) else { continue };
             let known = entry.spec.host.name().and_then(|name| self.known.get(name));
-            let is_name = entry.spec.host.name().is_some();
-            match which {
-                Which::Regular(index) if is_name && (are_spread || is_service) => {
-                    places.insert(index, known.map(Addresses::all).unwrap_or_default());
-                }
-                _ if is_service && entry.spec.port.is_none() => {
-                    entry.spec.port = known.and_then(|known| known.first.port).map(Port::Number);
-                }
-                _ => {}
+            places.insert(index, known.map(Addresses::all).unwrap_or_default());
+        }
+        for (which, entry) in service.entries_mut() {
+            let is_alone = !matches!(which, Which::Regular(_));
+            if is_alone && entry.spec.host.service().is_some() && entry.spec.port.is_none() {
+                let known = entry.spec.host.name().and_then(|name| self.known.get(name));
+                entry.spec.port = known.and_then(|known| known.first.port).map(Port::Number);
             }
             self.number_server(entry, waits).map_err(|trouble| format!("{which}: {trouble}"))?;
         }

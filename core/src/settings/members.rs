@@ -6,6 +6,7 @@
 
 use super::{Config, SERVERS_MAX, ServerEntry, ServiceConfig};
 use pen_proto::addr::{Host, Port};
+use pen_proto::commands::{Flag, Number};
 use pen_proto::weight::Weight;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -104,6 +105,19 @@ pub fn spread(
     }
     for (number, entry) in spread.taken {
         config.servers[number] = Some(entry);
+    }
+}
+
+impl ServiceConfig {
+    /// Whether this server may become several, each with a name and a number of its own.
+    pub fn is_spread(&self, entry: &ServerEntry) -> bool {
+        let is_renewed = self.number(Number::Resolve) > 0 && !self.flag(Flag::ResolveFirst);
+        entry.spec.host.service().is_some() || (is_renewed && entry.spec.host.name().is_some())
+    }
+
+    /// Whether there may be servers with numbers that are not configured.
+    pub(super) fn makes_servers(&self) -> bool {
+        self.servers.iter().flatten().any(|entry| self.is_spread(entry))
     }
 }
 

@@ -115,8 +115,9 @@ pub const ROWS: &[Row] = &[
         detail: "Every address of a name is then a server of its own: NAME~1 has the number of the server that was \
                  configured, NAME~2 and further ones have numbers of their own. They come and go with the addresses, \
                  and keep number and name while they live; open connections go on. While name servers do not answer, \
-                 the last addresses stay in use. A name that is not known at start keeps its place until it is. With \
-                 0 a name is looked up when it is configured and on HUP, and its addresses are those of one server.",
+                 the last addresses stay in use. A name that is not known at start keeps its place until it is. A server at `srv:_mysql._tcp.example.org` is made of SRV records, with or without `resolve`: \
+                 targets, ports and weights are theirs where none are written, and those of a higher priority number \
+                 stand by until no other takes a client. With 0 a name is looked up when it is configured and on HUP, and its addresses are those of one server.",
         ..NEW
     },
     Row {

@@ -17,7 +17,7 @@ pub static SERVER_KEYS: &[ServerKey] = &[
     ServerKey {
         word: "address",
         value: ServerValue::Address(ServerChange::Address),
-        summary: "address, host name or Unix socket path; the port stays",
+        summary: "address, host name, Unix socket path, or srv:_SERVICE._PROTOCOL.DOMAIN; the port stays",
     },
     ServerKey {
         word: "port",
