@@ -24,7 +24,7 @@ use crate::sys::files::write_atomically;
 use pen_proto::commands::{
     Action, Address, Assignment, Command, Flag, Group, Scope, ServerChange, Setting, Text, When,
 };
-use pen_proto::names::Name;
+use pen_proto::names::{Name, ServerRef};
 use pen_proto::parse;
 use pen_proto::status::Status;
 use std::collections::BTreeSet;
@@ -425,7 +425,7 @@ impl<R: Running> Engine<R> {
                 (in_range && !open)
                     .then(|| Refusal::Impossible(format!("close: connection {number} is not open")))
             }
-            Command::Server { index, changes } => {
+            Command::Server { server: ServerRef::Number(index), changes } => {
                 let service = config.meant(placed.service.as_deref()).ok()?;
                 let is_deed = changes.iter().all(|change| matches!(change, ServerChange::Blacklist(_)));
                 let index = usize::from(*index);
