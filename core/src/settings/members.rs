@@ -74,7 +74,7 @@ pub fn spread(
 ) {
     let living = living(before);
     let mut spread = Spread {
-        others_from: config.servers.len(),
+        configured: config.servers.iter().map(Option::is_some).collect(),
         next: config.servers.len(),
         taken: BTreeMap::new(),
         ordinals: HashSet::new(),
@@ -161,8 +161,8 @@ fn living(before: Option<&ServiceConfig>) -> Living<'_> {
 
 /// Numbers and ordinals given so far.
 struct Spread {
-    /// From here on the numbers are for servers that nobody configured.
-    others_from: usize,
+    /// Which numbers are those of configured servers.
+    configured: Vec<bool>,
     /// No number below this one is free, but for those of configured servers.
     next: usize,
     taken: BTreeMap<usize, ServerEntry>,
@@ -172,7 +172,8 @@ struct Spread {
 
 impl Spread {
     fn is_free_for(&self, number: usize, of: usize) -> bool {
-        (number == of || number >= self.others_from) && !self.taken.contains_key(&number)
+        let is_another = number != of && self.configured.get(number) == Some(&true);
+        !is_another && !self.taken.contains_key(&number)
     }
 
     fn take(&mut self, number: usize, of: usize, ordinal: u32, mut entry: ServerEntry) {
@@ -276,6 +277,13 @@ mod tests {
         assert_eq!(shown(&first), ["web~1 10.0.0.1:80", "web~2 10.0.0.2:80"]);
         let second = after(&["web:80", "10.9.9.9:80"], &[(0, &[1, 2])], &first);
         assert_eq!(shown(&second), ["web~1 10.0.0.1:80", " 10.9.9.9:80", "web~2 10.0.0.2:80"]);
+        // One that is added gets a number that nobody has.
+        let mut third = config(&["web:80"]);
+        third.servers.resize(2, None);
+        third.servers.push(config(&["10.9.9.9:80"]).servers[0].clone());
+        spread(&mut third, &BTreeMap::from([(0, places(&[1, 2, 3]))]), Some(&first));
+        let expected = ["web~1 10.0.0.1:80", "web~2 10.0.0.2:80", " 10.9.9.9:80", "web~3 10.0.0.3:80"];
+        assert_eq!(shown(&third), expected);
     }
 
     #[test]
