@@ -6,7 +6,7 @@ use crate::instance::Instance;
 use crate::settings::Config;
 use std::cell::Cell;
 
-pub use crate::control::apply;
+pub use crate::control::{apply, plan};
 pub use crate::log::traffic::{LogHub, Output};
 pub use crate::net::tls::Tls;
 pub use crate::runtime::{Parts, Runtime, ServiceSnapshot, Snapshot};

@@ -4,6 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use pen::testing::apply::{self, Door, Engine};
+use pen::testing::plan;
 use pen_core::settings::{self, Config};
 use pen_proto::commands::{Action, Address, AddressValue, Assignment, Command, ROWS, Text};
 
@@ -36,12 +37,13 @@ fuzz_target!(|bytes: &[u8]| {
         1..8 => Ok([10, 0, 0, name.len() as u8].into()),
         _ => Err(format!("no host {name}")),
     });
-    engine.config_mut().values.set_address(Address::Listen, AddressValue::listen("127.0.0.1:80").ok());
+    let main = engine.config_mut().make_service(settings::MAIN);
+    main.values.set_address(Address::Listen, AddressValue::listen("127.0.0.1:80").ok());
     engine.settle().expect("an address");
     engine.start(fake::FakePen::new());
     for line in bytes.split(|byte| matches!(byte, b'\n' | b'\r')).map(line) {
         let before = engine.config().clone();
-        let done = engine.understand(&line).and_then(|request| {
+        let done = engine.understand(&line, None).and_then(|request| {
             if request.commands.iter().any(|placed| is_about_files(&placed.command)) {
                 return Ok(());
             }

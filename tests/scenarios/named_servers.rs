@@ -121,3 +121,11 @@ fn numbers_of_living_servers_never_change_and_a_free_one_is_used_again() {
     does(&pen, &format!("server {at} remove now"));
     assert!(client.rest().is_empty(), "cut");
 }
+
+#[test]
+fn a_file_may_disable_a_server_of_the_command_line() {
+    let [a, b] = ["A", "B"].map(Backend::named);
+    let pen = Pen::before([&a, &b]).options("-r").config("server 0 disable\n").start();
+    assert_eq!((state(&pen, 0), state(&pen, 1)), ("disabled".into(), "up".into()));
+    assert_eq!(pen.asks(3), "BBB");
+}

@@ -122,8 +122,18 @@ impl ServiceConfig {
         &mut self,
         server: Option<&ServerRef>,
         deed: ServerDeed,
+        is_running: bool,
         now_seconds: u32,
     ) -> Result<String, String> {
+        if let Some(server) = server.filter(|_| !is_running && deed.is_kept()) {
+            let index = self.find(server)?;
+            if index < SERVERS_MAX && self.servers.get(index).is_none_or(Option::is_none) {
+                // It may still come, as an argument of the command line.
+                let duty = self.early_duties.entry(index).or_default();
+                *duty = duty_after(deed, *duty, now_seconds);
+                return Ok(String::new());
+            }
+        }
         for index in self.places_of(server)? {
             if let ServerDeed::Remove { .. } = deed {
                 self.unaddressed.remove(&index);
@@ -207,18 +217,36 @@ mod tests {
             &mut config,
             &["server add a=10.0.0.1", "server 5 name b", "server 0 name a", "server a name c"],
         );
+        config.process.is_running = true;
         for (line, error) in [
             ("server a max 1", "server a: no such server"),
             ("server add b=10.0.0.2", "server: name: server 5 is b already"),
             ("server 3 address 10.0.0.2 name c", "server: name: server 0 is c already"),
             ("server b disable", "server 5: want an address first"),
             ("server 4 disable", "server 4: no such server"),
+            ("server 4 reset", "server 4: no such server"),
         ] {
             let before = config.clone();
             assert_eq!(apply(&mut config, line), Err(error.into()), "{line}");
             assert_eq!(config, before, "{line}");
         }
         done(&mut config, &["server b address 10.0.0.2", "server c remove", "server b name c"]);
+    }
+
+    #[test]
+    fn before_pen_runs_a_server_may_be_told_what_it_is_to_do_when_it_comes() {
+        let mut config = Config::default();
+        done(
+            &mut config,
+            &["server 0 disable", "server 1 drain", "server 1 address ::1", "server 2 disable"],
+        );
+        done(&mut config, &["server 2 enable", "server 2 address ::1"]);
+        let service = config.service_mut("main").unwrap();
+        service.place_server(0, "alpha=10.0.0.1:80").unwrap();
+        let duties = service.servers.iter().flatten().map(|entry| entry.duty).collect::<Vec<_>>();
+        let draining = Duty::Draining { since_seconds: 0, until_seconds: None };
+        assert_eq!(duties, [Duty::Disabled { since_seconds: 0 }, draining, Duty::Enabled]);
+        assert!(service.early_duties.is_empty());
     }
 
     #[test]

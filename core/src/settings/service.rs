@@ -1,6 +1,7 @@
 //! What was configured of a service: where it listens, its servers, and how it chooses and moves bytes.
 
 use super::{Applied, MAIN, PROXY_ACCEPT_MAX, SERVERS_MAX, Scoped, ServerEntry};
+use crate::balance::Duty;
 use crate::tls::TlsOptions;
 use pen_proto::addr::{ListenAddr, ServerSpec};
 use pen_proto::commands::{
@@ -52,6 +53,8 @@ pub struct ServiceConfig {
     pub servers: Vec<Option<ServerEntry>>,
     /// What was said about servers that have no address yet, by index: they are gaps in `servers` until it comes.
     pub unaddressed: BTreeMap<usize, Vec<ServerChange>>,
+    /// What servers were told before pen ran that had no address yet, by index.
+    pub early_duties: BTreeMap<usize, Duty>,
     pub emergency: Option<ServerEntry>,
     pub abuse: Option<ServerEntry>,
 }
@@ -88,6 +91,7 @@ impl ServiceConfig {
             ssl_options: TlsOptions::default(),
             servers: Vec::new(),
             unaddressed: BTreeMap::new(),
+            early_duties: BTreeMap::new(),
             emergency: None,
             abuse: None,
         }
@@ -174,7 +178,7 @@ impl ServiceConfig {
                 self.add_server(self.free_place(|_| false), name.as_ref(), spec, changes)?
             }
             Command::ServerDeed { server, deed } => {
-                self.do_to_servers(server.as_ref(), *deed, now_seconds)?
+                self.do_to_servers(server.as_ref(), *deed, is_running, now_seconds)?
             }
             Command::Ask(Question::Mode) => self.values.mode() + "\n",
             _ => return Ok(Applied::NotStored),
@@ -250,6 +254,7 @@ impl ServiceConfig {
         }
         entry.spec = entry.spec.overwritten(text)?;
         named.iter().for_each(|change| entry.change(change));
+        entry.duty = self.early_duties.remove(&index).unwrap_or(entry.duty);
         self.unaddressed.remove(&index);
         if index >= self.servers.len() {
             self.servers.resize(index + 1, None);
@@ -313,6 +318,7 @@ impl ServiceConfig {
                 for earlier in self.unaddressed.remove(&index).unwrap_or_default() {
                     entry.change(&earlier);
                 }
+                entry.duty = self.early_duties.remove(&index).unwrap_or_default();
                 *slot = Some(entry);
             }
             (None, _) => {

@@ -62,6 +62,11 @@ pub enum ServerDeed {
 }
 
 impl ServerDeed {
+    /// Whether it lasts, until something else is said.
+    pub fn is_kept(self) -> bool {
+        matches!(self, ServerDeed::Enable | ServerDeed::Disable | ServerDeed::Drain(_))
+    }
+
     /// As written behind the server.
     pub const WORDS: [&'static str; 5] = ["enable", "disable", "reset", "drain", "remove"];
     /// Those that may be done to all at once.
