@@ -6,7 +6,7 @@
 use pen::testing::check_command_line as check_pen;
 use pen_proto::commands::{Kind, ROWS, Row, row, row_for_letter};
 use pen_proto::help;
-use pen_proto::parse::parse_line;
+use pen_proto::parse;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -276,7 +276,7 @@ fn check_penctl(arguments: &[String]) -> Result<(), String> {
         return Err(format!("{address} is no address"));
     }
     commands.push(arguments.map(String::as_str).collect::<Vec<_>>().join(" "));
-    commands.iter().try_for_each(|command| parse_line(command).map(drop).map_err(|error| error.to_string()))
+    commands.iter().try_for_each(|command| parse::line(command).map(drop).map_err(|error| error.to_string()))
 }
 
 #[test]
