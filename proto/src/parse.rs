@@ -116,7 +116,7 @@ pub fn line(text: &str) -> Parsed<Option<Line>> {
 /// Reads a line that names no service: a command.
 ///
 /// # Errors
-/// As [`line`], and a line that names a service.
+/// As [`line()`], and a line that names a service.
 pub fn parse_line(text: &str) -> Parsed<Option<Command>> {
     match line(text)? {
         Some(Line { service: None, command }) => Ok(command),
@@ -137,7 +137,7 @@ fn command(word: &str, words: &mut Words) -> Parsed<Command> {
 /// level: the caller counts.
 ///
 /// # Errors
-/// As [`line`], with the option in place of the command; and options that are neither ([`Kind::OptionOnly`]), which
+/// As [`line()`], with the option in place of the command; and options that are neither ([`Kind::OptionOnly`]), which
 /// the caller reads itself.
 pub fn parse_option(row: &Row, argument: Option<&str>) -> Parsed<Command> {
     let argument: Vec<Cow<'_, str>> = argument.into_iter().map(Cow::Borrowed).collect();
