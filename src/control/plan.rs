@@ -18,7 +18,7 @@ pub struct Refresh {
     pub is_reload: bool,
 }
 
-/// The way from one configuration to another. Addresses in both are numeric ([`super::names::Names::numeric`]).
+/// The way from one configuration to another. Addresses in both are numeric (`Names::numeric`).
 #[derive(Debug, Clone)]
 pub struct Plan<'a> {
     /// Where it leads.
