@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::balance::{Endpoint, Pool, ServerSetup};
+use crate::conn::Socket;
 use crate::conn::Stage;
 use crate::log::traffic::LogHub;
 use crate::net::listen::{ListenOptions, Listener};
@@ -13,7 +14,8 @@ use crate::settings::{ProcessConfig, ProcessSettings, Settings};
 use pen_proto::addr::{ClientAddr, ListenAddr};
 use pen_proto::commands::{Flag, Number};
 use std::fs::File;
-use std::net::{TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
@@ -187,4 +189,99 @@ fn who_comes_after_a_change_of_settings_meets_them_in_the_same_wake_up() {
         worker.context.core.shared.generation(),
         "listeners and messages are still to come"
     );
+}
+
+/// A connection that is relayed between two pairs of sockets, and their far ends.
+fn relayed(number: u32) -> (Connection, UnixStream, UnixStream) {
+    let pair = || {
+        let (near, far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        (near, far)
+    };
+    let ((near_client, client), (near_server, server)) = (pair(), pair());
+    let mut connection = Connection::new(near_client.into(), ClientAddr::Unix, 0, (0, 0), 0);
+    connection.number = number;
+    connection.server =
+        Socket { fd: Some(near_server.into()), readable: true, writable: true, ..Socket::default() };
+    connection.stage = Stage::Relaying;
+    (connection, client, server)
+}
+
+fn heard(socket: &mut Socket) {
+    (socket.readable, socket.drain_before_end) = (true, true);
+}
+
+#[test]
+fn a_step_says_what_comes_of_it_and_leaves_closing_to_the_loop() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let context = &mut worker(&server).context;
+    let (mut connection, mut client, mut server) = relayed(0);
+    client.write_all(b"question").unwrap();
+    assert_eq!(context.serve(&mut connection), Verdict::Stay);
+    server.read_exact(&mut [0; 8]).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    heard(&mut connection.client);
+    assert_eq!(context.serve(&mut connection), Verdict::Stay, "the server may say something yet");
+    assert_eq!(server.read(&mut [0]).unwrap(), 0, "the end was passed on");
+    server.write_all(b"answer").unwrap();
+    server.shutdown(Shutdown::Write).unwrap();
+    heard(&mut connection.server);
+    assert_eq!(context.serve(&mut connection), Verdict::Close(CloseReason::Finished));
+    assert!(connection.client.fd.is_some(), "the step has closed nothing");
+    client.read_exact(&mut [0; 6]).unwrap();
+}
+
+#[test]
+fn a_step_that_has_used_up_its_turn_goes_on_after_the_others() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let context = &mut worker(&server).context;
+    // A ring: what goes to the server comes from the client.
+    let (mut connection, client, mut end) = relayed(0);
+    drop(client);
+    end.write_all(b"x").unwrap();
+    let (one, other) = UnixStream::pair().unwrap();
+    [&one, &other].into_iter().for_each(|socket| socket.set_nonblocking(true).unwrap());
+    (&other).write_all(&[b'x'; 100_000]).unwrap();
+    (connection.client.fd, connection.server.fd) = (Some(one.into()), Some(other.into()));
+    heard(&mut connection.client);
+    assert_eq!(context.serve(&mut connection), Verdict::Again);
+}
+
+#[test]
+fn each_stage_ends_at_its_time() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut worker = worker(&server);
+    publish(&worker, |settings| settings.set_number(Number::IdleTimeout, 7));
+    worker.catch_up();
+    let context = &mut worker.context;
+    let now_ms = context.core.now_ms;
+    let (mut connection, _client, _server) = relayed(0);
+    connection.active_ms = now_ms;
+    let pending = |context: &Context| context.core.shared.room().pending();
+    for (stage, expected_ms) in [
+        (Stage::Choosing, None),
+        (Stage::ProxyHeader, Some(5_000)),
+        (Stage::Handshake, Some(10_000)),
+        (Stage::Goodbye, Some(handshake::GOODBYE_MS)),
+        (Stage::Shortage, Some(accept::SHORTAGE_RETRY_MS)),
+        (Stage::Dummy { answered: true }, Some(dummy::DUMMY_LINGER_MS)),
+        (Stage::Relaying, Some(7_000)),
+    ] {
+        context.enter(&mut connection, stage);
+        let deadline_ms = context.timers.next_deadline_ms();
+        assert_eq!(deadline_ms.is_some(), expected_ms.is_some(), "{stage:?}");
+        let mut rung = Vec::new();
+        if let Some(ms) = expected_ms {
+            context.timers.expire(now_ms, |number| rung.push(number));
+            assert!(rung.is_empty(), "{stage:?} ends at once");
+            assert!(deadline_ms.unwrap() <= now_ms + ms + crate::timers::TICK_MS, "{stage:?}");
+        }
+    }
+    connection.connect_deadline_ms = now_ms + 1_000;
+    context.enter(&mut connection, Stage::Connecting);
+    assert_eq!(pending(context), 1);
+    context.enter(&mut connection, Stage::Choosing);
+    assert_eq!(pending(context), 1, "it is on its way to the next");
+    context.enter(&mut connection, Stage::Relaying);
+    assert_eq!(pending(context), 0);
 }
