@@ -25,7 +25,7 @@ use crate::service::Service;
 use crate::settings::{Config, ProcessConfig, ServiceConfig, Settings};
 use crate::sys::clock;
 use crate::sys::errors::reason;
-use pen_proto::commands::{Flag, Number};
+use pen_proto::commands::{Flag, Number, Text};
 use pen_proto::status::Status;
 use setups::{Setups, SharedPool, client_room, parts, pool, room_for};
 use std::collections::BTreeMap;
@@ -53,6 +53,8 @@ struct Served {
     log: LogHub,
     /// The present settings, for statistics.
     settings: Settings,
+    /// The service that it shares the client table of, for statistics.
+    clients_from: Option<Box<str>>,
 }
 
 /// What a service needs that is opened with more privileges than are left when it is served.
@@ -91,7 +93,11 @@ impl Instance {
             pools.insert(owner.clone(), pool.clone());
             let parts = parts(service, &settings, pool, opened.listeners, opened.tls, log.traffic_log());
             services.push(parts);
-            served.insert(service.name.clone(), Served { number: number as u16, log, settings });
+            let number = number as u16;
+            served.insert(
+                service.name.clone(),
+                Served { number, log, settings, clients_from: clients_from(service) },
+            );
         }
         let (workers, process) = (worker_count(&config.process), (&config.process).into());
         let parts = Parts { workers, process, services, dummy_name };
@@ -230,8 +236,11 @@ impl Instance {
         let listeners = change.listeners.unwrap_or_default();
         let tls = change.tls.unwrap_or_default();
         let parts = parts(service, &settings, pool, listeners, tls, log.traffic_log());
+        let clients_from = clients_from(service);
         match self.runtime.add_service(parts) {
-            Ok(number) => _ = self.served.insert(service.name.clone(), Served { number, log, settings }),
+            Ok(number) => {
+                self.served.insert(service.name.clone(), Served { number, log, settings, clients_from });
+            }
             Err(trouble) => diag::say(Severity::Error, service.of(&trouble)),
         }
     }
@@ -306,6 +315,10 @@ impl Instance {
         present.with(|chooser| chooser.reset(ServerId::regular(server.into())));
         self.blacklist(service, server, 0)
     }
+}
+
+fn clients_from(service: &ServiceConfig) -> Option<Box<str>> {
+    service.text(Text::ClientsFrom).map(Into::into)
 }
 
 fn set_log(log: &mut LogHub, opened: Option<OpenLog>) {

@@ -392,6 +392,15 @@ fn prometheus_understands_the_metrics() {
     let server = common::backend::Backend::named("A");
     let pen = Pen::before([server.to_string(), "/no/such/\"server\"\\".to_string()]).start();
     assert_eq!(pen.ask_from("127.0.0.9"), "A");
-    let checked = run("promtool", &["check", "metrics"], &pen.control("metrics"));
-    assert_eq!((checked.code, checked.stdout.as_str(), checked.stderr.as_str()), (Some(0), "", ""));
+    let check = || {
+        let checked = run("promtool", &["check", "metrics"], &pen.control("metrics"));
+        assert_eq!((checked.code, checked.stdout.as_str(), checked.stderr.as_str()), (Some(0), "", ""));
+    };
+    check();
+    for line in ["service add dns", "service dns udp", "service dns server 0 address 127.0.0.1 port 53"] {
+        let reply = pen.control(line);
+        assert!(!reply.starts_with("error"), "{line}: {reply}");
+    }
+    check();
+    assert!(pen.control("metrics").contains("pen_relayed_datagrams_total{service=\"dns\",to=\"client\"} 0"));
 }

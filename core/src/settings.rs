@@ -28,11 +28,10 @@ use crate::acl::{ACL_COUNT, Acl, CountrySource};
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{Command, Flag, Number, OneOf, Question, Scope, ServiceChange, Text};
 use pen_proto::network::Downstream;
+pub use pen_proto::status::MAIN;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Name of the service that lines are for which name none.
-pub const MAIN: &str = "main";
 /// Most servers there may be. A larger number in `server N` is more likely a typo than a farm.
 pub const SERVERS_MAX: usize = 4096;
 /// Most entries of one access list. A client does not notice how many there are; this is for the memory, 64 to 90 MB.

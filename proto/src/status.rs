@@ -4,8 +4,10 @@
 //! Byte counts are from the point of view of the party they belong to: a server was *sent* what clients wrote, a client
 //! was *sent* what servers wrote. Fields that were added have a default, so that a program reads what an older pen says.
 
+mod services;
 mod state;
 
+pub use services::{MAIN, ServiceStatus, ServiceView};
 pub use state::{Level, ServerState, bits, special};
 
 use crate::weight::Weight;
@@ -51,6 +53,16 @@ pub struct Status {
     /// With direct server return: what it has done beside that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dsr: Option<DsrStatus>,
+    /// Which service this is about; empty where `main` is the only one. Of the process and not of a service are the fields
+    /// up to `uptime_seconds`, `workers`, `connections_max`, `connections_used` and `full`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub service: String,
+    /// See [`ServiceStatus::clients_from`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clients_from: Option<String>,
+    /// All other services.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<ServiceStatus>,
 }
 
 /// Direct server return. Counts are of frames, since start.

@@ -1,30 +1,29 @@
 //! What a running pen tells of itself: the workers' reports, the servers and the clients in one snapshot.
 
-use super::Instance;
+use super::{Instance, Served};
 use crate::balance::{add_idlers, add_live};
 use crate::control::apply::Wanted;
 use crate::dsr::{self, Dsr};
 use crate::log::local_time;
-use crate::log::traffic::LogHub;
-use crate::runtime::{ServiceSnapshot, Snapshot};
+use crate::runtime::ServiceSnapshot;
 use crate::service::Service;
+use crate::settings::MAIN;
 use crate::sys::clock;
 use pen_proto::commands::{Flag, Number};
-use pen_proto::status::{ClientStatus, Status};
+use pen_proto::status::{ClientStatus, ServiceStatus, Status};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Slots of the client table read under one hold of the pool's lock: some tens of microseconds.
 const SLOTS_PER_LOOK: u32 = 1024;
 
 impl Instance {
-    /// What `service` would tell, or the first service if there is no such one.
+    /// What `service` would tell, or the first service if there is no such one. Of the others something is told only when
+    /// everything is wanted, and nothing of those that were removed.
     pub(super) fn status(&mut self, wanted: Wanted, service: &str) -> Status {
-        let served = self.served.get(service).or_else(|| self.served.values().next());
-        let Some(served) = served else { return Status::default() };
+        let found = self.served.get_key_value(service).or_else(|| self.served.iter().next());
+        let Some((own_name, own)) = found else { return Status::default() };
         let snapshot = self.runtime.snapshot();
-        let totals = snapshot.totals();
-        let Snapshot { services, connections_used, connections_max, workers, full, .. } = snapshot;
-        let own = services.into_iter().find(|service| service.number == served.number).unwrap_or_default();
-        let ServiceSnapshot { connections, connections_last, idlers, .. } = own;
         let now_ms = clock::monotonic_ms();
         let mut status = Status {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -32,49 +31,100 @@ impl Instance {
             time_local: local_time::stamp(&local_time::now()).to_string(),
             time_epoch_seconds: clock::epoch_ms() / 1000,
             uptime_seconds: now_ms / 1000,
-            listen: self
-                .runtime
-                .listeners(served.number)
-                .iter()
-                .map(|listener| listener.text.to_string())
-                .collect(),
-            workers,
-            connections,
-            connections_used,
-            connections_max,
-            connections_last,
-            full,
-            idlers: idlers.iter().map(|(_, count)| *count as u64).sum(),
-            idlers_wanted: served.settings.number(Number::Idlers),
-            udp: served.settings.flag(Flag::Udp),
-            totals,
+            workers: snapshot.workers,
+            connections_max: snapshot.connections_max,
+            connections_used: snapshot.connections_used,
+            full: snapshot.full,
+            udp: own.settings.flag(Flag::Udp),
             ..Status::default()
         };
-        let logs = self.served.values().map(|served| &served.log);
-        let logs = logs.chain(self.leaving.iter().map(|(_, log)| log));
-        status.totals.log_lines_dropped = logs.map(LogHub::dropped_lines).sum();
-        status.mode = served.settings.mode();
-        if let Some((name, dsr)) = &self.dsr
-            && self.served.get(name).is_some_and(|directed| directed.number == served.number)
-        {
-            add_dsr(&mut status, dsr);
+        let by_number: HashMap<u16, (&Arc<str>, &Served)> =
+            self.served.iter().map(|(name, served)| (served.number, (name, served))).collect();
+        for part in snapshot.services {
+            let Some((name, served)) = by_number.get(&part.number) else { continue };
+            let is_own = served.number == own.number;
+            if !is_own && wanted != Wanted::Everything {
+                continue;
+            }
+            let (told, flows_max) = self.told(wanted, name, served, part, now_ms);
+            if !is_own {
+                status.services.push(told);
+                continue;
+            }
+            if let Some(flows_max) = flows_max {
+                (status.connections_used, status.connections_max) = (told.connections_used, flows_max);
+            }
+            tell_own(&mut status, told);
         }
-        let now_seconds = clock::steady_epoch_seconds(now_ms);
-        {
-            let service = self.runtime.service(served.number);
-            let mut pool = service.pool();
-            status.clients_max = pool.clients_max().into();
-            let selection = pool.at(service.selection);
-            status.current_server = selection.current_server().number();
-            status.servers = selection.server_statuses(now_seconds);
+        if self.served.len() == 1 && **own_name == *MAIN {
+            status.service.clear();
         }
-        if matches!(wanted, Wanted::Clients | Wanted::Everything) {
-            status.clients = clients(self.runtime.service(served.number), now_seconds);
-        }
-        add_live(&mut status.servers, &mut status.clients, &status.connections);
-        add_idlers(&mut status.servers, &idlers);
+        status.totals.pending_connects = snapshot.pending_connects;
         status
     }
+
+    /// Beside it, how many flows there may be, if it directs packets.
+    fn told(
+        &self,
+        wanted: Wanted,
+        name: &Arc<str>,
+        served: &Served,
+        part: ServiceSnapshot,
+        now_ms: u64,
+    ) -> (ServiceStatus, Option<u64>) {
+        let ServiceSnapshot { connections, connections_last, idlers, totals, .. } = part;
+        let listeners = self.runtime.listeners(served.number);
+        let mut told = ServiceStatus {
+            name: name.to_string(),
+            kind: if served.settings.flag(Flag::Udp) { "udp" } else { "tcp" }.into(),
+            listen: listeners.iter().map(|listener| listener.text.to_string()).collect(),
+            mode: served.settings.mode(),
+            clients_from: served.clients_from.as_deref().map(Into::into),
+            connections_used: connections.len() as u64,
+            connections_last,
+            connections,
+            idlers: idlers.iter().map(|(_, count)| *count as u64).sum(),
+            idlers_wanted: served.settings.number(Number::Idlers),
+            totals,
+            ..ServiceStatus::default()
+        };
+        let directed = self.dsr.as_ref().filter(|(directed, _)| directed == name);
+        let flows_max = directed.map(|(_, dsr)| add_dsr(&mut told, dsr));
+        told.totals.log_lines_dropped = served.log.dropped_lines();
+        let service = self.runtime.service(served.number);
+        let now_seconds = clock::steady_epoch_seconds(now_ms);
+        {
+            let mut pool = service.pool();
+            told.clients_max = pool.clients_max().into();
+            let selection = pool.at(service.selection);
+            told.current_server = selection.current_server().number();
+            told.servers = selection.server_statuses(now_seconds);
+        }
+        if matches!(wanted, Wanted::Clients | Wanted::Everything) {
+            told.clients = clients(service, now_seconds);
+        }
+        add_live(&mut told.servers, &mut told.clients, &told.connections);
+        add_idlers(&mut told.servers, &idlers);
+        (told, flows_max)
+    }
+}
+
+/// Makes the snapshot one about this service.
+fn tell_own(status: &mut Status, told: ServiceStatus) {
+    status.service = told.name;
+    status.listen = told.listen;
+    status.mode = told.mode;
+    status.current_server = told.current_server;
+    status.servers = told.servers;
+    status.clients_max = told.clients_max;
+    status.clients = told.clients;
+    status.clients_from = told.clients_from;
+    status.connections_last = told.connections_last;
+    status.connections = told.connections;
+    status.idlers = told.idlers;
+    status.idlers_wanted = told.idlers_wanted;
+    status.totals = told.totals;
+    status.dsr = told.dsr;
 }
 
 /// The client table, some slots at a time: a worker that wants to choose waits for a part of it, not for all.
@@ -93,13 +143,14 @@ fn clients(service: &Service, now_seconds: u32) -> Vec<ClientStatus> {
     }
 }
 
-/// Flows count as connections.
-fn add_dsr(status: &mut Status, dsr: &Dsr) {
-    let dsr::Snapshot { connections, connections_max, totals, status: dsr_status } = dsr.snapshot();
-    status.listen = vec![dsr.text.clone()];
-    status.connections_used = connections.len() as u64;
-    status.connections_max = connections_max;
-    status.connections = connections;
-    status.totals.add(&totals);
-    status.dsr = Some(dsr_status);
+/// Flows count as connections. Returns how many there may be.
+fn add_dsr(told: &mut ServiceStatus, dsr: &Dsr) -> u64 {
+    let dsr::Snapshot { connections, connections_max, totals, status } = dsr.snapshot();
+    told.kind = "dsr".into();
+    told.listen = vec![dsr.text.clone()];
+    told.connections_used = connections.len() as u64;
+    told.connections = connections;
+    told.totals.add(&totals);
+    told.dsr = Some(status);
+    connections_max
 }

@@ -48,6 +48,7 @@ mod refusals;
 mod reset;
 mod resolve;
 mod services;
+mod services_statistics;
 mod several_addresses;
 mod socket_options;
 mod statistics;

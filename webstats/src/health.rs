@@ -1,7 +1,6 @@
 //! How a pen is doing, in a sentence. Pure; called by `page`.
 
 use pen_core::stats::parts::{counted, grouped};
-use pen_core::stats::regular_servers;
 use pen_proto::status::{Level, ServerState, ServerStatus, Status, special};
 
 /// A sentence about a whole pen.
@@ -14,7 +13,9 @@ pub struct Verdict {
 
 impl Verdict {
     pub fn of(status: &Status) -> Verdict {
-        let states: Vec<ServerState> = regular_servers(status)
+        let states: Vec<ServerState> = status
+            .own()
+            .regular_servers()
             .map(ServerStatus::state)
             .filter(|state| *state != ServerState::Unset)
             .collect();

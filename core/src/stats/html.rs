@@ -7,7 +7,9 @@
 
 use super::parts::{STYLE, STYLE_SHA256, Share, bar, bytes, counted, duration, grouped, table_head, text};
 use super::{json, time_line};
-use pen_proto::status::{ClientStatus, ConnectionStatus, ServerState, ServerStatus, Status, special};
+use pen_proto::status::{
+    ClientStatus, ConnectionStatus, ServerState, ServerStatus, ServiceStatus, ServiceView, Status, special,
+};
 use std::fmt::Display;
 
 /// Around the snapshot in JSON, in its form for a quoted attribute.
@@ -21,10 +23,14 @@ pub fn render(status: &Status) -> String {
     let mut page = Page(String::with_capacity(16 * 1024));
     page.head();
     page.summary(status);
-    page.servers(status);
-    page.clients(status);
-    page.connections(status);
-    page.totals(status);
+    let own = status.own();
+    page.servers(&own, status);
+    page.clients(&own);
+    page.connections(&own, Some(status));
+    page.totals(&own, true);
+    for service in status.services.iter().map(ServiceStatus::view) {
+        page.service(&service, status);
+    }
     page.line(format!("{FIGURES_BEGIN}{}{FIGURES_END}", json::for_attribute(status)));
     page.line("</body>");
     page.0.push_str(PAGE_END);
@@ -77,25 +83,50 @@ impl Page {
             text(&listed(&status.listen)),
         ));
         self.line(format!("<p>Mode: {}</p>", text(&status.mode)));
+        if !status.service.is_empty() {
+            let others: Vec<_> = status.services.iter().map(|service| service.name.as_str()).collect();
+            let below = if others.is_empty() { "" } else { "; below: " };
+            self.line(format!("<p>Service {}{below}{}</p>", text(&status.service), text(&others.join(", "))));
+        }
         self.alarm(status);
-        self.cards(status);
+        self.line("<ul class=\"cards\">");
+        self.fill_card("connections", status.connections_used, status.connections_max);
+        self.cards(&status.own());
+    }
+
+    /// Another service than the one at the top, all that is told of it.
+    fn service(&mut self, service: &ServiceView, status: &Status) {
+        let name = text(service.name);
+        self.line(format!("<section aria-label=\"service {name}\">"));
+        self.line(format!("<h2>Service {name}</h2>"));
+        self.line(format!("<p>{} · listening on {}</p>", text(service.kind), text(&listed(service.listen))));
+        self.line(format!("<p>Mode: {}</p>", text(service.mode)));
+        if let Some(owner) = service.clients_from {
+            self.line(format!("<p>Clients: from {}</p>", text(owner)));
+        }
+        self.line("<ul class=\"cards\">");
+        self.card("connections", &grouped(service.connections_used), "");
+        self.cards(service);
+        self.servers(service, status);
+        self.clients(service);
+        self.connections(service, None);
+        self.totals(service, false);
+        self.line("</section>");
     }
 
     fn alarm(&mut self, status: &Status) {
         for (state, word) in [(ServerState::Down, "Down"), (ServerState::Blacklisted, "Blacklisted")] {
-            let servers = status.servers.iter().filter(|server| server.state() == state);
-            let names: Vec<_> = servers.map(server_name).collect();
+            let names: Vec<_> = status.views().flat_map(|service| names_in(service, state)).collect();
             if !names.is_empty() {
                 self.line(format!("<p class=\"alarm\">{word}: {}</p>", text(&names.join(", "))));
             }
         }
     }
 
-    fn cards(&mut self, status: &Status) {
-        let totals = &status.totals;
-        self.line("<ul class=\"cards\">");
-        self.fill_card("connections", status.connections_used, status.connections_max);
-        self.fill_card("clients", status.clients.len() as u64, status.clients_max);
+    /// All but the first, and the end.
+    fn cards(&mut self, service: &ServiceView) {
+        let totals = service.totals;
+        self.fill_card("clients", service.clients.len() as u64, service.clients_max);
         self.card("accepted so far", &grouped(totals.accepted), "");
         self.card("to servers", &bytes(totals.up_bytes), "");
         self.card("to clients", &bytes(totals.down_bytes), "");
@@ -118,41 +149,44 @@ impl Page {
         self.line("</li>");
     }
 
-    fn servers(&mut self, status: &Status) {
+    fn servers(&mut self, service: &ServiceView, status: &Status) {
         self.line("<h2>Servers</h2>");
         self.table("servers", &SERVER_COLUMNS);
-        let all = Sums::of(&status.servers);
-        for server in &status.servers {
+        let all = Sums::of(service.servers);
+        for server in service.servers {
             self.row(server_cells(server, status, &all));
         }
         self.table_end();
     }
 
-    fn clients(&mut self, status: &Status) {
+    fn clients(&mut self, service: &ServiceView) {
         self.line("<h2>Active clients</h2>");
-        self.line(format!("<p>Max number of clients: {}</p>", status.clients_max));
+        self.line(format!("<p>Max number of clients: {}</p>", service.clients_max));
         self.table("clients", &CLIENT_COLUMNS);
-        for client in &status.clients {
+        for client in service.clients {
             self.row(client_cells(client));
         }
         self.table_end();
     }
 
-    fn connections(&mut self, status: &Status) {
+    /// `whole`: how many there are and may be of all services together.
+    fn connections(&mut self, service: &ServiceView, whole: Option<&Status>) {
         self.line("<h2>Active connections</h2>");
-        self.line(format!(
-            "<p>Number of connections: {} max, {} used, {} last</p>",
-            status.connections_max, status.connections_used, status.connections_last
-        ));
+        let used = match whole {
+            Some(status) => format!("{} max, {}", status.connections_max, status.connections_used),
+            None => service.connections_used.to_string(),
+        };
+        self.line(format!("<p>Number of connections: {used} used, {} last</p>", service.connections_last));
         self.table("connections", &CONNECTION_COLUMNS);
-        for connection in &status.connections {
+        for connection in service.connections {
             self.row(connection_cells(connection));
         }
         self.table_end();
     }
 
-    fn totals(&mut self, status: &Status) {
-        let totals = &status.totals;
+    fn totals(&mut self, service: &ServiceView, is_own: bool) {
+        const UNDER_WAY: &str = "connects under way now";
+        let totals = service.totals;
         self.line("<h2>Since start</h2>");
         self.line("<ul class=\"totals\">");
         let datagrams = [
@@ -161,7 +195,7 @@ impl Page {
             ("datagrams dropped", totals.datagrams_dropped),
             ("sessions that made room for others", totals.sessions_evicted),
         ];
-        let of_udp = if status.udp { &datagrams[..] } else { &[] };
+        let of_udp = if service.udp { &datagrams[..] } else { &[] };
         let of_both = [
             ("connections accepted", totals.accepted),
             ("connections ended", totals.closed),
@@ -170,7 +204,7 @@ impl Page {
             ("failovers to another server", totals.failovers),
             ("connects failed", totals.connect_failures),
             ("connects timed out", totals.connect_timeouts),
-            ("connects under way now", totals.pending_connects),
+            (UNDER_WAY, totals.pending_connects),
             ("closed for being idle", totals.idle_timeouts),
             ("closed for want of a PROXY header", totals.proxy_errors),
             ("resets by clients", totals.resets_by_client),
@@ -178,7 +212,9 @@ impl Page {
             ("descriptor shortages", totals.descriptor_shortages),
             ("log lines dropped", totals.log_lines_dropped),
         ];
-        for (name, value) in of_both.iter().chain(of_udp) {
+        // Of the other services nobody knows.
+        let is_known = |(name, _): &&(&str, u64)| is_own || *name != UNDER_WAY;
+        for (name, value) in of_both.iter().chain(of_udp).filter(is_known) {
             self.line(format!("<li>{name} <span>{}</span></li>", grouped(*value)));
         }
         self.line("</ul>");
@@ -365,6 +401,15 @@ fn with_special_name(index: i32) -> String {
         Some(name) => beside(index, "", name),
         None => index.to_string(),
     }
+}
+
+/// The servers of a service that are in this state.
+fn names_in(service: ServiceView<'_>, state: ServerState) -> impl Iterator<Item = String> {
+    let servers = service.servers.iter().filter(move |server| server.state() == state);
+    servers.map(move |server| match service.named() {
+        Some(name) => format!("{} of {name}", server_name(server)),
+        None => server_name(server),
+    })
 }
 
 fn server_name(server: &ServerStatus) -> String {

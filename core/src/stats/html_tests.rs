@@ -99,7 +99,8 @@ fn the_policy_admits_the_style() {
 fn a_parser_finds_the_elements_in_balance() {
     for (status, shape) in [
         (samples::busy(), "13x6 7x4 13x3"),
-        (samples::hostile(), "13x1 7x1 13x1"),
+        (samples::hostile(), "13x1 7x1 13x1 13x1 7x1 13x1"),
+        (samples::several(), "13x6 7x4 13x3 13x1 7x1 13x1"),
         (samples::idle(), "13x0 7x0 13x0"),
     ] {
         if let Some(found) = pages::table_shapes(&render(&status)) {
@@ -110,7 +111,7 @@ fn a_parser_finds_the_elements_in_balance() {
 
 #[test]
 fn tidy_has_no_complaint() {
-    for status in [samples::busy(), samples::hostile(), samples::idle()] {
+    for status in [samples::busy(), samples::several(), samples::hostile(), samples::idle()] {
         pages::assert_tidy(&render(&status), &[]);
     }
 }
@@ -120,4 +121,26 @@ fn datagrams_are_told_of_with_udp_only() {
     let page = render(&samples::busy_with_udp());
     assert!(page.contains("<li>datagrams dropped <span>12</span></li>"), "{page}");
     assert!(!render(&samples::busy()).contains("<li>datagrams"));
+}
+
+#[test]
+fn every_other_service_has_a_section_of_its_own() {
+    let page = render(&samples::several());
+    let (main, web) = page.split_once("<section aria-label=\"service web\">\n").unwrap();
+    assert!(main.contains("<p>Service main; below: web</p>"), "{main}");
+    assert!(main.contains("Blacklisted: server 2 (2001:db8::17), server 0 (10.0.1.1) of web</p>"), "{main}");
+    let busy = render(&samples::busy());
+    let (_, tables) = busy.split_once("<h2>Servers</h2>").unwrap();
+    let (tables, _) = tables.split_once("<div hidden").unwrap();
+    assert!(main.ends_with(tables), "what is told of main is the same");
+    for words in [
+        "<h2>Service web</h2>\n<p>udp · listening on 127.0.0.1:5353</p>",
+        "<p>Clients: from main</p>",
+        "<td>10.0.1.1</td>",
+        "<p>Max number of clients: 100</p>",
+        "<p>Number of connections: 1 used, 5 last</p>",
+        "<li>datagrams to servers <span>8</span></li>",
+    ] {
+        assert!(web.contains(words), "{words}");
+    }
 }

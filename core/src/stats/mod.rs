@@ -10,17 +10,12 @@ pub mod parts;
 pub mod prometheus;
 pub mod text;
 
-use pen_proto::status::{ServerStatus, Status};
+use pen_proto::status::Status;
 
 /// The sentence Pen opens its text and its page with. `current` is the server tried last, not a count.
 fn time_line(status: &Status) -> String {
-    let servers = regular_servers(status).count();
+    let servers = status.own().regular_servers().count();
     format!("Time {}, {servers} servers, {} current", status.time_local, status.current_server)
-}
-
-/// The servers that have a number; the emergency and the abuse server do not count.
-pub fn regular_servers(status: &Status) -> impl Iterator<Item = &ServerStatus> {
-    status.servers.iter().filter(|server| server.index >= 0)
 }
 
 #[cfg(test)]

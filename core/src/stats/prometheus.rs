@@ -2,32 +2,37 @@
 //!
 //! Names start with `pen_`, carry their unit, and end in `_total` when they only ever grow.
 
-use pen_proto::status::{DsrStatus, ServerStatus, Status, special};
+use pen_proto::status::{DsrStatus, ServerStatus, ServiceView, Status, Totals, special};
 use pen_proto::weight::Weight;
 use std::fmt::{self, Display, Formatter, Write};
 
-/// All metrics, each family with its HELP and TYPE line. To be served as `text/plain; version=0.0.4`.
+/// All metrics, each family with its HELP and TYPE line. To be served as `text/plain; version=0.0.4`. What is counted for
+/// each service has the label `service`, except for `main`.
 pub fn render(status: &Status) -> String {
-    let mut page = Page(String::with_capacity(8192));
+    let views: Vec<_> = status.views().collect();
+    let mut page = Page { text: String::with_capacity(8192), views: &views };
     page.process(status);
     page.load(status);
-    page.totals(status);
-    page.servers(status);
-    if let Some(dsr) = &status.dsr {
-        page.dsr(dsr);
+    page.totals();
+    page.servers();
+    if views.iter().any(|view| view.dsr.is_some()) {
+        page.dsr();
     }
-    page.0
+    page.text
 }
 
 const GAUGE: &str = "gauge";
 const COUNTER: &str = "counter";
 
-struct Page(String);
+struct Page<'a> {
+    text: String,
+    views: &'a [ServiceView<'a>],
+}
 
-impl Page {
+impl<'a> Page<'a> {
     fn process(&mut self, status: &Status) {
         self.head("pen_build_info", GAUGE, "Version of the running pen; always 1.");
-        self.sample("pen_build_info", &[("version", &status.version)], 1);
+        self.sample("pen_build_info", [("version", status.version.as_str())], 1);
         let started = status.time_epoch_seconds.saturating_sub(status.uptime_seconds);
         self.one("pen_start_time_seconds", GAUGE, "When pen started, in seconds since 1970.", started);
         self.one("pen_uptime_seconds", GAUGE, "Seconds since pen started.", status.uptime_seconds);
@@ -35,154 +40,206 @@ impl Page {
     }
 
     fn load(&mut self, status: &Status) {
-        let totals = &status.totals;
-        self.one("pen_connections", GAUGE, "Open connections.", status.connections_used);
+        self.each("pen_connections", GAUGE, "Open connections.", |service| service.connections_used);
         self.one("pen_connections_max", GAUGE, "Most connections at a time.", status.connections_max);
         self.one("pen_full", GAUGE, "1 while no more connections fit and clients wait.", status.full.into());
-        self.one("pen_connects_pending", GAUGE, "Connects to servers under way.", totals.pending_connects);
-        self.one("pen_idlers", GAUGE, "Connections to servers ready for clients.", status.idlers);
-        self.one("pen_idlers_wanted", GAUGE, "How many there are to be.", status.idlers_wanted);
-        self.one("pen_clients", GAUGE, "Clients remembered.", status.clients.len() as u64);
-        self.one("pen_clients_max", GAUGE, "Slots of the client table.", status.clients_max);
+        let pending = status.totals.pending_connects;
+        self.one("pen_connects_pending", GAUGE, "Connects to servers under way.", pending);
+        self.each("pen_idlers", GAUGE, "Connections to servers ready for clients.", |service| service.idlers);
+        self.each("pen_idlers_wanted", GAUGE, "How many there are to be.", |service| service.idlers_wanted);
+        self.each("pen_clients", GAUGE, "Clients remembered.", |service| service.clients.len() as u64);
+        self.each("pen_clients_max", GAUGE, "Slots of the client table.", |service| service.clients_max);
     }
 
-    fn totals(&mut self, status: &Status) {
-        let totals = &status.totals;
-        let mut one = |name, help, value| self.one(name, COUNTER, help, value);
-        one("pen_connections_accepted_total", "Connections accepted.", totals.accepted);
-        one("pen_connections_closed_total", "Connections ended.", totals.closed);
-        one("pen_connections_rejected_total", "Clients that no server could take.", totals.rejected);
-        one("pen_connections_denied_total", "Clients refused by client_acl.", totals.denied);
-        one("pen_failovers_total", "Connects tried again on another server.", totals.failovers);
-        one("pen_connect_failures_total", "Connects that failed.", totals.connect_failures);
-        one("pen_connect_timeouts_total", "Connects that timed out.", totals.connect_timeouts);
-        one("pen_idle_timeouts_total", "Connections closed for being idle.", totals.idle_timeouts);
-        one(
-            "pen_proxy_errors_total",
-            "Connections closed for want of a proper PROXY header.",
-            totals.proxy_errors,
-        );
-        one(
-            "pen_http_unedited_total",
-            "Connections whose client sent nothing that http could add to.",
-            totals.http_unedited,
-        );
-        one(
-            "pen_http_refused_total",
-            "Connections closed for a request that http could not pass on.",
-            totals.http_refused,
-        );
-        one(
-            "pen_descriptor_shortages_total",
-            "Times accepting stopped for want of descriptors.",
-            totals.descriptor_shortages,
-        );
-        one("pen_log_lines_dropped_total", "Traffic log lines lost.", totals.log_lines_dropped);
-        one("pen_idlers_used_total", "Clients given a connection kept ready.", totals.idlers_used);
-        one("pen_idlers_lost_total", "Connections kept ready that ended unused.", totals.idlers_lost);
-        one("pen_tls_handshakes_total", "TLS handshakes of clients that succeeded.", totals.tls_handshakes);
-        one(
-            "pen_tls_resumptions_total",
-            "TLS handshakes of clients that took up an earlier session.",
-            totals.tls_resumptions,
-        );
-        one("pen_tls_failures_total", "TLS handshakes of clients that failed.", totals.tls_failures);
-        self.datagrams(status);
-        self.head("pen_resets_total", COUNTER, "Connections reset, by the side that did it.");
-        self.sample("pen_resets_total", &[("side", "client")], totals.resets_by_client);
-        self.sample("pen_resets_total", &[("side", "server")], totals.resets_by_server);
-        self.head("pen_relayed_bytes_total", COUNTER, "Bytes relayed, by where they went.");
-        self.sample("pen_relayed_bytes_total", &[("to", "server")], totals.up_bytes);
-        self.sample("pen_relayed_bytes_total", &[("to", "client")], totals.down_bytes);
+    fn totals(&mut self) {
+        for (name, help, count) in TOTALS {
+            self.each(name, COUNTER, help, |service| count(service.totals));
+        }
+        self.datagrams();
+        self.sides("pen_resets_total", "Connections reset, by the side that did it.", "side", |totals| {
+            [("client", totals.resets_by_client), ("server", totals.resets_by_server)]
+        });
+        self.sides("pen_relayed_bytes_total", "Bytes relayed, by where they went.", "to", |totals| {
+            [("server", totals.up_bytes), ("client", totals.down_bytes)]
+        });
     }
 
-    fn datagrams(&mut self, status: &Status) {
-        if !status.udp {
+    fn datagrams(&mut self) {
+        let views: Vec<_> = self.views.iter().copied().filter(|service| service.udp).collect();
+        if views.is_empty() {
             return;
         }
-        let totals = &status.totals;
-        self.head("pen_relayed_datagrams_total", COUNTER, "Datagrams relayed, by where they went.");
-        self.sample("pen_relayed_datagrams_total", &[("to", "server")], totals.up_datagrams);
-        self.sample("pen_relayed_datagrams_total", &[("to", "client")], totals.down_datagrams);
-        let mut one = |name, help, value| self.one(name, COUNTER, help, value);
-        one(
-            "pen_datagrams_dropped_total",
-            "Datagrams that could not be passed on.",
-            totals.datagrams_dropped,
-        );
-        one("pen_sessions_evicted_total", "Sessions that made room for others.", totals.sessions_evicted);
+        let mut page = Page { text: std::mem::take(&mut self.text), views: &views };
+        page.sides("pen_relayed_datagrams_total", "Datagrams relayed, by where they went.", "to", |totals| {
+            [("server", totals.up_datagrams), ("client", totals.down_datagrams)]
+        });
+        let help = "Datagrams that could not be passed on.";
+        page.each("pen_datagrams_dropped_total", COUNTER, help, |service| service.totals.datagrams_dropped);
+        let help = "Sessions that made room for others.";
+        page.each("pen_sessions_evicted_total", COUNTER, help, |service| service.totals.sessions_evicted);
+        self.text = page.text;
     }
 
-    fn servers(&mut self, status: &Status) {
-        if status.servers.is_empty() {
+    fn servers(&mut self) {
+        let servers = |service: &ServiceView<'a>| {
+            let labels = service_label(service);
+            service.servers.iter().map(move |server| (labels, Labels::of(server), server))
+        };
+        let labelled: Vec<_> = self.views.iter().flat_map(servers).collect();
+        if labelled.is_empty() {
             return;
         }
-        let labelled: Vec<_> = status.servers.iter().map(|server| (Labels::of(server), server)).collect();
         for (name, kind, help, value) in SERVER_FAMILIES {
             self.head(name, kind, help);
-            for (labels, server) in &labelled {
-                self.sample(name, &labels.pairs(), value(server));
+            for (service, labels, server) in &labelled {
+                self.sample(name, service.iter().copied().chain(labels.pairs()), value(server));
             }
         }
         // An older pen does not say it.
-        let said = labelled.iter().filter_map(|(labels, server)| Some((labels, server.state?)));
-        for (at, (labels, state)) in said.enumerate() {
+        let said =
+            labelled.iter().filter_map(|(service, labels, server)| Some((service, labels, server.state?)));
+        for (at, (service, labels, state)) in said.enumerate() {
             const NAME: &str = "pen_server_state";
             if at == 0 {
                 self.head(NAME, GAUGE, "1 for the word of the state that the server is in.");
             }
-            let [server, address] = labels.pairs();
-            self.sample(NAME, &[server, address, ("state", state.word())], 1);
+            let labels = service.iter().copied().chain(labels.pairs());
+            self.sample(NAME, labels.chain([("state", state.word())]), 1);
         }
     }
 
-    fn dsr(&mut self, dsr: &DsrStatus) {
-        let mut one = |name, help, value| self.one(name, COUNTER, help, value);
-        one("pen_dsr_forwarded_frames_total", "Frames sent on to servers.", dsr.forwarded);
-        one("pen_dsr_answers_total", "Answers to questions for an address.", dsr.answers);
-        one("pen_dsr_tarpitted_total", "Connections that got stuck in the tarpit.", dsr.tarpitted);
-        one("pen_dsr_displaced_flows_total", "Flows forgotten for want of room.", dsr.displaced);
+    fn dsr(&mut self) {
+        let directed: Vec<_> =
+            self.views.iter().filter_map(|service| Some((service_label(service), service.dsr?))).collect();
+        for (name, help, count) in DSR_TOTALS {
+            self.head(name, COUNTER, help);
+            for (service, dsr) in &directed {
+                self.sample(name, *service, count(dsr));
+            }
+        }
         self.head("pen_dsr_dropped_frames_total", COUNTER, "Frames dropped, by reason.");
-        let reasons = [
-            ("malformed", dsr.malformed),
-            ("unreachable", dsr.unreachable),
-            ("unsent", dsr.unsent),
-            ("overrun", dsr.overrun),
-        ];
-        for (reason, count) in reasons {
-            self.sample("pen_dsr_dropped_frames_total", &[("reason", reason)], count);
+        for (service, dsr) in &directed {
+            let reasons = [
+                ("malformed", dsr.malformed),
+                ("unreachable", dsr.unreachable),
+                ("unsent", dsr.unsent),
+                ("overrun", dsr.overrun),
+            ];
+            for (reason, count) in reasons {
+                let labels = service.iter().copied().chain([("reason", reason)]);
+                self.sample("pen_dsr_dropped_frames_total", labels, count);
+            }
         }
         self.head("pen_dsr_server_known", GAUGE, "1 when the server's hardware address is known.");
-        for server in &dsr.servers {
-            let known = u64::from(!server.mac.is_empty());
-            self.sample("pen_dsr_server_known", &[("address", &server.address)], known);
+        for (service, dsr) in &directed {
+            for server in &dsr.servers {
+                let known = u64::from(!server.mac.is_empty());
+                let labels = service.iter().copied().chain([("address", server.address.as_str())]);
+                self.sample("pen_dsr_server_known", labels, known);
+            }
         }
     }
 
+    /// A family of the whole process.
     fn one(&mut self, name: &str, kind: &str, help: &str, value: u64) {
         self.head(name, kind, help);
-        self.sample(name, &[], value);
+        self.sample(name, None, value);
+    }
+
+    /// A family with a sample for each service.
+    fn each(&mut self, name: &str, kind: &str, help: &str, value: impl Fn(&ServiceView<'a>) -> u64) {
+        self.head(name, kind, help);
+        for service in self.views {
+            self.sample(name, service_label(service), value(service));
+        }
+    }
+
+    /// Counters with two samples for each service, told apart by `label`.
+    fn sides(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &'static str,
+        values: impl Fn(&Totals) -> [(&'static str, u64); 2],
+    ) {
+        self.head(name, COUNTER, help);
+        for service in self.views {
+            for (side, value) in values(service.totals) {
+                self.sample(name, service_label(service).into_iter().chain([(label, side)]), value);
+            }
+        }
     }
 
     fn head(&mut self, name: &str, kind: &str, help: &str) {
         self.put(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        self.0.push_str(name);
-        for (i, (label, text)) in labels.iter().enumerate() {
+    fn sample<'b>(
+        &mut self,
+        name: &str,
+        labels: impl IntoIterator<Item = (&'b str, &'b str)>,
+        value: impl Display,
+    ) {
+        self.text.push_str(name);
+        let mut close = "";
+        for (i, (label, text)) in labels.into_iter().enumerate() {
             self.put(format_args!("{}{label}=\"", if i == 0 { '{' } else { ',' }));
-            escape_label(&mut self.0, text);
-            self.0.push('"');
+            escape_label(&mut self.text, text);
+            self.text.push('"');
+            close = "}";
         }
-        let close = if labels.is_empty() { "" } else { "}" };
         self.put(format_args!("{close} {value}\n"));
     }
 
     fn put(&mut self, arguments: std::fmt::Arguments<'_>) {
-        self.0.write_fmt(arguments).expect("a String takes everything");
+        self.text.write_fmt(arguments).expect("a String takes everything");
     }
 }
+
+/// Beside whatever other labels there are.
+fn service_label<'a>(service: &ServiceView<'a>) -> Option<(&'static str, &'a str)> {
+    service.named().map(|name| ("service", name))
+}
+
+type Counter<T> = (&'static str, &'static str, fn(&T) -> u64);
+
+const TOTALS: [Counter<Totals>; 18] = [
+    ("pen_connections_accepted_total", "Connections accepted.", |totals| totals.accepted),
+    ("pen_connections_closed_total", "Connections ended.", |totals| totals.closed),
+    ("pen_connections_rejected_total", "Clients that no server could take.", |totals| totals.rejected),
+    ("pen_connections_denied_total", "Clients refused by client_acl.", |totals| totals.denied),
+    ("pen_failovers_total", "Connects tried again on another server.", |totals| totals.failovers),
+    ("pen_connect_failures_total", "Connects that failed.", |totals| totals.connect_failures),
+    ("pen_connect_timeouts_total", "Connects that timed out.", |totals| totals.connect_timeouts),
+    ("pen_idle_timeouts_total", "Connections closed for being idle.", |totals| totals.idle_timeouts),
+    ("pen_proxy_errors_total", "Connections closed for want of a proper PROXY header.", |totals| {
+        totals.proxy_errors
+    }),
+    ("pen_http_unedited_total", "Connections whose client sent nothing that http could add to.", |totals| {
+        totals.http_unedited
+    }),
+    ("pen_http_refused_total", "Connections closed for a request that http could not pass on.", |totals| {
+        totals.http_refused
+    }),
+    ("pen_descriptor_shortages_total", "Times accepting stopped for want of descriptors.", |totals| {
+        totals.descriptor_shortages
+    }),
+    ("pen_log_lines_dropped_total", "Traffic log lines lost.", |totals| totals.log_lines_dropped),
+    ("pen_idlers_used_total", "Clients given a connection kept ready.", |totals| totals.idlers_used),
+    ("pen_idlers_lost_total", "Connections kept ready that ended unused.", |totals| totals.idlers_lost),
+    ("pen_tls_handshakes_total", "TLS handshakes of clients that succeeded.", |totals| totals.tls_handshakes),
+    ("pen_tls_resumptions_total", "TLS handshakes of clients that took up an earlier session.", |totals| {
+        totals.tls_resumptions
+    }),
+    ("pen_tls_failures_total", "TLS handshakes of clients that failed.", |totals| totals.tls_failures),
+];
+
+const DSR_TOTALS: [Counter<DsrStatus>; 4] = [
+    ("pen_dsr_forwarded_frames_total", "Frames sent on to servers.", |dsr| dsr.forwarded),
+    ("pen_dsr_answers_total", "Answers to questions for an address.", |dsr| dsr.answers),
+    ("pen_dsr_tarpitted_total", "Connections that got stuck in the tarpit.", |dsr| dsr.tarpitted),
+    ("pen_dsr_displaced_flows_total", "Flows forgotten for want of room.", |dsr| dsr.displaced),
+];
 
 /// What a metric of a server says.
 enum Figure {
@@ -303,10 +360,42 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_other_services_have_their_name_and_those_of_main_none() {
+        let (text, busy) = (render(&samples::several()), render(&samples::busy()));
+        for line in [
+            "pen_connections 3",
+            "pen_connections{service=\"web\"} 1",
+            "pen_clients_max{service=\"web\"} 100",
+            "pen_connections_accepted_total{service=\"web\"} 77",
+            "pen_resets_total{service=\"web\",side=\"client\"} 0",
+            "pen_relayed_datagrams_total{service=\"web\",to=\"server\"} 8",
+            "pen_server_up{service=\"web\",server=\"0\",address=\"10.0.1.1:8080\"} 0",
+        ] {
+            assert!(text.contains(&format!("\n{line}\n")), "{line}: {text}");
+        }
+        let unnamed = |text: &str| -> Vec<String> {
+            let of_main = |line: &&str| !line.contains("service=") && !line.starts_with("pen_connections ");
+            text.lines()
+                .filter(of_main)
+                .filter(|line| !line.contains("atagrams") && !line.contains("evicted"))
+                .map(String::from)
+                .collect()
+        };
+        assert_eq!(unnamed(&text), unnamed(&busy));
+    }
+
+    #[test]
+    fn a_service_that_is_alone_and_not_main_is_named() {
+        let text = render(&Status { service: "web".into(), ..samples::busy() });
+        assert!(text.contains("\npen_connections{service=\"web\"} 152\n"), "{text}");
+    }
+
+    #[test]
     fn keeps_the_grammar() {
         for status in [
             samples::busy(),
             samples::busy_with_udp(),
+            samples::several(),
             samples::hostile(),
             samples::idle(),
             Status::default(),

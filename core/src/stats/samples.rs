@@ -1,6 +1,6 @@
 //! Snapshots that the renderers' tests share.
 
-use pen_proto::status::{ClientStatus, ConnectionStatus, ServerStatus, Status, Totals};
+use pen_proto::status::{ClientStatus, ConnectionStatus, MAIN, ServerStatus, ServiceStatus, Status, Totals};
 use pen_proto::weight::Weight;
 
 /// 2026-11-21 01:23:26 UTC.
@@ -57,11 +57,43 @@ pub fn busy_with_udp() -> Status {
     Status { udp: true, totals, ..busy() }
 }
 
+/// The busy `main`, and beside it `web` with UDP, a server, a client and a session.
+pub fn several() -> Status {
+    let web = ServiceStatus {
+        name: "web".into(),
+        kind: "udp".into(),
+        listen: vec!["127.0.0.1:5353".into()],
+        mode: idle().mode,
+        servers: vec![ServerStatus {
+            address: "10.0.1.1".into(),
+            failed_at_epoch_seconds: NOW_EPOCH_SECONDS - 18,
+            blacklisted_seconds: 12,
+            connections: 1,
+            ..server(0)
+        }],
+        clients_max: 100,
+        clients: vec![ClientStatus { slot: 4, address: "192.0.2.4".into(), ..ClientStatus::default() }],
+        clients_from: Some(MAIN.into()),
+        connections_used: 1,
+        connections_last: 5,
+        connections: vec![ConnectionStatus { number: 5, ..ConnectionStatus::default() }],
+        totals: Totals { accepted: 77, up_datagrams: 8, ..Totals::default() },
+        ..ServiceStatus::default()
+    };
+    Status { service: MAIN.into(), services: vec![web], ..busy() }
+}
+
 /// Text that tries to leave its place: quotes, tags, newlines, terminal escapes.
 pub fn hostile() -> Status {
     let evil = "/run/<script>alert(\"1\")</script>&'\\\n\x1b[2J\u{202e}.sock";
     let mut status = idle();
     status.version = evil.into();
+    status.service = evil.into();
+    status.services = vec![ServiceStatus {
+        name: format!("2{evil}"),
+        listen: vec![evil.into()],
+        ..several().services[0].clone()
+    }];
     status.mode = evil.into();
     status.listen = vec![evil.into()];
     status.servers = vec![ServerStatus { address: evil.into(), port: 1, ..server(0) }];

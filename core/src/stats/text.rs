@@ -4,25 +4,41 @@
 //! whoever says it (`log/diag`), so [`blocks`] hands out the blocks and [`render`] all of them as one text.
 
 use super::time_line;
-use pen_proto::status::{ClientStatus, ConnectionStatus, DsrStatus, ServerStatus, Status, special};
+use crate::escape::Escaped;
+use pen_proto::status::{
+    ClientStatus, ConnectionStatus, DsrStatus, ServerStatus, ServiceView, Status, special,
+};
 
 /// All blocks, each followed by a newline.
 pub fn render(status: &Status) -> String {
     blocks(status).into_iter().flat_map(|block| [block, "\n".into()]).collect()
 }
 
-/// One diagnostic each. Blocks of several lines end with a newline of their own, which shows as an empty line.
+/// One diagnostic each. Blocks of several lines end with a newline of their own, which shows as an empty line. Other
+/// services follow the first, each under its name.
 pub fn blocks(status: &Status) -> Vec<String> {
     let mut blocks = vec![time_line(status)];
-    blocks.extend(status.servers.iter().map(server));
-    blocks.push(format!("Max number of clients: {}", status.clients_max));
-    blocks.push("Active clients:".into());
-    blocks.extend(status.clients.iter().map(client));
-    blocks.push(format!("Max number of connections: {}", status.connections_max));
-    blocks.push("Active connections:".into());
-    blocks.extend(status.connections.iter().map(connection));
-    blocks.extend(status.dsr.as_ref().map(dsr));
+    for (at, service) in status.views().enumerate() {
+        if at > 0 {
+            blocks.push(title(&service));
+        }
+        blocks.extend(service.servers.iter().map(server));
+        blocks.push(format!("Max number of clients: {}", service.clients_max));
+        blocks.push("Active clients:".into());
+        blocks.extend(service.clients.iter().map(client));
+        if at == 0 {
+            blocks.push(format!("Max number of connections: {}", status.connections_max));
+        }
+        blocks.push("Active connections:".into());
+        blocks.extend(service.connections.iter().map(connection));
+        blocks.extend(service.dsr.map(dsr));
+    }
     blocks
+}
+
+fn title(service: &ServiceView<'_>) -> String {
+    let (name, servers) = (Escaped(service.name), service.regular_servers().count());
+    format!("Service {name} ({}), {servers} servers, {} current", service.kind, service.current_server)
 }
 
 /// The bare number in the third line is Pen's: when the last connect failed, 0 for never.
@@ -99,6 +115,20 @@ mod tests {
             "Time 2026-11-21 01:23:26, 0 servers, -3 current\nMax number of clients: 2048\nActive clients:\n\
              Max number of connections: 500\nActive connections:\n"
         );
+    }
+
+    #[test]
+    fn other_services_follow_each_under_its_name() {
+        let text = render(&samples::several());
+        let (first, other) = text.split_once("\nService web (udp), 1 servers, 0 current\n").unwrap();
+        assert_eq!(first, render(&samples::busy()).trim_end_matches('\n').to_owned() + "\n");
+        assert!(other.starts_with("Server 0 status:\naddress 10.0.1.1\n"), "{other}");
+        assert!(
+            other.contains("\nMax number of clients: 100\nActive clients:\nClient 4 status:\n"),
+            "{other}"
+        );
+        assert!(other.contains("\nActive connections:\nConnection 5 status:\n"), "{other}");
+        assert!(!other.contains("Max number of connections"), "{other}");
     }
 
     #[test]
