@@ -32,6 +32,9 @@ pub use pen_proto::status::MAIN;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+/// Most services of one pen. Each has a number of 16 bits, which it keeps until its last connection has ended.
+pub const SERVICES_MAX: usize = 32_768;
+
 /// Most servers there may be. A larger number in `server N` is more likely a typo than a farm.
 pub const SERVERS_MAX: usize = 4096;
 /// Most entries of one access list. A client does not notice how many there are; this is for the memory, 64 to 90 MB.
@@ -98,12 +101,20 @@ impl Settings {
 }
 
 /// Everything that was configured.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Config {
     pub process: ProcessConfig,
-    /// `main` first, then in the order in which they were made. Shared with the configuration that they were copied from, as long as neither
-    /// changes.
+    /// `main` first, then in the order in which they were made. Shared with the configuration that they were copied from,
+    /// as long as neither changes.
     pub services: Vec<Arc<ServiceConfig>>,
+    /// Where in the list the last line was for somebody: the next one of a file is mostly for the same.
+    latest: usize,
+}
+
+impl PartialEq for Config {
+    fn eq(&self, other: &Config) -> bool {
+        self.process == other.process && self.services == other.services
+    }
 }
 
 /// What [`Config::apply`] did.
@@ -120,23 +131,38 @@ pub enum Applied {
 impl Config {
     /// The service with this name.
     pub fn service(&self, name: &str) -> Option<&ServiceConfig> {
-        self.services.iter().find(|service| *service.name == *name).map(AsRef::as_ref)
+        self.position(name).map(|at| &*self.services[at])
     }
 
     /// The same, to be changed.
     pub fn service_mut(&mut self, name: &str) -> Option<&mut ServiceConfig> {
-        self.services.iter_mut().find(|service| *service.name == *name).map(Arc::make_mut)
+        self.latest = self.position(name)?;
+        Some(Arc::make_mut(&mut self.services[self.latest]))
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        let is_it = |service: &Arc<ServiceConfig>| *service.name == *name;
+        match self.services.get(self.latest).is_some_and(is_it) {
+            true => Some(self.latest),
+            false => self.services.iter().position(is_it),
+        }
+    }
+
+    /// With these services, `main` first.
+    pub fn new(process: ProcessConfig, services: Vec<Arc<ServiceConfig>>) -> Config {
+        Config { process, services, latest: 0 }
     }
 
     /// The service with this name, which is made if there is none.
     pub fn make_service(&mut self, name: &str) -> &mut ServiceConfig {
-        let known = self.services.iter().position(|service| *service.name == *name);
+        let known = self.position(name);
         let at = known.unwrap_or_else(|| {
             // `main` is the first, whenever it is made.
             let at = if name == MAIN { 0 } else { self.services.len() };
             self.services.insert(at, Arc::new(ServiceConfig::named(name)));
             at
         });
+        self.latest = at;
         Arc::make_mut(&mut self.services[at])
     }
 
@@ -168,14 +194,24 @@ impl Config {
         owner
     }
 
+    /// Has the service be there.
+    ///
+    /// # Errors
+    /// There are too many.
+    pub fn find_or_make(&mut self, name: &str) -> Result<(), String> {
+        if self.services.len() >= SERVICES_MAX && self.position(name).is_none() {
+            return Err(format!("service {name}: want at most {SERVICES_MAX} services"));
+        }
+        self.make_service(name);
+        Ok(())
+    }
+
     fn change_services(&mut self, change: &ServiceChange) -> Result<(), String> {
         match change {
             ServiceChange::Add(name) if self.service(name).is_some() => {
                 return Err(format!("service add: {name} is there already"));
             }
-            ServiceChange::Add(name) | ServiceChange::Make(name) => {
-                self.make_service(name);
-            }
+            ServiceChange::Add(name) | ServiceChange::Make(name) => self.find_or_make(name)?,
             ServiceChange::Remove { name, .. } => {
                 self.meant(Some(name)).map_err(|trouble| trouble.replacen("service", "service remove", 1))?;
                 if self.services.len() == 1 {

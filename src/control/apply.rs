@@ -354,11 +354,11 @@ impl<R: Running> Engine<R> {
                 }
                 false => self.refusal(&draft.config, placed, &mut connections),
             };
-            if door != Door::Control
-                && let Some(service) = &placed.service
-            {
-                draft.config.make_service(service);
-            }
+            let made = match &placed.service {
+                Some(service) if door != Door::Control => draft.config.find_or_make(service),
+                _ => Ok(()),
+            };
+            let refusal = made.map_or_else(|trouble| Some(Refusal::Impossible(trouble)), |()| refusal);
             let result = match (refusal, door) {
                 (Some(Refusal::StartOnly(text)), Door::File) => {
                     draft.warnings.push(locate(placed, text));

@@ -143,12 +143,16 @@ impl Names {
     /// A name that was not looked up before, or a service that is not known; with the setting it stands in.
     pub fn numeric(&mut self, config: &Config, before: &Config) -> Result<Config, String> {
         let before: HashMap<&str, _> =
-            before.services.iter().map(|service| (&*service.name, &**service)).collect();
+            before.services.iter().map(|service| (&*service.name, service)).collect();
         let services = config.services.iter().map(|service| {
-            let numeric = self.numeric_service(service, before.get(&*service.name).copied());
-            numeric.map(Arc::new).map_err(|trouble| service.of(&trouble))
+            let before = before.get(&*service.name).copied();
+            let numeric = self.numeric_service(service, before.map(AsRef::as_ref));
+            let numeric = numeric.map_err(|trouble| service.of(&trouble))?;
+            // What is as it was is the same one, so that nobody compares it once more.
+            let same = before.filter(|before| ***before == numeric);
+            Ok(same.cloned().unwrap_or_else(|| Arc::new(numeric)))
         });
-        Ok(Config { process: config.process.clone(), services: services.collect::<Result<_, _>>()? })
+        Ok(Config::new(config.process.clone(), services.collect::<Result<_, String>>()?))
     }
 
     fn numeric_service(
