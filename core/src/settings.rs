@@ -246,7 +246,12 @@ impl Config {
         now_seconds: u32,
     ) -> Result<Applied, String> {
         if let Command::Service(change) = command {
-            return self.change_services(change).map(|()| Applied::NotStored);
+            self.change_services(change)?;
+            return Ok(match change {
+                // Its connections are the running pen's.
+                ServiceChange::Remove { now: true, .. } => Applied::NotStored,
+                _ => Applied::Reply(String::new()),
+            });
         }
         if command.row().is_none_or(|row| row.scope == Scope::Process) {
             return self.process.apply(command);

@@ -149,26 +149,25 @@ impl<R: Running> Engine<R> {
 /// What a command asks for beside what it sets. It is done when the servers it names are there; `config` is as it was
 /// before the command.
 pub(super) fn deeds_of(config: &Config, placed: &Placed) -> Vec<Deed> {
-    let service = config.meant(placed.service.as_deref()).ok();
-    let name = || service.map_or_else(|| MAIN.into(), |service| service.name.clone());
+    let meant = || config.meant(placed.service.as_deref()).ok();
+    let name = || meant().map_or_else(|| MAIN.into(), |service| service.name.clone());
     match &placed.command {
         Command::Server { server, changes } => {
-            let index = match (server, service) {
-                (ServerRef::Number(number), _) => Some(*number),
+            let index = || match server {
+                ServerRef::Number(number) => Some(*number),
                 // Numbers of servers fit.
-                (_, Some(service)) => service.find(server).ok().map(|index| index as u16),
-                (_, None) => None,
+                server => meant()?.find(server).ok().map(|index| index as u16),
             };
             let blacklist = |change: &ServerChange| match *change {
                 ServerChange::Blacklist(seconds) => {
-                    Some(Deed::Blacklist { service: name(), server: index?, seconds })
+                    Some(Deed::Blacklist { service: name(), server: index()?, seconds })
                 }
                 _ => None,
             };
             changes.iter().filter_map(blacklist).collect()
         }
         Command::ServerDeed { server, deed } => {
-            let places = service.and_then(|service| service.places_of(server.as_ref()).ok());
+            let places = meant().and_then(|service| service.places_of(server.as_ref()).ok());
             let numbers = places.into_iter().flatten().map(|index| index as u16);
             match deed {
                 ServerDeed::Reset => numbers.map(|server| Deed::Reset { service: name(), server }).collect(),

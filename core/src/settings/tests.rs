@@ -548,3 +548,13 @@ fn tls_answers_and_refuses() {
         assert_eq!(config, before, "{line}");
     }
 }
+
+#[test]
+fn a_service_is_made_by_the_configuration_alone() {
+    let mut config = configured(&["listen 80"]);
+    for line in ["service add web", "service remove web"] {
+        let line = pen_proto::parse::line(line).expect(line).expect(line);
+        let command = line.command.expect("a command");
+        assert_eq!(config.apply(None, &command, 0), Ok(Applied::Reply(String::new())));
+    }
+}
