@@ -261,7 +261,8 @@ impl Config {
             Command::Do(_) => true,
             _ => false,
         };
-        if service.is_none() && self.services.is_empty() && !is_for_running {
+        let is_first = service.is_none() && self.services.is_empty() && !is_for_running;
+        if is_first {
             self.make_service(MAIN);
         }
         if is_for_running && self.services.is_empty() {
@@ -269,10 +270,14 @@ impl Config {
         }
         let name = self.meant(service)?.name.clone();
         let is_running = self.process.is_running;
-        match self.service_mut(&name) {
+        let applied = match self.service_mut(&name) {
             Some(service) => service.apply(command, is_running, now_seconds),
             None => Ok(Applied::NotStored),
+        };
+        if is_first && applied.is_err() {
+            self.services.clear();
         }
+        applied
     }
 }
 
