@@ -1,6 +1,6 @@
 //! Where answers go: aligned tables and harmless text for a terminal, the plain bytes for anything else.
 
-use crate::table::{Colour, LISTINGS, harmless, render};
+use crate::table::{Colour, harmless, listing, render};
 use pen_sys::control::Reply;
 use std::io::{self, IsTerminal, Write};
 
@@ -31,9 +31,9 @@ impl Screen {
     ///
     /// What `ask` could not do, pen's own error, or an output that cannot be written.
     pub fn show(self, command: &str, ask: impl FnOnce(&str) -> Result<Reply, String>) -> Result<(), String> {
-        let listing = LISTINGS.into_iter().find(|listing| self.is_terminal && command.trim() == *listing);
+        let listing = listing(command).filter(|_| self.is_terminal);
         let Some(listing) = listing else { return self.print_reply(&ask(command)??) };
-        let reply = ask(&format!("{listing} json"))??;
+        let reply = ask(&format!("{} json", command.trim()))??;
         match render(listing, &reply, self.colour) {
             Some(table) => self.print(&table),
             None => self.print_reply(&reply),

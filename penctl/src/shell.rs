@@ -34,7 +34,7 @@ type Line = Editor<Assistant, FileHistory>;
 ///
 /// The terminal or standard output cannot be used. Errors of pen are shown and the shell goes on.
 pub fn run(session: Session, screen: Screen) -> Result<(), String> {
-    let prompt = format!("{}> ", harmless(session.address().text()));
+    let address = harmless(session.address().text());
     let session = Rc::new(RefCell::new(session));
     let mut line = editor(&session, screen).map_err(|error| format!("terminal: {error}"))?;
     let history = history_file();
@@ -43,7 +43,7 @@ pub fn run(session: Session, screen: Screen) -> Result<(), String> {
         let _ = line.load_history(history);
     }
     screen.print(WELCOME)?;
-    let ended = obey(&mut line, &prompt, &session, screen);
+    let ended = obey(&mut line, &address, &session, screen);
     if let Some(history) = &history {
         line.save_history(history).map_err(|error| format!("{}: {error}", history.display()))?;
     }
@@ -66,9 +66,18 @@ fn editor(session: &Rc<RefCell<Session>>, screen: Screen) -> rustyline::Result<L
     Ok(line)
 }
 
-fn obey(line: &mut Line, prompt: &str, session: &Rc<RefCell<Session>>, screen: Screen) -> Result<(), String> {
+fn obey(
+    line: &mut Line,
+    address: &str,
+    session: &Rc<RefCell<Session>>,
+    screen: Screen,
+) -> Result<(), String> {
     loop {
-        let command = match line.readline(prompt) {
+        let prompt = match session.borrow().service() {
+            Some(service) => format!("{address} {}> ", harmless(service)),
+            None => format!("{address}> "),
+        };
+        let command = match line.readline(&prompt) {
             Ok(command) => command,
             Err(ReadlineError::Interrupted) => continue,
             Err(ReadlineError::Eof) => return Ok(()),
@@ -116,19 +125,29 @@ struct Assistant {
 }
 
 impl Assistant {
-    /// The numbers and names that a running pen has; none when it cannot be asked.
-    fn numbers(&self, kind: Completion) -> Vec<String> {
-        let command = match kind {
-            Completion::Server => "servers json",
-            Completion::Service => "services json",
-            _ => "connections json",
-        };
-        let Ok(Ok(json)) = self.session.borrow_mut().ask(command) else { return Vec::new() };
+    /// The numbers and names that a running pen has, for what is typed so far; none when it cannot be asked.
+    fn numbers(&self, kind: Completion, typed: &str) -> Vec<String> {
+        let command = question(kind, typed);
+        let Ok(Ok(json)) = self.session.borrow_mut().ask(&command) else { return Vec::new() };
         match kind {
             Completion::Server => server_numbers(&json),
             Completion::Service => service_names(&json),
             _ => connection_numbers(&json),
         }
+    }
+}
+
+/// What to ask for candidates: of the service that the line names, or of the session's.
+fn question(kind: Completion, typed: &str) -> String {
+    let listing = match kind {
+        Completion::Server => "servers json",
+        Completion::Service => "services json",
+        _ => "connections json",
+    };
+    let words: Vec<&str> = typed.split_whitespace().collect();
+    match words[..] {
+        ["service", name, _, ..] if kind != Completion::Service => format!("service {name} {listing}"),
+        _ => listing.into(),
     }
 }
 
@@ -167,7 +186,7 @@ impl Completer for Assistant {
             match candidate {
                 Completion::Word(word) => words.push(word.into()),
                 Completion::Server | Completion::Connection | Completion::Service => {
-                    words.extend(self.numbers(candidate))
+                    words.extend(self.numbers(candidate, typed))
                 }
                 Completion::Path => return self.files.complete_path(line, position),
             }
@@ -240,11 +259,27 @@ mod tests {
 
     #[test]
     fn the_hint_says_how_a_command_goes_on() {
-        assert!(remark("server").unwrap().starts_with(" N "), "{:?}", remark("server"));
+        assert!(remark("server").unwrap().starts_with(" N|NAME "), "{:?}", remark("server"));
         assert_eq!(remark("pid"), Some("  (show the process number)".into()));
         assert_eq!(remark("serv"), None);
         assert_eq!(remark("server 1"), None);
         assert_eq!(remark(""), None);
+    }
+
+    #[test]
+    fn candidates_are_asked_of_the_service_that_the_line_names() {
+        for (kind, typed, wanted) in [
+            (Completion::Server, "server ", "servers json"),
+            (Completion::Server, "service web server ", "service web servers json"),
+            (Completion::Connection, "service web close 1", "service web connections json"),
+            (Completion::Service, "service ", "services json"),
+            (Completion::Service, "service web clients_from ", "services json"),
+        ] {
+            assert_eq!(question(kind, typed), wanted, "{typed}");
+        }
+        let services = [ServiceLine { name: "web".into(), ..Default::default() }];
+        assert_eq!(service_names(&serde_json::to_string(&services).unwrap()), ["web"]);
+        assert_eq!(service_names("main tcp conns 0"), Vec::<String>::new());
     }
 
     #[test]

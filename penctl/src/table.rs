@@ -2,12 +2,23 @@
 
 use pen_proto::escape::Escaped;
 use pen_proto::readable::{bytes, duration};
-use pen_proto::status::{ClientStatus, ConnectionStatus, Level, ServerStatus, bits, special};
+use pen_proto::status::{ClientStatus, ConnectionStatus, Level, ServerStatus, ServiceLine, bits, special};
 use serde::Deserialize;
 use std::fmt::Write;
 
 /// The commands whose answer is shown as a table on a terminal.
-pub const LISTINGS: [&str; 3] = ["servers", "clients", "connections"];
+const LISTINGS: [&str; 4] = ["servers", "clients", "connections", "services"];
+
+/// The listing that a command asks for, of the service that it names or of the one that is meant without a name.
+pub fn listing(command: &str) -> Option<&'static str> {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let word = match words[..] {
+        ["service", "add" | "remove", _] => return None,
+        [word] | ["service", _, word] => word,
+        _ => return None,
+    };
+    LISTINGS.into_iter().find(|listing| *listing == word)
+}
 
 /// Whether escape sequences for colour are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +34,7 @@ pub fn render(command: &str, json: &str, colour: Colour) -> Option<String> {
         "servers" => servers(&parse::<ServerStatus>(json)?),
         "clients" => clients(&parse::<ClientStatus>(json)?),
         "connections" => connections(&parse::<ConnectionStatus>(json)?),
+        "services" => services(&parse::<ServiceLine>(json)?),
         _ => return None,
     };
     Some(table.draw(colour))
@@ -242,6 +254,31 @@ fn connections(connections: &[ConnectionStatus]) -> Table {
     }
 }
 
+fn services(services: &[ServiceLine]) -> Table {
+    let row = |service: &ServiceLine| {
+        let cells = vec![
+            or_dash(&service.name),
+            or_dash(&service.kind),
+            service.connections.to_string(),
+            service.servers.to_string(),
+            or_dash(&service.listen.join(" ")),
+        ];
+        let is_idle = service.servers == 0 || service.listen.is_empty();
+        (if is_idle { Tone::Faint } else { Tone::Plain }, cells)
+    };
+    Table {
+        columns: vec![
+            ("SERVICE", Left),
+            ("KIND", Left),
+            ("CONN", Right),
+            ("SERVERS", Right),
+            ("LISTEN", Left),
+        ],
+        rows: services.iter().map(row).collect(),
+        nothing: "no services",
+    }
+}
+
 /// The state bits of `connection N` in words.
 fn connection_state(bits: u32) -> String {
     const WORDS: [(u32, &str); 5] = [
@@ -335,6 +372,43 @@ mod tests {
             render("connections", &serde_json::to_string(&[connection]).unwrap(), Colour::Never).unwrap();
         assert!(table.contains("open, client ended"), "{table}");
         assert_eq!(render("connections", "[]", Colour::Always).unwrap(), "no connections\n");
+    }
+
+    #[test]
+    fn services_are_told_with_their_addresses() {
+        let line = |name: &str, kind: &str, servers, listen: &[&str]| ServiceLine {
+            name: name.into(),
+            kind: kind.into(),
+            connections: 7,
+            servers,
+            listen: listen.iter().map(|address| address.to_string()).collect(),
+        };
+        let services = [line("main", "tcp", 12, &["0.0.0.0:80", "[::]:80"]), line("a\x1b", "udp", 0, &[])];
+        let json = serde_json::to_string(&services).unwrap();
+        let expected = [
+            "SERVICE  KIND  CONN  SERVERS  LISTEN",
+            "main     tcp      7       12  0.0.0.0:80 [::]:80",
+            "a\\x1b    udp      7        0  -",
+        ];
+        assert_eq!(render("services", &json, Colour::Never).unwrap().lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_listing_may_be_of_a_named_service() {
+        for (command, wanted) in [
+            ("servers", Some("servers")),
+            (" services ", Some("services")),
+            ("service web clients", Some("clients")),
+            ("service web  connections", Some("connections")),
+            ("service web", None),
+            ("service add servers", None),
+            ("service remove clients", None),
+            ("servers json", None),
+            ("service web servers json", None),
+            ("", None),
+        ] {
+            assert_eq!(listing(command), wanted, "{command}");
+        }
     }
 
     #[test]

@@ -40,6 +40,7 @@ fn words_that_are_no_text_are_named() {
 }
 
 const SERVERS: &str = r#"[{"index":0,"address":"10.0.0.1","port":80,"failed_at_epoch_seconds":0,"blacklisted_seconds":0,"connections":3,"max":0,"hard":0,"weight":0,"prio":0,"acl":0,"sent_bytes":2048,"received_bytes":0,"connections_total":3,"failures_total":0}]"#;
+const SERVICES: &str = r#"[{"name":"main","kind":"tcp","connections":3,"servers":2,"listen":["0.0.0.0:80"]},{"name":"web","kind":"udp","connections":0,"servers":1,"listen":["[::]:53"]}]"#;
 const BIG_BYTES: usize = 5 << 20;
 
 /// How a fake pen behaves.
@@ -47,7 +48,7 @@ const BIG_BYTES: usize = 5 << 20;
 enum Kind {
     /// As ours: sessions, framed answers.
     Ours,
-    /// As ours, but every session ends after one command, as if it had been silent for too long.
+    /// As ours, but every session ends after one command (and a header before it, but in the first), as if it had been silent for too long.
     Forgetful,
     /// As the original: one read, one command, one answer.
     Old,
@@ -130,7 +131,8 @@ fn serve(stream: impl Read + Write, kind: Kind, heard: &Heard) {
             Err(text) => format!("error {}\n{text}\n", text.len() + 1),
         };
         let _ = stream.get_mut().write_all(frame.as_bytes());
-        if kind == Kind::Forgetful {
+        let is_header_again = line == "service web" && heard.lock().unwrap().len() > 1;
+        if kind == Kind::Forgetful && !is_header_again {
             return;
         }
     }
@@ -150,6 +152,9 @@ fn answer(command: &str) -> Result<String, String> {
         "servers" => Ok("0 addr 10.0.0.1\n".into()),
         "servers json" => Ok(SERVERS.into()),
         "connections json" => Ok("[]\n".into()),
+        "services json" => Ok(SERVICES.into()),
+        "service web" => Ok(String::new()),
+        "service web servers json" => Ok(SERVERS.replace("10.0.0.1", "10.0.7.7")),
         "escape" => Ok("a\x1b[2Jb\n".into()),
         "big" => Ok("x".repeat(BIG_BYTES)),
         _ => Err(format!("{command:?}: no such command")),
@@ -324,7 +329,7 @@ fn the_shell_completes_hints_and_remembers() {
     terminal.until("> ");
     terminal.write("blackl\t30\r");
     terminal.until("\r\n30\r\n");
-    terminal.write("server \t");
+    terminal.write("server 0\t");
     terminal.until("server 0 ");
     terminal.write("\x15servers\r");
     terminal.until("10.0.0.1:80");
@@ -344,6 +349,44 @@ fn the_shell_completes_hints_and_remembers() {
     assert!(history.contains("blacklist 30\n") && history.contains("servers\n"), "{history}");
     assert_eq!(pen.heard().len(), 1, "one session for all: {:?}", pen.heard());
     assert!(!pen.heard()[0].contains(&"exit".to_string()));
+}
+
+#[test]
+fn the_shell_knows_services() {
+    let pen = FakePen::new(Kind::Ours);
+    let mut terminal = Terminal::start(&[&pen.address], None);
+    terminal.until("quit leaves");
+    terminal.until("> ");
+    terminal.write("services\r");
+    terminal.until("web      udp      0        1  [::]:53");
+    terminal.write("service w\tservers\r");
+    terminal.until("service web ");
+    terminal.until("10.0.7.7:80");
+    terminal.write("service web\r");
+    terminal.until(&format!("{} web> ", pen.address));
+    terminal.write("service nope\r");
+    terminal.until("no such command");
+    terminal.until(" web> ");
+    terminal.write("quit\r");
+    assert!(terminal.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_session_that_is_opened_anew_is_for_the_same_service() {
+    let pen = FakePen::new(Kind::Forgetful);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_penctl"))
+        .arg(&pen.address)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    for line in ["service web\n", "mode\n"] {
+        child.stdin.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
+        pen.closed.recv_timeout(wait::PATIENCE).unwrap();
+    }
+    assert_done(&child.wait_with_output().unwrap(), 0, "no hash\n", "");
+    assert_eq!(pen.heard(), [&["session", "service web"][..], &["session", "service web", "mode"]]);
 }
 
 /// A penctl on a terminal of its own.

@@ -245,6 +245,8 @@ fn reason(error: &io::Error) -> String {
 pub struct Session {
     address: Address,
     way: Way,
+    /// The service that lines without a name are for, once one said so.
+    service: Option<String>,
 }
 
 enum Way {
@@ -264,11 +266,11 @@ impl Session {
     /// Pen could not be reached.
     pub fn open(address: Address) -> Result<Session, String> {
         let way = greet(&address)?;
-        Ok(Session { address, way })
+        Ok(Session { address, way, service: None })
     }
 
     /// Sends a command and waits for its answer. A session that pen has ended meanwhile, for being silent too long or
-    /// by a restart, is opened anew; nothing is ever sent twice.
+    /// by a restart, is opened anew, for the same service; nothing else is ever sent twice.
     ///
     /// # Errors
     ///
@@ -281,18 +283,43 @@ impl Session {
         };
         if is_stale {
             self.way = Way::Closed;
-            self.way = greet(&self.address)?;
+            self.way = self.greet_again()?;
         }
         let Way::Open(stream) = &mut self.way else { return self.address.ask(command) };
         let reply = exchange(stream, command).map_err(|error| self.address.lost(&error));
-        if reply.is_err() {
-            self.way = Way::Closed;
+        match &reply {
+            Ok(Ok(_)) => self.service = named(command).map(Into::into).or(self.service.take()),
+            Ok(Err(_)) => {}
+            Err(_) => self.way = Way::Closed,
         }
         reply
     }
 
+    fn greet_again(&self) -> Result<Way, String> {
+        let mut way = greet(&self.address)?;
+        if let (Some(service), Way::Open(stream)) = (&self.service, &mut way) {
+            let reply = exchange(stream, &format!("service {service}"));
+            reply.map_err(|error| self.address.lost(&error))??;
+        }
+        Ok(way)
+    }
+
+    /// The service that lines without a name are for; `None` until one has said so.
+    pub fn service(&self) -> Option<&str> {
+        self.service.as_deref()
+    }
+
     pub fn address(&self) -> &Address {
         &self.address
+    }
+}
+
+/// The service that the lines after this one are for, if it says so.
+fn named(command: &str) -> Option<&str> {
+    let mut words = command.split_whitespace();
+    match (words.next(), words.next(), words.next()) {
+        (Some("service"), Some(name), None) => Some(name),
+        _ => None,
     }
 }
 

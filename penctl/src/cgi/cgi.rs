@@ -9,8 +9,8 @@ use super::page::{Said, Sheet, policy, render};
 use super::views::{Ask, Content, View};
 use pen_core::stats::parts::body_headers;
 use pen_proto::addr::quoted;
-use pen_proto::commands::Reach;
-use pen_proto::parse::parse_line;
+use pen_proto::commands::{Line, Reach};
+use pen_proto::parse;
 use std::io::Read;
 
 /// What goes to standard output and to standard error, which is the web server's error log.
@@ -194,13 +194,17 @@ impl Request {
             Ok(line) => line,
             Err(reason) => return refused(Code::BadRequest, String::new(), reason),
         };
-        let command = match parse_line(&line) {
-            Ok(Some(command)) => command,
+        let parsed = match parse::line(&line) {
+            Ok(Some(Line { service: Some(_), command: None })) => {
+                let reason = "want a command after the service: a page has no lines that follow".to_string();
+                return refused(Code::BadRequest, line, reason);
+            }
+            Ok(Some(parsed)) => parsed,
             Ok(None) => return (Code::Ok, None),
             Err(error) => return refused(Code::BadRequest, line, error.to_string()),
         };
         let reach = if wanted.is_post { self.visit.reach(self.allowed) } else { Reach::Asks };
-        if command.reach() > reach {
+        if parsed.reach() > reach {
             notes.push(format!("refused: {}: {}", self.who(), quoted(&line)));
             let reason = match (wanted.is_post, self.visit.user.is_empty()) {
                 (false, _) => "A link cannot change anything.",
@@ -209,7 +213,7 @@ impl Request {
             };
             return refused(Code::Forbidden, line, reason.into());
         }
-        let changes = command.reach() > Reach::Asks;
+        let changes = parsed.reach() > Reach::Asks;
         let reply = match pen.ask(&line) {
             Ok(reply) => reply,
             Err(reason) => {

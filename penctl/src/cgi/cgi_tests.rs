@@ -33,7 +33,8 @@ fn with(changes: &[(&'static str, &str)]) -> HashMap<&'static str, String> {
 fn respond_to(variables: &HashMap<&str, String>, body: &str) -> (Response, Vec<String>) {
     let pen = FakePen::default();
     let response = respond(|name| variables.get(name).cloned(), body.as_bytes(), |_| Ok(pen.clone()));
-    (response, pen.asked())
+    // Whatever is shown of servers, services are asked for first.
+    (response, pen.asked().into_iter().filter(|line| line != "services json").collect())
 }
 
 /// A form as a browser sends it from our page, with these changes.
@@ -252,4 +253,21 @@ fn nothing_from_the_request_becomes_markup() {
     assert!(!response.output.contains("<script"), "{}", response.output);
     let (response, _) = respond_to(&with(&[("SCRIPT_NAME", "/a;Path=/\r\nX: y")]), "");
     assert!(response.output.contains("; Path=/; HttpOnly"), "{}", response.output);
+}
+
+#[test]
+fn a_line_for_a_service_is_judged_by_its_command() {
+    let (response, asked) =
+        post(&with_token("command=service+web+server+1&:blacklist=30"), &[("PENCTL_ALLOW", "servers")]);
+    assert_eq!((status(&response), asked[0].as_str()), ("200 OK", "service web server 1 blacklist 30"));
+    for (command, wanted) in [
+        ("service+web+hash", "403 Forbidden"),
+        ("service+remove+web", "403 Forbidden"),
+        ("service+web", "400 Bad Request"),
+    ] {
+        let (response, asked) =
+            post(&with_token(&format!("command={command}")), &[("PENCTL_ALLOW", "servers")]);
+        assert_eq!(status(&response), wanted, "{command}");
+        assert!(!asked.contains(&command.replace('+', " ")), "{asked:?}");
+    }
 }

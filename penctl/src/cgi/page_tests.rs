@@ -7,6 +7,9 @@ mod checks;
 use super::*;
 use crate::views::tests::{FakePen, hostile};
 
+/// It is older than aria-current.
+const TIDY_OPTIONS: [&str; 4] = ["--show-info", "no", "--warn-proprietary-attributes", "no"];
+
 fn visit() -> Visit {
     Visit { user: "anna".into(), ..Visit::default() }
 }
@@ -117,9 +120,28 @@ fn a_parser_finds_the_elements_in_balance() {
 
 #[test]
 fn tidy_has_no_complaint() {
-    // It is older than aria-current.
-    let options = ["--show-info", "no", "--warn-proprietary-attributes", "no"];
     for page in pages() {
-        checks::assert_tidy(&page, &options);
+        checks::assert_tidy(&page, &TIDY_OPTIONS);
     }
+}
+
+#[test]
+fn other_services_have_a_section_whose_buttons_name_them() {
+    let pen = FakePen::with_service("web");
+    let servers = page(View::Servers, Reach::Servers, &pen);
+    let (main, web) = servers.split_once("<section aria-label=\"service web\">").unwrap();
+    assert!(main.contains("value=\"server 1 blacklist 0\"") && !main.contains("value=\"service"), "{main}");
+    assert!(web.contains("<h2>Service web</h2>") && web.contains("[2001:db8::1]:80"), "{web}");
+    assert!(web.contains("value=\"service web server 1 blacklist 0\""), "{web}");
+    let connections = page(View::Connections, Reach::Asks, &pen);
+    assert!(
+        connections.contains("203.0.113.7:50112") && connections.contains("203.0.113.9:1"),
+        "{connections}"
+    );
+    let hostile = page(View::Servers, Reach::Servers, &FakePen::with_service("\"><script>"));
+    assert!(!hostile.contains("<script>"), "{hostile}");
+    if let Some(shapes) = checks::table_shapes(&connections) {
+        assert_eq!(shapes.split_whitespace().count(), 2, "{shapes}");
+    }
+    [servers, connections, hostile].iter().for_each(|page| checks::assert_tidy(page, &TIDY_OPTIONS));
 }

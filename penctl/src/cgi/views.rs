@@ -5,7 +5,7 @@
 use super::page::Page;
 use pen_core::stats::parts::{bytes, counted, duration, grouped, table_head, text};
 use pen_proto::commands::{Kind, ROWS, Reach, Row, When};
-use pen_proto::status::{ConnectionStatus, ServerStatus, special};
+use pen_proto::status::{ConnectionStatus, MAIN, ServerStatus, ServiceLine, special};
 use pen_sys::control::Reply;
 use std::fmt::Display;
 
@@ -56,14 +56,29 @@ impl View {
 /// What a view shows.
 #[derive(Debug)]
 pub enum Content {
-    Servers(Vec<ServerStatus>),
-    Connections(Vec<ConnectionStatus>),
+    Servers(Vec<Of<ServerStatus>>),
+    Connections(Vec<Of<ConnectionStatus>>),
     /// How servers are chosen, by the words of `mode`; and the numbers.
     Settings {
         modes: Vec<(&'static Row, bool)>,
         numbers: Vec<(&'static Row, u64)>,
     },
     Command,
+}
+
+/// What a service has of something.
+#[derive(Debug)]
+pub struct Of<T> {
+    /// Empty for the one that is meant without a name.
+    service: String,
+    all: Vec<T>,
+}
+
+impl<T> Of<T> {
+    /// What stands before a command about it.
+    fn prefix(&self) -> String {
+        if self.service.is_empty() { String::new() } else { format!("service {} ", self.service) }
+    }
 }
 
 impl Content {
@@ -73,10 +88,12 @@ impl Content {
     /// A sentence: pen does not answer, or not as this program understands it.
     pub fn fetch(view: View, pen: &mut impl Ask) -> Result<Content, String> {
         Ok(match view {
-            View::Servers => Content::Servers(listing(&answer(pen, "servers json")?)?),
+            View::Servers => Content::Servers(of_each(pen, "servers json")?),
             View::Connections => {
-                let mut connections: Vec<ConnectionStatus> = listing(&answer(pen, "connections json")?)?;
-                connections.sort_by_key(|connection| connection.age_seconds);
+                let mut connections: Vec<Of<ConnectionStatus>> = of_each(pen, "connections json")?;
+                for of in &mut connections {
+                    of.all.sort_by_key(|connection| connection.age_seconds);
+                }
                 Content::Connections(connections)
             }
             View::Settings => {
@@ -88,8 +105,8 @@ impl Content {
 
     pub fn draw(&self, page: &mut Page) {
         match self {
-            Content::Servers(servers) => draw_servers(page, servers),
-            Content::Connections(connections) => draw_connections(page, connections),
+            Content::Servers(services) => draw_each(page, services, draw_servers),
+            Content::Connections(services) => draw_each(page, services, draw_connections),
             Content::Settings { modes, numbers } => draw_settings(page, modes, numbers),
             Content::Command => draw_command(page),
         }
@@ -98,6 +115,38 @@ impl Content {
 
 fn answer(pen: &mut impl Ask, command: &str) -> Result<String, String> {
     pen.ask(command)?.map_err(|reason| format!("{command}: {reason}"))
+}
+
+/// A listing of each service. A pen that does not know services has one.
+fn of_each<T: serde::de::DeserializeOwned>(pen: &mut impl Ask, command: &str) -> Result<Vec<Of<T>>, String> {
+    let services = pen.ask("services json")?.unwrap_or_default();
+    let services: Vec<ServiceLine> = serde_json::from_str(&services).unwrap_or_default();
+    if services.len() < 2 {
+        return Ok(vec![Of { service: String::new(), all: listing(&answer(pen, command)?)? }]);
+    }
+    let mut found = Vec::new();
+    for ServiceLine { name, .. } in services {
+        if name == MAIN {
+            found.push(Of { service: String::new(), all: listing(&answer(pen, command)?)? });
+        } else if let Ok(answer) = pen.ask(&format!("service {name} {command}"))? {
+            found.push(Of { service: name, all: listing(&answer)? });
+        } // It was removed meanwhile.
+    }
+    Ok(found)
+}
+
+fn draw_each<T>(page: &mut Page, services: &[Of<T>], draw: impl Fn(&mut Page, &Of<T>)) {
+    for of in services {
+        if of.service.is_empty() {
+            draw(page, of);
+            continue;
+        }
+        let name = text(&of.service);
+        page.line(format!("<section aria-label=\"service {name}\">"));
+        page.line(format!("<h2>Service {name}</h2>"));
+        draw(page, of);
+        page.line("</section>");
+    }
 }
 
 fn listing<T: serde::de::DeserializeOwned>(json: &str) -> Result<Vec<T>, String> {
@@ -130,7 +179,8 @@ fn numbers(pen: &mut impl Ask) -> Result<Vec<(&'static Row, u64)>, String> {
     Ok(numbers)
 }
 
-fn draw_servers(page: &mut Page, servers: &[ServerStatus]) {
+fn draw_servers(page: &mut Page, service: &Of<ServerStatus>) {
+    let servers = &service.all;
     if servers.is_empty() {
         return page.line("<p class=\"panel\">There are no servers.</p>");
     }
@@ -151,7 +201,7 @@ fn draw_servers(page: &mut Page, servers: &[ServerStatus]) {
         page.line(format!("<p>{address}</p>"));
         draw_figures(page, server);
         if page.may(Reach::Servers) && server.index >= 0 {
-            draw_server_forms(page, server);
+            draw_server_forms(page, server, &service.prefix());
         }
         page.line("</li>");
     }
@@ -181,8 +231,8 @@ fn draw_figures(page: &mut Page, server: &ServerStatus) {
     page.line("</ul>");
 }
 
-fn draw_server_forms(page: &mut Page, server: &ServerStatus) {
-    let command = format!("server {}", server.index);
+fn draw_server_forms(page: &mut Page, server: &ServerStatus, prefix: &str) {
+    let command = format!("{prefix}server {}", server.index);
     if server.blacklisted_seconds > 0 {
         page.form(&format!("{command} blacklist 0"), "<button class=\"main\">Release</button>");
     } else {
@@ -210,7 +260,8 @@ fn field(label: &str, name: &str, value: impl Display) -> String {
     )
 }
 
-fn draw_connections(page: &mut Page, connections: &[ConnectionStatus]) {
+fn draw_connections(page: &mut Page, service: &Of<ConnectionStatus>) {
+    let connections = &service.all;
     let shown = connections.len().min(CONNECTIONS_SHOWN_MAX);
     let newest =
         if shown < connections.len() { format!(", the newest {shown} of them shown") } else { String::new() };
@@ -324,6 +375,7 @@ pub mod tests {
         asked: Rc<RefCell<Vec<String>>>,
         servers: Vec<ServerStatus>,
         connections: Vec<ConnectionStatus>,
+        services: Vec<ServiceLine>,
     }
 
     impl Default for FakePen {
@@ -346,6 +398,7 @@ pub mod tests {
                     server(-1, "/run/app.sock", 1, 0),
                 ],
                 connections: vec![connection(17, "203.0.113.7:50112")],
+                services: Vec::new(),
             }
         }
     }
@@ -369,6 +422,12 @@ pub mod tests {
     }
 
     impl FakePen {
+        /// Beside `main` it has this service.
+        pub fn with_service(name: &str) -> FakePen {
+            let line = |name: &str| ServiceLine { name: name.into(), ..Default::default() };
+            FakePen { services: vec![line(MAIN), line(name)], ..FakePen::default() }
+        }
+
         pub fn with_connections(count: u32) -> FakePen {
             let connections = (0..count).map(|number| connection(number, "203.0.113.7:50112")).collect();
             FakePen { connections, ..FakePen::default() }
@@ -386,6 +445,13 @@ pub mod tests {
             match command {
                 "servers json" => json(serde_json::to_string(&self.servers)),
                 "connections json" => json(serde_json::to_string(&self.connections)),
+                "services json" if !self.services.is_empty() => json(serde_json::to_string(&self.services)),
+                word if word.starts_with("service ") && word.ends_with(" servers json") => {
+                    json(serde_json::to_string(&self.servers[1..2]))
+                }
+                word if word.starts_with("service ") && word.ends_with(" connections json") => {
+                    json(serde_json::to_string(&[connection(99, "203.0.113.9:1")]))
+                }
                 "mode" => Ok(Ok("hash no roundrobin no stubborn no weight no prio\n".into())),
                 "idlers" => Ok(Ok("Idlers: 0/4\n".into())),
                 "idle_timeout" => Ok(Ok("Idle timeout: 60 seconds\n".into())),
