@@ -1,7 +1,7 @@
 //! How a pen is doing, in a sentence. Pure; called by `page`.
 
 use pen_core::stats::parts::{counted, grouped};
-use pen_proto::status::{Level, ServerState, ServerStatus, Status, special};
+use pen_proto::status::{Level, ServerState, ServerStatus, ServiceView, Status, special};
 
 /// A sentence about a whole pen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,26 +12,48 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// Of several services the worst, with the names it applies to.
     pub fn of(status: &Status) -> Verdict {
-        let states: Vec<ServerState> = status
-            .own()
+        let verdicts: Vec<_> =
+            status.views().map(|service| (service.name, Verdict::of_service(service))).collect();
+        let services = verdicts.len();
+        let verdict = match verdicts.iter().map(|(_, verdict)| verdict.level).max() {
+            Some(Level::Good) if services > 1 => {
+                Verdict { level: Level::Good, sentence: format!("All {services} services are well") }
+            }
+            Some(worst) if services > 1 => {
+                let affected = verdicts.iter().filter(|(_, verdict)| verdict.level == worst);
+                let parts: Vec<_> =
+                    affected.map(|(name, verdict)| format!("{name}: {}", verdict.sentence)).collect();
+                Verdict { level: worst, sentence: parts.join(" · ") }
+            }
+            _ => Verdict::of_service(status.own()),
+        };
+        let is_full = status.connections_max > 0 && status.connections_used >= status.connections_max;
+        let takes_clients = status.views().any(|service| !service.listen.is_empty());
+        if verdict.level != Level::Bad && takes_clients && is_full {
+            let sentence = format!("The limit of {} connections is reached", grouped(status.connections_max));
+            return Verdict { level: Level::Bad, sentence };
+        }
+        verdict
+    }
+
+    /// Without regard to the limit on connections, which services share.
+    pub fn of_service(service: ServiceView<'_>) -> Verdict {
+        let states: Vec<ServerState> = service
             .regular_servers()
             .map(ServerStatus::state)
             .filter(|state| *state != ServerState::Unset)
             .collect();
-        let verdict = servers_verdict(&states, has_emergency(status));
+        let verdict = servers_verdict(&states, has_emergency(service.servers));
         if verdict.level == Level::Bad {
             return verdict;
         }
-        if status.listen.is_empty() {
+        if service.listen.is_empty() {
             return Verdict {
                 level: Level::Warn,
                 sentence: "pen takes no more clients; it lets those it has finish".into(),
             };
-        }
-        if status.connections_max > 0 && status.connections_used >= status.connections_max {
-            let sentence = format!("The limit of {} connections is reached", grouped(status.connections_max));
-            return Verdict { level: Level::Bad, sentence };
         }
         verdict
     }
@@ -42,8 +64,8 @@ impl Verdict {
     }
 }
 
-fn has_emergency(status: &Status) -> bool {
-    status.servers.iter().any(|server| server.index == special::EMERGENCY && server.state().is_in_service())
+fn has_emergency(servers: &[ServerStatus]) -> bool {
+    servers.iter().any(|server| server.index == special::EMERGENCY && server.state().is_in_service())
 }
 
 fn servers_verdict(states: &[ServerState], emergency: bool) -> Verdict {
@@ -123,6 +145,33 @@ mod tests {
         ] {
             assert_eq!(verdict(servers), (level, wanted.to_string()));
         }
+    }
+
+    #[test]
+    fn the_worst_of_several_services_is_said_with_its_names() {
+        use pen_proto::status::ServiceStatus;
+        let service = |name: &str, servers| ServiceStatus {
+            name: name.into(),
+            listen: vec!["53".into()],
+            servers,
+            ..Default::default()
+        };
+        let (up, down) = (server(0, 0, 9), server(30, 0, 9));
+        let mut status = Status {
+            service: "main".into(),
+            listen: vec!["80".into()],
+            connections_max: 500,
+            servers: vec![up.clone()],
+            services: vec![service("dns", vec![up.clone()]), service("web", vec![up.clone()])],
+            ..Default::default()
+        };
+        let said = |status: &Status| (Verdict::of(status).level, Verdict::of(status).sentence);
+        assert_eq!(said(&status), (Level::Good, "All 3 services are well".into()));
+        status.services[1].servers = vec![down];
+        assert_eq!(said(&status), (Level::Bad, "web: No server takes clients".into()));
+        status.services[0].servers.clear();
+        let both = "dns: No server is configured · web: No server takes clients";
+        assert_eq!(said(&status), (Level::Bad, both.into()));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Owns how many samples are kept and the file's format: a line of JSON for each sample. Pure; the time comes with the
 //! samples, reading and writing the file is the caller's. Used by all three ways to run.
 
-use pen_proto::status::{ServerStatus, Status};
+use pen_proto::status::{ServerStatus, ServiceView, Status};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -28,6 +28,9 @@ pub struct Sample {
     #[serde(rename = "uptime")]
     pub uptime_seconds: u64,
     pub servers: Vec<ServerSample>,
+    /// Those of other services, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub services: BTreeMap<String, Vec<ServerSample>>,
 }
 
 /// Counters of one server, as an array in the file.
@@ -81,17 +84,25 @@ pub fn endpoint(server: &ServerStatus) -> String {
 
 impl Sample {
     pub fn of(status: &Status) -> Sample {
-        let servers = status.servers.iter().map(|server| ServerSample {
-            server: ServerName::of(server),
-            connections: server.connections,
-            connections_total: server.connections_total,
-            bytes: server.sent_bytes.saturating_add(server.received_bytes),
-        });
+        let others = status.services.iter().map(|service| (service.name.clone(), servers(&service.view())));
         Sample {
             time_epoch_seconds: status.time_epoch_seconds,
             uptime_seconds: status.uptime_seconds,
-            servers: servers.collect(),
+            servers: servers(&status.own()),
+            services: others.collect(),
         }
+    }
+
+    /// As one of this other service alone.
+    pub fn of_service(&self, name: &str) -> Sample {
+        let servers = self.services.get(name).cloned().unwrap_or_default();
+        Sample { servers, services: BTreeMap::new(), ..*self }
+    }
+
+    /// As one of a service that has all servers.
+    pub fn of_all(&self) -> Sample {
+        let servers = self.servers.iter().chain(self.services.values().flatten()).cloned().collect();
+        Sample { servers, services: BTreeMap::new(), ..*self }
     }
 
     pub fn server(&self, name: &ServerName) -> Option<&ServerSample> {
@@ -149,7 +160,8 @@ impl History {
         let now = sample.time_epoch_seconds;
         let samples = self.pens.entry(pen.to_string()).or_default();
         samples.retain(|old| old.time_epoch_seconds < now);
-        thin(samples, now, sample.servers.len() as u64);
+        let others: usize = sample.services.values().map(Vec::len).sum();
+        thin(samples, now, (sample.servers.len() + others) as u64);
         samples.push(sample);
     }
 
@@ -167,6 +179,16 @@ impl History {
     pub fn samples(&self, pen: &str) -> &[Sample] {
         self.pens.get(pen).map_or(&[], Vec::as_slice)
     }
+}
+
+fn servers(service: &ServiceView<'_>) -> Vec<ServerSample> {
+    let sample = |server: &ServerStatus| ServerSample {
+        server: ServerName::of(server),
+        connections: server.connections,
+        connections_total: server.connections_total,
+        bytes: server.sent_bytes.saturating_add(server.received_bytes),
+    };
+    service.servers.iter().map(sample).collect()
 }
 
 fn is_old(sample: &Sample, now: u64) -> bool {
@@ -196,7 +218,7 @@ pub mod tests {
     pub fn sample(time: u64, uptime: u64, connections: u32, total: u64, bytes: u64) -> Sample {
         let server = ServerName { index: 0, endpoint: "10.0.0.1:80".into() };
         let servers = vec![ServerSample { server, connections, connections_total: total, bytes }];
-        Sample { time_epoch_seconds: time, uptime_seconds: uptime, servers }
+        Sample { time_epoch_seconds: time, uptime_seconds: uptime, servers, services: BTreeMap::new() }
     }
 
     fn times(history: &History, pen: &str) -> Vec<u64> {
@@ -211,6 +233,17 @@ pub mod tests {
         assert_eq!(history.samples("web"), [sample(1_795_224_206, 60, 3, 12, 4096)]);
         assert_eq!(history.to_text().trim_end(), line);
         assert!(history.samples("other").is_empty());
+    }
+
+    #[test]
+    fn other_services_stand_beside_and_are_seen_alone() {
+        let line = r#"{"pen":"","time":7,"uptime":1,"servers":[[0,"a:80",3,12,4]],"services":{"web":[[0,"b:80",1,2,3]]}}"#;
+        let (history, bad_lines) = History::parse(line);
+        assert_eq!((bad_lines, history.to_text().trim_end()), (0, line));
+        let sample = &history.samples("")[0];
+        assert_eq!(sample.of_service("web").servers[0].server.endpoint, "b:80");
+        assert!(sample.of_service("gone").servers.is_empty());
+        assert_eq!(sample.of_all().servers.len(), 2);
     }
 
     #[test]

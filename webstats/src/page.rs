@@ -11,8 +11,10 @@ use crate::health::Verdict;
 use crate::history::{Sample, ServerName};
 use crate::series::{Measure, Palette, Series, label};
 use chrono::NaiveDateTime;
-use pen_core::stats::parts::{STYLE, STYLE_SHA256, Share, bytes, duration, grouped, table_head, text};
-use pen_proto::status::{ClientStatus, Level, Status};
+use pen_core::stats::parts::{
+    STYLE, STYLE_SHA256, Share, bytes, counted, duration, grouped, table_head, text,
+};
+use pen_proto::status::{ClientStatus, Level, ServiceStatus, ServiceView, Status};
 
 const OWN_STYLE: &str = include_str!("page.css");
 
@@ -179,14 +181,44 @@ impl Page {
         let span = Span::of(pen.samples.iter().map(|sample| sample.time_epoch_seconds), now, offset_seconds);
         let palette = Palette::choose(&servers_of(pen), pen.samples);
         if let Some(status) = pen.status {
-            self.tiles(status, pen.samples);
+            match status.services.is_empty() {
+                true => self.tiles(status, pen.samples),
+                false => self.tiles(status, &pen.samples.iter().map(Sample::of_all).collect::<Vec<_>>()),
+            }
             self.line(format!("<{heading}>Servers</{heading}>"));
-            self.cards(status, pen.samples, &palette, span);
+            self.cards(&status.own(), pen.samples, &palette, span);
         }
         self.day(pen.samples, &palette, span, heading);
         if let Some(status) = pen.status {
-            self.clients(status, heading);
+            self.clients(&status.own(), heading);
+            for service in status.services.iter().map(ServiceStatus::view) {
+                self.service(&service, pen.samples, span, heading);
+            }
         }
+        self.line("</section>");
+    }
+
+    /// Another service than the one that the figures are about.
+    fn service(&mut self, service: &ServiceView, samples: &[Sample], span: Span, heading: &str) {
+        let name = text(service.name);
+        let samples: Vec<Sample> = samples.iter().map(|sample| sample.of_service(service.name)).collect();
+        let palette = Palette::choose(&known_servers(service), &samples);
+        let Verdict { level, sentence } = Verdict::of_service(*service);
+        self.line(format!("<section aria-label=\"service {name}\">"));
+        self.line(format!(
+            "<{heading} class=\"name\">Service {name} <span class=\"badge {}\">{}</span></{heading}>",
+            level.class(),
+            text(&sentence)
+        ));
+        self.line(format!(
+            "<p>{} · {} · listening on {}</p>",
+            text(service.kind),
+            counted(service.connections_used, "connection"),
+            text(&service.listen.join(", "))
+        ));
+        self.cards(service, &samples, &palette, span);
+        self.day(&samples, &palette, span, heading);
+        self.clients(service, heading);
         self.line("</section>");
     }
 
@@ -222,9 +254,9 @@ impl Page {
         self.line("</ul>");
     }
 
-    fn clients(&mut self, status: &Status, heading: &str) {
-        let known = status.clients.len();
-        let shown = busiest(&status.clients);
+    fn clients(&mut self, service: &ServiceView, heading: &str) {
+        let known = service.clients.len();
+        let shown = busiest(service.clients);
         self.line(format!("<{heading}>Busiest clients</{heading}>"));
         if shown.is_empty() {
             return self.line("<p>No client is remembered.</p>");
@@ -238,18 +270,18 @@ impl Page {
         ));
         let columns = ["client", "server", "connections", "sent", "received", "share", "last seen"];
         self.line(table_head(columns));
-        let all = status.clients.iter().map(moved).fold(0, u64::saturating_add);
+        let all = service.clients.iter().map(moved).fold(0, u64::saturating_add);
         for client in shown {
-            self.client(client, status, all);
+            self.client(client, service, all);
         }
         self.line("</tbody>");
         self.line("</table>");
         self.line("</div>");
     }
 
-    fn client(&mut self, client: &ClientStatus, status: &Status, all_bytes: u64) {
+    fn client(&mut self, client: &ClientStatus, service: &ServiceView, all_bytes: u64) {
         let address = if client.address.is_empty() { "Unix socket" } else { &client.address };
-        let server = status.servers.iter().find(|server| server.index == client.server);
+        let server = service.servers.iter().find(|server| server.index == client.server);
         let server = server.map_or("none".into(), |server| label(&ServerName::of(server)));
         let share = Share::of(moved(client), all_bytes);
         self.line("<tr>");
@@ -326,13 +358,14 @@ fn busiest(clients: &[ClientStatus]) -> Vec<&ClientStatus> {
     order
 }
 
+fn known_servers(service: &ServiceView) -> Vec<ServerName> {
+    service.servers.iter().filter(|server| !server.address.is_empty()).map(ServerName::of).collect()
+}
+
 /// Those of the latest figures, or of the last sample.
 fn servers_of(pen: &PenView) -> Vec<ServerName> {
     match (pen.status, pen.samples.last()) {
-        (Some(status), _) => {
-            let has_address = |server: &&pen_proto::status::ServerStatus| !server.address.is_empty();
-            status.servers.iter().filter(has_address).map(ServerName::of).collect()
-        }
+        (Some(status), _) => known_servers(&status.own()),
         (None, Some(last)) => last.servers.iter().map(|sample| sample.server.clone()).collect(),
         (None, None) => Vec::new(),
     }

@@ -252,11 +252,8 @@ fn a_parser_finds_the_elements_in_balance() {
 
 #[test]
 fn tidy_has_no_complaint() {
-    // It does not know that SVG may contain SVG.
-    let inner = "<svg y=\"6\" height=\"132\" viewBox=\"0 0 1000 1000\" preserveAspectRatio=\"none\">";
     for page in pages() {
-        let page = page.replace(inner, "<svg>");
-        checks::assert_tidy(&page, &[]);
+        checks::assert_tidy(&for_tidy(&page), &[]);
     }
 }
 
@@ -319,4 +316,59 @@ mod contrast {
             }
         }
     }
+}
+
+/// It does not know that SVG may contain SVG.
+fn for_tidy(page: &str) -> String {
+    let inner = "<svg y=\"6\" height=\"132\" viewBox=\"0 0 1000 1000\" preserveAspectRatio=\"none\">";
+    page.replace(inner, "<svg>")
+}
+
+/// The busy one with a service `web` beside it.
+fn several() -> Status {
+    let web = ServiceStatus {
+        name: "web".into(),
+        kind: "tcp".into(),
+        listen: vec!["0.0.0.0:8080".into()],
+        connections_used: 1,
+        servers: vec![ServerStatus { connections_total: 7, ..server(0, "10.0.7.7") }],
+        clients: vec![client(0, "192.0.2.99", 0, 5)],
+        ..Default::default()
+    };
+    Status { service: "main".into(), services: vec![web], ..busy() }
+}
+
+fn page_of_two(status: &Status) -> String {
+    let mut history = History::default();
+    for time in [NOW - 10, NOW] {
+        history.add("", Sample::of(&Status { time_epoch_seconds: time, ..status.clone() }));
+    }
+    let pens = [PenView { name: "", status: Some(status), trouble: None, samples: history.samples("") }];
+    render(&View { pens: &pens, refresh_seconds: None, json: None })
+}
+
+#[test]
+fn every_other_service_has_a_section_with_its_servers_and_day() {
+    let status = several();
+    let page = page_of_two(&status);
+    assert!(page.contains("<title>main: 1 of 3 servers is skipped</title>"), "{page}");
+    let (main, web) = page.split_once("<section aria-label=\"service web\">").unwrap();
+    assert!(main.contains("10.0.0.1:80") && !main.contains("10.0.7.7"), "{main}");
+    for part in [
+        "<h2 class=\"name\">Service web <span class=\"badge good\">The server is up</span></h2>",
+        "<p>tcp · 1 connection · listening on 0.0.0.0:8080</p>",
+        "<p class=\"address\">10.0.7.7:80</p>",
+        "server 0 (10.0.7.7:80)</li>",
+        "192.0.2.99",
+    ] {
+        assert!(web.contains(part), "{part} is not in\n{web}");
+    }
+    assert!(!web.contains("10.0.0.1:80"), "{web}");
+    checks::assert_tidy(&for_tidy(&page), &[]);
+    let mut evil = several();
+    evil.services[0].name = "\"><script>'".into();
+    evil.services[0].listen.clear();
+    let page = page_of_two(&evil);
+    assert!(!page.contains("<script"), "{page}");
+    checks::assert_tidy(&for_tidy(&page), &[]);
 }

@@ -4,6 +4,7 @@ mod common;
 
 use common::skip::skip_outside_ci;
 use common::{NOW, TempDir, json, play_pen, run, run_well, status, stderr};
+use pen_proto::status::{ServiceStatus, Status};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
@@ -34,6 +35,30 @@ fn a_control_socket_gives_a_page_and_a_day_to_remember() {
             .unwrap()
             .starts_with("{\"pen\":\"\",\"time\":1795224806,\"uptime\":90000,\"servers\":[[0,")
     );
+}
+
+#[test]
+fn services_are_shown_and_remembered() {
+    let dir = TempDir::new();
+    let with_service = |time| {
+        let web = status(time);
+        let web = ServiceStatus {
+            name: "web".into(),
+            servers: web.servers,
+            listen: web.listen,
+            ..Default::default()
+        };
+        Status { service: "main".into(), services: vec![web], ..status(time) }
+    };
+    play_pen(&dir.path().join("ctl"), vec![json(&with_service(NOW))]);
+    run_well(&dir, "-c ./ctl -w page.html");
+    let page = text(&dir, "page.html");
+    let title = "<title>main: 1 of 2 servers is skipped · web: 1 of 2 servers is skipped</title>";
+    assert!(page.contains(title) && page.contains("<section aria-label=\"service web\">"), "{page}");
+    assert!(text(&dir, "page.html.history").contains("\"services\":{\"web\":[[0,"));
+    dir.file("pen.html", &pen_core::stats::html::render(&with_service(now())));
+    run_well(&dir, "-w pen.html -o other.html");
+    assert!(text(&dir, "other.html").contains("<section aria-label=\"service web\">"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::chart::{Span, sparkline};
 use crate::history::{Sample, ServerName, endpoint};
 use crate::series::{Layer, Measure, Palette, Series, title};
 use pen_core::stats::parts::{Share, bar, bytes, counted, grouped, text};
-use pen_proto::status::{Level, ServerStatus, Status};
+use pen_proto::status::{Level, ServerStatus, ServiceView, Status};
 use pen_proto::weight::Weight;
 
 /// With more servers than this only those in trouble get cards beyond it.
@@ -14,7 +14,8 @@ const CARDS_MAX: usize = 48;
 impl Page {
     /// How busy pen is now. Rates need two samples; before, totals stand in their place.
     pub(super) fn tiles(&mut self, status: &Status, samples: &[Sample]) {
-        let totals = &status.totals;
+        let mut totals = status.totals.clone();
+        status.services.iter().for_each(|service| totals.add(&service.totals));
         self.line("<ul class=\"cards\">");
         self.fill_tile("connections", status.connections_used, status.connections_max);
         match latest(Measure::Opened, samples) {
@@ -49,11 +50,11 @@ impl Page {
         self.line(format!("<li><span>{name}</span> <b>{value}</b>{below}</li>"));
     }
 
-    pub(super) fn cards(&mut self, status: &Status, samples: &[Sample], palette: &Palette, span: Span) {
-        let (shown, left_out) = divide(&status.servers);
+    pub(super) fn cards(&mut self, service: &ServiceView, samples: &[Sample], palette: &Palette, span: Span) {
+        let (shown, left_out) = divide(service.servers);
         let names = shown.iter().map(|server| ServerName::of(server));
         let connections = Series::of(Measure::Connections, samples, &Palette::of(names));
-        let all_bytes = status.servers.iter().map(moved).fold(0, u64::saturating_add);
+        let all_bytes = service.servers.iter().map(moved).fold(0, u64::saturating_add);
         self.line("<ul class=\"servers\">");
         for (server, layer) in shown.iter().zip(&connections.layers) {
             let colour = palette.colour(&ServerName::of(server));
