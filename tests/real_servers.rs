@@ -385,6 +385,23 @@ fn ldap_searches_in_a_row_are_not_held_back() {
 }
 
 #[test]
+fn tidy_understands_the_page_of_two_services() {
+    if !all_installed(&[("tidy", "tidy")]) {
+        return;
+    }
+    let server = common::backend::Backend::named("A");
+    let pen = Pen::before([&server]).start();
+    for line in ["service add dns", "service dns udp", "service dns server 0 address 127.0.0.1 port 53"] {
+        let reply = pen.control(line);
+        assert!(!reply.starts_with("error"), "{line}: {reply}");
+    }
+    let page = pen.control("status");
+    assert!(page.contains("<h2>Service dns</h2>"), "{page}");
+    let checked = run("tidy", &["-q", "-e", "-utf8", "--drop-empty-elements", "no"], &page);
+    assert_eq!((checked.code, checked.stdout.as_str(), checked.stderr.as_str()), (Some(0), "", ""));
+}
+
+#[test]
 fn prometheus_understands_the_metrics() {
     if !all_installed(&[("promtool", "prometheus")]) {
         return;
