@@ -151,6 +151,8 @@ impl CommandLine {
         mut explain: impl FnMut(&str),
     ) -> Result<(), String> {
         let names = self.services()?;
+        // In this order, whatever the options are about.
+        names.iter().for_each(|name| drop(engine.config_mut().make_service(name).name.clone()));
         for (number, part) in self.parts.iter().enumerate() {
             let services = if number == 0 { &names[..] } else { &names[number..=number] };
             let mut reader = OptionReader { services, header: None, say: &mut say, explain: &mut explain };

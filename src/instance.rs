@@ -386,6 +386,19 @@ impl Running for Instance {
         true
     }
 
+    fn is_leaving(&self, name: &str) -> bool {
+        self.leaving.iter().filter_map(|(service, _)| service.upgrade()).any(|service| service.name == name)
+    }
+
+    fn is_open(&mut self, connection: u32) -> bool {
+        let services = self.runtime.snapshot().services;
+        let mut open = services.iter().flat_map(|service| &service.connections);
+        open.any(|open| open.number == connection)
+            || self.dsr.as_ref().is_some_and(|(_, dsr)| {
+                dsr.snapshot().connections.iter().any(|open| open.number == connection)
+            })
+    }
+
     fn connections(&mut self) -> BTreeMap<Arc<str>, u64> {
         let snapshot = self.runtime.snapshot();
         let count = |served: &Served| {

@@ -181,6 +181,10 @@ impl Runtime {
     /// when nobody else has them. Its connections go on until they end, or, with `now`, are closed; sessions end with
     /// their listeners.
     pub fn remove_service(&mut self, number: u16, now: bool) {
+        if self.services.get(usize::from(number)).is_some_and(Option::is_some) {
+            // Not when the last connection has ended: somebody else may want to listen there.
+            self.set_listeners(number, Vec::new());
+        }
         let Some(service) = self.services.get_mut(usize::from(number)).and_then(Option::take) else { return };
         self.leaving.push(Arc::downgrade(&service));
         drop(service);

@@ -10,7 +10,7 @@ use crate::log::diag::{self, Severity};
 use crate::log::target::OpenLog;
 use crate::net::listen::{ListenOptions, Listener};
 use crate::process::{Doors, Process};
-use crate::settings::{Config, ProcessConfig, ServiceConfig};
+use crate::settings::{Config, LISTENS_NOWHERE, MAIN, ProcessConfig, ServiceConfig};
 use crate::sys::capabilities;
 use crate::sys::daemon::{self, Detached};
 use crate::sys::errors::reason;
@@ -138,12 +138,17 @@ fn read_everything(line: &CommandLine, engine: &mut Engine<Instance>) -> Result<
         done.warnings.iter().for_each(|warning| explain(warning));
     }
     line.apply_positional(engine.config_mut())?;
-    let silent = engine.config().services.iter().find(|service| service.listen().is_none());
-    let silent = silent.map(|service| (**service).clone());
-    if let Some(service) = silent.or(engine.config().services.is_empty().then(ServiceConfig::default)) {
+    let services = &engine.config().services;
+    let listens = |service: &Arc<ServiceConfig>| service.listeners().next().is_some();
+    let is_silent = |service: &Arc<ServiceConfig>| &*service.name == MAIN && !listens(service);
+    if services.iter().any(is_silent) || !services.iter().any(listens) {
         let trouble = "want a listening address, as an argument or by the command listen";
-        return Err(format!("{}\n{TRY_HELP}", service.of(trouble)));
+        return Err(format!("{trouble}\n{TRY_HELP}"));
     }
+    services
+        .iter()
+        .filter(|service| !listens(service))
+        .for_each(|service| explain(&service.of(LISTENS_NOWHERE)));
     let numeric = engine.settle().cloned()?;
     each(&numeric, check_ports)?;
     Ok(numeric)

@@ -21,12 +21,12 @@ pub use members::{MEMBERS_MAX, Member, Place, members_told, spread};
 pub use process::{ProcessConfig, ProcessSettings};
 pub use scoped::Scoped;
 pub use server::ServerEntry;
-pub use service::{ServiceConfig, Which, no_such_server};
+pub use service::{LISTENS_NOWHERE, ServiceConfig, Which, no_such_server};
 pub use values::Values;
 
 use crate::acl::{ACL_COUNT, Acl, CountrySource};
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::{Command, Flag, Number, OneOf, Question, Scope, ServiceChange, Text};
+use pen_proto::commands::{Command, Entry, Flag, Number, OneOf, Question, Scope, ServiceChange, Text};
 use pen_proto::network::Downstream;
 pub use pen_proto::status::MAIN;
 use std::net::IpAddr;
@@ -206,6 +206,18 @@ impl Config {
         Ok(())
     }
 
+    /// Whether what a command adds is there already, or what it removes is not: a file that is read again says nothing new
+    /// then, and nothing wrong.
+    pub fn is_so(&self, service: Option<&str>, command: &Command) -> bool {
+        let listens = |address| self.meant(service).is_ok_and(|service| service.listens_at(address));
+        match command {
+            Command::Add(Entry::Listen(address)) => listens(address),
+            Command::Remove(Entry::Listen(address)) => !listens(address),
+            Command::Service(ServiceChange::Remove { name, .. }) => self.service(name).is_none(),
+            _ => false,
+        }
+    }
+
     fn change_services(&mut self, change: &ServiceChange) -> Result<(), String> {
         match change {
             ServiceChange::Add(name) if self.service(name).is_some() => {
@@ -223,10 +235,12 @@ impl Config {
         Ok(())
     }
 
-    /// What whoever serves the clients of a service goes by.
+    /// What whoever serves the clients of a service goes by, settings of the process included.
     pub fn settings(&self, service: &ServiceConfig) -> Settings {
+        let mut values = service.values.for_workers();
+        values.take_over(&self.process.values, Scope::Process);
         Settings {
-            values: service.values.for_workers(),
+            values,
             proxy_accept: service.proxy_accept.clone(),
             acls: self.process.acls.clone(),
             countries: self.process.countries.clone(),
@@ -245,6 +259,9 @@ impl Config {
         command: &Command,
         now_seconds: u32,
     ) -> Result<Applied, String> {
+        if let Some(name) = service {
+            self.meant(Some(name))?;
+        }
         if let Command::Service(change) = command {
             self.change_services(change)?;
             return Ok(match change {

@@ -16,13 +16,16 @@ use super::request::{expand, locate};
 pub use super::running::{Deed, Running, Wanted};
 use crate::config::{ERRORS_MAX, Errors};
 use crate::log::diag::{self, Severity};
-use crate::settings::{Applied, Config, MAIN, check, members_told, no_such_server, settle_ports};
+use crate::settings::{
+    Applied, Config, LISTENS_NOWHERE, MAIN, ServiceConfig, check, members_told, no_such_server, settle_ports,
+};
 use crate::sys::capabilities;
 use crate::sys::clock;
 use crate::sys::errors::reason;
 use crate::sys::files::write_atomically;
 use pen_proto::commands::{
-    Action, Address, Assignment, Command, Flag, Group, Scope, ServerChange, Setting, Text, When,
+    Action, Address, Assignment, Command, Flag, Group, Scope, ServerChange, ServiceChange, Setting, Text,
+    When,
 };
 use pen_proto::names::{Name, ServerRef};
 use pen_proto::parse;
@@ -368,9 +371,18 @@ impl<R: Running> Engine<R> {
                 (None, _) => {
                     let deeds = deeds_of(&draft.config, placed);
                     draft.deeds.extend(deeds.into_iter().map(|deed| (draft.replies.len(), deed)));
+                    let service = placed.service.as_deref();
                     let applied = match &placed.command {
+                        command if door != Door::Control && draft.config.is_so(service, command) => {
+                            Ok(Applied::Reply(String::new()))
+                        }
+                        Command::Service(ServiceChange::Remove { name, now: true })
+                            if self.is_leaving(&draft.config, name) =>
+                        {
+                            Ok(Applied::NotStored)
+                        }
                         Command::AddServer { .. } => self.add_server(&mut draft.config, placed, door),
-                        command => draft.config.apply(placed.service.as_deref(), command, now_seconds),
+                        command => draft.config.apply(service, command, now_seconds),
                     };
                     applied.map(|applied| match applied {
                         Applied::Reply(text) => Reply::Ready(text),
@@ -388,6 +400,12 @@ impl<R: Running> Engine<R> {
             }
         }
         if errors.is_empty() { Ok(draft) } else { Err(errors.to_string()) }
+    }
+
+    /// Whether a service was removed and has connections still.
+    fn is_leaving(&self, config: &Config, name: &str) -> bool {
+        config.service(name).is_none()
+            && self.running.as_ref().is_some_and(|running| running.is_leaving(name))
     }
 
     /// Why a command cannot be carried out now, apart from its own sense. `connections` are asked for once.
@@ -420,7 +438,7 @@ impl<R: Running> Engine<R> {
             }
             Command::Do(Action::Close(number)) => {
                 let status = connections.get_or_insert_with(|| running.ask(Wanted::Connections, MAIN));
-                let open = status.connections.iter().any(|connection| connection.number == *number);
+                let open = running.is_open(*number);
                 let in_range = u64::from(*number) < status.connections_max;
                 (in_range && !open)
                     .then(|| Refusal::Impossible(format!("close: connection {number} is not open")))
@@ -446,7 +464,12 @@ impl<R: Running> Engine<R> {
             return Ok(Vec::new());
         };
         check(&config)?;
-        let warnings = settle_countries(&self.config, &mut config, again.countries)?;
+        let mut warnings = settle_countries(&self.config, &mut config, again.countries)?;
+        if again.refresh.is_reload {
+            let is_new = |service: &&Arc<ServiceConfig>| self.config.service(&service.name).is_none();
+            let silent = config.services.iter().filter(|service| service.listeners().next().is_none());
+            warnings.extend(silent.filter(is_new).map(|service| service.of(LISTENS_NOWHERE)));
+        }
         settle_ports(&mut config);
         let numeric = self.names.numeric(&config, &self.followed)?;
         loops::check(&numeric)?;

@@ -41,7 +41,13 @@ impl<R: Running> Engine<R> {
         let service = config.meant(placed.service.as_deref())?.name.clone();
         let (running, followed) = (&self.running, self.numeric().service(&service));
         let Some(config) = config.service_mut(&service) else { return Ok(Applied::NotStored) };
-        let known = name.as_ref().filter(|_| door == Door::File).and_then(|name| config.named_server(name));
+        let is_again = door == Door::File && running.is_some();
+        let known = match name {
+            Some(name) => {
+                Some(name).filter(|_| door == Door::File).and_then(|name| config.named_server(name))
+            }
+            None => Some(spec).filter(|_| is_again).and_then(|spec| config.unnamed_server(spec)),
+        };
         if let Some(index) = known {
             config.place_server(index, &spec.to_string())?;
             return config.change_added(index, changes).map(Applied::Reply);

@@ -164,6 +164,14 @@ impl Running for FakePen {
         parts.for_each(|(part, opened)| self.follow(plan, part, opened));
     }
 
+    fn is_leaving(&self, _service: &str) -> bool {
+        false
+    }
+
+    fn is_open(&mut self, connection: u32) -> bool {
+        self.told().status.connections.iter().any(|open| open.number == connection)
+    }
+
     fn connections(&mut self) -> BTreeMap<Arc<str>, u64> {
         BTreeMap::new()
     }

@@ -7,7 +7,7 @@ use crate::net::{resolve, srv};
 use crate::settings::{Config, Place, ServerEntry, ServiceConfig, Which, spread};
 use pen_proto::addr::{Host, ListenAddr, Port, SRV};
 use pen_proto::commands::{
-    Address, AddressValue, Assignment, Command, LogTarget, Number, ServerChange, ServerTls, host_name,
+    Address, AddressValue, Assignment, Command, Entry, LogTarget, Number, ServerChange, ServerTls, host_name,
 };
 use pen_proto::weight::Weight;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -89,6 +89,7 @@ pub fn names_in(command: &Command) -> Vec<String> {
     };
     match command {
         Command::Set(Assignment::Address(_, address)) => address.host().and_then(name).into_iter().collect(),
+        Command::Add(Entry::Listen(address)) => name(&address.host).into_iter().collect(),
         Command::Server { changes, .. } => changes.iter().filter_map(named).collect(),
         Command::AddServer { spec, changes, .. } => {
             name(&spec.host).into_iter().chain(changes.iter().filter_map(named)).collect()

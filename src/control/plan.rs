@@ -73,6 +73,7 @@ impl<'a> Plan<'a> {
     pub fn between(from: &'a Config, to: &'a Config, refresh: Refresh) -> Plan<'a> {
         let are_lists_new =
             (&from.process.acls, &from.process.countries) != (&to.process.acls, &to.process.countries);
+        let is_process_new = !from.process.serves_as(&to.process);
         let before: HashMap<&str, _> =
             from.services.iter().map(|service| (&*service.name, service)).collect();
         let names: HashSet<&str> = to.services.iter().map(|service| &*service.name).collect();
@@ -96,13 +97,13 @@ impl<'a> Plan<'a> {
                 }
                 Some(before) => {
                     let mut changes = Changes::between(before, service, refresh);
-                    changes.settings |= are_lists_new;
+                    changes.settings |= are_lists_new || is_process_new;
                     Some(Step::Change(changes)).filter(|_| changes != Changes::default())?
                 }
             };
             Some(ServicePlan { service, step })
         }));
-        Plan { to, process: !from.process.serves_as(&to.process), services }
+        Plan { to, process: is_process_new, services }
     }
 
     /// To the same configuration, with every log opened again.

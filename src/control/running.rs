@@ -47,6 +47,10 @@ pub trait Running {
     fn switch(&mut self, plan: &Plan<'_>, opened: Self::Opened);
     /// A snapshot of `service`; of whichever there is when it is not there.
     fn ask(&mut self, wanted: Wanted, service: &str) -> Status;
+    /// Whether a service of this name was removed, and has connections still.
+    fn is_leaving(&self, service: &str) -> bool;
+    /// Whether there is a connection with this number, whosever it is.
+    fn is_open(&mut self, connection: u32) -> bool;
     /// Open connections and sessions of each service, by name.
     fn connections(&mut self) -> BTreeMap<Arc<str>, u64>;
     /// The smallest number for a new server of `service`: none has it by `is_configured`, and no connection is left of an

@@ -8,6 +8,7 @@ use crate::settings::{ProcessConfig, ServiceConfig};
 use crate::sys::errors::reason;
 use pen_proto::addr::ListenAddr;
 use pen_proto::commands::{Flag, Number};
+use std::io;
 use std::sync::Arc;
 
 impl Instance {
@@ -104,9 +105,19 @@ impl Instance {
             shared.extend(in_the_way.cloned());
             shared[before..].iter().for_each(|old| old.share(true));
             let options = ListenOptions { shared: shared.len() > before, ..options };
-            Listener::open(address, options).map(Arc::new).map_err(|error| error.to_string())
+            Listener::open(address, options).map(Arc::new).map_err(|error| refused(&error))
         };
         service.listeners().map(open).collect::<Result<_, _>>().map(Some)
+    }
+}
+
+/// Why an address cannot be listened at, and what to do about it.
+fn refused(error: &io::Error) -> String {
+    match error.kind() == io::ErrorKind::PermissionDenied {
+        true => format!(
+            "{error}; after -u this pen may no longer open it: give it on the command line or in the file and start pen again"
+        ),
+        false => error.to_string(),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::common::client::Client;
 use crate::common::pen::{Pen, Start};
 use crate::common::ports::free_port;
 use crate::common::wait::eventually;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 
@@ -238,6 +239,7 @@ fn bad_lines_name_the_word_and_change_nothing() {
         ("service remove nosuch", "nosuch"),
         ("service", "service"),
         ("service web", "web"),
+        ("service nosuch debug 1", "nosuch"),
         ("clients_from nosuch", "nosuch"),
         ("listen add nowhere:99999", "99999"),
     ] {
@@ -252,4 +254,61 @@ fn bad_lines_name_the_word_and_change_nothing() {
         status
     };
     assert_eq!(keep(&pen.control("status json")), keep(&before));
+}
+
+#[test]
+fn what_is_written_of_services_of_the_command_line_starts_with_and_without_it() {
+    let [a, b] = ["A", "B"].map(Backend::named);
+    let [one, two, more, third] = [free_port(), free_port(), free_port(), free_port()];
+    let words = format!("127.0.0.1:{one} {a} + -r -b 7 two=127.0.0.1:{two} {b}");
+    let pen = Pen::before([] as [&str; 0]).listen("").options(&words).start();
+    assert_eq!(pen.control(&format!("listen add 127.0.0.1:{more}")), "");
+    assert_eq!(pen.control(&format!("service two listen add 127.0.0.1:{third}")), "");
+    assert_eq!(pen.control("service add later"), "");
+    assert_eq!(pen.control("write saved"), "");
+    let saved = pen.text("saved");
+    drop(pen);
+    let pen = Pen::before([] as [&str; 0]).listen("").config(&saved).options(&words).start();
+    for round in ["started", "read again"] {
+        let names = [one, two, more, third].map(ask);
+        assert_eq!(names, ["A", "B", "A", "B"], "{round}");
+        assert_eq!(pen.control("service two blacklist"), "7\n");
+        pen.signal(Signal::SIGHUP);
+        eventually("the reload", || pen.control("write again"), String::is_empty);
+    }
+    assert!(!pen.stderr().contains("already"), "{}", pen.stderr());
+    assert!(pen.stderr().contains("service later: listens nowhere"), "{}", pen.stderr());
+    drop(pen);
+    let pen = Pen::before([&a]).config(&saved).start();
+    assert_eq!((ask(two), ask(third)), ("B".into(), "B".into()));
+    assert_eq!(pen.control("service two mode"), "no hash roundrobin no stubborn no weight no prio\n");
+}
+
+#[test]
+fn the_port_of_a_removed_service_is_free_although_its_connections_go_on() {
+    let [a, b] = ["A", "B"].map(Backend::named);
+    let (start, port) = two(&a, &b);
+    let pen = start.start();
+    let mut held = Client::connect(local(port));
+    assert_eq!(held.line(), "B");
+    assert_eq!(pen.control("service remove web"), "");
+    assert_eq!(pen.control(&format!("listen add 127.0.0.1:{port}")), "");
+    assert_eq!(ask(port), "A");
+    assert_eq!(held.exchange("on"), "on");
+    assert_eq!(pen.control("service remove web now"), "", "what is left of it is cut");
+    assert!(held.rest().is_empty());
+    assert!(pen.control("service remove web now").starts_with("error: "));
+}
+
+#[test]
+fn connections_of_every_service_are_closed_by_their_number() {
+    let [a, b] = ["A", "B"].map(Backend::named);
+    let (start, port) = two(&a, &b);
+    let pen = start.start();
+    let mut held = Client::connect(local(port));
+    assert_eq!(held.line(), "B");
+    let number = json(&pen, "service web connections json")[0]["number"].clone();
+    assert_eq!(pen.control(&format!("close {number}")), format!("Forcibly closing connection {number}\n"));
+    assert!(held.rest().is_empty());
+    assert!(pen.control(&format!("close {number}")).starts_with("error: "));
 }

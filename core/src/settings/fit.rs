@@ -98,7 +98,7 @@ fn check_http(config: &ServiceConfig) -> Result<(), String> {
 /// moves the listener, not the servers. SRV records tell ports of their own.
 pub fn settle_ports(config: &mut Config) {
     for service in &mut config.services {
-        let port = service.listen().and_then(|listen| listen.port.clone());
+        let port = service.listeners().next().and_then(|listen| listen.port.clone());
         let Some(port) = port.filter(|port| *port != Port::Number(0)) else { continue };
         let lacks = |entry: &ServerEntry| {
             let host = &entry.spec.host;

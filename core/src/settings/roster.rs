@@ -36,6 +36,15 @@ impl ServiceConfig {
         self.servers.iter().position(has_name).or_else(|| self.unaddressed.iter().find_map(waits))
     }
 
+    /// Where a server without a name has this address.
+    pub fn unnamed_server(&self, spec: &ServerSpec) -> Option<usize> {
+        let is_it = |entry: &ServerEntry| {
+            let has_port = spec.port.is_none() || entry.spec.port == spec.port;
+            entry.name.is_none() && entry.spec.host == spec.host && has_port
+        };
+        self.servers.iter().position(|entry| entry.as_ref().is_some_and(is_it))
+    }
+
     /// How a message calls the server in a place: by its name, or else its number.
     pub fn called(&self, index: usize) -> String {
         let name = self.servers.get(index).and_then(|entry| entry.as_ref()?.name.as_ref());

@@ -68,10 +68,14 @@ impl Scoped {
         })
     }
 
+    /// Whether the row's setting has another value than that of the table.
+    pub(super) fn differs(&self, row: &Row) -> bool {
+        row.kind.setting().is_some_and(|setting| !self.values.is_default(setting))
+    }
+
     /// Whether a command gave the row's setting a value of its own.
-    pub(super) fn was_said(&self, row: &Row) -> bool {
-        let is_set = row.kind.setting().is_some_and(|setting| !self.values.is_default(setting));
-        is_set && !self.on_command_line.contains(row.word)
+    fn was_said(&self, row: &Row) -> bool {
+        self.differs(row) && !self.on_command_line.contains(row.word)
     }
 
     /// Whether `write` says the row's setting: what counts at start only if a command gave it.

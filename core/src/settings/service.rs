@@ -5,7 +5,7 @@ use crate::balance::Duty;
 use crate::tls::TlsOptions;
 use pen_proto::addr::{ListenAddr, ServerSpec};
 use pen_proto::commands::{
-    Address, AddressValue, Command, Entries, Entry, Flag, LogTarget, Question, ServerChange, Setting, Text,
+    Address, Command, Entries, Entry, Flag, LogTarget, Question, ServerChange, Setting, Text,
 };
 use pen_proto::names::with_name;
 use pen_proto::network::Downstream;
@@ -14,6 +14,9 @@ use std::fmt;
 use std::mem::discriminant;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+
+/// What an operator should know of a service without a listener: it may be one that was misspelt.
+pub const LISTENS_NOWHERE: &str = "listens nowhere";
 
 /// Most addresses of one service: each worker watches them all.
 pub const LISTENERS_MAX: usize = 1_024;
@@ -195,22 +198,24 @@ impl ServiceConfig {
         }
     }
 
+    /// Whether it listens there.
+    pub fn listens_at(&self, address: &ListenAddr) -> bool {
+        self.listeners().any(|other| is_same(other, address))
+    }
+
     /// Listens at one more address.
     ///
     /// # Errors
     /// It listens there already, or at too many addresses.
     pub fn add_listener(&mut self, address: &ListenAddr) -> Result<String, String> {
-        let is_it = |other: &ListenAddr| is_same(other, address);
-        if self.listeners().any(is_it) {
+        if self.listens_at(address) {
             return Err(format!("listen add: {} is listened at already", address.text));
         }
         if self.listeners().count() >= LISTENERS_MAX {
             return Err(format!("listen add: want at most {LISTENERS_MAX} addresses"));
         }
-        match self.listen() {
-            None => self.values.set_address(Address::Listen, Some(AddressValue::Listen(address.clone()))),
-            Some(_) => self.more_listeners.push(address.clone()),
-        }
+        // Not in the place of the first one, which the command line may still give.
+        self.more_listeners.push(address.clone());
         Ok(String::new())
     }
 
@@ -220,8 +225,7 @@ impl ServiceConfig {
     /// It does not listen there.
     pub fn remove_listener(&mut self, address: &ListenAddr) -> Result<String, String> {
         if self.listen().is_some_and(|first| is_same(first, address)) {
-            let next = (!self.more_listeners.is_empty()).then(|| self.more_listeners.remove(0));
-            self.values.set_address(Address::Listen, next.map(AddressValue::Listen));
+            self.values.set_address(Address::Listen, None);
             self.on_command_line.remove("listen");
             return Ok(String::new());
         }

@@ -2,7 +2,8 @@
 
 use pen_proto::addr::ListenAddr;
 use pen_proto::commands::{
-    Address, AddressValue, Assignment, Choice, Flag, Kind, LogTarget, Number, OneOf, ROWS, Setting, Text,
+    Address, AddressValue, Assignment, Choice, Flag, Kind, LogTarget, Number, OneOf, ROWS, Scope, Setting,
+    Text,
 };
 use std::net::IpAddr;
 
@@ -178,6 +179,17 @@ impl Values {
             (Setting::Text(text), _) => self.text(text).is_none(),
             (Setting::Address(address), _) => self.address(address).is_none(),
             _ => unreachable!("a row is of the kind of its setting"),
+        }
+    }
+
+    /// Takes the flags and numbers of a scope from there.
+    pub(super) fn take_over(&mut self, other: &Values, scope: Scope) {
+        for row in ROWS.iter().filter(|row| row.scope == scope) {
+            match row.kind.setting() {
+                Some(Setting::Flag(flag)) => self.set_flag(flag, other.flag(flag)),
+                Some(Setting::Number(number)) => self.set_number(number, other.number(number)),
+                _ => {}
+            }
         }
     }
 

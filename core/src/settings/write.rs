@@ -120,12 +120,12 @@ impl ServiceConfig {
     fn differs_in(&self, row: &Row) -> bool {
         match row.kind {
             Kind::Address { address: Address::Listen, .. } => {
-                self.was_said(row) || !self.more_listeners.is_empty()
+                self.differs(row) || !self.more_listeners.is_empty()
             }
             Kind::List(List::ProxyAccept) => !self.proxy_accept.is_empty(),
             Kind::List(List::SslOption) => self.ssl_options != Default::default(),
             Kind::Server => true,
-            _ => self.was_said(row),
+            _ => self.differs(row),
         }
     }
 
@@ -139,7 +139,12 @@ impl ServiceConfig {
             Kind::Address { address: Address::Listen, .. } => {
                 let more = self.more_listeners.iter();
                 let more: String = more.map(|address| format!("listen add {address}\n")).collect();
-                self.line_of(row) + &more
+                // The line of `main` that Pen writes does not repeat what the command line says.
+                let first = match *self.name == *MAIN {
+                    true => self.line_of(row),
+                    false => self.listen().map(|address| format!("listen {address}\n")).unwrap_or_default(),
+                };
+                first + &more
             }
             Kind::List(List::ProxyAccept) => format!("no proxy_accept\n{}", self.trusted("proxy_accept ")),
             Kind::List(List::SslOption) => self.tls_option_lines(),
