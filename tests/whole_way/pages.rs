@@ -276,7 +276,7 @@ fn live_in_a_browser() {
     for words in [
         "<title>1 of 3 servers is skipped</title>",
         "listening on 127.0.0.1:",
-        "server 0</b> <span class=\"badge bad\">blacklisted, ",
+        "server 0</b> <span class=\"badge bad\">down, ",
         "server 1</b> <span class=\"badge warn\">full</span>",
         "server 2</b> <span class=\"badge good\">up</span>",
         "<th scope=\"row\">127.0.0.7</th>",
