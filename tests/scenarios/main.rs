@@ -6,6 +6,7 @@ mod common;
 mod access;
 mod affinity;
 mod blacklist;
+mod changes;
 mod command_line;
 mod config_file;
 mod control_access;
