@@ -100,6 +100,12 @@ impl Instance {
             if let Some(renamed) = present.iter().find_map(|old| old.renamed(address, options)) {
                 return renamed.map(Arc::new).map_err(|error| reason(&error));
             }
+            // A path has one socket: it moves with those who wait there.
+            if address.host.is_unix()
+                && let Some(moved) = leaving.iter().find_map(|old| old.renamed(address, options))
+            {
+                return moved.map(Arc::new).map_err(|error| reason(&error));
+            }
             let in_the_way = leaving.iter().filter(|old| overlaps(old, address));
             let before = shared.len();
             shared.extend(in_the_way.cloned());

@@ -6,8 +6,11 @@ use crate::common::pen::{Pen, Start};
 use crate::common::ports::free_port;
 use crate::common::wait::eventually;
 use nix::sys::signal::Signal;
+use pen_sys::control::{Address, Session};
 use serde_json::Value;
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
 
 fn local(port: u16) -> SocketAddr {
     ([127, 0, 0, 1], port).into()
@@ -311,4 +314,40 @@ fn connections_of_every_service_are_closed_by_their_number() {
     assert_eq!(pen.control(&format!("close {number}")), format!("Forcibly closing connection {number}\n"));
     assert!(held.rest().is_empty());
     assert!(pen.control(&format!("close {number}")).starts_with("error: "));
+}
+
+#[test]
+fn a_header_that_is_refused_ends_what_the_one_before_said() {
+    let [a, b] = ["A", "B"].map(Backend::named);
+    let (start, _) = two(&a, &b);
+    let pen = start.start();
+    let mut session = Session::open(Address::parse(&pen.path("control").display().to_string()).unwrap()).unwrap();
+    let mut ask = |line: &str| session.ask(line).unwrap();
+    assert_eq!(ask("service web"), Ok(String::new()));
+    assert_eq!(ask("blacklist 7"), Ok("7\n".into()));
+    assert!(ask("service wbe").unwrap_err().contains("wbe"));
+    assert!(ask("blacklist 8").unwrap_err().contains("wbe"), "it is for no other service");
+    assert_eq!(ask("service web blacklist"), Ok("7\n".into()));
+    assert_eq!(ask("service main blacklist"), Ok("30\n".into()));
+}
+
+#[test]
+fn a_unix_socket_moves_from_one_service_to_another() {
+    let [a, b] = ["A", "B"].map(Backend::named);
+    let section = |name: &str, listen: &str, server: &Backend| {
+        format!("service {name}\nlisten {listen}\nserver 0 address 127.0.0.1 port {}\n", server.port())
+    };
+    let lines = section("one", "./a.sock", &a) + &section("two", "./b.sock", &b);
+    let pen = Pen::before([] as [&str; 0]).listen("").config(&lines).start();
+    let ask = |path: &str| {
+        let mut line = String::new();
+        let stream = UnixStream::connect(pen.path(path));
+        stream.and_then(|stream| BufReader::new(stream).read_line(&mut line)).map(|_| line.trim().to_string())
+    };
+    let names = || (ask("a.sock").unwrap_or_default(), ask("b.sock").unwrap_or_default());
+    assert_eq!(names(), ("A".into(), "B".into()));
+    let lines = section("one", "./b.sock", &a) + &section("two", "./a.sock", &b);
+    std::fs::write(pen.path("pen.conf"), lines).unwrap();
+    pen.signal(Signal::SIGHUP);
+    eventually("the sockets to have moved", names, |names| *names == ("B".into(), "A".into()));
 }
