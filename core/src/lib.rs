@@ -10,6 +10,7 @@ pub mod chunked;
 pub mod dsr;
 pub mod half_close;
 pub mod http;
+mod lru;
 pub mod proxy_protocol;
 pub mod settings;
 pub mod slab;

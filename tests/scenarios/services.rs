@@ -321,7 +321,8 @@ fn a_header_that_is_refused_ends_what_the_one_before_said() {
     let [a, b] = ["A", "B"].map(Backend::named);
     let (start, _) = two(&a, &b);
     let pen = start.start();
-    let mut session = Session::open(Address::parse(&pen.path("control").display().to_string()).unwrap()).unwrap();
+    let mut session =
+        Session::open(Address::parse(&pen.path("control").display().to_string()).unwrap()).unwrap();
     let mut ask = |line: &str| session.ask(line).unwrap();
     assert_eq!(ask("service web"), Ok(String::new()));
     assert_eq!(ask("blacklist 7"), Ok("7\n".into()));

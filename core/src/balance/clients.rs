@@ -6,6 +6,7 @@
 //! [`ClientTable::grow`], [`ClientTable::forget_servers`] and the listing for statistics.
 
 use super::keys::ServerKey;
+use crate::lru::{Links, Lru, Slots};
 use pen_proto::addr::ClientAddr;
 use std::collections::TryReserveError;
 use std::hash::{BuildHasher, RandomState};
@@ -46,13 +47,19 @@ struct Slot {
     last_use_seconds: u32,
     connects: u32,
     next_in_bucket: Link,
-    older: Link,
-    newer: Link,
+    age: Links,
     server: ServerKey,
     generation: u16,
 }
 
 const _: () = assert!(size_of::<Slot>() == 56);
+
+impl Slots for Vec<Slot> {
+    #[inline]
+    fn links(&mut self, slot: u32) -> &mut Links {
+        &mut self[slot as usize].age
+    }
+}
 
 impl Slot {
     fn new(key: [u8; 16], generation: u16) -> Slot {
@@ -63,8 +70,7 @@ impl Slot {
             last_use_seconds: 0,
             connects: 0,
             next_in_bucket: END,
-            older: END,
-            newer: END,
+            age: Links::default(),
             server: ServerKey::NONE,
             generation,
         }
@@ -94,8 +100,7 @@ pub struct ClientTable<S = RandomState> {
     /// First slot of each chain; the length is a power of two.
     buckets: Vec<Link>,
     hasher: S,
-    newest: Link,
-    oldest: Link,
+    ages: Lru,
 }
 
 /// Memory for a table of some size, of which nothing is used yet.
@@ -147,7 +152,7 @@ impl<S: BuildHasher> ClientTable<S> {
 
     fn empty(room: Room, hasher: S) -> ClientTable<S> {
         let Room { slots, slots_max, buckets } = room;
-        ClientTable { slots, slots_max, buckets, hasher, newest: END, oldest: END }
+        ClientTable { slots, slots_max, buckets, hasher, ages: Lru::default() }
     }
 
     /// How many clients fit.
@@ -180,12 +185,12 @@ impl<S: BuildHasher> ClientTable<S> {
         let key = client.key();
         let index = match self.find(&key) {
             Some(index) => {
-                self.unlink_age(index);
+                self.ages.remove(&mut self.slots, index);
                 index
             }
             None => self.take_slot(key, now_seconds, tracking_seconds),
         };
-        self.link_newest(index);
+        self.ages.push(&mut self.slots, index);
         let slot = self.slot_mut(index);
         if slot.is_expired(now_seconds, tracking_seconds) {
             slot.forget();
@@ -266,9 +271,9 @@ impl<S: BuildHasher> ClientTable<S> {
     /// use. An expired client goes before an unused slot is touched: the table stays as small as its use.
     fn take_slot(&mut self, key: [u8; 16], now_seconds: u32, tracking_seconds: u64) -> u32 {
         let full = self.slots_used() == self.slots_max;
-        let index = match self.oldest.checked_sub(1) {
+        let index = match self.ages.oldest() {
             Some(oldest) if full || self.slot(oldest).is_expired(now_seconds, tracking_seconds) => {
-                self.unlink_age(oldest);
+                self.ages.remove(&mut self.slots, oldest);
                 self.unlink_bucket(oldest);
                 let generation = self.slot(oldest).generation.wrapping_add(1);
                 *self.slot_mut(oldest) = Slot::new(key, generation);
@@ -322,30 +327,6 @@ impl<S: BuildHasher> ClientTable<S> {
             }
         }
         unreachable!("slot {index} is not in its bucket");
-    }
-
-    fn link_newest(&mut self, index: u32) {
-        let older = self.newest;
-        let slot = self.slot_mut(index);
-        slot.newer = END;
-        slot.older = older;
-        match older.checked_sub(1) {
-            Some(older) => self.slot_mut(older).newer = index + 1,
-            None => self.oldest = index + 1,
-        }
-        self.newest = index + 1;
-    }
-
-    fn unlink_age(&mut self, index: u32) {
-        let Slot { older, newer, .. } = *self.slot(index);
-        match newer.checked_sub(1) {
-            Some(newer) => self.slot_mut(newer).older = older,
-            None => self.newest = older,
-        }
-        match older.checked_sub(1) {
-            Some(older) => self.slot_mut(older).newer = newer,
-            None => self.oldest = newer,
-        }
     }
 }
 

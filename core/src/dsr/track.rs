@@ -4,6 +4,7 @@
 //! value is the caller's. Finding, adding, touching and expiring a flow take the same time in a table of any size. Only
 //! `director.rs` uses it, on one thread.
 
+use crate::lru::{Links, Lru, Slots};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
@@ -65,16 +66,16 @@ const END: Link = 0;
 
 struct Slot<T> {
     flow: Option<Flow<T>>,
-    /// In the list of its stage, or of vacant slots (`newer` alone).
-    older: Link,
-    newer: Link,
+    /// In the list of its stage.
+    age: Links,
+    /// In that of vacant slots.
+    next_vacant: Link,
 }
 
-#[derive(Clone, Copy, Default)]
-struct List {
-    oldest: Link,
-    newest: Link,
-    count: usize,
+impl<T> Slots for Vec<Slot<T>> {
+    fn links(&mut self, slot: u32) -> &mut Links {
+        &mut self[slot as usize].age
+    }
 }
 
 /// Share of the table that flows which proved nothing may take from the others: one in so many.
@@ -86,14 +87,14 @@ pub struct Track<T> {
     /// With a secret key, because clients choose their addresses and ports.
     index: HashMap<FlowKey, u32>,
     vacant: Link,
-    ages: [List; 3],
+    ages: [Lru; 3],
 }
 
 impl<T> Track<T> {
     /// For `slots_max` flows; 0 counts as 1. Memory is touched as slots come into use.
     pub fn new(slots_max: usize) -> Track<T> {
         let slots_max = slots_max.clamp(1, u32::MAX as usize - 1);
-        Track { slots: Vec::new(), slots_max, index: HashMap::new(), vacant: END, ages: [List::default(); 3] }
+        Track { slots: Vec::new(), slots_max, index: HashMap::new(), vacant: END, ages: [Lru::default(); 3] }
     }
 
     /// Makes room for more flows; a smaller number than now changes nothing.
@@ -163,7 +164,7 @@ impl<T> Track<T> {
         self.unlink(slot);
         let vacant = std::mem::replace(&mut self.vacant, slot + 1);
         let entry = &mut self.slots[slot as usize];
-        entry.newer = vacant;
+        entry.next_vacant = vacant;
         let flow = entry.flow.take()?;
         self.index.remove(&flow.key);
         Some(flow)
@@ -187,12 +188,12 @@ impl<T> Track<T> {
     }
 
     fn oldest(&self, stage: Stage) -> Option<u32> {
-        self.ages[stage as usize].oldest.checked_sub(1)
+        self.ages[stage as usize].oldest()
     }
 
     /// A flood of first packets displaces first packets. Otherwise what has ended goes before what goes on.
     fn give_up(&mut self) -> Option<Flow<T>> {
-        let fresh_are_many = self.ages[Stage::Fresh as usize].count > self.slots_max / FRESH_SHARE;
+        let fresh_are_many = self.ages[Stage::Fresh as usize].len() > self.slots_max / FRESH_SHARE;
         let order = match fresh_are_many {
             true => [Stage::Fresh, Stage::Closing, Stage::Proven],
             false => [Stage::Closing, Stage::Proven, Stage::Fresh],
@@ -210,11 +211,11 @@ impl<T> Track<T> {
     fn take_vacant(&mut self) -> u32 {
         match self.vacant.checked_sub(1) {
             Some(slot) => {
-                self.vacant = self.slots[slot as usize].newer;
+                self.vacant = self.slots[slot as usize].next_vacant;
                 slot
             }
             None => {
-                self.slots.push(Slot { flow: None, older: END, newer: END });
+                self.slots.push(Slot { flow: None, age: Links::default(), next_vacant: END });
                 self.slots.len() as u32 - 1
             }
         }
@@ -223,32 +224,12 @@ impl<T> Track<T> {
     /// As the newest of its stage.
     fn link(&mut self, slot: u32) {
         let Some(stage) = self.get(slot).map(|flow| flow.stage) else { return };
-        let list = &mut self.ages[stage as usize];
-        let older = std::mem::replace(&mut list.newest, slot + 1);
-        list.count += 1;
-        if older == END {
-            list.oldest = slot + 1;
-        }
-        if let Some(older) = older.checked_sub(1) {
-            self.slots[older as usize].newer = slot + 1;
-        }
-        let entry = &mut self.slots[slot as usize];
-        (entry.older, entry.newer) = (older, END);
+        self.ages[stage as usize].push(&mut self.slots, slot);
     }
 
     fn unlink(&mut self, slot: u32) {
         let Some(stage) = self.get(slot).map(|flow| flow.stage) else { return };
-        let Slot { older, newer, .. } = self.slots[slot as usize];
-        let list = &mut self.ages[stage as usize];
-        list.count -= 1;
-        match newer.checked_sub(1) {
-            Some(newer) => self.slots[newer as usize].older = older,
-            None => list.newest = older,
-        }
-        match older.checked_sub(1) {
-            Some(older) => self.slots[older as usize].newer = newer,
-            None => self.ages[stage as usize].oldest = newer,
-        }
+        self.ages[stage as usize].remove(&mut self.slots, slot);
     }
 }
 

@@ -12,6 +12,7 @@
 //!
 //! Everything here takes the same time however many sessions there are.
 
+use crate::lru::{Links, Lru, Slots};
 use crate::slab::Slab;
 pub use pen_proto::endpoint::OwnAddress;
 use std::collections::{HashMap, TryReserveError};
@@ -40,10 +41,6 @@ impl Parties {
     }
 }
 
-/// A number plus one, 0 for none.
-type Link = u32;
-const END: Link = 0;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rank {
     New,
@@ -56,17 +53,14 @@ struct Slot<T> {
     rank: Rank,
     /// The server has spoken since the session began.
     answered: bool,
-    older: Link,
-    newer: Link,
+    age: Links,
     value: T,
 }
 
-/// Sessions of one rank, in the order in which they were last used.
-#[derive(Debug, Default)]
-struct Queue {
-    oldest: Link,
-    newest: Link,
-    length: usize,
+impl<T> Slots for Slab<Slot<T>> {
+    fn links(&mut self, slot: u32) -> &mut Links {
+        &mut self.get_mut(slot).expect("a number in use").age
+    }
 }
 
 /// Sessions by number and by client, each with a value. A number that became free is not given out again before
@@ -76,8 +70,9 @@ pub struct Sessions<T> {
     slots: Slab<Slot<T>>,
     /// Hashed with a secret key, because clients choose their addresses.
     numbers: HashMap<Parties, u32>,
-    new: Queue,
-    established: Queue,
+    /// Of each rank, in the order in which they were last used.
+    new: Lru,
+    established: Lru,
     established_max: usize,
 }
 
@@ -86,8 +81,8 @@ impl<T> Default for Sessions<T> {
         Sessions {
             slots: Slab::default(),
             numbers: HashMap::new(),
-            new: Queue::default(),
-            established: Queue::default(),
+            new: Lru::default(),
+            established: Lru::default(),
             established_max: usize::MAX,
         }
     }
@@ -109,7 +104,7 @@ impl<T> Sessions<T> {
 
     /// How many have proved that somebody is there.
     pub fn established(&self) -> usize {
-        self.established.length
+        self.established.len()
     }
 
     pub fn find(&self, parties: &Parties) -> Option<u32> {
@@ -130,7 +125,7 @@ impl<T> Sessions<T> {
     /// # Panics
     /// If there is one between the same parties.
     pub fn insert(&mut self, parties: Parties, value: T) -> u32 {
-        let slot = Slot { parties, rank: Rank::New, answered: false, older: END, newer: END, value };
+        let slot = Slot { parties, rank: Rank::New, answered: false, age: Links::default(), value };
         let number = self.slots.insert(slot);
         let before = self.numbers.insert(parties, number);
         assert!(before.is_none(), "two sessions of {parties:?}");
@@ -159,7 +154,7 @@ impl<T> Sessions<T> {
             self.slot_mut(number).rank = Rank::Established;
         }
         self.append(number);
-        if proves_itself && self.established.length > self.established_max {
+        if proves_itself && self.established.len() > self.established_max {
             self.demote_oldest();
         }
     }
@@ -176,7 +171,7 @@ impl<T> Sessions<T> {
 
     /// The session to end when there is no room for another; `None` when there are none.
     pub fn victim(&self) -> Option<u32> {
-        self.new.oldest.checked_sub(1).or(self.established.oldest.checked_sub(1))
+        self.new.oldest().or(self.established.oldest())
     }
 
     pub fn remove(&mut self, number: u32) -> Option<(Parties, T)> {
@@ -203,7 +198,7 @@ impl<T> Sessions<T> {
 
     /// It becomes the last of the new sessions that would have to go: it has proved itself once.
     fn demote_oldest(&mut self) {
-        let Some(number) = self.established.oldest.checked_sub(1) else { return };
+        let Some(number) = self.established.oldest() else { return };
         self.unlink(number);
         self.slot_mut(number).rank = Rank::New;
         self.append(number);
@@ -217,39 +212,19 @@ impl<T> Sessions<T> {
         self.slots.get_mut(number).expect("a number in use")
     }
 
-    fn queue(&mut self, rank: Rank) -> &mut Queue {
-        match rank {
-            Rank::New => &mut self.new,
-            Rank::Established => &mut self.established,
-        }
-    }
-
-    /// Puts a session that is in no queue at the end of that of its rank.
+    /// Puts a session that is in no list at the end of that of its rank.
     fn append(&mut self, number: u32) {
-        let rank = self.slot_mut(number).rank;
-        let queue = self.queue(rank);
-        let older = std::mem::replace(&mut queue.newest, number + 1);
-        queue.length += 1;
-        match older.checked_sub(1) {
-            Some(older) => self.slot_mut(older).newer = number + 1,
-            None => queue.oldest = number + 1,
+        match self.slot_mut(number).rank {
+            Rank::New => self.new.push(&mut self.slots, number),
+            Rank::Established => self.established.push(&mut self.slots, number),
         }
-        let slot = self.slot_mut(number);
-        (slot.older, slot.newer) = (older, END);
     }
 
     fn unlink(&mut self, number: u32) {
-        let slot = self.slot_mut(number);
-        let (rank, older, newer) = (slot.rank, slot.older, slot.newer);
-        match older.checked_sub(1) {
-            Some(older) => self.slot_mut(older).newer = newer,
-            None => self.queue(rank).oldest = newer,
+        match self.slot_mut(number).rank {
+            Rank::New => self.new.remove(&mut self.slots, number),
+            Rank::Established => self.established.remove(&mut self.slots, number),
         }
-        match newer.checked_sub(1) {
-            Some(newer) => self.slot_mut(newer).older = older,
-            None => self.queue(rank).newest = older,
-        }
-        self.queue(rank).length -= 1;
     }
 }
 
