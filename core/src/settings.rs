@@ -18,6 +18,7 @@ mod write;
 
 pub use fit::{check, settle_ports};
 pub use members::{MEMBERS_MAX, Member, Place, members_told, spread};
+pub use pen_proto::commands::SERVERS_MAX;
 pub use process::{ProcessConfig, ProcessSettings};
 pub use scoped::Scoped;
 pub use server::ServerEntry;
@@ -35,8 +36,6 @@ use std::sync::Arc;
 /// Most services of one pen. Each has a number of 16 bits, which it keeps until its last connection has ended.
 pub const SERVICES_MAX: usize = 32_768;
 
-/// Most servers there may be. A larger number in `server N` is more likely a typo than a farm.
-pub const SERVERS_MAX: usize = 4096;
 /// Most entries of one access list. A client does not notice how many there are; this is for the memory, 64 to 90 MB.
 pub const ACL_ENTRIES_MAX: usize = 1_000_000;
 /// Most networks of `proxy_accept`: each new client is compared with them in turn.

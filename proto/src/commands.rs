@@ -34,8 +34,10 @@ pub use values::{ClientCertificate, FastClose, HttpMode, LogFormat, ProxyHeader}
 pub const SECONDS_MAX: u64 = 1_000_000_000;
 /// Highest number of an access list.
 pub const ACL_LAST: u8 = 9;
-/// Highest server number that parses. How many servers there may be is decided by who stores them.
-pub const SERVER_INDEX_MAX: u16 = 32_000;
+/// Most servers of a service. A larger number in `server N` is more likely a typo than a farm.
+pub const SERVERS_MAX: usize = 4096;
+/// Highest number of a server.
+pub const SERVER_LAST: usize = SERVERS_MAX - 1;
 
 fn word_of<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> &'static str {
     words

@@ -3,7 +3,7 @@
 //! A name begins with a letter, so it cannot be taken for a number.
 
 use crate::addr::{quoted, strict_number};
-use crate::commands::SERVER_INDEX_MAX;
+use crate::commands::SERVER_LAST;
 use std::fmt;
 use std::ops::Deref;
 
@@ -94,10 +94,10 @@ impl ServerRef {
             return Name::of_existing(text).map(ServerRef::Name);
         }
         // The bound makes it fit.
-        let number = strict_number(text, 0, SERVER_INDEX_MAX.into(), "");
+        let number = strict_number(text, 0, SERVER_LAST as u64, "");
         number
             .map(|number| ServerRef::Number(number as u16))
-            .map_err(|_| format!("want 0..{SERVER_INDEX_MAX} or a name, got {}", quoted(text)))
+            .map_err(|_| format!("want 0..{SERVER_LAST} or a name, got {}", quoted(text)))
     }
 }
 
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(ServerRef::parse("007"), Ok(ServerRef::Number(7)));
         assert_eq!(ServerRef::parse("web~1").unwrap().to_string(), "web~1");
         for text in ["-1", "32001", "", "+1", "1a"] {
-            let error = format!("want 0..32000 or a name, got \"{text}\"");
+            let error = format!("want 0..4095 or a name, got \"{text}\"");
             assert_eq!(ServerRef::parse(text).unwrap_err(), error);
         }
         assert!(ServerRef::parse("all").is_err());

@@ -3,11 +3,11 @@
 //! Services that share a client table have each their own servers and numbers; a name means the same server in all of
 //! them. Owns the numbers of names. A name keeps its number while any server has it or no other name needs the number.
 
-use super::servers::{SERVERS_MAX, ServerId};
+use super::servers::{SERVER_NUMBERS, ServerId};
 use std::collections::{HashMap, HashSet};
 
 /// The first number of a name; below are the numbers of servers without one.
-const NAMES_FROM: u16 = SERVERS_MAX as u16;
+const NAMES_FROM: u16 = SERVER_NUMBERS as u16;
 /// How many names there may be: up to the numbers of the special servers.
 const NAMES_MAX: usize = (u16::MAX - 2 - NAMES_FROM) as usize;
 
@@ -79,9 +79,12 @@ mod tests {
 
     #[test]
     fn a_key_stands_for_a_number_or_for_a_name() {
-        for id in
-            [ServerId::regular(0), ServerId::regular(SERVERS_MAX - 1), ServerId::EMERGENCY, ServerId::ABUSE]
-        {
+        for id in [
+            ServerId::regular(0),
+            ServerId::regular(SERVER_NUMBERS - 1),
+            ServerId::EMERGENCY,
+            ServerId::ABUSE,
+        ] {
             let key = ServerKey::numbered(id);
             assert_eq!((key.id(), key.name_index()), (Some(id), None));
         }

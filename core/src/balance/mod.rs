@@ -50,6 +50,6 @@ pub use pool::{Pool, SelectionKey};
 pub use routes::Route;
 pub use rules::{Lists, Rules};
 pub use selection::Selection;
-pub use servers::{Endpoint, SERVERS_MAX, ServerId, ServerSetup, TlsEndpoint};
+pub use servers::{Endpoint, SERVER_NUMBERS, ServerId, ServerSetup, TlsEndpoint};
 pub use standing::Duty;
 pub use status::{add_idlers, add_live};

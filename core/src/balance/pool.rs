@@ -89,7 +89,7 @@ impl Pool {
     /// in Pen.
     ///
     /// # Panics
-    /// With more than [`super::SERVERS_MAX`] regular servers; for a key that this pool has not.
+    /// With more than [`super::SERVER_NUMBERS`] regular servers; for a key that this pool has not.
     pub fn set_servers(
         &mut self,
         key: SelectionKey,

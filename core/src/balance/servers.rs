@@ -15,9 +15,9 @@ use pen_proto::weight::Weight;
 use std::fmt;
 use std::sync::Arc;
 
-/// How many regular servers a service may have: their numbers, names and the three special ones share the 16 bits of a
-/// client's slot.
-pub const SERVERS_MAX: usize = 32_768;
+/// Numbers below this are of regular servers. Names and the three special servers have the rest of the 16 bits that a
+/// client's slot keeps.
+pub const SERVER_NUMBERS: usize = 32_768;
 
 /// Number of a server. The special ones are the topmost of 16 bits, which is how clients and connections keep it;
 /// Pen prints them as negative numbers.
@@ -35,16 +35,16 @@ impl ServerId {
     /// The regular server with this index.
     ///
     /// # Panics
-    /// From [`SERVERS_MAX`] on.
+    /// From [`SERVER_NUMBERS`] on.
     pub fn regular(index: usize) -> ServerId {
-        assert!(index < SERVERS_MAX, "server {index}: numbers end at {}", SERVERS_MAX - 1);
+        assert!(index < SERVER_NUMBERS, "server {index}: numbers end at {}", SERVER_NUMBERS - 1);
         ServerId(index as u16)
     }
 
     /// The index of a regular server.
     pub fn index(self) -> Option<usize> {
         let index = usize::from(self.0);
-        (index < SERVERS_MAX).then_some(index)
+        (index < SERVER_NUMBERS).then_some(index)
     }
 
     pub(super) const fn raw(self) -> u16 {
@@ -355,14 +355,14 @@ impl Servers {
     /// Replaces what is configured. Standing and totals stay with the number; a failure goes when the address changes.
     ///
     /// # Panics
-    /// With more than [`SERVERS_MAX`] regular servers.
+    /// With more than [`SERVER_NUMBERS`] regular servers.
     pub fn set(
         &mut self,
         regular: Vec<(ServerSetup, ServerKey)>,
         emergency: Option<ServerSetup>,
         abuse: Option<ServerSetup>,
     ) {
-        assert!(regular.len() <= SERVERS_MAX, "{} servers: at most {SERVERS_MAX}", regular.len());
+        assert!(regular.len() <= SERVER_NUMBERS, "{} servers: at most {SERVER_NUMBERS}", regular.len());
         self.count = regular.len();
         self.slots.resize_with(self.slots.len().max(self.count), Server::default);
         let setups = regular.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
@@ -536,7 +536,7 @@ mod tests {
 
     #[test]
     fn special_servers_have_negative_numbers_and_all_others_their_index() {
-        for index in [0, 1, 255, SERVERS_MAX - 1] {
+        for index in [0, 1, 255, SERVER_NUMBERS - 1] {
             let server = ServerId::regular(index);
             assert_eq!((server.index(), server.number()), (Some(index), index as i32));
         }

@@ -4,7 +4,7 @@ use super::words::Words;
 use super::{ParseError, Parsed, Unknown, similar};
 use crate::addr::{Host, Port, ServerSpec, file_name, quoted};
 use crate::commands::{
-    Command, ProxyHeader, SECONDS_MAX, SERVER_INDEX_MAX, SERVER_KEYS, ServerChange, ServerDeed, ServerKey,
+    Command, ProxyHeader, SECONDS_MAX, SERVER_KEYS, SERVER_LAST, ServerChange, ServerDeed, ServerKey,
     ServerTls, ServerValue, SniNames, host_name,
 };
 use crate::names::{Name, ServerRef, with_name};
@@ -15,7 +15,7 @@ const ALL: &str = "all";
 const NOW: &str = "now";
 
 pub fn server(words: &mut Words) -> Parsed<Command> {
-    match words.need(&format!("0..{SERVER_INDEX_MAX} or a name"))? {
+    match words.need(&format!("0..{SERVER_LAST} or a name"))? {
         ADD => add(words),
         ALL => {
             words.place = format!("server {ALL}");

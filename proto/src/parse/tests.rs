@@ -231,8 +231,8 @@ fn wrong_lines_are_explained() {
         ("tarpit_acl -2", r#"tarpit_acl: want -1..9, got "-2""#),
         ("source", "source: want an IP address, got nothing"),
         ("source localhost", r#"source: want an IP address, got "localhost""#),
-        ("server", "server: want 0..32000 or a name, got nothing"),
-        ("server -1 port 80", r#"server: want 0..32000 or a name, got "-1""#),
+        ("server", "server: want 0..4095 or a name, got nothing"),
+        ("server -1 port 80", r#"server: want 0..4095 or a name, got "-1""#),
         ("server add", "server add: want HOST[:PORT] or NAME=HOST[:PORT], got nothing"),
         (
             "server add 1=::1",
