@@ -369,10 +369,17 @@ impl<R: Running> Engine<R> {
                 }
                 (Some(Refusal::StartOnly(text) | Refusal::Impossible(text)), _) => Err(text),
                 (None, _) => {
-                    let deeds = deeds_of(&draft.config, placed);
+                    let to_member = self.deeds_to_member(&draft.config, placed);
+                    let deeds = match &to_member {
+                        Ok(Some(deeds)) => deeds.clone(),
+                        _ => deeds_of(&draft.config, placed),
+                    };
                     draft.deeds.extend(deeds.into_iter().map(|deed| (draft.replies.len(), deed)));
                     let service = placed.service.as_deref();
                     let applied = match &placed.command {
+                        _ if !matches!(to_member, Ok(None)) => {
+                            to_member.map(|_| Applied::Reply(String::new()))
+                        }
                         command if door != Door::Control && draft.config.is_so(service, command) => {
                             Ok(Applied::Reply(String::new()))
                         }

@@ -5,7 +5,7 @@ use super::queries;
 use super::request::{Door, Placed};
 use super::running::{Deed, Running, Wanted};
 use crate::log::local_time;
-use crate::settings::{Applied, Config, MAIN, ServiceConfig};
+use crate::settings::{Applied, Config, MAIN, ServerEntry, ServiceConfig, Which};
 use pen_proto::commands::{Action, Command, Flag, Scope, ServerChange, ServerDeed, ServiceChange, Text};
 use pen_proto::names::ServerRef;
 use pen_proto::status::{ServiceLine, Status};
@@ -60,6 +60,51 @@ impl<R: Running> Engine<R> {
             None => config.free_place(|_| false),
         };
         config.add_server(index, name.as_ref(), spec, changes).map(Applied::Reply)
+    }
+
+    /// What a command asks for of a server that was made of a name, by its name or number: only the running pen has it.
+    /// `None` for any other command.
+    ///
+    /// # Errors
+    /// What is wanted can be had only of all that were made of the name.
+    pub(super) fn deeds_to_member(
+        &self,
+        config: &Config,
+        placed: &Placed,
+    ) -> Result<Option<Vec<Deed>>, String> {
+        let (Command::Server { server, .. } | Command::ServerDeed { server: Some(server), .. }) =
+            &placed.command
+        else {
+            return Ok(None);
+        };
+        let Ok(configured) = config.meant(placed.service.as_deref()) else { return Ok(None) };
+        let is_it = |number: usize, entry: &ServerEntry| match server {
+            ServerRef::Name(name) => entry.member_name().is_some_and(|member| member == **name),
+            ServerRef::Number(wanted) => usize::from(*wanted) == number && !configured.has_server(number),
+        };
+        let members = self.numeric().service(&configured.name).into_iter().flat_map(ServiceConfig::entries);
+        let found = members.into_iter().find_map(|(which, entry)| match which {
+            Which::Regular(number) if is_it(number, entry) => Some((number, entry.member?.of)),
+            _ => None,
+        });
+        let Some((number, of)) = found else { return Ok(None) };
+        // Numbers of servers fit.
+        let (service, number) = (&configured.name, number as u16);
+        let blacklist = |change: &ServerChange| match *change {
+            ServerChange::Blacklist(seconds) => {
+                Some(Deed::Blacklist { service: service.clone(), server: number, seconds })
+            }
+            _ => None,
+        };
+        let deeds = match &placed.command {
+            Command::Server { changes, .. } => changes.iter().map(blacklist).collect(),
+            Command::ServerDeed { deed: ServerDeed::Reset, .. } => {
+                Some(vec![Deed::Reset { service: service.clone(), server: number }])
+            }
+            _ => None,
+        };
+        let whole = || format!("server {server}: is made of server {of}: want server {of}, for all that are");
+        deeds.map(Some).ok_or_else(whole)
     }
 
     /// Carries out a command about the running pen.

@@ -119,6 +119,12 @@ fn servers_come_and_go_with_the_addresses_of_a_name() {
             || servers(&pen),
             |servers| servers == "0 127.0.9.1:20080, 1 127.0.9.3:20080, 2 127.0.9.2:20080",
         );
+        assert_eq!(pen.control("server web.example.test~2 blacklist 60"), "");
+        expect_served_by(&pen, "AC");
+        assert_eq!(pen.control("server web.example.test~2 reset"), "");
+        expect_served_by(&pen, "ABC");
+        let refused = pen.control("server web.example.test~2 drain");
+        assert!(refused.starts_with("error: server web.example.test~2: is made of server 0"), "{refused}");
         assert!(
             pen.control("servers").lines().last().unwrap().contains(" max 9 "),
             "{}",

@@ -8,6 +8,8 @@ use crate::common::ports::free_port;
 use crate::common::programs::{all_installed, run};
 use std::io::Write;
 
+const NAMES: [&str; 3] = ["A", "B", "C"];
+
 /// A web server that answers every request with its name.
 fn named(name: &'static str) -> Backend {
     Backend::serving(move |mut stream| {
@@ -50,10 +52,12 @@ fn site(servers: &[Backend]) -> Site {
     let https_port = free_port();
     let mut lines =
         format!("service https\nlisten 127.0.0.1:{https_port}\nssl_certificate pen.pem\nclients_from main\n");
-    for (number, server) in servers.iter().enumerate() {
-        lines += &format!("server {number} address 127.0.0.1 port {}\n", server.port());
+    // In the other order: they agree by name.
+    for (name, server) in NAMES.iter().zip(servers).rev() {
+        lines += &format!("server add {name}=127.0.0.1:{}\n", server.port());
     }
-    let start = Pen::before(servers).file("pen.pem", &authority.sign(&["web.test"]).together());
+    let named = NAMES.iter().zip(servers).map(|(name, server)| format!("{name}={server}"));
+    let start = Pen::before(named).file("pen.pem", &authority.sign(&["web.test"]).together());
     let pen = start.file("ca.pem", &authority.pem).config(&lines).start();
     Site { pen, https_port }
 }
@@ -65,23 +69,34 @@ fn a_client_has_one_server_for_http_and_https_also_when_that_is_gone() {
     if !all_installed(&[("curl", "curl")]) {
         return;
     }
-    let servers = ["A", "B", "C"].map(named);
+    let servers = NAMES.map(named);
     let site = site(&servers);
     let before: Vec<String> =
         CLIENTS.iter().enumerate().map(|(turn, client)| site.agreed(client, turn % 2 == 0)).collect();
     let mut names = before.clone();
     names.sort();
     names.dedup();
-    assert_eq!(names, ["A", "B", "C"], "clients are spread over the servers");
-    let gone = ["A", "B", "C"].iter().position(|name| *name == before[0]).unwrap();
+    assert_eq!(names, NAMES, "clients are spread over the servers");
+    let expect_moved_from = |gone: &str, before: &[String]| -> Vec<String> {
+        let moved = CLIENTS.iter().zip(before).enumerate().map(|(turn, (client, before))| {
+            let after = site.agreed(client, turn % 2 == 1);
+            match before == gone {
+                true => assert_ne!(after, *before, "{client}"),
+                false => assert_eq!(after, *before, "{client} stays"),
+            }
+            after
+        });
+        moved.collect()
+    };
+    let gone = NAMES.iter().position(|name| *name == before[0]).unwrap();
     servers[gone].pause();
-    for (turn, (client, before)) in CLIENTS.iter().zip(&before).enumerate() {
-        let after = site.agreed(client, turn % 2 == 1);
-        match *before == ["A", "B", "C"][gone] {
-            true => assert_ne!(after, *before, "{client}"),
-            false => assert_eq!(after, *before, "{client} stays"),
-        }
+    let after = expect_moved_from(NAMES[gone], &before);
+    let draining = after[0].clone();
+    for service in ["main", "https"] {
+        assert_eq!(site.pen.control(&format!("service {service} server {draining} drain")), "");
     }
+    let last = expect_moved_from(&draining, &after);
+    assert!(last.iter().all(|name| *name == last[0]), "{last:?}");
     let clients = |line: &str| site.pen.control(line).lines().count();
     assert_eq!((clients("clients"), clients("service https clients")), (CLIENTS.len(), CLIENTS.len()));
 }
