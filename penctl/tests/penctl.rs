@@ -255,9 +255,8 @@ fn an_original_pen_is_served_too() {
     );
 }
 
-#[test]
-fn a_session_that_was_ended_is_opened_anew() {
-    let pen = FakePen::new(Kind::Forgetful);
+/// What becomes of a penctl that is given each line when pen has ended the session of the one before.
+fn said_one_after_another(pen: &FakePen, lines: [&str; 2]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_penctl"))
         .arg(&pen.address)
         .stdin(Stdio::piped())
@@ -265,11 +264,17 @@ fn a_session_that_was_ended_is_opened_anew() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    for command in ["mode\n", "blacklist 30\n"] {
-        child.stdin.as_mut().unwrap().write_all(command.as_bytes()).unwrap();
+    for line in lines {
+        child.stdin.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
         pen.closed.recv_timeout(wait::PATIENCE).unwrap();
     }
-    assert_done(&child.wait_with_output().unwrap(), 0, "no hash\n30\n", "");
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn a_session_that_was_ended_is_opened_anew() {
+    let pen = FakePen::new(Kind::Forgetful);
+    assert_done(&said_one_after_another(&pen, ["mode\n", "blacklist 30\n"]), 0, "no hash\n30\n", "");
     assert_eq!(pen.heard(), [["session", "mode"], ["session", "blacklist 30"]]);
 }
 
@@ -374,18 +379,7 @@ fn the_shell_knows_services() {
 #[test]
 fn a_session_that_is_opened_anew_is_for_the_same_service() {
     let pen = FakePen::new(Kind::Forgetful);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_penctl"))
-        .arg(&pen.address)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    for line in ["service web\n", "mode\n"] {
-        child.stdin.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
-        pen.closed.recv_timeout(wait::PATIENCE).unwrap();
-    }
-    assert_done(&child.wait_with_output().unwrap(), 0, "no hash\n", "");
+    assert_done(&said_one_after_another(&pen, ["service web\n", "mode\n"]), 0, "no hash\n", "");
     assert_eq!(pen.heard(), [&["session", "service web"][..], &["session", "service web", "mode"]]);
 }
 
