@@ -10,7 +10,7 @@ mod status;
 pub use listeners::listen_options;
 
 use crate::balance::{ClientRoom, ServerId};
-use crate::control::apply::{Deed, Running, Wanted};
+use crate::control::apply::{Deed, Open, Running, Wanted};
 use crate::control::plan::{Plan, Read, ServicePlan, Step};
 use crate::dsr::Dsr;
 use crate::dsr::open::Opened;
@@ -390,13 +390,17 @@ impl Running for Instance {
         self.leaving.iter().filter_map(|(service, _)| service.upgrade()).any(|service| service.name == name)
     }
 
-    fn is_open(&mut self, connection: u32) -> bool {
-        let services = self.runtime.snapshot().services;
-        let mut open = services.iter().flat_map(|service| &service.connections);
-        open.any(|open| open.number == connection)
-            || self.dsr.as_ref().is_some_and(|(_, dsr)| {
-                dsr.snapshot().connections.iter().any(|open| open.number == connection)
-            })
+    fn open_connections(&mut self) -> Open {
+        let snapshot = self.runtime.snapshot();
+        let connections = snapshot.services.iter().flat_map(|service| &service.connections);
+        let mut open =
+            Open { numbers: connections.map(|open| open.number).collect(), max: snapshot.connections_max };
+        if let Some((_, dsr)) = &self.dsr {
+            let flows = dsr.snapshot();
+            open.numbers.extend(flows.connections.iter().map(|flow| flow.number));
+            open.max = flows.connections_max;
+        }
+        open
     }
 
     fn connections(&mut self) -> BTreeMap<Arc<str>, u64> {

@@ -262,12 +262,7 @@ impl Config {
             self.meant(Some(name))?;
         }
         if let Command::Service(change) = command {
-            self.change_services(change)?;
-            return Ok(match change {
-                // Its connections are the running pen's.
-                ServiceChange::Remove { now: true, .. } => Applied::NotStored,
-                _ => Applied::Reply(String::new()),
-            });
+            return self.change_services(change).map(|()| Applied::Reply(String::new()));
         }
         if command.row().is_none_or(|row| row.scope == Scope::Process) {
             return self.process.apply(command);

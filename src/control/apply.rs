@@ -13,23 +13,21 @@ use super::names::{Lookup, Names, can_wait, look_up, names_of};
 use super::plan::{Plan, Refresh};
 pub use super::request::{Done, Door, Placed, Request};
 use super::request::{expand, locate};
-pub use super::running::{Deed, Running, Wanted};
+pub use super::running::{Deed, Open, Running, Wanted};
 use crate::config::{ERRORS_MAX, Errors};
 use crate::log::diag::{self, Severity};
 use crate::settings::{
-    Applied, Config, LISTENS_NOWHERE, MAIN, ServiceConfig, check, members_told, no_such_server, settle_ports,
+    Applied, Config, LISTENS_NOWHERE, ServiceConfig, check, members_told, no_such_server, settle_ports,
 };
 use crate::sys::capabilities;
 use crate::sys::clock;
 use crate::sys::errors::reason;
 use crate::sys::files::write_atomically;
 use pen_proto::commands::{
-    Action, Address, Assignment, Command, Flag, Group, Scope, ServerChange, ServiceChange, Setting, Text,
-    When,
+    Action, Address, Assignment, Command, Flag, Group, Scope, ServiceChange, Setting, Text, When,
 };
-use pen_proto::names::{Name, ServerRef};
+use pen_proto::names::Name;
 use pen_proto::parse;
-use pen_proto::status::Status;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -369,28 +367,7 @@ impl<R: Running> Engine<R> {
                 }
                 (Some(Refusal::StartOnly(text) | Refusal::Impossible(text)), _) => Err(text),
                 (None, _) => {
-                    let to_member = self.deeds_to_member(&draft.config, placed);
-                    let deeds = match &to_member {
-                        Ok(Some(deeds)) => deeds.clone(),
-                        _ => deeds_of(&draft.config, placed),
-                    };
-                    draft.deeds.extend(deeds.into_iter().map(|deed| (draft.replies.len(), deed)));
-                    let service = placed.service.as_deref();
-                    let applied = match &placed.command {
-                        _ if !matches!(to_member, Ok(None)) => {
-                            to_member.map(|_| Applied::Reply(String::new()))
-                        }
-                        command if door != Door::Control && draft.config.is_so(service, command) => {
-                            Ok(Applied::Reply(String::new()))
-                        }
-                        Command::Service(ServiceChange::Remove { name, now: true })
-                            if self.is_leaving(&draft.config, name) =>
-                        {
-                            Ok(Applied::NotStored)
-                        }
-                        Command::AddServer { .. } => self.add_server(&mut draft.config, placed, door),
-                        command => draft.config.apply(service, command, now_seconds),
-                    };
+                    let applied = self.apply_to(&mut draft, placed, door, now_seconds);
                     applied.map(|applied| match applied {
                         Applied::Reply(text) => Reply::Ready(text),
                         Applied::ReplyLater | Applied::NotStored => Reply::Later,
@@ -409,6 +386,33 @@ impl<R: Running> Engine<R> {
         if errors.is_empty() { Ok(draft) } else { Err(errors.to_string()) }
     }
 
+    /// Applies a command to a draft, and notes what it asks for beside what it sets.
+    fn apply_to(
+        &self,
+        draft: &mut Draft,
+        placed: &Placed,
+        door: Door,
+        now_seconds: u32,
+    ) -> Result<Applied, String> {
+        let (service, config) = (placed.service.as_deref(), &mut draft.config);
+        let nothing = Applied::Reply(String::new());
+        if door != Door::Control && config.is_so(service, &placed.command) {
+            return Ok(nothing);
+        }
+        let to_member = self.deeds_to_member(config, placed)?;
+        let is_to_member = to_member.is_some();
+        let deeds = to_member.unwrap_or_else(|| deeds_of(config, placed));
+        draft.deeds.extend(deeds.into_iter().map(|deed| (draft.replies.len(), deed)));
+        match &placed.command {
+            _ if is_to_member => Ok(nothing),
+            Command::Service(ServiceChange::Remove { name, now: true }) if self.is_leaving(config, name) => {
+                Ok(nothing)
+            }
+            Command::AddServer { .. } => self.add_server(config, placed, door),
+            command => config.apply(service, command, now_seconds),
+        }
+    }
+
     /// Whether a service was removed and has connections still.
     fn is_leaving(&self, config: &Config, name: &str) -> bool {
         config.service(name).is_none()
@@ -420,7 +424,7 @@ impl<R: Running> Engine<R> {
         &mut self,
         config: &Config,
         placed: &Placed,
-        connections: &mut Option<Status>,
+        connections: &mut Option<Open>,
     ) -> Option<Refusal> {
         let running = self.running.as_mut()?;
         match &placed.command {
@@ -444,20 +448,10 @@ impl<R: Running> Engine<R> {
                 Some(Refusal::StartOnly(TRANSPARENT_REFUSED.into()))
             }
             Command::Do(Action::Close(number)) => {
-                let status = connections.get_or_insert_with(|| running.ask(Wanted::Connections, MAIN));
-                let open = running.is_open(*number);
-                let in_range = u64::from(*number) < status.connections_max;
-                (in_range && !open)
+                let Open { numbers, max } = connections.get_or_insert_with(|| running.open_connections());
+                let in_range = u64::from(*number) < *max;
+                (in_range && !numbers.contains(number))
                     .then(|| Refusal::Impossible(format!("close: connection {number} is not open")))
-            }
-            Command::Server { server: ServerRef::Number(index), changes } => {
-                let service = config.meant(placed.service.as_deref()).ok()?;
-                let is_deed = changes.iter().all(|change| matches!(change, ServerChange::Blacklist(_)));
-                let index = usize::from(*index);
-                // Beyond those that are configured there may be some that were made of names.
-                let numbers = self.followed.service(&service.name).map_or(0, |known| known.servers.len());
-                let is_missing = is_deed && index >= service.servers.len().max(numbers);
-                is_missing.then(|| Refusal::Impossible(no_such_server(index)))
             }
             _ => None,
         }

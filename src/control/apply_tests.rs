@@ -3,7 +3,7 @@
 use super::*;
 use crate::control::fake::FakePen;
 use crate::control::names::Addresses;
-use crate::settings::{ServerEntry, ServiceConfig};
+use crate::settings::{MAIN, ServerEntry, ServiceConfig};
 use crate::tempdir::TempDir;
 use pen_proto::addr::ServerSpec;
 use pen_proto::commands::{Number, ROWS, SERVER_KEYS};

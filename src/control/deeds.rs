@@ -27,7 +27,7 @@ impl<R: Running> Engine<R> {
     /// Adds a server to `config`, under a number that nobody holds. One that has the name already is changed when a file
     /// says it again. The reply is the number.
     pub(super) fn add_server(
-        &mut self,
+        &self,
         config: &mut Config,
         placed: &Placed,
         door: Door,
@@ -78,9 +78,12 @@ impl<R: Running> Engine<R> {
             return Ok(None);
         };
         let Ok(configured) = config.meant(placed.service.as_deref()) else { return Ok(None) };
+        if configured.find(server).is_ok_and(|index| configured.has_server(index)) {
+            return Ok(None);
+        }
         let is_it = |number: usize, entry: &ServerEntry| match server {
             ServerRef::Name(name) => entry.member_name().is_some_and(|member| member == **name),
-            ServerRef::Number(wanted) => usize::from(*wanted) == number && !configured.has_server(number),
+            ServerRef::Number(wanted) => usize::from(*wanted) == number,
         };
         let members = self.numeric().service(&configured.name).into_iter().flat_map(ServiceConfig::entries);
         let found = members.into_iter().find_map(|(which, entry)| match which {
@@ -117,12 +120,6 @@ impl<R: Running> Engine<R> {
         };
         match &placed.command {
             Command::Ask(question) => self.answer(question, &service),
-            Command::Service(ServiceChange::Remove { name, now: true }) => {
-                if let Some(running) = &mut self.running {
-                    running.act(Deed::Cut { service: (**name).into() });
-                }
-                Ok(String::new())
-            }
             Command::Do(Action::Close(number)) => Ok(self.close(*number)),
             Command::Do(Action::Exit) => Ok(self.exit()),
             Command::Do(Action::Session) => {
@@ -227,6 +224,9 @@ pub(super) fn deeds_of(config: &Config, placed: &Placed) -> Vec<Deed> {
                 }
                 _ => Vec::new(),
             }
+        }
+        Command::Service(ServiceChange::Remove { name, now: true }) => {
+            vec![Deed::Cut { service: (**name).into() }]
         }
         _ => Vec::new(),
     }

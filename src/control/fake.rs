@@ -1,6 +1,6 @@
 //! A pen that only remembers what it was told, for the tests of this directory and of `reload.rs`.
 
-use super::apply::{Deed, Running, Wanted};
+use super::apply::{Deed, Open, Running, Wanted};
 use super::plan::{Plan, Read, ServicePlan, Step};
 use crate::settings::{Config, MAIN, ServiceConfig, Settings};
 use pen_proto::commands::{Number, Text};
@@ -168,8 +168,10 @@ impl Running for FakePen {
         false
     }
 
-    fn is_open(&mut self, connection: u32) -> bool {
-        self.told().status.connections.iter().any(|open| open.number == connection)
+    fn open_connections(&mut self) -> Open {
+        let status = self.ask(Wanted::Connections, MAIN);
+        let numbers = status.connections.iter().map(|open| open.number).collect();
+        Open { numbers, max: status.connections_max }
     }
 
     fn connections(&mut self) -> BTreeMap<Arc<str>, u64> {

@@ -2,7 +2,7 @@
 
 use super::plan::Plan;
 use pen_proto::status::Status;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What a question about the running pen needs to know. More may be told.
@@ -12,6 +12,14 @@ pub enum Wanted {
     Clients,
     Connections,
     Everything,
+}
+
+/// Which connections there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Open {
+    pub numbers: BTreeSet<u32>,
+    /// How many there may be.
+    pub max: u64,
 }
 
 /// What is done once and is no setting.
@@ -49,8 +57,8 @@ pub trait Running {
     fn ask(&mut self, wanted: Wanted, service: &str) -> Status;
     /// Whether a service of this name was removed, and has connections still.
     fn is_leaving(&self, service: &str) -> bool;
-    /// Whether there is a connection with this number, whosever it is.
-    fn is_open(&mut self, connection: u32) -> bool;
+    /// The connections of all services.
+    fn open_connections(&mut self) -> Open;
     /// Open connections and sessions of each service, by name.
     fn connections(&mut self) -> BTreeMap<Arc<str>, u64>;
     /// The smallest number for a new server of `service`: none has it by `is_configured`, and no connection is left of an

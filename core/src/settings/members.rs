@@ -114,11 +114,6 @@ impl ServiceConfig {
         let is_renewed = self.number(Number::Resolve) > 0 && !self.flag(Flag::ResolveFirst);
         entry.spec.host.service().is_some() || (is_renewed && entry.spec.host.name().is_some())
     }
-
-    /// Whether there may be servers with numbers that are not configured.
-    pub(super) fn makes_servers(&self) -> bool {
-        self.servers.iter().flatten().any(|entry| self.is_spread(entry))
-    }
 }
 
 /// What has changed among servers that were made of others' names, a sentence each.

@@ -300,8 +300,7 @@ impl ServiceConfig {
         if index >= self.servers.len() {
             if !changes.iter().any(|change| stored(&change)) {
                 // At start it may still come, as an argument of the command line.
-                let is_known_only_here = is_running && !self.makes_servers();
-                return if is_known_only_here { Err(no_such_server(index)) } else { Ok(String::new()) };
+                return if is_running { Err(no_such_server(index)) } else { Ok(String::new()) };
             }
             let more = index + 1 - self.servers.len();
             self.servers.try_reserve(more).map_err(|_| format!("server {index}: no memory"))?;
