@@ -5,8 +5,9 @@
 //! return.
 
 /// The number of a slot plus one, so that zeroed memory is a list without members.
-type Link = u32;
-const END: Link = 0;
+pub type Link = u32;
+/// No slot.
+pub const END: Link = 0;
 
 /// The neighbours of a slot in its list. Kept in the slot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 //! [`ClientTable::grow`], [`ClientTable::forget_servers`] and the listing for statistics.
 
 use super::keys::ServerKey;
-use crate::lru::{Links, Lru, Slots};
+use crate::lru::{END, Link, Links, Lru, Slots};
 use pen_proto::addr::ClientAddr;
 use std::collections::TryReserveError;
 use std::hash::{BuildHasher, RandomState};
@@ -34,10 +34,6 @@ pub struct Client {
     pub to_client_bytes: u64,
     pub from_client_bytes: u64,
 }
-
-/// A slot number plus one, so that zeroed memory is a chain without members.
-type Link = u32;
-const END: Link = 0;
 
 #[derive(Clone)]
 struct Slot {

@@ -4,7 +4,7 @@
 //! value is the caller's. Finding, adding, touching and expiring a flow take the same time in a table of any size. Only
 //! `director.rs` uses it, on one thread.
 
-use crate::lru::{Links, Lru, Slots};
+use crate::lru::{END, Link, Links, Lru, Slots};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
@@ -59,10 +59,6 @@ pub struct Flow<T> {
     pub active_ms: u64,
     pub value: T,
 }
-
-/// A slot number plus one, 0 for none.
-type Link = u32;
-const END: Link = 0;
 
 struct Slot<T> {
     flow: Option<Flow<T>>,
