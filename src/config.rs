@@ -188,8 +188,8 @@ impl Reader {
         };
         match line.command {
             Some(Command::Do(Action::Include(path))) => self.include(place, &path, line.service),
-            Some(Command::Do(Action::Session)) => {
-                self.errors.push(place, "session: only on the control socket")
+            Some(Command::Do(action @ (Action::Session | Action::Reload))) => {
+                self.errors.push(place, format_args!("{}: only on the control socket", action.word()));
             }
             Some(command) => self.add(place, line.service, command),
             None => {

@@ -129,6 +129,9 @@ impl Process {
                 obeyed.unwrap_or_else(|trouble| diag::say(Severity::Error, String::from(trouble)));
             }
             self.finish_reload();
+            if self.doors.control.wants_reload() && !self.reload.is_under_way() {
+                self.reload();
+            }
             self.renew_names();
             if let Some(instance) = self.instance() {
                 instance.look_at_leaving();
@@ -169,6 +172,9 @@ impl Process {
     fn reload(&mut self) {
         self.supervisor.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::since_boot_usec()));
         itself::look_around();
+        if !self.reload.is_under_way() {
+            self.doors.control.reload_begins();
+        }
         self.reload.begin(&mut self.engine, clock::monotonic_ms());
     }
 
@@ -185,6 +191,7 @@ impl Process {
 
     fn finish_reload(&mut self) {
         let Some(outcome) = self.reload.finish(&mut self.engine, clock::monotonic_ms()) else { return };
+        self.doors.control.reload_ends(&outcome);
         say(outcome);
         if !self.reload.is_under_way() {
             self.supervisor.tell("READY=1");

@@ -125,6 +125,7 @@ impl<R: Running> Engine<R> {
             Command::Do(Action::Session) => {
                 Err("session: only on a control socket, as the first command".into())
             }
+            Command::Do(Action::Reload) => Err("reload: only on a control socket".into()),
             Command::Do(Action::Write(file)) => self.write(file.as_deref()),
             // Of all settings only this one is known no better than by the running pen.
             Command::Show(_) | Command::Set(_) => {

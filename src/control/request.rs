@@ -44,6 +44,11 @@ impl Request {
     pub fn is_session(&self) -> bool {
         matches!(&self.commands[..], [Placed { command: Command::Do(Action::Session), .. }])
     }
+
+    /// Whether it asks for a reload and its result.
+    pub fn is_reload(&self) -> bool {
+        matches!(&self.commands[..], [Placed { command: Command::Do(Action::Reload), .. }])
+    }
 }
 
 /// What came of a request that was carried out.

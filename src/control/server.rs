@@ -45,6 +45,7 @@ pub struct ControlServer {
     lookups: Lookups,
     /// Requests that wait for the addresses of the names in them, with the clients' numbers, by question.
     waiting: BTreeMap<u64, (u64, Request)>,
+    reloads: Reloads,
     waker: Waker,
     wakeups: Wakeups,
     /// Given up for a caller when descriptors run out, so that the operator always gets in.
@@ -68,6 +69,7 @@ impl ControlServer {
             next: 0,
             lookups: Lookups::new(bell(&waker)),
             waiting: BTreeMap::new(),
+            reloads: Reloads::default(),
             waker,
             wakeups,
             spare: open_spare(),
@@ -145,6 +147,7 @@ impl ControlServer {
         self.listeners.clear();
         self.lookups.clear();
         self.waiting.clear();
+        self.reloads = Reloads::default();
         loop {
             let now_ms = (self.clock)();
             self.clients.retain(|_, client| !client.is_gone() && !client.talk.pending().is_empty());
@@ -247,6 +250,11 @@ impl ControlServer {
                 client.talk.open_session();
                 Ok(format!("pen {}\n", env!("CARGO_PKG_VERSION")))
             }
+            Ok(request) if request.is_reload() => {
+                client.wait();
+                self.reloads.wanted.push(number);
+                return;
+            }
             Ok(request) if !engine.needs_resolving(&request).is_empty() => {
                 client.wait();
                 let question = self.lookups.ask(request.names(), engine.lookup(), now_ms, LOOKUP_MS);
@@ -278,6 +286,27 @@ impl ControlServer {
         let Some(client) = self.clients.get_mut(&client) else { return };
         let reply = engine.learn(found).and_then(|()| carry_out(engine, &request));
         client.reply(&reply, now_ms);
+    }
+
+    /// Whether clients want a reload that has not begun. Who begins it says so with [`ControlServer::reload_begins`].
+    pub fn wants_reload(&self) -> bool {
+        !self.reloads.wanted.is_empty()
+    }
+
+    /// A reload begins: whoever wants one gets the result of this one.
+    pub fn reload_begins(&mut self) {
+        self.reloads.begun.append(&mut self.reloads.wanted);
+    }
+
+    /// A reload has ended with what the operator should know, or with what is wrong.
+    pub fn reload_ends(&mut self, outcome: &Result<Vec<String>, String>) {
+        let news = |news: &Vec<String>| news.iter().map(|line| format!("{line}\n")).collect::<String>();
+        let (reply, now_ms) = (outcome.as_ref().map(news).map_err(String::clone), (self.clock)());
+        for number in std::mem::take(&mut self.reloads.begun) {
+            if let Some(client) = self.clients.get_mut(&number) {
+                client.reply(&reply, now_ms);
+            }
+        }
     }
 
     fn accept_from<R: Running>(&mut self, index: usize, engine: &Engine<R>, now_ms: u64) {
@@ -344,6 +373,15 @@ impl ControlServer {
         let longest = silent.min_by_key(|(_, client)| client.active_ms()).map(|(number, _)| *number);
         longest.and_then(|number| self.clients.remove(&number)).is_some()
     }
+}
+
+/// The clients, by number, that wait for the result of a reload.
+#[derive(Default)]
+struct Reloads {
+    /// Those of the one under way.
+    begun: Vec<u64>,
+    /// Those of the next one, for the file may have changed since that one read it.
+    wanted: Vec<u64>,
 }
 
 /// What a wait brought.

@@ -46,6 +46,7 @@ mod proxy_from_downstreams;
 mod proxy_to_servers;
 mod readiness;
 mod refusals;
+mod reload;
 mod reset;
 mod resolve;
 mod services;

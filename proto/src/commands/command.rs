@@ -121,6 +121,8 @@ pub enum Action {
     Close(u32),
     Exit,
     Include(String),
+    /// Reads the configuration file again and says what came of it.
+    Reload,
     Session,
     Write(Option<String>),
 }
@@ -200,11 +202,13 @@ impl Question {
 }
 
 impl Action {
-    fn word(&self) -> &'static str {
+    /// The command that it is.
+    pub fn word(&self) -> &'static str {
         match self {
             Action::Close(_) => "close",
             Action::Exit => "exit",
             Action::Include(_) => "include",
+            Action::Reload => "reload",
             Action::Session => "session",
             Action::Write(_) => "write",
         }

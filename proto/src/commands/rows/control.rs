@@ -51,6 +51,15 @@ pub const ROWS: &[Row] = &[
         ..LIVE
     },
     Row {
+        word: "reload",
+        kind: Kind::Deed(Argument::Nothing(|| Action::Reload)),
+        summary: "read the configuration file again and wait for the result",
+        detail: "As the signal HUP does, and the answer tells what came of it: nothing, what the operator should know, or \
+                 every error with its file and line; with an error no setting has changed. With `penctl` the exit status \
+                 is 1 then.",
+        ..NEW
+    },
+    Row {
         word: "service",
         args: &[
             optional("add|remove", Complete::Words(&["add", "remove"])),
