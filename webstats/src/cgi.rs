@@ -5,10 +5,11 @@
 
 use crate::archive;
 use crate::history::History;
-use crate::http::{self, Code};
 use crate::options;
 use crate::page;
 use crate::watch::{Audience, Watch};
+use pen_web::Code;
+use pen_web::response::body_headers;
 
 /// What goes to standard output and to standard error, which is the web server's error log.
 pub struct Response {
@@ -43,13 +44,13 @@ fn show(settings: options::Settings) -> Response {
     complaints.extend(watch.troubles().map(str::to_string));
     let code = if watch.any_answer() { Code::Ok } else { Code::Unavailable };
     let html = watch.page(Audience::Public, settings.refresh_seconds, None);
-    let headers = http::body_headers("text/html; charset=utf-8", &page::policy());
+    let headers = body_headers("text/html; charset=utf-8", &page::policy());
     Response { output: format!("Status: {}\r\n{headers}\r\n{html}", code.line()), complaints }
 }
 
 fn plain(code: Code, complaints: Vec<String>) -> Response {
     let allow = if code == Code::MethodNotAllowed { "Allow: GET, HEAD\r\n" } else { "" };
-    let headers = http::body_headers("text/plain; charset=utf-8", "default-src 'none'");
+    let headers = body_headers("text/plain; charset=utf-8", "default-src 'none'");
     let line = code.line();
     Response { output: format!("Status: {line}\r\n{allow}{headers}\r\n{line}\n"), complaints }
 }

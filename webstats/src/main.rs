@@ -11,7 +11,6 @@ mod chart;
 mod control;
 mod health;
 mod history;
-mod http;
 mod live;
 mod options;
 mod page;

@@ -3,14 +3,15 @@
 //! Owns the thread that asks (it waits for pens as long as it must), when the next round is due, and the documents made
 //! of the last one.
 
-use super::client::Documents;
 use crate::archive;
 use crate::history::History;
 use crate::options::{REFRESH_SECONDS_DEFAULT, Settings};
+use crate::page;
 use crate::watch::{Audience, Watch};
 use pen_sys::clock;
 use pen_sys::published::Published;
 use pen_sys::waking::{Waker, Wakeups, waker};
+use pen_web::{Code, Response};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,10 +21,26 @@ use std::thread;
 /// Between two writings of the history file: as much as is lost when the process ends.
 const STORE_MS: u64 = 60_000;
 
-/// Where the figures are beside the page.
-pub const JSON_PATH: &str = "/status.json";
-/// The same, seen from the page: where another web server passes visitors on, both have another path in front.
+/// The figures beside the page, seen from there: where another web server passes visitors on, both have another path in
+/// front.
 const JSON_LINK: &str = "status.json";
+
+/// What is served.
+pub struct Documents {
+    page: Response,
+    json: Response,
+}
+
+impl Documents {
+    /// What is at this path.
+    pub fn at(&self, path: &str) -> Option<&Response> {
+        match path {
+            "/" => Some(&self.page),
+            "/status.json" => Some(&self.json),
+            _ => None,
+        }
+    }
+}
 
 /// The loop's end: asks for rounds, takes documents.
 pub struct Rounds {
@@ -132,7 +149,13 @@ impl Asker {
         let troubles: Vec<String> = self.watch.troubles().map(str::to_string).collect();
         self.say_news(troubles);
         let page = self.watch.page(Audience::Operator, self.refresh_seconds, Some(JSON_LINK));
-        Documents { page: page.into_bytes().into(), json: self.watch.json().into_bytes().into() }
+        let document = |content_type, policy: &str, text: String| {
+            Response::new(Code::Ok, content_type, policy, text.into_bytes().into())
+        };
+        Documents {
+            page: document("text/html; charset=utf-8", &page::policy(), page),
+            json: document("application/json", "default-src 'none'", self.watch.json()),
+        }
     }
 
     fn store_when_due(&mut self) {

@@ -1,9 +1,9 @@
-//! The little of HTTP/1.1 that serving two read-only documents takes: requests understood, responses begun.
+//! Requests, as far as they are understood: GET and HEAD of a path. Pure.
 //!
-//! Owns the limits on a request and the status codes. Pure: bytes in, bytes out; `live` has the sockets, `cgi` borrows the
-//! headers.
+//! The crate httparse reads them; this file owns the limits, and which requests are served at all.
 
-use pen_core::stats::parts;
+use crate::response::Code;
+use httparse::{EMPTY_HEADER, Error, Status};
 use std::net::IpAddr;
 
 /// A request line and headers may have so many bytes together.
@@ -35,107 +35,34 @@ pub enum Heard {
     Refused(Code),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Code {
-    Ok,
-    BadRequest,
-    NotFound,
-    MethodNotAllowed,
-    RequestTimeout,
-    Misdirected,
-    HeadersTooLarge,
-    NotImplemented,
-    Unavailable,
-    VersionNotSupported,
-}
-
-impl Code {
-    /// Number and phrase, RFC 9110 section 15.
-    pub fn line(self) -> &'static str {
-        match self {
-            Code::Ok => "200 OK",
-            Code::BadRequest => "400 Bad Request",
-            Code::NotFound => "404 Not Found",
-            Code::MethodNotAllowed => "405 Method Not Allowed",
-            Code::RequestTimeout => "408 Request Timeout",
-            Code::Misdirected => "421 Misdirected Request",
-            Code::HeadersTooLarge => "431 Request Header Fields Too Large",
-            Code::NotImplemented => "501 Not Implemented",
-            Code::Unavailable => "503 Service Unavailable",
-            Code::VersionNotSupported => "505 HTTP Version Not Supported",
-        }
-    }
-}
-
 /// Understands the bytes from the start of a connection.
 pub fn hear(bytes: &[u8]) -> Heard {
-    let Some(end) = head_end(bytes) else {
-        return if bytes.len() >= HEAD_BYTES_MAX {
-            Heard::Refused(Code::HeadersTooLarge)
-        } else {
-            Heard::Nothing
-        };
+    let mut lines = [EMPTY_HEADER; LINES_MAX];
+    let mut request = httparse::Request::new(&mut lines);
+    let understood = match request.parse(bytes) {
+        Ok(Status::Complete(bytes)) if bytes <= HEAD_BYTES_MAX => understand(&request),
+        Ok(Status::Partial) if bytes.len() < HEAD_BYTES_MAX => return Heard::Nothing,
+        Ok(_) | Err(Error::TooManyHeaders) => Err(Code::HeadersTooLarge),
+        // Of a later version of HTTP, or of something else.
+        Err(Error::Version) if request.path.is_some() && names_a_version(bytes) => {
+            Err(Code::VersionNotSupported)
+        }
+        Err(_) => Err(Code::BadRequest),
     };
-    if end > HEAD_BYTES_MAX {
-        return Heard::Refused(Code::HeadersTooLarge);
-    }
-    // Anything beyond ASCII has no business in a request that could be served.
-    let head = bytes[..end].is_ascii().then(|| str::from_utf8(&bytes[..end]).ok()).flatten();
-    match head.ok_or(Code::BadRequest).and_then(understand) {
+    match understood {
         Ok(request) => Heard::Request(request),
         Err(code) => Heard::Refused(code),
     }
 }
 
-/// Where the lines before the empty one end. A lone line feed ends a line too, as RFC 9112 section 2.2 allows; empty
-/// lines before the request are ignored.
-fn head_end(bytes: &[u8]) -> Option<usize> {
-    let mut line_start = bytes.iter().position(|byte| !b"\r\n".contains(byte))?;
-    for line in bytes[line_start..].split_inclusive(|byte| *byte == b'\n') {
-        if line == b"\n" || line == b"\r\n" {
-            return Some(line_start);
-        }
-        line_start += line.len();
-    }
-    None
+fn names_a_version(bytes: &[u8]) -> bool {
+    let line = bytes.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty());
+    let version = line.and_then(|line| line.split(|byte| *byte == b' ').nth(2));
+    version.is_some_and(|version| version.starts_with(b"HTTP/"))
 }
 
-fn understand(head: &str) -> Result<Request, Code> {
-    let mut lines = head.trim_start_matches(['\r', '\n']).lines();
-    let (method, path, version) = request_line(lines.next().unwrap_or(""))?;
-    let mut host = None;
-    for (number, line) in lines.enumerate() {
-        if number >= LINES_MAX {
-            return Err(Code::HeadersTooLarge);
-        }
-        let (name, value) = header(line)?;
-        if name.eq_ignore_ascii_case("host") && host.replace(host_name(value)?).is_some() {
-            return Err(Code::BadRequest);
-        }
-    }
-    match (version, &host) {
-        // RFC 9112 section 3.2: without Host it is no request.
-        (Version::One, None) => Err(Code::BadRequest),
-        _ => Ok(Request { method, path, host }),
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Version {
-    Zero,
-    One,
-}
-
-fn request_line(line: &str) -> Result<(Method, String, Version), Code> {
-    let words: Vec<&str> = line.split(' ').collect();
-    let [method, target, version] = words[..] else { return Err(Code::BadRequest) };
-    let version = match version {
-        "HTTP/1.0" => Version::Zero,
-        version if version.starts_with("HTTP/1.") => Version::One,
-        version if version.starts_with("HTTP/") => return Err(Code::VersionNotSupported),
-        _ => return Err(Code::BadRequest),
-    };
-    let method = match method {
+fn understand(request: &httparse::Request<'_, '_>) -> Result<Request, Code> {
+    let method = match request.method.unwrap_or_default() {
         "GET" => Method::Get,
         "HEAD" => Method::Head,
         "POST" | "PUT" | "DELETE" | "OPTIONS" | "TRACE" | "CONNECT" | "PATCH" => {
@@ -143,20 +70,22 @@ fn request_line(line: &str) -> Result<(Method, String, Version), Code> {
         }
         _ => return Err(Code::NotImplemented),
     };
-    let path = target.split(['?', '#']).next().unwrap_or("");
-    match path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic()) {
-        true => Ok((method, path.to_string(), version)),
-        false => Err(Code::BadRequest),
+    let path = request.path.and_then(|target| target.split(['?', '#']).next()).unwrap_or_default();
+    if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Code::BadRequest);
     }
-}
-
-fn header(line: &str) -> Result<(&str, &str), Code> {
-    let (name, value) = line.split_once(':').ok_or(Code::BadRequest)?;
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let sound = !name.is_empty()
-        && name.bytes().all(is_token)
-        && !value.bytes().any(|b| b.is_ascii_control() && b != b'\t');
-    if sound { Ok((name, value.trim())) } else { Err(Code::BadRequest) }
+    let mut host = None;
+    for header in request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("host")) {
+        let value = str::from_utf8(header.value).map_err(|_| Code::BadRequest)?;
+        if host.replace(host_name(value.trim())?).is_some() {
+            return Err(Code::BadRequest);
+        }
+    }
+    match (request.version, &host) {
+        // RFC 9112 section 3.2: without Host it is no request.
+        (Some(1), None) => Err(Code::BadRequest),
+        _ => Ok(Request { method, path: path.to_string(), host }),
+    }
 }
 
 /// Without the port; an IPv6 address without its brackets.
@@ -182,21 +111,6 @@ pub fn is_local_name(host: Option<&str>) -> bool {
         None => true,
         Some(name) => name == "localhost" || name.ends_with(".localhost") || name.parse::<IpAddr>().is_ok(),
     }
-}
-
-/// What every response of ours says about its body. There are no forms, so nobody need know where a visitor comes from.
-pub fn body_headers(content_type: &str, policy: &str) -> String {
-    parts::body_headers(content_type, policy, "no-referrer")
-}
-
-/// Status line and headers, to the empty line. `date` is an HTTP date.
-pub fn head(code: Code, date: &str, body_headers: &str, body_bytes: usize) -> String {
-    let allow = if code == Code::MethodNotAllowed { "Allow: GET, HEAD\r\n" } else { "" };
-    format!(
-        "HTTP/1.1 {}\r\nDate: {date}\r\nServer: webstats\r\n{allow}{body_headers}Content-Length: {body_bytes}\r\n\
-         Connection: close\r\n\r\n",
-        code.line()
-    )
 }
 
 #[cfg(test)]
@@ -276,23 +190,6 @@ mod tests {
             (Some("localhost.evil.example"), false),
         ] {
             assert_eq!(is_local_name(host), local, "{host:?}");
-        }
-    }
-
-    #[test]
-    fn a_response_ends_its_connection_and_tells_its_length() {
-        let headers = body_headers("text/html; charset=utf-8", "default-src 'none'");
-        let head = head(Code::MethodNotAllowed, "Sat, 21 Nov 2026 01:23:26 GMT", &headers, 7);
-        assert!(
-            head.starts_with("HTTP/1.1 405 Method Not Allowed\r\nDate: Sat, 21 Nov 2026 01:23:26 GMT\r\n")
-        );
-        assert!(head.ends_with("\r\nContent-Length: 7\r\nConnection: close\r\n\r\n"));
-        for line in [
-            "Allow: GET, HEAD",
-            "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'",
-            "Cache-Control: no-store",
-        ] {
-            assert!(head.lines().any(|found| found == line), "{line}");
         }
     }
 
