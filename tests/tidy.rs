@@ -17,7 +17,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("control", 2),
     ("dsr", 2),
     ("os", 1),
-    ("outage", 2),
+    ("news", 2),
     ("reload", 2),
     ("renewal", 2),
     ("room", 2),

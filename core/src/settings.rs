@@ -16,7 +16,7 @@ mod tls;
 mod values;
 mod write;
 
-pub use fit::{check, settle_ports};
+pub use fit::{check, of_service, settle_ports};
 pub use members::{MEMBERS_MAX, Member, Place, members_told, spread};
 pub use pen_proto::commands::SERVERS_MAX;
 pub use process::{ProcessConfig, ProcessSettings};

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod addr;
+pub mod called;
 pub mod commands;
 pub mod endpoint;
 pub mod escape;

@@ -76,7 +76,8 @@ fn tell_useless_ports(config: &ServiceConfig, service: Service) {
             && let Some(Port::Number(port)) = spec.port
             && service.port != Some(port)
         {
-            let text = format_args!("dsr_if: server {index}: port {port} has no effect, packets keep theirs");
+            let called = config.called(index);
+            let text = format_args!("dsr_if: {called}: port {port} has no effect, packets keep theirs");
             diag::say(Severity::Notice, text);
         }
     }

@@ -195,14 +195,21 @@ impl Receiver {
         }
     }
 
+    /// How messages name the server at an address.
+    fn called(&self, ip: IpAddr) -> String {
+        let called = self.balanced.with(|chooser| chooser.called_at(ip));
+        called.map_or_else(|| format!("server ({ip})"), |called| called.to_string())
+    }
+
     fn tell(&self, news: &News) {
         let interface = &self.interface;
         match news {
             News::Found(ip, mac) => {
-                diag::debug!(1, "dsr: server {ip} is at {mac}");
+                diag::debug!(1, "dsr: {} is at {mac}", self.called(*ip));
             }
             News::Silent(ip) => {
-                let text = format_args!("dsr: server {ip} does not answer on {interface}: blacklisted");
+                let called = self.called(*ip);
+                let text = format_args!("dsr: {called} does not answer on {interface}: blacklisted");
                 diag::once(&format!("dsr silent {ip}"), text);
             }
             News::Rival(mac) => {

@@ -4,7 +4,7 @@
 use super::Instance;
 use crate::balance::{Emptied, ServerId};
 use crate::log::diag::{self, Severity};
-use crate::settings::MAIN;
+use crate::settings::of_service;
 use crate::sys::clock;
 use pen_proto::status::ServerState;
 use std::time::Duration;
@@ -24,8 +24,7 @@ impl Instance {
                 self.runtime.close_server(served.number, server);
             }
             for emptied in &emptied {
-                let of = if **name == *MAIN { String::new() } else { format!("service {name}: ") };
-                diag::say(Severity::Notice, format_args!("{of}{}", told(emptied)));
+                diag::say(Severity::Notice, of_service(name, &told(emptied)));
             }
         }
     }
@@ -44,10 +43,10 @@ impl Instance {
 }
 
 fn told(emptied: &Emptied) -> String {
-    let server = emptied.name.clone().unwrap_or_else(|| emptied.server.to_string());
+    let called = &emptied.called;
     match emptied.state {
-        ServerState::Draining => format!("server {server}: drained"),
-        ServerState::Removing => format!("server {server}: removed, and its last connection has ended"),
-        _ => format!("server {server}: disabled, and its last connection has ended"),
+        ServerState::Draining => format!("{called}: drained"),
+        ServerState::Removing => format!("{called}: removed, and its last connection has ended"),
+        _ => format!("{called}: disabled, and its last connection has ended"),
     }
 }

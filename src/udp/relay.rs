@@ -7,7 +7,7 @@ use super::sessions::Parties;
 use super::upstream::Failure;
 use crate::log::diag;
 use crate::log::traffic::Target;
-use crate::outage;
+use crate::news;
 use crate::sys::datagram::{BATCH, Batch, take_error};
 use crate::sys::errors::reason;
 use crate::worker::{Core, Dump, Entry, LocalService, log_read};
@@ -221,7 +221,7 @@ impl Udp {
         if is_first && attempt.clears_failure() {
             let ends_outage = service.with(|chooser| chooser.connected(attempt));
             if ends_outage {
-                outage::tell_end(attempt.server());
+                news::tell_end(service, attempt.server());
             }
         }
         if is_first && attempt.has_tried() {

@@ -15,13 +15,14 @@ use crate::conn::CloseReason;
 use crate::log::diag;
 use crate::net::connect::StartError;
 use crate::net::datagram::connect_to;
-use crate::outage;
+use crate::news;
 use crate::proxy_protocol::{Endpoints, Transport, write_v2_with};
 use crate::room::{Room, Want};
 use crate::sys::errors::reason;
 use crate::sys::{clock, socket};
-use crate::worker::{Core, Key, LocalService, local_address, log_read, say_next_place};
+use crate::worker::{Core, Key, LocalService, local_address, log_read};
 use pen_proto::addr::ClientAddr;
+use pen_proto::called::Called;
 use pen_proto::commands::{Number, ProxyHeader};
 use std::io;
 use std::net::SocketAddr;
@@ -67,7 +68,7 @@ impl Udp {
                 return None;
             }
         };
-        outage::tell(&attempt);
+        news::tell_outage(&local.service, &attempt);
         local.totals.accepted += 1;
         local.totals.denied += u64::from(attempt.server() == ServerId::ABUSE);
         let session = Session { told, ..Session::new(service, address, attempt, endpoint, core.now_ms) };
@@ -226,7 +227,8 @@ impl Udp {
         }
         session.unanswered_ms = None;
         if let (Some(attempt), Some(next)) = (&session.attempt, session.endpoint.next_place()) {
-            say_next_place(attempt.server(), Some(&session.endpoint));
+            let service = &core.services[session.service].service;
+            news::tell_next_place(service, attempt.server(), &session.endpoint);
             session.endpoint = Arc::new(next);
             session.kept.get_or_insert_with(Kept::default);
             return true;
@@ -238,19 +240,20 @@ impl Udp {
         local.totals.up_bytes += up_bytes;
         local.totals.down_bytes += down_bytes;
         let Some(attempt) = &mut session.attempt else { return false };
-        let server = attempt.server();
         let now_seconds = clock::steady_epoch_seconds(core.now_ms);
-        let next = local.service.with(|chooser| {
+        let (called, next) = local.service.with(|chooser| {
+            let called = chooser.called(attempt.server()).at(&session.endpoint);
             chooser.add_bytes(attempt, up_bytes, down_bytes);
-            match failure {
+            let next = match failure {
                 Failure::Local(_) => chooser.passed_over(address, attempt, now_seconds),
                 _ => chooser.failed(address, attempt, now_seconds),
-            }
+            };
+            (called, next)
         });
         let goes_on = next.is_some();
         match next {
             Some(endpoint) => {
-                outage::tell(attempt);
+                news::tell_outage(&local.service, attempt);
                 session.endpoint = endpoint;
                 session.retries += 1;
                 // What one server has answered is no business of the next.
@@ -260,7 +263,7 @@ impl Udp {
             // The chooser has taken the reservation back.
             None => session.attempt = None,
         }
-        report_failure(local, server, failure);
+        report_failure(local, &called, failure);
         goes_on
     }
 
@@ -290,26 +293,23 @@ fn note_full(core: &Core, want: Want) {
 }
 
 /// Counts a failure and tells the operator.
-fn report_failure(local: &mut LocalService, server: ServerId, failure: &Failure) {
+fn report_failure(local: &mut LocalService, called: &Called, failure: &Failure) {
+    let LocalService { service, totals, settings, .. } = local;
     match failure {
         Failure::Unreachable(error) => {
-            local.totals.connect_failures += 1;
-            diag::once(
-                &format!("connect {server}"),
-                format_args!("blacklisting server {server}: {}", reason(error)),
-            );
+            totals.connect_failures += 1;
+            let text = format_args!("blacklisting {called}: {}", reason(error));
+            news::tell(service, "connect", called, text);
         }
         Failure::Silent => {
-            local.totals.connect_timeouts += 1;
-            let seconds = local.settings.number(Number::Timeout);
-            diag::once(
-                &format!("silent {server}"),
-                format_args!("blacklisting server {server}: no answer to anybody for {seconds} s"),
-            );
+            totals.connect_timeouts += 1;
+            let seconds = settings.number(Number::Timeout);
+            let text = format_args!("blacklisting {called}: no answer to anybody for {seconds} s");
+            news::tell(service, "silent", called, text);
         }
-        Failure::Local(error) => diag::once(
-            &format!("local {server}"),
-            format_args!("cannot send to server {server} from here: {}", reason(error)),
-        ),
+        Failure::Local(error) => {
+            let text = format_args!("cannot send to {called} from here: {}", reason(error));
+            news::tell(service, "local", called, text);
+        }
     }
 }

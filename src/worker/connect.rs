@@ -4,7 +4,7 @@ use super::Context;
 use super::proxy::greeting;
 use super::services::LocalService;
 use super::verdict::Verdict;
-use crate::balance::{Admission, Endpoint, Refusal, ServerId};
+use crate::balance::{Admission, Refusal, ServerId};
 use crate::conn::{CloseReason, Connection, Side, Socket, Stage, end};
 use crate::log::diag;
 use crate::log::traffic::Target;
@@ -12,12 +12,14 @@ use crate::net::connect::{self, LocalAddress, StartError};
 use crate::net::keepalive_of;
 use crate::net::poller::REGISTRATIONS_LAST;
 use crate::net::tls::Trouble;
+use crate::news;
 use crate::os::{self, Started};
-use crate::outage;
+use crate::service::Service;
 use crate::settings::Settings;
 use crate::sys::errors::reason;
 use nix::errno::Errno;
 use pen_proto::addr::ClientAddr;
+use pen_proto::called::Called;
 use pen_proto::commands::{Flag, Number, ProxyHeader};
 use std::io;
 use std::sync::Arc;
@@ -45,7 +47,7 @@ impl Context {
         match admission {
             Admission::Connect(attempt, endpoint) => {
                 totals.denied += u64::from(attempt.server() == ServerId::ABUSE);
-                outage::tell(&attempt);
+                news::tell_outage(service, &attempt);
                 connection.attempt = Some(attempt);
                 connection.endpoint = Some(endpoint);
                 self.try_servers(connection)
@@ -220,7 +222,7 @@ impl Context {
         if let (Some(attempt), Some(endpoint)) = (&connection.attempt, &connection.endpoint) {
             let service = &self.core.services[connection.service].service;
             if attempt.clears_failure() && service.with(|chooser| chooser.connected(attempt)) {
-                outage::tell_end(attempt.server());
+                news::tell_end(service, attempt.server());
             }
             if endpoint.is_second_choice() {
                 service.with(|chooser| chooser.prefer(attempt.server(), endpoint));
@@ -248,22 +250,31 @@ impl Context {
         self.enter(connection, Stage::Choosing);
         let asker = connection.asker();
         let Some(attempt) = &mut connection.attempt else { return false };
-        let server = attempt.server();
-        if let Some(next) = connection.endpoint.as_ref().and_then(|endpoint| endpoint.next_place()) {
-            say_next_place(server, connection.endpoint.as_deref());
+        let local = &mut self.core.services[connection.service];
+        if let Some(failed) = &connection.endpoint
+            && let Some(next) = failed.next_place()
+        {
+            news::tell_next_place(&local.service, attempt.server(), failed);
             connection.endpoint = Some(Arc::new(next));
             return true;
         }
         let now_seconds = os::steady_epoch_seconds(self.core.now_ms);
-        let local = &mut self.core.services[connection.service];
-        let next = local.service.with(|chooser| match failure {
-            Failure::Local(_) => chooser.passed_over(asker, attempt, now_seconds),
-            _ => chooser.failed(asker, attempt, now_seconds),
+        let (called, next) = local.service.with(|chooser| {
+            let called = chooser.called(attempt.server());
+            let next = match failure {
+                Failure::Local(_) => chooser.passed_over(asker, attempt, now_seconds),
+                _ => chooser.failed(asker, attempt, now_seconds),
+            };
+            (called, next)
         });
+        let called = match &connection.endpoint {
+            Some(tried) => called.at(tried),
+            None => called,
+        };
         let goes_on = next.is_some();
         match next {
             Some(endpoint) => {
-                outage::tell(attempt);
+                news::tell_outage(&local.service, attempt);
                 connection.endpoint = Some(endpoint);
                 connection.extras().retries += 1;
                 local.totals.failovers += 1;
@@ -271,19 +282,19 @@ impl Context {
             // The chooser has taken the reservation back.
             None => connection.attempt = None,
         }
-        self.report_failure(connection.service, server, failure);
+        self.report_failure(connection.service, &called, failure);
         goes_on
     }
 
     /// Counts a failure and tells the operator.
-    pub(super) fn report_failure(&mut self, service: u16, server: ServerId, failure: &Failure) {
-        let totals = &mut self.core.services[service].totals;
+    pub(super) fn report_failure(&mut self, service: u16, called: &Called, failure: &Failure) {
+        let LocalService { service, totals, .. } = &mut self.core.services[service];
         match failure {
             Failure::Refused(_) | Failure::Tls(_) => totals.connect_failures += 1,
             Failure::TimedOut => totals.connect_timeouts += 1,
             Failure::Local(_) => {}
         }
-        failure.say(server);
+        failure.say(service, called);
         self.idlers.look_at_once(self.core.now_ms);
     }
 }
@@ -297,14 +308,6 @@ pub(crate) fn local_address(settings: &Settings, client: ClientAddr) -> LocalAdd
     }
 }
 
-/// The server is not blamed yet.
-pub(crate) fn say_next_place(server: ServerId, failed: Option<&Endpoint>) {
-    if let Some(address) = failed.and_then(Endpoint::internet_address) {
-        let text = format_args!("server {server} does not answer at {address}; trying its next address");
-        diag::once(&format!("place {server}"), text);
-    }
-}
-
 impl Failure {
     /// What the system said at a write to a socket that connects.
     fn of(error: io::Error) -> Failure {
@@ -313,29 +316,35 @@ impl Failure {
     }
 
     /// Tells the operator, in the words of the original.
-    fn say(&self, server: ServerId) {
+    fn say(&self, service: &Service, called: &Called) {
         match self {
-            Failure::Refused(error) => diag::once(
-                &format!("connect {server}"),
+            Failure::Refused(error) => news::tell(
+                service,
+                "connect",
+                called,
                 format_args!(
-                    "Connect failed: {}; blacklisting server {server} because of connect failure",
+                    "Connect failed: {}; blacklisting {called} because of connect failure",
                     reason(error)
                 ),
             ),
-            Failure::TimedOut => diag::once(
-                &format!("timeout {server}"),
-                format_args!("blacklisting server {server} because of connect timeout"),
+            Failure::TimedOut => news::tell(
+                service,
+                "timeout",
+                called,
+                format_args!("blacklisting {called} because of connect timeout"),
             ),
-            Failure::Tls(trouble) => diag::once(
-                &format!("tls {server}"),
-                format_args!("TLS with server {server} failed: {trouble}; blacklisting it"),
+            Failure::Tls(trouble) => news::tell(
+                service,
+                "tls",
+                called,
+                format_args!("TLS with {called} failed: {trouble}; blacklisting it"),
             ),
-            Failure::Local(error) => {
-                diag::once(
-                    &format!("local {server}"),
-                    format_args!("cannot connect to server {server} from here: {}", reason(error)),
-                );
-            }
+            Failure::Local(error) => news::tell(
+                service,
+                "local",
+                called,
+                format_args!("cannot connect to {called} from here: {}", reason(error)),
+            ),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! Owns when they are opened, watched, handed over and given up. Which servers get them is for `balance/idlers.rs`, and
 //! which server a client gets is not affected. Called from the worker's loop; `hand_over.rs` gives them to clients.
 
-use super::connect::{Failure, say_next_place};
+use super::connect::Failure;
 use super::reserve::{Idler, Reserve, Spot, Stage};
 use super::services::LocalService;
 use super::{Context, Key};
@@ -13,8 +13,8 @@ use crate::net::connect::{LocalAddress, StartError};
 use crate::net::keepalive::Keepalive;
 use crate::net::keepalive_of;
 use crate::net::poller::{REGISTRATIONS_LAST, Readiness};
+use crate::news;
 use crate::os::{self, Fd, Started};
-use crate::outage;
 use pen_proto::commands::{Flag, Number};
 use std::io;
 use std::ops::Range;
@@ -250,10 +250,9 @@ impl Context {
         else {
             return;
         };
-        let ends_outage =
-            self.core.services[idler.service].service.with(|chooser| chooser.idler_connected(&idler.target));
-        if ends_outage {
-            outage::tell_end(idler.target.server);
+        let service = &self.core.services[idler.service].service;
+        if service.with(|chooser| chooser.idler_connected(&idler.target)) {
+            news::tell_end(service, idler.target.server);
         }
         self.idlers.look_at_once(self.core.now_ms);
     }
@@ -282,15 +281,20 @@ impl Context {
 
     /// As with a client's connect that fails: the server is blacklisted, unless the reason is ours.
     fn idler_failed(&mut self, service: u16, target: &IdlerTarget, failure: &Failure) {
+        let shared = &self.core.services[service].service;
         if let Some(next) = target.endpoint.next_place() {
-            say_next_place(target.server, Some(&target.endpoint));
+            news::tell_next_place(shared, target.server, &target.endpoint);
             return self.try_idler(service, target.at(next));
         }
-        if !matches!(failure, Failure::Local(_)) {
-            let now_seconds = os::steady_epoch_seconds(self.core.now_ms);
-            self.core.services[service].service.with(|chooser| chooser.idler_failed(target, now_seconds));
-        }
-        self.report_failure(service, target.server, failure);
+        let now_seconds = os::steady_epoch_seconds(self.core.now_ms);
+        let called = shared.with(|chooser| {
+            let called = chooser.called(target.server).at(&target.endpoint);
+            if !matches!(failure, Failure::Local(_)) {
+                chooser.idler_failed(target, now_seconds);
+            }
+            called
+        });
+        self.report_failure(service, &called, failure);
         let spot = Spot { service, server: target.server };
         self.idlers.reserve.pause(spot, self.core.now_ms, PAUSE_MS);
     }

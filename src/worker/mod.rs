@@ -31,7 +31,7 @@ mod verdict;
 mod watch;
 
 pub(crate) use self::core::Core;
-pub(crate) use connect::{local_address, say_next_place};
+pub(crate) use connect::local_address;
 pub(crate) use key::Key;
 pub(crate) use listeners::Entry;
 pub(crate) use log_lines::{AddressText, log_read};

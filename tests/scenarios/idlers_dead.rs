@@ -315,7 +315,8 @@ fn a_dead_server_is_found_without_a_client_and_at_a_walking_pace() {
     let found = &status(&pen)["servers"][0];
     assert!(found["blacklisted_seconds"].as_u64() > Some(0), "{found}");
     assert!(found["failures_total"].as_u64() <= Some(2), "{found}");
-    assert!(pen.stderr().contains("blacklisting server 0 because of connect failure"), "{}", pen.stderr());
+    let blamed = format!("blacklisting server 0 ({dead}) because of connect failure");
+    assert!(pen.stderr().contains(&blamed), "{}", pen.stderr());
     assert_eq!(pen.control("blacklist 0"), "0\n");
     await_idlers(&pen, 2, 4);
     let failures = per_second(|| status(&pen)["servers"][0]["failures_total"].as_u64().unwrap());

@@ -57,7 +57,7 @@ fn draining_lets_connections_end_and_takes_no_new_ones_not_even_of_old_clients()
     eventually(
         "the end of draining to be told",
         || pen.stderr(),
-        |said| said.contains("server alpha: drained"),
+        |said| said.contains(&format!("server 0 (alpha, {a}): drained")),
     );
     assert_eq!(state(&pen, 0), "draining", "until it is enabled");
     does(&pen, "server alpha enable");

@@ -24,7 +24,7 @@ fn one_refused_connect_costs_one_client() {
     assert_eq!(failures(&pen), [1]);
     let said = pen.stderr();
     let position = |text: &str| said.find(text).unwrap_or_else(|| panic!("{text}: not in {said}"));
-    assert!(position(BEGINS) < position("server 0 takes connections again"));
+    assert!(position(BEGINS) < position(&format!("server 0 ({server}) takes connections again")));
     assert_eq!(said.matches(BEGINS).count(), 1, "{said}");
 }
 
@@ -108,7 +108,7 @@ fn datagrams_find_a_server_that_is_back() {
     eventually(
         "the operator to hear of it",
         || pen.stderr(),
-        |said| said.contains("server 1 takes connections again"),
+        |said| said.contains(&format!("server 1 ({b}) takes connections again")),
     );
     assert_eq!(pen.stderr().matches(BEGINS).count(), 1);
 }

@@ -132,7 +132,7 @@ fn servers_come_and_go_with_the_addresses_of_a_name() {
         );
         expect_served_by(&pen, "ABC");
         let said = pen.stderr();
-        assert!(said.contains("server 2 is web.example.test~2 at 127.0.9.2:20080"), "{said}");
+        assert!(said.contains("server 2 (web.example.test~2, 127.0.9.2:20080) is new"), "{said}");
         zone.change("web A 127.0.9.2\n");
         eventually(
             "one of them",

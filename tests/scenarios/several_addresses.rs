@@ -64,7 +64,9 @@ fn clients_are_served_by_the_address_that_answers() {
             );
             let said = pen.stderr();
             assert!(
-                said.contains("server 0 does not answer at 127.0.9.1:20080; trying its next address"),
+                said.contains(
+                    "server 0 (many.test, 127.0.9.1:20080) does not answer; trying its next address"
+                ),
                 "{said}"
             );
             assert!(!said.contains("blacklisting"), "{said}");

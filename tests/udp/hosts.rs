@@ -80,6 +80,10 @@ fn a_host_that_is_gone_is_told_by_icmp() {
         let to = ([10, 0, 0, 80], port).into();
         let client = network.on("client", || UdpClient::from(CLIENT, to));
         assert_eq!(client.ask("anybody?"), "A:anybody?");
-        assert!(pen.stderr().contains("blacklisting server 1: no route to host"), "{}", pen.stderr());
+        assert!(
+            pen.stderr().contains("blacklisting server 1 (10.0.0.99:53): no route to host"),
+            "{}",
+            pen.stderr()
+        );
     });
 }

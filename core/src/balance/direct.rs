@@ -1,6 +1,7 @@
 //! What direct server return asks of a selection beside the choice: who the servers are, and that one is gone. Pure.
 
 use super::{Selection, ServerId};
+use pen_proto::called::Called;
 use std::net::IpAddr;
 
 impl Selection {
@@ -17,6 +18,11 @@ impl Selection {
                 self.servers.vanished(id, now_seconds);
             }
         }
+    }
+
+    /// How messages name the server at this address; of several the first.
+    pub fn called_at(&self, ip: IpAddr) -> Option<Called> {
+        self.servers.ids().find(|id| self.ip(*id) == Some(ip)).map(|id| self.called(id))
     }
 
     fn ip(&self, id: ServerId) -> Option<IpAddr> {
@@ -36,6 +42,8 @@ mod tests {
         let mut selection = Selection::of(vec![host(1), inet, ServerSetup::default()], Some(host(2)), None);
         let ips = [1, 2, 2].map(|last| IpAddr::from([10, 0, 0, last]));
         assert_eq!(selection.server_ips(), ips);
+        let called = ips.map(|ip| selection.called_at(ip).unwrap().to_string());
+        assert_eq!(called, ["server 0 (10.0.0.1)", "server 1 (10.0.0.2:80)", "server 1 (10.0.0.2:80)"]);
         selection.vanished(ips[1], 1_000);
         let seconds = |selection: &Selection, now| {
             let statuses = selection.server_statuses(now);

@@ -5,23 +5,21 @@
 use super::selection::Selection;
 use super::servers::{Server, ServerId, ServerSetup};
 use super::standing::Duty;
+use pen_proto::called::Called;
 use pen_proto::status::ServerState;
 
 /// A server to which nobody is sent, and whose last connection has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Emptied {
-    pub server: ServerId,
-    /// Its name, if it has one.
-    pub name: Option<String>,
-    /// As statistics show it.
-    pub address_text: String,
+    /// How messages name it.
+    pub called: Called,
     /// Why nobody is sent to it: `Draining`, `Disabled` or `Removing`.
     pub state: ServerState,
 }
 
 impl Emptied {
     fn new(server: ServerId, setup: &ServerSetup, state: ServerState) -> Emptied {
-        Emptied { server, name: setup.name.clone(), address_text: setup.address_text.clone(), state }
+        Emptied { called: setup.called(server), state }
     }
 }
 

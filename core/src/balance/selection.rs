@@ -11,6 +11,7 @@ use super::rules::Rules;
 use super::servers::{Endpoint, Server, ServerId, ServerSetup, Servers};
 use super::tried::Tried;
 use pen_proto::addr::ClientAddr;
+use pen_proto::called::Called;
 use std::sync::Arc;
 
 /// Servers, and the choice between them.
@@ -69,6 +70,12 @@ impl Selection {
     /// What a client asks for that names this server in TLS, in lower case.
     pub fn route(&self, name: Option<&str>) -> Route {
         self.servers.route(name)
+    }
+
+    /// How messages name a server, at its present address.
+    pub fn called(&self, server: ServerId) -> Called {
+        let nothing = ServerSetup::default();
+        self.servers.get(server).map_or(&nothing, |server| &server.setup).called(server)
     }
 
     /// Blacklists a server for `seconds` from now, whatever the blacklist time; 0 releases it. A server that does not

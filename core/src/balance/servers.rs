@@ -8,6 +8,7 @@ use super::idlers::Patience;
 use super::keys::ServerKey;
 use super::routes::{Route, Routes};
 use super::standing::{Duty, Standing};
+use pen_proto::called::Called;
 use pen_proto::commands::ProxyHeader;
 pub use pen_proto::endpoint::{Endpoint, TlsEndpoint};
 use pen_proto::status::{ServerState, special};
@@ -109,6 +110,11 @@ impl ServerSetup {
     pub(super) fn put_at(&mut self, endpoint: Arc<Endpoint>) {
         self.address_text = endpoint.to_string();
         self.endpoint = endpoint;
+    }
+
+    /// How messages name the server with this number.
+    pub(super) fn called(&self, id: ServerId) -> Called {
+        Called::new(id.number(), self.name.as_deref(), &self.host_name, String::new()).at(&self.endpoint)
     }
 
     /// Whether there is no server at all.

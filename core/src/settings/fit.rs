@@ -33,8 +33,13 @@ fn check_clients(config: &Config, service: &ServiceConfig) -> Result<(), String>
 impl ServiceConfig {
     /// What is wrong with it, as it is told: with its name unless it is `main`.
     pub fn of(&self, trouble: &str) -> String {
-        if *self.name == *MAIN { trouble.into() } else { format!("service {}: {trouble}", self.name) }
+        of_service(&self.name, trouble)
     }
+}
+
+/// A text about the service of this name, as it is told.
+pub fn of_service(name: &str, text: &str) -> String {
+    if name == MAIN { text.into() } else { format!("service {name}: {text}") }
 }
 
 fn check_service(config: &ServiceConfig) -> Result<(), String> {

@@ -6,6 +6,7 @@
 
 use super::{Config, SERVERS_MAX, ServerEntry, ServiceConfig};
 use pen_proto::addr::{Host, Port};
+use pen_proto::called::Called;
 use pen_proto::commands::{Flag, Number};
 use pen_proto::weight::Weight;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -123,20 +124,20 @@ pub fn members_told(before: &Config, after: &Config) -> Vec<String> {
     let told = after.services.iter().flat_map(|service| {
         let before = old.get(&*service.name).map(|old| members(old)).unwrap_or_default();
         let after = members(service);
-        let gone = before.iter().filter(|(number, name)| after.get(number) != Some(name));
-        let come = after.iter().filter(|(number, name)| before.get(number) != Some(name));
-        let gone = gone.map(|(number, name)| format!("server {number}, {name}, has gone from its name"));
-        let come = come.map(|(number, name)| format!("server {number} is {name}"));
+        let gone = before.iter().filter(|(number, called)| after.get(number) != Some(called));
+        let come = after.iter().filter(|(number, called)| before.get(number) != Some(called));
+        let gone = gone.map(|(_, called)| format!("{called} is gone: its name no longer leads there"));
+        let come = come.map(|(_, called)| format!("{called} is new: its name leads there"));
         gone.chain(come).map(|text| service.of(&text)).collect::<Vec<_>>()
     });
     told.collect()
 }
 
-fn members(service: &ServiceConfig) -> BTreeMap<usize, String> {
+fn members(service: &ServiceConfig) -> BTreeMap<usize, Called> {
     let entries = service.servers.iter().enumerate();
     let named = entries.filter_map(|(number, entry)| {
-        let entry = entry.as_ref()?;
-        Some((number, format!("{} at {}", entry.member_name()?, entry.spec.address())))
+        entry.as_ref()?.member?;
+        Some((number, service.called(number)))
     });
     named.collect()
 }
@@ -246,9 +247,9 @@ mod tests {
             ["web~1 10.0.0.3:80", " 10.9.9.9:80", " 0.0.0.0:81", "web~2 10.0.0.2:80", "api~2 10.0.0.6:81"];
         assert_eq!(shown(&second), expected);
         let told = [
-            "server 0, web~1 at 10.0.0.1:80, has gone from its name",
-            "server 2, api~1 at 10.0.0.5:81, has gone from its name",
-            "server 0 is web~1 at 10.0.0.3:80",
+            "server 0 (web~1, 10.0.0.1:80) is gone: its name no longer leads there",
+            "server 2 (api~1, 10.0.0.5:81) is gone: its name no longer leads there",
+            "server 0 (web~1, 10.0.0.3:80) is new: its name leads there",
         ];
         let all =
             |service: &ServiceConfig| Config { services: vec![service.clone().into()], ..Config::default() };

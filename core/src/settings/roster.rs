@@ -3,6 +3,7 @@
 use super::{SERVERS_MAX, ServerEntry, ServiceConfig};
 use crate::balance::Duty;
 use pen_proto::addr::ServerSpec;
+use pen_proto::called::Called;
 use pen_proto::commands::{ServerChange, ServerDeed};
 use pen_proto::names::{Name, ServerRef};
 
@@ -45,10 +46,18 @@ impl ServiceConfig {
         self.servers.iter().position(|entry| entry.as_ref().is_some_and(is_it))
     }
 
-    /// How a message calls the server in a place: by its name, or else its number.
-    pub fn called(&self, index: usize) -> String {
-        let name = self.servers.get(index).and_then(|entry| entry.as_ref()?.name.as_ref());
-        name.map_or_else(|| format!("server {index}"), |name| format!("server {name}"))
+    /// How a message names the server in a place.
+    pub fn called(&self, index: usize) -> Called {
+        let number = index.try_into().unwrap_or(i32::MAX);
+        let entry = self.servers.get(index).and_then(Option::as_ref);
+        entry.map_or_else(
+            || Called::new(number, None, "", String::new()),
+            |entry| {
+                let member = entry.member_name();
+                let name = member.as_deref().or(entry.name.as_deref());
+                Called::new(number, name, &entry.host_name, entry.spec.address())
+            },
+        )
     }
 
     /// The first place that is free and that `is_held` by no connection of an earlier server.
@@ -215,7 +224,9 @@ mod tests {
         let service = &config.services[0];
         let entry = service.servers[0].as_ref().unwrap();
         assert_eq!((entry.spec.prio, entry.spec.max), (4, 5));
-        assert_eq!((service.called(0), service.called(3)), ("server beta".into(), "server 3".into()));
+        let called = |index| service.called(index).to_string();
+        assert_eq!(called(0), "server 0 (beta, 10.0.0.1:80)");
+        assert_eq!([called(3), called(7)], ["server 3 (10.0.0.3)", "server 7"]);
         assert_eq!(service.free_place(|index| index == 2), 4);
     }
 

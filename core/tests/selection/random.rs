@@ -325,7 +325,7 @@ impl Run {
     fn sweep(&mut self) -> Result<(), TestCaseError> {
         prop_assert_eq!(self.service.at().current_server().number(), self.model.current);
         let mut emptied: Vec<i32> =
-            self.service.at().take_emptied().iter().map(|it| it.server.number()).collect();
+            self.service.at().take_emptied().iter().map(|it| it.called.number()).collect();
         emptied.sort();
         let mut expected = std::mem::take(&mut self.model.emptied);
         expected.sort();

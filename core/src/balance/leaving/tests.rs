@@ -11,6 +11,12 @@ const NOW_SECONDS: u32 = 1_000_000;
 const DRAINING: Duty = Duty::Draining { since_seconds: NOW_SECONDS, until_seconds: None };
 const DISABLED: Duty = Duty::Disabled { since_seconds: NOW_SECONDS };
 
+/// How messages name the server with a small letter.
+fn called(number: i32, letter: &str) -> String {
+    let port = letter.to_ascii_uppercase().as_bytes()[0];
+    format!("server {number} ({letter}, 127.0.0.1:{port})")
+}
+
 /// Servers by letters, kept in the ports; a small one drains, `_` is a gap.
 struct Farm {
     pool: Pool,
@@ -62,10 +68,10 @@ impl Farm {
         self.pool.at(self.key).release(attempt, Released { established: true, up_bytes: 1, down_bytes: 2 });
     }
 
-    /// Number, name and word of those that became empty.
-    fn emptied(&mut self) -> Vec<(i32, String, &'static str)> {
+    /// Name and word of those that became empty.
+    fn emptied(&mut self) -> Vec<(String, &'static str)> {
         let emptied = self.pool.at(self.key).take_emptied();
-        let shown = |it: Emptied| (it.server.number(), it.name.unwrap_or_default(), it.state.word());
+        let shown = |it: Emptied| (it.called.to_string(), it.state.word());
         emptied.into_iter().map(shown).collect()
     }
 
@@ -84,12 +90,12 @@ fn a_server_that_drains_gets_nobody_and_says_when_it_is_empty() {
     assert_eq!((farm.emptied(), farm.states()), (vec![], vec!["up", "draining", "up"]));
     assert_eq!(farm.visits([1, 2, 3, 4, 1]), "CCAAC", "its client is chosen anew and belongs there");
     farm.leave(held.unwrap());
-    assert_eq!(farm.emptied(), [(1, "b".into(), "draining")]);
+    assert_eq!(farm.emptied(), [(called(1, "b"), "draining")]);
     assert_eq!((farm.emptied(), farm.states()), (vec![], vec!["up", "draining", "up"]), "it stays drained");
     farm.set("ABC");
     assert_eq!((farm.states()[1], farm.visits(5..8)), ("up", "BCA".into()));
     farm.set("aBC");
-    assert_eq!(farm.emptied(), [(0, "a".into(), "draining")], "empty when it begins");
+    assert_eq!(farm.emptied(), [(called(0, "a"), "draining")], "empty when it begins");
 }
 
 #[test]
@@ -137,14 +143,11 @@ fn a_removed_server_keeps_its_number_until_its_last_connection_has_ended() {
     farm.leave(b.unwrap());
     assert_eq!(
         (farm.emptied(), farm.states()),
-        (vec![(1, String::from("b"), "removing")], vec!["up", "unset", "removing"])
+        (vec![(called(1, "b"), "removing")], vec!["up", "unset", "removing"])
     );
     assert_eq!(free(&mut farm), 1);
     farm.leave(c.unwrap());
-    assert_eq!(
-        (farm.emptied(), farm.states()),
-        (vec![(2, String::from("c"), "removing")], vec!["up", "unset"])
-    );
+    assert_eq!((farm.emptied(), farm.states()), (vec![(called(2, "c"), "removing")], vec!["up", "unset"]));
     farm.set("AD");
     let status = &farm.pool.at(farm.key).server_statuses(NOW_SECONDS)[1];
     assert_eq!((status.name.as_deref(), status.connections_total, status.sent_bytes), (Some("d"), 0, 0));
