@@ -6,6 +6,7 @@
 
 pub mod acl;
 pub mod balance;
+pub mod checks;
 pub mod chunked;
 pub mod dsr;
 pub mod half_close;

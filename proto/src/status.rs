@@ -142,6 +142,12 @@ pub struct ServerStatus {
     /// What is known of the cause, where it is not up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// How it is checked, as after `check`; nothing where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
+    /// How long the last check that was answered took, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check_us: Option<u32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -24,6 +24,11 @@ impl Weight {
         Weight(if weight < WEIGHT_MAX { weight } else { WEIGHT_MAX } * PARTS)
     }
 
+    /// As many thousandths; more than [`WEIGHT_MAX`] has count as that.
+    pub const fn of_thousandths(thousandths: u32) -> Weight {
+        Weight(if thousandths < WEIGHT_MAX * PARTS { thousandths } else { WEIGHT_MAX * PARTS })
+    }
+
     pub const fn thousandths(self) -> u32 {
         self.0
     }

@@ -9,6 +9,8 @@ use pen_proto::weight::Weight;
 
 /// Pen's scale: loads that differ by less than a 256th connection per unit of weight count as equal.
 const SCALE: u64 = 256;
+/// Set in [`Glance::standby`] for a server that checks say is to be avoided: it comes after all others.
+pub const AVOIDED: u8 = 0x80;
 
 /// A server, seen from afar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +37,8 @@ impl Glance {
             is_full: !server.has_room(false),
             is_named: !server.setup.sni.is_empty(),
             acl: server.setup.acl,
-            standby: server.setup.standby,
+            standby: server.setup.standby.min(AVOIDED - 1)
+                | if server.standing.is_avoided() { AVOIDED } else { 0 },
         }
     }
 
@@ -58,12 +61,17 @@ impl Glance {
         self.is_full
     }
 
+    /// Whether it is used only where no other is left.
+    pub fn is_avoided(&self) -> bool {
+        self.standby & AVOIDED != 0
+    }
+
     /// The list that must permit a client.
     pub fn acl(&self) -> u8 {
         self.acl
     }
 
-    /// How many others must be gone before it is used.
+    /// How many others must be gone before it is used, and [`AVOIDED`] beside that.
     pub fn standby(&self) -> u8 {
         self.standby
     }

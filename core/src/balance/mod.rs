@@ -16,11 +16,14 @@
 //! - A client that `client_acl` denies never reaches the emergency server.
 //! - A server without a weight has weight 1.
 //! - In turn, a server of weight 0 beside others that have more is for the clients that belong to it.
+//! - A server that checks find down gets nobody, not even as a last resort; one to be avoided is used only where no other
+//!   is left, and loses its clients meanwhile.
 //! - A server that drains, is disabled or is removed gets nobody; clients that belong to it are chosen anew.
 //!
 //! `now_seconds` is epoch seconds throughout and must not go back.
 
 mod attempt;
+mod checked;
 mod chooser;
 mod clients;
 mod direct;
@@ -40,6 +43,7 @@ mod tried;
 mod walk;
 
 pub use attempt::{Admission, Asker, Attempt, Refusal, Released};
+pub use checked::{Finding, Health, Untested};
 pub use chooser::Chooser;
 pub use clients::{Room as ClientRoom, SlotKey};
 pub use idlers::{IdlerPlace, IdlerTarget};

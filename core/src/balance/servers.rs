@@ -3,6 +3,7 @@
 //! Owns connection counts, standings and totals. It does not choose: policies and the chooser read it, and only the
 //! selection changes it, through [`Servers::change`], which keeps the glances true.
 
+use super::checked::{Checked, Untested};
 use super::glance::Glance;
 use super::idlers::Patience;
 use super::keys::ServerKey;
@@ -103,6 +104,10 @@ pub struct ServerSetup {
     pub proxy: ProxyHeader,
     /// It takes new clients only when none with a smaller number does; 0 for most servers.
     pub standby: u8,
+    /// Whether checks have a say, and how it counts before their first word.
+    pub untested: Untested,
+    /// Its check as a line has it; empty: none.
+    pub check_text: String,
 }
 
 impl ServerSetup {
@@ -145,6 +150,8 @@ pub struct Server {
     /// Connections it has, those still connecting included.
     pub connections: u32,
     pub standing: Standing,
+    /// What checks found, beside their verdict.
+    pub(super) checked: Checked,
     /// What the slots of its clients remember.
     pub(super) key: ServerKey,
     /// Clients that remember its number are its own, too: it had no name when they came.
@@ -177,9 +184,9 @@ impl Server {
         self.received_bytes = self.received_bytes.saturating_add(received_bytes);
     }
 
-    /// Seconds until the server is tried again; 0 when it is available.
+    /// Seconds until a failure or a blacklisting is over; 0 when there is none.
     pub fn blacklisted_seconds(&self, blacklist_seconds: u64, now_seconds: u32) -> u64 {
-        self.standing.usable_from_seconds(blacklist_seconds).saturating_sub(now_seconds.into())
+        self.standing.setback_until_seconds(blacklist_seconds).saturating_sub(now_seconds.into())
     }
 
     /// Whether a policy may choose the server. Maxima and access lists are looked at afterwards, as in Pen.
@@ -196,9 +203,12 @@ impl Server {
     }
 
     /// Whether it may be tried where no other is left: what only failed may be well again, and nobody is served worse
-    /// by a connect in vain than by none. Against the operator's word it may not.
+    /// by a connect in vain than by none. Against the word of the operator or of a check it may not.
     pub fn is_last_resort(&self, blacklist_seconds: u64, now_seconds: u32) -> bool {
-        self.is_complete && !self.is_leaving() && !self.standing.is_commanded(blacklist_seconds, now_seconds)
+        self.is_complete
+            && !self.is_leaving()
+            && !self.standing.is_down()
+            && !self.standing.is_commanded(blacklist_seconds, now_seconds)
     }
 
     /// Whether nobody is sent to it by the operator's word, not even clients that belong to it.
@@ -214,7 +224,9 @@ impl Server {
             () if matches!(self.setup.duty, Duty::Disabled { .. }) => ServerState::Disabled,
             () if matches!(self.setup.duty, Duty::Draining { .. }) => ServerState::Draining,
             () if self.standing.is_commanded(blacklist_seconds, now_seconds) => ServerState::Blacklisted,
+            () if self.standing.is_down() => ServerState::Down,
             () if self.blacklisted_seconds(blacklist_seconds, now_seconds) > 0 => ServerState::Down,
+            () if self.standing.is_avoided() => ServerState::Avoid,
             () if !self.has_room(false) => ServerState::Full,
             () if self.setup.standby > 0 => ServerState::Standby,
             () => ServerState::Up,
@@ -237,12 +249,17 @@ impl Server {
 
     /// What counts when servers are chosen by weight.
     pub fn weight(&self) -> Weight {
-        self.setup.weight.unwrap_or(Weight::ONE)
+        self.checked.share_of(self.setup.weight.unwrap_or(Weight::ONE))
     }
 
     /// Since when it is in a state that has a beginning.
     pub fn since_seconds(&self, state: ServerState) -> Option<u32> {
         match (state, self.setup.duty) {
+            (ServerState::Down | ServerState::Avoid, _)
+                if self.standing.verdict_since_seconds().is_some() =>
+            {
+                self.standing.verdict_since_seconds()
+            }
             (ServerState::Blacklisted | ServerState::Down, _) => self.standing.setback_since_seconds(),
             (ServerState::Draining, Duty::Draining { since_seconds, .. })
             | (ServerState::Disabled, Duty::Disabled { since_seconds }) => Some(since_seconds),
@@ -291,9 +308,14 @@ impl Server {
             }
             self.patience = Patience::default();
             self.era = self.era.wrapping_add(1);
+            // A change of a check starts anew as well; here nothing of the old address may be left.
+            self.setup.untested = Untested::default();
         }
         self.is_removed = false;
         self.is_complete = setup.endpoint.is_complete();
+        if self.setup.untested != setup.untested {
+            self.begin_untested(setup.untested);
+        }
         self.setup = setup;
     }
 

@@ -1,7 +1,9 @@
 //! Whether a server may be used, and why not. Pure.
 //!
-//! Owns the difference between what the operator said and what was met: a server that failed is tried again when there is
-//! no other, against the operator's word none is.
+//! Owns the difference between what the operator said, what clients met, and what checks found: a server at which connects
+//! failed is tried again when there is no other; against the operator's word, or that of a check, none is.
+
+use super::checked::Untested;
 
 /// Whether the operator has a server take clients.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -20,10 +22,42 @@ impl Duty {
     }
 }
 
+/// What checks say of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// No check has ended yet, or there is none.
+    Untested(Untested),
+    Up,
+    /// It serves, and is used only where no other is left.
+    Avoid {
+        since_seconds: u32,
+    },
+    /// Nobody is sent to it.
+    Down {
+        since_seconds: u32,
+    },
+}
+
+impl Default for Verdict {
+    fn default() -> Verdict {
+        Verdict::Untested(Untested::Unchecked)
+    }
+}
+
+impl Verdict {
+    fn since_seconds(self) -> Option<u32> {
+        match self {
+            Verdict::Untested(_) | Verdict::Up => None,
+            Verdict::Avoid { since_seconds } | Verdict::Down { since_seconds } => Some(since_seconds),
+        }
+    }
+}
+
 /// How a server stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Standing {
     setback: Option<Setback>,
+    pub(super) verdict: Verdict,
 }
 
 /// Why a server is passed over for some time. It stays known after that time, until a connect succeeds.
@@ -37,8 +71,17 @@ enum Setback {
 }
 
 impl Standing {
-    /// The first second in which it may be chosen; 0 when it is in good standing.
+    /// The first second in which it may be chosen: 0 when it is in good standing, the greatest number as long as checks
+    /// say that it is down.
     pub fn usable_from_seconds(self, blacklist_seconds: u64) -> u64 {
+        match self.is_down() {
+            true => u64::MAX,
+            false => self.setback_until_seconds(blacklist_seconds),
+        }
+    }
+
+    /// The second in which a failure or a blacklisting is over; 0 without one.
+    pub fn setback_until_seconds(self, blacklist_seconds: u64) -> u64 {
         match self.setback {
             None => 0,
             Some(Setback::Failed { at_seconds, .. }) => {
@@ -55,6 +98,21 @@ impl Standing {
         self.setback.is_some()
     }
 
+    /// Whether checks say that it is down.
+    pub fn is_down(self) -> bool {
+        matches!(self.verdict, Verdict::Down { .. } | Verdict::Untested(Untested::NotUsed))
+    }
+
+    /// Whether checks say that it is for when no other is left.
+    pub fn is_avoided(self) -> bool {
+        matches!(self.verdict, Verdict::Avoid { .. } | Verdict::Untested(Untested::Avoided))
+    }
+
+    /// Since when checks say so.
+    pub fn verdict_since_seconds(self) -> Option<u32> {
+        self.verdict.since_seconds()
+    }
+
     /// Whether it failed last, be that over or not.
     pub fn has_failed(self) -> bool {
         matches!(self.setback, Some(Setback::Failed { .. }))
@@ -63,7 +121,7 @@ impl Standing {
     /// Whether a blacklisting that was commanded is not over.
     pub fn is_commanded(self, blacklist_seconds: u64, now_seconds: u32) -> bool {
         matches!(self.setback, Some(Setback::Commanded { .. }))
-            && self.usable_from_seconds(blacklist_seconds) > now_seconds.into()
+            && self.setback_until_seconds(blacklist_seconds) > now_seconds.into()
     }
 
     /// Pen's "status": when it failed last; of a commanded blacklisting, when it would have to have failed. 0 for never.
@@ -101,6 +159,13 @@ impl Standing {
     /// Forgets a failure or a blacklisting.
     pub(super) fn clear(&mut self) {
         self.setback = None;
+    }
+
+    /// A connect that began then succeeded: a failure before it is forgotten. What the operator said stands.
+    pub(super) fn forgive_before(&mut self, began_seconds: u32) {
+        if matches!(self.setback, Some(Setback::Failed { at_seconds, .. }) if at_seconds <= began_seconds) {
+            self.setback = None;
+        }
     }
 
     /// Forgets a failure; what the operator said stands.

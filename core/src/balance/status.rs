@@ -68,14 +68,18 @@ fn server_status(id: ServerId, server: &Server, blacklist_seconds: u64, now_seco
         state: Some(state),
         name: setup.name.clone(),
         since_epoch_seconds: server.since_seconds(state).map(u64::from),
-        reason: reason(state).map(String::from),
+        reason: reason(state, server),
+        check: (!setup.check_text.is_empty()).then(|| setup.check_text.clone()),
+        check_us: server.checked.took_us,
     }
 }
 
 /// What is known of the cause beside the word.
-fn reason(state: ServerState) -> Option<&'static str> {
-    match state {
+fn reason(state: ServerState, server: &Server) -> Option<String> {
+    let reason = match state {
         ServerState::Up => None,
+        ServerState::Avoid => return Some(server.verdict_reason()),
+        ServerState::Down if server.standing.is_down() => return Some(server.verdict_reason()),
         ServerState::Unset => Some("no address"),
         ServerState::Removing | ServerState::Disabled | ServerState::Draining | ServerState::Blacklisted => {
             Some("by command")
@@ -83,6 +87,13 @@ fn reason(state: ServerState) -> Option<&'static str> {
         ServerState::Down => Some("connect failed"),
         ServerState::Full => Some("maximum of connections"),
         ServerState::Standby => Some("waits for others to be gone"),
+    };
+    reason.map(String::from)
+}
+
+impl Server {
+    fn verdict_reason(&self) -> String {
+        self.checked.reason.as_deref().unwrap_or("not checked yet").to_owned()
     }
 }
 

@@ -29,14 +29,16 @@ impl Chooser<'_> {
     /// The client's own server, or the one that the policy in force chooses.
     pub(super) fn initial_server(&mut self, walk: Walk, client_port: u16, slot: SlotKey) -> ServerId {
         let selection = &mut *self.selection;
+        let mut avoided = None;
         if !selection.rules.forgets_clients {
             let remembered = selection.servers.known(self.clients.server(slot));
-            let keeps = |index: usize| {
+            if let Some(index) = remembered.index() {
                 let server = &selection.servers.regular()[index];
-                server.serves(walk.asker.route) && !server.is_leaving()
-            };
-            if remembered.index().is_some_and(keeps) {
-                return remembered;
+                match server.serves(walk.asker.route) && !server.is_leaving() {
+                    true if server.standing.is_avoided() => avoided = Some(index),
+                    true => return remembered,
+                    false => {}
+                }
             }
         }
         let question = Question {
@@ -49,7 +51,13 @@ impl Chooser<'_> {
             standby: 0,
             others: None,
         };
-        selection.policies.choose(&question)
+        let choice = selection.policies.choose(&question);
+        // Where only such are left, it stays with its own.
+        let is_better = |index: usize| !selection.servers.glances()[index].is_avoided();
+        match avoided {
+            Some(own) if !choice.index().is_some_and(is_better) => ServerId::regular(own),
+            _ => choice,
+        }
     }
 
     /// Takes a place at the initial server, or at the next that takes the client.

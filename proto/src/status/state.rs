@@ -52,8 +52,10 @@ pub enum ServerState {
     Draining,
     /// The operator blacklisted it for a time.
     Blacklisted,
-    /// A connect failed, and the blacklist time is not over.
+    /// A check failed, or a connect did and the blacklist time is not over.
     Down,
+    /// A check says that it is to be used only where no other is left.
+    Avoid,
     /// It has as many connections as it may have; clients that are new go elsewhere.
     Full,
     /// It is well, and waits for others to be gone.
@@ -87,13 +89,14 @@ impl Level {
 }
 
 impl ServerState {
-    const ALL: [ServerState; 9] = [
+    const ALL: [ServerState; 10] = [
         ServerState::Unset,
         ServerState::Removing,
         ServerState::Disabled,
         ServerState::Draining,
         ServerState::Blacklisted,
         ServerState::Down,
+        ServerState::Avoid,
         ServerState::Full,
         ServerState::Standby,
         ServerState::Up,
@@ -107,6 +110,7 @@ impl ServerState {
             ServerState::Draining => "draining",
             ServerState::Blacklisted => "blacklisted",
             ServerState::Down => "down",
+            ServerState::Avoid => "avoid",
             ServerState::Full => "full",
             ServerState::Standby => "standby",
             ServerState::Up => "up",
@@ -117,9 +121,11 @@ impl ServerState {
         match self {
             ServerState::Unset => Level::Off,
             ServerState::Up | ServerState::Standby => Level::Good,
-            ServerState::Removing | ServerState::Disabled | ServerState::Draining | ServerState::Full => {
-                Level::Warn
-            }
+            ServerState::Removing
+            | ServerState::Disabled
+            | ServerState::Draining
+            | ServerState::Avoid
+            | ServerState::Full => Level::Warn,
             ServerState::Blacklisted | ServerState::Down => Level::Bad,
         }
     }

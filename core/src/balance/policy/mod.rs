@@ -10,7 +10,7 @@ mod hash;
 mod rank;
 mod roundrobin;
 
-use super::glance::Glance;
+use super::glance::{AVOIDED, Glance};
 use super::routes::Route;
 use super::rules::Rules;
 use super::servers::{ServerId, Servers};
@@ -29,7 +29,7 @@ pub struct Question<'a> {
     /// What the client asks for: servers that do not serve it are not chosen.
     pub route: Route,
     pub now_seconds: u32,
-    /// Only servers with this number of [`super::ServerSetup::standby`].
+    /// Only servers with this number of [`Glance::standby`].
     pub standby: u8,
     /// Set when the first choice did not do.
     pub others: Option<Others<'a>>,
@@ -122,13 +122,18 @@ impl Question<'_> {
     }
 }
 
-/// Those that stand by are asked for when none before them was chosen.
+/// Those that stand by are asked for when none before them was chosen, and those to be avoided after all others.
 fn by_standby(
     question: &Question<'_>,
     mut choose: impl FnMut(&Question<'_>) -> Option<usize>,
 ) -> Option<usize> {
     let numbers = 0..=question.servers.standby_max();
-    numbers.into_iter().find_map(|standby| choose(&Question { standby, ..*question }))
+    let mut choose = |standby| choose(&Question { standby, ..*question });
+    let choice = numbers.clone().find_map(&mut choose);
+    if choice.is_some() || !question.glances().iter().any(Glance::is_avoided) {
+        return choice;
+    }
+    numbers.into_iter().find_map(|standby| choose(standby | AVOIDED))
 }
 
 /// Who is preferred for a client that belongs to no server: Pen's modes.
