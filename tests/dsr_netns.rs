@@ -1,4 +1,4 @@
-//! Direct server return and the tarpit in a network of namespaces, as docs/howto.md says: real servers, real clients.
+//! Direct server return and the tarpit in a network of namespaces, as docs/direct-server-return.md says: real servers, real clients.
 //!
 //! Needs root, ip(8), python3 and curl. The tests run inside the host `lb`, where pen is. Checksums and segments are left
 //! to the interfaces, as Linux does by itself.
@@ -455,7 +455,7 @@ fn connect_watched(network: &Network, to: SocketAddr) -> (TcpStream, Handshake) 
 fn connections_to_unused_addresses_get_stuck() {
     Network::inside("connections_to_unused_addresses_get_stuck", "lb", lan, |network| {
         common::network::here(&recipe("## The load balancer")[0]);
-        let pen = pen_of(&recipe("# A tarpit for unused addresses")[0]).start();
+        let pen = pen_of(&recipe("## A tarpit for unused addresses")[0]).start();
         for address in ["192.0.2.200:2323", "[2001:db8::dead:7]:445"] {
             let (mut stream, Handshake { syn, answer }) = connect_watched(network, address.parse().unwrap());
             let number = |bytes: &[u8], at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());

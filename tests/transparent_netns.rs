@@ -1,4 +1,4 @@
-//! `transparent` between a client and a server on different networks, set up as docs/howto.md says, for IPv4 and IPv6.
+//! `transparent` between a client and a server on different networks, set up as docs/client-address.md says, for IPv4 and IPv6.
 //!
 //! Needs root, ip(8), iptables(8), python3 and curl. The tests run inside the host `lb`, where pen is.
 
@@ -27,7 +27,7 @@ fn two_networks(network: &mut Network) -> Result<(), String> {
 }
 
 fn blocks() -> Vec<String> {
-    recipe("# Servers that see the clients' addresses")
+    recipe("## Transparent proxying")
 }
 
 /// The routing of the recipe: everything on the server, and one of the two ways on lb.

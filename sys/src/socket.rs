@@ -2,7 +2,7 @@
 //!
 //! What every connection needs goes by `rustix`, which puts the call where it stands. The C library's functions cost a
 //! return that the processor does not foresee after a call, and as points at which a thread can be cancelled two locked
-//! instructions each: docs/performance.md has the figure.
+//! instructions each: docs/experiments.md has the figure.
 
 #![allow(unsafe_code)]
 

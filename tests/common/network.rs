@@ -179,11 +179,14 @@ fn execute(command: &mut Command) -> Result<String, String> {
     }
 }
 
-/// The blocks of shell commands below a heading of docs/howto.md, in order.
+/// The blocks of shell commands below a heading of the recipes, in order.
 pub fn recipe(heading: &str) -> Vec<String> {
-    let text = include_str!("../../docs/howto.md");
-    let start =
-        text.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no {heading} in docs/howto.md"));
+    let text = concat!(
+        include_str!("../../docs/recipes.md"),
+        include_str!("../../docs/client-address.md"),
+        include_str!("../../docs/direct-server-return.md"),
+    );
+    let start = text.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no {heading} in the recipes"));
     let body = &text[start + heading.len() + 2..];
     let level = heading.chars().take_while(|c| *c == '#').count();
     let end = (1..=level).filter_map(|level| body.find(&format!("\n{} ", "#".repeat(level)))).min();

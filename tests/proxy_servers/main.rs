@@ -1,4 +1,4 @@
-//! `server N proxy` with every server of the table in docs/howto.md that Debian packages, as it is told there to expect a
+//! `server N proxy` with every server of the table in docs/client-address.md that Debian packages, as it is told there to expect a
 //! header: whom does it take for the client? Each is started with a configuration of its own, on ports of its own, and
 //! ended. What is not installed is told and left out; `tests/run` installs everything.
 

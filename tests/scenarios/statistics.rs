@@ -58,7 +58,7 @@ fn a_page_that_cannot_be_replaced_is_never_empty_and_that_is_told() {
     let told = "web_stats www/page.html: written in place, and readers may see half of it, because pen may not write to \
                 its directory\n";
     assert_eq!(said.matches(told).count(), 1, "{said}");
-    // As docs/howto.md wants it.
+    // As docs/status-page.md wants it.
     std::os::unix::fs::chown(&directory, Some(nobody.uid.as_raw()), None).unwrap();
     let inode = || std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&page).unwrap());
     let before = inode();

@@ -1,4 +1,4 @@
-//! Control from a browser: penctl-cgi under Apache, with its passwords, as docs/howto.md sets it up.
+//! Control from a browser: penctl-cgi under Apache, with its passwords, as docs/status-page.md sets it up.
 
 use crate::apache::Apache;
 use crate::browser::{self, Look};

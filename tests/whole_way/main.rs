@@ -1,5 +1,5 @@
 //! The whole way, with real parts on both sides: Apache behind pen, curl before it, GoAccess behind the logs, Chromium
-//! before the page. What docs/howto.md tells is what is done here.
+//! before the page. The steps are those of docs/recipes.md and docs/status-page.md.
 //!
 //! A test that does not find a program says so and does nothing; under `CI=true` it fails.
 

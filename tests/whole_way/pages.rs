@@ -50,7 +50,7 @@ fn with_page() -> (Pen, [Backend; 2]) {
 #[test]
 fn cron_makes_a_page_of_pens() {
     let (pen, _servers) = with_page();
-    let webstats = in_dir(&cron_command("docs/howto.md", "webstats -p"), &pen);
+    let webstats = in_dir(&cron_command("docs/status-page.md", "webstats -p"), &pen);
     for _ in 0..2 {
         // The second time pen replaces the page that webstats has put in the place of pen's.
         let output = succeed(&mut as_cron(&webstats));
@@ -64,12 +64,12 @@ fn cron_makes_a_page_of_pens() {
 }
 
 #[test]
-fn the_line_of_the_readme_and_webstats_after_it() {
+fn the_line_for_cron_and_webstats_after_it() {
     let (pen, _servers) = with_page();
-    let kill = in_dir(&cron_command("README.md", "kill -USR1"), &pen);
+    let kill = in_dir(&cron_command("docs/daily-use.md", "kill -USR1"), &pen);
     succeed(&mut as_cron(&kill));
     eventually("pen's page", || pen.text("pen/webstats.html"), |page| page.ends_with("</html>\n"));
-    let webstats = in_dir(&cron_command("docs/howto.md", "webstats -w"), &pen);
+    let webstats = in_dir(&cron_command("docs/status-page.md", "webstats -w"), &pen);
     succeed(&mut as_cron(&webstats));
     assert!(pen.text("index.html").contains("<title>All 2 servers are up</title>"));
     assert!(pen.text("pen/webstats.html").contains("Pen status page"));
@@ -176,7 +176,7 @@ fn as_cgi_from_the_page_that_pen_wrote() {
         return;
     }
     let (pen, _servers) = with_page();
-    succeed(&mut as_cron(&in_dir(&cron_command("README.md", "kill -USR1"), &pen)));
+    succeed(&mut as_cron(&in_dir(&cron_command("docs/daily-use.md", "kill -USR1"), &pen)));
     eventually("pen's page", || pen.text("pen/webstats.html"), |page| page.ends_with("</html>\n"));
     let lines = in_dir(&apache_lines("ScriptAlias /status /usr/local/bin/webstats"), &pen);
     let lines = lines.replace("/usr/local/bin/", "@DIR@/cgi-bin/");
@@ -212,11 +212,11 @@ impl Drop for Live {
     }
 }
 
-/// The lines for Apache's configuration in docs/howto.md that begin with `first`, to the end of their section.
+/// The lines for Apache's configuration in docs/status-page.md that begin with `first`, to the end of their section.
 fn apache_lines(first: &str) -> String {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/howto.md")).unwrap();
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/status-page.md")).unwrap();
     let (_, rest) =
-        text.split_once(&format!("\n{first}\n")).unwrap_or_else(|| panic!("docs/howto.md: {first}"));
+        text.split_once(&format!("\n{first}\n")).unwrap_or_else(|| panic!("docs/status-page.md: {first}"));
     let (inside, _) = rest.split_once("</Location>").expect("a section that ends");
     format!("{first}\n{inside}</Location>\n")
 }

@@ -149,7 +149,7 @@ pub const ROWS: &[Row] = &[
                  server is chosen, how clients are remembered, maxima and blacklists are as ever; `conn_max` is how \
                  many flows are tracked, 262144 if not set. A server that does not answer on INTERFACE for the time \
                  of `timeout` is blacklisted. What concerns the bytes of connections has no meaning. Linux only, and \
-                 root at start or the capability CAP_NET_RAW. docs/howto.md has the recipe.",
+                 root at start or the capability CAP_NET_RAW. docs/direct-server-return.md has the recipe.",
         ..LIVE
     },
     Row {
@@ -345,7 +345,7 @@ pub const ROWS: &[Row] = &[
         kind: flag(Flag::Transparent),
         summary: "connect to servers with the client's address",
         detail: "Linux only. Servers see the client as if it had connected itself, so their replies must be routed \
-                 to this host: docs/howto.md has the recipe. A client of IPv4 is shown to servers of IPv4, one of \
+                 to this host: docs/client-address.md has the recipe. A client of IPv4 is shown to servers of IPv4, one of \
                  IPv6 to servers of IPv6; between the families it is a plain connection. Needs root at start, or \
                  the capability CAP_NET_RAW; of root's privileges, `-u` then keeps this one. A pen that was started \
                  without `transparent` and has become another user cannot switch it on.",
