@@ -25,9 +25,9 @@ const LIST_COLUMN: usize = 24;
 pub fn usage() -> String {
     let mut text = String::from(
         "usage: pen [OPTION...] [HOST:]PORT|/PATH [SERVER...]\n\n\
-         SERVER is [NAME=]HOST[:PORT[:MAX[:HARD[:WEIGHT[:PRIO]]]]]; an IPv6 HOST stands\n\
-         in brackets. Without PORT it is that of pen itself. Options may also follow\n\
-         the addresses. Defaults stand in brackets.\n",
+         SERVER is [NAME=]HOST[:PORT[:MAX[:HARD[:WEIGHT[:PRIO]]]]]. Write an IPv6 HOST\n\
+         in brackets. Without PORT a server has the port on which pen listens. Options\n\
+         may follow the addresses. Defaults are in brackets.\n",
     );
     for group in Group::ALL {
         let rows: Vec<_> = rows_of(group).filter(|row| row.is_option()).collect();

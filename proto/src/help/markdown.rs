@@ -8,16 +8,37 @@ const HEAD: &str = "\
 
 # Commands and options
 
-A command is one line: a word and its arguments, separated by blanks or tabs. The same commands are given
+A command is one line: a word and its arguments, separated by blanks or tabs. Give commands
 
 - to the control port (`-C`), for example with penctl,
-- in the configuration file (`-F`), one a line,
-- on the command line with `-O`; the frequent ones have option letters of their own.
+- in the configuration file (`-F`), one on each line,
+- on the command line with `-O`; frequent ones have option letters of their own.
 
-A word that begins with `#` begins a comment. A word in double quotes may hold blanks, and `\\r`, `\\n`, `\\t`, `\\\\`,
+A word that begins with `#` begins a comment. A word in double quotes may contain blanks, and `\\r`, `\\n`, `\\t`, `\\\\`,
 `\\\"` and `\\xNN`, a byte in two hexadecimal digits: `web_stats \"/srv/the page.html\"`. `no` before a command that
-switches something on switches it off. Times are in whole seconds. A wrong line is answered with the word that is wrong
-and what was expected, and changes nothing.
+switches something on switches it off. Times are in whole seconds. A line with an error changes nothing; the reply names
+the wrong word and says what was expected.
+
+Common terms, and the commands for them ([switching.md](switching.md) has those of HAProxy and nginx):
+
+| Term | Commands |
+|---|---|
+| sticky sessions, affinity | the default; `clients_max`, `tracking`, `clients_from`, `no roundrobin` |
+| round robin | `roundrobin` |
+| least connections | `weight` with `roundrobin` |
+| source hash | `hash` |
+| primary and standby | `prio`, `server N prio` |
+| backup | `-e`, the emergency server |
+| connection limits | `server N max`, `conn_max`, `pending_max` |
+| drain, maintenance | `server N drain`, `server N disable`, `server N enable` |
+| passive health checks | `blacklist` |
+| connect timeout; client and server timeout | `timeout`; `idle_timeout` |
+| failover, redispatch | the default; `stubborn` switches it off |
+| CA, verify | `ssl_ca_file`, `ssl_client_certificate`; `ssl_server_ca_file`, `server N tls verify` |
+| SNI routing, TLS passthrough | `server N sni` |
+| send-proxy, accept-proxy | `server N proxy`, `proxy_accept` |
+| access lists, allow and deny | `acl`, `client_acl` |
+| reload, graceful stop | `reload` or HUP, USR2 with `shutdown_timeout` |
 ";
 
 /// The text of docs/commands.md.
@@ -46,7 +67,7 @@ fn entry(row: &Row) -> String {
     text.push_str(&format!("\n{}\n", said.join(" ")));
     if row.word == "server" {
         text.push_str("\n| key | |\n|---|---|\n");
-        let key_line = |key| format!("| `{}` | {} |\n", key_synopsis(key), key.summary);
+        let key_line = |key| format!("| `{}` | {} |\n", key_synopsis(key).replace('|', "\\|"), key.summary);
         text.extend(SERVER_KEYS.iter().map(key_line));
     }
     text

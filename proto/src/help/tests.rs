@@ -55,11 +55,11 @@ fn options_are_aligned() {
         "{text}"
     );
     assert!(
-        text.contains("\n  -r                    forget clients: choose anew for every connection\n"),
+        text.contains("\n  -r                    round robin, without sticky sessions (affinity)\n"),
         "{text}"
     );
     assert!(
-        text.contains("\n  --threads N           threads that serve connections; 0: one a processor [0]\n"),
+        text.contains("\n  --threads N           worker threads; 0: one for each processor [0]\n"),
         "{text}"
     );
 }
@@ -72,8 +72,8 @@ timeout [SECONDS]
 
     How long a connect to a server may take.
 
-    When it is over, the server is blacklisted and the client goes to the next
-    one.
+    When the time is over, pen blacklists the server and sends the client to the
+    next one. Other programs call this the connect timeout.
 
     From 1 to 86400 seconds; the default is 3.
 ";

@@ -23,12 +23,13 @@ pub const ROWS: &[Row] = &[
         scope: Scope::Process,
         kind: Kind::List(List::Acl),
         summary: "add an entry to an access list",
-        detail: "The first entry that matches decides; if none does, the opposite of the last entry. An empty list \
-                 permits everybody. `no acl N` empties list N. IPv4 networks are written `10.0.0.0/8` or \
-                 `10.0.0.0 255.0.0.0`, IPv6 networks `2001:db8::/32`; `::ffff:10.0.0.0/104` is the IPv4 network. \
-                 `country SE` is everybody whom `geoip` finds in Sweden, `registered_country SE` everybody whose \
-                 network is registered there, wherever it is used. A list has an effect only where it is named: see `client_acl`, `control_acl` and \
-                 `server N acl`.",
+        detail: "The first entry that matches a client decides. When none matches, the client gets the \
+                 opposite of the last entry. An empty list permits everybody. `no acl N` empties list N. \
+                 Write IPv4 networks as `10.0.0.0/8` or `10.0.0.0 255.0.0.0`, IPv6 networks as \
+                 `2001:db8::/32`; `::ffff:10.0.0.0/104` is the IPv4 network. `country SE` matches clients \
+                 that `geoip` finds in Sweden, `registered_country SE` clients whose network is registered \
+                 there, wherever it is used. A list has an effect only where a setting names it: \
+                 `client_acl`, `control_acl`, `tarpit_acl` and `server N acl`.",
         ..LIVE
     },
     Row {
@@ -36,7 +37,7 @@ pub const ROWS: &[Row] = &[
         args: LIST,
         kind: number(Number::ClientAcl, 0, 9, 0),
         summary: "access list that clients must pass",
-        detail: "A client that does not pass gets the abuse server (`-B`), or is closed.",
+        detail: "pen closes a client that does not pass, or sends it to the abuse server (`-B`).",
         ..LIVE
     },
     Row {
@@ -45,7 +46,8 @@ pub const ROWS: &[Row] = &[
         scope: Scope::Process,
         kind: number(Number::ControlAcl, 0, 9, 0),
         summary: "access list that control clients must pass",
-        detail: "Those that come through a Unix socket always pass: the permissions of the file decide.",
+        detail: "Control clients that come through a Unix socket always pass: the permissions of the file \
+                 decide.",
         ..LIVE
     },
     Row {
@@ -60,11 +62,12 @@ pub const ROWS: &[Row] = &[
             answer: Answer::OrNone,
         },
         summary: "access list of unused addresses in which connections get stuck; -1: none",
-        detail: "With `dsr_if` only. pen answers questions for every address that list N permits, and a connection to \
-                 it is accepted and never served: worms and scanners lose their time there. Addresses of this host, \
-                 of the service and of the servers are never taken, nor an address that a host asks for itself; any \
-                 other that is in use must not be in the list. An empty list takes nothing, and a list takes IPv6 \
-                 addresses only if it has an entry for IPv6.",
+        detail: "Works only with `dsr_if`. pen answers ARP and neighbour discovery for every address that \
+                 list N permits, accepts connections to it and never serves them: worms and scanners lose \
+                 their time there. pen never takes the addresses of its own host, of the service or of the \
+                 servers, nor an address that another host announces as its own. List no other address that \
+                 is in use. An empty list takes no address, and a list takes IPv6 addresses only if it has \
+                 an entry for IPv6.",
         ..LIVE
     },
     Row {
@@ -74,12 +77,13 @@ pub const ROWS: &[Row] = &[
         scope: Scope::Process,
         kind: file(Text::Geoip, Answer::Value),
         summary: "file that tells the countries of addresses",
-        detail: "A database in MaxMind's format, such as GeoLite2-Country.mmdb, for `acl N permit|deny country CC` and \
-                 `registered_country CC`. The code is taken from `country.iso_code`, else `country_code`, else \
-                 `country`, and from `registered_country.iso_code`. It \
-                 is held in memory. To have a newer one, replace the file and send HUP, or give the command again; a \
-                 file that cannot be used leaves the old data in force. An address that is not in the file, and every \
-                 address after `no geoip`, is in no country and matches no such entry.",
+        detail: "A database in MaxMind's format, such as GeoLite2-Country.mmdb, for `acl N permit|deny \
+                 country CC` and `registered_country CC`. pen takes the country code from \
+                 `country.iso_code`, else from `country_code`, else from `country`; and the other from \
+                 `registered_country.iso_code`. pen holds the file in memory. To use a newer one, replace \
+                 the file and send HUP, or give the command again. When pen cannot use a file, it keeps the \
+                 data that it has. An address that is not in the file, and every address after `no geoip`, \
+                 is in no country and matches no such entry.",
         ..NEW
     },
 ];

@@ -23,11 +23,12 @@ pub const ROWS: &[Row] = &[
         kind: number(Number::Blacklist, 0, SECONDS_MAX, 30),
         unit: "seconds",
         summary: "how long a server that failed is skipped",
-        detail: "A server to which a connection could not be made gets no new one for this time, as long as another \
-                 takes the client. When none does, servers that failed are tried again, the one that failed longest \
-                 ago first and each once for a client, before the emergency server; what was blacklisted by command \
-                 is not. A change also applies to servers skipped at the moment. With 0 a failed server is tried \
-                 again at once.",
+        detail: "After a failed connect pen sends no client to the server for this time, as long as another \
+                 server takes the client. When none does, pen tries the failed servers again before the \
+                 emergency server: the one that failed longest ago first, each once for a client. It does \
+                 not try servers that a command has blacklisted. A change also applies to servers that are \
+                 blacklisted now. With 0 pen tries a failed server again at once. Other programs call this \
+                 passive health checks, with `fail_timeout`.",
         ..LIVE
     },
     Row {
@@ -35,8 +36,8 @@ pub const ROWS: &[Row] = &[
         args: JSON,
         kind: Kind::Question(Argument::Listing(Question::Clients)),
         summary: "list the clients that are remembered",
-        detail: "One line for each used slot of the client table: address, age, server, connects and bytes. With \
-                 `json`, one JSON array.",
+        detail: "Prints a line for each entry of the client table: address, age, server, connects and bytes. \
+                 With `json`, prints one JSON array.",
         ..NEW
     },
     Row {
@@ -49,9 +50,9 @@ pub const ROWS: &[Row] = &[
             answer: Answer::Value,
         },
         summary: "share the client table of another service",
-        detail: "A client of this service goes to the server of the same name, or of the same number where it has no \
-                 name, to which it belongs in the service NAME, and the other way round: http and https of one site. \
-                 `clients_max` is that of NAME.",
+        detail: "A client of this service goes to the server that it has in the service NAME, and the other \
+                 way round, so that http and https of one site agree (affinity across services). Servers \
+                 agree by name, or by number where they have no name. `clients_max` is that of NAME.",
         ..NEW
     },
     Row {
@@ -61,8 +62,9 @@ pub const ROWS: &[Row] = &[
         kind: number(Number::ClientsMax, 1, 10_000_000, 2048),
         unit: "clients",
         summary: "how many clients are remembered",
-        detail: "When the table is full, the client that has not connected for the longest time is forgotten. The \
-                 table only grows: in a running pen a smaller number changes nothing.",
+        detail: "The size of the client table, which makes sessions sticky (affinity). When the table is \
+                 full, pen forgets the client that has not connected for the longest time. The table only \
+                 grows: in a running pen a smaller number changes nothing.",
         ..LIVE
     },
     Row {
@@ -70,26 +72,26 @@ pub const ROWS: &[Row] = &[
         letter: Some('h'),
         no: true,
         kind: flag(Flag::Hash),
-        summary: "choose the first server by the client's address",
-        detail: "A client not yet known goes to the server that its address selects, so that several pens with the \
-                 same list of servers agree. With `roundrobin` the client's port counts too.",
+        summary: "source hash: choose the first server by the client's address",
+        detail: "The address of a client that pen does not know selects its server, so that several pens \
+                 with the same list of servers agree. With `roundrobin` the client's port counts too.",
         ..LIVE
     },
     Row {
         word: "mode",
         kind: Kind::Question(Argument::Nothing(|| Question::Mode)),
         summary: "show how servers are chosen",
-        detail: "One line with the words hash, roundrobin, stubborn, weight and prio, each preceded by `no` when it \
-                 is off.",
+        detail: "Prints one line with the words hash, roundrobin, stubborn, weight and prio, each with `no` \
+                 before it when it is off.",
         ..LIVE
     },
     Row {
         word: "prio",
         no: true,
         kind: flag(Flag::Prio),
-        summary: "choose the first server by its rank",
-        detail: "A client not yet known goes to the usable server with the smallest prio number; the lower server \
-                 number decides between equals. Stands before `weight` and `hash`.",
+        summary: "choose the first server by its priority: primary and standby",
+        detail: "A client that pen does not know goes to the usable server with the smallest `prio` number; \
+                 between equals the lower server number decides. `prio` comes before `weight` and `hash`.",
         ..LIVE
     },
     Row {
@@ -102,8 +104,8 @@ pub const ROWS: &[Row] = &[
         }),
         unit: "seconds",
         summary: "list the clients that connected lately",
-        detail: "One line for each client of the last SECONDS seconds (300 unless given): address, number of \
-                 connects, bytes sent to it and received from it.",
+        detail: "Prints a line for each client of the last SECONDS seconds (default: 300): address, number \
+                 of connects, bytes sent to it and received from it.",
         ..LIVE
     },
     Row {
@@ -112,12 +114,15 @@ pub const ROWS: &[Row] = &[
         kind: number(Number::Resolve, 0, SECONDS_MAX, 0),
         unit: "seconds",
         summary: "how often the names of servers are looked up again; 0: never",
-        detail: "Every address of a name is then a server of its own: NAME~1 has the number of the server that was \
-                 configured, NAME~2 and further ones have numbers of their own. They come and go with the addresses, \
-                 and keep number and name while they live; open connections go on. While name servers do not answer, \
-                 the last addresses stay in use. A name that is not known at start keeps its place until it is. A server at `srv:_mysql._tcp.example.org` is made of SRV records, with or without `resolve`: \
-                 targets, ports and weights are theirs where none are written, and those of a higher priority number \
-                 stand by until no other takes a client. With 0 a name is looked up when it is configured and on HUP, and its addresses are those of one server.",
+        detail: "Every address of a name is then a server of its own: NAME~1 has the number of the \
+                 configured server, NAME~2 and so on have numbers of their own. Servers come and go with the \
+                 addresses, and keep number and name while they exist; open connections continue. While name \
+                 servers do not answer, the last addresses stay in use. A name that cannot be resolved at \
+                 start keeps its place until it can. A server at `srv:_mysql._tcp.example.org` stands for \
+                 SRV records, with or without `resolve`: they give the targets, and the ports and weights \
+                 that are not configured. Targets with a higher priority number are standby until no other \
+                 takes a client. With 0 pen looks a name up when it is configured and on HUP, and all \
+                 addresses of a name are one server.",
         ..NEW
     },
     Row {
@@ -125,7 +130,8 @@ pub const ROWS: &[Row] = &[
         no: true,
         kind: flag(Flag::ResolveFirst),
         summary: "with resolve: a name is one server, at its first address that answers",
-        detail: "As without `resolve`, the addresses are tried in their order, and the one that answers stays in use.",
+        detail: "As without `resolve`, pen tries the addresses in their order, and the one that answers \
+                 stays in use.",
         ..NEW
     },
     Row {
@@ -133,9 +139,11 @@ pub const ROWS: &[Row] = &[
         letter: Some('r'),
         no: true,
         kind: flag(Flag::Roundrobin),
-        summary: "forget clients: choose anew for every connection",
-        detail: "Without it a client returns to the server it had before. Together with `weight` or `prio` those \
-                 decide every time, otherwise the servers take turns.",
+        summary: "round robin, without sticky sessions (affinity)",
+        detail: "pen forgets clients, and the servers take turns. Without it a client returns \
+                 to the server it had before (sticky sessions). Together with `weight` or `prio`, those \
+                 decide for every connection; `roundrobin` with `weight` is what other programs call least \
+                 connections.",
         ..LIVE
     },
     Row {
@@ -169,15 +177,17 @@ pub const ROWS: &[Row] = &[
             "server N|NAME remove [now]",
         ],
         summary: "change, add or remove a server",
-        detail: "Several pairs of key and value may follow, in any order; they are applied from left to right, all \
-                 or none. A number beyond the last server makes room up to it; a server without address gets no \
-                 connection. Example: `server 2 address 10.0.0.7 port 80 max 100`. A server may have a name, and \
-                 every command that takes its number takes the name. `add` gives a server the first free number and \
-                 answers it. With `drain` nobody is sent to the server any more, also no client that had it before; \
-                 its connections may end, or are cut after SECONDS, and when the last has ended it is told. \
-                 `disable` does the same without an end. Both last until `enable`, and `write` keeps them. With \
-                 `remove` it gets no client either, and its number is free when its last connection has ended; with \
-                 `now` they are cut. `reset` forgets its failures, its blacklisting and its counts.",
+        detail: "Several pairs of key and value may follow, in any order; pen applies them from left to \
+                 right, all or none. A number beyond the last server makes room up to it. A server without \
+                 an address gets no connection. Example: `server 2 address 10.0.0.7 port 80 max 100`. A \
+                 server may have a name, and every command that takes its number takes the name. `add` gives \
+                 a server the first free number and answers it. After `drain` the server gets no new \
+                 connection, not even from clients that it had before; its open connections may finish, or \
+                 pen cuts them after SECONDS. pen reports when the last one has ended. `disable` does the \
+                 same without a limit. Both last until `enable`, and `write` saves them. After `remove` the \
+                 server gets no new connection either, and its number becomes free when its last connection \
+                 has ended; with `now` pen cuts them. `reset` forgets its failures, its blacklisting and its \
+                 counts.",
         ..LIVE
     },
     Row {
@@ -185,8 +195,9 @@ pub const ROWS: &[Row] = &[
         args: JSON,
         kind: Kind::Question(Argument::Listing(Question::Servers)),
         summary: "list the servers",
-        detail: "One line for each: number, address, port, connections, max, hard, weight, prio, bytes sent to it and \
-                 received from it. With `json`, one JSON array that also has failures and blacklisting.",
+        detail: "Prints a line for each: number, address, port, connections, max, hard, weight, prio, bytes \
+                 sent to it and received from it. With `json`, prints one JSON array, which also has state, \
+                 failures and blacklisting.",
         ..LIVE
     },
     Row {
@@ -194,8 +205,8 @@ pub const ROWS: &[Row] = &[
         letter: Some('s'),
         no: true,
         kind: flag(Flag::Stubborn),
-        summary: "close the client if its server cannot take it",
-        detail: "No other server is tried, not even the emergency server.",
+        summary: "no failover: close the client if its server cannot take it",
+        detail: "pen tries no other server, not even the emergency server.",
         ..LIVE
     },
     Row {
@@ -205,7 +216,8 @@ pub const ROWS: &[Row] = &[
         kind: number(Number::Tracking, 0, SECONDS_MAX, 0),
         unit: "seconds",
         summary: "how long a client is remembered; 0: no limit",
-        detail: "Counted from its last connect. With 0 it is remembered until its slot in the table is needed.",
+        detail: "Seconds since its last connect. With 0 pen remembers a client until it needs the entry of \
+                 the table for another.",
         ..LIVE
     },
     Row {
@@ -213,25 +225,26 @@ pub const ROWS: &[Row] = &[
         letter: Some('W'),
         no: true,
         kind: flag(Flag::Weight),
-        summary: "choose the first server by connections per weight",
-        detail: "A client not yet known goes to the usable server with the fewest connections for its weight. A \
-                 server without a weight counts as 1; one with weight 0 is not chosen. Stands before `hash`.",
+        summary: "least connections: choose the first server by connections per weight",
+        detail: "A client that pen does not know goes to the usable server with the fewest connections for \
+                 its weight. A server without a weight counts as 1. A server with weight 0 gets no new \
+                 clients. `weight` comes before `hash`. Add `roundrobin` to choose so for every connection.",
         ..LIVE
     },
     Row {
         word: "-B",
         letter: Some('B'),
         args: SERVER,
-        summary: "server for clients that client_acl refuses",
-        detail: "Without this abuse server, clients that may not connect are closed.",
+        summary: "abuse server, for clients that client_acl refuses",
+        detail: "Without it pen closes clients that may not connect.",
         ..OPTION
     },
     Row {
         word: "-e",
         letter: Some('e'),
         args: SERVER,
-        summary: "emergency server, for when no other can take the client",
-        detail: "It is never remembered: the next connection of the client is chosen normally.",
+        summary: "emergency server (backup), for when no other can take the client",
+        detail: "pen does not remember it: it chooses a server for the client's next connection as usual.",
         ..OPTION
     },
 ];

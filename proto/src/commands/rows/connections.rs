@@ -40,8 +40,8 @@ pub const ROWS: &[Row] = &[
         kind: number(Number::ConnMax, 0, 10_000_000, 0),
         unit: "connections",
         summary: "how many connections may be open; 0: all that fit",
-        detail: "Further clients wait until one is closed. With 0 as many as the limit on open files allows. Only \
-                 grows: a smaller number than the present one changes nothing.",
+        detail: "Further clients wait until one is closed. With 0 the limit on open files decides. The \
+                 number only grows: one that is smaller than the present one changes nothing.",
         ..LIVE
     },
     Row {
@@ -49,7 +49,7 @@ pub const ROWS: &[Row] = &[
         args: &[optional("N", Complete::Connection)],
         kind: Kind::Question(Argument::Number { max: u32::MAX, default: Some(0), of: Question::Connection }),
         summary: "show one connection",
-        detail: "State, descriptors, client, server and unsent bytes of connection N (0 unless given).",
+        detail: "Prints state, descriptors, client, server and unsent bytes of connection N (default: 0).",
         ..LIVE
     },
     Row {
@@ -57,7 +57,7 @@ pub const ROWS: &[Row] = &[
         args: JSON,
         kind: Kind::Question(Argument::Listing(Question::Connections)),
         summary: "list the open connections",
-        detail: "One line for each. With `json`, one JSON array.",
+        detail: "Prints a line for each. With `json`, prints one JSON array.",
         ..NEW
     },
     Row {
@@ -65,7 +65,7 @@ pub const ROWS: &[Row] = &[
         no: true,
         kind: flag(Flag::Dummy),
         summary: "answer clients directly, without any server",
-        detail: "Whatever a client sends is answered with a fixed HTTP page: to measure pen without servers.",
+        detail: "pen answers whatever a client sends with a fixed HTTP page: to measure pen without servers.",
         ..LIVE
     },
     Row {
@@ -83,18 +83,20 @@ pub const ROWS: &[Row] = &[
             answer: Answer::Silent,
         },
         summary: "add X-Forwarded-For and X-Forwarded-Proto to requests",
-        detail: "Servers then learn the client's address. Without a word it is Pen's way: the first request of a \
-                 connection is changed and no later one, and a header that the client sent itself is left as it is, so \
-                 that a client can say what it likes. With `replace` every request of a connection is changed: such \
-                 headers are taken out, also with `_` for `-`, and the right ones put in; this is for a pen that clients \
-                 reach directly. With `append` the address is added in every request at the end of the \
-                 X-Forwarded-For that is there, and an X-Forwarded-Proto that is there stays; this is for a pen behind \
-                 another proxy. Both follow the lengths of requests. A connection is closed where two servers could \
-                 see the end of a request in different places, and behind the answer to a request that is no proper one \
-                 but could be taken for one. What follows CONNECT or Upgrade is another protocol and passes, once \
-                 the server has agreed. Clients of HTTP/2, whose requests cannot be changed, are refused with `replace` \
-                 and pass with `replace h2` and all else. What is no HTTP passes as it is; where nothing was added, \
-                 `pen_http_unedited_total` in `metrics` counts it, and `-d` tells. The option `-H` takes no argument.",
+        detail: "Servers learn the client's address from these headers. Without an argument pen does what \
+                 Pen did: it changes the first request of a connection and no later one, and leaves a header \
+                 that the client sent as it is, so a client can forge it. With `replace` pen changes every \
+                 request of a connection: it removes such headers, also those written with `_` for `-`, and \
+                 adds the right ones. Use it when clients reach pen directly. With `append` pen adds the \
+                 address to the end of X-Forwarded-For in every request, and leaves an X-Forwarded-Proto \
+                 that is there. Use it behind another proxy. Both follow the lengths of requests. pen closes \
+                 a connection when two servers could disagree about where a request ends, and after the \
+                 answer to a request that is malformed but that a server could accept. What follows CONNECT \
+                 or Upgrade is another protocol and passes once the server has agreed. `replace` refuses \
+                 clients of HTTP/2, whose requests cannot be changed; `replace h2` and all other forms let \
+                 them pass. What is not HTTP passes unchanged; `pen_http_unedited_total` in `metrics` counts \
+                 connections in which pen added nothing, and `-d` reports them. The option `-H` takes no \
+                 argument.",
         ..LIVE
     },
     Row {
@@ -109,7 +111,8 @@ pub const ROWS: &[Row] = &[
         },
         unit: "seconds",
         summary: "how long a connection may be silent; 0: no limit",
-        detail: "A connection on which no byte passed for this time is closed. With 0 it may stay for ever.",
+        detail: "pen closes a connection on which no byte passed for this time. Other programs call this the \
+                 client and server timeout.",
         ..LIVE
     },
     Row {
@@ -124,16 +127,18 @@ pub const ROWS: &[Row] = &[
         },
         unit: "connections",
         summary: "how many connections to servers are kept ready for clients; 0: none",
-        detail: "A client whose server has one ready is given it and need not wait for a connect: its first byte comes \
-                 a round trip sooner. Which server it gets does not change. They are spread evenly over the threads \
-                 and over the servers that are usable and have no `max`, `tls` or `proxy`; so give at least one for \
-                 each thread and server. There are none with `transparent`, where every client comes with its own \
-                 address. A server sees clients that say nothing for a while. Each such connection that it closes \
-                 doubles the pause before it gets the next, from one second to an hour; from a minute on it gets one \
-                 at a time; a client that gets the server ends the pause. Know your server before you give it \
-                 idlers: MariaDB and MySQL count each connection that ends without a login, and refuse pen's whole \
-                 host after `max_connect_errors` of them (100) in a row; sshd counts them as logins under way \
-                 (`MaxStartups`). The reply is `Idlers: HAVE/WANTED`, and a line that names servers with `proxy`.",
+        detail: "When the server of a client has one ready, the client gets it and need not wait for a \
+                 connect: its first byte comes a round trip sooner. The choice of the server does not \
+                 change. pen spreads idlers evenly over its threads and over the usable servers without \
+                 `max`, `tls` or `proxy`; so give at least one for each thread and server. With \
+                 `transparent` there are none, because every connection has the client's address. To a \
+                 server, idlers are clients that say nothing for a while. Each one that the server closes \
+                 doubles the pause before the server gets the next, from one second to an hour; from a \
+                 minute on it gets one at a time; a client that uses the server ends the pause. Know your \
+                 server before you give it idlers: MariaDB and MySQL count each connection that ends without \
+                 a login, and block pen's host after `max_connect_errors` of them (100) in a row; sshd \
+                 counts them as logins under way (`MaxStartups`). The reply is `Idlers: HAVE/WANTED`, and a \
+                 line that names servers with `proxy`.",
         ..LIVE
     },
     Row {
@@ -142,14 +147,15 @@ pub const ROWS: &[Row] = &[
         kind: Kind::Text { text: Text::DsrIf, read: interface, answer: Answer::Value },
         when: When::Start,
         summary: "direct server return: servers answer clients themselves",
-        detail: "pen takes no connections then. It passes the packets of clients on to servers on the same network, by \
-                 changing hardware addresses and nothing else, and the servers answer without it. The listening \
-                 address, such as `192.0.2.10:80` or, for all ports, `192.0.2.10` or `[2001:db8::10]`, is on the \
-                 servers' loopback interfaces and not on this host; pen answers questions for it on INTERFACE. How a \
-                 server is chosen, how clients are remembered, maxima and blacklists are as ever; `conn_max` is how \
-                 many flows are tracked, 262144 if not set. A server that does not answer on INTERFACE for the time \
-                 of `timeout` is blacklisted. What concerns the bytes of connections has no meaning. Linux only, and \
-                 root at start or the capability CAP_NET_RAW. docs/direct-server-return.md has the recipe.",
+        detail: "pen accepts no connections. It forwards the packets of clients to servers on the same \
+                 network, changing only hardware addresses, and the servers answer the clients directly. The \
+                 servers have the listening address, such as `192.0.2.10:80` or, for all ports, `192.0.2.10` \
+                 or `[2001:db8::10]`, on their loopback interfaces; this host does not have it, and pen \
+                 answers ARP and neighbour discovery for it on INTERFACE. Policies, affinity, maxima and \
+                 blacklists work as usual; `conn_max` limits the flows that pen tracks (262144 if not set). \
+                 pen blacklists a server that does not answer on INTERFACE for the time of `timeout`. \
+                 Settings about the bytes of connections have no effect. Linux only; needs root at start or \
+                 the capability CAP_NET_RAW. docs/direct-server-return.md has the recipe.",
         ..LIVE
     },
     Row {
@@ -157,9 +163,9 @@ pub const ROWS: &[Row] = &[
         no: true,
         kind: flag(Flag::Keepalive),
         summary: "let the system probe silent connections to servers",
-        detail: "Sets SO_KEEPALIVE on connections made from now on, so that a server that vanished is noticed. How soon \
-                 is up to the system (on Linux after more than two hours), unless `keepalive_idle`, \
-                 `keepalive_interval` and `keepalive_probes` say otherwise.",
+        detail: "Sets SO_KEEPALIVE on new connections, so that pen notices a server that vanished. \
+                 `keepalive_idle`, `keepalive_interval` and `keepalive_probes` say how soon; otherwise the \
+                 system decides (on Linux after more than two hours).",
         ..LIVE
     },
     Row {
@@ -168,7 +174,7 @@ pub const ROWS: &[Row] = &[
         kind: number(Number::KeepaliveIdle, 0, KEEPALIVE_SECONDS_MAX, 0),
         unit: "seconds",
         summary: "silence after which keepalive begins to probe; 0: as the system does",
-        detail: "TCP_KEEPIDLE, for connections made from now on. Has an effect only with `keepalive`.",
+        detail: "TCP_KEEPIDLE, for new connections. Has an effect only with `keepalive`.",
         ..NEW
     },
     Row {
@@ -177,7 +183,7 @@ pub const ROWS: &[Row] = &[
         kind: number(Number::KeepaliveInterval, 0, KEEPALIVE_SECONDS_MAX, 0),
         unit: "seconds",
         summary: "time between two probes of keepalive; 0: as the system does",
-        detail: "TCP_KEEPINTVL, for connections made from now on. Has an effect only with `keepalive`.",
+        detail: "TCP_KEEPINTVL, for new connections. Has an effect only with `keepalive`.",
         ..NEW
     },
     Row {
@@ -186,8 +192,8 @@ pub const ROWS: &[Row] = &[
         kind: number(Number::KeepaliveProbes, 0, KEEPALIVE_PROBES_MAX, 0),
         unit: "probes",
         summary: "probes of keepalive that may go unanswered; 0: as the system does",
-        detail: "TCP_KEEPCNT, for connections made from now on: after so many, the connection is closed. Has an effect \
-                 only with `keepalive`.",
+        detail: "TCP_KEEPCNT, for new connections: after so many unanswered probes the system closes the \
+                 connection. Has an effect only with `keepalive`.",
         ..NEW
     },
     Row {
@@ -203,10 +209,10 @@ pub const ROWS: &[Row] = &[
             answer: Answer::Value,
         },
         summary: "show or change where clients connect",
-        detail: "The new address is opened before the old one is closed, open connections go on, and who has \
-                 connected to the old address is served, even if `conn_max` has no room. ADDRESS is \
-                 `PORT`, `HOST:PORT`, `[IPv6]:PORT` or the path of a Unix socket. With `add` the service listens \
-                 there too, with `remove` no longer; ADDRESS alone replaces all.",
+        detail: "pen opens the new address before it closes the old one. Open connections continue, and pen \
+                 serves every client that has connected to the old address, even if `conn_max` has no room. \
+                 ADDRESS is `PORT`, `HOST:PORT`, `[IPv6]:PORT` or the path of a Unix socket. With `add` the \
+                 service listens there too, with `remove` no longer; ADDRESS alone replaces all.",
         ..LIVE
     },
     Row {
@@ -236,8 +242,8 @@ pub const ROWS: &[Row] = &[
         no: true,
         kind: flag(Flag::Peek),
         summary: "choose the server when the client has sent something",
-        detail: "A client that connects and says nothing then costs no server connection. Not for protocols in which \
-                 the server speaks first, such as SMTP.",
+        detail: "A client that connects and says nothing then costs no connection to a server. Do not use it \
+                 for protocols in which the server speaks first, such as SMTP.",
         ..LIVE
     },
     Row {
@@ -253,7 +259,7 @@ pub const ROWS: &[Row] = &[
         },
         unit: "connects",
         summary: "how many connects to servers may be under way at once",
-        detail: "While so many wait for an answer, no further client is accepted.",
+        detail: "While so many connects wait for an answer, pen accepts no further client.",
         ..LIVE
     },
     Row {
@@ -262,13 +268,15 @@ pub const ROWS: &[Row] = &[
         args: &[optional("NETWORK|unix", Complete::Address)],
         no_args: &[optional("NETWORK|unix", Complete::Address)],
         kind: Kind::List(List::ProxyAccept),
-        summary: "whose PROXY headers tell who the client is",
-        detail: "Connections from NETWORK (`10.0.0.0/8`, `2001:db8::/32` or a single address), or with `unix` those \
-                 through a Unix socket, come from a proxy that says for whom in a PROXY header, version 1 or 2, at their \
-                 very beginning. The client that it names counts everywhere: in access lists, for the choice of the \
-                 server, in logs, statistics and headers to servers. The header is required: without a proper one within \
-                 `proxy_timeout` the connection is closed. With UDP each datagram must begin with one of version 2. Others are ordinary clients. The command may be repeated; \
-                 without argument it lists the networks, one a line. `no proxy_accept NETWORK` takes one back, \
+        summary: "trusted proxies, whose PROXY headers name the client",
+        detail: "Connections from NETWORK (`10.0.0.0/8`, `2001:db8::/32` or a single address), or with \
+                 `unix` those through a Unix socket, come from a proxy that names its client in a PROXY \
+                 header, version 1 or 2, at their very beginning. pen uses this client everywhere: in access \
+                 lists, for the choice of the server, in logs, statistics and headers to servers. The header \
+                 is required: pen closes the connection when a valid one does not arrive within \
+                 `proxy_timeout`. With UDP each datagram must begin with a header of version 2. Connections \
+                 from elsewhere are those of ordinary clients. The command may be repeated; without an \
+                 argument it lists the networks, one on each line. `no proxy_accept NETWORK` removes one, \
                  `no proxy_accept` all.",
         ..NEW
     },
@@ -278,8 +286,8 @@ pub const ROWS: &[Row] = &[
         kind: number(Number::ProxyTimeout, 1, 86_400, 5),
         unit: "seconds",
         summary: "how long a PROXY header may take to arrive",
-        detail: "Counted from the beginning of a connection that `proxy_accept` is about. It should be more than 3 \
-                 seconds, so that one packet may be lost.",
+        detail: "Seconds since the beginning of a connection from a network of `proxy_accept`. Use more than \
+                 3 seconds, so that one packet may be lost.",
         ..NEW
     },
     Row {
@@ -301,7 +309,7 @@ pub const ROWS: &[Row] = &[
             answer: Answer::Silent,
         },
         summary: "local address for connections to servers",
-        detail: "Wins over `transparent`. With `no source` the system chooses again.",
+        detail: "Takes precedence over `transparent`. With `no source` the system chooses again.",
         ..LIVE
     },
     Row {
@@ -314,9 +322,9 @@ pub const ROWS: &[Row] = &[
             answer: Answer::Silent,
         },
         summary: "close both sides when one has ended",
-        detail: "Normally the end of one side's data is passed on, and the other side may still send. With `up` the \
-                 end from the server closes both, with `down` the end from the client, with `both` either; the \
-                 default is `off`. Data already received is delivered first.",
+        detail: "Normally pen passes the end of one side's data on, and the other side may still send. With \
+                 `up` the end from the server closes both, with `down` the end from the client, with `both` \
+                 either; the default is `off`. pen delivers the data that it has received first.",
         ..LIVE
     },
     Row {
@@ -324,9 +332,9 @@ pub const ROWS: &[Row] = &[
         no: true,
         kind: Kind::Flag { flag: Flag::TcpNodelay, default: true },
         summary: "send small pieces at once",
-        detail: "Sets TCP_NODELAY on both sides of connections made from now on. Without it a small piece waits until \
-                 the one before it is acknowledged, which slows down protocols of many small messages, such as LDAP. \
-                 Pen had this off by default.",
+        detail: "Sets TCP_NODELAY on both sides of new connections. Without it a small piece waits until the \
+                 one before it is acknowledged, which slows down protocols of many small messages, such as \
+                 LDAP. In Pen this was off by default.",
         ..LIVE
     },
     Row {
@@ -336,7 +344,8 @@ pub const ROWS: &[Row] = &[
         kind: number(Number::Timeout, 1, 86_400, 3),
         unit: "seconds",
         summary: "how long a connect to a server may take",
-        detail: "When it is over, the server is blacklisted and the client goes to the next one.",
+        detail: "When the time is over, pen blacklists the server and sends the client to the next one. \
+                 Other programs call this the connect timeout.",
         ..LIVE
     },
     Row {
@@ -344,11 +353,12 @@ pub const ROWS: &[Row] = &[
         no: true,
         kind: flag(Flag::Transparent),
         summary: "connect to servers with the client's address",
-        detail: "Linux only. Servers see the client as if it had connected itself, so their replies must be routed \
-                 to this host: docs/client-address.md has the recipe. A client of IPv4 is shown to servers of IPv4, one of \
-                 IPv6 to servers of IPv6; between the families it is a plain connection. Needs root at start, or \
-                 the capability CAP_NET_RAW; of root's privileges, `-u` then keeps this one. A pen that was started \
-                 without `transparent` and has become another user cannot switch it on.",
+        detail: "Servers see the client as if it had connected itself, so their replies must be routed to \
+                 this host: docs/client-address.md has the recipe. Servers with IPv4 addresses see the \
+                 addresses of IPv4 clients, servers with IPv6 addresses those of IPv6 clients; between the \
+                 families the connection comes from pen's own address. Linux only. Needs root at start, or \
+                 the capability CAP_NET_RAW; of root's privileges, `-u` keeps this one. A pen that was \
+                 started without `transparent` and has become another user cannot switch it on.",
         ..LIVE
     },
 ];

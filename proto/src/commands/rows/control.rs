@@ -25,7 +25,7 @@ pub const ROWS: &[Row] = &[
         kind: Kind::Deed(Argument::Nothing(|| Action::Exit)),
         when: When::Guarded,
         summary: "end pen",
-        detail: "Only if it was started with `-X`.",
+        detail: "Only if pen was started with `-X`.",
         ..LIVE
     },
     Row {
@@ -33,7 +33,7 @@ pub const ROWS: &[Row] = &[
         args: &[optional("COMMAND", Complete::Command)],
         kind: Kind::Question(Argument::Command(Question::Help)),
         summary: "list the commands, or explain one",
-        detail: "Options can be asked for too: `help -F`.",
+        detail: "Explains options too: `help -F`.",
         ..NEW
     },
     Row {
@@ -41,7 +41,7 @@ pub const ROWS: &[Row] = &[
         args: FILE,
         kind: Kind::Deed(Argument::File(Action::Include)),
         summary: "carry out the commands in a file",
-        detail: "One command a line; a word that begins with `#` begins a comment.",
+        detail: "The file has one command on each line; a word that begins with `#` begins a comment.",
         ..LIVE
     },
     Row {
@@ -54,9 +54,9 @@ pub const ROWS: &[Row] = &[
         word: "reload",
         kind: Kind::Deed(Argument::Nothing(|| Action::Reload)),
         summary: "read the configuration file again and wait for the result",
-        detail: "As the signal HUP does, and the answer tells what came of it: nothing, what the operator should know, or \
-                 every error with its file and line; with an error no setting has changed. With `penctl` the exit status \
-                 is 1 then.",
+        detail: "Does what the signal HUP does. The reply is empty, or has warnings, or has every error with \
+                 its file and line; after an error no setting has changed, and `penctl` ends with exit \
+                 status 1.",
         ..NEW
     },
     Row {
@@ -68,13 +68,14 @@ pub const ROWS: &[Row] = &[
             optional("now", Complete::Words(&["now"])),
         ],
         kind: Kind::Service,
-        summary: "say whose a line is; add or remove a service",
-        detail: "A service has its own listeners, servers and settings. `service NAME COMMAND` is for the service NAME; \
-                 `service NAME` alone is a header: the lines that follow are for it, to the next header or the end of \
-                 the file or session. A file makes the services that it names; while pen runs, `service add NAME` \
-                 does. With `service remove NAME` the listeners close at once and connections end on their own; with \
-                 `now` they are cut. Lines that name no service are for `main`, or for the only service. Settings of \
-                 the process mean the process wherever they stand.",
+        summary: "select the service of a line; add or remove a service",
+        detail: "A service has its own listeners, servers and settings. `service NAME COMMAND` applies a \
+                 command to the service NAME. `service NAME` alone is a header: it applies to the lines that \
+                 follow, to the next header or the end of the file or session. A file creates the services \
+                 that it names; while pen runs, `service add NAME` does. With `service remove NAME` the \
+                 listeners close at once and connections end on their own; with `now` pen cuts them. Lines \
+                 that name no service are for `main`, or for the only service. Settings of the process apply \
+                 to the process wherever they stand.",
         ..NEW
     },
     Row {
@@ -82,16 +83,16 @@ pub const ROWS: &[Row] = &[
         args: JSON,
         kind: Kind::Question(Argument::Listing(Question::Services)),
         summary: "list the services",
-        detail: "One line for each: name, `tcp`, `udp` or `dsr`, connections, servers and where it listens. With \
-                 `json`, one JSON array.",
+        detail: "Prints a line for each: name, `tcp`, `udp` or `dsr`, connections, servers and where it \
+                 listens. With `json`, prints one JSON array.",
         ..NEW
     },
     Row {
         word: "session",
         kind: Kind::Deed(Argument::Nothing(|| Action::Session)),
         summary: "keep the control connection open for more commands",
-        detail: "Normally the connection ends after one command. After this one, each line is a command and each \
-                 answer is framed, which is how the penctl shell works.",
+        detail: "Normally the connection ends after one command. After this one, each line is a command and \
+                 each answer has a header line with its length. The shell of penctl uses it.",
         ..NEW
     },
     Row {
@@ -105,7 +106,7 @@ pub const ROWS: &[Row] = &[
         args: OPTIONAL_FILE,
         kind: Kind::Deed(Argument::OptionalFile(Action::Write)),
         summary: "save the configuration as commands",
-        detail: "To FILE, or else to the file given with `-F`. The file is replaced in one step.",
+        detail: "Writes FILE, or else the file given with `-F`, and replaces it in one step.",
         ..LIVE
     },
     Row {
@@ -119,8 +120,8 @@ pub const ROWS: &[Row] = &[
             answer: Answer::Silent,
         },
         summary: "listen for control commands",
-        detail: "`PORT`, `HOST:PORT`, `[IPv6]:PORT` or the path of a Unix socket. Commands are not authenticated: use \
-                 a Unix socket, or `control_acl`. As root it needs `-u`.",
+        detail: "ADDRESS is `PORT`, `HOST:PORT`, `[IPv6]:PORT` or the path of a Unix socket. Commands are \
+                 not authenticated: use a Unix socket, or `control_acl`. As root it needs `-u`.",
         ..OPTION
     },
     Row {
@@ -128,8 +129,8 @@ pub const ROWS: &[Row] = &[
         letter: Some('F'),
         args: FILE,
         kind: text(Text::ConfigFile),
-        summary: "configuration file: commands, one a line",
-        detail: "Read after all options, and again on the signal HUP.",
+        summary: "configuration file: commands, one on each line",
+        detail: "pen reads it after all options, and again on the signal HUP.",
         ..OPTION
     },
     Row {

@@ -18,7 +18,7 @@ pub const ROWS: &[Row] = &[
         no: true,
         kind: flag(Flag::Ascii),
         summary: "dump traffic as text instead of hexadecimal",
-        detail: "Only matters at debug level 3 and above.",
+        detail: "Matters only at debug level 3 and above.",
         ..LIVE
     },
     Row {
@@ -28,8 +28,8 @@ pub const ROWS: &[Row] = &[
         scope: Scope::Process,
         kind: number(Number::Debug, 0, 9, 0),
         summary: "how much pen says about its work",
-        detail: "0 is errors only; from 3 on the traffic itself is dumped. As an option it takes no number: repeat \
-                 it, as in `-dd`.",
+        detail: "0 is errors and notices only; from 2 on pen reports each connection, from 3 on it dumps the \
+                 traffic. As an option it takes no number: repeat it, as in `-dd`.",
         ..LIVE
     },
     Row {
@@ -44,17 +44,17 @@ pub const ROWS: &[Row] = &[
             answer: Answer::Value,
         },
         summary: "write a line for everything a client sends",
-        detail: "To a file, or in UDP datagrams to a penlogd at HOST:PORT. `no log` ends it. On the signal HUP the \
-                 file is opened anew, so that it can be rotated.",
+        detail: "pen writes to a file, or in UDP datagrams to a penlogd at HOST:PORT. `no log` ends it. On \
+                 the signal HUP pen reopens the file, so that you can rotate it.",
         ..LIVE
     },
     Row {
         word: "log_format",
         args: &[optional("pen|json", Complete::Words(FORMATS))],
         kind: Kind::Choice { choice: Choice::LogFormat, words: FORMATS, default: 0, answer: Answer::Value },
-        summary: "how log lines look",
-        detail: "`pen`, the default, is Pen's line for each piece read from a client, as mergelogs and penlogd want \
-                 it. `json` is one object at the end of each connection.",
+        summary: "format of the log lines",
+        detail: "`pen`, the default, is Pen's line for each piece read from a client, for mergelogs and \
+                 penlogd. `json` is one object at the end of each connection.",
         ..NEW
     },
     Row {
@@ -71,8 +71,8 @@ pub const ROWS: &[Row] = &[
         scope: Scope::Process,
         kind: Kind::Question(Argument::Listing(Question::Status)),
         summary: "show the state as an HTML page",
-        detail: "If `web_stats` names a file, it is written too. With `json`, one JSON object with the same figures \
-                 and more.",
+        detail: "If `web_stats` names a file, pen writes it too. With `json`, prints one JSON object with \
+                 the same figures and more.",
         ..LIVE
     },
     Row {
@@ -83,8 +83,8 @@ pub const ROWS: &[Row] = &[
         scope: Scope::Process,
         kind: file(Text::WebStats, Answer::Value),
         summary: "file for the HTML page",
-        detail: "Written on the signal USR1 and by `status`. Readers never see half a page if its directory belongs to \
-                 the user of `-u`. `no web_stats` ends it.",
+        detail: "pen writes it on the signal USR1 and on `status`. Readers never see half a page if its \
+                 directory belongs to the user of `-u`. `no web_stats` ends it.",
         ..LIVE
     },
 ];

@@ -28,7 +28,7 @@ pub const ROWS: &[Row] = &[
         no: true,
         kind: flag(Flag::ExitEnabled),
         summary: "allow the command exit",
-        detail: "A control client cannot allow it to itself.",
+        detail: "A control client cannot switch it on.",
         from: From::Here,
         since: "0.1.0",
         ..START
@@ -39,7 +39,7 @@ pub const ROWS: &[Row] = &[
         kind: number(Number::ShutdownTimeout, 0, SECONDS_MAX, 30),
         unit: "seconds",
         summary: "how long connections may outlast a graceful stop; 0: no limit",
-        detail: "What is still open then is closed. With 0 pen waits for the last connection.",
+        detail: "pen then closes the connections that are still open. With 0 it waits for the last one.",
         ..NEW
     },
     Row {
@@ -49,8 +49,8 @@ pub const ROWS: &[Row] = &[
         kind: number(Number::Threads, 0, 256, 0),
         when: When::Start,
         unit: "threads",
-        summary: "threads that serve connections; 0: one a processor",
-        detail: "With 0 one for each processor.",
+        summary: "worker threads; 0: one for each processor",
+        detail: "With 0 pen starts one for each processor that it may run on.",
         ..NEW
     },
     Row {
@@ -75,7 +75,7 @@ pub const ROWS: &[Row] = &[
         args: FILE,
         kind: text(Text::PidFile),
         summary: "write the process number to a file",
-        detail: "The file is removed when pen ends.",
+        detail: "pen removes the file when it ends.",
         ..START
     },
     Row {
@@ -84,8 +84,8 @@ pub const ROWS: &[Row] = &[
         args: &[arg("USER", Complete::Text)],
         kind: text(Text::User),
         summary: "run as this user",
-        detail: "By name or by number; a number that no user has stands for itself and the group of the same number. \
-                 Addresses are opened before.",
+        detail: "By name or by number; a number that no user has stands for itself and the group of the same \
+                 number. pen opens its addresses first.",
         ..START
     },
     Row {

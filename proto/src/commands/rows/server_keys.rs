@@ -41,7 +41,7 @@ pub static SERVER_KEYS: &[ServerKey] = &[
             unit: "seconds",
             change: ServerChange::Blacklist,
         },
-        summary: "seconds from now during which it gets no connection, whatever becomes of the others; 0 releases it",
+        summary: "seconds from now during which it gets no connection, whatever becomes of the others; 0 ends it",
     },
     ServerKey {
         word: "name",
@@ -51,17 +51,17 @@ pub static SERVER_KEYS: &[ServerKey] = &[
     ServerKey {
         word: "weight",
         value: ServerValue::Weight(ServerChange::Weight),
-        summary: "share of the connections under weight, with up to three decimals; 0 gets none",
+        summary: "share of the connections under weight, with up to three decimals; 0: no new clients",
     },
     ServerKey {
         word: "prio",
         value: ServerValue::Number { max: SERVER_LIMIT_MAX, unit: "", change: ServerChange::Prio },
-        summary: "rank under prio; the smallest number is chosen first",
+        summary: "priority under prio; the smallest number is chosen first",
     },
     ServerKey {
         word: "tls",
         value: ServerValue::Tls(ServerChange::Tls),
-        summary: "speak TLS to it, whether its certificate must be right and be of NAME, and which to show it",
+        summary: "connect with TLS; whether to verify its certificate, for NAME, and which certificate to show it",
     },
     ServerKey {
         word: "sni",
@@ -71,6 +71,6 @@ pub static SERVER_KEYS: &[ServerKey] = &[
     ServerKey {
         word: "proxy",
         value: ServerValue::Proxy(ServerChange::Proxy),
-        summary: "begin connections with a PROXY header that names the client; v2-ssl: and tells of its TLS",
+        summary: "begin connections with a PROXY header that names the client; v2-ssl: also describes its TLS",
     },
 ];

@@ -38,11 +38,11 @@ pub const ROWS: &[Row] = &[
             read: |word| protocols(word).map(|_| word.to_owned()),
             answer: Answer::Silent,
         },
-        summary: "protocols to agree on with clients inside TLS",
-        detail: "In the order in which they are preferred, such as `h2,http/1.1`; name what the servers speak. A \
-                 client that offers protocols and none of these is refused. Without the setting pen does not take \
-                 part, and clients speak what they speak by default, which is HTTP/1.1 on the web. With \
-                 `http replace`, h2 is an error.",
+        summary: "protocols to agree on with clients inside TLS (ALPN)",
+        detail: "In order of preference, such as `h2,http/1.1`; name what the servers speak. pen refuses a \
+                 client that offers protocols and none of these. Without the setting pen negotiates none, \
+                 and clients speak what they speak by default, which is HTTP/1.1 on the web. With `http \
+                 replace`, h2 is an error.",
         ..NEW
     },
     Row {
@@ -51,10 +51,11 @@ pub const ROWS: &[Row] = &[
         no: true,
         args: OPTIONAL_FILE,
         kind: file(Text::SslCaFile, Answer::Silent),
-        summary: "certificates by which those of clients are judged",
-        detail: "A PEM file with one or more. Used together with `ssl_ca_path`; without both, the system's \
-                 certificates are used. What is out of date or no authority is told and not believed; a client's own \
-                 certificate may stand there too. See `ssl_client_certificate`.",
+        summary: "CA certificates to verify clients with",
+        detail: "A PEM file with one or more. pen uses it together with `ssl_ca_path`; without both, it uses \
+                 the CA certificates of the system. pen warns of certificates that have expired or are not \
+                 those of a CA, and does not trust them; a client's own certificate may be in the file too. \
+                 See `ssl_client_certificate`.",
         ..NEW
     },
     Row {
@@ -63,9 +64,9 @@ pub const ROWS: &[Row] = &[
         no: true,
         args: OPTIONAL_DIRECTORY,
         kind: file(Text::SslCaPath, Answer::Silent),
-        summary: "directory of certificates by which those of clients are judged",
-        detail: "PEM files named by their hashes, such as 5ed36f99.0, as `openssl rehash` links them. Files with other \
-                 names are left alone.",
+        summary: "directory of CA certificates to verify clients with",
+        detail: "PEM files named by their hashes, such as 5ed36f99.0, as `openssl rehash` links them. pen \
+                 ignores files with other names.",
         ..NEW
     },
     Row {
@@ -75,10 +76,11 @@ pub const ROWS: &[Row] = &[
         args: OPTIONAL_FILE,
         kind: file(Text::SslCertificate, Answer::Silent),
         summary: "file with the certificate; turns TLS on for clients",
-        detail: "A PEM file with the certificate, then the intermediate certificates, if any; the key may be in it too. \
-                 It is read at start before privileges are given up, again on the signal HUP and when the command is \
-                 given: connections are not disturbed, and what is wrong is told and keeps the old certificate. After \
-                 `-j` and `-u` the file is then looked for inside the new root directory, with the new user's rights.",
+        detail: "A PEM file with the certificate, then the intermediate certificates, if any; the key may be \
+                 in it too. pen reads it at start before it gives up privileges, again on the signal HUP and \
+                 when you give the command. Connections are not disturbed; when the new file has an error, \
+                 pen reports it and keeps the old certificate. After `-j` and `-u` pen looks for the file \
+                 inside the new root directory, with the new user's rights.",
         ..NEW
     },
     Row {
@@ -86,12 +88,12 @@ pub const ROWS: &[Row] = &[
         no: true,
         args: &[optional("LIST", Complete::Text)],
         kind: text(Text::SslCiphers),
-        summary: "ciphers to offer, as OpenSSL writes lists of them",
-        detail: "Names and groups with colons between them: `ECDHE-RSA-AES128-GCM-SHA256`, `ECDHE+AESGCM:!AES128`, \
-                 `HIGH`. Of them those are offered that are safe today: ephemeral keys with AES-GCM or \
-                 ChaCha20-Poly1305. Words for others are named in the reply and offered by nobody; a list of which \
-                 nothing is left is an error. As in OpenSSL, TLS 1.3 has its own ciphers, which only names such as \
-                 `TLS_AES_128_GCM_SHA256` choose among.",
+        summary: "ciphers to offer, as an OpenSSL cipher list",
+        detail: "Names and groups with colons between them: `ECDHE-RSA-AES128-GCM-SHA256`, \
+                 `ECDHE+AESGCM:!AES128`, `HIGH`. Of these pen offers the ones that are safe today: ephemeral \
+                 keys with AES-GCM or ChaCha20-Poly1305. The reply names the words for all others; a list of \
+                 which nothing is left is an error. As in OpenSSL, TLS 1.3 has its own ciphers, which only \
+                 names such as `TLS_AES_128_GCM_SHA256` select.",
         ..LIVE
     },
     Row {
@@ -104,9 +106,9 @@ pub const ROWS: &[Row] = &[
             answer: Answer::Value,
         },
         summary: "whether clients must show a certificate",
-        detail: "With `optional` a client may have none, but a wrong one is refused. They are judged by `ssl_ca_file` \
-                 and `ssl_ca_path`. An error without `ssl_certificate`: clients then speak no TLS. The option -R stands \
-                 for `required`.",
+        detail: "With `optional` a client may have none, but pen refuses a wrong one. pen verifies them with \
+                 `ssl_ca_file` and `ssl_ca_path`. It is an error without `ssl_certificate`, because clients \
+                 then speak no TLS. The option -R stands for `required`.",
         ..NEW
     },
     Row {
@@ -115,7 +117,7 @@ pub const ROWS: &[Row] = &[
         kind: Kind::Idle { why: NO_RENEGOTIATION, taken: Taken::Seconds },
         unit: "seconds",
         summary: "how often a client may renegotiate: never",
-        detail: "Accepted and explained: no client can renegotiate here, so there is nothing to limit.",
+        detail: "Accepted without effect: no client can renegotiate here, so there is nothing to limit.",
         ..LIVE
     },
     Row {
@@ -124,8 +126,9 @@ pub const ROWS: &[Row] = &[
         kind: number(Number::SslHandshakeTimeout, 1, 3_600, 10),
         unit: "seconds",
         summary: "how long a TLS handshake of a client may take",
-        detail: "Counted from the connect. Who is slower is disconnected; no server has heard of the client by then. \
-                 It also limits how long pen waits for the name that `server N sni` goes by.",
+        detail: "Seconds since the connect. pen disconnects a client that is slower; it has not chosen a \
+                 server by then. The setting also limits how long pen waits for the name that `server N sni` \
+                 needs.",
         ..NEW
     },
     Row {
@@ -144,9 +147,9 @@ pub const ROWS: &[Row] = &[
         args: OPTIONAL_FILE,
         kind: file(Text::SslOcspResponse, Answer::Silent),
         summary: "file with the OCSP response to staple to the certificate",
-        detail: "DER, at most 10000 bytes. Give the command again when there is a new one; on the signal HUP it is read \
-                 again too. It is stapled while it is in date and says something good of the certificate; what it \
-                 says else is told.",
+        detail: "DER, at most 10000 bytes. Give the command again when there is a new one; pen also reads it \
+                 again on the signal HUP. pen staples it while it is valid and says that the certificate is \
+                 good; otherwise pen warns.",
         ..LIVE
     },
     Row {
@@ -156,10 +159,11 @@ pub const ROWS: &[Row] = &[
         no_args: &[arg("OPTION", Complete::Words(TLS_OPTIONS))],
         kind: Kind::List(List::SslOption),
         summary: "switch a TLS option on",
-        detail: "`cipher_server_preference`: pen's order of ciphers counts, not the client's. `no_ticket`: give no \
-                 tickets by which clients take up their session again; those with TLS 1.2 still can by its number, \
-                 those with TLS 1.3 cannot. `no_tlsv1.2`, `no_tlsv1.3`: do not speak that version. `no_sslv2`, `no_sslv3`, `no_tlsv1` and `no_tlsv1.1` are \
-                 accepted: these versions are never spoken.",
+        detail: "`cipher_server_preference`: pen's order of ciphers counts, not the client's. `no_ticket`: \
+                 give no session tickets; clients with TLS 1.2 can still resume a session by its number, \
+                 clients with TLS 1.3 cannot. `no_tlsv1.2`, `no_tlsv1.3`: do not speak that version. \
+                 `no_sslv2`, `no_sslv3`, `no_tlsv1` and `no_tlsv1.1` are accepted without effect: pen never \
+                 speaks these versions.",
         ..LIVE
     },
     Row {
@@ -167,9 +171,9 @@ pub const ROWS: &[Row] = &[
         args: BYTES,
         kind: number(Number::SslRecordMax, 512, SSL_RECORD_BYTES_MAX, SSL_RECORD_BYTES_MAX),
         unit: "bytes",
-        summary: "how much of a stream a TLS record to a client may hold",
-        detail: "For clients with little memory, which cannot hold a record of 16384 bytes. What encryption adds, 40 \
-                 bytes at most, is not counted. Small records cost more processor time.",
+        summary: "how many bytes a TLS record to a client may hold",
+        detail: "For clients with little memory, which cannot hold a record of 16384 bytes. Encryption adds \
+                 up to 40 bytes, which do not count. Small records cost more processor time.",
         ..NEW
     },
     Row {
@@ -177,9 +181,9 @@ pub const ROWS: &[Row] = &[
         no: true,
         args: OPTIONAL_FILE,
         kind: file(Text::SslServerCaFile, Answer::Silent),
-        summary: "certificates by which those of servers are judged",
-        detail: "A PEM file with one or more, for servers with `tls verify`. Without it, the system's certificates are \
-                 used. A server's own certificate may stand there too.",
+        summary: "CA certificates to verify servers with",
+        detail: "A PEM file with one or more, for servers with `tls verify`. Without it pen uses the CA \
+                 certificates of the system. A server's own certificate may be in the file too.",
         ..NEW
     },
     Row {
@@ -187,13 +191,13 @@ pub const ROWS: &[Row] = &[
         no: true,
         args: OPTIONAL_DIRECTORY,
         kind: file(Text::SslSniPath, Answer::Silent),
-        summary: "directory of certificates by the name a client asks for",
-        detail: "For www.example.org, in lower case: www.example.org.crt and www.example.org.key, both PEM; if there \
-                 are, www.example.org.ca with the certificates by which those of this site's clients are judged, and \
-                 www.example.org.ocsp. Who asks for a name that is not there gets the certificate of \
-                 `ssl_certificate`. The directory is read at start and on the signal HUP; names that come later are \
-                 looked for when they are asked for, unknown ones at most once in 10 seconds, and known ones are read \
-                 again after an hour.",
+        summary: "directory of certificates by the name a client asks for (SNI)",
+        detail: "For www.example.org, in lower case: www.example.org.crt and www.example.org.key, both PEM; \
+                 and, where they exist, www.example.org.ca with the CA certificates to verify this site's \
+                 clients with, and www.example.org.ocsp. A client that asks for a name without files gets \
+                 the certificate of `ssl_certificate`. pen reads the directory at start and on the signal \
+                 HUP. When a client asks for a name that came later, pen looks for it, for an unknown one at \
+                 most once in 10 seconds; it reads known ones again after an hour.",
         ..LIVE
     },
     Row {
@@ -202,7 +206,8 @@ pub const ROWS: &[Row] = &[
         args: &[arg("PROTOCOL", Complete::Words(&["ssl23", "ssl2", "ssl3", "tls1"]))],
         kind: Kind::Idle { why: ANY_PROTOCOL, taken: Taken::Protocol },
         summary: "accepted; TLS 1.2 and 1.3 are spoken",
-        detail: "The original's selector limited nothing that is still in use. `ssl_option` excludes a version.",
+        detail: "The original's selector limited nothing that is still in use. `ssl_option` excludes a \
+                 version.",
         ..LIVE
     },
     Row {
@@ -211,7 +216,7 @@ pub const ROWS: &[Row] = &[
         kind: Kind::OptionOnly,
         when: When::Start,
         summary: "require a certificate of clients",
-        detail: "As `ssl_client_certificate required`.",
+        detail: "Means `ssl_client_certificate required`.",
         ..LIVE
     },
 ];

@@ -13,23 +13,24 @@ pub const ROWS: &[Row] = &[
         kind: flag(Flag::Udp),
         when: When::Start,
         summary: "balance UDP instead of TCP",
-        detail: "All datagrams from one address and port of a client are one session: they go to one server, and all \
-                 that this server sends comes back from the address that the client spoke to. Sessions are chosen a \
-                 server, limited, counted, listed and logged as connections are. A server of which an ICMP error \
-                 tells that it cannot be reached is skipped for `blacklist` seconds, and its session goes on with the \
-                 next; see `udp_answers` for one that is silent.",
+        detail: "All datagrams from one address and port of a client are a session: they go to one server, \
+                 and the client gets the answers from the address that it asked. pen chooses a server for a \
+                 session, limits, counts, lists and logs sessions as it does connections. When an ICMP error \
+                 says that a server cannot be reached, pen skips it for `blacklist` seconds, and the session \
+                 continues with the next one; see `udp_answers` for a server that is silent.",
         ..NEW
     },
     Row {
         word: "udp_answers",
         no: true,
         kind: Kind::Flag { flag: Flag::UdpAnswers, default: true },
-        summary: "take a UDP server that does not answer for one that failed",
-        detail: "A server that has left a session without an answer for `timeout` seconds, and in this time has \
-                 answered nobody else either, is skipped for `blacklist` seconds, and the session goes on with the \
-                 next. Not before some server has answered for the first time, so servers of a protocol without \
-                 answers, such as syslog, are never judged; nor when no other server could be chosen. Where most \
-                 datagrams have no answer but some have, give `no udp_answers`.",
+        summary: "treat a UDP server that does not answer as failed",
+        detail: "When a server has left a session without an answer for `timeout` seconds, and has answered \
+                 nobody else in this time, pen skips it for `blacklist` seconds, and the session continues \
+                 with the next one. This begins when some server has answered for the first time, so servers \
+                 of a protocol without answers, such as syslog, never fail so; and pen does not skip a \
+                 server when it could choose no other. Where most datagrams have no answer but some have, \
+                 give `no udp_answers`.",
         ..NEW
     },
     Row {
@@ -38,9 +39,9 @@ pub const ROWS: &[Row] = &[
         kind: number(Number::UdpIdleTimeout, 0, SECONDS_MAX, 60),
         unit: "seconds",
         summary: "how long a UDP session may be silent; 0: as idle_timeout says",
-        detail: "A session in which no datagram passed for this time ends, or for that of `idle_timeout` if it is \
-                 shorter. What its client sends later begins another, with the same server if the client is still \
-                 remembered.",
+        detail: "A session in which no datagram passed for this time ends; `idle_timeout` counts if it is \
+                 shorter. What the client sends later begins another session, with the same server if pen \
+                 still remembers the client.",
         ..NEW
     },
     Row {
@@ -50,9 +51,10 @@ pub const ROWS: &[Row] = &[
         kind: number(Number::UdpSessionsMax, 1, 10_000_000, 10_000),
         unit: "sessions",
         summary: "how many UDP sessions there may be at once",
-        detail: "Not more than `conn_max` or the limit on open files allow. When there is no room for another, the one \
-                 silent for the longest time ends; one whose client went on after an answer only if there is no \
-                 other. So datagrams from invented addresses push out one another and not those who are served.",
+        detail: "`conn_max` and the limit on open files may allow fewer. When there is no room for another, \
+                 pen ends the session that has been silent for the longest time; a session whose client \
+                 continued after an answer ends only if there is no other. So datagrams from forged \
+                 addresses displace one another and not the clients that are served.",
         ..NEW
     },
 ];
