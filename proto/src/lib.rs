@@ -9,6 +9,7 @@ pub mod called;
 pub mod commands;
 pub mod endpoint;
 pub mod escape;
+pub mod glb;
 pub mod help;
 pub mod logline;
 pub mod names;

@@ -1,0 +1,250 @@
+//! Programs that know nothing of libpen, started with it: which server they reach, and what they see of it. Every way
+//! in which they wait for a connect is tried with servers that refuse before and between those that accept.
+
+use std::fs;
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::SystemTime;
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, socket};
+
+/// The library, which cargo does not build for a test: built if it is older than its sources.
+fn library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let test = std::env::current_exe().unwrap();
+        let library = test.parent().unwrap().parent().unwrap().join("libpen.so");
+        let modified = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
+        if modified(&library) < newest(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo.args(["build", "--quiet", "--package", "pen-preload", "--target-dir"]);
+            let target = library.parent().unwrap().parent().unwrap();
+            assert!(cargo.arg(target).status().unwrap().success(), "{cargo:?}");
+        }
+        library
+    })
+}
+
+/// When something below was changed last.
+fn newest(directory: &Path) -> Option<SystemTime> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let modified = |path: PathBuf| match path.is_dir() {
+        true => newest(&path),
+        false => Some(fs::metadata(path).unwrap().modified().unwrap()),
+    };
+    entries.filter_map(modified).max()
+}
+
+fn program(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(name)
+}
+
+/// Accepts, says its name, and ends the connection.
+fn server(name: &'static str) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            // A client that left is its own business.
+            let _: Result<(), _> = client.and_then(|mut client: TcpStream| client.write_all(name.as_bytes()));
+        }
+    });
+    port
+}
+
+/// A port at which nobody listens, as long as this is held.
+struct Refusing {
+    port: u16,
+    _socket: OwnedFd,
+}
+
+impl Refusing {
+    fn new() -> Refusing {
+        let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        bind(std::os::fd::AsRawFd::as_raw_fd(&socket), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+        let address: SockaddrIn = getsockname(std::os::fd::AsRawFd::as_raw_fd(&socket)).unwrap();
+        Refusing { port: address.port(), _socket: socket }
+    }
+}
+
+/// Two servers that accept, two that refuse, and the address that programs connect to.
+struct Farm {
+    bind: Refusing,
+    dead: [Refusing; 2],
+    targets: String,
+}
+
+impl Farm {
+    fn new() -> Farm {
+        let dead = [Refusing::new(), Refusing::new()];
+        let ports = [dead[0].port, server("a"), dead[1].port, server("b")];
+        let targets: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        Farm { bind: Refusing::new(), targets: targets.join(","), dead }
+    }
+
+    fn start(&self, command: &mut Command) -> Output {
+        let bind = self.bind.port.to_string();
+        let command = command.env("LD_PRELOAD", library()).env("GLB_BIND", bind);
+        let command = command.env("GLB_TARGETS", &self.targets);
+        command.output().unwrap()
+    }
+
+    /// What the Python program prints.
+    fn python(&self, way: &str, times: usize) -> Vec<String> {
+        let port = self.bind.port.to_string();
+        let arguments = [way, &port, &times.to_string()];
+        lines(way, self.start(Command::new("python3").arg(program("client.py")).args(arguments)))
+    }
+
+    /// What the C program prints.
+    fn c(&self, way: &str) -> Vec<String> {
+        lines(way, self.start(Command::new(compiled()).args([way, &self.bind.port.to_string()])))
+    }
+}
+
+fn lines(way: &str, output: Output) -> Vec<String> {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && errors.is_empty(), "{way}: {}: {errors}", output.status);
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+fn compiled() -> &'static Path {
+    static COMPILED: OnceLock<PathBuf> = OnceLock::new();
+    COMPILED.get_or_init(|| {
+        let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("client-{}", std::process::id()));
+        let mut compile = Command::new("cc");
+        compile.args(["-Wall", "-Werror", "-pthread", "-o"]).arg(&to).arg(program("client.c"));
+        let output = compile.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        to
+    })
+}
+
+/// Each server that accepts got its share, and nobody met one that refuses.
+fn assert_shared(way: &str, said: &[String]) {
+    let count = |name: &str| said.iter().filter(|said| *said == name).count();
+    let (a, b) = (count("a"), count("b"));
+    assert!(a + b == said.len() && a.abs_diff(b) <= 2, "{way}: {said:?}");
+}
+
+#[test]
+fn every_way_to_wait_ends_at_a_server_that_accepts() {
+    let farm = Farm::new();
+    for way in [
+        "blocking",
+        "with_timeout",
+        "mapped",
+        "poll",
+        "selected",
+        "epoll",
+        "epoll_edge",
+        "epoll_once",
+        "epoll_before",
+        "connect_again",
+        "connect_twice",
+        "duplicate",
+        "fast_open",
+        "event_loop",
+        "bind_first",
+    ] {
+        let said = farm.python(way, 6);
+        assert_eq!(said.len(), 6, "{way}");
+        assert_shared(way, &said);
+    }
+}
+
+#[test]
+fn what_python_does_not_call_works_as_well() {
+    let farm = Farm::new();
+    for way in
+        ["ppoll", "pselect", "epoll_pointer", "dup2", "reused_number", "vfork", "made_blocking", "errno"]
+    {
+        let said = farm.c(way);
+        assert!(matches!(said.as_slice(), [said] if said == "a" || said == "b"), "{way}: {said:?}");
+    }
+    for way in ["cancel", "threads", "time_is_over"] {
+        assert_eq!(farm.c(way), ["ok"], "{way}");
+    }
+}
+
+#[test]
+fn processes_do_not_all_begin_with_the_same_server() {
+    let farm = Farm::new();
+    let forked = farm.python("fork", 30);
+    assert_eq!(forked.len(), 30);
+    assert!(forked.contains(&"a".to_owned()) && forked.contains(&"b".to_owned()), "{forked:?}");
+    let started: Vec<String> = (0..30).flat_map(|_| farm.c("ppoll")).collect();
+    assert!(started.contains(&"a".to_owned()) && started.contains(&"b".to_owned()), "{started:?}");
+}
+
+#[test]
+fn when_all_refuse_the_program_sees_a_refusal() {
+    let mut farm = Farm::new();
+    let targets = farm.dead.each_ref().map(|dead| format!("127.0.0.1:{}", dead.port));
+    for targets in [targets.join(","), targets[0].clone()] {
+        farm.targets = targets;
+        for way in ["refused", "refused_later", "refused_to_writer"] {
+            assert_eq!(farm.python(way, 3), ["ECONNREFUSED"; 3], "{way}");
+        }
+    }
+}
+
+#[test]
+fn everything_else_is_left_alone() {
+    let farm = Farm::new();
+    assert_eq!(farm.python("datagrams", 1), ["True"]);
+    assert_eq!(farm.python("elsewhere", 1), ["True"]);
+    assert_eq!(farm.python("threads", 1), ["1 1"]);
+}
+
+#[test]
+fn programs_of_others_reach_a_server() {
+    let farm = Farm::new();
+    let port = farm.bind.port;
+    let perl = format!(
+        "use IO::Socket::INET; for (1..6) {{ my $s = IO::Socket::INET->new(PeerAddr => '127.0.0.1', \
+         PeerPort => {port}, Timeout => 10) or die $@; print <$s>, \"\\n\"; }}"
+    );
+    let said = lines("perl", farm.start(Command::new("perl").args(["-e", &perl])));
+    assert_eq!(said.len(), 6);
+    assert_shared("perl", &said);
+    let url = format!("telnet://127.0.0.1:{port}");
+    let said = lines("curl", farm.start(Command::new("curl").args(["-s", "--max-time", "10", &url])));
+    assert_shared("curl", &said);
+    let bash = format!("for i in 1 2 3 4; do cat </dev/tcp/127.0.0.1/{port}; echo; done");
+    assert_shared("bash", &lines("bash", farm.start(Command::new("bash").args(["-c", &bash]))));
+}
+
+#[test]
+fn malformed_settings_are_said_once_and_the_program_goes_its_own_way() {
+    let port = server("itself");
+    let bind = port.to_string();
+    for (variable, value, reason) in [
+        ("GLB_TARGETS", "127.0.0.1:x", "GLB_TARGETS: port: want 0..65535, got \"x\""),
+        (
+            "PEN_POLICY",
+            "best\n",
+            "PEN_POLICY: want round_robin, least_conn, single, random or source, got \"best\"",
+        ),
+        ("GLB_OPTIONS", "--frobnicate", "GLB_OPTIONS: option \"--frobnicate\" is unknown"),
+    ] {
+        let mut command = Command::new("python3");
+        command.arg(program("client.py")).args(["blocking", &bind, "1"]);
+        command.env("LD_PRELOAD", library()).env("GLB_BIND", &bind).env("GLB_TARGETS", "127.0.0.1:1");
+        let output = command.env(variable, value).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), format!("libpen: {reason}\n"));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "itself\n");
+    }
+}
+
+#[test]
+fn the_library_brings_no_other_libraries() {
+    let library = fs::read(library()).unwrap();
+    let has = |word: &str| library.windows(word.len()).any(|bytes| bytes == word.as_bytes());
+    assert!(has("libc.so.6") && !has("libssl") && !has("aws_lc"));
+}
