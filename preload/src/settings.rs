@@ -59,6 +59,9 @@ impl Settings {
             Some((name, text)) => Some(policy(text.trim()).map_err(|reason| format!("{name}: {reason}"))?),
             None => options.policy,
         };
+        if !matches!(policy, None | Some(Policy::RoundRobin | Policy::LeastConnected)) || options.top {
+            return Err("want round_robin or least_conn; this build has no other policy".to_owned());
+        }
         if let Some((name, _)) = ["CONTROL", "WATCHDOG"].into_iter().find_map(find) {
             return Err(format!("{name}: this build cannot do it"));
         }
@@ -105,10 +108,10 @@ mod tests {
     #[test]
     fn options_are_a_command_line_of_glbd() {
         let settings =
-            read(&[("GLB_OPTIONS", "-t 2 -m 100 --random -i 9.5 3306 10.0.0.1 10.0.0.2:3307:2")]).unwrap();
+            read(&[("GLB_OPTIONS", "-t 2 -m 100 --round -i 9.5 3306 10.0.0.1 10.0.0.2:3307:2")]).unwrap();
         assert_eq!(settings.bind, (Host::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)), 3306));
         assert_eq!(settings.destinations.len(), 2);
-        assert_eq!((settings.policy, settings.blacklist_seconds), (Policy::Random, 10));
+        assert_eq!((settings.policy, settings.blacklist_seconds), (Policy::RoundRobin, 10));
     }
 
     #[test]
@@ -118,12 +121,12 @@ mod tests {
             ("GLB_BIND", "10.9.9.9:3306"),
             ("GLB_TARGETS", "10.0.0.2,10.0.0.3"),
             ("PEN_TARGETS", "10.0.0.4"),
-            ("GLB_POLICY", "single"),
+            ("GLB_POLICY", "least"),
         ])
         .unwrap();
         assert_eq!(settings.bind, (Host::parse("10.9.9.9").unwrap(), 3306));
         assert_eq!(settings.destinations, Destination::parse_list("10.0.0.4").unwrap());
-        assert_eq!((settings.policy, settings.top), (Policy::Single, true));
+        assert_eq!((settings.policy, settings.top), (Policy::LeastConnected, false));
     }
 
     #[test]
