@@ -178,7 +178,7 @@ fn is_installed(program: &str) -> bool {
 
 #[test]
 fn manual_pages_have_no_mistakes() {
-    let pages = names_in("docs/man", ".1");
+    let pages = [names_in("docs/man", ".1"), names_in("docs/man", ".7")].concat();
     assert!(pages.len() >= 2, "{pages:?}");
     if !is_installed("mandoc") {
         return;
