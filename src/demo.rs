@@ -37,7 +37,7 @@ pub fn run(address: Option<&str>) -> Result<(), String> {
     let nothing = Config::default();
     let options = listen_options(&nothing.process, &ServiceConfig::default());
     let listener = Listener::open(&listen, options).map_err(|reason| {
-        format!("{reason}; another address can be given: {} --demo 127.0.0.1:8081", program("pen"))
+        format!("{reason}; another address can be given: {} {}", this_program(), next_to(&listen))
     })?;
     let where_to = listener.address.map_or(listener.text.to_string(), |address| address.to_string());
     let servers = (0..SERVERS).map(dummy_server).collect::<Result<Vec<_>, _>>()?;
@@ -99,35 +99,79 @@ fn explain(address: &str, socket: &str, ports: impl Iterator<Item = u16>) {
         "pen balances {address} over three small servers on ports {}. Try, from another terminal:\n",
         ports.join(", ")
     );
-    let suggestions = suggestions(address, socket, &program("penctl"));
+    let penctl = penctl();
+    let suggestions = suggestions(address, socket, penctl.as_deref());
     let width = suggestions.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
     for (command, effect) in suggestions {
         println!("  {command:width$}  # {effect}");
+    }
+    if penctl.is_none() {
+        println!("\nInstall penctl to see and change the servers while pen runs.");
     }
     println!("\nControl-C ends it. Who serves whom:");
 }
 
 /// Commands and what they show.
-fn suggestions(address: &str, socket: &str, penctl: &str) -> Vec<(String, &'static str)> {
+fn suggestions(address: &str, socket: &str, penctl: Option<&str>) -> Vec<(String, &'static str)> {
     let mut list = vec![(format!("curl http://{address}/"), "a client keeps its server")];
     if address.starts_with("127.0.0.1:") {
         let other = format!("curl --interface 127.0.0.2 http://{address}/");
         list.push((other, "another client, another server"));
     }
-    list.push((format!("{penctl} {socket} servers"), "how busy they are"));
-    // The first client gets server 1, as in Pen.
-    list.push((format!("{penctl} {socket} server 1 blacklist 10"), "its clients move on"));
+    if let Some(penctl) = penctl {
+        let socket = for_shell(socket);
+        list.push((format!("{penctl} {socket} servers"), "how busy they are"));
+        // The first client gets server 1, as in Pen.
+        list.push((format!("{penctl} {socket} server 1 blacklist 10"), "its clients move on"));
+    }
     list.push((format!("kill -USR1 {}", std::process::id()), "statistics, here"));
     list
 }
 
-/// How to call a program of this workspace. Under cargo it is not installed and may not be built yet.
-fn program(name: &str) -> String {
-    match std::env::var_os("CARGO") {
-        Some(_) if cfg!(debug_assertions) => format!("cargo run -q --bin {name} --"),
-        Some(_) => format!("cargo run -qr --bin {name} --"),
-        None => name.into(),
+/// Under cargo nothing is installed, and penctl may not be built yet: .cargo/config.toml has words for that.
+fn is_under_cargo() -> bool {
+    std::env::var_os("CARGO").is_some()
+}
+
+/// How to start this demo once more, without its address.
+fn this_program() -> String {
+    if is_under_cargo() {
+        return "cargo demo".into();
     }
+    let name = std::env::args_os().next().unwrap_or_else(|| "pen".into());
+    format!("{} --demo", for_shell(&name.to_string_lossy()))
+}
+
+/// The same address on the next port.
+fn next_to(listen: &ListenAddr) -> String {
+    let port = match listen.port {
+        Some(Port::Number(port)) => port.checked_add(1),
+        _ => None,
+    };
+    format!("127.0.0.1:{}", port.unwrap_or(8081))
+}
+
+/// How to call penctl: by cargo, from where this program is, or by its name. `None` where it is nowhere.
+fn penctl() -> Option<String> {
+    if is_under_cargo() {
+        return Some("cargo penctl".into());
+    }
+    let beside = std::env::current_exe().ok().map(|own| own.with_file_name("penctl"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found =
+        std::env::split_paths(&path).map(|directory| directory.join("penctl")).find(|file| file.is_file());
+    match (beside.filter(|file| file.is_file()), found) {
+        (Some(beside), found) if found.as_ref() != Some(&beside) => {
+            Some(for_shell(&beside.to_string_lossy()))
+        }
+        (_, found) => found.map(|_| "penctl".into()),
+    }
+}
+
+/// A word as a shell takes it.
+fn for_shell(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-:+,@%".contains(c);
+    if word.chars().all(is_plain) { word.into() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 /// What was told already: connects by client address.

@@ -25,6 +25,12 @@ pub const BATCH_MAX: usize = 32;
 /// What may wait in the socket, so that a busy moment loses nothing: some 20 ms of a saturated gigabit.
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 
+/// The type of this argument is the C library's choice: int with glibc, unsigned int with musl.
+#[cfg(target_env = "musl")]
+const DONT_WAIT: libc::c_uint = libc::MSG_DONTWAIT as libc::c_uint;
+#[cfg(not(target_env = "musl"))]
+const DONT_WAIT: libc::c_int = libc::MSG_DONTWAIT;
+
 /// An instruction of a filter as bpf(4) has it: code, steps over if true, if false, operand.
 pub type Instruction = (u16, u8, u8, u32);
 
@@ -145,7 +151,7 @@ impl PacketSocket {
                 self.fd.as_raw_fd(),
                 messages.as_mut_ptr(),
                 BATCH_MAX as libc::c_uint,
-                libc::MSG_DONTWAIT,
+                DONT_WAIT,
                 ptr::null_mut(),
             )
         };
@@ -183,12 +189,7 @@ impl PacketSocket {
             // SAFETY: each header points to one vector, and that to a packet that the caller lends; all live through
             // the call.
             let sent = unsafe {
-                libc::sendmmsg(
-                    self.fd.as_raw_fd(),
-                    rest.as_mut_ptr(),
-                    rest.len() as libc::c_uint,
-                    libc::MSG_DONTWAIT,
-                )
+                libc::sendmmsg(self.fd.as_raw_fd(), rest.as_mut_ptr(), rest.len() as libc::c_uint, DONT_WAIT)
             };
             match Errno::result(sent) {
                 Ok(sent) => done += sent.max(1) as usize,
