@@ -11,7 +11,7 @@ use pen_core::http::Exchanges;
 use pen_core::proxy_protocol;
 use pen_core::settings::Settings;
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::{AclEntry, AclMatch, Flag, HttpMode};
+use pen_proto::commands::{AclEntry, AclMatch, Flag, HttpMode, OneOf, PolicyKind};
 use pen_proto::weblog::WebLine;
 use pen_proto::{logline, parse};
 use std::hint::black_box;
@@ -98,17 +98,21 @@ fn client_table(criterion: &mut Criterion) {
 
 /// Clients are not tracked, so that each is a new choice.
 fn choice(criterion: &mut Criterion) {
-    let policies = [
+    let modes = [
         ("roundrobin", None),
         ("weight", Some(Flag::Weight)),
         ("prio", Some(Flag::Prio)),
         ("hash", Some(Flag::Hash)),
     ];
-    let mut group = criterion.benchmark_group("choose");
-    for (name, flag) in policies {
-        let mut settings = Settings::default();
-        settings.set_flag(Flag::Roundrobin, true);
+    let mut forgetful = Settings::default();
+    forgetful.set_flag(Flag::Roundrobin, true);
+    let modes = modes.map(|(name, flag)| {
+        let mut settings = forgetful.clone();
         flag.into_iter().for_each(|flag| settings.set_flag(flag, true));
+        (name, settings)
+    });
+    let mut group = criterion.benchmark_group("choose");
+    for (name, settings) in modes.into_iter().chain(policies(&forgetful)) {
         for servers in SERVER_COUNTS {
             group.bench_function(BenchmarkId::new(name, servers), |bencher| {
                 let (mut service, mut client) = (service(&settings, 2_048, servers), 0);
@@ -120,6 +124,17 @@ fn choice(criterion: &mut Criterion) {
         }
     }
     group.finish();
+}
+
+/// Those that are chosen by `policy`.
+fn policies(settings: &Settings) -> Vec<(&'static str, Settings)> {
+    let kinds = PolicyKind::ALL.iter().filter(|kind| **kind != PolicyKind::Pen);
+    let with = |kind: &PolicyKind| {
+        let mut settings = settings.clone();
+        settings.set_choice(*kind);
+        (kind.word(), settings)
+    };
+    kinds.map(with).collect()
 }
 
 /// Farms in which the first server looked at is not the answer. Clients are not tracked here either.
@@ -143,6 +158,13 @@ fn choice_in_a_busy_farm(criterion: &mut Criterion) {
             service
         };
         measure("weight, all have connections", busy(&weight, 0, servers));
+        for (name, settings) in policies(&turns) {
+            measure(&format!("{name}, all have connections"), busy(&settings, 0, servers));
+        }
+        let mut top = turns.clone();
+        top.set_flag(Flag::Top, true);
+        top.set_choice(PolicyKind::RoundRobin);
+        measure("round_robin, top", busy(&top, 0, servers));
         measure("roundrobin, all but one full", busy(&turns, 1, servers - 1));
         let mut blacklisted = service(&turns, 2_048, servers);
         for server in 1..servers {

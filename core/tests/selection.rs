@@ -3,6 +3,8 @@
 
 #[path = "selection/model.rs"]
 mod model;
+#[path = "selection/policies.rs"]
+mod policies;
 #[path = "selection/random.rs"]
 mod random;
 #[path = "selection/script.rs"]

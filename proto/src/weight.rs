@@ -18,6 +18,8 @@ pub struct Weight(u32);
 impl Weight {
     pub const ZERO: Weight = Weight::whole(0);
     pub const ONE: Weight = Weight::whole(1);
+    /// The smallest above 0.
+    pub const LEAST: Weight = Weight(1);
 
     /// A weight without decimals; larger ones than [`WEIGHT_MAX`] count as that.
     pub const fn whole(weight: u32) -> Weight {
@@ -31,6 +33,11 @@ impl Weight {
 
     pub const fn thousandths(self) -> u32 {
         self.0
+    }
+
+    /// Whether it has no decimals.
+    pub const fn is_whole(self) -> bool {
+        self.0.is_multiple_of(PARTS)
     }
 
     /// Reads a weight.

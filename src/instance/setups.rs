@@ -11,6 +11,7 @@ use crate::sys::limits;
 use crate::sys::published::lock;
 use pen_proto::addr::{Host, Port};
 use pen_proto::commands::{Number, ServerTls, Text};
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -49,7 +50,13 @@ pub type SharedPool = Arc<Mutex<Pool>>;
 
 /// A client table of this size, which no service has yet.
 pub fn pool(room: ClientRoom) -> SharedPool {
-    Arc::new(Mutex::new(Pool::in_room(room)))
+    Arc::new(Mutex::new(Pool::in_room(room).seeded(seed())))
+}
+
+/// What is drawn by lot follows from it: `PEN_SEED` in the environment, for tests, or else chance.
+fn seed() -> u64 {
+    let wanted = std::env::var("PEN_SEED").ok().and_then(|text| text.parse().ok());
+    wanted.unwrap_or_else(|| RandomState::new().hash_one(()))
 }
 
 /// What a service begins with.

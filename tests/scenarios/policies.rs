@@ -1,4 +1,4 @@
-//! Which server a client without history gets: hash, weight, priority, stubborn.
+//! Which server a client without history gets: hash, weight, priority, stubborn, and the policies.
 
 use crate::common::backend::Backend;
 use crate::common::client::Client;
@@ -143,5 +143,98 @@ fn no_neighbour_gets_a_double_share() {
         };
         assert_eq!(pen.asks(30), "BC".repeat(15), "{why}");
         drop(held);
+    }
+}
+
+/// Starts pen with these words of a configuration before servers of these weights.
+fn with_policy(servers: &[Backend; 3], weights: [&str; 3], lines: &[&str]) -> Pen {
+    let weighing = servers.iter().zip(weights).map(|(server, weight)| format!("{server}:0:0:{weight}"));
+    let start = Pen::before(weighing).options("-r --threads 1");
+    lines.iter().fold(start, |start, line| start.command(line)).start()
+}
+
+#[test]
+fn round_robin_goes_by_weight() {
+    let servers = three();
+    let pen = with_policy(&servers, ["2.5", "0.5", "0"], &["policy round_robin"]);
+    assert_eq!(pen.asks(12), "AAABAAAAABAA");
+    assert_eq!(pen.control("policy"), "round_robin\n");
+    pen.control("server 2 weight 2.5");
+    let names = pen.asks(11);
+    assert_eq!((names.matches('A').count(), names.matches('C').count()), (5, 5), "{names}");
+}
+
+#[test]
+fn least_conn_shares_open_connections_by_weight() {
+    let servers = three();
+    let pen = with_policy(&servers, ["3", "1", "2"], &["policy least_conn"]);
+    let (_clients, names) = hold(&pen, 12);
+    assert_eq!(["A", "B", "C"].map(|name| names.matches(name).count()), [6, 2, 4], "{names}");
+}
+
+#[test]
+fn single_stays_with_a_server_and_top_with_a_weight() {
+    let servers = three();
+    let pen = with_policy(&servers, ["1", "2", "2"], &["policy single"]);
+    assert_eq!(pen.asks(3), "BBB");
+    servers[1].pause();
+    assert_eq!(pen.asks(3), "CCC", "the client that met the failure too");
+    servers[1].resume();
+    pen.control("server 1 blacklist 0");
+    assert_eq!(pen.asks(2), "CC");
+    pen.control("server 0 weight 2.001");
+    assert_eq!(pen.asks(2), "AA");
+    assert_eq!(pen.control("policy round_robin"), "round_robin\n");
+    for (command, expected) in [("top", "AAAA"), ("server 0 weight 2", "ABCA"), ("no top", "BCAB")] {
+        pen.control(command);
+        let names = pen.asks(4);
+        let sorted = |names: &str| {
+            let mut letters: Vec<char> = names.chars().collect();
+            letters.sort_unstable();
+            letters.dedup();
+            letters
+        };
+        assert_eq!(sorted(&names), sorted(expected), "{command}: {names}");
+    }
+}
+
+#[test]
+fn two_pens_with_the_same_servers_in_any_order_agree_by_source() {
+    let [a, b, c] = three();
+    let start = |servers: [&Backend; 3]| Pen::before(servers).options("-r").command("policy source").start();
+    let (one, other) = (start([&a, &b, &c]), start([&c, &a, &b]));
+    let chosen: String = (1..=24).map(|last| one.ask_from(&format!("127.0.4.{last}"))).collect();
+    let too: String = (1..=24).map(|last| other.ask_from(&format!("127.0.4.{last}"))).collect();
+    assert_eq!(chosen, too);
+    assert!(["A", "B", "C"].iter().all(|name| chosen.contains(name)), "{chosen}");
+}
+
+#[test]
+fn random_draws_the_same_lots_from_the_same_seed() {
+    let servers = three();
+    let draw = || {
+        let start = Pen::before(&servers).options("-r --threads 1").command("policy random");
+        start.through("env PEN_SEED=11").start().asks(20)
+    };
+    let first = draw();
+    assert_eq!(draw(), first);
+    assert!(["A", "B", "C"].iter().all(|name| first.contains(name)), "{first}");
+}
+
+/// The old switches have no effect with a policy, and that is said where somebody sets them.
+#[test]
+fn what_has_no_effect_is_said() {
+    let servers = three();
+    let pen = Pen::before(&servers).options("-W").start();
+    let idle = "weight: without effect with policy source\n";
+    assert_eq!(pen.control("policy source"), format!("source\n{idle}"));
+    assert_eq!(pen.control("policy"), "source\n");
+    assert_eq!(pen.control("hash"), "hash, weight: without effect with policy source\n");
+    assert_eq!(pen.control("no hash"), "");
+    assert_eq!(pen.control("policy pen"), "pen\n");
+    assert_eq!(pen.control("hash"), "");
+    for word in ["uri_hash", "uri_static", "least_load", "leastconn"] {
+        let reply = pen.control(&format!("policy {word}"));
+        assert!(reply.starts_with("error: policy: want pen or round_robin or "), "{reply}");
     }
 }

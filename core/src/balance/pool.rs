@@ -18,6 +18,8 @@ pub struct Pool {
     names: Names,
     /// By key; `None` is free.
     selections: Vec<Option<Selection>>,
+    /// What is drawn by lot follows from it.
+    seed: u64,
 }
 
 impl Pool {
@@ -35,7 +37,13 @@ impl Pool {
     }
 
     fn with_clients(clients: ClientTable) -> Pool {
-        Pool { clients, names: Names::default(), selections: Vec::new() }
+        Pool { clients, names: Names::default(), selections: Vec::new(), seed: 0 }
+    }
+
+    /// The same, with another seed for what is drawn by lot (`policy random`); without one it is always the same.
+    #[must_use]
+    pub fn seeded(self, seed: u64) -> Pool {
+        Pool { seed, ..self }
     }
 
     /// Gives the clients a larger room; one that is not larger changes nothing.
@@ -63,7 +71,7 @@ impl Pool {
             self.selections.push(None);
             self.selections.len() - 1
         });
-        self.selections[place] = Some(Selection::new(rules));
+        self.selections[place] = Some(Selection::new(rules, self.seed.wrapping_add(place as u64)));
         SelectionKey(place.try_into().expect("at most 65,536 services share a client table"))
     }
 

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 /// What a client asks for: a name that some server has, or none of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Route(u32);
 
 impl Route {

@@ -5,12 +5,17 @@
 use super::policy::Mode;
 use crate::acl::{ACL_COUNT, Acl, CountrySource};
 use pen_proto::addr::ClientAddr;
+use pen_proto::commands::PolicyKind;
 
 /// How one service chooses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rules {
     /// Who is preferred for a client that belongs to no server.
+    pub policy: PolicyKind,
+    /// The same, with [`PolicyKind::Pen`].
     pub mode: Mode,
+    /// Only servers of the highest weight that is usable.
+    pub top: bool,
     /// Clients belong to no server (`roundrobin`).
     pub forgets_clients: bool,
     /// A client gets its own server or none.
@@ -40,6 +45,16 @@ impl Lists {
 }
 
 impl Rules {
+    /// Whether all weights count, and 0 is for nobody but clients that belong to the server.
+    pub(super) fn weigh_all(&self) -> bool {
+        self.policy != PolicyKind::Pen
+    }
+
+    /// Whether only servers of the highest weight that is usable are chosen.
+    pub(super) fn only_top(&self) -> bool {
+        self.top || self.policy == PolicyKind::Single
+    }
+
     /// Whether `client_acl` lets the client pass.
     pub(super) fn permit(&self, client: ClientAddr) -> bool {
         self.lists.permit(self.client_acl, client)

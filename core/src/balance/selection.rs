@@ -12,6 +12,8 @@ use super::servers::{Endpoint, Server, ServerId, ServerSetup, Servers};
 use super::tried::Tried;
 use pen_proto::addr::ClientAddr;
 use pen_proto::called::Called;
+use pen_proto::commands::PolicyKind;
+use pen_proto::weight::Weight;
 use std::sync::Arc;
 
 /// Servers, and the choice between them.
@@ -29,12 +31,12 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Without servers.
-    pub(super) fn new(rules: Rules) -> Selection {
+    /// Without servers. What is drawn by lot follows from `seed`.
+    pub(super) fn new(rules: Rules, seed: u64) -> Selection {
         Selection {
             servers: Servers::new(rules.blacklist_seconds),
+            policies: Policies::new(rules.policy, seed),
             rules,
-            policies: Policies::default(),
             tried: Tried::default(),
             current: ServerId::NONE,
             is_outage: false,
@@ -45,6 +47,7 @@ impl Selection {
     /// Chooses by these rules from now on.
     pub fn set_rules(&mut self, rules: Rules) {
         self.servers.set_blacklist_seconds(rules.blacklist_seconds);
+        self.policies.follow(rules.policy, &self.servers);
         self.rules = rules;
     }
 
@@ -57,6 +60,7 @@ impl Selection {
     ) {
         let were_leaving: Vec<bool> = self.servers.regular().iter().map(Server::is_leaving).collect();
         self.servers.set(regular, emergency, abuse);
+        self.policies.servers_changed(&self.servers);
         self.look_who_is_empty(&were_leaving);
     }
 
@@ -134,7 +138,10 @@ impl Selection {
 
     /// Whether only clients that belong to the server may come.
     pub(super) fn is_for_its_own(&self, server: &Server) -> bool {
-        self.rules.mode == Mode::RoundRobin && self.servers.is_weightless(server)
+        match self.rules.policy {
+            PolicyKind::Pen => self.rules.mode == Mode::RoundRobin && self.servers.is_weightless(server),
+            _ => server.weight() == Weight::ZERO,
+        }
     }
 
     /// A connect that began in this era succeeded. True when an outage is over.
@@ -183,7 +190,7 @@ impl Selection {
         emergency: Option<ServerSetup>,
         abuse: Option<ServerSetup>,
     ) -> Selection {
-        let mut selection = Selection::new(crate::settings::Settings::default().rules());
+        let mut selection = Selection::new(crate::settings::Settings::default().rules(), 0);
         selection.set_servers(keyed(regular), emergency, abuse);
         selection
     }

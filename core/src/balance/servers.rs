@@ -127,6 +127,13 @@ impl ServerSetup {
         *self == ServerSetup::default()
     }
 
+    /// What it is known by on other machines, and here after its address has changed: its name, else its host and port.
+    pub(super) fn lasting_name(&self) -> String {
+        let host = if self.host_name.is_empty() { &self.address_text } else { &self.host_name };
+        let port = || self.endpoint.port();
+        self.name.clone().unwrap_or_else(|| format!("{host} {}", port()))
+    }
+
     /// Whether both have the same name of their own, or the same host name to look up.
     fn has_name_of(&self, other: &ServerSetup) -> bool {
         let has_host = !self.host_name.is_empty() && self.host_name == other.host_name;
@@ -200,6 +207,11 @@ impl Server {
             true => self.standing.usable_from_seconds(blacklist_seconds),
             false => u64::MAX,
         }
+    }
+
+    /// Whether it is a server of the configuration that could be connected to.
+    pub(super) fn is_configured(&self) -> bool {
+        self.is_complete && !self.is_removed
     }
 
     /// Whether it may be tried where no other is left: what only failed may be well again, and nobody is served worse
@@ -352,6 +364,8 @@ pub struct Servers {
     weigh: bool,
     /// The greatest of all.
     standby_max: u8,
+    are_alike: bool,
+    have_fractions: bool,
 }
 
 impl Servers {
@@ -402,6 +416,7 @@ impl Servers {
         }
         let regular = &self.slots[..self.count];
         self.standby_max = regular.iter().map(|server| server.setup.standby).max().unwrap_or(0);
+        self.have_fractions = regular.iter().any(|server| !server.weight().is_whole());
         self.weigh = self.slots[..self.count]
             .iter()
             .any(|server| server.is_complete && server.weight() > Weight::ZERO);
@@ -415,6 +430,9 @@ impl Servers {
                 self.named[name] = ServerId::regular(index);
             }
         }
+        let is_open = |server: &Server| server.setup.acl == 0 || !server.is_complete;
+        self.are_alike =
+            self.standby_max == 0 && self.routes.is_empty() && self.regular().iter().all(is_open);
         self.look_again();
         self.emergency.set_up(emergency.unwrap_or_default(), self.emergency.key);
         self.abuse.set_up(abuse.unwrap_or_default(), self.abuse.key);
@@ -436,9 +454,14 @@ impl Servers {
         self.standby_max
     }
 
-    /// Whether clients can ask for a server by name.
-    pub fn have_names(&self) -> bool {
-        !self.routes.is_empty()
+    /// Whether all are for any client at any time: no names, no list but the first, nobody who stands by.
+    pub fn are_alike(&self) -> bool {
+        self.are_alike
+    }
+
+    /// Whether a weight is not whole.
+    pub fn have_fractions(&self) -> bool {
+        self.have_fractions
     }
 
     /// What a client asks for by this name, in lower case.

@@ -9,6 +9,8 @@ use super::clients::SlotKey;
 use super::idlers::Patience;
 use super::policy::{Others, Question};
 use super::servers::{Endpoint, Server, ServerId};
+use super::tried::ServerSet;
+use pen_proto::weight::Weight;
 use std::sync::Arc;
 
 /// For whom, and when.
@@ -41,6 +43,7 @@ impl Chooser<'_> {
                 }
             }
         }
+        let strangers = Others { own: ServerId::NONE, tried: ServerSet::EMPTY };
         let question = Question {
             client: walk.asker.client,
             client_port,
@@ -49,7 +52,9 @@ impl Chooser<'_> {
             route: walk.asker.route,
             now_seconds: walk.now_seconds,
             standby: 0,
-            others: None,
+            weight_min: Weight::ZERO,
+            // Pen's first choice knows of no maximum and no list.
+            others: selection.rules.weigh_all().then_some(strangers),
         };
         let choice = selection.policies.choose(&question);
         // Where only such are left, it stays with its own.
@@ -106,6 +111,7 @@ impl Chooser<'_> {
             route: walk.asker.route,
             now_seconds: walk.now_seconds,
             standby: 0,
+            weight_min: Weight::ZERO,
             others: Some(others),
         };
         selection.policies.choose_other(&question, present)

@@ -13,6 +13,8 @@ impl Settings {
     pub fn rules(&self) -> Rules {
         let mode = MODES.iter().find(|(flag, _)| self.flag(*flag));
         Rules {
+            policy: self.choice(),
+            top: self.flag(Flag::Top),
             mode: mode.map_or(Mode::RoundRobin, |(_, mode)| *mode),
             forgets_clients: self.flag(Flag::Roundrobin),
             stubborn: self.flag(Flag::Stubborn),

@@ -5,7 +5,8 @@ use crate::balance::Duty;
 use crate::tls::TlsOptions;
 use pen_proto::addr::{ListenAddr, ServerSpec};
 use pen_proto::commands::{
-    Address, Command, Entries, Entry, Flag, LogTarget, Question, ServerChange, Setting, Text,
+    Address, Assignment, Choice, Command, Entries, Entry, Flag, LogTarget, OneOf, PolicyKind, Question,
+    ServerChange, Setting, Text,
 };
 use pen_proto::names::with_name;
 use pen_proto::network::Downstream;
@@ -155,7 +156,8 @@ impl ServiceConfig {
                 if assignment.setting() == LISTEN {
                     self.more_listeners.clear();
                 }
-                return self.assign(assignment, is_running);
+                let applied = self.assign(assignment, is_running)?;
+                return Ok(self.with_idle_mode(assignment, applied));
             }
             Command::Show(LISTEN) => self.listeners().map(|address| format!("{}\n", address.text)).collect(),
             Command::Show(setting) => return Ok(self.shown(*setting)),
@@ -187,6 +189,29 @@ impl ServiceConfig {
             _ => return Ok(Applied::NotStored),
         };
         Ok(Applied::Reply(reply))
+    }
+
+    /// The modes of [`PolicyKind::Pen`] that are on without effect, because another policy is in force; `None` where there
+    /// are none.
+    pub fn idle_modes(&self) -> Option<String> {
+        let policy: PolicyKind = self.values.choice();
+        let modes = [Flag::Hash, Flag::Weight, Flag::Prio].into_iter().filter(|flag| self.flag(*flag));
+        let words: Vec<&str> = modes.map(|flag| flag.row().word).collect();
+        let is_idle = policy != PolicyKind::Pen && !words.is_empty();
+        is_idle.then(|| format!("{}: without effect with policy {}", words.join(", "), policy.word()))
+    }
+
+    /// The reply to a command that chooses a policy or switches a mode on says which modes have no effect.
+    fn with_idle_mode(&self, assignment: &Assignment, applied: Applied) -> Applied {
+        let concerns = matches!(
+            assignment,
+            Assignment::Choice(Choice::Policy, _)
+                | Assignment::Flag(Flag::Hash | Flag::Weight | Flag::Prio, true)
+        );
+        match (applied, self.idle_modes().filter(|_| concerns)) {
+            (Applied::Reply(text), Some(note)) => Applied::Reply(format!("{text}{note}\n")),
+            (applied, _) => applied,
+        }
     }
 
     /// What it takes, in a word: `tcp`, `udp` or `dsr`.

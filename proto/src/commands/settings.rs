@@ -27,6 +27,8 @@ pub enum Flag {
     Roundrobin,
     Stubborn,
     TcpNodelay,
+    /// Only servers of the highest weight that is usable.
+    Top,
     Transparent,
     Udp,
     UdpAnswers,
@@ -120,6 +122,7 @@ impl Number {
 pub enum Choice {
     Http,
     LogFormat,
+    Policy,
     SslClientCertificate,
     TcpFastclose,
 }

@@ -33,6 +33,35 @@ impl OneOf for LogFormat {
     const ALL: &'static [LogFormat] = &[LogFormat::Pen, LogFormat::Json];
 }
 
+/// How a server is chosen for a client that belongs to none: `policy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PolicyKind {
+    /// As Pen's flags say: `prio`, `weight`, `hash`, or else every server in turn.
+    Pen,
+    /// Every server in turn, as often as its weight says.
+    RoundRobin,
+    /// The fewest connections for its weight.
+    LeastConn,
+    /// One server for all, until it fails or one of a higher weight comes.
+    Single,
+    /// By lot, as often as its weight says.
+    Random,
+    /// By the client's address, the same on every pen.
+    Source,
+}
+
+impl OneOf for PolicyKind {
+    const SETTING: Choice = Choice::Policy;
+    const ALL: &'static [PolicyKind] = &[
+        PolicyKind::Pen,
+        PolicyKind::RoundRobin,
+        PolicyKind::LeastConn,
+        PolicyKind::Single,
+        PolicyKind::Random,
+        PolicyKind::Source,
+    ];
+}
+
 /// Whether clients show a certificate: `ssl_client_certificate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientCertificate {

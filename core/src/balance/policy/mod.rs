@@ -1,21 +1,32 @@
 //! The ways to choose a client's first server. Pure.
 //!
-//! Owns which policy is in force and what a policy may see. A policy is asked first as in Pen, where it does not know
-//! who is full or shut, and again for a client that its first choice did not take: then only among those that take it.
-//! The chooser alone asks.
+//! Owns which policy is in force and what a policy may see. A policy is asked for a server that takes the client, and again
+//! when one did not; only Pen's own is asked first as in Pen, where it does not know who is full or shut. The chooser
+//! alone asks.
 //!
-//! A new policy is a [`Mode`] and a line in `rank.rs`, or a file here if it remembers something.
+//! Rankings without memory live together in `rank.rs`. A policy that remembers something from one choice to the next has a
+//! file and is a [`Policy`].
 
-mod hash;
+mod least_conn;
+mod mix;
+mod pen;
+mod random;
 mod rank;
-mod roundrobin;
+mod single;
+mod source;
+mod turns;
 
 use super::glance::{AVOIDED, Glance};
 use super::routes::Route;
 use super::rules::Rules;
-use super::servers::{ServerId, Servers};
+use super::servers::{Server, ServerId, Servers};
 use super::tried::ServerSet;
+pub use pen::Mode;
+use pen::Pen;
 use pen_proto::addr::ClientAddr;
+use pen_proto::commands::PolicyKind;
+use pen_proto::weight::Weight;
+use std::fmt;
 use std::ops::Range;
 
 /// Whom the choice is for, and between whom.
@@ -31,6 +42,8 @@ pub struct Question<'a> {
     pub now_seconds: u32,
     /// Only servers with this number of [`Glance::standby`].
     pub standby: u8,
+    /// Only servers with this weight at least.
+    pub weight_min: Weight,
     /// Set when the first choice did not do.
     pub others: Option<Others<'a>>,
 }
@@ -58,17 +71,60 @@ impl Question<'_> {
             true => !is_default && self.servers.regular()[index].serves(self.route),
             false => is_default,
         };
-        serves && glance.standby() == self.standby
+        serves && glance.standby() == self.standby && glance.weight() >= self.weight_min
     }
 
     #[inline]
     fn may_choose(&self, index: usize) -> bool {
-        let glance = &self.glances()[index];
-        // Those that are full are done with by their glance, too.
+        self.glances().get(index).is_some_and(|glance| {
+            self.has_place(index, glance)
+                && self.serves(index)
+                && self.others.as_ref().is_none_or(|others| self.takes(others, index, glance))
+        })
+    }
+
+    /// What a glance tells: those that are full are done with by it, too.
+    #[inline]
+    fn has_place(&self, index: usize, glance: &Glance) -> bool {
         glance.is_usable(self.now_seconds)
+            && glance.weight() >= self.weight_min
+            && glance.standby() == self.standby
             && (!glance.is_full() || self.takes_above_max(index))
-            && self.serves(index)
-            && self.others.as_ref().is_none_or(|others| self.takes(others, index, glance))
+    }
+
+    /// Shows all that may be chosen, in the order of their numbers, as long as more are wanted.
+    #[inline]
+    fn visit<'s>(&'s self, mut wants_more: impl FnMut(usize, &'s Glance) -> bool) {
+        // Where no server is different, a glance tells all there is to know of each.
+        let is_plain = self.servers.are_alike()
+            && self.route == Route::DEFAULT
+            && self
+                .others
+                .as_ref()
+                .is_none_or(|others| others.tried.is_empty() && self.rules.lists.permit(0, self.client));
+        for (index, glance) in self.glances().iter().enumerate() {
+            let may_be = if is_plain { self.has_place(index, glance) } else { self.may_choose(index) };
+            if may_be && !wants_more(index, glance) {
+                break;
+            }
+        }
+    }
+
+    /// The first of all that may be chosen.
+    fn first(&self) -> Option<usize> {
+        (0..self.glances().len()).find(|index| self.may_choose(*index))
+    }
+
+    /// The highest weight of those that may be chosen.
+    fn top(&self) -> Option<Weight> {
+        let mut top = None;
+        for (index, glance) in self.glances().iter().enumerate() {
+            // Few have more than all before them: the others are done with after one comparison.
+            if Some(glance.weight()) > top && self.may_choose(index) {
+                top = Some(glance.weight());
+            }
+        }
+        top
     }
 
     /// The first choice knows of no maximum. Later the client's own server has more room for it than for strangers.
@@ -122,13 +178,19 @@ impl Question<'_> {
     }
 }
 
-/// Those that stand by are asked for when none before them was chosen, and those to be avoided after all others.
+/// Those that stand by are asked for when none before them was chosen, and those to be avoided after all others; of each
+/// lot, where the rules say so, only those of the highest weight.
 fn by_standby(
     question: &Question<'_>,
     mut choose: impl FnMut(&Question<'_>) -> Option<usize>,
 ) -> Option<usize> {
     let numbers = 0..=question.servers.standby_max();
-    let mut choose = |standby| choose(&Question { standby, ..*question });
+    let weight_min = if question.rules.weigh_all() { Weight::LEAST } else { Weight::ZERO };
+    let mut choose = |standby| {
+        let all = Question { standby, weight_min, ..*question };
+        let top = question.rules.only_top().then(|| all.top()).flatten();
+        choose(&Question { weight_min: top.unwrap_or(weight_min), ..all })
+    };
     let choice = numbers.clone().find_map(&mut choose);
     if choice.is_some() || !question.glances().iter().any(Glance::is_avoided) {
         return choice;
@@ -136,62 +198,75 @@ fn by_standby(
     numbers.into_iter().find_map(|standby| choose(standby | AVOIDED))
 }
 
-/// Who is preferred for a client that belongs to no server: Pen's modes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// Every server in turn.
-    #[default]
-    RoundRobin,
-    /// The smallest priority number.
-    Prio,
-    /// The fewest connections for its weight.
-    Weight,
-    /// By the client's address.
-    Hash,
+/// A way to choose, with what it remembers from one choice to the next.
+trait Policy: fmt::Debug + Send {
+    /// The first server to try.
+    fn choose(&mut self, question: &Question<'_>) -> Option<usize>;
+
+    /// The server to try after `index`, for a [`Question`] about others.
+    fn next(&mut self, question: &Question<'_>, _index: usize) -> Option<usize> {
+        self.choose(question)
+    }
+
+    /// A server has taken a client that others did not.
+    fn stood_in(&mut self, _index: usize, _tried: &ServerSet) {}
+
+    /// What is configured of the servers has changed.
+    fn servers_changed(&mut self, _servers: &Servers) {}
 }
 
-/// The policies and what they remember from one choice to the next.
-#[derive(Debug, Default)]
+fn policy(kind: PolicyKind, seed: u64) -> Box<dyn Policy> {
+    match kind {
+        PolicyKind::Pen => Box::<Pen>::default(),
+        PolicyKind::RoundRobin => Box::<turns::RoundRobin>::default(),
+        PolicyKind::LeastConn => Box::<least_conn::LeastConn>::default(),
+        PolicyKind::Single => Box::<single::Single>::default(),
+        PolicyKind::Random => Box::new(random::Random::new(seed)),
+        PolicyKind::Source => Box::<source::Source>::default(),
+    }
+}
+
+/// The policy in force.
+#[derive(Debug)]
 pub struct Policies {
-    round_robin: roundrobin::RoundRobin,
+    kind: PolicyKind,
+    seed: u64,
+    policy: Box<dyn Policy>,
 }
 
 impl Policies {
-    /// The first server to try; [`ServerId::NONE`] when there is none to choose from.
-    pub fn choose(&mut self, question: &Question<'_>) -> ServerId {
-        let choice = by_standby(question, |question| self.choose_among(question));
-        choice.map_or(ServerId::NONE, ServerId::regular)
+    /// What is drawn by lot follows from `seed`.
+    pub fn new(kind: PolicyKind, seed: u64) -> Policies {
+        Policies { kind, seed, policy: policy(kind, seed) }
     }
 
-    fn choose_among(&mut self, question: &Question<'_>) -> Option<usize> {
-        match question.rules.mode {
-            Mode::RoundRobin => self.round_robin.choose(question),
-            Mode::Prio => rank::by_prio(question),
-            Mode::Weight => rank::by_weight(question),
-            Mode::Hash => hash::choose(question),
+    /// Goes by this one from now on.
+    pub fn follow(&mut self, kind: PolicyKind, servers: &Servers) {
+        if self.kind != kind {
+            *self = Policies::new(kind, self.seed);
+            self.policy.servers_changed(servers);
         }
     }
 
-    /// The server to try after `index`, for a [`Question`] about others. Those whom the policy never chooses, or has no
-    /// opinion of, come after the others in the order of their numbers.
-    pub fn choose_other(&mut self, question: &Question<'_>, index: usize) -> Option<ServerId> {
-        by_standby(question, |question| self.choose_other_among(question, index)).map(ServerId::regular)
+    /// What is configured of the servers has changed.
+    pub fn servers_changed(&mut self, servers: &Servers) {
+        self.policy.servers_changed(servers);
     }
 
-    fn choose_other_among(&mut self, question: &Question<'_>, index: usize) -> Option<usize> {
-        let choice = match question.rules.mode {
-            // Whom it does not choose are servers for their own clients.
-            Mode::RoundRobin => return self.round_robin.choose_other(question),
-            Mode::Prio => rank::by_prio(question),
-            Mode::Weight => rank::by_weight(question),
-            Mode::Hash => None,
-        };
-        choice.or_else(|| question.first_after(index))
+    /// The first server to try; [`ServerId::NONE`] when there is none to choose from.
+    pub fn choose(&mut self, question: &Question<'_>) -> ServerId {
+        let choice = by_standby(question, |question| self.policy.choose(question));
+        choice.map_or(ServerId::NONE, ServerId::regular)
+    }
+
+    /// The server to try after `index`, for a [`Question`] about others.
+    pub fn choose_other(&mut self, question: &Question<'_>, index: usize) -> Option<ServerId> {
+        by_standby(question, |question| self.policy.next(question, index)).map(ServerId::regular)
     }
 
     /// A server has taken a client that others did not: it has had its turn, if it was theirs.
     pub fn stood_in(&mut self, index: usize, tried: &ServerSet) {
-        self.round_robin.stood_in(index, tried);
+        self.policy.stood_in(index, tried);
     }
 }
 

@@ -100,13 +100,14 @@ proptest! {
             route: farm.route(name),
             now_seconds: NOW_SECONDS,
             standby: 0,
+            weight_min: Weight::ZERO,
             others: None,
         };
         let choices = [
             rank::by_prio(&question),
             rank::by_weight(&question),
-            hash::choose(&question),
-            roundrobin::RoundRobin::after(last).choose(&question),
+            pen::hash::choose(&question),
+            pen::turns::Turns::after(last).choose(&question),
         ];
         prop_assert_eq!(choices, told(&farm, question.route, hash.into(), last));
     }

@@ -2,7 +2,8 @@
 
 use super::{JSON, NUMBER, SECONDS, arg, flag, number, optional};
 use crate::commands::{
-    Answer, Arg, Argument, Complete, Flag, Group, Kind, Number, Question, Row, SECONDS_MAX, Text, When,
+    Answer, Arg, Argument, Choice, Complete, Flag, Group, Kind, Number, Question, Row, SECONDS_MAX, Text,
+    When,
 };
 use crate::names::Name;
 
@@ -12,6 +13,8 @@ const RECENT_SECONDS: u32 = 300;
 const LIVE: Row = Row { group: Group::Choosing, ..super::LIVE };
 const NEW: Row = Row { group: Group::Choosing, ..super::NEW };
 const OPTION: Row = Row { kind: Kind::OptionOnly, when: When::Start, ..LIVE };
+
+const POLICIES: &[&str] = &["pen", "round_robin", "least_conn", "single", "random", "source"];
 
 const SERVER: &[Arg] = &[arg("HOST[:PORT...]", Complete::Address)];
 
@@ -84,6 +87,21 @@ pub const ROWS: &[Row] = &[
         detail: "Prints one line with the words hash, roundrobin, stubborn, weight and prio, each with `no` \
                  before it when it is off.",
         ..LIVE
+    },
+    Row {
+        word: "policy",
+        args: &[optional("POLICY", Complete::Words(POLICIES))],
+        kind: Kind::Choice { choice: Choice::Policy, words: POLICIES, default: 0, answer: Answer::Value },
+        summary: "which server a client gets that belongs to none",
+        detail: "`pen`, the default: as `prio`, `weight`, `hash` and `roundrobin` say. With every other policy `prio`, \
+                 `weight` and `hash` have no effect, all weights count, a server without one counts as 1, and one \
+                 of weight 0 is only for clients that belong to it. `round_robin`: every server in turn, as often as \
+                 its weight says. `least_conn`: the server with the fewest connections for its weight; among equals \
+                 in turn. `random`: by lot. `source`: by the client's address, alike on every pen with the same \
+                 servers in any order; when a server goes, hardly any but its own clients move, and they come back \
+                 with it. `single`: one server for all clients, until it fails or one of a higher weight can be \
+                 used. Clients are remembered with each of them unless `roundrobin` says otherwise.",
+        ..NEW
     },
     Row {
         word: "prio",
@@ -208,6 +226,15 @@ pub const ROWS: &[Row] = &[
         summary: "no failover: close the client if its server cannot take it",
         detail: "pen tries no other server, not even the emergency server.",
         ..LIVE
+    },
+    Row {
+        word: "top",
+        no: true,
+        kind: flag(Flag::Top),
+        summary: "choose only among the servers of the highest weight",
+        detail: "Of the servers that can be used, those with the highest weight get all new clients; the others wait \
+                 until none of them takes a client. `policy single` implies it. A server without a weight counts as 1.",
+        ..NEW
     },
     Row {
         word: "tracking",

@@ -1,8 +1,9 @@
 //! The same server for the same client address, without remembering anything: every pen with the same servers in the
 //! same order chooses alike.
 
-use super::{Question, Route};
+use super::super::{Question, Route};
 use pen_proto::addr::ClientAddr;
+use pen_proto::weight::Weight;
 use std::net::IpAddr;
 
 /// Not checked for availability, as in Pen: when the server is down, its clients go to the next one that takes them,
@@ -16,7 +17,7 @@ pub fn choose(question: &Question<'_>) -> Option<usize> {
 fn of_all(question: &Question<'_>) -> Option<usize> {
     let count = question.glances().len();
     let hash = hash(question) as usize;
-    let are_alike = !question.servers.have_names() && question.servers.standby_max() == 0;
+    let are_alike = question.servers.are_alike() && question.weight_min == Weight::ZERO;
     if question.route == Route::DEFAULT && are_alike {
         return hash.checked_rem(count);
     }
@@ -41,7 +42,7 @@ fn hash(question: &Question<'_>) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Rules;
+    use super::super::super::Rules;
     use super::*;
     use crate::balance::selection::keyed;
     use crate::balance::servers::{ServerSetup, Servers};
@@ -71,6 +72,7 @@ mod tests {
                     route: Route::DEFAULT,
                     now_seconds: 0,
                     standby: 0,
+                    weight_min: Weight::ZERO,
                     others: None,
                 };
                 assert_eq!(choose(&question), Some(expected as usize % count), "{client:?} of {count}");
@@ -89,6 +91,7 @@ mod tests {
             route: Route::DEFAULT,
             now_seconds: 0,
             standby: 0,
+            weight_min: Weight::ZERO,
             others: None,
         };
         assert_eq!(choose(&question), None);

@@ -1,18 +1,18 @@
-//! Every server in turn.
+//! Every server in turn, as Pen has it.
 
-use super::{Question, ServerSet};
+use super::super::{Question, ServerSet};
 
 /// Index of the server chosen last. It starts at 0, so that of several servers the second is the first to be chosen:
 /// Pen's order.
 #[derive(Debug, Default)]
-pub struct RoundRobin {
+pub struct Turns {
     last: usize,
 }
 
-impl RoundRobin {
+impl Turns {
     #[cfg(test)]
-    pub fn after(last: usize) -> RoundRobin {
-        RoundRobin { last }
+    pub fn after(last: usize) -> Turns {
+        Turns { last }
     }
 
     /// The first usable server after the one chosen last, which comes last itself.
