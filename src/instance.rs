@@ -4,10 +4,12 @@
 
 mod leaving;
 mod listeners;
+mod metrics;
 mod setups;
 mod status;
 
 pub use listeners::listen_options;
+pub use metrics::open_metrics;
 
 use crate::balance::{ClientRoom, ServerId};
 use crate::control::apply::{Deed, Open, Running, Wanted};
@@ -23,6 +25,7 @@ use crate::net::tls::{Loading, Tls};
 use crate::runtime::{Parts, Runtime};
 use crate::service::Service;
 use crate::settings::{Config, ProcessConfig, ServiceConfig, Settings};
+use crate::shared::Detail;
 use crate::sys::clock;
 use crate::sys::errors::reason;
 use pen_proto::commands::{Flag, Number, Text};
@@ -43,6 +46,7 @@ pub struct Instance {
     logs: LogHub,
     /// The service that directs packets instead of listening, with `dsr_if`.
     dsr: Option<(Arc<str>, Dsr)>,
+    watched: metrics::Watched,
     stop_wanted: bool,
     draining: bool,
 }
@@ -55,6 +59,13 @@ struct Served {
     settings: Settings,
     /// The service that it shares the client table of, for statistics.
     clients_from: Option<Box<str>>,
+}
+
+impl Served {
+    /// It answers clients by itself.
+    fn is_dummy(&self) -> bool {
+        self.settings.flag(Flag::Dummy)
+    }
 }
 
 /// What a service needs that is opened with more privileges than are left when it is served.
@@ -102,8 +113,16 @@ impl Instance {
         let (workers, process) = (worker_count(&config.process), (&config.process).into());
         let parts = Parts { workers, process, services, dummy_name };
         let runtime = Runtime::start(parts).map_err(cannot)?;
-        let leaving = Vec::new();
-        Ok(Instance { runtime, served, leaving, logs, dsr: None, stop_wanted: false, draining: false })
+        Ok(Instance {
+            runtime,
+            served,
+            leaving: Vec::new(),
+            logs,
+            dsr: None,
+            watched: metrics::Watched::default(),
+            stop_wanted: false,
+            draining: false,
+        })
     }
 
     /// Directs the packets of a service from now on, instead of taking connections.
@@ -155,6 +174,7 @@ impl Instance {
 
     /// Closes every connection, ends the workers and writes the logs to their end.
     pub fn stop(mut self) {
+        self.stop_metrics();
         if let Some((_, dsr)) = self.dsr.take() {
             dsr.stop();
         }
@@ -192,6 +212,8 @@ fn load_tls_after(service: &ServiceConfig, before: Option<&Tls>, read: Read) -> 
 pub struct Change {
     /// For each service of the plan.
     services: Vec<ServiceChange>,
+    /// Where metrics are to be served, or nowhere; `None` when that stays.
+    metrics: Option<Option<Arc<Listener>>>,
 }
 
 struct ServiceChange {
@@ -336,16 +358,20 @@ impl Running for Instance {
             opened.map_err(|trouble| part.service.of(&trouble))
         };
         let mut services = plan.services.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let metrics = self.open_metrics(plan)?;
         // At last: what goes wrong after it would have to take it back.
         let listeners = self.open_listeners(plan)?;
         services.iter_mut().zip(listeners).for_each(|(service, listeners)| service.listeners = listeners);
-        Ok(Change { services })
+        Ok(Change { services, metrics })
     }
 
     fn switch(&mut self, plan: &Plan<'_>, opened: Change) {
         if plan.process {
             diag::set_level(debug_level(&plan.to.process));
             self.runtime.set_process((&plan.to.process).into());
+        }
+        if let Some(listener) = opened.metrics {
+            self.serve_metrics_at(listener);
         }
         let listeners = opened.services.iter().map(|service| service.listeners.as_deref());
         self.leave_listeners(plan, listeners);
@@ -391,7 +417,7 @@ impl Running for Instance {
     }
 
     fn open_connections(&mut self) -> Open {
-        let snapshot = self.runtime.snapshot();
+        let snapshot = self.runtime.snapshot(Detail::Each);
         let connections = snapshot.services.iter().flat_map(|service| &service.connections);
         let mut open =
             Open { numbers: connections.map(|open| open.number).collect(), max: snapshot.connections_max };
@@ -404,10 +430,10 @@ impl Running for Instance {
     }
 
     fn connections(&mut self) -> BTreeMap<Arc<str>, u64> {
-        let snapshot = self.runtime.snapshot();
+        let snapshot = self.runtime.snapshot(Detail::Sums);
         let count = |served: &Served| {
             let own = snapshot.services.iter().find(|service| service.number == served.number);
-            own.map_or(0, |service| service.connections.len() as u64)
+            own.map_or(0, |service| service.open)
         };
         let mut counts: BTreeMap<_, _> =
             self.served.iter().map(|(name, served)| (name.clone(), count(served))).collect();

@@ -9,6 +9,7 @@ mod dsr;
 mod geoip;
 mod instance;
 mod log;
+mod metrics;
 mod net;
 mod news;
 mod os;

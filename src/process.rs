@@ -80,6 +80,9 @@ impl Process {
     ) -> Result<(), String> {
         let result = self.announce(detached).and_then(|()| self.serve(patience, look));
         self.supervisor.tell("STOPPING=1");
+        if let Some(instance) = self.instance() {
+            instance.say_end();
+        }
         self.doors.control.say_goodbye(GOODBYE);
         drop(self.doors);
         if let Some(instance) = self.engine.into_running() {
@@ -107,7 +110,9 @@ impl Process {
     ) -> Result<(), String> {
         let waker = self.doors.control.waker();
         if let Some(instance) = self.instance() {
+            let bell = waker.clone();
             instance.ring_on_failure(move || waker.wake());
+            instance.answer_to(move || bell.wake());
         }
         let waker = self.doors.control.waker();
         diag::ring_for_tick(move || waker.wake());
@@ -135,6 +140,11 @@ impl Process {
             self.renew_names();
             if let Some(instance) = self.instance() {
                 instance.look_at_leaving();
+                let answered = guarded(|| {
+                    instance.answer_visitors();
+                    Ok(())
+                });
+                answered.unwrap_or_else(|trouble| diag::say(Severity::Error, String::from(trouble)));
             }
             look(&mut self.engine);
             self.stopping |= self.drained() || self.instance().is_some_and(|instance| instance.stop_wanted());

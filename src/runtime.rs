@@ -5,14 +5,14 @@
 
 mod alarm;
 
-use crate::balance::ServerId;
+use crate::balance::{LiveServers, ServerId};
 use crate::net::listen::Listener;
 use crate::net::poller::Poller;
 use crate::net::tls::Tls;
 use crate::room::Kinds;
 use crate::service::{Service, ServiceParts};
 use crate::settings::{ProcessSettings, Settings};
-use crate::shared::{Message, Report, ServiceReport, Services, Shared, Which};
+use crate::shared::{Detail, Message, Report, ServiceReport, Services, Shared, Which};
 use crate::worker::Worker;
 use alarm::{Alarm, RaisedAtEnd};
 use pen_proto::status::{ConnectionStatus, Totals};
@@ -73,8 +73,11 @@ pub struct ServiceSnapshot {
     pub name: String,
     /// It was removed, and its last connections are awaited.
     pub leaving: bool,
-    /// In the order of their numbers.
+    /// In the order of their numbers, with [`Detail::Each`].
     pub connections: Vec<ConnectionStatus>,
+    /// How many there are.
+    pub open: u64,
+    pub live: LiveServers,
     pub totals: Totals,
     /// Number of the connection opened last.
     pub connections_last: u64,
@@ -102,6 +105,8 @@ impl ServiceSnapshot {
 
     fn add(&mut self, report: ServiceReport) {
         self.connections.extend(report.connections);
+        self.open += report.open;
+        self.live.merge(&report.live);
         self.idlers.extend(report.idlers);
         self.totals.add(&report.totals);
         if let Some((number, at_ms)) = report.last.filter(|last| Some(last.1) >= self.last_ms) {
@@ -191,7 +196,7 @@ impl Runtime {
         self.publish();
         match now {
             true => _ = self.close(Which::Service(number)),
-            false => _ = self.snapshot(), // a worker follows before it answers
+            false => _ = self.snapshot(Detail::Sums), // a worker follows before it answers
         }
     }
 
@@ -270,7 +275,7 @@ impl Runtime {
     pub fn set_listeners(&self, service: u16, listeners: Vec<Arc<Listener>>) {
         self.service(service).listeners().set(listeners);
         self.shared.announce();
-        self.snapshot(); // a worker follows before it answers
+        self.snapshot(Detail::Sums); // a worker follows before it answers
     }
 
     /// The listeners of a service.
@@ -300,8 +305,8 @@ impl Runtime {
     }
 
     /// Asks every worker; a worker that does not answer within a second is left out.
-    pub fn snapshot(&self) -> Snapshot {
-        let answers = self.ask(Message::Report);
+    pub fn snapshot(&self, detail: Detail) -> Snapshot {
+        let answers = self.ask(|asker| Message::Report(detail, asker));
         let room = self.shared.room();
         let served = self.services.iter().flatten().map(|service| ServiceSnapshot::of(service, false));
         let leaving = self.leaving.iter().filter_map(Weak::upgrade);

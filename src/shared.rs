@@ -7,7 +7,7 @@ use crate::room::Room;
 use crate::service::Service;
 use crate::settings::ProcessSettings;
 use crate::sys::waking::Waker;
-pub use message::{Message, Report, ServiceReport, Which};
+pub use message::{Detail, Message, Report, ServiceReport, Which};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 

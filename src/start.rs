@@ -90,6 +90,7 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     let dsr = each(&numeric, dsr::open::open)?;
     let listeners = each(&numeric, |service| open_listeners(process, service))?;
     let control = open_control(process)?;
+    let metrics = instance::open_metrics(process)?;
     let supervisor = Supervisor::from_environment();
     if process.flag(Flag::Foreground) {
         diag::to_stderr();
@@ -102,7 +103,7 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     diag::set_level(instance::debug_level(process));
     let doors = Doors::open(control)?;
     if let Some(account) = &account {
-        let listeners = listeners.iter().flatten();
+        let listeners = listeners.iter().flatten().chain(&metrics);
         listeners.for_each(|listener| listener.give_to(account.uid, account.gid));
     }
     let (_pid_file, logs) = give_up_privileges(&numeric, account.as_ref())?;
@@ -110,6 +111,7 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     let opened = listeners.into_iter().zip(tls).zip(logs);
     let opened = opened.map(|((listeners, tls), log)| OpenService { listeners, tls, log }).collect();
     let mut instance = Instance::start(engine.numeric(), opened, None)?;
+    instance.watch_at(metrics);
     for (service, opened) in numeric.services.iter().zip(dsr) {
         opened.map_or(Ok(()), |opened| instance.start_dsr(&service.name, opened))?;
     }

@@ -11,6 +11,7 @@ pub use crate::log::traffic::{LogHub, Output};
 pub use crate::net::tls::Tls;
 pub use crate::runtime::{Parts, Runtime, ServiceSnapshot, Snapshot};
 pub use crate::service::{Service, ServiceParts};
+pub use crate::shared::Detail;
 
 /// Takes a command line as pen does, up to where it would look up names and open things.
 ///

@@ -8,7 +8,7 @@ use common::client::{Client, End};
 use common::datagram::{UdpClient, UdpServer};
 use common::ports::free_port;
 use common::wait::eventually;
-use pen::testing::{LogHub, Parts, Runtime, ServiceParts, ServiceSnapshot, Tls};
+use pen::testing::{Detail, LogHub, Parts, Runtime, ServiceParts, ServiceSnapshot, Tls};
 use pen_core::balance::{Endpoint, Pool, ServerId, ServerSetup};
 use pen_core::settings::{ProcessConfig, ProcessSettings, Settings};
 use pen_proto::addr::ListenAddr;
@@ -79,7 +79,7 @@ fn start(services: Vec<ServiceParts>) -> Running {
 
 impl Running {
     fn of(&self, number: u16) -> ServiceSnapshot {
-        let services = self.0.snapshot().services;
+        let services = self.0.snapshot(Detail::Each).services;
         services.into_iter().find(|service| service.number == number).expect("the service")
     }
 
@@ -128,7 +128,7 @@ fn connections_and_datagrams_are_served_side_by_side_and_counted_apart() {
     }
     let mut letter = greeted(&mail, "post");
     assert!(clients.iter_mut().all(works) && works(&mut letter));
-    let snapshot = pen.0.snapshot();
+    let snapshot = pen.0.snapshot(Detail::Each);
     let seen: Vec<_> =
         snapshot.services.iter().map(|service| (&*service.name, service.connections.len())).collect();
     assert_eq!(seen, [("main", 8), ("names", 5), ("mail", 1)]);
@@ -171,9 +171,9 @@ fn a_service_that_is_removed_serves_its_clients_to_the_end_and_then_gives_its_nu
     let mut guest = greeted(&other, "new");
     client.end();
     assert_eq!(client.ending(), End::Eof);
-    let left = || pen.0.snapshot().services.len();
+    let left = || pen.0.snapshot(Detail::Each).services.len();
     eventually("the removed service to be gone", left, |left| *left == 2);
-    assert_eq!(pen.0.snapshot().totals().closed, 1, "what it counted is not forgotten");
+    assert_eq!(pen.0.snapshot(Detail::Each).totals().closed, 1, "what it counted is not forgotten");
     assert_eq!(pen.0.add_service(tcp("again", &[old.address()], &[])).unwrap(), number);
     assert_eq!(pen.of(number).totals.accepted, 0);
     assert!(works(&mut guest));
@@ -199,9 +199,9 @@ fn a_service_that_is_removed_at_once_takes_its_clients_along() {
     assert_eq!(service.with(|chooser| chooser.server_statuses(0)[0].connections), 0);
     drop(service); // nobody else may have it
     assert!(works(&mut stays));
-    eventually("their end", || pen.0.snapshot().services.len(), |left| *left == 1);
-    assert_eq!(pen.0.snapshot().connections_used, 1, "sessions end with their listener");
-    let totals = pen.0.snapshot().totals();
+    eventually("their end", || pen.0.snapshot(Detail::Each).services.len(), |left| *left == 1);
+    assert_eq!(pen.0.snapshot(Detail::Each).connections_used, 1, "sessions end with their listener");
+    let totals = pen.0.snapshot(Detail::Each).totals();
     assert_eq!((totals.accepted, totals.closed), (6, 5));
 }
 
@@ -252,7 +252,7 @@ fn settings_are_those_of_the_service_of_a_connection() {
     pen.0.set_settings(1, Settings::default());
     let mut guest = greeted(&door, "web");
     assert!(works(&mut client) && works(&mut guest));
-    assert_eq!(pen.0.snapshot().services.iter().map(|one| one.totals.rejected).sum::<u64>(), 0);
+    assert_eq!(pen.0.snapshot(Detail::Each).services.iter().map(|one| one.totals.rejected).sum::<u64>(), 0);
 }
 
 #[test]
@@ -299,11 +299,15 @@ fn services_that_come_and_go_under_load_leave_nothing_behind() {
         pen.0.remove_service(first, round % 2 == 0);
         pen.0.remove_service(second, round % 3 == 0);
         drop(guest);
-        eventually("the services to be gone", || pen.0.snapshot().services.len(), |left| *left == 1);
+        eventually(
+            "the services to be gone",
+            || pen.0.snapshot(Detail::Each).services.len(),
+            |left| *left == 1,
+        );
         assert!(first.max(second) <= 2, "numbers are used again");
     }
-    eventually("only one to be left", || pen.0.snapshot().connections_used, |used| *used == 1);
-    let totals = pen.0.snapshot().totals();
+    eventually("only one to be left", || pen.0.snapshot(Detail::Each).connections_used, |used| *used == 1);
+    let totals = pen.0.snapshot(Detail::Each).totals();
     assert_eq!((totals.accepted, totals.closed), (61, 60));
 }
 
@@ -322,7 +326,7 @@ fn idlers_are_kept_for_each_service_and_go_with_it() {
     ]);
     let idlers = |pen: &Running| {
         let of = |service: &ServiceSnapshot| service.idlers.iter().map(|(_, count)| *count).sum::<usize>();
-        pen.0.snapshot().services.iter().map(of).collect::<Vec<_>>()
+        pen.0.snapshot(Detail::Each).services.iter().map(of).collect::<Vec<_>>()
     };
     eventually("idlers of both", || idlers(&pen), |idlers| *idlers == [3, 5]);
     let mut client = greeted(&mail, "post");
@@ -408,5 +412,5 @@ fn changes_cost_nobody_a_byte() {
     assert_eq!(pen.of(1).totals.accepted, 1, "the session went on");
     let held = pen.0.service(0).with(|chooser| chooser.server_statuses(0)[0].connections);
     assert_eq!(held, 0);
-    eventually("guests to be gone", || pen.0.snapshot().connections_used, |used| *used == 1);
+    eventually("guests to be gone", || pen.0.snapshot(Detail::Each).connections_used, |used| *used == 1);
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, u8)] = &[
     ("geoip", 1),
     ("log", 1),
+    ("metrics", 2),
     ("net", 1),
     ("conn", 2),
     ("config", 2),

@@ -60,6 +60,12 @@ pub struct Status {
     /// See [`ServiceStatus::clients_from`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clients_from: Option<String>,
+    /// Connections of this service alone, where they are not listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections_own: Option<u64>,
+    /// How many clients are remembered, where they are not listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clients_used: Option<u64>,
     /// All other services.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<ServiceStatus>,

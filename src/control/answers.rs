@@ -24,7 +24,7 @@ impl<R: Running> Engine<R> {
             Question::Help(Some(word)) => {
                 help::help_for(word).ok_or_else(|| format!("help: no such command: {}", quoted(word)))
             }
-            Question::Metrics => Ok(stats::prometheus::render(&self.status(Wanted::Everything))),
+            Question::Metrics => Ok(stats::prometheus::render(&self.status(Wanted::Figures))),
             Question::Pid => Ok(format!("{}\n", std::process::id())),
             Question::Recent(seconds) => {
                 Ok(queries::recent(&self.status_of(Wanted::Clients, service), u64::from(*seconds)))

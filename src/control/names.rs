@@ -153,7 +153,13 @@ impl Names {
             let same = before.filter(|before| ***before == numeric);
             Ok(same.cloned().unwrap_or_else(|| Arc::new(numeric)))
         });
-        Ok(Config::new(config.process.clone(), services.collect::<Result<_, String>>()?))
+        let services = services.collect::<Result<_, String>>()?;
+        let mut process = config.process.clone();
+        if let Some(AddressValue::Listen(address)) = process.values.address_mut(Address::MetricsListen) {
+            let numbered = self.number(&mut address.host, address.port.as_mut());
+            numbered.map_err(|trouble| format!("metrics_listen: {trouble}"))?;
+        }
+        Ok(Config::new(process, services))
     }
 
     fn numeric_service(
@@ -247,10 +253,13 @@ pub fn names_of_servers(service: &ServiceConfig) -> impl Iterator<Item = &str> {
 pub fn can_wait(config: &Config, name: &str) -> bool {
     let has_it = |service: &ServiceConfig| names_of_servers(service).any(|other| other == name);
     let is_new = !config.services.iter().any(|service| has_it(service));
-    config.services.iter().all(|service| {
-        let is_needed = hosts_of_pen(service).any(|host| host.name() == Some(name));
-        !is_needed && (waits(service) || !is_new && !has_it(service))
-    })
+    let is_of_process =
+        config.process.values.metrics_listen().and_then(|address| address.host.name()) == Some(name);
+    !is_of_process
+        && config.services.iter().all(|service| {
+            let is_needed = hosts_of_pen(service).any(|host| host.name() == Some(name));
+            !is_needed && (waits(service) || !is_new && !has_it(service))
+        })
 }
 
 /// The hosts that pen cannot do without.
@@ -282,7 +291,8 @@ pub fn names_of(config: &Config) -> Vec<String> {
         .services
         .iter()
         .flat_map(|service| names_of_servers(service).chain(hosts_of_pen(service).filter_map(Host::name)));
-    let mut names: Vec<String> = names.map(String::from).collect();
+    let of_process = config.process.values.metrics_listen().and_then(|address| address.host.name());
+    let mut names: Vec<String> = names.chain(of_process).map(String::from).collect();
     names.sort();
     names.dedup();
     names

@@ -25,6 +25,8 @@ pub struct Plan<'a> {
     pub to: &'a Config,
     /// Settings of the process differ.
     pub process: bool,
+    /// Metrics are served elsewhere, or no longer.
+    pub metrics: bool,
     /// The services that something becomes of: first those that go, then those with a client table of their own.
     pub services: Vec<ServicePlan<'a>>,
 }
@@ -103,7 +105,8 @@ impl<'a> Plan<'a> {
             };
             Some(ServicePlan { service, step })
         }));
-        Plan { to, process: is_process_new, services }
+        let metrics = from.process.values.metrics_listen() != to.process.values.metrics_listen();
+        Plan { to, process: is_process_new, metrics, services }
     }
 
     /// To the same configuration, with every log opened again.
@@ -111,7 +114,7 @@ impl<'a> Plan<'a> {
         let log = Step::Change(Changes { log: true, ..Changes::default() });
         let logging = config.services.iter().filter(|service| service.log().is_some());
         let services = logging.map(|service| ServicePlan { service, step: log }).collect();
-        Plan { to: config, process: false, services }
+        Plan { to: config, process: false, metrics: false, services }
     }
 }
 

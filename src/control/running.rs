@@ -11,6 +11,8 @@ pub enum Wanted {
     Servers,
     Clients,
     Connections,
+    /// All figures of all services, and no list of clients or connections: these may be long.
+    Figures,
     Everything,
 }
 

@@ -117,8 +117,27 @@ impl Instance {
     }
 }
 
+/// Opens a listener beside an old one that is about to go, also where they have the same port.
+///
+/// # Errors
+/// As [`Listener::open`]; the old one is as it was.
+pub(super) fn open_beside(
+    old: Option<&Listener>,
+    address: &ListenAddr,
+    options: ListenOptions,
+) -> io::Result<Listener> {
+    if let Some(renamed) = old.and_then(|old| old.renamed(address, options)) {
+        return renamed;
+    }
+    let in_the_way = old.filter(|old| overlaps(old, address));
+    in_the_way.inspect(|old| old.share(true));
+    let opened = Listener::open(address, ListenOptions { shared: in_the_way.is_some(), ..options });
+    in_the_way.inspect(|old| old.share(false));
+    opened.inspect(|opened| opened.share(false))
+}
+
 /// Why an address cannot be listened at, and what to do about it.
-fn refused(error: &io::Error) -> String {
+pub(super) fn refused(error: &io::Error) -> String {
     match error.kind() == io::ErrorKind::PermissionDenied {
         true => format!(
             "{error}; after -u this pen may no longer open it: give it on the command line or in the file and start pen again"

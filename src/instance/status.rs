@@ -1,17 +1,19 @@
 //! What a running pen tells of itself: the workers' reports, the servers and the clients in one snapshot.
 
 use super::{Instance, Served};
-use crate::balance::{add_idlers, add_live};
+use crate::balance::{Chooser, add_flows, add_idlers, add_live, add_live_to_clients};
 use crate::control::apply::Wanted;
 use crate::dsr::{self, Dsr};
 use crate::log::local_time;
 use crate::runtime::ServiceSnapshot;
 use crate::service::Service;
 use crate::settings::MAIN;
+use crate::shared::Detail;
 use crate::sys::clock;
 use pen_proto::commands::{Flag, Number};
 use pen_proto::status::{ClientStatus, ServiceStatus, Status};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Slots of the client table read under one hold of the pool's lock: some tens of microseconds.
@@ -23,7 +25,11 @@ impl Instance {
     pub(super) fn status(&mut self, wanted: Wanted, service: &str) -> Status {
         let found = self.served.get_key_value(service).or_else(|| self.served.iter().next());
         let Some((own_name, own)) = found else { return Status::default() };
-        let snapshot = self.runtime.snapshot();
+        let detail = match wanted {
+            Wanted::Servers | Wanted::Figures => Detail::Sums,
+            Wanted::Clients | Wanted::Connections | Wanted::Everything => Detail::Each,
+        };
+        let snapshot = self.runtime.snapshot(detail);
         let now_ms = clock::monotonic_ms();
         let mut status = Status {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -43,7 +49,7 @@ impl Instance {
         for part in snapshot.services {
             let Some((name, served)) = by_number.get(&part.number) else { continue };
             let is_own = served.number == own.number;
-            if !is_own && wanted != Wanted::Everything {
+            if !is_own && !matches!(wanted, Wanted::Everything | Wanted::Figures) {
                 continue;
             }
             let (told, flows_max) = self.told(wanted, name, served, part, now_ms);
@@ -51,6 +57,7 @@ impl Instance {
                 status.services.push(told);
                 continue;
             }
+            status.connections_own = (wanted == Wanted::Figures).then_some(told.connections_used);
             if let Some(flows_max) = flows_max {
                 (status.connections_used, status.connections_max) = (told.connections_used, flows_max);
             }
@@ -72,7 +79,7 @@ impl Instance {
         part: ServiceSnapshot,
         now_ms: u64,
     ) -> (ServiceStatus, Option<u64>) {
-        let ServiceSnapshot { connections, connections_last, idlers, totals, .. } = part;
+        let ServiceSnapshot { connections, open, live, connections_last, idlers, totals, .. } = part;
         let listeners = self.runtime.listeners(served.number);
         let mut told = ServiceStatus {
             name: name.to_string(),
@@ -80,7 +87,7 @@ impl Instance {
             listen: listeners.iter().map(|listener| listener.text.to_string()).collect(),
             mode: served.settings.mode(),
             clients_from: served.clients_from.as_deref().map(Into::into),
-            connections_used: connections.len() as u64,
+            connections_used: open,
             connections_last,
             connections,
             idlers: idlers.iter().map(|(_, count)| *count as u64).sum(),
@@ -100,10 +107,16 @@ impl Instance {
             told.current_server = selection.current_server().number();
             told.servers = selection.server_statuses(now_seconds);
         }
-        if matches!(wanted, Wanted::Clients | Wanted::Everything) {
-            told.clients = clients(service, now_seconds);
+        match wanted {
+            Wanted::Clients | Wanted::Everything => told.clients = clients(service, now_seconds),
+            Wanted::Figures => told.clients_used = Some(count_clients(service, now_seconds)),
+            Wanted::Servers | Wanted::Connections => {}
         }
-        add_live(&mut told.servers, &mut told.clients, &told.connections);
+        add_live(&mut told.servers, &live);
+        if flows_max.is_some() {
+            add_flows(&mut told.servers, &told.connections);
+        }
+        add_live_to_clients(&mut told.clients, &told.connections);
         add_idlers(&mut told.servers, &idlers);
         (told, flows_max)
     }
@@ -118,6 +131,7 @@ fn tell_own(status: &mut Status, told: ServiceStatus) {
     status.servers = told.servers;
     status.clients_max = told.clients_max;
     status.clients = told.clients;
+    status.clients_used = told.clients_used;
     status.clients_from = told.clients_from;
     status.connections_last = told.connections_last;
     status.connections = told.connections;
@@ -127,17 +141,30 @@ fn tell_own(status: &mut Status, told: ServiceStatus) {
     status.dsr = told.dsr;
 }
 
-/// The client table, some slots at a time: a worker that wants to choose waits for a part of it, not for all.
+/// The client table.
 fn clients(service: &Service, now_seconds: u32) -> Vec<ClientStatus> {
     let mut clients = Vec::new();
+    look_at_clients(service, |chooser, slots| clients.extend(chooser.client_statuses(slots, now_seconds)));
+    clients
+}
+
+/// How many clients are in it.
+fn count_clients(service: &Service, now_seconds: u32) -> u64 {
+    let mut count = 0;
+    look_at_clients(service, |chooser, slots| count += chooser.count_clients(slots, now_seconds));
+    count
+}
+
+/// Looks at some slots of the client table at a time: a worker that wants to choose waits for a part of it, not for all.
+fn look_at_clients(service: &Service, mut look: impl FnMut(Chooser<'_>, Range<u32>)) {
     let mut start = 0;
     loop {
         let mut pool = service.pool();
         let used = pool.client_slots_used();
         let end = used.min(start + SLOTS_PER_LOOK);
-        clients.extend(pool.at(service.selection).client_statuses(start..end, now_seconds));
+        look(pool.at(service.selection), start..end);
         if end == used {
-            return clients;
+            return;
         }
         start = end;
     }

@@ -1,16 +1,25 @@
 //! What the main thread asks of a worker, and what a worker tells.
 
-use crate::balance::ServerId;
+use crate::balance::{LiveServers, ServerId};
 use pen_proto::status::{ConnectionStatus, Totals};
 use std::sync::mpsc::Sender;
 
 #[derive(Debug)]
 pub enum Message {
-    Report(Sender<Report>),
+    Report(Detail, Sender<Report>),
     /// Closes connections; answers how many there were.
     Close(Which, Sender<usize>),
     /// Closes everything and ends.
     Stop,
+}
+
+/// How much a report tells of open connections and sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// How many there are, and what they add to the totals.
+    Sums,
+    /// Each of them, in words, too.
+    Each,
 }
 
 /// Connections and sessions of a worker.
@@ -39,7 +48,11 @@ pub struct Report {
 #[derive(Debug, Default)]
 pub struct ServiceReport {
     pub number: u16,
+    /// With [`Detail::Each`].
     pub connections: Vec<ConnectionStatus>,
+    /// How many there are.
+    pub open: u64,
+    pub live: LiveServers,
     /// How many idlers are ready for clients, by server.
     pub idlers: Vec<(ServerId, usize)>,
     pub totals: Totals,

@@ -3,7 +3,7 @@
 use super::Udp;
 use super::session::Session;
 use super::sessions::Parties;
-use crate::shared::ServiceReport;
+use crate::shared::{Detail, ServiceReport};
 use crate::worker::Core;
 use pen_proto::status::{ConnectionStatus, bits};
 use std::net::SocketAddr;
@@ -11,12 +11,18 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 impl Udp {
     /// Adds the sessions to the reports of their services, which are in the places of their numbers.
-    pub fn report(&self, core: &Core, services: &mut [Option<ServiceReport>]) {
+    pub fn report(&self, core: &Core, detail: Detail, services: &mut [Option<ServiceReport>]) {
         for (index, parties, session) in self.sessions.iter() {
             let Some(report) = &mut services[usize::from(session.service)] else { continue };
             report.totals.up_bytes += session.up_bytes;
             report.totals.down_bytes += session.down_bytes;
-            report.connections.push(self.describe(core, index, parties, session));
+            report.open += 1;
+            if let Some(attempt) = &session.attempt {
+                report.live.add(attempt.server(), session.up_bytes, session.down_bytes);
+            }
+            if detail == Detail::Each {
+                report.connections.push(self.describe(core, index, parties, session));
+            }
         }
     }
 

@@ -2,16 +2,16 @@
 
 use super::Worker;
 use crate::conn::{CloseReason, Connection};
-use crate::shared::{Message, Report, ServiceReport, Which};
+use crate::shared::{Detail, Message, Report, ServiceReport, Which};
 use pen_proto::addr::ClientAddr;
-use pen_proto::status::ConnectionStatus;
+use pen_proto::status::{ConnectionStatus, bits};
 
 impl Worker {
     pub(super) fn answer(&mut self, message: Message) {
         // A main thread that has stopped waiting needs no answer.
         match message {
-            Message::Report(asker) => {
-                let _ = asker.send(self.report());
+            Message::Report(detail, asker) => {
+                let _ = asker.send(self.report(detail));
             }
             Message::Close(which, asker) => {
                 let _ = asker.send(self.close_these(which));
@@ -43,7 +43,7 @@ impl Worker {
         }
     }
 
-    fn report(&self) -> Report {
+    fn report(&self, detail: Detail) -> Report {
         let end = self.context.core.services.end() as u16;
         let mut services: Vec<Option<ServiceReport>> =
             (0..end).map(|number| self.report_service(number)).collect();
@@ -51,9 +51,18 @@ impl Worker {
             let Some(report) = &mut services[usize::from(connection.service)] else { continue };
             report.totals.up_bytes += connection.from_client.bytes;
             report.totals.down_bytes += connection.from_server.bytes;
-            report.connections.push(self.describe(index, connection));
+            report.open += 1;
+            if let Some(attempt) = &connection.attempt
+                && connection.state_bits() & bits::CONNECTED != 0
+            {
+                let (up_bytes, down_bytes) = (connection.from_client.bytes, connection.from_server.bytes);
+                report.live.add(attempt.server(), up_bytes, down_bytes);
+            }
+            if detail == Detail::Each {
+                report.connections.push(self.describe(index, connection));
+            }
         }
-        self.udp.report(&self.context.core, &mut services);
+        self.udp.report(&self.context.core, detail, &mut services);
         Report {
             services: services.into_iter().flatten().collect(),
             ended: self.context.core.services.ended.clone(),
@@ -69,10 +78,10 @@ impl Worker {
         };
         Some(ServiceReport {
             number,
-            connections: Vec::new(),
             idlers: self.context.idlers.ready(number),
             totals: local.totals.clone(),
             last: local.last.map(|(index, at_ms)| (number_of(index), at_ms)),
+            ..ServiceReport::default()
         })
     }
 

@@ -32,6 +32,7 @@ mod limits;
 mod log_file;
 mod log_network;
 mod memory;
+mod metrics_http;
 mod moving;
 mod named_servers;
 mod names;

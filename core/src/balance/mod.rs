@@ -56,4 +56,4 @@ pub use rules::{Lists, Rules};
 pub use selection::Selection;
 pub use servers::{Endpoint, SERVER_NUMBERS, ServerId, ServerSetup, TlsEndpoint};
 pub use standing::Duty;
-pub use status::{add_idlers, add_live};
+pub use status::{LiveServers, add_flows, add_idlers, add_live, add_live_to_clients};

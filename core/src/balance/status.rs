@@ -9,6 +9,7 @@ use super::{Chooser, Selection};
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::ServerTls;
 use pen_proto::status::{ClientStatus, ConnectionStatus, ServerState, ServerStatus, bits};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 
@@ -34,6 +35,11 @@ impl Selection {
 }
 
 impl Chooser<'_> {
+    /// How many clients are remembered in a range of slots.
+    pub fn count_clients(&self, slots: Range<u32>, now_seconds: u32) -> u64 {
+        self.clients.clients(slots, now_seconds, self.rules.tracking_seconds).count() as u64
+    }
+
     /// The remembered clients in a range of slots, by slot. A large table is best read in several ranges, letting go of
     /// the lock in between.
     pub fn client_statuses(&self, slots: Range<u32>, now_seconds: u32) -> impl Iterator<Item = ClientStatus> {
@@ -109,20 +115,62 @@ fn client_status(client: &Client, server: ServerId, now_seconds: u32) -> ClientS
     }
 }
 
-/// Adds the connections that are still open to the totals of their servers and clients, so that long ones are seen
-/// before they end. Both lists are ordered as [`Selection`] gives them: servers with the regular ones first, clients by
-/// slot.
-pub fn add_live(
-    servers: &mut [ServerStatus],
-    clients: &mut [ClientStatus],
-    connections: &[ConnectionStatus],
-) {
-    for connection in connections.iter().filter(|connection| connection.state & bits::CONNECTED != 0) {
-        if let Some(server) = server_of(servers, connection) {
-            server.connections_total += 1;
-            server.sent_bytes += connection.up_bytes;
-            server.received_bytes += connection.down_bytes;
+/// What open connections add to the totals of their servers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LiveServers(HashMap<ServerId, Live>);
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Live {
+    connections: u64,
+    sent_bytes: u64,
+    received_bytes: u64,
+}
+
+impl LiveServers {
+    /// A connection that its server has accepted.
+    pub fn add(&mut self, server: ServerId, sent_bytes: u64, received_bytes: u64) {
+        self.add_some(server, Live { connections: 1, sent_bytes, received_bytes });
+    }
+
+    /// The connections of another worker.
+    pub fn merge(&mut self, other: &LiveServers) {
+        other.0.iter().for_each(|(server, live)| self.add_some(*server, *live));
+    }
+
+    fn add_some(&mut self, server: ServerId, more: Live) {
+        let live = self.0.entry(server).or_default();
+        live.connections += more.connections;
+        live.sent_bytes += more.sent_bytes;
+        live.received_bytes += more.received_bytes;
+    }
+}
+
+/// Adds the connections that are still open to the totals of their servers, so that long ones are seen before they end.
+/// The servers are ordered as [`Selection`] gives them, with the regular ones first.
+pub fn add_live(servers: &mut [ServerStatus], live: &LiveServers) {
+    for (server, live) in &live.0 {
+        if let Some(status) = server_of(servers, server.number()) {
+            status.connections_total += live.connections;
+            status.sent_bytes += live.sent_bytes;
+            status.received_bytes += live.received_bytes;
         }
+    }
+}
+
+/// The same for flows of direct server return, of which nobody keeps sums.
+pub fn add_flows(servers: &mut [ServerStatus], flows: &[ConnectionStatus]) {
+    for flow in flows.iter().filter(|flow| flow.state & bits::CONNECTED != 0) {
+        if let Some(server) = server_of(servers, flow.server) {
+            server.connections_total += 1;
+            server.sent_bytes += flow.up_bytes;
+            server.received_bytes += flow.down_bytes;
+        }
+    }
+}
+
+/// The same for clients, which are ordered by slot.
+pub fn add_live_to_clients(clients: &mut [ClientStatus], connections: &[ConnectionStatus]) {
+    for connection in connections.iter().filter(|connection| connection.state & bits::CONNECTED != 0) {
         if let Some(client) = client_of(clients, connection) {
             client.sent_bytes += connection.down_bytes;
             client.received_bytes += connection.up_bytes;
@@ -141,15 +189,12 @@ pub fn add_idlers(servers: &mut [ServerStatus], idlers: &[(ServerId, usize)]) {
     }
 }
 
-fn server_of<'a>(
-    servers: &'a mut [ServerStatus],
-    connection: &ConnectionStatus,
-) -> Option<&'a mut ServerStatus> {
-    let index = match usize::try_from(connection.server) {
+fn server_of(servers: &mut [ServerStatus], number: i32) -> Option<&mut ServerStatus> {
+    let index = match usize::try_from(number) {
         Ok(index) => Some(index),
-        Err(_) => servers.iter().rposition(|server| server.index == connection.server),
+        Err(_) => servers.iter().rposition(|server| server.index == number),
     };
-    servers.get_mut(index?).filter(|server| server.index == connection.server)
+    servers.get_mut(index?).filter(|server| server.index == number)
 }
 
 /// The slot may have gone to another client since, so the address decides.

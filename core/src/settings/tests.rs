@@ -325,6 +325,7 @@ udp_sessions_max 10000
 no tarpit_acl
 no geoip
 log_format pen
+no metrics_listen
 no abort_on_error
 shutdown_timeout 30
 no ssl_alpn

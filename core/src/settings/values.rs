@@ -85,6 +85,11 @@ impl Values {
         self.listen_address(Address::Control)
     }
 
+    /// Where metrics and health are served.
+    pub fn metrics_listen(&self) -> Option<&ListenAddr> {
+        self.listen_address(Address::MetricsListen)
+    }
+
     fn listen_address(&self, address: Address) -> Option<&ListenAddr> {
         match self.address(address) {
             Some(AddressValue::Listen(address)) => Some(address),

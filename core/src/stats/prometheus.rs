@@ -47,7 +47,7 @@ impl<'a> Page<'a> {
         self.one("pen_connects_pending", GAUGE, "Connects to servers under way.", pending);
         self.each("pen_idlers", GAUGE, "Connections to servers ready for clients.", |service| service.idlers);
         self.each("pen_idlers_wanted", GAUGE, "How many there are to be.", |service| service.idlers_wanted);
-        self.each("pen_clients", GAUGE, "Clients remembered.", |service| service.clients.len() as u64);
+        self.each("pen_clients", GAUGE, "Clients remembered.", |service| service.clients_used);
         self.each("pen_clients_max", GAUGE, "Slots of the client table.", |service| service.clients_max);
     }
 

@@ -217,6 +217,8 @@ pub enum Address {
     Control,
     Listen,
     Log,
+    /// Where metrics and health are served.
+    MetricsListen,
     /// Local address of upstream sockets.
     Source,
 }
@@ -247,6 +249,22 @@ impl AddressValue {
     /// As [`ListenAddr::parse`].
     pub fn listen(text: &str) -> Result<AddressValue, String> {
         ListenAddr::parse(text).map(AddressValue::Listen)
+    }
+
+    /// Reads where to listen for those who look after pen: a port alone is one on the loopback interface.
+    ///
+    /// # Errors
+    /// As [`ListenAddr::parse`], and an address without a port.
+    pub fn local_listen(text: &str) -> Result<AddressValue, String> {
+        let is_port = !text.contains(['/', ':', '[']) && text.parse::<IpAddr>().is_err();
+        let address = match is_port {
+            true => ListenAddr::parse(&format!("127.0.0.1:{text}"))?,
+            false => ListenAddr::parse(text)?,
+        };
+        match address.port.is_none() && !address.host.is_unix() {
+            true => Err(format!("want a port, such as {text}:9105")),
+            false => Ok(AddressValue::Listen(ListenAddr { text: text.to_owned(), ..address })),
+        }
     }
 
     /// Reads where to log.

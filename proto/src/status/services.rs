@@ -19,6 +19,9 @@ pub struct ServiceStatus {
     pub clients_max: u64,
     /// With `clients_from` those of the shared table, with the servers that they have here.
     pub clients: Vec<ClientStatus>,
+    /// How many clients are remembered, where they are not listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clients_used: Option<u64>,
     /// The service that it shares the client table of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clients_from: Option<String>,
@@ -47,6 +50,8 @@ pub struct ServiceView<'a> {
     pub current_server: i32,
     pub servers: &'a [ServerStatus],
     pub clients_max: u64,
+    /// How many are remembered, listed or not.
+    pub clients_used: u64,
     pub clients: &'a [ClientStatus],
     pub clients_from: Option<&'a str>,
     /// Of this service alone.
@@ -70,6 +75,7 @@ impl ServiceStatus {
             current_server: self.current_server,
             servers: &self.servers,
             clients_max: self.clients_max,
+            clients_used: self.clients_used.unwrap_or(self.clients.len() as u64),
             clients: &self.clients,
             clients_from: self.clients_from.as_deref(),
             connections_used: self.connections_used,
@@ -93,7 +99,7 @@ impl Status {
         };
         let connections_used = match self.services.is_empty() {
             true => self.connections_used,
-            false => self.connections.len() as u64,
+            false => self.connections_own.unwrap_or(self.connections.len() as u64),
         };
         ServiceView {
             name: &self.service,
@@ -104,6 +110,7 @@ impl Status {
             current_server: self.current_server,
             servers: &self.servers,
             clients_max: self.clients_max,
+            clients_used: self.clients_used.unwrap_or(self.clients.len() as u64),
             clients: &self.clients,
             clients_from: self.clients_from.as_deref(),
             connections_used,

@@ -89,7 +89,8 @@ impl Level {
 }
 
 impl ServerState {
-    const ALL: [ServerState; 10] = [
+    /// In the order in which they are looked for.
+    pub const ALL: [ServerState; 10] = [
         ServerState::Unset,
         ServerState::Removing,
         ServerState::Disabled,

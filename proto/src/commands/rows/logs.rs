@@ -62,7 +62,25 @@ pub const ROWS: &[Row] = &[
         scope: Scope::Process,
         kind: Kind::Question(Argument::Nothing(|| Question::Metrics)),
         summary: "show figures in the Prometheus text format",
-        detail: "For a collector that asks the control port.",
+        detail: "As `/metrics` of `metrics_listen` has them, for a collector that asks the control port.",
+        ..NEW
+    },
+    Row {
+        word: "metrics_listen",
+        args: &[optional("ADDRESS", Complete::Address)],
+        no: true,
+        scope: Scope::Process,
+        kind: Kind::Address {
+            address: Address::MetricsListen,
+            read: AddressValue::local_listen,
+            want: "an address",
+            answer: Answer::Value,
+        },
+        summary: "serve metrics and health by HTTP",
+        detail: "`/metrics` in the Prometheus text format; `/healthz`, 200 while the main loop answers; `/readyz`, 200 \
+                 while pen takes clients and each service has a server that may be chosen, otherwise 503 and why. \
+                 ADDRESS is `HOST:PORT`, `[IPv6]:PORT`, `:PORT` for all interfaces, `PORT` for the loopback interface \
+                 alone, or the path of a Unix socket. Visitors are not authenticated. `no metrics_listen` ends it.",
         ..NEW
     },
     Row {
