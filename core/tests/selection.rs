@@ -15,7 +15,7 @@ mod service;
 mod simulation;
 
 use pen_core::balance::{
-    Admission, Attempt, Endpoint, LiveServers, Refusal, Released, Rules, ServerId, ServerSetup, add_live,
+    Admission, Attempt, Endpoint, Refusal, Released, Rules, ServerId, ServerSetup, add_flows,
     add_live_to_clients,
 };
 use pen_core::settings::Settings;
@@ -560,10 +560,7 @@ fn bytes_are_added_up_for_server_and_client_whether_open_or_ended() {
     };
     let connections =
         [connection("10.0.0.7:40000", 2), connection("10.0.0.8:40000", 2), connection("10.0.0.7:4", 1)];
-    let mut live = LiveServers::default();
-    let accepted = connections.iter().filter(|connection| connection.state == 2);
-    accepted.for_each(|connection| live.add(open.server(), connection.up_bytes, connection.down_bytes));
-    add_live(&mut servers, &live);
+    add_flows(&mut servers, &connections);
     add_live_to_clients(&mut clients, &connections);
     assert_eq!(
         (servers[0].connections_total, servers[0].sent_bytes, servers[0].received_bytes),
