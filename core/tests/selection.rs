@@ -21,7 +21,7 @@ use pen_core::balance::{
 use pen_core::settings::Settings;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{Flag, Number};
-use pen_proto::status::ConnectionStatus;
+use pen_proto::status::{ConnectionStatus, ServerStatus};
 use pen_proto::weight::Weight;
 use script::run;
 use service::Service;
@@ -543,10 +543,8 @@ fn bytes_are_added_up_for_server_and_client_whether_open_or_ended() {
     service.at().release(ended, Released { established: true, up_bytes: 10, down_bytes: 200 });
     let mut servers = service.at().server_statuses(NOW_SECONDS);
     let mut clients: Vec<_> = service.at().client_statuses(0..u32::MAX, NOW_SECONDS).collect();
-    assert_eq!(
-        (servers[0].connections_total, servers[0].sent_bytes, servers[0].received_bytes),
-        (1, 10, 200)
-    );
+    let counts = |server: &ServerStatus| (server.connections_total, server.sent_bytes, server.received_bytes);
+    assert_eq!(counts(&servers[0]), (1, 10, 200));
     assert_eq!((clients[0].connects, clients[0].sent_bytes, clients[0].received_bytes), (2, 200, 10));
 
     let connection = |client: &str, state| ConnectionStatus {
@@ -562,10 +560,7 @@ fn bytes_are_added_up_for_server_and_client_whether_open_or_ended() {
         [connection("10.0.0.7:40000", 2), connection("10.0.0.8:40000", 2), connection("10.0.0.7:4", 1)];
     add_flows(&mut servers, &connections);
     add_live_to_clients(&mut clients, &connections);
-    assert_eq!(
-        (servers[0].connections_total, servers[0].sent_bytes, servers[0].received_bytes),
-        (3, 12, 204)
-    );
+    assert_eq!(counts(&servers[0]), (3, 12, 204));
     assert_eq!((clients[0].sent_bytes, clients[0].received_bytes), (202, 11), "the slot's own client only");
     service.at().abandon(open);
 }
