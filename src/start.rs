@@ -133,6 +133,10 @@ fn wants_core(engine: &Engine<Instance>) -> bool {
 /// Options, then the configuration file, then servers given as arguments: each may override what came before.
 fn read_everything(line: &CommandLine, engine: &mut Engine<Instance>) -> Result<Config, String> {
     line.apply_options(engine, print, explain)?;
+    // What is wrong with it is told below.
+    let mut base = engine.config().clone();
+    let _ = line.apply_positional(&mut base);
+    engine.set_base(base);
     if let Some(file) = engine.config().process.text(Text::ConfigFile).map(str::to_owned) {
         let request = reload::request_of(&file)?;
         let done = engine.carry_out(&request, Door::File)?;

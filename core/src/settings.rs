@@ -7,8 +7,10 @@
 mod fit;
 mod members;
 mod process;
+mod reading;
 mod roster;
 mod rules;
+mod said;
 mod scoped;
 mod server;
 mod service;
@@ -20,6 +22,8 @@ pub use fit::{check, of_service, settle_ports};
 pub use members::{MEMBERS_MAX, Member, Place, members_told, spread};
 pub use pen_proto::commands::SERVERS_MAX;
 pub use process::{ProcessConfig, ProcessSettings};
+pub use reading::Reading;
+pub use said::{Said, TakenBack, changes_of};
 pub use scoped::Scoped;
 pub use server::ServerEntry;
 pub use service::{LISTENS_NOWHERE, ServiceConfig, Which, no_such_server};
@@ -27,7 +31,9 @@ pub use values::Values;
 
 use crate::acl::{ACL_COUNT, Acl, CountrySource};
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::{Command, Entry, Flag, Number, OneOf, Question, Scope, ServiceChange, Text};
+use pen_proto::commands::{
+    Command, Entry, Flag, Number, OneOf, Question, Scope, ServerDeed, ServiceChange, Text,
+};
 use pen_proto::network::Downstream;
 pub use pen_proto::status::MAIN;
 use std::net::IpAddr;
@@ -213,6 +219,15 @@ impl Config {
             Command::Add(Entry::Listen(address)) => listens(address),
             Command::Remove(Entry::Listen(address)) => !listens(address),
             Command::Service(ServiceChange::Remove { name, .. }) => self.service(name).is_none(),
+            // At start this is more likely a mistake.
+            Command::Remove(Entry::ProxyAccept(peer)) if self.process.is_running => {
+                self.meant(service).is_ok_and(|service| !service.proxy_accept.contains(peer))
+            }
+            Command::ServerDeed { server: Some(server), deed: ServerDeed::Remove { .. } }
+                if self.process.is_running =>
+            {
+                self.meant(service).is_ok_and(|service| service.places_of(Some(server)).is_err())
+            }
             _ => false,
         }
     }

@@ -6,6 +6,7 @@
 
 use super::countries::{Reading, settle_countries};
 use super::deeds::deeds_of;
+use super::draft::{Again, Draft, Reply};
 use super::guarded::{Trouble, guarded};
 use super::lookups::{self, Found, LOOKUP_AT_START_MS};
 use super::loops;
@@ -17,7 +18,7 @@ pub use super::running::{Deed, Open, Running, Wanted};
 use crate::config::{ERRORS_MAX, Errors};
 use crate::log::diag::{self, Severity};
 use crate::settings::{
-    Applied, Config, LISTENS_NOWHERE, ServiceConfig, check, members_told, no_such_server, settle_ports,
+    Applied, Config, LISTENS_NOWHERE, Said, ServiceConfig, check, members_told, no_such_server, settle_ports,
 };
 use crate::sys::capabilities;
 use crate::sys::clock;
@@ -46,6 +47,10 @@ pub struct Engine<R> {
     names: Names,
     /// What `running` is being made to follow; `None` but for that moment.
     attempted: Option<Config>,
+    /// What the command line gives, without the file.
+    pub(super) base: Config,
+    /// What the file said when it was read last.
+    pub(super) said: Said,
     /// `server N blacklist T` given before there was anything to blacklist.
     pub(super) early_blacklists: Vec<(Arc<str>, u16, u32)>,
 }
@@ -59,7 +64,8 @@ impl<R: Running> Engine<R> {
     /// As [`Engine::new`], with another way to look up host names.
     pub fn with_lookup(config: Config, lookup: Lookup) -> Engine<R> {
         let (followed, names) = (config.clone(), Names::new(lookup));
-        Engine { config, followed, running: None, names, attempted: None, early_blacklists: Vec::new() }
+        let (base, said, early_blacklists) = (config.clone(), Said::default(), Vec::new());
+        Engine { config, followed, running: None, names, attempted: None, base, said, early_blacklists }
     }
 
     /// What is configured, as the operator wrote it.
@@ -70,6 +76,16 @@ impl<R: Running> Engine<R> {
     /// For options that are no commands (`-C`, `-F`, `-p`, `-e`, positional servers...), before pen runs.
     pub fn config_mut(&mut self) -> &mut Config {
         &mut self.config
+    }
+
+    /// What the command line gives, which is what is left when the file says nothing any more.
+    pub fn set_base(&mut self, base: Config) {
+        self.base = base;
+    }
+
+    #[cfg(test)]
+    pub fn base(&self) -> &Config {
+        &self.base
     }
 
     /// The configuration in numbers, as [`Engine::settle`] returned it or a later command made it.
@@ -236,11 +252,15 @@ impl<R: Running> Engine<R> {
     }
 
     /// Opens the log again before a reload that has to wait for name servers: somebody may have moved the file. False
-    /// when `request` may name another log, and when the log cannot be opened, which the reload will tell.
+    /// when `request` names another log, and when the log cannot be opened, which the reload will tell.
     pub fn reopen_log(&mut self, request: &Request) -> bool {
         let log = Setting::Address(Address::Log);
+        let known = self.config.services.iter().filter_map(|service| service.values.said(log));
+        let known: BTreeSet<String> = known.collect();
         let names_log = |placed: &Placed| match &placed.command {
-            Command::Set(assignment) => assignment.setting() == log,
+            Command::Set(assignment) => {
+                assignment.setting() == log && !known.contains(&assignment.to_string())
+            }
             Command::Unset(setting) => *setting == log,
             _ => false,
         };
@@ -277,21 +297,31 @@ impl<R: Running> Engine<R> {
         self.perform(request, door, Again { refresh, countries })
     }
 
-    /// As [`Engine::carry_out`] for the lines of the configuration file, and certificates, the file of countries and, unless
-    /// that was done already, the log are opened again in any case. Countries that cannot be read again are no error but a
-    /// warning.
+    /// Opens certificates, the file of countries and, unless that was done already, the log again. Countries that cannot
+    /// be read again are no error but a warning.
     ///
     /// # Errors
     ///
-    /// As [`Engine::carry_out`], and a log that cannot be opened.
-    pub fn carry_out_reload(&mut self, request: &Request, log: bool) -> Result<Done, String> {
-        let refresh = Refresh { log, tls: true, is_reload: true };
-        self.perform(request, Door::File, Again { refresh, countries: Reading::Renewed })
+    /// A log that cannot be opened.
+    pub fn reopen(&mut self, log: bool) -> Result<Done, String> {
+        self.perform(&Request::default(), Door::Control, Again::on_reload(log))
     }
 
-    fn perform(&mut self, request: &Request, door: Door, again: Again) -> Result<Done, String> {
+    pub(super) fn perform(&mut self, request: &Request, door: Door, again: Again) -> Result<Done, String> {
+        let said = (door == Door::File).then(|| Said::nothing_on(&self.config));
+        self.perform_from(Draft::of(self.config.clone(), said), &request.commands, door, again)
+    }
+
+    /// Carries commands out on top of a draft.
+    pub(super) fn perform_from(
+        &mut self,
+        draft: Draft,
+        commands: &[Placed],
+        door: Door,
+        again: Again,
+    ) -> Result<Done, String> {
         let configured = guarded(|| {
-            let mut draft = self.draft(&request.commands, door)?;
+            let mut draft = self.draft(draft, commands, door)?;
             draft.warnings.extend(self.follow(std::mem::take(&mut draft.config), again)?);
             Ok(draft)
         });
@@ -302,7 +332,7 @@ impl<R: Running> Engine<R> {
                 format!("{text}; nothing has changed")
             }
         })?;
-        Ok(guarded(|| self.act_all(&request.commands, draft))?)
+        Ok(guarded(|| self.act_all(commands, draft))?)
     }
 
     /// Has the running pen follow the configuration in force again, after a mistake on the way to another one.
@@ -316,7 +346,8 @@ impl<R: Running> Engine<R> {
     }
 
     /// Carries out what is about the running pen, now that the rest is in force.
-    fn act_all(&mut self, commands: &[Placed], draft: Draft) -> Result<Done, String> {
+    fn act_all(&mut self, commands: &[Placed], mut draft: Draft) -> Result<Done, String> {
+        self.remember(&mut draft);
         let mut done = Done { reply: String::new(), warnings: draft.warnings };
         let mut deeds = draft.deeds.into_iter().peekable();
         for (at, (placed, reply)) in commands.iter().zip(draft.replies).enumerate() {
@@ -336,13 +367,7 @@ impl<R: Running> Engine<R> {
     }
 
     /// Applies commands to a copy of the configuration.
-    fn draft(&mut self, commands: &[Placed], door: Door) -> Result<Draft, String> {
-        let mut draft = Draft {
-            config: self.config.clone(),
-            replies: Vec::new(),
-            deeds: Vec::new(),
-            warnings: Vec::new(),
-        };
+    fn draft(&mut self, mut draft: Draft, commands: &[Placed], door: Door) -> Result<Draft, String> {
         let now_seconds = clock::steady_epoch_seconds(clock::monotonic_ms());
         let room = draft.replies.try_reserve_exact(commands.len());
         room.map_err(|_| format!("no memory for {} commands", commands.len()))?;
@@ -360,6 +385,7 @@ impl<R: Running> Engine<R> {
                 _ => Ok(()),
             };
             let refusal = made.map_or_else(|trouble| Some(Refusal::Impossible(trouble)), |()| refusal);
+            let servers = draft.servers_of(placed);
             let result = match (refusal, door) {
                 (Some(Refusal::StartOnly(text)), Door::File) => {
                     draft.warnings.push(locate(placed, text));
@@ -377,13 +403,18 @@ impl<R: Running> Engine<R> {
             match (result, &placed.place) {
                 (Ok(reply), _) => {
                     later += usize::from(matches!(reply, Reply::Later));
+                    draft.note(placed, servers, &reply);
                     draft.replies.push(reply);
                 }
                 (Err(text), Some(place)) => errors.push(place, text),
                 (Err(text), None) => return Err(text),
             }
         }
-        if errors.is_empty() { Ok(draft) } else { Err(errors.to_string()) }
+        if !errors.is_empty() {
+            return Err(errors.to_string());
+        }
+        self.end_rereading(&mut draft)?;
+        Ok(draft)
     }
 
     /// Applies a command to a draft, and notes what it asks for beside what it sets.
@@ -409,7 +440,7 @@ impl<R: Running> Engine<R> {
                 Ok(nothing)
             }
             Command::AddServer { .. } => self.add_server(config, placed, door),
-            command => config.apply(service, command, now_seconds),
+            command => draft.apply(service, command, now_seconds),
         }
     }
 
@@ -490,28 +521,6 @@ fn follow<R: Running>(running: &mut R, plan: &Plan<'_>) -> Result<(), String> {
     let opened = running.open(plan)?;
     running.switch(plan, opened);
     Ok(())
-}
-
-/// What is opened although its name is the same as before.
-struct Again {
-    refresh: Refresh,
-    countries: Reading,
-}
-
-/// Where a draft stands after a list of commands.
-struct Draft {
-    config: Config,
-    /// One for each command.
-    replies: Vec<Reply>,
-    /// What is to be done, and by which command.
-    deeds: Vec<(usize, Deed)>,
-    warnings: Vec<String>,
-}
-
-enum Reply {
-    Ready(String),
-    /// The command, or its reply, is about the running pen: it is carried out when the whole draft is in force.
-    Later,
 }
 
 enum Refusal {

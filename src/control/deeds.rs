@@ -1,11 +1,12 @@
 //! What is done to the running pen by commands that set nothing.
 
 use super::apply::{Engine, save};
+use super::draft::said_in;
 use super::queries;
 use super::request::{Door, Placed};
 use super::running::{Deed, Running, Wanted};
 use crate::log::local_time;
-use crate::settings::{Applied, Config, MAIN, ServerEntry, ServiceConfig, Which};
+use crate::settings::{Applied, Config, MAIN, SERVERS_MAX, ServerEntry, ServiceConfig, Which};
 use pen_proto::commands::{Action, Command, Flag, Scope, ServerChange, ServerDeed, ServiceChange, Text};
 use pen_proto::names::ServerRef;
 use pen_proto::status::{ServiceLine, Status};
@@ -40,23 +41,25 @@ impl<R: Running> Engine<R> {
         }
         let service = config.meant(placed.service.as_deref())?.name.clone();
         let (running, followed) = (&self.running, self.numeric().service(&service));
+        let before = self.config.service(&service);
         let Some(config) = config.service_mut(&service) else { return Ok(Applied::NotStored) };
-        let is_again = door == Door::File && running.is_some();
-        let known = match name {
-            Some(name) => {
-                Some(name).filter(|_| door == Door::File).and_then(|name| config.named_server(name))
-            }
-            None => Some(spec).filter(|_| is_again).and_then(|spec| config.unnamed_server(spec)),
-        };
+        let known = name.as_ref().filter(|_| door == Door::File).and_then(|name| config.named_server(name));
         if let Some(index) = known {
             config.place_server(index, &spec.to_string())?;
             return config.change_added(index, changes).map(Applied::Reply);
         }
+        let has = |service: Option<&ServiceConfig>, index| service.is_some_and(|it| it.has_server(index));
+        // Servers that were made of a name have numbers too.
+        let is_held = |index| config.has_server(index) || has(followed, index);
         let index = match running {
-            // Servers that were made of a name have numbers too.
-            Some(running) => running.free_number(&service, &|index| {
-                config.has_server(index) || followed.is_some_and(|followed| followed.has_server(index))
-            }),
+            Some(running) => {
+                // One that goes at the same time is another server.
+                let unused = running.free_number(&service, &|index| is_held(index) || has(before, index));
+                match unused < SERVERS_MAX {
+                    true => unused,
+                    false => running.free_number(&service, &is_held),
+                }
+            }
             None => config.free_place(|_| false),
         };
         config.add_server(index, name.as_ref(), spec, changes).map(Applied::Reply)
@@ -191,6 +194,9 @@ impl<R: Running> Engine<R> {
         let file = file.ok_or("write: want a file name, as pen was started without -F")?;
         let text = self.config.write(&local_time::stamp(&local_time::now()).to_string());
         save(file, &text).map_err(|trouble| format!("write {file}: {trouble}"))?;
+        if self.config.process.text(Text::ConfigFile) == Some(file) {
+            self.said = said_in(&text);
+        }
         Ok(String::new())
     }
 }

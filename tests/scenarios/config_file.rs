@@ -6,8 +6,10 @@ use crate::common::wait::eventually;
 use nix::sys::signal::{SIGHUP, Signal};
 use std::fs;
 
+/// The file is replaced as a whole: the one before may be being read still.
 fn reload(pen: &Pen, lines: &str) {
-    fs::write(pen.path("pen.conf"), lines).unwrap();
+    fs::write(pen.path("pen.conf.new"), lines).unwrap();
+    fs::rename(pen.path("pen.conf.new"), pen.path("pen.conf")).unwrap();
     pen.signal(Signal::SIGHUP);
 }
 
@@ -131,13 +133,22 @@ fn reload_moves_new_connections_and_keeps_old_ones() {
 }
 
 #[test]
-fn reload_adds_to_what_there_is() {
-    let [a, b] = ["A", "B"].map(Backend::named);
-    let pen = Pen::before([] as [&str; 0]).options("-r").config(&(server(0, &a) + "blacklist 5\n")).start();
+fn reload_takes_back_what_the_file_says_no_longer_and_nothing_else() {
+    let [a, b, c] = ["A", "B", "C"].map(Backend::named);
+    let file = server(0, &a) + "blacklist 5\ntimeout 7\nacl 1 permit 10.0.0.0/8\n";
+    let pen = Pen::before([] as [&str; 0]).options("-r -t 9").config(&file).start();
     pen.control("tracking 6");
-    reload(&pen, &server(1, &b));
-    eventually("the second server", || pen.asks(2), |names| names.contains('A') && names.contains('B'));
-    assert_eq!((pen.control("blacklist"), pen.control("tracking")), ("5\n".into(), "6\n".into()));
+    pen.control(&server(2, &c));
+    let mut old = pen.connect();
+    assert!(["A", "C"].contains(&&*old.line()));
+    reload(&pen, &(server(1, &b) + "acl 1 permit 10.0.0.0/8\n"));
+    eventually("the second server", || pen.asks(4), |names| names.contains('B') && !names.contains('A'));
+    assert!(pen.asks(4).contains('C'), "what a command added stays");
+    assert_eq!(old.exchange("still"), "still", "connections end on their own");
+    assert_eq!(["blacklist", "tracking", "timeout"].map(|word| pen.control(word)), ["30\n", "6\n", "9\n"]);
+    pen.control("write saved");
+    let entries = pen.text("saved").lines().filter(|line| line.starts_with("acl 1 ")).count();
+    assert_eq!(entries, 1, "read twice and there once");
 }
 
 #[test]

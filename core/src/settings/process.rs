@@ -99,7 +99,7 @@ impl ProcessConfig {
         acl.flat_map(|acl| acl.entries()).map(|entry| format!("{before}{entry}\n")).collect()
     }
 
-    fn add_to_list(&mut self, list: u8, entry: AclEntry) -> Result<String, String> {
+    pub(super) fn add_to_list(&mut self, list: u8, entry: AclEntry) -> Result<String, String> {
         let acl = self.list(list)?;
         if acl.entries().len() >= ACL_ENTRIES_MAX {
             return Err(format!("acl {list}: want at most {ACL_ENTRIES_MAX} entries"));

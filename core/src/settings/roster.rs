@@ -37,13 +37,14 @@ impl ServiceConfig {
         self.servers.iter().position(has_name).or_else(|| self.unaddressed.iter().find_map(waits))
     }
 
-    /// Where a server without a name has this address.
-    pub fn unnamed_server(&self, spec: &ServerSpec) -> Option<usize> {
-        let is_it = |entry: &ServerEntry| {
+    /// Where servers without a name have this address.
+    pub(super) fn unnamed_servers(&self, spec: &ServerSpec) -> impl Iterator<Item = usize> {
+        let is_it = move |entry: &ServerEntry| {
             let has_port = spec.port.is_none() || entry.spec.port == spec.port;
             entry.name.is_none() && entry.spec.host == spec.host && has_port
         };
-        self.servers.iter().position(|entry| entry.as_ref().is_some_and(is_it))
+        let servers = self.servers.iter().enumerate();
+        servers.filter(move |(_, entry)| entry.as_ref().is_some_and(is_it)).map(|(index, _)| index)
     }
 
     /// How a message names the server in a place.

@@ -67,4 +67,22 @@ impl ServerEntry {
             ServerChange::Blacklist(_) => {}
         }
     }
+
+    /// What a change of this kind sets has the value that it has in `base`.
+    pub(super) fn take_back(&mut self, change: &ServerChange, base: &ServerEntry) {
+        match change {
+            ServerChange::Acl(_) => self.acl = base.acl,
+            ServerChange::Address(_) => self.spec.host = base.spec.host.clone(),
+            ServerChange::Port(_) => self.spec.port = base.spec.port.clone(),
+            ServerChange::Max(_) => self.spec.max = base.spec.max,
+            ServerChange::Hard(_) => self.spec.hard = base.spec.hard,
+            ServerChange::Name(_) => self.name = base.name.clone(),
+            ServerChange::Weight(_) => self.spec.weight = base.spec.weight,
+            ServerChange::Prio(_) => self.spec.prio = base.spec.prio,
+            ServerChange::Sni(_) => self.sni = base.sni.clone(),
+            ServerChange::Tls(_) => self.tls = base.tls.clone(),
+            ServerChange::Proxy(_) => self.proxy = base.proxy,
+            ServerChange::Blacklist(_) => {}
+        }
+    }
 }

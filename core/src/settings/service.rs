@@ -292,6 +292,12 @@ impl ServiceConfig {
         Ok(())
     }
 
+    /// Listens at these addresses as well, after `listen` has ended them.
+    pub fn keep_listeners(&mut self, kept: &[ListenAddr]) {
+        let missing: Vec<_> = kept.iter().filter(|address| !self.listens_at(address)).cloned().collect();
+        self.more_listeners.extend(missing);
+    }
+
     fn trust(&mut self, downstream: Downstream) -> Result<String, String> {
         let trusted = &mut self.proxy_accept;
         if !trusted.contains(&downstream) {
@@ -359,7 +365,7 @@ impl ServiceConfig {
 }
 
 /// Whether both are written for the same address.
-fn is_same(one: &ListenAddr, other: &ListenAddr) -> bool {
+pub(super) fn is_same(one: &ListenAddr, other: &ListenAddr) -> bool {
     one.host == other.host && one.port == other.port
 }
 

@@ -54,9 +54,11 @@ pub const ROWS: &[Row] = &[
         word: "reload",
         kind: Kind::Deed(Argument::Nothing(|| Action::Reload)),
         summary: "read the configuration file again and wait for the result",
-        detail: "Does what the signal HUP does. The reply is empty, or has warnings, or has every error with \
-                 its file and line; after an error no setting has changed, and `penctl` ends with exit \
-                 status 1.",
+        detail: "Afterwards everything is as the file of `-F` says. What the file said before and no longer says \
+                 goes back to the value of the command line, or to the default. What commands have set stays, \
+                 unless the file says otherwise. The signal HUP does the same. The reply is empty, or has warnings, \
+                 or has every error with its file and line; after an error no setting has changed, and `penctl` \
+                 ends with exit status 1.",
         ..NEW
     },
     Row {
@@ -130,7 +132,7 @@ pub const ROWS: &[Row] = &[
         args: FILE,
         kind: text(Text::ConfigFile),
         summary: "configuration file: commands, one on each line",
-        detail: "pen reads it after all options, and again on the signal HUP.",
+        detail: "pen reads it after all options, and again on the signal HUP and by the command `reload`.",
         ..OPTION
     },
     Row {
