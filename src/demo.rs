@@ -11,6 +11,7 @@ use crate::net::listen::{ListenOptions, Listener};
 use crate::net::tls::Tls;
 use crate::process::{Doors, Process};
 use crate::settings::{Config, MAIN, ProcessConfig, ServerEntry, ServiceConfig};
+use crate::supervision::Supervision;
 use crate::sys::limits;
 use crate::sys::notify::Supervisor;
 use pen_proto::addr::{Host, ListenAddr, Port, ServerSpec};
@@ -61,7 +62,7 @@ pub fn run(address: Option<&str>) -> Result<(), String> {
     engine.start(Instance::start(&numeric, opened(listener)?, None)?);
     explain(&where_to, &socket, servers.iter().map(|(port, _)| *port));
     let mut news = News::default();
-    let process = Process::new(engine, doors, Supervisor::from_environment());
+    let process = Process::new(engine, doors, Supervision::new(Supervisor::from_environment()));
     let result = process.run(None, Some(LOOK), |engine| news.tell(engine));
     servers.into_iter().for_each(|(_, server)| server.stop());
     result

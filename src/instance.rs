@@ -2,6 +2,7 @@
 //!
 //! Everything given to it is numeric and valid; names were looked up and values checked before.
 
+mod ending;
 mod leaving;
 mod listeners;
 mod metrics;
@@ -20,7 +21,7 @@ use crate::log::diag::{self, Severity};
 use crate::log::target::OpenLog;
 use crate::log::traffic::LogHub;
 use crate::net::itself;
-use crate::net::listen::{Listener, begin_no_more};
+use crate::net::listen::Listener;
 use crate::net::tls::{Loading, Tls};
 use crate::runtime::{Parts, Runtime};
 use crate::service::Service;
@@ -49,6 +50,8 @@ pub struct Instance {
     watched: metrics::Watched,
     stop_wanted: bool,
     draining: bool,
+    /// Open for the next pen, though nobody is accepted there any more.
+    kept: Vec<Arc<Listener>>,
 }
 
 /// A service, and what the main thread needs of it.
@@ -122,6 +125,7 @@ impl Instance {
             watched: metrics::Watched::default(),
             stop_wanted: false,
             draining: false,
+            kept: Vec::new(),
         })
     }
 
@@ -151,25 +155,6 @@ impl Instance {
     /// Whether the command `exit` was given.
     pub fn stop_wanted(&self) -> bool {
         self.stop_wanted
-    }
-
-    /// Takes no more clients; those that are connected go on.
-    pub fn drain(&mut self) {
-        self.draining = true;
-        if let Some((_, dsr)) = &self.dsr {
-            dsr.drain();
-        }
-        let (datagrams, connections): (Vec<_>, Vec<_>) =
-            self.served.values().partition(|served| served.settings.flag(Flag::Udp));
-        datagrams.iter().for_each(|served| self.runtime.drain(served.number));
-        let listeners: Vec<_> =
-            connections.iter().flat_map(|served| self.runtime.listeners(served.number).to_vec()).collect();
-        begin_no_more(listeners.iter().map(AsRef::as_ref));
-        connections.iter().for_each(|served| self.runtime.set_listeners(served.number, Vec::new()));
-    }
-
-    pub fn connections_used(&self) -> u64 {
-        self.runtime.connections_used() + self.dsr.as_ref().map_or(0, |(_, dsr)| dsr.flows())
     }
 
     /// Closes every connection, ends the workers and writes the logs to their end.

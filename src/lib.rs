@@ -21,6 +21,7 @@ mod runtime;
 mod service;
 mod shared;
 mod start;
+mod supervision;
 #[doc(hidden)]
 pub mod testing;
 mod udp;

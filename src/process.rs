@@ -1,5 +1,7 @@
 //! The main thread of a pen that serves: control clients, signals, statistics, reload, graceful and plain end.
 
+mod ending;
+
 use crate::control::apply::{Engine, Wanted};
 use crate::control::guarded::guarded;
 use crate::control::lookups::bell;
@@ -11,20 +13,19 @@ use crate::net::listen::Listener;
 use crate::reload::Reload;
 use crate::renewal::Renewal;
 use crate::stats;
+use crate::supervision::Supervision;
 use crate::sys::clock;
 use crate::sys::daemon::Detached;
 use crate::sys::errors::reason;
 use crate::sys::files::{self, Written};
-use crate::sys::notify::Supervisor;
 use crate::sys::signals::{Request, Signals};
 use crate::sys::{limits, memory};
+use ending::Ending;
 use pen_proto::addr::{Port, ServerSpec};
-use pen_proto::commands::{Number, Text};
+use pen_proto::commands::Text;
 use std::path::Path;
 use std::time::Duration;
 
-/// How often the number of connections left is looked at while draining.
-const DRAIN_LOOK: Duration = Duration::from_millis(50);
 /// How long clients of the control socket get to take their last reply.
 const GOODBYE: Duration = Duration::from_millis(500);
 
@@ -55,19 +56,18 @@ impl Doors {
 pub struct Process {
     engine: Engine<Instance>,
     doors: Doors,
-    supervisor: Supervisor,
+    supervision: Supervision,
     reload: Reload,
     renewal: Renewal,
-    /// When a graceful stop turns into a plain one; monotonic.
-    drain_until_ms: Option<u64>,
+    ending: Option<Ending>,
     stopping: bool,
 }
 
 impl Process {
-    pub fn new(engine: Engine<Instance>, doors: Doors, supervisor: Supervisor) -> Process {
+    pub fn new(engine: Engine<Instance>, doors: Doors, supervision: Supervision) -> Process {
         let bell = bell(&doors.control.waker());
         let (reload, renewal) = (Reload::new(bell.clone()), Renewal::new(bell));
-        Process { engine, doors, supervisor, reload, renewal, drain_until_ms: None, stopping: false }
+        Process { engine, doors, supervision, reload, renewal, ending: None, stopping: false }
     }
 
     /// Serves until told to end, then ends everything, also after an error. `look` is called after every turn, at least
@@ -79,7 +79,7 @@ impl Process {
         look: impl FnMut(&mut Engine<Instance>),
     ) -> Result<(), String> {
         let result = self.announce(detached).and_then(|()| self.serve(patience, look));
-        self.supervisor.tell("STOPPING=1");
+        self.supervision.stopping();
         if let Some(instance) = self.instance() {
             instance.say_end();
         }
@@ -92,14 +92,15 @@ impl Process {
     }
 
     /// Tells everyone who waits for it that pen serves.
-    fn announce(&self, detached: Option<Detached>) -> Result<(), String> {
+    fn announce(&mut self, detached: Option<Detached>) -> Result<(), String> {
         diag::debug!(1, "pen {} starting", env!("CARGO_PKG_VERSION"));
         self.trace_servers();
         if let Some(detached) = detached {
             detached.ready().map_err(|error| format!("cannot go into the background: {}", reason(&error)))?;
         }
         memory::forget_start();
-        self.supervisor.tell("READY=1");
+        self.keep_listeners();
+        self.supervision.ready();
         Ok(())
     }
 
@@ -120,9 +121,10 @@ impl Process {
             if self.instance().is_some_and(|instance| instance.has_failed()) {
                 return Err("a worker has ended; ending too, for half a pen would look alive".into());
             }
-            let drain = self.drain_until_ms.map(|_| DRAIN_LOOK);
+            let drain = self.ending.as_ref().map(Ending::patience);
+            let status = self.supervision.status_due_ms().map(until);
             let leaving = self.instance().and_then(|instance| instance.leaving_patience());
-            let waits = [patience, drain, leaving, self.names_patience(), diag::tick()];
+            let waits = [patience, drain, status, leaving, self.names_patience(), diag::tick()];
             let patience = waits.into_iter().flatten().min();
             let turned = self.doors.control.turn(patience, &mut self.engine);
             turned.map_err(|error| format!("control: {}", reason(&error)))?;
@@ -147,7 +149,10 @@ impl Process {
                 answered.unwrap_or_else(|trouble| diag::say(Severity::Error, String::from(trouble)));
             }
             look(&mut self.engine);
-            self.stopping |= self.drained() || self.instance().is_some_and(|instance| instance.stop_wanted());
+            self.keep_listeners();
+            self.tell_status();
+            self.stopping |=
+                self.has_drained() || self.instance().is_some_and(|instance| instance.stop_wanted());
         }
         Ok(())
     }
@@ -175,12 +180,13 @@ impl Process {
             Request::Stop => self.stopping = true,
             Request::Reload => self.reload(),
             Request::Statistics => self.statistics(),
-            Request::Drain => self.drain(),
+            Request::Drain => self.end_gracefully(false),
+            Request::HandOver => self.end_gracefully(true),
         }
     }
 
     fn reload(&mut self) {
-        self.supervisor.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::since_boot_usec()));
+        self.supervision.reloading();
         itself::look_around();
         if !self.reload.is_under_way() {
             self.doors.control.reload_begins();
@@ -191,8 +197,7 @@ impl Process {
     /// Until a reload or a renewal has waited for name servers long enough, or another is due.
     fn names_patience(&self) -> Option<Duration> {
         let deadlines = [self.reload.deadline_ms(), self.renewal.deadline_ms()];
-        let deadline_ms = deadlines.into_iter().flatten().min()?;
-        Some(Duration::from_millis(deadline_ms.saturating_sub(clock::monotonic_ms())))
+        deadlines.into_iter().flatten().min().map(until)
     }
 
     fn renew_names(&mut self) {
@@ -204,7 +209,8 @@ impl Process {
         self.doors.control.reload_ends(&outcome);
         say(outcome);
         if !self.reload.is_under_way() {
-            self.supervisor.tell("READY=1");
+            self.supervision.ready();
+            self.supervision.status_changed();
         }
     }
 
@@ -233,23 +239,20 @@ impl Process {
         }
     }
 
-    fn drain(&mut self) {
-        if self.drain_until_ms.is_some() {
-            return;
-        }
-        let seconds = self.engine.config().process.number(Number::ShutdownTimeout);
-        let end_ms = if seconds == 0 { u64::MAX } else { clock::monotonic_ms() + seconds * 1000 };
-        self.drain_until_ms = Some(end_ms);
-        if let Some(instance) = self.instance() {
-            instance.drain();
+    /// Has the supervisor keep what this pen listens at, for the next one.
+    fn keep_listeners(&mut self) {
+        if self.ending.is_none()
+            && self.supervision.keeps_sockets()
+            && let Some(instance) = self.engine.running()
+        {
+            self.supervision.keep(instance.listeners());
         }
     }
+}
 
-    fn drained(&mut self) -> bool {
-        let Some(until_ms) = self.drain_until_ms else { return false };
-        let left = self.instance().map_or(0, |instance| instance.connections_used());
-        left == 0 || clock::monotonic_ms() >= until_ms
-    }
+/// From now until this time; monotonic.
+fn until(deadline_ms: u64) -> Duration {
+    Duration::from_millis(deadline_ms.saturating_sub(clock::monotonic_ms()))
 }
 
 /// What the operator should know, or what is wrong, line by line.

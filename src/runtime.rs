@@ -299,6 +299,17 @@ impl Runtime {
         self.shared.announce();
     }
 
+    /// UDP: what clients of a service send from now on is left to the next pen.
+    pub fn hear_no_more(&self, service: u16) {
+        self.service(service).hear_no_more();
+        self.shared.announce();
+        self.snapshot(Detail::Sums); // a worker follows before it answers
+    }
+
+    pub fn sessions_used(&self) -> u64 {
+        self.shared.room().sessions_used()
+    }
+
     /// Servers have changed: workers look whether their idlers are still in the right places.
     pub fn servers_changed(&self) {
         self.shared.announce();

@@ -44,6 +44,8 @@ pub struct Service {
     pub selection: SelectionKey,
     /// UDP: no new sessions.
     draining: AtomicBool,
+    /// UDP: clients are no longer heard; the next pen will hear them.
+    deaf: AtomicBool,
     /// UDP: which servers are heard.
     answers: Answers,
     log: TrafficLog,
@@ -61,6 +63,7 @@ impl Service {
             pool: parts.pool,
             selection: parts.selection,
             draining: AtomicBool::new(false),
+            deaf: AtomicBool::new(false),
             answers: Answers::default(),
             log: parts.log,
         }
@@ -114,6 +117,16 @@ impl Service {
     /// The workers must be told.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// UDP: whether what clients send is left in the sockets. Servers are heard still.
+    pub fn is_deaf(&self) -> bool {
+        self.deaf.load(Ordering::Relaxed)
+    }
+
+    /// The workers must be told.
+    pub fn hear_no_more(&self) {
+        self.deaf.store(true, Ordering::Relaxed);
     }
 
     /// One more end of its traffic log, for a worker.

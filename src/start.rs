@@ -11,10 +11,12 @@ use crate::log::target::OpenLog;
 use crate::net::listen::{ListenOptions, Listener};
 use crate::process::{Doors, Process};
 use crate::settings::{Config, LISTENS_NOWHERE, MAIN, ProcessConfig, ServiceConfig};
+use crate::supervision::Supervision;
 use crate::sys::capabilities;
 use crate::sys::daemon::{self, Detached};
 use crate::sys::errors::reason;
 use crate::sys::files::PidFile;
+use crate::sys::inherited::Inherited;
 use crate::sys::limits;
 use crate::sys::notify::Supervisor;
 use crate::sys::privileges::{self, Account, Keep};
@@ -87,11 +89,13 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
         return if process.text(Text::Jail).is_none() { learn_countries(&mut engine) } else { Ok(()) };
     }
     limits::raise_descriptor_limit();
+    let mut refused = Vec::new();
+    let mut inherited = Inherited::from_environment(&mut refused);
     let dsr = each(&numeric, dsr::open::open)?;
-    let listeners = each(&numeric, |service| open_listeners(process, service))?;
-    let control = open_control(process)?;
+    let listeners = each(&numeric, |service| open_listeners(process, service, &mut inherited))?;
+    let control = open_control(process, &mut inherited)?;
     let metrics = instance::open_metrics(process)?;
-    let supervisor = Supervisor::from_environment();
+    let supervision = Supervision::new(Supervisor::from_environment());
     if process.flag(Flag::Foreground) {
         diag::to_stderr();
     } else {
@@ -101,6 +105,8 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
         diag::to_syslog();
     }
     diag::set_level(instance::debug_level(process));
+    refused.iter().for_each(|trouble| diag::say(Severity::Notice, trouble));
+    supervision.refuse(inherited.into_rest());
     let doors = Doors::open(control)?;
     if let Some(account) = &account {
         let listeners = listeners.iter().flatten().chain(&metrics);
@@ -116,12 +122,15 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
         opened.map_or(Ok(()), |opened| instance.start_dsr(&service.name, opened))?;
     }
     engine.start(instance);
-    let process = Process::new(engine, doors, supervisor);
+    let process = Process::new(engine, doors, supervision);
     process.run(waiting.parent.take(), None, |engine| waiting.for_core = wants_core(engine))
 }
 
 /// Does the same for each service.
-fn each<T>(config: &Config, open: impl Fn(&ServiceConfig) -> Result<T, String>) -> Result<Vec<T>, String> {
+fn each<T>(
+    config: &Config,
+    mut open: impl FnMut(&ServiceConfig) -> Result<T, String>,
+) -> Result<Vec<T>, String> {
     let services = config.services.iter();
     services.map(|service| open(service).map_err(|trouble| service.of(&trouble))).collect()
 }
@@ -175,17 +184,21 @@ fn learn_countries(engine: &mut Engine<Instance>) -> Result<(), String> {
     Ok(())
 }
 
-fn open_listeners(process: &ProcessConfig, service: &ServiceConfig) -> Result<Vec<Arc<Listener>>, String> {
+fn open_listeners(
+    process: &ProcessConfig,
+    service: &ServiceConfig,
+    inherited: &mut Inherited,
+) -> Result<Vec<Arc<Listener>>, String> {
     if service.text(Text::DsrIf).is_some() {
         return Ok(Vec::new());
     }
     let options = instance::listen_options(process, service);
-    let open = |address| Listener::open(address, options).map(Arc::new).map_err(|error| error.to_string());
+    let open = |address| open_or_adopt(address, options, inherited).map(Arc::new);
     service.listeners().map(open).collect()
 }
 
 /// Anyone who can reach the control socket can do what pen can: not as root, unless the operator said so.
-fn open_control(config: &ProcessConfig) -> Result<Vec<Listener>, String> {
+fn open_control(config: &ProcessConfig, inherited: &mut Inherited) -> Result<Vec<Listener>, String> {
     let Some(address) = config.values.control() else { return Ok(Vec::new()) };
     if privileges::is_root() && config.text(Text::User).is_none() {
         explain("Won't open control port running as root; use -u to run as different user");
@@ -193,8 +206,17 @@ fn open_control(config: &ProcessConfig) -> Result<Vec<Listener>, String> {
     }
     let options =
         ListenOptions { backlog: 128, nodelay: true, private: true, datagram_sockets: 0, shared: false };
-    let listener = Listener::open(address, options).map_err(|error| error.to_string())?;
-    Ok(vec![listener])
+    Ok(vec![open_or_adopt(address, options, inherited)?])
+}
+
+/// Takes the socket that was handed down for this address, or opens one.
+fn open_or_adopt(
+    address: &ListenAddr,
+    options: ListenOptions,
+    inherited: &mut Inherited,
+) -> Result<Listener, String> {
+    let adopted = Listener::adopt(address, options, inherited);
+    adopted.unwrap_or_else(|| Listener::open(address, options)).map_err(|error| error.to_string())
 }
 
 /// Jail first, so that file names mean what they will mean when the log is reopened; then the files, while they can

@@ -33,6 +33,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("lib", 3),
     ("main", 3),
     ("process", 3),
+    ("supervision", 3),
     ("start", 3),
     ("testing", 3),
 ];

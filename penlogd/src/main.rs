@@ -175,7 +175,9 @@ impl Server {
 
     fn obey(&mut self, request: signals::Request) {
         match request {
-            signals::Request::Stop | signals::Request::Drain => self.stopping = true,
+            signals::Request::Stop | signals::Request::Drain | signals::Request::HandOver => {
+                self.stopping = true;
+            }
             signals::Request::Statistics => {
                 let statistics = self.statistics();
                 self.voice.notice(statistics);

@@ -44,6 +44,14 @@ impl Udp {
         core.listeners.close(number);
     }
 
+    /// Leaves what clients of a service send in the sockets, for whoever listens there next.
+    pub fn hear_no_more(&mut self, core: &Core, service: u16) {
+        for (_, listener) in core.listeners.of(service) {
+            // Fails only when it is not registered, which is what is wanted.
+            let _ = core.poller.remove_listener(listener.datagram_socket(core.number));
+        }
+    }
+
     /// The poller refused a listener.
     pub fn listen_later(&mut self, core: &Core, error: &io::Error) {
         diag::once("listen", format_args!("cannot listen: {error}; trying again"));

@@ -57,6 +57,9 @@ impl Worker {
                 if self.context.follow_settings(number) {
                     changed.push(number);
                 }
+                if service.is_deaf() {
+                    self.udp.hear_no_more(&self.context.core, number);
+                }
                 let LocalService { service, tls, listeners, .. } = &mut self.context.core.services[number];
                 tls.follow(service.tls());
                 if listeners.follow(service.listeners()).is_some() {

@@ -9,6 +9,7 @@ pub mod datagram;
 pub mod diag;
 pub mod errors;
 pub mod files;
+pub mod inherited;
 pub mod interfaces;
 pub mod limits;
 pub mod local_time;

@@ -4,7 +4,7 @@
 
 use crate::waking::Waker;
 use nix::sys::signal::{SigSet, Signal};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
 use signal_hook::iterator::Signals as SignalsIterator;
 use signal_hook::low_level::emulate_default_handler;
 use std::io;
@@ -23,6 +23,8 @@ pub enum Request {
     Statistics,
     /// USR2: take no more clients, end when the last one has.
     Drain,
+    /// QUIT: the same, for a restart: listening sockets stay open for the next pen.
+    HandOver,
 }
 
 #[derive(Debug)]
@@ -37,6 +39,7 @@ impl Signals {
             (SIGHUP, Request::Reload),
             (SIGUSR1, Request::Statistics),
             (SIGUSR2, Request::Drain),
+            (SIGQUIT, Request::HandOver),
         ];
         let mut flags = Vec::new();
         for (signal, request) in wanted {

@@ -19,6 +19,17 @@ impl Selection {
         self.current
     }
 
+    /// How many regular servers would take clients, and how many there are.
+    pub fn count_up(&self, now_seconds: u32) -> (u64, u64) {
+        let states =
+            self.servers.regular().iter().map(|it| it.state(self.rules.blacklist_seconds, now_seconds));
+        states.fold((0, 0), |(up, all), state| match state {
+            ServerState::Unset => (up, all),
+            ServerState::Up | ServerState::Full | ServerState::Standby => (up + 1, all + 1),
+            _ => (up, all + 1),
+        })
+    }
+
     /// Regular servers in order, gaps and those that are being removed included, then the emergency and the abuse server
     /// where configured.
     pub fn server_statuses(&self, now_seconds: u32) -> Vec<ServerStatus> {

@@ -79,6 +79,8 @@ pub enum Number {
     ProxyTimeout,
     /// Seconds after which names of servers are looked up again; 0 never.
     Resolve,
+    /// Seconds that open connections get before a restart.
+    RestartTimeout,
     /// Seconds that open connections get after a graceful stop; 0 waits for the last one.
     ShutdownTimeout,
     /// Seconds in which a client must have finished its TLS handshake, or have named the server it wants.

@@ -51,16 +51,47 @@ pub fn listen(address: SocketAddr, count: usize, shared: bool) -> io::Result<(Ow
     Ok((first, others))
 }
 
+/// Makes sockets that were handed down those of a listener with `count` sockets. Where the system lets nobody share with
+/// them, because another user has opened them, there are fewer.
+///
+/// # Errors
+/// What the system says.
+pub fn adopt(
+    first: &OwnedFd,
+    others: &mut Vec<OwnedFd>,
+    address: SocketAddr,
+    count: usize,
+) -> io::Result<()> {
+    others.truncate(count.saturating_sub(1));
+    [first].into_iter().chain(&*others).try_for_each(|socket| set_up(socket, address))?;
+    if count > 1 {
+        setsockopt(first, sockopt::ReusePort, &true)?;
+    }
+    while others.len() + 1 < count {
+        let socket = new_listener(address)?;
+        setsockopt(&socket, sockopt::ReusePort, &true)?;
+        if bind(socket.as_raw_fd(), &SockaddrStorage::from(address)).is_err() {
+            break;
+        }
+        others.push(socket);
+    }
+    Ok(())
+}
+
 fn new_listener(address: SocketAddr) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let socket = new_socket(family)?;
     if address.is_ipv6() {
         setsockopt(&socket, sockopt::Ipv6V6Only, &false)?;
     }
+    set_up(&socket, address)?;
+    Ok(socket)
+}
+
+fn set_up(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
     allow_fragments(socket.as_fd(), &address.ip())?;
     tell_own_address(socket.as_fd(), &address.ip())?;
-    setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER_BYTES)?;
-    Ok(socket)
+    Ok(setsockopt(socket, sockopt::RcvBuf, &RECEIVE_BUFFER_BYTES)?)
 }
 
 /// Opens a socket for one session, connected to its server.

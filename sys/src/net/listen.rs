@@ -1,13 +1,14 @@
 //! Listening sockets, for clients and for the control door.
 
 use crate::errors::reason;
+use crate::inherited::{Inherited, Place, internet_address};
 use crate::net::{datagram, resolve};
 use crate::published::lock;
 use crate::{clock, socket};
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect, listen, setsockopt,
-    sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect, getsockopt, listen,
+    setsockopt, sockopt,
 };
 use nix::sys::stat::{Mode, fstat, umask};
 use nix::unistd::{Gid, Uid, fchown};
@@ -17,6 +18,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// An open listening socket, non-blocking. A Unix socket's file goes when the listener does.
@@ -31,7 +33,12 @@ pub struct Listener {
     pub address: Option<SocketAddr>,
     /// Of a Unix socket; goes with the last listener that has it.
     file: Mutex<Option<Arc<SocketFile>>>,
+    /// It came from a socket unit, which listens on when this pen has ended.
+    is_borrowed: bool,
 }
+
+/// What names of sockets begin with that this program has had stored.
+const STORED: &str = "pen_";
 
 /// A socket file that we made, recognised by its inode: another process may have replaced it meanwhile.
 #[derive(Debug)]
@@ -39,11 +46,24 @@ struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
+    /// It stays: somebody else listens there, too.
+    is_kept: AtomicBool,
+}
+
+impl SocketFile {
+    fn at(path: PathBuf) -> io::Result<SocketFile> {
+        let made = std::fs::symlink_metadata(&path)?;
+        if !made.file_type().is_socket() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(SocketFile { path, device: made.dev(), inode: made.ino(), is_kept: AtomicBool::new(false) })
+    }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if let Ok(now) = std::fs::symlink_metadata(&self.path)
+        if !*self.is_kept.get_mut()
+            && let Ok(now) = std::fs::symlink_metadata(&self.path)
             && (now.dev(), now.ino()) == (self.device, self.inode)
         {
             // In a jail or without privileges the file may be out of reach; the next start replaces it.
@@ -90,7 +110,71 @@ impl Listener {
         let bound = nix::sys::socket::getsockname::<SockaddrStorage>(socket.as_raw_fd()).ok();
         let address_bound = bound.as_ref().and_then(internet_address);
         let (text, file) = (Arc::new(address.text.clone()), Mutex::new(file.map(Arc::new)));
-        Ok(Listener { socket, more, text, address: address_bound, file })
+        Ok(Listener { socket, more, text, address: address_bound, file, is_borrowed: false })
+    }
+
+    /// The listener at this address among the sockets handed down; `None` where there is none that serves.
+    ///
+    /// # Errors
+    /// The address and what the system refuses.
+    pub fn adopt(
+        address: &ListenAddr,
+        options: ListenOptions,
+        inherited: &mut Inherited,
+    ) -> Option<io::Result<Listener>> {
+        let place = place_of(address, options)?;
+        let mut sockets = inherited.take(&place).into_iter();
+        let first = sockets.next()?;
+        let is_borrowed = !first.name.starts_with(STORED);
+        let file = match &place {
+            // Without its file nobody finds it.
+            Place::Unix(path) => Some(Arc::new(SocketFile::at(path.clone()).ok()?)),
+            _ => None,
+        };
+        file.iter().for_each(|file| file.is_kept.store(is_borrowed, Ordering::Relaxed));
+        let (socket, mut more) = (first.fd, sockets.map(|socket| socket.fd).collect::<Vec<_>>());
+        let mut set_up = || {
+            if let Place::Datagram(address) = place {
+                return datagram::adopt(&socket, &mut more, address, options.datagram_sockets);
+            }
+            more.clear();
+            set_up_stream(&socket, options, matches!(place, Place::Unix(_)))
+        };
+        if let Err(error) = set_up() {
+            let text = format!("{}: {}", address.text, reason(&error));
+            return Some(Err(io::Error::new(error.kind(), text)));
+        }
+        let bound = match place {
+            Place::Stream(address) | Place::Datagram(address) => Some(address),
+            Place::Unix(_) => None,
+        };
+        let (text, file) = (Arc::new(address.text.clone()), Mutex::new(file));
+        Some(Ok(Listener { socket, more, text, address: bound, file, is_borrowed }))
+    }
+
+    /// The name under which a supervisor keeps its sockets for the next pen; `None` where a socket unit has them.
+    pub fn stored_as(&self) -> Option<String> {
+        let place = match (self.address, self.path()) {
+            (Some(address), _) => format!("{}_{address}", if self.is_datagram() { "udp" } else { "tcp" }),
+            (None, path) => path?.display().to_string(),
+        };
+        let harmless = |letter: char| letter.is_ascii_alphanumeric() || "./_-".contains(letter);
+        let name = place.replace(|letter| !harmless(letter), "_");
+        (!self.is_borrowed).then(|| format!("{STORED}{name}"))
+    }
+
+    /// All that it has, the first one first.
+    pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        [&self.socket].into_iter().chain(&self.more).map(AsFd::as_fd)
+    }
+
+    /// Leaves the file of a Unix socket where it is, for the next pen.
+    pub fn keep_file(&self) {
+        self.file().iter().for_each(|file| file.is_kept.store(true, Ordering::Relaxed));
+    }
+
+    fn is_datagram(&self) -> bool {
+        getsockopt(&self.socket, sockopt::SockType) == Ok(SockType::Datagram)
     }
 
     /// The same listener for the same address, as it is written in another way; `None` for another address.
@@ -113,7 +197,8 @@ impl Listener {
             }
             let more = self.more.iter().map(OwnedFd::try_clone).collect::<io::Result<_>>()?;
             let (text, file) = (Arc::new(address.text.clone()), Mutex::new(self.file().clone()));
-            Ok(Listener { socket, more, text, address: self.address, file })
+            let is_borrowed = self.is_borrowed;
+            Ok(Listener { socket, more, text, address: self.address, file, is_borrowed })
         };
         is_same.then(again)
     }
@@ -151,7 +236,8 @@ impl Listener {
     fn begin_no_more(&self) -> bool {
         // Without its file a Unix socket is found by nobody.
         *self.file() = None;
-        socket::begin_no_more(self.socket.as_fd()).is_ok() && self.address.is_some()
+        // A socket unit goes on listening, and may start pen again.
+        !self.is_borrowed && socket::begin_no_more(self.socket.as_fd()).is_ok() && self.address.is_some()
     }
 
     fn file(&self) -> MutexGuard<'_, Option<Arc<SocketFile>>> {
@@ -182,11 +268,6 @@ impl AsFd for Listener {
     }
 }
 
-fn internet_address(storage: &SockaddrStorage) -> Option<SocketAddr> {
-    let v4 = storage.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
-    v4.or_else(|| storage.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
-}
-
 type Sockets = (OwnedFd, Vec<OwnedFd>, Option<SocketFile>);
 
 fn open_sockets(address: &ListenAddr, options: ListenOptions) -> io::Result<Sockets> {
@@ -202,6 +283,25 @@ fn open_sockets(address: &ListenAddr, options: ListenOptions) -> io::Result<Sock
     }
     let (socket, more) = datagram::listen(address, options.datagram_sockets, options.shared)?;
     Ok((socket, more, None))
+}
+
+/// Where a socket for this address would be; `None` when the address leads nowhere.
+fn place_of(address: &ListenAddr, options: ListenOptions) -> Option<Place> {
+    if let Host::Unix(path) = &address.host {
+        return Some(Place::Unix(path.into()));
+    }
+    let port = resolve::port_number(address.port.as_ref()?).ok()?;
+    let place = resolve::socket_address(&address.host, port).ok()?;
+    Some(if options.datagram_sockets == 0 { Place::Stream(place) } else { Place::Datagram(place) })
+}
+
+/// A listening socket as if it had been opened here.
+fn set_up_stream(socket: &OwnedFd, options: ListenOptions, is_unix: bool) -> io::Result<()> {
+    if !is_unix {
+        setsockopt(socket, sockopt::KeepAlive, &true)?;
+        setsockopt(socket, sockopt::TcpNoDelay, &options.nodelay)?;
+    }
+    start(socket, options)
 }
 
 fn new_socket(family: AddressFamily) -> io::Result<OwnedFd> {
@@ -255,8 +355,7 @@ fn open_unix(path: &str, options: ListenOptions) -> io::Result<(OwnedFd, SocketF
         umask(before);
     }
     bound?;
-    let made = std::fs::symlink_metadata(path)?;
-    let file = SocketFile { path: path.into(), device: made.dev(), inode: made.ino() };
+    let file = SocketFile::at(path.into())?;
     start(&socket, options)?;
     Ok((socket, file))
 }

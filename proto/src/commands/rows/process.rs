@@ -34,6 +34,16 @@ pub const ROWS: &[Row] = &[
         ..START
     },
     Row {
+        word: "restart_timeout",
+        args: SECONDS,
+        kind: number(Number::RestartTimeout, 1, SECONDS_MAX, 5),
+        unit: "seconds",
+        summary: "how long connections may outlast a restart that keeps the port open",
+        detail: "After QUIT, which systemd sends for a restart, the next pen takes over the listening sockets. Until this \
+                 one has ended, new clients wait; what is still open then is closed.",
+        ..NEW
+    },
+    Row {
         word: "shutdown_timeout",
         args: SECONDS,
         kind: number(Number::ShutdownTimeout, 0, SECONDS_MAX, 30),

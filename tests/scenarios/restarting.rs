@@ -1,0 +1,174 @@
+//! A restart that closes no port: the supervisor keeps the listening sockets, and the next pen takes them over.
+
+use crate::common::backend::Backend;
+use crate::common::client::{Client, End};
+use crate::common::datagram::{UdpClient, UdpServer};
+use crate::common::pen::control_over_tcp;
+use crate::common::ports::free_port;
+use crate::common::process::listening;
+use crate::common::wait::{PATIENCE, eventually};
+use crate::supervisor::Supervisor;
+use nix::sys::signal::{SIGKILL, SIGQUIT, SIGTERM, SIGUSR2};
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+
+fn address() -> SocketAddr {
+    ([127, 0, 0, 1], free_port()).into()
+}
+
+#[test]
+fn whoever_comes_during_a_restart_is_served_by_the_next_pen() {
+    let (server, answering) = (Backend::named("A"), UdpServer::named("U"));
+    let supervisor = Supervisor::new();
+    let (tcp, udp, path) = (address(), address(), supervisor.path("socket"));
+    let words = [
+        "-O",
+        "threads 1",
+        &tcp.to_string(),
+        &server.to_string(),
+        "+",
+        "-U",
+        &format!("udp={udp}"),
+        &answering.to_string(),
+        "+",
+        &format!("unix={}", path.display()),
+        &server.to_string(),
+    ]
+    .map(String::from);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut old = supervisor.start(&words, vec![]);
+    assert_eq!(supervisor.kept().len(), 3, "{:?}", supervisor.kept());
+    assert!(supervisor.has_heard("STATUS=3 of 3 servers up, 0 connections"));
+    let mut held = Client::connect(tcp);
+    assert_eq!(held.line(), "A");
+    assert_eq!(UdpClient::new(udp).ask("before"), "U:before");
+    old.signal(SIGQUIT);
+    eventually("the end to begin", || supervisor.has_heard("STOPPING=1"), |begins| *begins);
+    eventually(
+        "it to be said",
+        || supervisor.said(),
+        |said| {
+            said.contains("draining: ")
+                && said.contains(" may end within 5 s, new ones wait for the next pen")
+        },
+    );
+    let status = || supervisor.has_heard("STATUS=Draining: 1 connection left");
+    eventually("the status", status, |told| *told);
+    let late = UdpClient::new(udp);
+    late.send("meanwhile");
+    assert_eq!(held.exchange("still here"), "still here");
+    held.end();
+    assert_eq!(held.ending(), End::Eof);
+    assert_eq!(old.wait(), Some(0));
+    assert!(supervisor.said().contains("drained"), "{}", supervisor.said());
+    // Nobody has the sockets now but the supervisor.
+    let mut waiting = Client::connect(tcp);
+    let mut stream = Client::connect(tcp);
+    let unix = UnixStream::connect(&path).expect("the file is there");
+    let new = supervisor.start(&words, supervisor.take_kept());
+    assert_eq!((waiting.line(), stream.line()), ("A".into(), "A".into()));
+    assert_eq!(late.answer(), b"U:meanwhile");
+    assert_eq!(line_of(unix), "A");
+    assert_eq!(supervisor.kept().len(), 3, "for the restart after this one");
+    // The port stays open when it is killed, too.
+    new.signal(SIGKILL);
+    drop(new);
+    let mut waiting = Client::connect(tcp);
+    let _third = supervisor.start(&words, supervisor.take_kept());
+    assert_eq!(waiting.line(), "A");
+}
+
+#[test]
+fn a_stop_closes_the_port_and_what_is_not_configured_any_more_is_closed() {
+    let server = Backend::named("A");
+    let supervisor = Supervisor::new();
+    let (first, second, control) = (address(), address(), address());
+    let (at_control, server) = (control.to_string(), server.to_string());
+    let at_first = first.to_string();
+    let words = ["-u", "root", "-C", &at_control, &at_first, &server];
+    let words = if crate::common::root() { &words[..] } else { &words[2..] };
+    let old = supervisor.start(words, vec![]);
+    let kept = supervisor.kept();
+    control_over_tcp("127.0.0.1", control, &format!("listen {second}"));
+    eventually("the other to be kept", || supervisor.kept(), |now| now.len() == 1 && *now != kept);
+    drop(old);
+    // The file says the first address: nobody listens at the second any more.
+    let mut new = supervisor.start(words, supervisor.take_kept());
+    assert!(!listening(second.port()));
+    let said = supervisor.said();
+    assert!(
+        said.contains(&format!("not configured any more: TCP {second}, which pen_tcp_127.0.0.1_")),
+        "{said}"
+    );
+    assert_eq!(supervisor.kept(), kept);
+    let mut client = Client::connect(first);
+    assert_eq!(client.line(), "A");
+    new.signal(SIGUSR2);
+    eventually("nothing to be kept", || supervisor.kept(), Vec::is_empty);
+    eventually("the port to be closed", || listening(first.port()), |open| !open);
+    assert_eq!(client.exchange("still here"), "still here");
+    drop(client);
+    assert_eq!(new.wait(), Some(0));
+}
+
+#[test]
+fn a_restart_waits_no_longer_than_allowed() {
+    let server = Backend::named("A");
+    let supervisor = Supervisor::new();
+    let tcp = address();
+    let (at, server) = (tcp.to_string(), server.to_string());
+    let mut pen = supervisor.start(&["-O", "restart_timeout 1", &at, &server], vec![]);
+    let mut client = Client::connect(tcp);
+    client.line();
+    pen.signal(SIGQUIT);
+    assert_eq!(pen.wait(), Some(0));
+    client.ending();
+    assert!(supervisor.said().contains("drained: 1 connection cut"), "{}", supervisor.said());
+    assert!(supervisor.has_heard("EXTEND_TIMEOUT_USEC="));
+}
+
+#[test]
+fn sockets_of_a_socket_unit_are_taken_by_address_and_left_as_they_are() {
+    let server = Backend::named("A");
+    let supervisor = Supervisor::new();
+    let path = supervisor.path("unit.sock");
+    let unix = UnixListener::bind(&path).unwrap();
+    // For the clients of both families; the configuration says a port.
+    let tcp = TcpListener::bind("[::]:0").or_else(|_| TcpListener::bind("0.0.0.0:0")).unwrap();
+    let port = tcp.local_addr().unwrap().port();
+    let unwanted = TcpListener::bind("127.0.0.1:0").unwrap();
+    let hand_down = || {
+        let unit = |fd: OwnedFd| ("pen.socket".to_string(), fd);
+        let copies = (unix.try_clone().unwrap(), tcp.try_clone().unwrap(), unwanted.try_clone().unwrap());
+        vec![unit(copies.0.into()), unit(copies.1.into()), unit(copies.2.into())]
+    };
+    let server = server.to_string();
+    let words =
+        [&port.to_string(), &*server, "+", &format!("unix={}", path.display()), &server].map(String::from);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    for signal in [SIGUSR2, SIGTERM] {
+        let mut pen = supervisor.start(&words, hand_down());
+        assert_eq!(Client::connect(([127, 0, 0, 1], port).into()).line(), "A");
+        assert_eq!(line_of(UnixStream::connect(&path).unwrap()), "A");
+        assert!(supervisor.kept().is_empty(), "its unit keeps them");
+        assert!(
+            supervisor.said().contains("not configured any more: TCP 127.0.0.1:"),
+            "{}",
+            supervisor.said()
+        );
+        pen.signal(signal);
+        assert_eq!(pen.wait(), Some(0));
+        // Who comes now waits for the next start.
+        UnixStream::connect(&path).expect("the file belongs to the unit");
+        TcpStream::connect(("127.0.0.1", port)).expect("the unit listens");
+    }
+}
+
+fn line_of(stream: UnixStream) -> String {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    line.trim_end().to_string()
+}
