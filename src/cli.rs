@@ -10,6 +10,7 @@ use pen_proto::addr::ServerSpec;
 use pen_proto::commands::{
     Address, AddressValue, ClientCertificate, Command, Kind, Number, ROWS, Row, Scope, Setting,
 };
+use pen_proto::help::Shell;
 use pen_proto::names::Name;
 use pen_proto::parse::parse_option;
 
@@ -22,6 +23,7 @@ pub enum Instead {
     Help,
     Version,
     Demo,
+    Completions(Shell),
 }
 
 /// A command line, taken apart but not yet carried out.
@@ -97,9 +99,19 @@ impl CommandLine {
         self.parts.iter().flat_map(|part| &part.options).any(|(row, _)| row.word == word)
     }
 
-    pub fn instead(&self) -> Option<Instead> {
+    /// What is to be done in place of balancing.
+    ///
+    /// # Errors
+    /// A shell that has no completion script.
+    pub fn instead(&self) -> Result<Option<Instead>, String> {
         let wishes = [("--help", Instead::Help), ("--version", Instead::Version), ("--demo", Instead::Demo)];
-        wishes.into_iter().find(|(word, _)| self.has(word)).map(|(_, wish)| wish)
+        let wish = wishes.into_iter().find(|(word, _)| self.has(word)).map(|(_, wish)| wish);
+        let options = self.parts.iter().flat_map(|part| &part.options);
+        let shell = || options.rev().find(|(row, _)| row.word == "--completions")?.1.as_deref();
+        match wish {
+            Some(wish) => Ok(Some(wish)),
+            None => shell().map(|word| Shell::parse(word).map(Instead::Completions)).transpose(),
+        }
     }
 
     /// The listening address, if one was given.

@@ -55,9 +55,10 @@ fn run_until_end(arguments: &[String], waiting: &mut Waiting) -> Result<(), Stri
     if line.is_empty() {
         return Err(format!("want a listening address and servers\n{}", pen_proto::help::usage()));
     }
-    match line.instead() {
+    match line.instead()? {
         Some(Instead::Help) => print(&pen_proto::help::usage()),
         Some(Instead::Version) => print(&format!("pen {}\n", env!("CARGO_PKG_VERSION"))),
+        Some(Instead::Completions(shell)) => print(&shell.for_pen()),
         Some(Instead::Demo) => demo::run(line.first_positional())?,
         None => serve(&line, waiting)?,
     }

@@ -2,11 +2,13 @@
 //!
 //! Owns the arguments and the order of things; `client` talks to pen, `screen` shows, `shell` is the interactive part.
 
+mod candidates;
 mod screen;
 mod shell;
 mod table;
 
 use getopts::{Options, ParsingStyle};
+use pen_proto::help::Shell;
 use pen_proto::words::written;
 use pen_sys::control::{Address, Session};
 use screen::Screen;
@@ -22,6 +24,8 @@ Sends commands to the control socket of a running pen and prints the answers.
                  connection, and the first error ends it
   -h, --help     print this
       --version  print the version
+      --completions SHELL
+                 print the completion script for bash, zsh or fish
 
 The words of COMMAND are joined by blanks; of several, one that has blanks in
 it is put into double quotes. Without a command, a terminal gets a shell;
@@ -34,6 +38,9 @@ Exit status: 0, or 1 if pen could not be reached or answered with an error.
 enum Wish {
     Help,
     Version,
+    Completions(Shell),
+    /// What a completion script asks: the line up to the cursor, without the program.
+    Complete(String),
     /// An address and the commands for it; none means standard input.
     Talk {
         address: String,
@@ -46,6 +53,8 @@ fn main() -> ExitCode {
     let done = wish.and_then(|wish| match wish {
         Wish::Help => Screen::of_stdout().print(&format!("{SYNOPSIS}\n\n{HELP}")),
         Wish::Version => Screen::of_stdout().print(&format!("penctl {}\n", env!("CARGO_PKG_VERSION"))),
+        Wish::Completions(shell) => Screen::of_stdout().print(&shell.for_penctl()),
+        Wish::Complete(line) => Screen::of_stdout().print(&candidates::for_shell(&line)),
         Wish::Talk { address, commands } => talk(Address::parse(&address)?, &commands),
     });
     match done {
@@ -62,6 +71,7 @@ fn read_arguments(arguments: &[String]) -> Result<Wish, String> {
     let mut options = Options::new();
     options.parsing_style(ParsingStyle::StopAtFirstFree);
     options.optmulti("e", "", "", "COMMAND").optflag("h", "help", "").optflag("", "version", "");
+    options.optopt("", "completions", "", "SHELL").optopt("", "complete", "", "LINE");
     let parse = |words: &[String]| options.parse(words).map_err(|error| format!("{error}\n{SYNOPSIS}"));
     let before = parse(arguments)?;
     let behind = parse(before.free.get(1..).unwrap_or_default())?;
@@ -70,6 +80,12 @@ fn read_arguments(arguments: &[String]) -> Result<Wish, String> {
     }
     if before.opt_present("version") || behind.opt_present("version") {
         return Ok(Wish::Version);
+    }
+    if let Some(shell) = before.opt_str("completions") {
+        return Shell::parse(&shell).map(Wish::Completions);
+    }
+    if let Some(line) = before.opt_str("complete") {
+        return Ok(Wish::Complete(line));
     }
     let address = before.free.first().ok_or(SYNOPSIS)?;
     let mut commands = [before.opt_strs("e"), behind.opt_strs("e")].concat();

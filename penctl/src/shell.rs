@@ -3,12 +3,12 @@
 //! Words, arguments and help come from the command table; numbers of servers and connections are asked from pen when
 //! they are needed.
 
+use crate::candidates;
 use crate::screen::Screen;
 use crate::table::{Colour, harmless};
 use pen_proto::addr::quoted;
 use pen_proto::commands::{ROWS, Row};
 use pen_proto::help::{Completion, completions, help, help_for, synopsis};
-use pen_proto::status::{ConnectionStatus, ServerStatus, ServiceLine};
 use pen_sys::control::Session;
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
 use rustyline::error::ReadlineError;
@@ -124,48 +124,6 @@ struct Assistant {
     colour: Colour,
 }
 
-impl Assistant {
-    /// The numbers and names that a running pen has, for what is typed so far; none when it cannot be asked.
-    fn numbers(&self, kind: Completion, typed: &str) -> Vec<String> {
-        let command = question(kind, typed);
-        let Ok(Ok(json)) = self.session.borrow_mut().ask(&command) else { return Vec::new() };
-        match kind {
-            Completion::Server => server_numbers(&json),
-            Completion::Service => service_names(&json),
-            _ => connection_numbers(&json),
-        }
-    }
-}
-
-/// What to ask for candidates: of the service that the line names, or of the session's.
-fn question(kind: Completion, typed: &str) -> String {
-    let listing = match kind {
-        Completion::Server => "servers json",
-        Completion::Service => "services json",
-        _ => "connections json",
-    };
-    let words: Vec<&str> = typed.split_whitespace().collect();
-    match words[..] {
-        ["service", name, _, ..] if kind != Completion::Service => format!("service {name} {listing}"),
-        _ => listing.into(),
-    }
-}
-
-fn server_numbers(json: &str) -> Vec<String> {
-    let servers: Vec<ServerStatus> = serde_json::from_str(json).unwrap_or_default();
-    servers.iter().filter(|server| server.index >= 0).map(|server| server.index.to_string()).collect()
-}
-
-fn service_names(json: &str) -> Vec<String> {
-    let services: Vec<ServiceLine> = serde_json::from_str(json).unwrap_or_default();
-    services.into_iter().map(|service| service.name).collect()
-}
-
-fn connection_numbers(json: &str) -> Vec<String> {
-    let connections: Vec<ConnectionStatus> = serde_json::from_str(json).unwrap_or_default();
-    connections.iter().map(|connection| connection.number.to_string()).collect()
-}
-
 impl Helper for Assistant {}
 impl Validator for Assistant {}
 
@@ -186,7 +144,7 @@ impl Completer for Assistant {
             match candidate {
                 Completion::Word(word) => words.push(word.into()),
                 Completion::Server | Completion::Connection | Completion::Service => {
-                    words.extend(self.numbers(candidate, typed))
+                    words.extend(candidates::live(&mut self.session.borrow_mut(), candidate, typed))
                 }
                 Completion::Path => return self.files.complete_path(line, position),
             }
@@ -264,28 +222,5 @@ mod tests {
         assert_eq!(remark("serv"), None);
         assert_eq!(remark("server 1"), None);
         assert_eq!(remark(""), None);
-    }
-
-    #[test]
-    fn candidates_are_asked_of_the_service_that_the_line_names() {
-        for (kind, typed, wanted) in [
-            (Completion::Server, "server ", "servers json"),
-            (Completion::Server, "service web server ", "service web servers json"),
-            (Completion::Connection, "service web close 1", "service web connections json"),
-            (Completion::Service, "service ", "services json"),
-            (Completion::Service, "service web clients_from ", "services json"),
-        ] {
-            assert_eq!(question(kind, typed), wanted, "{typed}");
-        }
-        let services = [ServiceLine { name: "web".into(), ..Default::default() }];
-        assert_eq!(service_names(&serde_json::to_string(&services).unwrap()), ["web"]);
-        assert_eq!(service_names("main tcp conns 0"), Vec::<String>::new());
-    }
-
-    #[test]
-    fn numbers_are_read_from_the_listing() {
-        let servers = [ServerStatus::default(), ServerStatus { index: -1, ..Default::default() }];
-        assert_eq!(server_numbers(&serde_json::to_string(&servers).unwrap()), ["0"]);
-        assert_eq!(server_numbers("0 addr 127.0.0.1"), Vec::<String>::new());
     }
 }

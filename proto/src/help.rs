@@ -7,10 +7,14 @@
 mod complete;
 mod markdown;
 mod mdoc;
+mod shells;
 
 pub use complete::{Completion, completions};
 pub use markdown::commands_md;
 pub use mdoc::{mdoc_commands, mdoc_options};
+pub use shells::{FILES, Shell, described};
+
+use complete::offered;
 
 use crate::commands::{
     Group, Kind, Number, ROWS, Row, SERVER_KEYS, ServerKey, ServerValue, When, row_spelled,

@@ -8,6 +8,7 @@ mod affinity;
 mod blacklist;
 mod changes;
 mod command_line;
+mod completions;
 mod config_file;
 mod control_access;
 mod control_commands;

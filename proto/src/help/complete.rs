@@ -56,7 +56,7 @@ fn next_after(words: &[&str]) -> Vec<Completion> {
 }
 
 /// Rows worth offering: old words without effect are understood, but need not be learnt.
-fn offered() -> impl Iterator<Item = &'static Row> {
+pub(super) fn offered() -> impl Iterator<Item = &'static Row> {
     let useful = |row: &&Row| row.is_command() && !matches!(row.kind, Kind::Gone(_));
     ROWS.iter().filter(useful)
 }

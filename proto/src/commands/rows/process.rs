@@ -99,6 +99,16 @@ pub const ROWS: &[Row] = &[
         ..START
     },
     Row {
+        word: "--completions",
+        long: Some("completions"),
+        args: &[arg("SHELL", Complete::Words(&["bash", "zsh", "fish"]))],
+        kind: Kind::OptionOnly,
+        when: When::Start,
+        summary: "write the completion script for a shell and end",
+        detail: "For bash, zsh or fish. The packages install it; otherwise put it where the shell looks for it.",
+        ..NEW
+    },
+    Row {
         word: "--demo",
         long: Some("demo"),
         kind: Kind::OptionOnly,
