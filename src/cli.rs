@@ -286,7 +286,7 @@ impl OptionReader<'_> {
             services.truncate(if asks { 1 } else { services.len() });
             commands.extend(services.into_iter().map(|service| Placed { service, ..placed.clone() }));
         }
-        (self.say)(&engine.carry_out(&Request { commands, header: None }, Door::Option)?.reply);
+        (self.say)(&engine.carry_out(&Request { commands, ..Request::default() }, Door::Option)?.reply);
         Ok(())
     }
 }

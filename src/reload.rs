@@ -100,7 +100,7 @@ fn carry_out<R: Running>(
 /// Everything that is wrong, a line each, with its place.
 pub fn request_of(file: &str) -> Result<Request, String> {
     let commands = config::read(file, None).map_err(|errors| errors.to_string())?;
-    Ok(Request { commands, header: None })
+    Ok(Request { commands, ..Request::default() })
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::settings::{ProcessSettings, Settings};
 use crate::shared::{Detail, Message, Report, ServiceReport, Services, Shared, Which};
 use crate::worker::Worker;
 use alarm::{Alarm, RaisedAtEnd};
-use pen_proto::status::{ConnectionStatus, Totals};
+use pen_proto::status::{Calls, ConnectionStatus, Totals};
 use std::io;
 use std::sync::mpsc;
 use std::sync::{Arc, Weak};
@@ -64,6 +64,7 @@ pub struct Snapshot {
     pub workers: u32,
     /// No more fit, and somebody has to wait.
     pub full: bool,
+    pub calls: Calls,
 }
 
 /// What the workers know of a service.
@@ -332,8 +333,9 @@ impl Runtime {
             full: room.is_full(),
             ..Snapshot::default()
         };
-        while let Ok(Report { services, ended }) = answers.recv_timeout(ANSWER_WAIT) {
+        while let Ok(Report { services, ended, calls }) = answers.recv_timeout(ANSWER_WAIT) {
             snapshot.ended.add(&ended);
+            snapshot.calls.add(calls);
             for report in services {
                 let known = snapshot.services.binary_search_by_key(&report.number, |service| service.number);
                 match known {

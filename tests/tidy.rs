@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 /// Module path (below `src/`) to layer; the longest entry that fits counts. A layer uses itself and those below, and
 /// the crates of `core/`, `sys/` and `proto/`, whose manifests say what they may use.
 const LAYERS: &[(&str, u8)] = &[
+    ("calls", 1),
     ("geoip", 1),
     ("log", 1),
     ("metrics", 2),

@@ -131,7 +131,7 @@ pub fn unobserved<T>(work: impl FnOnce() -> T) -> Option<T> {
     Some(work())
 }
 
-/// Works on what is remembered. `None` when the thread does so already, or the memory is another process's.
+/// Works on what is remembered. `None` when the thread does so already.
 pub fn with_state<T>(work: impl FnOnce(&mut Option<State>) -> T) -> Option<T> {
     struct Unlock;
     impl Drop for Unlock {
@@ -140,9 +140,6 @@ pub fn with_state<T>(work: impl FnOnce(&mut Option<State>) -> T) -> Option<T> {
         }
     }
     let _inside = Inside::enter()?;
-    if pid() != OWNER.load(Ordering::Relaxed) {
-        return None;
-    }
     lock();
     let _unlock = Unlock;
     // SAFETY: the lock is held, and nobody comes here twice in one thread.
@@ -151,6 +148,11 @@ pub fn with_state<T>(work: impl FnOnce(&mut Option<State>) -> T) -> Option<T> {
 
 pub fn pid() -> u32 {
     std::process::id()
+}
+
+/// Whether the memory is another process's: what a child of vfork(2) closes, its parent still has.
+fn is_borrowed() -> bool {
+    pid() != OWNER.load(Ordering::Relaxed)
 }
 
 /// A process that was made without fork(3) has its memory, but nobody told it so.

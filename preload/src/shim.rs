@@ -173,25 +173,22 @@ pub fn begin(fd: i32, asked: SocketAddr) -> Way {
     if !door::prepare_tcp(fd) {
         return Way::Plain;
     }
-    let Some(has_state) = door::with_state(|state| state.is_some()) else { return Way::Plain };
-    if !has_state {
-        let Some(made) = door::unobserved(make_state).flatten() else { return Way::Plain };
-        // Another thread may have been faster.
-        door::with_state(|state| state.get_or_insert(made).sockets.unsettled_in(|_| false));
-    }
     let is_v6 = asked.is_ipv6();
-    let begun = door::with_state(|state| {
-        let choice = &mut state.as_mut()?.choice;
-        let (mut attempt, address) = choice.begin(now_seconds())?;
-        let address = reachable(choice, &mut attempt, address, is_v6);
-        Some((attempt, address))
-    });
-    match begun.flatten() {
-        Some((attempt, Some(address))) => {
+    let begun = match door::with_state(|state| state.as_mut().map(|state| state.begin(is_v6))) {
+        // The first connect of the process.
+        Some(None) => {
+            let Some(made) = door::unobserved(make_state).flatten() else { return Way::Plain };
+            // Another thread may have been faster.
+            door::with_state(|state| state.get_or_insert(made).begin(is_v6))
+        }
+        begun => begun.flatten(),
+    };
+    match begun {
+        None => Way::Plain,
+        Some(Err(errno)) => Way::Failed(errno),
+        Some(Ok((attempt, address))) => {
             Way::Connect(Connecting { fd, is_v6, address, attempt: Some(attempt) })
         }
-        Some((_, None)) => Way::Failed(libc::EAFNOSUPPORT),
-        None => Way::Failed(libc::EHOSTDOWN),
     }
 }
 
@@ -263,6 +260,18 @@ fn is_refusal(errno: i32) -> bool {
 }
 
 impl State {
+    /// The first server for a new socket, or the error that the program gets.
+    fn begin(&mut self, is_v6: bool) -> Result<(Attempt, SocketAddr), i32> {
+        let (mut attempt, address) = self.choice.begin(now_seconds()).ok_or(libc::EHOSTDOWN)?;
+        match reachable(&mut self.choice, &mut attempt, address, is_v6) {
+            Some(address) => Ok((attempt, address)),
+            None => {
+                self.choice.end(attempt);
+                Err(libc::EAFNOSUPPORT)
+            }
+        }
+    }
+
     fn returned(&mut self, connecting: Connecting, errno: i32) -> Outcome {
         let Connecting { fd, is_v6, address, attempt } = connecting;
         let Some(mut attempt) = attempt else { return self.returned_again(fd, errno) };

@@ -69,6 +69,31 @@ pub struct Status {
     /// All other services.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<ServiceStatus>,
+    /// Of all services together; `getstat` alone tells it.
+    #[serde(skip)]
+    pub calls: Calls,
+}
+
+/// How often the workers asked the system for something, since start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Calls {
+    pub receives: u64,
+    pub sends: u64,
+    /// Sockets that became readable.
+    pub readable: u64,
+    /// Sockets that became writable.
+    pub writable: u64,
+    pub wakeups: u64,
+}
+
+impl Calls {
+    pub fn add(&mut self, other: Calls) {
+        self.receives += other.receives;
+        self.sends += other.sends;
+        self.readable += other.readable;
+        self.writable += other.writable;
+        self.wakeups += other.wakeups;
+    }
 }
 
 /// Direct server return. Counts are of frames, since start.

@@ -11,6 +11,7 @@
 use super::buffers::BufferPool;
 use super::relay::{CHUNK_LOG2_MAX, CHUNK_LOG2_MIN, SCRATCH_BYTES};
 use super::{Direction, Side, Socket};
+use crate::calls;
 use crate::half_close;
 use crate::log::diag;
 use crate::net::tls::{Session, Trouble};
@@ -283,6 +284,7 @@ fn put(receiver: &mut Socket, direction: &mut Direction, bytes: &[u8]) -> usize 
 /// Gives the receiver what it takes now of what is in the pipe.
 fn drain(receiver: &mut Socket, direction: &mut Direction, pipe: &mut Pipe) {
     while pipe.held_bytes() > 0 && receiver.writable && !direction.receiver_gone {
+        calls::count(|calls| calls.sends += 1);
         match receiver.send_at_once_after(direction.bytes).and_then(|()| pipe.drain(receiver.fd()?)) {
             Ok(0) => receiver_failed(receiver, direction, &io::ErrorKind::WriteZero.into()),
             Ok(count) => direction.bytes += count as u64,
@@ -303,10 +305,12 @@ struct Wire<'a>(FdRef<'a>);
 
 impl Write for Wire<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        calls::count(|calls| calls.sends += 1);
         os::send(self.0, bytes)
     }
 
     fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        calls::count(|calls| calls.sends += 1);
         os::send_parts(self.0, parts)
     }
 

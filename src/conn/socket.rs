@@ -1,5 +1,6 @@
 //! A socket of a connection: what is known of its readiness, and single reads and writes.
 
+use crate::calls;
 use crate::net::poller::Readiness;
 use crate::os::{self, Fd, FdRef};
 use std::io;
@@ -57,6 +58,7 @@ impl Socket {
     /// The peer has reset the connection, or it failed.
     #[inline]
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        calls::count(|calls| calls.receives += 1);
         match os::receive(self.fd()?, buffer) {
             Ok(0) if self.peer_reset => Err(io::ErrorKind::ConnectionReset.into()),
             Ok(count) => {
@@ -80,6 +82,7 @@ impl Socket {
     #[inline]
     pub fn write(&mut self, sent_before: u64, bytes: &[u8]) -> io::Result<usize> {
         self.send_at_once_after(sent_before)?;
+        calls::count(|calls| calls.sends += 1);
         match os::send(self.fd()?, bytes) {
             Ok(count) => {
                 if count < bytes.len() {

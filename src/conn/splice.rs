@@ -8,6 +8,7 @@ use super::buffers::BufferPool;
 use super::end::End;
 use super::relay::{self, Flow, Passage, Workspace};
 use super::{Direction, Socket};
+use crate::calls;
 use nix::errno::Errno;
 use std::io;
 
@@ -63,6 +64,7 @@ fn splice(
             return None;
         }
         let mut pipe = pool.pipe()?;
+        calls::count(|calls| calls.receives += 1);
         let filled = sender.fd().and_then(|fd| pipe.fill(fd));
         match pipe.held_bytes() {
             0 => pool.give_back_pipe(pipe),

@@ -20,6 +20,8 @@ impl<R: Running> Engine<R> {
             Question::Connections(listing) => {
                 Ok(queries::connections(&self.status_of(Wanted::Connections, service), *listing))
             }
+            Question::Getinfo => Ok(self.glb_info(service)),
+            Question::Getstat => Ok(self.glb_statistics(service)),
             Question::Help(None) => Ok(help::help()),
             Question::Help(Some(word)) => {
                 help::help_for(word).ok_or_else(|| format!("help: no such command: {}", quoted(word)))

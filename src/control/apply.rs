@@ -7,6 +7,7 @@
 use super::countries::{Reading, settle_countries};
 use super::deeds::deeds_of;
 use super::draft::{Again, Draft, Reply};
+use super::glb;
 use super::guarded::{Trouble, guarded};
 use super::lookups::{self, Found, LOOKUP_AT_START_MS};
 use super::loops;
@@ -53,6 +54,7 @@ pub struct Engine<R> {
     pub(super) said: Said,
     /// `server N blacklist T` given before there was anything to blacklist.
     pub(super) early_blacklists: Vec<(Arc<str>, u16, u32)>,
+    pub(super) told: glb::Told,
 }
 
 impl<R: Running> Engine<R> {
@@ -65,7 +67,8 @@ impl<R: Running> Engine<R> {
     pub fn with_lookup(config: Config, lookup: Lookup) -> Engine<R> {
         let (followed, names) = (config.clone(), Names::new(lookup));
         let (base, said, early_blacklists) = (config.clone(), Said::default(), Vec::new());
-        Engine { config, followed, running: None, names, attempted: None, base, said, early_blacklists }
+        let (running, attempted, told) = (None, None, glb::Told::default());
+        Engine { config, followed, running, names, attempted, base, said, early_blacklists, told }
     }
 
     /// What is configured, as the operator wrote it.
@@ -160,12 +163,15 @@ impl<R: Running> Engine<R> {
     /// What is wrong with the line, or with the file and where.
     pub fn understand(&self, line: &str, service: Option<&Name>) -> Result<Request, String> {
         let read = || {
+            if let Some(request) = self.understand_if_glb(line, service) {
+                return request;
+            }
             let Some(line) = parse::line(line).map_err(|error| error.to_string())? else {
                 return Ok(Request::default());
             };
             match line.command {
                 Some(command) => expand(line.service.or_else(|| service.cloned()), command),
-                None => Ok(Request { commands: Vec::new(), header: line.service }),
+                None => Ok(Request { header: line.service, ..Request::default() }),
             }
         };
         Ok(guarded(read)?)
@@ -294,7 +300,11 @@ impl<R: Running> Engine<R> {
             true => Reading::Wanted,
             false => Reading::IfRenamed,
         };
-        self.perform(request, door, Again { refresh, countries })
+        let mut done = self.perform(request, door, Again { refresh, countries })?;
+        if request.is_glb {
+            done.reply = glb::DONE.to_owned();
+        }
+        Ok(done)
     }
 
     /// Opens certificates, the file of countries and, unless that was done already, the log again. Countries that cannot

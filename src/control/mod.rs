@@ -16,6 +16,7 @@ mod deeds;
 mod draft;
 #[cfg(test)]
 pub(crate) mod fake;
+mod glb;
 pub(crate) mod guarded;
 pub(crate) mod lookups;
 mod loops;

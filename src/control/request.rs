@@ -32,6 +32,8 @@ pub struct Request {
     pub commands: Vec<Placed>,
     /// The line is a header: those that follow are for this service.
     pub header: Option<Name>,
+    /// GLB's way to change a server, which it answers in its own way.
+    pub is_glb: bool,
 }
 
 impl Request {
@@ -68,7 +70,7 @@ pub(super) fn expand(service: Option<Name>, command: Command) -> Result<Request,
         }
         command => vec![Placed { place: None, service, command }],
     };
-    Ok(Request { commands, header: None })
+    Ok(Request { commands, ..Request::default() })
 }
 
 /// A complaint, with the place of the command if it has one.

@@ -41,6 +41,7 @@ impl Instance {
             connections_max: snapshot.connections_max,
             connections_used: snapshot.connections_used,
             full: snapshot.full,
+            calls: snapshot.calls,
             udp: own.settings.flag(Flag::Udp),
             ..Status::default()
         };

@@ -1,7 +1,7 @@
 //! What the main thread asks of a worker, and what a worker tells.
 
 use crate::balance::{LiveServers, ServerId};
-use pen_proto::status::{ConnectionStatus, Totals};
+use pen_proto::status::{Calls, ConnectionStatus, Totals};
 use std::sync::mpsc::Sender;
 
 #[derive(Debug)]
@@ -42,6 +42,7 @@ pub struct Report {
     pub services: Vec<ServiceReport>,
     /// What was counted for services that are no more.
     pub ended: Totals,
+    pub calls: Calls,
 }
 
 /// What a worker knows of one service.

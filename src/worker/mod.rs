@@ -38,6 +38,7 @@ pub(crate) use log_lines::{AddressText, log_read};
 pub(crate) use services::LocalService;
 pub(crate) use trace::{Dump, LIVES};
 
+use crate::calls;
 use crate::conn::buffers::BufferPool;
 use crate::conn::relay::Workspace;
 use crate::conn::{CloseReason, Connection, Side, Stage};
@@ -179,6 +180,11 @@ impl Worker {
     /// One wake-up. `expired` is room for what it needs.
     fn turn(&mut self, ready: &[Readiness], expired: &mut Vec<u32>) {
         self.context.core.now_ms = os::monotonic_ms();
+        calls::count(|calls| {
+            calls.wakeups += 1;
+            calls.readable += ready.iter().filter(|event| event.readable).count() as u64;
+            calls.writable += ready.iter().filter(|event| event.writable).count() as u64;
+        });
         let unfinished = std::mem::take(&mut self.unfinished);
         self.guard(None, Worker::catch_up);
         for event in ready {

@@ -1,6 +1,7 @@
 //! Answering the main thread.
 
 use super::Worker;
+use crate::calls;
 use crate::conn::{CloseReason, Connection};
 use crate::shared::{Detail, Message, Report, ServiceReport, Which};
 use pen_proto::addr::ClientAddr;
@@ -66,6 +67,7 @@ impl Worker {
         Report {
             services: services.into_iter().flatten().collect(),
             ended: self.context.core.services.ended.clone(),
+            calls: calls::counted(),
         }
     }
 

@@ -6,7 +6,7 @@
     reason = "what is passed on is what the program gave, under that contract"
 )]
 
-use super::{guarded, quietly, read_address, system, with_sockaddr, with_state};
+use super::{guarded, is_borrowed, quietly, read_address, system, with_sockaddr, with_state};
 use crate::registrations::{self, Registration};
 use crate::shim::{self, Outcome, State, Way};
 use crate::sockets::{anything_is_unsettled, is_tracked, is_unsettled};
@@ -35,7 +35,11 @@ macro_rules! exported {
 
 /// Changes what is remembered; errno stays.
 fn remember(work: impl FnOnce(&mut State)) {
-    quietly(|| with_state(|state| state.as_mut().map(work)));
+    quietly(|| {
+        if !is_borrowed() {
+            with_state(|state| state.as_mut().map(work));
+        }
+    });
 }
 
 /// When a wait is over.

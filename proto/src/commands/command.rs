@@ -99,6 +99,10 @@ pub enum Question {
     Connection(u32),
     Connections(Listing),
     Control,
+    /// GLB's table of destinations.
+    Getinfo,
+    /// GLB's counters, since they were asked for last.
+    Getstat,
     Help(Option<String>),
     Metrics,
     Mode,
@@ -187,6 +191,8 @@ impl Question {
             Question::Connection(_) => "connection",
             Question::Connections(_) => "connections",
             Question::Control => "control",
+            Question::Getinfo => "getinfo",
+            Question::Getstat => "getstat",
             Question::Help(_) => "help",
             Question::Metrics => "metrics",
             Question::Mode => "mode",

@@ -29,6 +29,26 @@ pub const ROWS: &[Row] = &[
         ..LIVE
     },
     Row {
+        word: "getinfo",
+        kind: Kind::Question(Argument::Nothing(|| Question::Getinfo)),
+        scope: Scope::Service,
+        summary: "list the servers as GLB does",
+        detail: "For scripts that were written for GLB. A line that is only `HOST:PORT` or `HOST:PORT:WEIGHT` \
+                 is GLB's too: it adds the server, or changes its weight; with a negative weight it removes \
+                 the server and cuts its connections. The reply is `Ok`.",
+        ..NEW
+    },
+    Row {
+        word: "getstat",
+        kind: Kind::Question(Argument::Nothing(|| Question::Getstat)),
+        scope: Scope::Service,
+        summary: "show GLB's counters, since they were asked for last",
+        detail: "One line: bytes from and to clients, bytes and calls of receiving and of sending, \
+                 connections opened and open, sockets that became readable and writable, wake-ups, and the \
+                 seconds since the last `getstat`. Calls and wake-ups are of all services together.",
+        ..NEW
+    },
+    Row {
         word: "help",
         args: &[optional("COMMAND", Complete::Command)],
         kind: Kind::Question(Argument::Command(Question::Help)),
