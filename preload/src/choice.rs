@@ -2,12 +2,13 @@
 //!
 //! Owns the servers of this process and how they stand. Opens nothing; the caller says what time it is.
 
-use pen_core::balance::{
-    Admission, Attempt, Endpoint, Mode, Pool, Released, Rules, SelectionKey, ServerSetup,
-};
+use pen_core::balance::{Admission, Attempt, Endpoint, Pool, Released, Rules, SelectionKey, ServerSetup};
 use pen_core::settings::Settings as Defaults;
+use pen_core::stats::glb::Destination as Row;
 use pen_proto::addr::ClientAddr;
-use pen_proto::glb::options::Policy;
+use pen_proto::commands::PolicyKind;
+use pen_proto::glb::Share;
+use pen_proto::status::ServerState;
 use pen_proto::weight::Weight;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -20,40 +21,77 @@ pub struct Choice {
     /// Who asks. It is the same for the whole process, and with `source` it decides.
     client: ClientAddr,
     has_counts: bool,
-    servers: usize,
+    /// By their numbers; removed ones leave a gap.
+    servers: Vec<Option<(SocketAddr, Weight)>>,
 }
 
 impl Choice {
-    /// Among these servers; `seed` differs from process to process.
-    pub fn new(
-        policy: Policy,
-        top: bool,
-        blacklist_seconds: u64,
-        servers: &[(SocketAddr, Weight)],
-        seed: u64,
-    ) -> Choice {
-        let mut pool = Pool::new(1);
-        let key = pool.add_selection(rules(policy, top, blacklist_seconds));
-        let setups = servers.iter().map(|(address, weight)| ServerSetup {
-            weight: Some(*weight),
-            ..ServerSetup::new(Endpoint::Inet(*address))
+    /// Without servers; `seed` differs from process to process.
+    pub fn new(policy: PolicyKind, top: bool, blacklist_seconds: u64, seed: u64) -> Choice {
+        let mut pool = Pool::new(1).seeded(seed);
+        let key = pool.add_selection(Rules {
+            policy,
+            top,
+            forgets_clients: true,
+            blacklist_seconds,
+            ..Defaults::default().rules()
         });
-        pool.set_servers(key, setups.collect(), None, None);
-        let mut choice = Choice {
-            pool,
-            key,
-            client: ClientAddr::Unix,
-            has_counts: policy == Policy::LeastConnected,
-            servers: servers.len(),
+        let has_counts = policy == PolicyKind::LeastConn;
+        Choice { pool, key, client: ClientAddr::Unix, has_counts, servers: Vec::new() }
+    }
+
+    /// Adds a server, changes its weight, or removes it. False when there is none to remove.
+    pub fn put(&mut self, address: SocketAddr, share: Share) -> bool {
+        let is_it = |server: &&mut Option<(SocketAddr, Weight)>| {
+            server.as_ref().is_some_and(|(known, _)| *known == address)
         };
-        choice.begin_anew(seed);
-        choice
+        match (self.servers.iter_mut().find(is_it), share) {
+            (Some(server), Share::Weight(weight)) => *server = Some((address, weight)),
+            (Some(server), Share::Nothing) => *server = None,
+            (None, Share::Nothing) => return false,
+            (None, Share::Weight(weight)) => {
+                let server = Some((address, weight));
+                match self.servers.iter_mut().find(|server| server.is_none()) {
+                    Some(gap) => *gap = server,
+                    None => self.servers.push(server),
+                }
+            }
+        }
+        let setups = self.servers.iter().map(|server| match server {
+            None => ServerSetup::default(),
+            Some((address, weight)) => {
+                ServerSetup { weight: Some(*weight), ..ServerSetup::new(Endpoint::Inet(*address)) }
+            }
+        });
+        self.pool.set_servers(self.key, setups.collect(), None, None);
+        true
+    }
+
+    /// Whether there is any server.
+    pub fn has_servers(&self) -> bool {
+        self.servers.iter().any(Option::is_some)
+    }
+
+    /// As `getinfo` shows them.
+    pub fn rows(&mut self, now_seconds: u32) -> Vec<Row> {
+        let statuses = self.pool.at(self.key).server_statuses(now_seconds);
+        let rows = statuses.iter().zip(&self.servers).filter_map(|(status, server)| {
+            let (address, weight) = (*server)?;
+            Some(Row {
+                host: address.ip().to_string(),
+                port: address.port(),
+                weight,
+                connections: status.connections,
+                is_good: status.state == Some(ServerState::Up),
+            })
+        });
+        rows.collect()
     }
 
     /// Forgets where the process was: for one that has just been forked, which would go its parent's way.
     pub fn begin_anew(&mut self, seed: u64) {
         self.client = ClientAddr::Ip(IpAddr::V6(Ipv6Addr::from(u128::from(seed) << 64 | u128::from(seed))));
-        if self.servers > 1 {
+        if self.servers.len() > 1 {
             for _ in 0..seed % THROWN_AWAY_MAX {
                 if let Some((attempt, _)) = self.begin(0) {
                     self.end(attempt);
@@ -102,13 +140,4 @@ impl Choice {
     pub fn end(&mut self, attempt: Attempt) {
         self.pool.at(self.key).release(attempt, Released::default());
     }
-}
-
-fn rules(policy: Policy, _top: bool, blacklist_seconds: u64) -> Rules {
-    let mode = match policy {
-        Policy::LeastConnected => Mode::Weight,
-        Policy::Source => Mode::Hash,
-        Policy::RoundRobin | Policy::Single | Policy::Random => Mode::RoundRobin,
-    };
-    Rules { mode, forgets_clients: true, blacklist_seconds, ..Defaults::default().rules() }
 }

@@ -8,7 +8,11 @@
 #![allow(unsafe_code)]
 
 mod exported;
+mod hidden;
 
+pub use hidden::{HIDDEN_MAX, hide, unhide};
+
+use crate::control;
 use crate::registrations::Registration;
 use crate::shim::{self, State};
 use nix::errno::Errno;
@@ -176,6 +180,8 @@ extern "C" fn after_fork_in_parent() {
 
 extern "C" fn after_fork_in_child() {
     after_fork_in_parent();
+    hidden::close_hidden();
+    control::may_try_again();
     OWNER.store(pid(), Ordering::Relaxed);
     guarded(|| with_state(|state| state.as_mut().map(shim::forked)));
 }
@@ -190,6 +196,13 @@ extern "C" fn loaded() {
         unsafe {
             libc::pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child))
         };
+        guarded(|| {
+            control::try_once();
+            // Whoever has the port may be gone when the program connects.
+            if !hidden::anything_is_hidden() {
+                control::may_try_again();
+            }
+        });
     }
     Errno::set_raw(errno);
 }

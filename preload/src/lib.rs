@@ -12,6 +12,7 @@
 #![cfg_attr(test, allow(dead_code))]
 
 mod choice;
+mod control;
 mod door;
 mod registrations;
 mod settings;

@@ -1,7 +1,8 @@
 //! What the environment says: GLB's variables, and the same with `PEN_` before them, which count first.
 
 use pen_proto::addr::Host;
-use pen_proto::glb::options::{Options, Policy};
+use pen_proto::commands::PolicyKind;
+use pen_proto::glb::options::Options;
 use pen_proto::glb::{Address, Destination};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -14,7 +15,9 @@ pub struct Settings {
     /// `connect()` to it is intercepted.
     pub bind: (Host, u16),
     pub destinations: Vec<Destination>,
-    pub policy: Policy,
+    /// Where lines of GLB's language are taken.
+    pub control: Option<(Host, u16)>,
+    pub policy: PolicyKind,
     /// Only servers of the highest weight that is usable.
     pub top: bool,
     /// A server that failed is passed over for so long.
@@ -59,36 +62,41 @@ impl Settings {
             Some((name, text)) => Some(policy(text.trim()).map_err(|reason| format!("{name}: {reason}"))?),
             None => options.policy,
         };
-        if !matches!(policy, None | Some(Policy::RoundRobin | Policy::LeastConnected)) || options.top {
-            return Err("want round_robin or least_conn; this build has no other policy".to_owned());
+        let control = match find("CONTROL") {
+            Some((name, text)) => {
+                Some(Address::parse(text.trim()).map_err(|reason| format!("{name}: {reason}"))?)
+            }
+            None => options.control,
+        };
+        if let Some((name, _)) = find("WATCHDOG") {
+            return Err(format!("{name}: this build has no watchdog"));
         }
-        if let Some((name, _)) = ["CONTROL", "WATCHDOG"].into_iter().find_map(find) {
-            return Err(format!("{name}: this build cannot do it"));
-        }
-        if destinations.is_empty() {
+        if destinations.is_empty() && control.is_none() {
             return Err("want PEN_TARGETS or GLB_TARGETS, the servers".to_owned());
         }
-        let host = bind.host.unwrap_or(Host::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-        let policy = policy.unwrap_or(Policy::RoundRobin);
+        let local = |address: Address| {
+            (address.host.unwrap_or(Host::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST))), address.port)
+        };
+        let policy = policy.unwrap_or(PolicyKind::RoundRobin);
         Ok(Settings {
-            bind: (host, bind.port),
+            bind: local(bind),
+            control: control.map(local),
             destinations,
             policy,
-            top: options.top || policy == Policy::Single,
+            top: options.top || policy == PolicyKind::Single,
             blacklist_seconds: options.interval_seconds.unwrap_or(INTERVAL_SECONDS) as u64 + 1,
         })
     }
 }
 
 /// By the word of pen or of GLB.
-fn policy(text: &str) -> Result<Policy, String> {
-    use Policy::{LeastConnected, Random, RoundRobin, Single, Source};
+fn policy(text: &str) -> Result<PolicyKind, String> {
     match text.to_ascii_lowercase().as_str() {
-        "least" | "least_conn" => Ok(LeastConnected),
-        "round" | "round_robin" | "round-robin" => Ok(RoundRobin),
-        "single" => Ok(Single),
-        "random" => Ok(Random),
-        "source" => Ok(Source),
+        "least" | "least_conn" => Ok(PolicyKind::LeastConn),
+        "round" | "round_robin" | "round-robin" => Ok(PolicyKind::RoundRobin),
+        "single" => Ok(PolicyKind::Single),
+        "random" => Ok(PolicyKind::Random),
+        "source" => Ok(PolicyKind::Source),
         _ => Err(format!(
             "want round_robin, least_conn, single, random or source, got \"{}\"",
             text.escape_debug()
@@ -108,10 +116,10 @@ mod tests {
     #[test]
     fn options_are_a_command_line_of_glbd() {
         let settings =
-            read(&[("GLB_OPTIONS", "-t 2 -m 100 --round -i 9.5 3306 10.0.0.1 10.0.0.2:3307:2")]).unwrap();
+            read(&[("GLB_OPTIONS", "-t 2 -m 100 --random -i 9.5 3306 10.0.0.1 10.0.0.2:3307:2")]).unwrap();
         assert_eq!(settings.bind, (Host::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)), 3306));
         assert_eq!(settings.destinations.len(), 2);
-        assert_eq!((settings.policy, settings.blacklist_seconds), (Policy::RoundRobin, 10));
+        assert_eq!((settings.policy, settings.blacklist_seconds), (PolicyKind::Random, 10));
     }
 
     #[test]
@@ -121,12 +129,12 @@ mod tests {
             ("GLB_BIND", "10.9.9.9:3306"),
             ("GLB_TARGETS", "10.0.0.2,10.0.0.3"),
             ("PEN_TARGETS", "10.0.0.4"),
-            ("GLB_POLICY", "least"),
+            ("GLB_POLICY", "single"),
         ])
         .unwrap();
         assert_eq!(settings.bind, (Host::parse("10.9.9.9").unwrap(), 3306));
         assert_eq!(settings.destinations, Destination::parse_list("10.0.0.4").unwrap());
-        assert_eq!((settings.policy, settings.top), (Policy::LeastConnected, false));
+        assert_eq!((settings.policy, settings.top), (PolicyKind::Single, true));
     }
 
     #[test]

@@ -5,14 +5,15 @@
 //! no other is the failure left as the system has it. Nothing here waits.
 
 use crate::choice::Choice;
+use crate::control;
 use crate::door::{self, Progress};
 use crate::settings::Settings;
 use crate::sockets::{Socket, Sockets, Stage, is_unsettled};
 use nix::libc;
 use pen_core::balance::Attempt;
+use pen_core::stats::glb::library_info;
 use pen_proto::addr::Host;
 use pen_proto::glb::Share;
-use pen_proto::weight::Weight;
 use pen_sys::clock;
 use pen_sys::net::resolve;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
@@ -104,30 +105,51 @@ fn seed() -> u64 {
 /// The servers, looked up; `None` when there is none, which is said once.
 fn make_state() -> Option<State> {
     let settings = SETTINGS.get()?;
-    let mut servers = Vec::new();
+    let (policy, top) = (settings.policy, settings.top);
+    let mut choice = Choice::new(policy, top, settings.blacklist_seconds, seed());
     for destination in &settings.destinations {
         let port = destination.port.unwrap_or(settings.bind.1);
         match (destination.share, resolve::socket_address(&destination.host, port)) {
-            (Share::Nothing, _) => {}
-            (Share::Weight(weight), Ok(address)) => put(&mut servers, address, weight),
+            (share, Ok(address)) => _ = choice.put(address, share),
             (_, Err(reason)) => door::say(&reason),
         }
     }
-    if servers.is_empty() {
+    if !choice.has_servers() && settings.control.is_none() {
         door::say("there is no server; connects go where the program wants them");
         IS_ACTIVE.store(false, Ordering::Release);
         return None;
     }
-    let choice = Choice::new(settings.policy, settings.top, settings.blacklist_seconds, &servers, seed());
+    choice.begin_anew(seed());
     Some(State { choice, sockets: Sockets::default() })
 }
 
-/// Of an address that was named before, only the weight counts.
-fn put(servers: &mut Vec<(SocketAddr, Weight)>, address: SocketAddr, weight: Weight) {
-    match servers.iter_mut().find(|(known, _)| *known == address) {
-        Some(known) => known.1 = weight,
-        None => servers.push((address, weight)),
+/// Where lines of GLB's language are taken.
+pub fn control_address() -> Option<&'static (Host, u16)> {
+    SETTINGS.get()?.control.as_ref()
+}
+
+/// The port that is intercepted.
+pub fn bind_port() -> Option<u16> {
+    SETTINGS.get().map(|settings| settings.bind.1)
+}
+
+/// The table of servers.
+pub fn info() -> Option<String> {
+    with_made_state(|state| library_info(&state.choice.rows(now_seconds())))
+}
+
+/// Adds a server, changes its weight, or removes it; false when there is none to remove.
+pub fn put(address: SocketAddr, share: Share) -> Option<bool> {
+    with_made_state(|state| state.choice.put(address, share))
+}
+
+fn with_made_state<T>(work: impl FnOnce(&mut State) -> T) -> Option<T> {
+    if !door::with_state(|state| state.is_some())? {
+        let made = door::unobserved(make_state)??;
+        // Another thread may have been faster.
+        return door::with_state(|state| work(state.get_or_insert(made)));
     }
+    door::with_state(|state| state.as_mut().map(work))?
 }
 
 /// A child that was forked does not go its parent's way.
@@ -162,6 +184,7 @@ pub enum Outcome {
 
 /// The program calls connect() for an address of ours.
 pub fn begin(fd: i32, asked: SocketAddr) -> Way {
+    control::try_once();
     if door::is_new_process() {
         door::with_state(|state| state.as_mut().map(forked));
     }

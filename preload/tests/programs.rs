@@ -2,11 +2,11 @@
 //! in which they wait for a connect is tried with servers that refuse before and between those that accept.
 
 use std::fs;
-use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 use std::time::SystemTime;
@@ -218,6 +218,98 @@ fn programs_of_others_reach_a_server() {
     assert_shared("curl", &said);
     let bash = format!("for i in 1 2 3 4; do cat </dev/tcp/127.0.0.1/{port}; echo; done");
     assert_shared("bash", &lines("bash", farm.start(Command::new("bash").args(["-c", &bash]))));
+}
+
+/// A program with a control socket, which connects when it is told to.
+struct OnDemand {
+    child: Child,
+    said: BufReader<ChildStdout>,
+    control: u16,
+}
+
+impl OnDemand {
+    fn start(farm: &Farm) -> OnDemand {
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let control = free.local_addr().unwrap().port();
+        drop(free);
+        let mut command = Command::new("/usr/bin/python3");
+        command.arg(program("client.py")).args(["on_demand", &farm.bind.port.to_string(), "1"]);
+        command.env("LD_PRELOAD", library()).env("GLB_TARGETS", &farm.targets);
+        command.env("GLB_OPTIONS", format!("-c {control} {}", farm.bind.port));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap());
+        let mut program = OnDemand { child, said, control };
+        assert_eq!(program.line(), "ready");
+        program
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.said.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// Which server it reaches now.
+    fn connects(&mut self) -> String {
+        self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+        self.line()
+    }
+
+    /// What its control socket answers before it ends.
+    fn control(&self, lines: &str) -> String {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.control)).unwrap();
+        stream.write_all(lines.as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        reply
+    }
+}
+
+impl Drop for OnDemand {
+    fn drop(&mut self) {
+        // It ends when its input does.
+        drop(self.child.stdin.take());
+        let _ended = self.child.wait();
+    }
+}
+
+#[test]
+fn servers_are_changed_through_the_control_socket_of_the_program() {
+    let (a, b) = (server("a"), server("b"));
+    let mut farm = Farm::new();
+    farm.targets = format!("127.0.0.1:{a}:2");
+    let mut program = OnDemand::start(&farm);
+    assert_eq!(program.connects(), "a");
+    assert_eq!(program.control(&format!("127.0.0.1:{b}\n127.0.0.1:{a}:-1\ngetstat\n")), "Ok\nOk\nOk\n");
+    assert_eq!([program.connects(), program.connects()], ["b", "b"]);
+    let table = program.control("GETINFO");
+    let row = format!("      127.0.0.1:{b:<5} :    1.000   1.000\n");
+    assert!(table.starts_with("Router:\n") && table.ends_with("\nDestinations: 1\n"), "{table}");
+    assert!(table.contains(&row), "{table}");
+    assert_eq!(program.control(&format!("127.0.0.1:{a}:-1\nnonsense here\n")), "Error\nError\n");
+    assert_eq!(program.control(&format!("127.0.0.1:{b}:0")), "Ok\n");
+    assert_eq!(program.connects(), "EHOSTDOWN");
+    assert_eq!(program.control(&format!("127.0.0.1:{b}:0.5")), "Ok\n");
+    assert_eq!(program.connects(), "b");
+}
+
+#[test]
+fn policies_and_weights_are_those_of_pen() {
+    let mut farm = Farm::new();
+    let (a, b) = (server("a"), server("b"));
+    farm.targets = format!("127.0.0.1:{a}:3,127.0.0.1:{b}");
+    let with = |options: &str| {
+        let mut command = Command::new("python3");
+        command.arg(program("client.py")).args(["poll", &farm.bind.port.to_string(), "12"]);
+        let options = format!("{options} -t 4 {}", farm.bind.port);
+        let said = lines(&options, farm.start(command.env("GLB_OPTIONS", &options)));
+        said.iter().filter(|said| *said == "a").count()
+    };
+    assert_eq!(with("--round"), 9);
+    assert_eq!(with("--single"), 12);
+    assert_eq!(with("-T"), 12);
+    assert!([0, 12].contains(&with("--source")));
 }
 
 #[test]

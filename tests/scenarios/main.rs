@@ -22,6 +22,7 @@ mod failover;
 mod fastclose;
 mod full;
 mod geoip;
+mod glb;
 mod half_close;
 mod http_following;
 mod http_header;

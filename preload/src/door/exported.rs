@@ -6,6 +6,7 @@
     reason = "what is passed on is what the program gave, under that contract"
 )]
 
+use super::hidden::{anything_is_hidden, is_hidden, without_hidden};
 use super::{guarded, is_borrowed, quietly, read_address, system, with_sockaddr, with_state};
 use crate::registrations::{self, Registration};
 use crate::shim::{self, Outcome, State, Way};
@@ -260,6 +261,10 @@ exported! {
     }
 
     fn close(fd: c_int) {
+        if is_hidden(fd) {
+            Errno::EBADF.set();
+            return -1;
+        }
         // Before: the next socket may have the number at once.
         if is_tracked(fd) {
             remember(|state| state.close(fd));
@@ -271,6 +276,15 @@ exported! {
         if shim::is_active() && flags & libc::CLOSE_RANGE_CLOEXEC as c_int == 0 {
             let number = |fd: c_uint| c_int::try_from(fd).unwrap_or(c_int::MAX);
             remember(|state| state.close_between(number(first), number(last)));
+        }
+        if anything_is_hidden() && flags & libc::CLOSE_RANGE_CLOEXEC as c_int == 0 {
+            for (first, last) in without_hidden(first, last) {
+                let result = unsafe { system::close_range(first, last, flags) };
+                if result != 0 {
+                    return result;
+                }
+            }
+            return 0;
         }
         unsafe { system::close_range(first, last, flags) }
     }

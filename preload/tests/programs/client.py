@@ -205,6 +205,14 @@ def elsewhere():
     return str(other.getpeername() == name.encode())
 
 
+def on_demand():
+    """Closes what it did not open, as a daemon does, then connects for each line that it reads."""
+    os.closerange(3, 1024)
+    print('ready', flush=True)
+    for _ in sys.stdin:
+        print(refused(), flush=True)
+
+
 for _ in range(times):
     answer = globals()[way]()
     if answer is not None:

@@ -2,6 +2,7 @@
 
 use super::{Address, Destination};
 use crate::addr::quoted;
+use crate::commands::PolicyKind;
 
 /// An option: its letter, its long names, and what it takes.
 struct Row(char, &'static [&'static str], Takes);
@@ -41,37 +42,14 @@ const ROWS: &[Row] = &[
     Row('Y', &[], Nothing),
 ];
 
-/// How GLB chooses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Policy {
-    LeastConnected,
-    RoundRobin,
-    Single,
-    Random,
-    Source,
-}
-
-impl Policy {
-    /// As pen's command `policy` has it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Policy::LeastConnected => "least_conn",
-            Policy::RoundRobin => "round_robin",
-            Policy::Single => "single",
-            Policy::Random => "random",
-            Policy::Source => "source",
-        }
-    }
-
-    /// As GLB's banner has it.
-    pub fn described(self) -> &'static str {
-        match self {
-            Policy::LeastConnected => "least connected",
-            Policy::RoundRobin => "round-robin",
-            Policy::Single => "single",
-            Policy::Random => "random",
-            Policy::Source => "source",
-        }
+/// As GLB's banner has it.
+pub fn described(policy: PolicyKind) -> &'static str {
+    match policy {
+        PolicyKind::LeastConn | PolicyKind::Pen => "least connected",
+        PolicyKind::RoundRobin => "round-robin",
+        PolicyKind::Single => "single",
+        PolicyKind::Random => "random",
+        PolicyKind::Source => "source",
     }
 }
 
@@ -80,7 +58,7 @@ impl Policy {
 pub struct Options {
     pub help: bool,
     pub version: bool,
-    pub policy: Option<Policy>,
+    pub policy: Option<PolicyKind>,
     /// Also after `-S`, whatever policy follows.
     pub top: bool,
     pub control: Option<Address>,
@@ -186,7 +164,7 @@ impl Options {
         match letter {
             'h' => self.help = true,
             'a' => self.defer_accept = true,
-            'b' => self.policy = Some(Policy::RoundRobin),
+            'b' => self.policy = Some(PolicyKind::RoundRobin),
             'c' => self.control = Some(Address::parse(value).map_err(|reason| format!("control: {reason}"))?),
             'd' => self.daemon = true,
             'f' => self.fifo = Some(value.to_owned()),
@@ -194,8 +172,8 @@ impl Options {
             'l' => self.reset_on_close = true,
             'm' => self.connections_max = Some(number("max_conn", value)?),
             'n' => self.delay = true,
-            'r' => self.policy = Some(Policy::Random),
-            's' => self.policy = Some(Policy::Source),
+            'r' => self.policy = Some(PolicyKind::Random),
+            's' => self.policy = Some(PolicyKind::Source),
             't' => self.threads = Some(number("n_threads", value)?),
             'v' => self.verbose = true,
             'w' => self.watchdog = Some(value.to_owned()),
@@ -204,7 +182,7 @@ impl Options {
             'K' => self.no_keepalive = true,
             'L' => self.latency = Some(number("latency count", value)?),
             'S' => {
-                self.policy = Some(Policy::Single);
+                self.policy = Some(PolicyKind::Single);
                 self.top = true;
             }
             'T' => self.top = true,
@@ -248,7 +226,7 @@ mod tests {
     fn options_may_stand_anywhere_joined_and_cut_short() {
         let options =
             parse("-bv 3306 -t4 10.0.0.1 --int=0.5 10.0.0.2:3307:2,10.0.0.3 -c 4000 --fifo /run/f").unwrap();
-        assert_eq!(options.policy, Some(Policy::RoundRobin));
+        assert_eq!(options.policy, Some(PolicyKind::RoundRobin));
         assert!(options.verbose);
         assert_eq!((options.threads, options.interval_seconds), (Some(4), Some(0.5)));
         assert_eq!(options.listen, Some(Address { host: None, port: 3306 }));
@@ -261,7 +239,7 @@ mod tests {
     #[test]
     fn the_last_policy_counts_and_single_leaves_top() {
         let options = parse("-S -r 1").unwrap();
-        assert_eq!((options.policy, options.top), (Some(Policy::Random), true));
+        assert_eq!((options.policy, options.top), (Some(PolicyKind::Random), true));
         assert_eq!(parse("1").unwrap().policy, None);
     }
 
