@@ -13,6 +13,7 @@ pub use listeners::listen_options;
 pub use metrics::open_metrics;
 
 use crate::balance::{ClientRoom, ServerId};
+use crate::checks::Checks;
 use crate::control::apply::{Deed, Open, Running, Wanted};
 use crate::control::plan::{Plan, Read, ServicePlan, Step};
 use crate::dsr::Dsr;
@@ -48,6 +49,7 @@ pub struct Instance {
     /// The service that directs packets instead of listening, with `dsr_if`.
     dsr: Option<(Arc<str>, Dsr)>,
     watched: metrics::Watched,
+    checks: Checks,
     stop_wanted: bool,
     draining: bool,
     /// Open for the next pen, though nobody is accepted there any more.
@@ -116,17 +118,22 @@ impl Instance {
         let (workers, process) = (worker_count(&config.process), (&config.process).into());
         let parts = Parts { workers, process, services, dummy_name };
         let runtime = Runtime::start(parts).map_err(cannot)?;
-        Ok(Instance {
+        let checks = Checks::new(runtime.shared());
+        let mut instance = Instance {
             runtime,
             served,
             leaving: Vec::new(),
             logs,
             dsr: None,
+            checks,
             watched: metrics::Watched::default(),
             stop_wanted: false,
             draining: false,
             kept: Vec::new(),
-        })
+        };
+        instance.set_environment(&config.process);
+        config.services.iter().for_each(|service| instance.check(service));
+        Ok(instance)
     }
 
     /// Directs the packets of a service from now on, instead of taking connections.
@@ -159,11 +166,13 @@ impl Instance {
 
     /// Closes every connection, ends the workers and writes the logs to their end.
     pub fn stop(mut self) {
+        self.checks.end();
         self.stop_metrics();
         if let Some((_, dsr)) = self.dsr.take() {
             dsr.stop();
         }
         self.runtime.stop();
+        self.checks.stop();
         let served = self.served.into_values().map(|served| served.log);
         let leaving = self.leaving.into_iter().map(|(_, log)| log);
         served.chain(leaving).for_each(|log| _ = log.shutdown());
@@ -228,6 +237,20 @@ impl Instance {
         Ok(ServiceChange { log, tls, room, listeners: None })
     }
 
+    fn set_environment(&mut self, process: &ProcessConfig) {
+        self.checks.set_environment(process.text(Text::ExecEnvironment).unwrap_or_default());
+    }
+
+    /// Has the servers of a service checked as it says.
+    fn check(&mut self, service: &ServiceConfig) {
+        let Some(served) = self.served.get(&service.name) else { return };
+        let targets = match service.is_checked() {
+            true => Setups::of(service).targets(service),
+            false => Vec::new(),
+        };
+        self.checks.follow(self.runtime.service(served.number), targets);
+    }
+
     fn present(&self, name: &str) -> Option<&Arc<Service>> {
         Some(self.runtime.service(self.served.get(name)?.number))
     }
@@ -247,6 +270,7 @@ impl Instance {
         match self.runtime.add_service(parts) {
             Ok(number) => {
                 self.served.insert(service.name.clone(), Served { number, log, settings, clients_from });
+                self.check(service);
             }
             Err(trouble) => diag::say(Severity::Error, service.of(&trouble)),
         }
@@ -254,6 +278,7 @@ impl Instance {
 
     fn remove(&mut self, name: &str) {
         let Some(Served { number, log, .. }) = self.served.remove(name) else { return };
+        self.checks.forget(number);
         let service = Arc::downgrade(self.runtime.service(number));
         self.runtime.remove_service(number, false);
         self.leaving.retain(|(service, _)| service.strong_count() > 0);
@@ -291,6 +316,7 @@ impl Instance {
             let setups = Setups::of(service);
             setups.put(&mut present.pool(), present.selection);
             self.runtime.servers_changed();
+            self.check(service);
         }
         if let Some((name, dsr)) = &self.dsr
             && *name == service.name
@@ -354,6 +380,7 @@ impl Running for Instance {
         if plan.process {
             diag::set_level(debug_level(&plan.to.process));
             self.runtime.set_process((&plan.to.process).into());
+            self.set_environment(&plan.to.process);
         }
         if let Some(listener) = opened.metrics {
             self.serve_metrics_at(listener);

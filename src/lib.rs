@@ -1,6 +1,7 @@
 //! pen: a load balancer for TCP and UDP in the classic Unix style. See docs/architecture.md for the map.
 
 mod calls;
+mod checks;
 mod cli;
 mod config;
 mod conn;

@@ -15,6 +15,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("metrics", 2),
     ("net", 1),
     ("conn", 2),
+    ("checks", 2),
     ("config", 2),
     ("control", 2),
     ("dsr", 2),

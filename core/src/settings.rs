@@ -4,6 +4,7 @@
 //! in the scope that its row has; `control/apply` makes the running pen follow. [`Settings`] is what workers read of a
 //! service, resolved and swapped as a whole. How a `Config` becomes commands again is in `settings/write.rs`.
 
+mod checks;
 mod fit;
 mod members;
 mod process;
@@ -18,6 +19,7 @@ mod tls;
 mod values;
 mod write;
 
+pub use checks::{OwnCheck, Watch};
 pub use fit::{check, of_service, settle_ports};
 pub use members::{MEMBERS_MAX, Member, Place, members_told, spread};
 pub use pen_proto::commands::SERVERS_MAX;

@@ -5,6 +5,7 @@
 //! This file owns the shape of a row and of a command; the rows themselves are in `commands/rows/`.
 
 mod access;
+mod check;
 mod command;
 mod kind;
 mod reach;
@@ -15,11 +16,12 @@ mod tls;
 mod values;
 
 pub use access::{AclEntry, AclMatch, By, Country};
+pub use check::{CHECK_TEXT_BYTES_MAX, Check};
 pub use command::{Action, Command, Entries, Entry, Line, Listing, Question, ServiceChange};
 pub use kind::{Answer, Argument, Kind, List, Taken};
 pub use reach::Reach;
 pub use rows::{ROWS, SERVER_KEYS};
-pub use server::{ServerChange, ServerDeed, ServerKey, ServerValue};
+pub use server::{CheckChange, ServerChange, ServerDeed, ServerKey, ServerValue};
 pub use settings::{
     Address, AddressValue, Assignment, Choice, Flag, LogTarget, Number, OneOf, Setting, Text,
 };
@@ -104,6 +106,7 @@ pub enum From {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {
     Choosing,
+    Checks,
     Connections,
     Access,
     Tls,
@@ -115,8 +118,9 @@ pub enum Group {
 
 impl Group {
     /// In the order of the headings.
-    pub const ALL: [Group; 8] = [
+    pub const ALL: [Group; 9] = [
         Group::Choosing,
+        Group::Checks,
         Group::Connections,
         Group::Access,
         Group::Tls,
@@ -130,6 +134,7 @@ impl Group {
     pub fn title(self) -> &'static str {
         match self {
             Group::Choosing => "Choosing a server",
+            Group::Checks => "Checking servers",
             Group::Connections => "Connections",
             Group::Access => "Access",
             Group::Tls => "TLS",

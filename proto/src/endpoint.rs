@@ -118,6 +118,17 @@ impl Endpoint {
         }
     }
 
+    /// The same host at another port; a Unix socket has none, and stays.
+    pub fn at_port(&self, port: u16) -> Endpoint {
+        match self {
+            Endpoint::Inet(address) => Endpoint::Inet(SocketAddr::new(address.ip(), port)),
+            Endpoint::AnyOf(places) => Endpoint::AnyOf(places.at_port(port)),
+            Endpoint::Host(ip) => Endpoint::Inet(SocketAddr::new(*ip, port)),
+            Endpoint::Tls(tls) => tls.over(tls.carrier.at_port(port)),
+            Endpoint::Unset | Endpoint::Unix(_) => self.clone(),
+        }
+    }
+
     /// The address without the port; a Unix socket has none.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {

@@ -19,6 +19,7 @@ use complete::offered;
 use crate::commands::{
     Group, Kind, Number, ROWS, Row, SERVER_KEYS, ServerKey, ServerValue, When, row_spelled,
 };
+use crate::seconds::Seconds;
 
 /// Columns of a terminal that has not been made wider.
 const COLUMNS: usize = 80;
@@ -141,6 +142,7 @@ fn option_names(row: &Row) -> Option<String> {
 fn explained(row: &Row) -> String {
     match row.kind {
         Kind::Number { default, .. } if default != Number::NONE => format!("{} [{default}]", row.summary),
+        Kind::Seconds { default_ms, .. } => format!("{} [{}]", row.summary, Seconds(default_ms)),
         Kind::Flag { default: true, .. } => format!("{} [on]", row.summary),
         _ => row.summary.to_owned(),
     }
@@ -153,6 +155,12 @@ fn facts(row: &Row) -> String {
         Kind::Number { min, max, default, .. } if default != Number::NONE => {
             let blank = if row.unit.is_empty() { "" } else { " " };
             facts.push(format!("From {min} to {max}{blank}{}; the default is {default}.", row.unit));
+        }
+        Kind::Seconds { min_ms, max_ms, default_ms, .. } => {
+            let [min, max, default] = [min_ms, max_ms, default_ms].map(Seconds);
+            facts.push(format!(
+                "From {min} to {max} seconds, with up to three decimals; the default is {default}."
+            ));
         }
         Kind::Flag { default, .. } if row.is_command() => {
             facts.push(format!("The default is {}.", if default { "on" } else { "off" }))
@@ -178,6 +186,8 @@ fn key_synopsis(key: &ServerKey) -> String {
         ServerValue::Tls(_) => "verify|noverify|off [NAME] [certificate FILE]",
         ServerValue::Proxy(_) => "v1|v2|v2-ssl|none",
         ServerValue::Number { unit: "seconds", .. } => "SECONDS",
+        ServerValue::Seconds { .. } => "S",
+        ServerValue::Check(_) => "none|connect|...",
         ServerValue::Weight(_) => "N",
         ServerValue::Name(_) => "NAME",
         ServerValue::Number { .. } => "N",

@@ -16,6 +16,7 @@ pub mod names;
 pub mod network;
 pub mod parse;
 pub mod readable;
+pub mod seconds;
 pub mod status;
 pub mod weblog;
 pub mod weight;

@@ -14,6 +14,7 @@ use crate::commands::{
     Address, Answer, Argument, Assignment, Choice, Command, Entry, Kind, Line, Number, ROWS, Row,
     SECONDS_MAX, SERVER_KEYS, Setting, Taken, row, row_spelled,
 };
+use crate::seconds::Seconds;
 use crate::words::split;
 use similar::closest;
 use std::borrow::Cow;
@@ -176,6 +177,10 @@ fn of_row(row: &Row, words: &mut Words) -> Parsed<Command> {
             };
             Ok(Command::number(number, value))
         }
+        Kind::Seconds { number, min_ms, max_ms, .. } => {
+            let Some(word) = words.next() else { return Ok(Command::Show(Setting::Number(number))) };
+            Ok(Command::number(number, words.checked(Seconds::parse(word, min_ms, max_ms))?))
+        }
         Kind::Choice { choice, words: values, .. } => {
             let place = words.choice_of(values)?;
             Ok(place.map_or(Command::Show(Setting::Choice(choice)), |place| {
@@ -186,6 +191,11 @@ fn of_row(row: &Row, words: &mut Words) -> Parsed<Command> {
             Some(word) => Ok(Command::Set(Assignment::Text(text, words.checked(read(word))?))),
             None => Ok(Command::Show(Setting::Text(text))),
         },
+        Kind::Rest { text, .. } if words.is_at_end() => Ok(Command::Show(Setting::Text(text))),
+        Kind::Rest { text, read, .. } => {
+            let value = read(words.take_rest());
+            Ok(Command::Set(Assignment::Text(text, words.checked(value)?)))
+        }
         Kind::Address { address: Address::Listen, .. } if matches!(words.peek(), Some("add" | "remove")) => {
             listener(words)
         }
@@ -239,7 +249,7 @@ fn negated(words: &mut Words) -> Parsed<Command> {
             // There are fewer words than 256.
             place.map(|place| Command::Set(Assignment::Choice(choice, place as u8)))
         }
-        Kind::Text { text, .. } => Some(Command::Unset(Setting::Text(text))),
+        Kind::Text { text, .. } | Kind::Rest { text, .. } => Some(Command::Unset(Setting::Text(text))),
         Kind::Address { address, .. } => Some(Command::Unset(Setting::Address(address))),
         Kind::List(list) => Some(entries::remove(list, words)?),
         Kind::Gone(why) => Some(Command::Explained(why)),

@@ -26,7 +26,8 @@ use crate::sys::clock;
 use crate::sys::errors::reason;
 use crate::sys::files::write_atomically;
 use pen_proto::commands::{
-    Action, Address, Assignment, Command, Flag, Group, Scope, ServiceChange, Setting, Text, When,
+    Action, Address, Assignment, Check, Command, Flag, Group, Scope, ServerChange, ServiceChange, Setting,
+    Text, When,
 };
 use pen_proto::names::Name;
 use pen_proto::parse;
@@ -388,10 +389,13 @@ impl<R: Running> Engine<R> {
                 true => {
                     Some(Refusal::Impossible(format!("more than {LATER_MAX} commands about the running pen")))
                 }
+                false if door == Door::Network && runs_program(&draft.config, &placed.command) => {
+                    Some(Refusal::Impossible(EXEC_REFUSED.into()))
+                }
                 false => self.refusal(&draft.config, placed, &mut connections),
             };
             let made = match &placed.service {
-                Some(service) if door != Door::Control => draft.config.find_or_make(service),
+                Some(service) if !door.is_control() => draft.config.find_or_make(service),
                 _ => Ok(()),
             };
             let refusal = made.map_or_else(|trouble| Some(Refusal::Impossible(trouble)), |()| refusal);
@@ -437,7 +441,7 @@ impl<R: Running> Engine<R> {
     ) -> Result<Applied, String> {
         let (service, config) = (placed.service.as_deref(), &mut draft.config);
         let nothing = Applied::Reply(String::new());
-        if door != Door::Control && config.is_so(service, &placed.command) {
+        if !door.is_control() && config.is_so(service, &placed.command) {
             return Ok(nothing);
         }
         let to_member = self.deeds_to_member(config, placed)?;
@@ -540,6 +544,25 @@ enum Refusal {
 }
 
 const TRANSPARENT_REFUSED: &str = "transparent: this pen has no right to use addresses of others; it keeps it when it is started with transparent";
+
+const EXEC_REFUSED: &str = "check exec: want it from a file, the command line or a Unix control socket; with exec_enabled \
+                             at start it is taken from here too";
+
+/// Whether a command names a program that pen is to run, and only those may name one who can run it themselves.
+fn runs_program(config: &Config, command: &Command) -> bool {
+    let names_program =
+        |change: &ServerChange| matches!(change, ServerChange::Check(check) if check.is_program());
+    let names = match command {
+        Command::Set(Assignment::Text(Text::Check, text)) => {
+            Check::parse(text).is_ok_and(|check| check.is_program())
+        }
+        Command::Server { changes, .. } | Command::AddServer { changes, .. } => {
+            changes.iter().any(names_program)
+        }
+        _ => false,
+    };
+    names && !config.process.flag(Flag::ExecEnabled)
+}
 
 fn start_only(word: &str, wanted: &str, now: &str) -> Option<Refusal> {
     (wanted != now).then(|| Refusal::StartOnly(format!("{word}: only at start: now {now}")))

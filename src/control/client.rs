@@ -2,7 +2,7 @@
 //!
 //! Never blocks and knows no command. Called by `server.rs`.
 
-use super::apply::{Engine, Running};
+use super::apply::{Door, Engine, Running};
 use super::session::{Conversation, Heard, LINE_BYTES_MAX};
 use crate::sys::socket::{receive, send};
 use nix::poll::PollFlags;
@@ -44,6 +44,7 @@ pub struct Client {
     socket: OwnedFd,
     /// Where it calls from, in words.
     pub name: String,
+    pub door: Door,
     pub talk: Conversation,
     /// For whom lines are that name no service.
     pub service: Option<Name>,
@@ -60,9 +61,9 @@ impl AsFd for Client {
 
 impl Client {
     /// `socket` must be non-blocking.
-    pub fn new(socket: OwnedFd, name: String, now_ms: u64) -> Client {
+    pub fn new(socket: OwnedFd, name: String, door: Door, now_ms: u64) -> Client {
         let (talk, phase) = (Conversation::default(), Phase::Talking);
-        Client { socket, name, talk, service: None, phase, active_ms: now_ms }
+        Client { socket, name, door, talk, service: None, phase, active_ms: now_ms }
     }
 
     /// The lines that follow in its session are for this service.

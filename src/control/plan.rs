@@ -161,5 +161,5 @@ fn is_of_another_kind(service: &ServiceConfig, other: &ServiceConfig) -> bool {
 }
 
 fn servers(service: &ServiceConfig) -> impl PartialEq + '_ {
-    (&service.servers, &service.emergency, &service.abuse)
+    (&service.servers, &service.emergency, &service.abuse, service.check_said())
 }

@@ -12,8 +12,17 @@ pub enum Door {
     Option,
     /// A line of a configuration file, at start or on reload.
     File,
-    /// A control socket.
+    /// A control socket of this machine.
     Control,
+    /// A control socket that others may reach: no program is taken from there, unless `exec_enabled` was given.
+    Network,
+}
+
+impl Door {
+    /// Whether somebody talks to a running pen.
+    pub fn is_control(self) -> bool {
+        matches!(self, Door::Control | Door::Network)
+    }
 }
 
 /// A command and where it was written.

@@ -261,7 +261,7 @@ impl ControlServer {
                 self.waiting.insert(question, (number, request));
                 return;
             }
-            Ok(request) => carry_out(engine, &request),
+            Ok(request) => carry_out(engine, &request, client.door),
             Err(trouble) => Err(trouble),
         };
         client.reply(&reply, now_ms);
@@ -284,7 +284,7 @@ impl ControlServer {
         let Some((client, request)) = self.waiting.remove(&question) else { return };
         // What a client that has gone asked for is not done.
         let Some(client) = self.clients.get_mut(&client) else { return };
-        let reply = engine.learn(found).and_then(|()| carry_out(engine, &request));
+        let reply = engine.learn(found).and_then(|()| carry_out(engine, &request, client.door));
         client.reply(&reply, now_ms);
     }
 
@@ -358,7 +358,8 @@ impl ControlServer {
             return;
         }
         let name = address.map_or_else(|| "local".into(), |address| address.to_string());
-        self.clients.insert(self.next, Client::new(socket, name, now_ms));
+        let door = if address.is_some() { Door::Network } else { Door::Control };
+        self.clients.insert(self.next, Client::new(socket, name, door, now_ms));
         self.next += 1;
     }
 
@@ -404,8 +405,8 @@ fn control_acl_permits<R: Running>(engine: &Engine<R>, address: ClientAddr) -> b
     process.acls.get(list).is_none_or(|acl| acl.permits(address, &process.countries))
 }
 
-fn carry_out<R: Running>(engine: &mut Engine<R>, request: &Request) -> Result<String, String> {
-    let done = engine.carry_out(request, Door::Control)?;
+fn carry_out<R: Running>(engine: &mut Engine<R>, request: &Request, door: Door) -> Result<String, String> {
+    let done = engine.carry_out(request, door)?;
     // A reply is what its command is known to answer.
     done.warnings.iter().for_each(|warning| diag::say(Severity::Notice, warning));
     Ok(done.reply)

@@ -1,6 +1,7 @@
 //! Servers as they were configured, turned into what the choice works with, and the memory for them.
 
-use crate::balance::{ClientRoom, Endpoint, Places, Pool, SelectionKey, ServerSetup, TlsEndpoint};
+use crate::balance::{ClientRoom, Endpoint, Places, Pool, SelectionKey, ServerId, ServerSetup, TlsEndpoint};
+use crate::checks::Target;
 use crate::log::traffic::TrafficLog;
 use crate::net::listen::Listener;
 use crate::net::resolve;
@@ -10,7 +11,7 @@ use crate::settings::{ServerEntry, ServiceConfig, Settings};
 use crate::sys::limits;
 use crate::sys::published::lock;
 use pen_proto::addr::{Host, Port};
-use pen_proto::commands::{Number, ServerTls, Text};
+use pen_proto::commands::{Check, Number, ServerTls, Text};
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -96,16 +97,38 @@ pub struct Setups {
 impl Setups {
     /// Of a configuration in which all addresses are numeric.
     pub fn of(config: &ServiceConfig) -> Setups {
+        let check = config.check();
         let setup = |entry: &ServerEntry| server_setup(entry, config.text(Text::DsrIf).is_some());
+        let checked = |entry: &ServerEntry| with_check(setup(entry), entry, config, &check);
         let gap = || ServerSetup::new(Endpoint::Unset);
-        let regular = config.servers.iter().map(|entry| entry.as_ref().map_or_else(gap, setup)).collect();
+        let regular = config.servers.iter().map(|entry| entry.as_ref().map_or_else(gap, checked)).collect();
         let [emergency, abuse] = [&config.emergency, &config.abuse].map(|entry| entry.as_ref().map(setup));
         Setups { regular, emergency, abuse }
+    }
+
+    /// Those that are checked, and how.
+    pub fn targets(&self, config: &ServiceConfig) -> Vec<Target> {
+        let check = config.check();
+        let servers = self.regular.iter().zip(&config.servers).enumerate();
+        let targets = servers.filter_map(|(index, (setup, entry))| {
+            let watch = config.watch(entry.as_ref()?, &check)?;
+            Target::of(ServerId::regular(index), config.called(index), setup, watch)
+        });
+        targets.collect()
     }
 
     /// Has clients of the service sent to them.
     pub fn put(self, pool: &mut Pool, selection: SelectionKey) {
         pool.set_servers(selection, self.regular, self.emergency, self.abuse);
+    }
+}
+
+fn with_check(setup: ServerSetup, entry: &ServerEntry, config: &ServiceConfig, check: &Check) -> ServerSetup {
+    match config.watch(entry, check) {
+        Some(watch) => {
+            ServerSetup { untested: watch.untested(), check_text: watch.check.to_string(), ..setup }
+        }
+        None => setup,
     }
 }
 

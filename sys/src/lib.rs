@@ -2,6 +2,7 @@
 //! the only home of `unsafe`.
 
 pub mod capabilities;
+pub mod child;
 pub mod clock;
 pub mod control;
 pub mod daemon;

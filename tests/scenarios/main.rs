@@ -7,6 +7,8 @@ mod access;
 mod affinity;
 mod blacklist;
 mod changes;
+mod checks;
+mod checks_exec;
 mod command_line;
 mod completions;
 mod config_file;

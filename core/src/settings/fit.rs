@@ -54,7 +54,7 @@ fn check_service(config: &ServiceConfig) -> Result<(), String> {
     let tls = config.tls_plan();
     for (name, is_wanted) in [
         ("ssl_certificate", tls.settings.text(Text::SslCertificate).is_some()),
-        ("server: tls", tls.to_servers),
+        ("server: tls", config.speaks_tls_to_servers()),
         ("server: sni", tls.routes),
     ] {
         if is_wanted {

@@ -2,7 +2,7 @@
 
 use super::{ACL_ENTRIES_MAX, Applied, Scoped};
 use crate::acl::{ACL_COUNT, Acl, CountrySource};
-use pen_proto::commands::{AclEntry, Command, Entries, Entry, Number, Question};
+use pen_proto::commands::{AclEntry, Command, Entries, Entry, Number, Question, Text};
 use std::ops::{Deref, DerefMut};
 
 /// Settings of the process, and the access lists, which all services share.
@@ -65,7 +65,10 @@ impl ProcessConfig {
     /// Whether workers and diagnostics would go by the same settings.
     pub fn serves_as(&self, other: &ProcessConfig) -> bool {
         let level = |process: &ProcessConfig| process.number(Number::Debug);
-        ProcessSettings::from(self) == ProcessSettings::from(other) && level(self) == level(other)
+        let environment = |process: &ProcessConfig| process.text(Text::ExecEnvironment).map(str::to_owned);
+        ProcessSettings::from(self) == ProcessSettings::from(other)
+            && level(self) == level(other)
+            && environment(self) == environment(other)
     }
 
     /// Arranges the access lists, and shares those that are as they were with `before`. It changes no answer; to be done

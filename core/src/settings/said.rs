@@ -15,7 +15,6 @@ use pen_proto::names::Name;
 use pen_proto::network::Downstream;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::mem::discriminant;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -62,7 +61,7 @@ pub(super) struct SaidOfServer {
 
 impl SaidOfServer {
     fn says(&self, change: &ServerChange) -> bool {
-        self.changes.iter().any(|other| discriminant(other) == discriminant(change))
+        self.changes.iter().any(|other| other.has_key_of(change))
     }
 
     /// Whether the file says that there is this server.
@@ -90,7 +89,7 @@ impl SaidOfServer {
 
     fn add(&mut self, change: &ServerChange) {
         if !matches!(change, ServerChange::Blacklist(_)) {
-            self.changes.retain(|other| discriminant(other) != discriminant(change));
+            self.changes.retain(|other| !other.has_key_of(change));
             self.changes.push(change.clone());
         }
     }

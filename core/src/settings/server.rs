@@ -1,6 +1,6 @@
 //! A server as it was configured.
 
-use super::Member;
+use super::{Member, OwnCheck};
 use crate::balance::Duty;
 use pen_proto::addr::ServerSpec;
 use pen_proto::commands::{ProxyHeader, ServerChange, ServerTls, SniNames};
@@ -27,6 +27,7 @@ pub struct ServerEntry {
     pub proxy: ProxyHeader,
     pub tls: ServerTls,
     pub sni: SniNames,
+    pub check: OwnCheck,
 }
 
 impl From<ServerSpec> for ServerEntry {
@@ -45,6 +46,7 @@ impl From<ServerSpec> for ServerEntry {
             proxy: ProxyHeader::None,
             tls,
             sni,
+            check: OwnCheck::default(),
         }
     }
 }
@@ -64,6 +66,8 @@ impl ServerEntry {
             ServerChange::Sni(names) => self.sni = names.clone(),
             ServerChange::Tls(tls) => self.tls = tls.clone(),
             ServerChange::Proxy(header) => self.proxy = *header,
+            ServerChange::Check(check) => self.check.check = Some(check.clone()),
+            ServerChange::CheckBy(change) => self.check.change(*change),
             ServerChange::Blacklist(_) => {}
         }
     }
@@ -82,6 +86,8 @@ impl ServerEntry {
             ServerChange::Sni(_) => self.sni = base.sni.clone(),
             ServerChange::Tls(_) => self.tls = base.tls.clone(),
             ServerChange::Proxy(_) => self.proxy = base.proxy,
+            ServerChange::Check(_) => self.check.check = base.check.check.clone(),
+            ServerChange::CheckBy(change) => self.check.take_back(*change, &base.check),
             ServerChange::Blacklist(_) => {}
         }
     }

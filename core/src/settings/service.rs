@@ -12,7 +12,6 @@ use pen_proto::names::with_name;
 use pen_proto::network::Downstream;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::mem::discriminant;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
@@ -357,7 +356,7 @@ impl ServiceConfig {
             }
             (None, _) => {
                 let waiting = self.unaddressed.entry(index).or_default();
-                waiting.retain(|earlier| discriminant(earlier) != discriminant(change));
+                waiting.retain(|earlier| !earlier.has_key_of(change));
                 waiting.push(change.clone());
             }
         }

@@ -303,6 +303,13 @@ no prio
 clients_max 4000
 resolve 0
 no resolve_first
+no check
+no exec_environment
+check_interval 1
+check_timeout 1
+check_rise 1
+check_fall 1
+check_port 0
 conn_max 800
 no dummy
 idle_timeout 0

@@ -15,12 +15,17 @@ impl ServiceConfig {
         let servers = || self.servers.iter().flatten();
         TlsPlan {
             settings: self.tls(),
-            to_servers: servers().any(|server| server.tls != ServerTls::Off),
+            to_servers: self.speaks_tls_to_servers() || self.checks_tls(),
             verify: servers().any(|server| matches!(server.tls, ServerTls::On { verify: true, .. })),
             routes: servers().any(|server| !server.sni.0.is_empty()),
             shown: servers().filter_map(|server| server.tls.certificate()).map(str::to_owned).collect(),
             record_bytes_max: self.number(Number::SslRecordMax),
         }
+    }
+
+    /// Whether some server is spoken to by TLS.
+    pub(super) fn speaks_tls_to_servers(&self) -> bool {
+        self.servers.iter().flatten().any(|server| server.tls != ServerTls::Off)
     }
 
     /// Switches an option.

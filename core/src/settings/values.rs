@@ -144,6 +144,9 @@ impl Values {
         match (setting, setting.row().kind) {
             (Setting::Flag(flag), Kind::Flag { default, .. }) => self.set_flag(flag, default),
             (Setting::Number(number), Kind::Number { default, .. }) => self.set_number(number, default),
+            (Setting::Number(number), Kind::Seconds { default_ms, .. }) => {
+                self.set_number(number, default_ms)
+            }
             (Setting::Choice(choice), Kind::Choice { default, .. }) => {
                 self.choices[choice as usize] = default
             }
@@ -178,6 +181,7 @@ impl Values {
         match (setting, setting.row().kind) {
             (Setting::Flag(flag), Kind::Flag { default, .. }) => self.flag(flag) == default,
             (Setting::Number(number), Kind::Number { default, .. }) => self.number(number) == default,
+            (Setting::Number(number), Kind::Seconds { default_ms, .. }) => self.number(number) == default_ms,
             (Setting::Choice(choice), Kind::Choice { default, .. }) => {
                 self.choices[choice as usize] == default
             }

@@ -182,6 +182,9 @@ fn server_words(entry: &ServerEntry, prio_mode: bool) -> Vec<String> {
     changes.extend((entry.tls != ServerTls::Off).then(|| ServerChange::Tls(entry.tls.clone())));
     changes.extend(entry.name.clone().map(ServerChange::Name));
     changes.extend((!entry.sni.0.is_empty()).then(|| ServerChange::Sni(entry.sni.clone())));
+    changes.extend(entry.check.changes().map(ServerChange::CheckBy));
+    // It takes the rest of the line.
+    changes.extend(entry.check.check.clone().map(ServerChange::Check));
     changes.iter().map(ServerChange::to_string).collect()
 }
 

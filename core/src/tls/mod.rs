@@ -29,7 +29,7 @@ const WITHOUT_TLS: &str = "want ssl_certificate (-E) too: without it clients spe
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsPlan {
     pub settings: TlsSettings,
-    /// Some server is spoken to by TLS.
+    /// Some server is spoken to by TLS, if only to check it.
     pub to_servers: bool,
     /// Some server's certificate must be right.
     pub verify: bool,

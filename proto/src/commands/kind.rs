@@ -3,6 +3,7 @@
 
 use super::settings::{Address, AddressValue, Choice, Flag, Number, Setting, Text};
 use super::{Action, Question, ROWS, Row};
+use std::borrow::Cow;
 use std::fmt;
 
 /// How the words after the command are read and what they do.
@@ -21,6 +22,13 @@ pub enum Kind {
         default: u64,
         answer: Answer,
     },
+    /// `word SECONDS`, with up to three decimals, and the question `word`. Kept in milliseconds.
+    Seconds {
+        number: Number,
+        min_ms: u64,
+        max_ms: u64,
+        default_ms: u64,
+    },
     /// `word VALUE`, where the value is one of these words, or of these pairs of words. Where there is an empty word, the
     /// command alone chooses it; otherwise the command alone asks. `no` is what the `no` form chooses.
     Choice {
@@ -33,6 +41,13 @@ pub enum Kind {
     Text {
         text: Text,
         read: fn(&str) -> Result<String, String>,
+        answer: Answer,
+    },
+    /// `word WORD...`, where the words to the end of the line are one value, kept as it is written; and the question
+    /// `word`.
+    Rest {
+        text: Text,
+        read: fn(&[Cow<'_, str>]) -> Result<String, String>,
         answer: Answer,
     },
     /// `word ADDRESS`, and the question `word` if the argument may be left out.
@@ -66,9 +81,9 @@ impl Kind {
     pub fn setting(&self) -> Option<Setting> {
         match *self {
             Kind::Flag { flag, .. } => Some(Setting::Flag(flag)),
-            Kind::Number { number, .. } => Some(Setting::Number(number)),
+            Kind::Number { number, .. } | Kind::Seconds { number, .. } => Some(Setting::Number(number)),
             Kind::Choice { choice, .. } => Some(Setting::Choice(choice)),
-            Kind::Text { text, .. } => Some(Setting::Text(text)),
+            Kind::Text { text, .. } | Kind::Rest { text, .. } => Some(Setting::Text(text)),
             Kind::Address { address, .. } => Some(Setting::Address(address)),
             _ => None,
         }
@@ -80,7 +95,9 @@ impl Kind {
             Kind::Number { answer, .. }
             | Kind::Choice { answer, .. }
             | Kind::Text { answer, .. }
+            | Kind::Rest { answer, .. }
             | Kind::Address { answer, .. } => answer,
+            Kind::Seconds { .. } => Answer::Value,
             _ => Answer::Silent,
         }
     }

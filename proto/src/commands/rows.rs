@@ -3,6 +3,7 @@
 //! This file owns what the files share, and puts them together.
 
 mod access;
+mod checks;
 mod choosing;
 mod connections;
 mod control;
@@ -23,6 +24,7 @@ pub static ROWS: &[Row] = &concatenated();
 
 const PARTS: &[&[Row]] = &[
     choosing::ROWS,
+    checks::ROWS,
     connections::ROWS,
     udp::ROWS,
     access::ROWS,

@@ -1,16 +1,20 @@
 //! What `server N` changes: its keys, and what follows each.
 
-use super::{ProxyHeader, ServerTls, SniNames};
+use super::{Check, ProxyHeader, ServerTls, SniNames};
 use crate::addr::{Host, Port};
 use crate::names::Name;
+use crate::seconds::Seconds;
 use crate::weight::Weight;
 use crate::words::written;
 use std::fmt;
+use std::mem::discriminant;
 
 /// One `key value` pair of `server N`, applied in the order written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerChange {
     Acl(u8),
+    Check(Check),
+    CheckBy(CheckChange),
     Address(Host),
     Port(Port),
     Max(u32),
@@ -25,11 +29,47 @@ pub enum ServerChange {
     Blacklist(u32),
 }
 
+impl ServerChange {
+    /// Whether both set the same.
+    pub fn has_key_of(&self, other: &ServerChange) -> bool {
+        match (self, other) {
+            (ServerChange::CheckBy(one), ServerChange::CheckBy(other)) => {
+                discriminant(one) == discriminant(other)
+            }
+            _ => discriminant(self) == discriminant(other),
+        }
+    }
+}
+
+/// A number of its own for the checks of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckChange {
+    IntervalMs(u64),
+    TimeoutMs(u64),
+    Rise(u32),
+    Fall(u32),
+    Port(u16),
+}
+
+impl fmt::Display for CheckChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            CheckChange::IntervalMs(ms) => write!(f, "check_interval {}", Seconds(ms)),
+            CheckChange::TimeoutMs(ms) => write!(f, "check_timeout {}", Seconds(ms)),
+            CheckChange::Rise(count) => write!(f, "check_rise {count}"),
+            CheckChange::Fall(count) => write!(f, "check_fall {count}"),
+            CheckChange::Port(port) => write!(f, "check_port {port}"),
+        }
+    }
+}
+
 /// The pair as a line has it: `port 80`.
 impl fmt::Display for ServerChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ServerChange::Acl(list) => write!(f, "acl {list}"),
+            ServerChange::Check(check) => write!(f, "check {check}"),
+            ServerChange::CheckBy(change) => change.fmt(f),
             ServerChange::Address(host) => write!(f, "address {}", written(&host.to_string())),
             ServerChange::Port(port) => write!(f, "port {port}"),
             ServerChange::Max(max) => write!(f, "max {max}"),
@@ -92,8 +132,17 @@ pub enum ServerValue {
     Proxy(fn(ProxyHeader) -> ServerChange),
     Weight(fn(Weight) -> ServerChange),
     Name(fn(Name) -> ServerChange),
-    /// From 0 to `max`.
+    /// The rest of the line.
+    Check(fn(Check) -> ServerChange),
+    /// With up to three decimals.
+    Seconds {
+        min_ms: u64,
+        max_ms: u64,
+        change: fn(u64) -> ServerChange,
+    },
+    /// From `min` to `max`.
     Number {
+        min: u32,
         max: u32,
         unit: &'static str,
         change: fn(u32) -> ServerChange,

@@ -5,6 +5,7 @@
 
 use super::{Kind, ROWS, Row};
 use crate::addr::{Host, ListenAddr, Port, file_name, quoted};
+use crate::seconds::Seconds;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -15,6 +16,8 @@ pub enum Flag {
     AbortOnError,
     Ascii,
     Dummy,
+    /// Programs are taken from control clients of other machines.
+    ExecEnabled,
     ExitEnabled,
     /// `-f`: stays in the foreground.
     Foreground,
@@ -50,6 +53,16 @@ impl Flag {
 pub enum Number {
     /// Seconds a server is skipped after a failed connect; 0 retries at once.
     Blacklist,
+    /// Checks in a row that make a server go down.
+    CheckFall,
+    /// Milliseconds from one check of a server to the next; 0: none.
+    CheckInterval,
+    /// Port of checks; 0: the server's own.
+    CheckPort,
+    /// Checks in a row that make a server come up.
+    CheckRise,
+    /// Milliseconds that a check may take.
+    CheckTimeout,
     /// ACL that a client must pass to reach a server.
     ClientAcl,
     /// Slots of the client table; only grows.
@@ -170,12 +183,16 @@ pub trait OneOf: Copy + PartialEq + 'static {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(usize)]
 pub enum Text {
+    /// How servers are checked, as the words behind `check`.
+    Check,
     /// The service whose client table this one shares.
     ClientsFrom,
     /// `-F`.
     ConfigFile,
     /// The interface for direct server return.
     DsrIf,
+    /// Names of variables for programs, with blanks between them.
+    ExecEnvironment,
     /// File of countries.
     Geoip,
     /// Directory of `-j`.
@@ -354,7 +371,10 @@ impl fmt::Display for Assignment {
         match self {
             Assignment::Flag(_, on) => f.write_str(if *on { "on" } else { "off" }),
             Assignment::Number(_, Number::NONE) => f.write_str("-1"),
-            Assignment::Number(_, value) => value.fmt(f),
+            Assignment::Number(number, value) => match number.row().kind {
+                Kind::Seconds { .. } => Seconds(*value).fmt(f),
+                _ => value.fmt(f),
+            },
             Assignment::Choice(choice, place) => f.write_str(choice.words()[usize::from(*place)]),
             Assignment::Text(_, value) => f.write_str(value),
             Assignment::Address(_, value) => value.fmt(f),

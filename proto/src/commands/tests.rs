@@ -68,7 +68,10 @@ fn every_row_is_told_properly() {
                 assert_eq!(row.no, words.contains(&Choice::NO), "{word}: no");
                 assert!(usize::from(default) < words.len(), "{word}: default");
             }
-            Kind::Text { .. } | Kind::Address { .. } => {
+            Kind::Seconds { min_ms, max_ms, default_ms, .. } => {
+                assert!((min_ms..=max_ms).contains(&default_ms), "{word}: default");
+            }
+            Kind::Text { .. } | Kind::Address { .. } | Kind::Rest { .. } => {
                 // `listen` may also add an address to those there are.
                 assert_eq!(row.args.len(), if word == "listen" { 2 } else { 1 }, "{word}: arguments");
             }

@@ -56,6 +56,12 @@ impl Places {
         Places { tried: 0, ..self.clone() }
     }
 
+    /// The same addresses with another port.
+    pub fn at_port(&self, port: u16) -> Places {
+        let addresses = self.addresses.iter().map(|address| SocketAddr::new(address.ip(), port));
+        Places { addresses: addresses.collect(), ..self.clone() }
+    }
+
     /// Whether the other has the same addresses, in whatever order a name server tells them.
     pub fn is_same_server(&self, other: &Places) -> bool {
         let is_in = |address| other.addresses.contains(address);

@@ -4,10 +4,11 @@ use super::words::Words;
 use super::{ParseError, Parsed, Unknown, similar};
 use crate::addr::{Host, Port, ServerSpec, file_name, quoted};
 use crate::commands::{
-    Command, ProxyHeader, SECONDS_MAX, SERVER_KEYS, SERVER_LAST, ServerChange, ServerDeed, ServerKey,
+    Check, Command, ProxyHeader, SECONDS_MAX, SERVER_KEYS, SERVER_LAST, ServerChange, ServerDeed, ServerKey,
     ServerTls, ServerValue, SniNames, host_name,
 };
 use crate::names::{Name, ServerRef, with_name};
+use crate::seconds::Seconds;
 use crate::weight::{WEIGHT_MAX, Weight};
 
 const ADD: &str = "add";
@@ -109,8 +110,16 @@ fn server_change(key: &ServerKey, words: &mut Words) -> Parsed<ServerChange> {
             words.checked(weight)
         }
         // The bound makes it fit.
-        ServerValue::Number { max, unit, change } => {
-            Ok(change(words.need_number(0, max.into(), unit)? as u32))
+        ServerValue::Number { min, max, unit, change } => {
+            Ok(change(words.need_number(min.into(), max.into(), unit)? as u32))
+        }
+        ServerValue::Seconds { min_ms, max_ms, change } => {
+            let word = words.need("seconds")?;
+            words.checked(Seconds::parse(word, min_ms, max_ms)).map(change)
+        }
+        ServerValue::Check(change) => {
+            let check = Check::read(words.take_rest());
+            words.checked(check).map(change)
         }
         ServerValue::Name(change) => {
             let name = Name::parse(words.need("a name")?).map(change);

@@ -28,6 +28,11 @@ impl<'a> Words<'a> {
         self.rest.first().map(|word| &**word)
     }
 
+    /// Every word that is left.
+    pub fn take_rest(&mut self) -> &'a [Cow<'a, str>] {
+        std::mem::take(&mut self.rest)
+    }
+
     pub fn is_at_end(&self) -> bool {
         self.rest.is_empty()
     }

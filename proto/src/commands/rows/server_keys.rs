@@ -1,13 +1,14 @@
 //! The keys of the command `server`.
 
 use crate::addr::SERVER_LIMIT_MAX;
-use crate::commands::{ACL_LAST, SECONDS_MAX, ServerChange, ServerKey, ServerValue};
+use crate::commands::{ACL_LAST, CheckChange, SECONDS_MAX, ServerChange, ServerKey, ServerValue};
 
 /// Every key of `server N`.
 pub static SERVER_KEYS: &[ServerKey] = &[
     ServerKey {
         word: "acl",
         value: ServerValue::Number {
+            min: 0,
             max: ACL_LAST as u32,
             unit: "",
             change: |list| ServerChange::Acl(list as u8),
@@ -26,17 +27,28 @@ pub static SERVER_KEYS: &[ServerKey] = &[
     },
     ServerKey {
         word: "max",
-        value: ServerValue::Number { max: SERVER_LIMIT_MAX, unit: "connections", change: ServerChange::Max },
+        value: ServerValue::Number {
+            min: 0,
+            max: SERVER_LIMIT_MAX,
+            unit: "connections",
+            change: ServerChange::Max,
+        },
         summary: "connections at which new clients go elsewhere; 0 is no limit",
     },
     ServerKey {
         word: "hard",
-        value: ServerValue::Number { max: SERVER_LIMIT_MAX, unit: "connections", change: ServerChange::Hard },
+        value: ServerValue::Number {
+            min: 0,
+            max: SERVER_LIMIT_MAX,
+            unit: "connections",
+            change: ServerChange::Hard,
+        },
         summary: "connections at which its own clients go elsewhere too; only above max",
     },
     ServerKey {
         word: "blacklist",
         value: ServerValue::Number {
+            min: 0,
             max: SECONDS_MAX as u32,
             unit: "seconds",
             change: ServerChange::Blacklist,
@@ -55,7 +67,7 @@ pub static SERVER_KEYS: &[ServerKey] = &[
     },
     ServerKey {
         word: "prio",
-        value: ServerValue::Number { max: SERVER_LIMIT_MAX, unit: "", change: ServerChange::Prio },
+        value: ServerValue::Number { min: 0, max: SERVER_LIMIT_MAX, unit: "", change: ServerChange::Prio },
         summary: "priority under prio; the smallest number is chosen first",
     },
     ServerKey {
@@ -72,5 +84,58 @@ pub static SERVER_KEYS: &[ServerKey] = &[
         word: "proxy",
         value: ServerValue::Proxy(ServerChange::Proxy),
         summary: "begin connections with a PROXY header that names the client; v2-ssl: also describes its TLS",
+    },
+    ServerKey {
+        word: "check_interval",
+        value: ServerValue::Seconds {
+            min_ms: 0,
+            max_ms: 86_400_000,
+            change: |ms| ServerChange::CheckBy(CheckChange::IntervalMs(ms)),
+        },
+        summary: "seconds from one check of it to the next, in place of those of the service",
+    },
+    ServerKey {
+        word: "check_timeout",
+        value: ServerValue::Seconds {
+            min_ms: 1,
+            max_ms: 3_600_000,
+            change: |ms| ServerChange::CheckBy(CheckChange::TimeoutMs(ms)),
+        },
+        summary: "seconds that a check of it may take",
+    },
+    ServerKey {
+        word: "check_rise",
+        value: ServerValue::Number {
+            min: 1,
+            max: 1_000,
+            unit: "checks",
+            change: |count| ServerChange::CheckBy(CheckChange::Rise(count)),
+        },
+        summary: "checks in a row that must succeed before it is up",
+    },
+    ServerKey {
+        word: "check_fall",
+        value: ServerValue::Number {
+            min: 1,
+            max: 1_000,
+            unit: "checks",
+            change: |count| ServerChange::CheckBy(CheckChange::Fall(count)),
+        },
+        summary: "checks in a row that must fail before it is down",
+    },
+    ServerKey {
+        word: "check_port",
+        value: ServerValue::Number {
+            min: 0,
+            max: 65_535,
+            unit: "",
+            change: |port| ServerChange::CheckBy(CheckChange::Port(port as u16)),
+        },
+        summary: "the port that is checked instead of its own, which is 0",
+    },
+    ServerKey {
+        word: "check",
+        value: ServerValue::Check(ServerChange::Check),
+        summary: "how it is checked, in place of the check of the service: the rest of the line",
     },
 ];

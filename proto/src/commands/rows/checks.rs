@@ -1,0 +1,126 @@
+//! The rows about checks of servers.
+
+use super::{NUMBER, arg, flag, number, optional};
+use crate::addr::quoted;
+use crate::commands::{Answer, Arg, Check, Complete, Flag, Group, Kind, Number, Row, Scope, Text, When};
+use std::borrow::Cow;
+
+const NEW: Row = Row { group: Group::Checks, ..super::NEW };
+const SECONDS: &[Arg] = &[optional("S", Complete::Number)];
+const DAY_MS: u64 = 86_400_000;
+
+/// Seconds with decimals; the bounds and the default are milliseconds.
+const fn seconds(number: Number, min_ms: u64, max_ms: u64, default_ms: u64) -> Kind {
+    Kind::Seconds { number, min_ms, max_ms, default_ms }
+}
+
+/// Names of variables, written with blanks between them.
+fn environment(words: &[Cow<'_, str>]) -> Result<String, String> {
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_name = |word: &str| {
+        !word.is_empty() && word.chars().all(is_letter) && !word.starts_with(|c: char| c.is_ascii_digit())
+    };
+    match words.iter().find(|word| !is_name(word)) {
+        Some(word) => Err(format!("want names of variables, got {}", quoted(word))),
+        None => Ok(words.join(" ")),
+    }
+}
+
+pub const ROWS: &[Row] = &[
+    Row {
+        word: "check",
+        no: true,
+        args: &[arg(
+            "none|connect|...",
+            Complete::Words(&["none", "connect", "send", "http", "tls", "exec", "dummy"]),
+        )],
+        kind: Kind::Rest {
+            text: Text::Check,
+            read: |words| Check::read(words).map(|check| check.to_string()),
+            answer: Answer::Silent,
+        },
+        also: &[
+            "check send TEXT expect TEXT",
+            "check http PATH [status N|N-N] [host HOST] [expect TEXT]",
+            "check tls [NAME]",
+            "check exec PROGRAM [ARGUMENT]...",
+        ],
+        summary: "check the servers of the service again and again",
+        detail: "`connect`: a connection can be made. `send`: the server is sent a text, which may be empty, and the \
+                 other text is among the first 64 KiB that it says. `http`: it answers GET of the path with a status \
+                 from 200 to 399 or as said, and with the text in its body. `tls`: a TLS handshake succeeds. `exec`: a \
+                 program of yours knows; it is started once for each server with HOST:PORT before its arguments, reads \
+                 a line `poll` for each check and answers 3 (ready), 2 (to be used only where no other is left), 1 or \
+                 0 (down). `dummy`: it is always up. A server that is down gets no clients until a check succeeds; a check that succeeds \
+                 ends the blacklisting that a failed connect began. Checks go the way of clients' connections: by TLS \
+                 to a server with `tls`, behind a PROXY header that says LOCAL to one with `proxy`. Texts with blanks \
+                 stand in quotes. A server may have a check of its own, `server N check`. See docs/checks.md.",
+        ..NEW
+    },
+    Row {
+        word: "exec_enabled",
+        no: true,
+        scope: Scope::Process,
+        when: When::Start,
+        kind: flag(Flag::ExecEnabled),
+        summary: "take check exec from control clients of other machines too",
+        detail: "Otherwise programs are taken from files, the command line and Unix control sockets only.",
+        ..NEW
+    },
+    Row {
+        word: "exec_environment",
+        no: true,
+        scope: Scope::Process,
+        args: &[optional("NAME...", Complete::Text)],
+        kind: Kind::Rest { text: Text::ExecEnvironment, read: environment, answer: Answer::Silent },
+        summary: "variables that programs of check exec find in their environment",
+        detail: "Beside PATH, HOME and LANG, as pen itself has them. Programs that run are started again.",
+        ..NEW
+    },
+    Row {
+        word: "check_interval",
+        args: SECONDS,
+        kind: seconds(Number::CheckInterval, 0, DAY_MS, 1_000),
+        unit: "seconds",
+        summary: "how long from one check of a server to the next",
+        detail: "With 0 there are no more checks, and what the last one found stays.",
+        ..NEW
+    },
+    Row {
+        word: "check_timeout",
+        args: SECONDS,
+        kind: seconds(Number::CheckTimeout, 1, 3_600_000, 1_000),
+        unit: "seconds",
+        summary: "how long a check may take",
+        detail: "From the connect to the last byte that is waited for. What takes longer has failed.",
+        ..NEW
+    },
+    Row {
+        word: "check_rise",
+        args: NUMBER,
+        kind: number(Number::CheckRise, 1, 1_000, 1),
+        unit: "checks",
+        summary: "so many checks in a row must succeed before a server that was down is up",
+        detail: "The first check of a server decides alone.",
+        ..NEW
+    },
+    Row {
+        word: "check_fall",
+        args: NUMBER,
+        kind: number(Number::CheckFall, 1, 1_000, 1),
+        unit: "checks",
+        summary: "so many checks in a row must fail before a server that was up is down",
+        detail: "A failed connect of a client blacklists it all the same.",
+        ..NEW
+    },
+    Row {
+        word: "check_port",
+        args: NUMBER,
+        kind: number(Number::CheckPort, 0, 65_535, 0),
+        unit: "",
+        summary: "the port that is checked instead of the server's own",
+        detail: "With 0 it is the server's own. A check of another port does not end a blacklisting that a failed connect \
+                 began.",
+        ..NEW
+    },
+];

@@ -1,0 +1,125 @@
+//! A server that is to be checked, and what its check needs to know.
+
+use crate::balance::{Endpoint, ServerId, ServerSetup, TlsEndpoint};
+use crate::proxy_protocol::{self, Transport};
+use crate::settings::Watch;
+use pen_core::checks::{Search, http};
+use pen_proto::called::Called;
+use pen_proto::commands::{Check, ProxyHeader};
+use std::sync::Arc;
+
+/// A server under check.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    pub server: ServerId,
+    /// As messages name it.
+    pub called: Called,
+    /// As the selection knows it.
+    pub endpoint: Arc<Endpoint>,
+    /// Where it is checked.
+    pub place: Endpoint,
+    /// How it is spoken to there, if by TLS.
+    pub tls: Option<Arc<TlsEndpoint>>,
+    proxy: ProxyHeader,
+    /// The host that an HTTP request names unless the check does.
+    host: String,
+    pub watch: Watch,
+}
+
+/// What a probe waits for once it is connected, and has shaken hands.
+pub enum Answer {
+    Nothing,
+    Text(Search),
+    Http(http::Response),
+}
+
+impl Target {
+    /// `None` for a server without an address.
+    pub fn of(server: ServerId, called: Called, setup: &ServerSetup, watch: Watch) -> Option<Target> {
+        let place = match watch.port {
+            Some(port) => setup.endpoint.carrier().at_port(port),
+            None => setup.endpoint.carrier().clone(),
+        };
+        if !place.is_complete() || (place.internet_address().is_none() && !matches!(place, Endpoint::Unix(_)))
+        {
+            return None;
+        }
+        let host_name = Some(&setup.host_name).filter(|name| !name.is_empty());
+        let tls = match (&watch.check, setup.endpoint.tls()) {
+            (Check::Tls { name }, own) => Some(TlsEndpoint {
+                carrier: place.clone(),
+                verify: own.is_some_and(|own| own.verify),
+                name: name
+                    .clone()
+                    .or_else(|| own.map(|own| own.name.clone()))
+                    .or_else(|| host_name.cloned())
+                    .unwrap_or_else(|| place.to_string()),
+                certificate: own.and_then(|own| own.certificate.clone()),
+            }),
+            (_, own) => own.cloned(),
+        };
+        let usual_port = if tls.is_some() { 443 } else { 80 };
+        let host = match (host_name, place.internet_address()) {
+            (Some(name), Some(address)) if address.port() == usual_port => name.clone(),
+            (Some(name), Some(address)) => format!("{name}:{}", address.port()),
+            (None, Some(address)) => address.to_string(),
+            (_, None) => "localhost".into(),
+        };
+        Some(Target {
+            server,
+            called,
+            endpoint: setup.endpoint.clone(),
+            place,
+            tls: tls.map(Arc::new),
+            proxy: setup.proxy,
+            host,
+            watch,
+        })
+    }
+
+    /// Whether what was found out about the other holds for this one.
+    pub fn is_same_check(&self, other: &Target) -> bool {
+        self.watch.check == other.watch.check
+            && self.watch.port == other.watch.port
+            && (&self.tls, self.proxy, &self.host) == (&other.tls, other.proxy, &other.host)
+    }
+
+    /// Whether a check that succeeds proves that clients can connect.
+    pub fn proves_connect(&self) -> bool {
+        self.watch.port.is_none() && !matches!(self.watch.check, Check::Exec { .. } | Check::Dummy)
+    }
+
+    /// What the connection begins with: a PROXY header that says that nobody is behind it.
+    pub fn greeting(&self) -> Vec<u8> {
+        let mut header = Vec::new();
+        match self.proxy {
+            ProxyHeader::None => {}
+            ProxyHeader::V1 => proxy_protocol::write_v1(None, &mut header),
+            ProxyHeader::V2 | ProxyHeader::V2Ssl => {
+                proxy_protocol::write_v2(None, Transport::Stream, &mut header);
+            }
+        }
+        header
+    }
+
+    /// What is said behind it, and what is waited for.
+    pub fn question(&self) -> (Vec<u8>, Answer) {
+        match &self.watch.check {
+            Check::Talk { send, expect } => {
+                (send.as_bytes().to_vec(), Answer::Text(Search::new(expect.as_bytes())))
+            }
+            Check::Http { path, status, host, expect } => {
+                let text = expect.as_ref().map(|text| text.as_bytes().to_vec());
+                let wanted = http::Wanted { status: *status, text };
+                let host = host.as_ref().unwrap_or(&self.host);
+                (http::request(path, host), Answer::Http(http::Response::new(wanted)))
+            }
+            _ => (Vec::new(), Answer::Nothing),
+        }
+    }
+
+    /// The first argument of a program that checks it: HOST:PORT, or the path of a Unix socket.
+    pub fn address(&self) -> String {
+        self.place.internet_address().map_or_else(|| self.place.to_string(), |address| address.to_string())
+    }
+}

@@ -1,0 +1,541 @@
+//! The thread that checks servers: who is due, what comes of it, and what the selections are told.
+//!
+//! Owns all probes and programs. It takes the lock of a pool only to hand over what was found.
+
+use super::inbox::{Inbox, Message};
+use super::probe::{Probe, Progressed};
+use super::program::{self, Ending, Job};
+use super::target::Target;
+use super::wire::SCRATCH_BYTES;
+use crate::balance::{Finding, Health, ServerId};
+use crate::log::diag::{self, Severity};
+use crate::net::connect::LocalAddress;
+use crate::net::keepalive_of;
+use crate::net::poller::{Poller, Readiness};
+use crate::news;
+use crate::service::Service;
+use crate::shared::Shared;
+use crate::sys::clock;
+use crate::timers::Timers;
+use pen_core::checks::Tracker;
+use pen_core::checks::program::{Answer, State};
+use pen_proto::commands::Check;
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The first checks of many servers are begun so far apart, at most.
+const FIRST_APART_MS: u64 = 10;
+/// Bits of a poller's key that are the number of a slot; above them is which of its probes.
+const SLOT_BITS: u32 = 20;
+/// The golden ratio in 32 bits: its multiples are spread evenly, however many there are.
+const GOLDEN: u32 = 0x9E37_79B9;
+
+/// A server under check.
+struct Slot {
+    service: Arc<Service>,
+    target: Target,
+    tracker: Tracker,
+    /// Why it is not up, as was told last.
+    reason: Arc<str>,
+    work: Work,
+    /// Changes with every probe, so that what is told of an earlier one is not taken for it.
+    turn: u32,
+    began: Instant,
+    began_seconds: u32,
+}
+
+enum Work {
+    Nothing,
+    Probe(Box<Probe>),
+    Program(Box<Job>),
+}
+
+pub struct Watcher {
+    poller: Poller,
+    shared: Arc<Shared>,
+    environment: Vec<(OsString, OsString)>,
+    slots: Vec<Option<Slot>>,
+    free: Vec<u32>,
+    by_server: HashMap<(u16, ServerId), u32>,
+    /// When the next check of a slot is due, at twice its number; when the present one has failed, at one more.
+    timers: Timers,
+    ending: Vec<Ending>,
+    now_ms: u64,
+    scratch: Box<[u8]>,
+}
+
+/// What has come of a check.
+struct Outcome {
+    health: Health,
+    reason: String,
+    /// There is no need for more checks to be sure.
+    is_certain: bool,
+    /// It was answered.
+    is_answered: bool,
+}
+
+impl Outcome {
+    fn good() -> Outcome {
+        Outcome { health: Health::Up, reason: String::new(), is_certain: false, is_answered: true }
+    }
+
+    fn bad(reason: impl Into<String>) -> Outcome {
+        Outcome { health: Health::Down, reason: reason.into(), is_certain: false, is_answered: false }
+    }
+
+    /// Of a program that is not there to be asked.
+    fn lost(reason: impl Into<String>) -> Outcome {
+        Outcome { is_certain: true, ..Outcome::bad(reason) }
+    }
+}
+
+impl Watcher {
+    pub fn new(poller: Poller, shared: Arc<Shared>, environment: Vec<(OsString, OsString)>) -> Watcher {
+        let now_ms = clock::monotonic_ms();
+        Watcher {
+            poller,
+            shared,
+            environment,
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_server: HashMap::new(),
+            timers: Timers::new(now_ms),
+            ending: Vec::new(),
+            now_ms,
+            scratch: vec![0; SCRATCH_BYTES].into(),
+        }
+    }
+
+    /// Checks until it is told to stop, and leaves no program behind.
+    pub fn run(mut self, inbox: &Inbox) {
+        let mut events = Vec::new();
+        loop {
+            let messages = inbox.take();
+            let stops = messages.iter().any(|message| matches!(message, Message::Stop));
+            messages.into_iter().for_each(|message| self.obey(message));
+            if stops {
+                self.slots.iter_mut().flatten().for_each(|slot| self.ending.extend(slot.end(self.now_ms)));
+            }
+            self.ending.retain_mut(|ending| !ending.is_over(self.now_ms));
+            if stops && self.ending.is_empty() {
+                return;
+            }
+            if stops {
+                return self.finish();
+            }
+            let waited = self.poller.wait(&mut events, self.patience_ms());
+            self.now_ms = clock::monotonic_ms();
+            if let Err(error) = waited {
+                diag::once(
+                    "checks",
+                    format_args!("checks: cannot wait: {}", crate::sys::errors::reason(&error)),
+                );
+                clock::wait_ms(program::LOOK_MS);
+            }
+            events.drain(..).for_each(|event| self.happened(event));
+            let mut due = Vec::new();
+            self.timers.expire(self.now_ms, |id| due.push(id));
+            due.into_iter().for_each(|id| self.is_due(id));
+        }
+    }
+
+    /// Sees all programs to their end.
+    fn finish(mut self) {
+        while !self.ending.is_empty() {
+            clock::wait_ms(program::LOOK_MS);
+            let now_ms = clock::monotonic_ms();
+            self.ending.retain_mut(|ending| !ending.is_over(now_ms));
+        }
+    }
+
+    fn patience_ms(&self) -> Option<u64> {
+        let timer = self.timers.next_deadline_ms().map(|deadline_ms| deadline_ms.saturating_sub(self.now_ms));
+        let look = (!self.ending.is_empty()).then_some(program::LOOK_MS);
+        [timer, look].into_iter().flatten().min()
+    }
+
+    fn obey(&mut self, message: Message) {
+        match message {
+            Message::Follow(service, targets) => self.follow(&service, targets),
+            Message::Forget(number) => self.keep_only(number, &HashMap::new()),
+            Message::Environment(environment) => {
+                self.environment = environment;
+                let programs: Vec<u32> =
+                    (0..self.slots.len() as u32).filter(|n| self.has_program(*n)).collect();
+                for number in programs {
+                    self.timers.disarm(2 * number + 1);
+                    if let Some(slot) = self.slots[number as usize].as_mut() {
+                        forget(&self.poller, slot);
+                        self.ending.extend(slot.end(self.now_ms));
+                    }
+                }
+            }
+            Message::Stop => {}
+        }
+    }
+
+    /// Checks these servers of a service from now on, and no others of it.
+    fn follow(&mut self, service: &Arc<Service>, targets: Vec<Target>) {
+        let wanted = targets.iter().map(|target| (target.server, target)).collect();
+        self.keep_only(service.number, &wanted);
+        let newcomers = targets.len() as u64;
+        for (index, target) in targets.into_iter().enumerate() {
+            let key = (service.number, target.server);
+            match self.by_server.get(&key) {
+                Some(number) => self.change(*number, target),
+                None => self.add(service, target, index as u64, newcomers),
+            }
+        }
+    }
+
+    fn has_program(&self, number: u32) -> bool {
+        let slot = self.slots[number as usize].as_ref();
+        slot.is_some_and(|slot| matches!(slot.work, Work::Program(_)))
+    }
+
+    fn keep_only(&mut self, service: u16, wanted: &HashMap<ServerId, &Target>) {
+        let gone = self.by_server.iter().filter(|((of, server), number)| {
+            let is_same = |target: &&&Target| {
+                let slot = self.slots[**number as usize].as_ref();
+                slot.is_some_and(|slot| slot.target.endpoint.is_same_server(&target.endpoint))
+            };
+            *of == service && wanted.get(server).filter(is_same).is_none()
+        });
+        let gone: Vec<((u16, ServerId), u32)> = gone.map(|(key, number)| (*key, *number)).collect();
+        for (key, number) in gone {
+            self.by_server.remove(&key);
+            self.timers.disarm(2 * number);
+            self.timers.disarm(2 * number + 1);
+            if let Some(mut slot) = self.slots[number as usize].take() {
+                forget(&self.poller, &slot);
+                self.ending.extend(slot.end(self.now_ms));
+            }
+            self.free.push(number);
+        }
+    }
+
+    fn add(&mut self, service: &Arc<Service>, target: Target, index: u64, of: u64) {
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() as u32 - 1
+        });
+        let interval_ms = target.watch.interval_ms;
+        self.by_server.insert((service.number, target.server), number);
+        self.slots[number as usize] = Some(Slot {
+            service: service.clone(),
+            target,
+            tracker: Tracker::default(),
+            reason: "".into(),
+            work: Work::Nothing,
+            turn: 0,
+            began: clock::now(),
+            began_seconds: 0,
+        });
+        if interval_ms > 0 {
+            let apart_ms = (interval_ms / of.max(1)).min(FIRST_APART_MS);
+            self.timers.arm(2 * number, self.now_ms + index * apart_ms);
+        }
+    }
+
+    fn change(&mut self, number: u32, target: Target) {
+        let Some(slot) = &mut self.slots[number as usize] else { return };
+        let is_same_check = slot.target.is_same_check(&target);
+        let is_same_pace = slot.target.watch.interval_ms == target.watch.interval_ms;
+        let interval_ms = target.watch.interval_ms;
+        slot.target = target;
+        if !is_same_check {
+            forget(&self.poller, slot);
+            let ended = slot.end(self.now_ms);
+            self.ending.extend(ended);
+            self.timers.disarm(2 * number + 1);
+        }
+        match interval_ms {
+            0 => self.timers.disarm(2 * number),
+            _ if is_same_check && is_same_pace => {}
+            _ => self.timers.arm(2 * number, self.now_ms),
+        }
+    }
+
+    fn is_due(&mut self, id: u32) {
+        let number = id / 2;
+        match id % 2 {
+            0 => self.begin(number),
+            _ => self.time_is_over(number),
+        }
+    }
+
+    /// Begins the next check of a slot, unless the last one is still under way.
+    fn begin(&mut self, number: u32) {
+        let Some(slot) = self.slots[number as usize].as_mut() else { return };
+        let interval_ms = slot.target.watch.interval_ms.max(1);
+        // Each slot has its own phase of the interval.
+        let phase_ms = (u64::from(number.wrapping_mul(GOLDEN)) * interval_ms) >> 32;
+        let at_least_ms = self.now_ms + interval_ms / 2 + 1;
+        let next_ms = (at_least_ms.saturating_sub(phase_ms)).div_ceil(interval_ms) * interval_ms + phase_ms;
+        self.timers.arm(2 * number, next_ms);
+        if matches!(slot.work, Work::Probe(_)) {
+            return;
+        }
+        slot.began = clock::now();
+        slot.began_seconds = clock::steady_epoch_seconds(self.now_ms);
+        let deadline_ms = self.now_ms + slot.target.watch.timeout_ms;
+        match slot.target.watch.check.clone() {
+            Check::None => {}
+            Check::Dummy => self.found(number, Outcome::good()),
+            Check::Exec { program, arguments } => {
+                let asked = self.ask(number, &program, arguments);
+                match asked {
+                    Ok(true) => self.timers.arm(2 * number + 1, deadline_ms),
+                    Ok(false) => {}
+                    Err(reason) => self.program_failed(number, reason),
+                }
+            }
+            _ => {
+                let place = slot.target.place.clone();
+                self.timers.arm(2 * number + 1, deadline_ms);
+                self.probe(number, &place);
+            }
+        }
+    }
+
+    /// Connects to one of the addresses of a server.
+    fn probe(&mut self, number: u32, place: &pen_proto::endpoint::Endpoint) {
+        let Some(slot) = self.slots[number as usize].as_mut() else { return };
+        let settings = slot.service.settings().get();
+        let local = settings.source().map_or(LocalAddress::Any, LocalAddress::Source);
+        let tls = slot.service.tls().get();
+        slot.turn = slot.turn.wrapping_add(1);
+        match Probe::start(&slot.target, place, &tls, local, keepalive_of(&settings)) {
+            Ok(probe) => {
+                let key = key_of(number, slot.turn);
+                let added = self.poller.add(probe.fd(), key);
+                slot.work = Work::Probe(Box::new(probe));
+                match added {
+                    Ok(()) => self.go_on(number, false),
+                    Err(error) => self.ours(number, crate::sys::errors::reason(&error)),
+                }
+            }
+            Err(Progressed::Bad(reason)) => self.try_next_place(number, place.clone(), reason),
+            Err(Progressed::Ours(reason)) => self.ours(number, reason),
+            Err(Progressed::Waits | Progressed::Good) => {}
+        }
+    }
+
+    fn try_next_place(&mut self, number: u32, place: pen_proto::endpoint::Endpoint, reason: String) {
+        match place.next_place() {
+            Some(next) => self.probe(number, &next),
+            None => self.found(number, Outcome::bad(reason)),
+        }
+    }
+
+    /// It could not be checked, for a reason of ours: nothing is known.
+    fn ours(&mut self, number: u32, reason: String) {
+        self.leave(number);
+        let Some(slot) = self.slots[number as usize].as_ref() else { return };
+        let called = &slot.target.called;
+        news::tell(&slot.service, "check", called, format_args!("{called} cannot be checked: {reason}"));
+    }
+
+    /// Ends what is under way.
+    fn leave(&mut self, number: u32) {
+        self.timers.disarm(2 * number + 1);
+        let Some(slot) = self.slots[number as usize].as_mut() else { return };
+        if let Work::Probe(_) = slot.work
+            && let Work::Probe(probe) = std::mem::replace(&mut slot.work, Work::Nothing)
+        {
+            self.poller.forget(probe.fd());
+            probe.close();
+        }
+    }
+
+    fn happened(&mut self, event: Readiness) {
+        let number = (event.key & ((1 << SLOT_BITS) - 1)) as u32;
+        let Some(slot) = self.slots.get(number as usize).and_then(Option::as_ref) else { return };
+        if key_of(number, slot.turn) != event.key {
+            return;
+        }
+        match slot.work {
+            Work::Probe(_) => self.go_on(number, event.writable || event.error),
+            Work::Program(_) => self.hear(number),
+            Work::Nothing => {}
+        }
+    }
+
+    fn go_on(&mut self, number: u32, may_be_connected: bool) {
+        let Some(slot) = self.slots[number as usize].as_mut() else { return };
+        let Work::Probe(probe) = &mut slot.work else { return };
+        let progressed = probe.go_on(may_be_connected, &mut self.scratch);
+        match progressed {
+            Progressed::Waits => {
+                let key = key_of(number, slot.turn);
+                // Where registrations do not last, a socket that is connected is mostly read.
+                if let Err(error) = self.poller.rearm(probe.fd(), key, true, !probe.has_connected()) {
+                    self.ours(number, crate::sys::errors::reason(&error));
+                }
+            }
+            Progressed::Good => self.found(number, Outcome::good()),
+            Progressed::Bad(reason) => {
+                let (has_connected, place) = (probe.has_connected(), probe.place.clone());
+                if has_connected {
+                    return self.found(number, Outcome::bad(reason));
+                }
+                self.drop_probe(number);
+                self.try_next_place(number, place, reason);
+            }
+            Progressed::Ours(reason) => self.ours(number, reason),
+        }
+    }
+
+    /// Gives up a connect; the time for the check goes on.
+    fn drop_probe(&mut self, number: u32) {
+        let Some(slot) = self.slots[number as usize].as_mut() else { return };
+        if let Work::Probe(probe) = std::mem::replace(&mut slot.work, Work::Nothing) {
+            self.poller.forget(probe.fd());
+        }
+    }
+
+    fn time_is_over(&mut self, number: u32) {
+        let Some(slot) = self.slots[number as usize].as_ref() else { return };
+        match &slot.work {
+            Work::Probe(probe) => {
+                let reason = probe.awaited();
+                self.found(number, Outcome::bad(reason));
+            }
+            Work::Program(job) => {
+                let reason = job.with_complaint("the program has not answered in time");
+                self.program_failed(number, reason);
+            }
+            Work::Nothing => {}
+        }
+    }
+
+    fn ask(&mut self, number: u32, program: &str, arguments: Vec<String>) -> Result<bool, String> {
+        let Some(slot) = self.slots[number as usize].as_mut() else { return Ok(false) };
+        if !matches!(slot.work, Work::Program(_)) {
+            slot.work = Work::Program(Box::default());
+        }
+        let Work::Program(job) = &mut slot.work else { return Ok(false) };
+        let was_running = job.is_running();
+        let address = slot.target.address();
+        let arguments = std::iter::once(address).chain(arguments);
+        let asked = job.ask(program, arguments, &self.environment, self.now_ms)?;
+        if !was_running && let Some(outputs) = job.outputs() {
+            slot.turn = slot.turn.wrapping_add(1);
+            for output in outputs {
+                let added = self.poller.add_reader(output, key_of(number, slot.turn));
+                added.map_err(|error| {
+                    format!("the program cannot be heard: {}", crate::sys::errors::reason(&error))
+                })?;
+            }
+        }
+        Ok(asked)
+    }
+
+    fn hear(&mut self, number: u32) {
+        let Some(slot) = self.slots[number as usize].as_mut() else { return };
+        let Work::Program(job) = &mut slot.work else { return };
+        let heard = job.hear(&mut self.scratch);
+        if let Some(line) = heard.answer {
+            self.timers.disarm(2 * number + 1);
+            let outcome = match Answer::parse(&line) {
+                Ok(Answer { state, members: _ }) => {
+                    job.was_good();
+                    let reason = match state {
+                        State::Ready => String::new(),
+                        state => job.with_complaint(state.reason()),
+                    };
+                    Outcome { health: state.health(), reason, is_certain: false, is_answered: true }
+                }
+                Err(reason) => Outcome::bad(reason),
+            };
+            self.found(number, outcome);
+        }
+        if let Some(reason) = heard.failed {
+            self.program_failed(number, reason);
+        }
+    }
+
+    /// The program cannot be asked: its server is down until it can.
+    fn program_failed(&mut self, number: u32, reason: String) {
+        self.timers.disarm(2 * number + 1);
+        let Some(slot) = self.slots[number as usize].as_mut() else { return };
+        forget(&self.poller, slot);
+        if let Work::Program(job) = &mut slot.work {
+            self.ending.extend(job.fail(self.now_ms));
+        }
+        self.found(number, Outcome::lost(reason));
+    }
+
+    /// A check has ended. The selection hears of it, and the operator if something has changed.
+    fn found(&mut self, number: u32, outcome: Outcome) {
+        self.leave(number);
+        let Some(slot) = self.slots[number as usize].as_mut() else { return };
+        let (before, target) = (slot.tracker.health(), &slot.target);
+        let health = match outcome.is_certain {
+            true => slot.tracker.force(outcome.health),
+            false => slot.tracker.take(outcome.health, target.watch.turns),
+        };
+        if health == Health::Up {
+            slot.reason = "".into();
+        } else if outcome.health != Health::Up {
+            slot.reason = outcome.reason.as_str().into();
+        }
+        let took_us = clock::now().duration_since(slot.began).as_micros();
+        let finding = Finding {
+            health,
+            reason: slot.reason.clone(),
+            connected_since_seconds: (outcome.health == Health::Up && target.proves_connect())
+                .then_some(slot.began_seconds),
+            took_us: outcome.is_answered.then(|| u32::try_from(took_us).unwrap_or(u32::MAX)),
+        };
+        let now_seconds = clock::steady_epoch_seconds(self.now_ms);
+        slot.service.with(|chooser| chooser.checked(target.server, &target.endpoint, &finding, now_seconds));
+        if before != Some(health) {
+            slot.tell(before, health);
+            // Idlers, and clients that wait, may have another server now.
+            self.shared.announce();
+        }
+    }
+}
+
+/// Takes what is under way out of the poller.
+fn forget(poller: &Poller, slot: &Slot) {
+    match &slot.work {
+        Work::Nothing => {}
+        Work::Probe(probe) => poller.forget(probe.fd()),
+        Work::Program(job) => {
+            for output in job.outputs().into_iter().flatten() {
+                // It is not there when it could not be added.
+                let _ = poller.remove_listener(output);
+            }
+        }
+    }
+}
+
+impl Slot {
+    /// What is under way is not wanted any more.
+    fn end(&mut self, now_ms: u64) -> Option<Ending> {
+        match std::mem::replace(&mut self.work, Work::Nothing) {
+            Work::Program(mut job) => job.end(now_ms),
+            Work::Probe(_) | Work::Nothing => None,
+        }
+    }
+
+    fn tell(&self, before: Option<Health>, health: Health) {
+        let (called, reason) = (&self.target.called, &self.reason);
+        let text = match (before, health) {
+            (None, Health::Up) => return,
+            (_, Health::Up) => format!("{called} is up"),
+            (_, Health::Avoid) => format!("{called} is to be avoided: {reason}"),
+            (_, Health::Down) => format!("{called} is down: {reason}"),
+        };
+        diag::say(Severity::Notice, crate::settings::of_service(&self.service.name, &text));
+    }
+}
+
+fn key_of(number: u32, turn: u32) -> usize {
+    // Eleven bits tell a probe from those before it.
+    (((turn & 0x7FF) << SLOT_BITS) | number) as usize
+}
