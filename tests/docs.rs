@@ -229,6 +229,58 @@ fn links_lead_somewhere() {
     assert!(count > 20, "{count} links");
 }
 
+/// Lines outside of blocks of code.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut is_code = false;
+    text.lines().filter(move |line| {
+        let is_fence = line.starts_with("```");
+        is_code ^= is_fence;
+        !is_code && !is_fence
+    })
+}
+
+/// Parts of a row between `|` that is not escaped.
+fn cells(row: &str) -> usize {
+    row.replace("\\|", "").matches('|').count()
+}
+
+/// A `|` in a cell, in code too, would begin another one.
+#[test]
+fn rows_have_as_many_cells_as_their_table() {
+    let mut count = 0;
+    for name in markdown() {
+        let text = read(&name);
+        let mut columns = None;
+        for line in prose(&text) {
+            columns = line.starts_with('|').then(|| *columns.get_or_insert(cells(line)));
+            let Some(columns) = columns else { continue };
+            assert_eq!(cells(line), columns, "{name}: {line}");
+            count += 1;
+        }
+    }
+    assert!(count > 200, "{count} rows");
+}
+
+#[test]
+fn spelling_is_right() {
+    if !is_installed("codespell") {
+        return;
+    }
+    let mut codespell = Command::new("codespell");
+    // mdoc's macro, a word of ip(8), and what Rust calls its packages.
+    codespell.args(["--ignore-words-list", "nd,iif,crate"]).args(markdown());
+    codespell.args([
+        "docs/man",
+        "proto/src/commands",
+        "proto/src/help",
+        "penctl/src",
+        "webstats/src",
+        "packaging",
+    ]);
+    let output = codespell.current_dir(ROOT).output().expect("codespell runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
 /// The lines of the `sh` blocks in a file, continued lines joined.
 fn shell_lines(text: &str) -> Vec<String> {
     let blocks =
