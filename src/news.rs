@@ -3,8 +3,8 @@
 //! Called by the workers of `worker/` and `udp/`, after they have let go of the pool. A message that repeats is counted
 //! for each service and server (`sys/repeats.rs`).
 
-use crate::balance::{Attempt, Endpoint, ServerId};
-use crate::log::diag;
+use crate::balance::{Attempt, Endpoint, News, ServerId};
+use crate::log::diag::{self, Severity};
 use crate::service::Service;
 use pen_proto::called::Called;
 use std::fmt::Display;
@@ -22,11 +22,35 @@ pub fn tell_outage(service: &Service, attempt: &Attempt) {
     }
 }
 
-/// The first of them has accepted a connection.
-pub fn tell_end(service: &Service, server: ServerId) {
-    let called = service.with(|chooser| chooser.called(server));
+/// The first of them has accepted a connection, if `ends_outage`; and what else there is to hear of servers.
+pub fn tell_success(service: &Service, server: ServerId, ends_outage: bool, news: News) {
+    if ends_outage && news.back.is_empty() {
+        tell_back(service, &service.with(|chooser| chooser.called(server)));
+    }
+    tell_news(service, news);
+}
+
+/// Who is back, and whether any server is left.
+pub fn tell_news(service: &Service, news: News) {
+    news.back.iter().for_each(|called| tell_back(service, called));
+    match news.any_left {
+        None => {}
+        Some(false) => {
+            let text = "no server is left: each has failed, is blacklisted, drains or is disabled";
+            let key = format!("none left {}", service.number);
+            diag::once_as(Severity::Error, &key, OfService(service, text));
+        }
+        Some(true) => {
+            let key = format!("one left {}", service.number);
+            diag::once_as(Severity::Notice, &key, OfService(service, "there is a server for clients again"));
+        }
+    }
+}
+
+fn tell_back(service: &Service, called: &Called) {
     let text = format_args!("{called} takes connections again");
-    diag::once(&format!("outage is over {}", service.number), OfService(service, text));
+    let key = format!("back {} {}", service.number, called.number());
+    diag::once_as(Severity::Notice, &key, OfService(service, text));
 }
 
 /// One of several addresses of a server failed; the server is not blamed yet.

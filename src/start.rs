@@ -32,7 +32,8 @@ pub fn run(arguments: &[String]) -> ExitCode {
     let mut waiting = Waiting::default();
     let Err(reason) = run_until_end(arguments, &mut waiting) else { return ExitCode::SUCCESS };
     reason.lines().enumerate().for_each(|(index, line)| match index {
-        0 => diag::fatal(format_args!("pen: {line}")),
+        // The journal knows who it is.
+        0 if !diag::is_journal() => diag::fatal(format_args!("pen: {line}")),
         _ => diag::fatal(line),
     });
     if waiting.for_core {
@@ -73,8 +74,18 @@ fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
+/// What a setting answers, for whoever typed it; the journal has no use for it.
+fn reply(text: &str) {
+    if !diag::is_journal() {
+        print(text);
+    }
+}
+
 fn explain(text: &str) {
-    eprintln!("pen: {text}");
+    match diag::is_journal() {
+        true => diag::say(Severity::Warning, text),
+        false => eprintln!("pen: {text}"),
+    }
 }
 
 fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
@@ -142,7 +153,7 @@ fn wants_core(engine: &Engine<Instance>) -> bool {
 
 /// Options, then the configuration file, then servers given as arguments: each may override what came before.
 fn read_everything(line: &CommandLine, engine: &mut Engine<Instance>) -> Result<Config, String> {
-    line.apply_options(engine, print, explain)?;
+    line.apply_options(engine, reply, explain)?;
     // What is wrong with it is told below.
     let mut base = engine.config().clone();
     let _ = line.apply_positional(&mut base);
@@ -150,7 +161,7 @@ fn read_everything(line: &CommandLine, engine: &mut Engine<Instance>) -> Result<
     if let Some(file) = engine.config().process.text(Text::ConfigFile).map(str::to_owned) {
         let request = reload::request_of(&file)?;
         let done = engine.carry_out(&request, Door::File)?;
-        print(&done.reply);
+        reply(&done.reply);
         done.warnings.iter().for_each(|warning| explain(warning));
     }
     line.apply_positional(engine.config_mut())?;

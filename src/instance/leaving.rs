@@ -4,6 +4,7 @@
 use super::Instance;
 use crate::balance::{Emptied, ServerId};
 use crate::log::diag::{self, Severity};
+use crate::news;
 use crate::settings::of_service;
 use crate::sys::clock;
 use pen_proto::status::ServerState;
@@ -13,13 +14,16 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_millis(200);
 
 impl Instance {
-    /// Cuts connections to servers whose time to drain is over, and tells which servers have no connection any more.
+    /// Cuts connections to servers whose time to drain is over, and tells which servers have no connection any more, and
+    /// whether any is left.
     pub fn look_at_leaving(&mut self) {
         let now_seconds = clock::steady_epoch_seconds(clock::monotonic_ms());
         for (name, served) in &self.served {
             let service = self.runtime.service(served.number);
-            let (overdue, emptied) =
-                service.with(|selection| (selection.overdue(now_seconds), selection.take_emptied()));
+            let (overdue, emptied, news) = service.with(|selection| {
+                (selection.overdue(now_seconds), selection.take_emptied(), selection.take_news())
+            });
+            news::tell_news(service, news);
             for server in overdue {
                 self.runtime.close_server(served.number, server);
             }

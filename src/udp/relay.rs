@@ -219,10 +219,8 @@ impl Udp {
         let service = &core.services[session.service].service;
         service.answers().note(attempt.server(), now_ms);
         if is_first && attempt.clears_failure() {
-            let ends_outage = service.with(|chooser| chooser.connected(attempt));
-            if ends_outage {
-                news::tell_end(service, attempt.server());
-            }
+            let (ends, news) = service.with(|chooser| (chooser.connected(attempt), chooser.take_news()));
+            news::tell_success(service, attempt.server(), ends, news);
         }
         if is_first && attempt.has_tried() {
             service.with(|chooser| chooser.forget_tried(attempt));

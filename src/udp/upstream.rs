@@ -241,14 +241,14 @@ impl Udp {
         local.totals.down_bytes += down_bytes;
         let Some(attempt) = &mut session.attempt else { return false };
         let now_seconds = clock::steady_epoch_seconds(core.now_ms);
-        let (called, next) = local.service.with(|chooser| {
+        let (called, next, news) = local.service.with(|chooser| {
             let called = chooser.called(attempt.server()).at(&session.endpoint);
             chooser.add_bytes(attempt, up_bytes, down_bytes);
             let next = match failure {
                 Failure::Local(_) => chooser.passed_over(address, attempt, now_seconds),
                 _ => chooser.failed(address, attempt, now_seconds),
             };
-            (called, next)
+            (called, next, chooser.take_news())
         });
         let goes_on = next.is_some();
         match next {
@@ -264,6 +264,7 @@ impl Udp {
             None => session.attempt = None,
         }
         report_failure(local, &called, failure);
+        news::tell_news(&local.service, news);
         goes_on
     }
 

@@ -221,8 +221,9 @@ impl Context {
         self.trace_server(connection);
         if let (Some(attempt), Some(endpoint)) = (&connection.attempt, &connection.endpoint) {
             let service = &self.core.services[connection.service].service;
-            if attempt.clears_failure() && service.with(|chooser| chooser.connected(attempt)) {
-                news::tell_end(service, attempt.server());
+            if attempt.clears_failure() {
+                let (ends, news) = service.with(|chooser| (chooser.connected(attempt), chooser.take_news()));
+                news::tell_success(service, attempt.server(), ends, news);
             }
             if endpoint.is_second_choice() {
                 service.with(|chooser| chooser.prefer(attempt.server(), endpoint));
@@ -259,13 +260,13 @@ impl Context {
             return true;
         }
         let now_seconds = os::steady_epoch_seconds(self.core.now_ms);
-        let (called, next) = local.service.with(|chooser| {
+        let (called, next, news) = local.service.with(|chooser| {
             let called = chooser.called(attempt.server());
             let next = match failure {
                 Failure::Local(_) => chooser.passed_over(asker, attempt, now_seconds),
                 _ => chooser.failed(asker, attempt, now_seconds),
             };
-            (called, next)
+            (called, next, chooser.take_news())
         });
         let called = match &connection.endpoint {
             Some(tried) => called.at(tried),
@@ -283,6 +284,7 @@ impl Context {
             None => connection.attempt = None,
         }
         self.report_failure(connection.service, &called, failure);
+        news::tell_news(&self.core.services[connection.service].service, news);
         goes_on
     }
 

@@ -251,9 +251,9 @@ impl Context {
             return;
         };
         let service = &self.core.services[idler.service].service;
-        if service.with(|chooser| chooser.idler_connected(&idler.target)) {
-            news::tell_end(service, idler.target.server);
-        }
+        let (ends, news) =
+            service.with(|chooser| (chooser.idler_connected(&idler.target), chooser.take_news()));
+        news::tell_success(service, idler.target.server, ends, news);
         self.idlers.look_at_once(self.core.now_ms);
     }
 
@@ -287,14 +287,15 @@ impl Context {
             return self.try_idler(service, target.at(next));
         }
         let now_seconds = os::steady_epoch_seconds(self.core.now_ms);
-        let called = shared.with(|chooser| {
+        let (called, news) = shared.with(|chooser| {
             let called = chooser.called(target.server).at(&target.endpoint);
             if !matches!(failure, Failure::Local(_)) {
                 chooser.idler_failed(target, now_seconds);
             }
-            called
+            (called, chooser.take_news())
         });
         self.report_failure(service, &called, failure);
+        news::tell_news(&self.core.services[service].service, news);
         let spot = Spot { service, server: target.server };
         self.idlers.reserve.pause(spot, self.core.now_ms, PAUSE_MS);
     }

@@ -42,15 +42,34 @@ static DIAG: Mutex<Diag> = Mutex::new(Diag::new(Sink::Stderr));
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
     Error,
+    Warning,
     Notice,
     Info,
     Debug,
 }
 
-/// Diagnostics go to standard error, each with the local time in front. So it is from the start.
+/// Diagnostics go to standard error, each with the local time in front, or to the journal with a priority. So it is from
+/// the start.
 pub fn to_stderr() {
     local_time::remember_zone();
     lock().sink = Sink::Stderr;
+}
+
+/// Whether standard error is the journal, as JOURNAL_STREAM of systemd.exec(5) says. The journal knows the time and the
+/// program; in front of each line it wants a priority.
+pub fn is_journal() -> bool {
+    static IS_JOURNAL: OnceLock<bool> = OnceLock::new();
+    *IS_JOURNAL.get_or_init(|| {
+        let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+        let said = stream
+            .split_once(':')
+            .and_then(|(device, inode)| Some((device.parse().ok()?, inode.parse().ok()?)));
+        said.is_some_and(|said| is_stream(io::stderr().as_fd(), said))
+    })
+}
+
+fn is_stream(stream: BorrowedFd<'_>, (device, inode): (u64, u64)) -> bool {
+    nix::sys::stat::fstat(stream).is_ok_and(|status| (status.st_dev, status.st_ino) == (device, inode))
 }
 
 /// Diagnostics go to syslogd (facility user, name `pen`). Call it before a chroot; a missing syslogd is no error.
@@ -101,7 +120,7 @@ pub fn fatal(text: impl Display) {
     // Who started pen waits for this; there is nobody to tell that standard error is gone.
     let _ = write_patiently(
         io::stderr().as_fd(),
-        format!("{}\n", line(&text)).as_bytes(),
+        format!("{}{}\n", if is_journal() { "<3>" } else { "" }, line(&text)).as_bytes(),
         LAST_PATIENCE_MILLISECONDS,
     );
 }
@@ -112,11 +131,17 @@ pub fn block(text: &str) {
     lock().block(Severity::Info, text);
 }
 
-/// Says that the trouble `key` happened; within the next minute it is only counted, then said with the number.
+/// Says that the trouble `key` happened; within the next minute, and longer if it lasts, it is only counted, then said with
+/// the number.
 ///
 /// `text` is not formatted when it is only counted.
 pub fn once(key: &str, text: impl Display) {
-    let is_first = lock().once(key, text, clock::now());
+    once_as(Severity::Warning, key, text);
+}
+
+/// As [`once`], for what is no trouble, or more than that.
+pub fn once_as(severity: Severity, key: &str, text: impl Display) {
+    let is_first = lock().once(severity, key, text, clock::now());
     if is_first && let Some(bell) = BELL.get() {
         bell();
     }
@@ -145,11 +170,13 @@ enum Sink {
     Syslog(Syslog),
     #[cfg(test)]
     Stream(std::os::fd::OwnedFd),
+    #[cfg(test)]
+    Journal(std::os::fd::OwnedFd),
 }
 
 struct Diag {
     sink: Sink,
-    repeats: Repeats,
+    repeats: Repeats<Severity>,
     /// Messages dropped since the last one that went out.
     lost: u64,
 }
@@ -164,7 +191,7 @@ impl Diag {
     }
 
     fn block(&mut self, severity: Severity, text: &str) {
-        if let Sink::Syslog(_) = self.sink {
+        if self.takes_lines() {
             for part in text.lines().filter(|part| !part.is_empty()) {
                 self.say(severity, part);
             }
@@ -174,11 +201,23 @@ impl Diag {
         self.put(severity, &lines.join("\n"));
     }
 
+    /// Whether it has a place for each line, with a priority of its own.
+    fn takes_lines(&self) -> bool {
+        match self.sink {
+            Sink::Syslog(_) => true,
+            Sink::Stderr => is_journal(),
+            #[cfg(test)]
+            Sink::Stream(_) => false,
+            #[cfg(test)]
+            Sink::Journal(_) => true,
+        }
+    }
+
     /// Whether nothing else was counted.
-    fn once(&mut self, key: &str, text: impl Display, now: Instant) -> bool {
+    fn once(&mut self, severity: Severity, key: &str, text: impl Display, now: Instant) -> bool {
         let mut said = Vec::new();
         let is_first = self.repeats.next_due().is_none();
-        self.repeats.happened(key, text, now, &mut said);
+        self.repeats.happened(key, severity, text, now, &mut said);
         self.say_all(&said);
         is_first
     }
@@ -190,9 +229,9 @@ impl Diag {
         self.repeats.next_due().map(|due| due.saturating_duration_since(now))
     }
 
-    fn say_all(&mut self, texts: &[String]) {
-        for text in texts {
-            self.say(Severity::Notice, text);
+    fn say_all(&mut self, texts: &[(Severity, String)]) {
+        for (severity, text) in texts {
+            self.say(*severity, text);
         }
     }
 
@@ -211,20 +250,25 @@ impl Diag {
         // Whoever did not make room for the last message is not waited for again.
         let patience = if self.lost > 0 { 0 } else { PATIENCE_MILLISECONDS };
         let stderr = io::stderr();
+        let is_journal = self.takes_lines();
         let stream = match &mut self.sink {
             Sink::Stderr => stderr.as_fd(),
             Sink::Syslog(syslog) => return syslog.send(priority(severity), text, patience),
             #[cfg(test)]
-            Sink::Stream(stream) => (*stream).as_fd(),
+            Sink::Stream(stream) | Sink::Journal(stream) => (*stream).as_fd(),
         };
-        let stamped = format!("{}: {text}\n", local_time::stamp(&local_time::now()));
-        write_patiently(stream, stamped.as_bytes(), patience).is_ok()
+        let whole = match is_journal {
+            true => format!("<{}>{text}\n", priority(severity) as u8),
+            false => format!("{}: {text}\n", local_time::stamp(&local_time::now())),
+        };
+        write_patiently(stream, whole.as_bytes(), patience).is_ok()
     }
 }
 
 fn priority(severity: Severity) -> Priority {
     match severity {
         Severity::Error => Priority::LOG_ERR,
+        Severity::Warning => Priority::LOG_WARNING,
         Severity::Notice => Priority::LOG_NOTICE,
         Severity::Info => Priority::LOG_INFO,
         Severity::Debug => Priority::LOG_DEBUG,

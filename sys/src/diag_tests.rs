@@ -50,6 +50,21 @@ fn a_block_looks_as_pens() {
 }
 
 #[test]
+fn the_journal_gets_priorities_line_by_line_and_no_time() {
+    let (reader, writer) = io::pipe().unwrap();
+    let status = nix::sys::stat::fstat(&writer).unwrap();
+    assert!(is_stream(writer.as_fd(), (status.st_dev, status.st_ino)));
+    assert!(!is_stream(io::stderr().as_fd(), (status.st_dev, status.st_ino)));
+    let (mut diag, mut reader) = (Diag::new(Sink::Journal(writer.into())), BufReader::new(reader));
+    diag.say(Severity::Error, "broken\n<0>forged");
+    diag.once(Severity::Warning, "log", "full", crate::clock::now());
+    diag.block(Severity::Info, "Server 0 status:\naddress a\n");
+    for expected in ["<3>broken\\n<0>forged", "<4>full", "<6>Server 0 status:", "<6>address a"] {
+        assert_eq!(read_line(&mut reader), format!("{expected}\n"));
+    }
+}
+
+#[test]
 fn syslogd_gets_a_block_line_by_line() {
     let dir = TempDir::new();
     let path = dir.join("log");
@@ -107,7 +122,8 @@ fn the_same_trouble_is_said_once_and_then_counted() {
     let start = crate::clock::now();
     assert_eq!(diag.tick(start), None);
     for time in 0..1000 {
-        let is_first = diag.once("log", format_args!("cannot write the log: {}", "disk full"), start);
+        let is_first =
+            diag.once(Severity::Warning, "log", format_args!("cannot write the log: {}", "disk full"), start);
         assert_eq!(is_first, time == 0, "the main thread is woken once");
     }
     assert_eq!(diag.tick(start), Some(Duration::from_secs(60)));

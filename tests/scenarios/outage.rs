@@ -3,6 +3,7 @@
 use crate::common::backend::{Backend, UnixBackend, echo};
 use crate::common::datagram::{UdpClient, UdpServer};
 use crate::common::pen::Pen;
+use crate::common::ports::free_port;
 use crate::common::wait::eventually;
 use crate::idlers::{alone, await_idlers, status};
 
@@ -26,6 +27,27 @@ fn one_refused_connect_costs_one_client() {
     let position = |text: &str| said.find(text).unwrap_or_else(|| panic!("{text}: not in {said}"));
     assert!(position(BEGINS) < position(&format!("server 0 ({server}) takes connections again")));
     assert_eq!(said.matches(BEGINS).count(), 1, "{said}");
+    assert!(position("no server is left: ") < position("there is a server for clients again"), "{said}");
+}
+
+#[test]
+fn who_is_taken_out_is_missed_too_and_each_service_speaks_for_itself() {
+    let servers = ["A", "B"].map(Backend::named);
+    let at = free_port();
+    let pen = Pen::before([&servers[0]]).start();
+    pen.control("service add web");
+    pen.control(&format!("service web server add h2={}", servers[1]));
+    pen.control(&format!("service web listen 127.0.0.1:{at}"));
+    let told = |text: &str| {
+        eventually(text, || pen.stderr(), |said| said.lines().any(|line| line.ends_with(text)));
+    };
+    pen.control("service web server h2 disable");
+    told("service web: no server is left: each has failed, is blacklisted, drains or is disabled");
+    pen.control("service web server h2 enable");
+    told("service web: there is a server for clients again");
+    pen.control("server 0 blacklist 60");
+    let told = || pen.stderr().matches(": no server is left").count();
+    eventually("the first service to speak, too", told, |count| *count == 2);
 }
 
 #[test]

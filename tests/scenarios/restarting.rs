@@ -125,8 +125,33 @@ fn a_restart_waits_no_longer_than_allowed() {
     pen.signal(SIGQUIT);
     assert_eq!(pen.wait(), Some(0));
     client.ending();
-    assert!(supervisor.said().contains("drained: 1 connection cut"), "{}", supervisor.said());
+    assert!(supervisor.said().contains("\n<5>drained: 1 connection cut\n"), "{}", supervisor.said());
     assert!(supervisor.has_heard("EXTEND_TIMEOUT_USEC="));
+}
+
+#[test]
+fn the_journal_gets_priorities_and_no_replies() {
+    let (server, other) = (Backend::named("A"), Backend::refusing("B"));
+    let supervisor = Supervisor::new();
+    let tcp = address();
+    std::fs::write(supervisor.path("pen.conf"), format!("blacklist 3600\nserver 1 name h2\nlisten {tcp}\n"))
+        .unwrap();
+    let (server, h2) = (server.to_string(), other.to_string());
+    let words =
+        ["-r", "-d", "-O", "epoll", "-F", "pen.conf", &tcp.to_string(), &server, &h2].map(String::from);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut pen = supervisor.start(&words, vec![]);
+    let asks = |count: usize| (0..count).map(|_| Client::connect(tcp).line()).collect::<String>();
+    assert_eq!(asks(4), "AAAA");
+    let blamed = format!(
+        "\n<4>Connect failed: connection refused; blacklisting server 1 (h2, {h2}) because of connect failure\n"
+    );
+    eventually("it to be blamed", || supervisor.said(), |said| said.contains(&blamed));
+    pen.signal(SIGTERM);
+    assert_eq!(pen.wait(), Some(0));
+    let said = supervisor.said();
+    assert!(said.lines().all(|line| line.starts_with('<') && line[2..].starts_with('>')), "{said}");
+    assert_eq!(said.matches("because of connect failure").count(), 1, "{said}");
 }
 
 #[test]

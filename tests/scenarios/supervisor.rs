@@ -1,4 +1,4 @@
-//! systemd's side of its protocols: a socket that hears of readiness and states and keeps descriptors, and a start that
+//! systemd's side of its protocols: a journal, a socket that hears of readiness and states and keeps descriptors, and a start that
 //! hands them down.
 
 use crate::common::tempdir::TempDir;
@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -64,7 +65,8 @@ impl Supervisor {
         command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_pen"), "-f"]).args(words);
         command.stdin(next()).stdout(next()).stderr(next()).current_dir(self.dir.path());
         command.env("NOTIFY_SOCKET", self.path("notify")).env("FDSTORE", "8");
-        File::create(&error).unwrap();
+        let journal = File::create(&error).unwrap().metadata().unwrap();
+        command.env("JOURNAL_STREAM", format!("{}:{}", journal.dev(), journal.ino()));
         let mut unit = Unit { supervisor: self, child: command.spawn().unwrap() };
         eventually(
             "pen to be ready",

@@ -5,6 +5,7 @@
 use super::attempt::{Attempt, Hold};
 use super::keys::ServerKey;
 use super::leaving::Emptied;
+use super::news::Untold;
 use super::policy::{Mode, Policies};
 use super::routes::Route;
 use super::rules::Rules;
@@ -26,6 +27,7 @@ pub struct Selection {
     pub(super) current: ServerId,
     /// Only servers that failed were left for a client, and none of them has taken one since.
     pub(super) is_outage: bool,
+    pub(super) untold: Untold,
     /// Each server once for a time that it leaves.
     pub(super) emptied: Vec<Emptied>,
 }
@@ -40,6 +42,7 @@ impl Selection {
             tried: Tried::default(),
             current: ServerId::NONE,
             is_outage: false,
+            untold: Untold::default(),
             emptied: Vec::new(),
         }
     }
@@ -146,7 +149,11 @@ impl Selection {
 
     /// A connect that began in this era succeeded. True when an outage is over.
     pub(super) fn succeeded(&mut self, id: ServerId, era: u16) -> bool {
+        let had_failed = self.servers.get(id).is_some_and(|server| server.standing.has_failed());
         let is_news = self.servers.change(id, |server| server.connect_succeeded(era)) == Some(true);
+        if is_news && had_failed {
+            self.is_back(id);
+        }
         is_news && id.index().is_some() && std::mem::take(&mut self.is_outage)
     }
 

@@ -5,6 +5,7 @@
 
 use super::checked::{Checked, Untested};
 use super::glance::Glance;
+pub use super::id::{SERVER_NUMBERS, ServerId};
 use super::idlers::Patience;
 use super::keys::ServerKey;
 use super::routes::{Route, Routes};
@@ -12,67 +13,9 @@ use super::standing::{Duty, Standing};
 use pen_proto::called::Called;
 use pen_proto::commands::ProxyHeader;
 pub use pen_proto::endpoint::{Endpoint, TlsEndpoint};
-use pen_proto::status::{ServerState, special};
+use pen_proto::status::ServerState;
 use pen_proto::weight::Weight;
-use std::fmt;
 use std::sync::Arc;
-
-/// Numbers below this are of regular servers. Names and the three special servers have the rest of the 16 bits that a
-/// client's slot keeps.
-pub const SERVER_NUMBERS: usize = 32_768;
-
-/// Number of a server. The special ones are the topmost of 16 bits, which is how clients and connections keep it;
-/// Pen prints them as negative numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServerId(u16);
-
-impl ServerId {
-    /// The server of `-e`, for when no other takes the client.
-    pub const EMERGENCY: ServerId = ServerId(u16::MAX);
-    /// The server of `-B`, for clients that `client_acl` denies.
-    pub const ABUSE: ServerId = ServerId(u16::MAX - 1);
-    /// No server.
-    pub const NONE: ServerId = ServerId(u16::MAX - 2);
-
-    /// The regular server with this index.
-    ///
-    /// # Panics
-    /// From [`SERVER_NUMBERS`] on.
-    pub fn regular(index: usize) -> ServerId {
-        assert!(index < SERVER_NUMBERS, "server {index}: numbers end at {}", SERVER_NUMBERS - 1);
-        ServerId(index as u16)
-    }
-
-    /// The index of a regular server.
-    pub fn index(self) -> Option<usize> {
-        let index = usize::from(self.0);
-        (index < SERVER_NUMBERS).then_some(index)
-    }
-
-    pub(super) const fn raw(self) -> u16 {
-        self.0
-    }
-
-    pub(super) const fn from_raw(raw: u16) -> ServerId {
-        ServerId(raw)
-    }
-
-    /// As Pen prints it: an index, or -1, -2 or -3.
-    pub fn number(self) -> i32 {
-        match self.index() {
-            Some(_) => self.0.into(),
-            None if self == ServerId::EMERGENCY => special::EMERGENCY,
-            None if self == ServerId::ABUSE => special::ABUSE,
-            None => special::NONE,
-        }
-    }
-}
-
-impl fmt::Display for ServerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.number().fmt(f)
-    }
-}
 
 /// What the operator configured for one server, with the address looked up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -353,6 +296,7 @@ pub struct Servers {
     /// Regular servers that failed, the one that failed longest ago first. Some may be well again.
     failed: Vec<ServerId>,
     count: usize,
+    left: usize,
     emergency: Server,
     abuse: Server,
     routes: Routes,
@@ -392,6 +336,7 @@ impl Servers {
     fn look_again(&mut self) {
         let glance = |server| Glance::of(server, self.blacklist_seconds);
         self.glances = self.slots.iter().map(glance).collect();
+        self.left = self.regular().iter().filter(|server| server.is_left()).count();
     }
 
     /// Replaces what is configured. Standing and totals stay with the number; a failure goes when the address changes.
@@ -469,6 +414,11 @@ impl Servers {
         self.routes.find(name)
     }
 
+    /// How many regular servers there are for clients, see [`Server::is_left`].
+    pub(super) fn left(&self) -> usize {
+        self.left
+    }
+
     /// The regular servers in order, gaps included.
     pub fn regular(&self) -> &[Server] {
         &self.slots[..self.count]
@@ -525,7 +475,9 @@ impl Servers {
             _ => {
                 let index = id.index()?;
                 let server = self.slots.get_mut(index)?;
+                let was_left = usize::from(index < self.count && server.is_left());
                 let changed = change(server);
+                self.left = self.left + usize::from(index < self.count && server.is_left()) - was_left;
                 self.glances[index] = Glance::of(server, self.blacklist_seconds);
                 Some(changed)
             }
@@ -577,23 +529,6 @@ impl Servers {
         if id.index().is_some() {
             self.failed.retain(|failed| *failed != id);
             self.failed.push(id);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn special_servers_have_negative_numbers_and_all_others_their_index() {
-        for index in [0, 1, 255, SERVER_NUMBERS - 1] {
-            let server = ServerId::regular(index);
-            assert_eq!((server.index(), server.number()), (Some(index), index as i32));
-        }
-        for (server, number) in [(ServerId::EMERGENCY, -1), (ServerId::ABUSE, -2), (ServerId::NONE, -3)] {
-            assert_eq!((server.index(), server.number()), (None, number));
-            assert_eq!(server.to_string(), number.to_string());
         }
     }
 }

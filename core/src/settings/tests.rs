@@ -334,6 +334,7 @@ no geoip
 log_format pen
 no metrics_listen
 no abort_on_error
+restart_timeout 5
 shutdown_timeout 30
 no ssl_alpn
 no ssl_ca_file
