@@ -19,9 +19,6 @@ use std::thread::{self, JoinHandle};
 
 /// So long an answer of the main thread is good for everybody who asks the same.
 const FRESH_MS: u64 = 100;
-/// The media type of the text format that Prometheus reads.
-const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-const NOBODY: &str = "default-src 'none'";
 
 /// What is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,19 +41,6 @@ impl Document {
             "/readyz" => Some(Document::Readiness),
             _ => None,
         }
-    }
-}
-
-/// The page of metrics.
-pub fn metrics(text: String) -> Response {
-    Response::new(Code::Ok, METRICS_TYPE, NOBODY, text.into_bytes().into())
-}
-
-/// Yes, or why not.
-pub fn verdict(good: &str, troubles: &[String]) -> Response {
-    match troubles {
-        [] => Response::plain(Code::Ok, format!("{good}\n")),
-        troubles => Response::plain(Code::Unavailable, troubles.join("\n") + "\n"),
     }
 }
 
@@ -174,7 +158,7 @@ impl Site for Answers {
     fn answer(&mut self, path: &str) -> Option<Response> {
         let Some(document) = Document::at(path) else { return Some(Response::refusal(Code::NotFound)) };
         if self.ending {
-            return Some(verdict("", &["pen ends".into()]));
+            return Some(Response::verdict("", &["pen ends".into()]));
         }
         let fresh = self.known[document as usize].as_ref().filter(|(_, until_ms)| self.now_ms <= *until_ms);
         if fresh.is_none() && !self.shared.asked[document as usize].swap(true, Ordering::AcqRel) {
@@ -210,7 +194,7 @@ impl Site for Answers {
     }
 
     fn too_late(&mut self) -> Response {
-        verdict("", &["the main loop does not answer".into()])
+        Response::verdict("", &["the main loop does not answer".into()])
     }
 
     fn doors(&self) -> &[Door] {

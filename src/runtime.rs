@@ -15,7 +15,8 @@ use crate::settings::{ProcessSettings, Settings};
 use crate::shared::{Detail, Message, Report, ServiceReport, Services, Shared, Which};
 use crate::worker::Worker;
 use alarm::{Alarm, RaisedAtEnd};
-use pen_proto::status::{Calls, ConnectionStatus, Totals};
+use pen_proto::status::{Calls, ConnectionStatus, ServerTimes, Totals};
+use std::collections::HashMap;
 use std::io;
 use std::sync::mpsc;
 use std::sync::{Arc, Weak};
@@ -79,6 +80,8 @@ pub struct ServiceSnapshot {
     /// How many there are.
     pub open: u64,
     pub live: LiveServers,
+    /// How long servers took, since start.
+    pub times: HashMap<ServerId, ServerTimes>,
     pub totals: Totals,
     /// Number of the connection opened last.
     pub connections_last: u64,
@@ -108,6 +111,7 @@ impl ServiceSnapshot {
         self.connections.extend(report.connections);
         self.open += report.open;
         self.live.merge(&report.live);
+        report.times.iter().for_each(|(server, times)| self.times.entry(*server).or_default().add(times));
         self.idlers.extend(report.idlers);
         self.totals.add(&report.totals);
         if let Some((number, at_ms)) = report.last.filter(|last| Some(last.1) >= self.last_ms) {

@@ -4,9 +4,13 @@
 //! Byte counts are from the point of view of the party they belong to: a server was *sent* what clients wrote, a client
 //! was *sent* what servers wrote. Fields that were added have a default, so that a program reads what an older pen says.
 
+mod histogram;
+mod reason;
 mod services;
 mod state;
 
+pub use histogram::{BOUNDS, Histogram, ServerTimes};
+pub use reason::{CloseReason, Ends};
 pub use services::{MAIN, ServiceStatus, ServiceView};
 pub use state::{Level, ServerState, bits, special};
 
@@ -66,6 +70,9 @@ pub struct Status {
     /// How many clients are remembered, where they are not listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clients_used: Option<u64>,
+    /// What the system knows of the process; an older pen does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessStatus>,
     /// All other services.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<ServiceStatus>,
@@ -94,6 +101,18 @@ impl Calls {
         self.writable += other.writable;
         self.wakeups += other.wakeups;
     }
+}
+
+/// What the system knows of the process; `None` where it does not tell, as in a jail without `/proc`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessStatus {
+    /// Processor time of all threads, in user mode and in the kernel.
+    pub cpu_milliseconds: Option<u64>,
+    pub resident_bytes: Option<u64>,
+    pub virtual_bytes: Option<u64>,
+    pub open_descriptors: Option<u64>,
+    pub descriptors_max: u64,
+    pub threads: Option<u64>,
 }
 
 /// Direct server return. Counts are of frames, since start.
@@ -161,6 +180,12 @@ pub struct ServerStatus {
     pub connections_total: u64,
     /// Connects that failed or timed out.
     pub failures_total: u64,
+    /// What was last met was a failure, be its blacklist time over or not: nobody has seen it well since.
+    #[serde(default)]
+    pub failed: bool,
+    /// How long it took; nothing where it was never asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<ServerTimes>,
     /// See [`ServerStatus::state`], which knows what to do where it is missing.
     #[serde(default, deserialize_with = "state::known_state", skip_serializing_if = "Option::is_none")]
     pub state: Option<ServerState>,
@@ -279,6 +304,9 @@ pub struct Totals {
     /// Connections closed for a request that `http` could not pass on.
     #[serde(default)]
     pub http_refused: u64,
+    /// Of those that have ended, how many for which reason.
+    #[serde(default)]
+    pub ends: Ends,
 }
 
 impl Totals {
@@ -312,6 +340,7 @@ impl Totals {
             proxy_errors,
             http_unedited,
             http_refused,
+            ends,
         } = more;
         self.accepted += accepted;
         self.closed += closed;
@@ -340,6 +369,7 @@ impl Totals {
         self.proxy_errors += proxy_errors;
         self.http_unedited += http_unedited;
         self.http_refused += http_refused;
+        self.ends.add(ends);
     }
 }
 

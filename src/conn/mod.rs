@@ -19,6 +19,7 @@ use end::{End, Sessions};
 pub use extras::{Chain, Extras, Via};
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::FastClose;
+pub use pen_proto::status::CloseReason;
 use pen_proto::status::bits;
 pub use socket::Socket;
 use std::sync::Arc;
@@ -57,64 +58,6 @@ pub enum Stage {
     Relaying,
     /// `dummy`: the client to ask, or, once answered, to close.
     Dummy { answered: bool },
-}
-
-/// Why a connection ended. One exit for all: `Worker::close`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CloseReason {
-    /// Both directions ended in order.
-    Finished,
-    /// `tcp_fastclose` ended it at the first end of file.
-    FastClose,
-    ClientReset,
-    ServerReset,
-    IdleTimeout,
-    /// No server could take the client.
-    NoServer,
-    /// `client_acl` refused the client and there is no abuse server.
-    Denied,
-    /// The command `close`.
-    Closed,
-    /// A trusted downstream sent no proper PROXY header, or not in time.
-    ProxyHeader,
-    /// pen ends.
-    Shutdown,
-    /// `http` does not pass the client's request on.
-    BadRequest,
-    /// The TLS handshake with the client failed.
-    Handshake,
-    /// The client did not finish its TLS handshake in time, or did not say whom it wants.
-    HandshakeTimeout,
-    /// pen made a mistake with it.
-    InternalError,
-    /// A UDP session that had to make room for another.
-    Evicted,
-    /// No descriptor for the upstream socket came free in time, or another local failure.
-    Shortage,
-}
-
-impl CloseReason {
-    /// The word in the JSON log.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            CloseReason::Finished => "finished",
-            CloseReason::FastClose => "fastclose",
-            CloseReason::ClientReset => "client_reset",
-            CloseReason::ServerReset => "server_reset",
-            CloseReason::IdleTimeout => "idle_timeout",
-            CloseReason::NoServer => "no_server",
-            CloseReason::Denied => "denied",
-            CloseReason::Closed => "closed",
-            CloseReason::ProxyHeader => "proxy_header",
-            CloseReason::Shutdown => "shutdown",
-            CloseReason::BadRequest => "bad_request",
-            CloseReason::Handshake => "handshake",
-            CloseReason::HandshakeTimeout => "handshake_timeout",
-            CloseReason::InternalError => "internal_error",
-            CloseReason::Evicted => "evicted",
-            CloseReason::Shortage => "shortage",
-        }
-    }
 }
 
 /// Bytes on their way from one side to the other.
@@ -179,6 +122,9 @@ impl Direction {
     }
 }
 
+/// The time of something that has not happened.
+pub const NEVER_ASKED: u64 = u64::MAX;
+
 #[derive(Debug)]
 pub struct Connection {
     /// Under which its worker knows it.
@@ -206,9 +152,9 @@ pub struct Connection {
     pub started_ms: u64,
     /// Monotonic time of the last event.
     pub active_ms: u64,
-    /// When the server is given up that has answered neither the connect nor, on a connection that was kept ready, the
-    /// first bytes; monotonic.
-    pub connect_deadline_ms: u64,
+    /// When the server was asked for something: when the connect began, or, on a connection that was kept ready, when the
+    /// client's first bytes went out. [`NEVER_ASKED`] before, and when the server has sent something. Monotonic.
+    pub asked_ms: u64,
     /// Counts towards `pending_max`.
     pub counted_pending: bool,
     /// Number of its service.
@@ -259,7 +205,7 @@ impl Connection {
             unlogged: false,
             started_ms: now_ms,
             active_ms: now_ms,
-            connect_deadline_ms: 0,
+            asked_ms: NEVER_ASKED,
             counted_pending: false,
             service,
             listener,

@@ -5,12 +5,13 @@ use super::listeners::{open_beside, refused};
 use crate::control::apply::Wanted;
 use crate::control::plan::Plan;
 use crate::log::diag::{self, Severity};
-use crate::metrics::{self, Document, Metrics};
+use crate::metrics::{Document, Metrics};
 use crate::net::listen::{ListenOptions, Listener};
 use crate::settings::{MAIN, ProcessConfig};
 use crate::stats;
 use crate::sys::errors::reason;
 use pen_proto::status::{ServerState, ServerStatus, ServiceView, Status, special};
+use pen_web::Response;
 use std::sync::Arc;
 
 /// Wakes the main thread.
@@ -88,11 +89,11 @@ impl Instance {
         let Some(server) = &self.watched.server else { return };
         for document in server.asked().collect::<Vec<_>>() {
             let response = match document {
-                Document::Health => metrics::verdict("ok", &[]),
+                Document::Health => Response::verdict("ok", &[]),
                 Document::Metrics => {
-                    metrics::metrics(stats::prometheus::render(&self.status(Wanted::Figures, MAIN)))
+                    Response::metrics(stats::prometheus::render(&self.status(Wanted::Figures, MAIN)))
                 }
-                Document::Readiness => metrics::verdict("ready", &self.not_ready()),
+                Document::Readiness => Response::verdict("ready", &self.not_ready()),
             };
             if let Some(server) = &self.watched.server {
                 server.answer(document, response);

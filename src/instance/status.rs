@@ -1,7 +1,7 @@
 //! What a running pen tells of itself: the workers' reports, the servers and the clients in one snapshot.
 
 use super::{Instance, Served};
-use crate::balance::{Chooser, add_flows, add_idlers, add_live, add_live_to_clients};
+use crate::balance::{Chooser, add_flows, add_idlers, add_live, add_live_to_clients, add_times};
 use crate::control::apply::Wanted;
 use crate::dsr::{self, Dsr};
 use crate::log::local_time;
@@ -10,8 +10,9 @@ use crate::service::Service;
 use crate::settings::MAIN;
 use crate::shared::Detail;
 use crate::sys::clock;
+use crate::sys::process_figures::{self, ProcessFigures};
 use pen_proto::commands::{Flag, Number};
-use pen_proto::status::{ClientStatus, ServiceStatus, Status};
+use pen_proto::status::{ClientStatus, ProcessStatus, ServiceStatus, Status};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -42,6 +43,7 @@ impl Instance {
             connections_used: snapshot.connections_used,
             full: snapshot.full,
             calls: snapshot.calls,
+            process: matches!(wanted, Wanted::Figures | Wanted::Everything).then(process_status),
             udp: own.settings.flag(Flag::Udp),
             ..Status::default()
         };
@@ -80,7 +82,7 @@ impl Instance {
         part: ServiceSnapshot,
         now_ms: u64,
     ) -> (ServiceStatus, Option<u64>) {
-        let ServiceSnapshot { connections, open, live, connections_last, idlers, totals, .. } = part;
+        let ServiceSnapshot { connections, open, live, times, connections_last, idlers, totals, .. } = part;
         let listeners = self.runtime.listeners(served.number);
         let mut told = ServiceStatus {
             name: name.to_string(),
@@ -114,12 +116,32 @@ impl Instance {
             Wanted::Servers | Wanted::Connections => {}
         }
         add_live(&mut told.servers, &live);
+        add_times(&mut told.servers, &times);
         if flows_max.is_some() {
             add_flows(&mut told.servers, &told.connections);
         }
         add_live_to_clients(&mut told.clients, &told.connections);
         add_idlers(&mut told.servers, &idlers);
         (told, flows_max)
+    }
+}
+
+fn process_status() -> ProcessStatus {
+    let ProcessFigures {
+        cpu_milliseconds,
+        resident_bytes,
+        virtual_bytes,
+        open_descriptors,
+        descriptors_max,
+        threads,
+    } = process_figures::look();
+    ProcessStatus {
+        cpu_milliseconds,
+        resident_bytes,
+        virtual_bytes,
+        open_descriptors,
+        descriptors_max,
+        threads,
     }
 }
 

@@ -33,6 +33,8 @@ pub struct ConnectionRecord<'a> {
     pub retries: u32,
     /// The address it came in on.
     pub listener: &'a str,
+    /// Whose it is.
+    pub service: &'a str,
 }
 
 impl ConnectionRecord<'_> {
@@ -57,6 +59,7 @@ impl ConnectionRecord<'_> {
         text(out, "reason", self.reason);
         number(out, "retries", Some(self.retries));
         text(out, "listener", self.listener);
+        text(out, "service", self.service);
         out.extend_from_slice(b"}\n");
     }
 }
@@ -130,6 +133,7 @@ mod tests {
             reason: "client closed",
             retries: 1,
             listener: "0.0.0.0:80",
+            service: "main",
         }
     }
 
@@ -145,7 +149,7 @@ mod tests {
             written(&example()),
             "{\"time\":\"2026-11-21T01:23:26.007Z\",\"duration_ms\":1250,\"client\":\"203.0.113.7\",\
              \"client_port\":50112,\"server\":1,\"server_address\":\"10.0.0.2\",\"server_port\":8080,\
-             \"up_bytes\":412,\"down_bytes\":8388608,\"reason\":\"client closed\",\"retries\":1,\"listener\":\"0.0.0.0:80\"}\n"
+             \"up_bytes\":412,\"down_bytes\":8388608,\"reason\":\"client closed\",\"retries\":1,\"listener\":\"0.0.0.0:80\",\"service\":\"main\"}\n"
         );
     }
 
@@ -201,6 +205,7 @@ mod tests {
                 reason: &texts.1,
                 retries: numbers.3,
                 listener: &texts.2,
+                service: "web",
             };
             let line = written(&record);
             prop_assert_eq!(line.find('\n'), Some(line.len() - 1));
@@ -219,6 +224,7 @@ mod tests {
                 "reason": texts.1,
                 "retries": numbers.3,
                 "listener": texts.2,
+                "service": "web",
             }));
         }
     }

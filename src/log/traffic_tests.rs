@@ -160,6 +160,7 @@ fn ended_connections_share_the_file_with_lines() {
         reason: "client closed",
         retries: 0,
         listener: "*:80",
+        service: "main",
     });
     log.line(&CLIENT, 1, "10.0.0.1", b"data");
     hub.shutdown();

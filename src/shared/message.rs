@@ -1,7 +1,7 @@
 //! What the main thread asks of a worker, and what a worker tells.
 
 use crate::balance::{LiveServers, ServerId};
-use pen_proto::status::{Calls, ConnectionStatus, Totals};
+use pen_proto::status::{Calls, ConnectionStatus, ServerTimes, Totals};
 use std::sync::mpsc::Sender;
 
 #[derive(Debug)]
@@ -54,6 +54,8 @@ pub struct ServiceReport {
     /// How many there are.
     pub open: u64,
     pub live: LiveServers,
+    /// How long servers took, since start.
+    pub times: Vec<(ServerId, ServerTimes)>,
     /// How many idlers are ready for clients, by server.
     pub idlers: Vec<(ServerId, usize)>,
     pub totals: Totals,

@@ -59,6 +59,7 @@ impl Udp {
         }
         let totals = &mut core.services[session.service].totals;
         totals.closed += 1;
+        totals.ends.count(reason);
         totals.up_bytes += up_bytes;
         totals.down_bytes += down_bytes;
         if matches!(reason, CloseReason::NoServer | CloseReason::Shortage) {
@@ -70,7 +71,7 @@ impl Udp {
 }
 
 fn log_end(core: &mut Core, parties: &Parties, session: &Session, server: ServerId, reason: CloseReason) {
-    let LocalService { log, settings, .. } = &mut core.services[session.service];
+    let LocalService { log, settings, service, .. } = &mut core.services[session.service];
     if settings.choice::<LogFormat>() != LogFormat::Json || log.target() != Target::File {
         return;
     }
@@ -90,6 +91,7 @@ fn log_end(core: &mut Core, parties: &Parties, session: &Session, server: Server
         reason: reason.as_str(),
         retries: session.retries,
         listener: core.listeners.text(parties.listener),
+        service: &service.name,
     });
 }
 

@@ -213,9 +213,13 @@ impl Udp {
         let Some(session) = self.sessions.get_mut(index) else { return };
         session.down_bytes += bytes;
         session.active_ms = now_ms;
-        session.unanswered_ms = None;
+        let asked_ms = session.unanswered_ms.take();
         let is_first = session.kept.take().is_some();
         let Some(attempt) = &mut session.attempt else { return };
+        if let (true, Some(asked_ms)) = (is_first, asked_ms) {
+            let times = core.services[session.service].times.of(attempt.server());
+            times.first_byte.observe(now_ms.saturating_sub(asked_ms));
+        }
         let service = &core.services[session.service].service;
         service.answers().note(attempt.server(), now_ms);
         if is_first && attempt.clears_failure() {

@@ -45,6 +45,7 @@ impl Context {
         self.close_socket(&mut connection.client);
         let totals = &mut self.service(&connection).totals;
         totals.closed += 1;
+        totals.ends.count(reason);
         totals.up_bytes += released.up_bytes;
         totals.down_bytes += released.down_bytes;
         match reason {
@@ -70,7 +71,7 @@ impl Context {
     }
 
     fn log_end(&mut self, connection: &Connection, server: ServerId, reason: CloseReason) {
-        let LocalService { log, settings, .. } = &mut self.core.services[connection.service];
+        let LocalService { log, settings, service, .. } = &mut self.core.services[connection.service];
         if settings.choice::<LogFormat>() != LogFormat::Json || log.target() != Target::File {
             return;
         }
@@ -90,6 +91,7 @@ impl Context {
             reason: reason.as_str(),
             retries: connection.retries(),
             listener: self.core.listeners.text(connection.listener),
+            service: &service.name,
         });
     }
 }

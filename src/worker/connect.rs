@@ -80,7 +80,7 @@ impl Context {
         let local = local_address(settings, connection.address);
         let (keepalive, nodelay) = (keepalive_of(settings), settings.flag(Flag::TcpNodelay));
         if !matches!(connection.stage, Stage::Shortage | Stage::Busy) {
-            connection.connect_deadline_ms = self.core.now_ms + settings.number(Number::Timeout) * 1000;
+            connection.asked_ms = self.core.now_ms;
         }
         let Some(endpoint) = &connection.endpoint else { return Ok(Verdict::Stay) };
         let (fd, is_connected) = match os::connect(endpoint, local, keepalive) {
@@ -123,6 +123,13 @@ impl Context {
         Ok(Verdict::Stay)
     }
 
+    /// When the server is given up that has answered neither the connect nor, on a connection that was kept ready, the first
+    /// bytes; monotonic.
+    pub(super) fn connect_deadline_ms(&self, connection: &Connection) -> u64 {
+        let timeout_ms = self.settings(connection).number(Number::Timeout) * 1000;
+        connection.asked_ms.saturating_add(timeout_ms)
+    }
+
     fn wait_for_descriptors(&mut self, connection: &mut Connection, error: &io::Error) {
         self.note_shortage(connection.service);
         diag::once(
@@ -138,7 +145,7 @@ impl Context {
 
     /// A connect that was put off is tried again until it would have timed out.
     pub(super) fn try_again(&mut self, connection: &mut Connection) -> Verdict {
-        if self.core.now_ms < connection.connect_deadline_ms {
+        if self.core.now_ms < self.connect_deadline_ms(connection) {
             self.try_servers(connection)
         } else if connection.stage == Stage::Busy {
             self.server_failed(connection, &Failure::TimedOut)
@@ -218,6 +225,7 @@ impl Context {
     /// The server has accepted.
     pub(super) fn established(&mut self, connection: &mut Connection) {
         connection.server.writable = true;
+        self.note_connect_time(connection);
         self.trace_server(connection);
         if let (Some(attempt), Some(endpoint)) = (&connection.attempt, &connection.endpoint) {
             let service = &self.core.services[connection.service].service;

@@ -12,12 +12,10 @@ use super::services::LocalService;
 use super::verdict::Verdict;
 use super::{Context, Key};
 use crate::conn::relay::Flow;
-use crate::conn::{Chain, Connection, Direction, Side, Socket, Stage};
+use crate::conn::{Chain, Connection, Direction, NEVER_ASKED, Side, Socket, Stage};
 use crate::os;
-use pen_proto::commands::{Flag, Number, ProxyHeader};
+use pen_proto::commands::{Flag, ProxyHeader};
 
-/// The deadline of a server that has nothing to acknowledge yet.
-const NEVER: u64 = u64::MAX;
 /// So many bytes of a client are kept. Who sends more before the server has sent anything gets no new connection.
 const UNPROVEN_BYTES_MAX: usize = 64 * 1024;
 
@@ -37,7 +35,7 @@ impl Context {
             registered: true,
             ..Socket::default()
         };
-        connection.connect_deadline_ms = NEVER;
+        connection.asked_ms = NEVER_ASKED;
         if let Err(reason) = self.register(connection, Side::Client) {
             return Some(Verdict::Close(reason));
         }
@@ -69,9 +67,8 @@ impl Context {
             self.trust(connection);
         } else if has_ended {
             return false;
-        } else if connection.from_client.bytes > 0 && connection.connect_deadline_ms == NEVER {
-            let timeout_ms = self.settings(connection).number(Number::Timeout) * 1000;
-            connection.connect_deadline_ms = self.core.now_ms + timeout_ms;
+        } else if connection.from_client.bytes > 0 && connection.asked_ms == NEVER_ASKED {
+            connection.asked_ms = self.core.now_ms;
             self.arm_silence(connection);
         }
         true
@@ -86,7 +83,7 @@ impl Context {
     /// Whether the server had as much time to acknowledge something as it would have had for a connect, and has not. If
     /// it has, it is trusted, however long it takes for an answer.
     pub(super) fn is_proof_overdue(&mut self, connection: &mut Connection) -> bool {
-        if proof_deadline_ms(connection).is_none_or(|deadline_ms| self.core.now_ms < deadline_ms) {
+        if self.proof_deadline_ms(connection).is_none_or(|deadline_ms| self.core.now_ms < deadline_ms) {
             return false;
         }
         let is_overdue = nothing_arrived(connection);
@@ -94,6 +91,12 @@ impl Context {
             self.trust(connection);
         }
         is_overdue
+    }
+
+    /// When the server that the client was given must have acknowledged something; `None` when there is nothing to wait for.
+    pub(super) fn proof_deadline_ms(&self, connection: &Connection) -> Option<u64> {
+        let waits = connection.unproven().is_some() && connection.asked_ms != NEVER_ASKED;
+        waits.then(|| self.connect_deadline_ms(connection))
     }
 
     /// The client of an idler that was dead gets a new connection.
@@ -133,12 +136,6 @@ pub(super) fn keep(chain: Option<&mut Chain>, sent: &[u8]) {
     } else {
         kept.bytes_mut().extend_from_slice(sent);
     }
-}
-
-/// When the server that the client was given must have acknowledged something; `None` when there is nothing to wait for.
-pub(super) fn proof_deadline_ms(connection: &Connection) -> Option<u64> {
-    let waits = connection.unproven().is_some() && connection.connect_deadline_ms != NEVER;
-    waits.then_some(connection.connect_deadline_ms)
 }
 
 fn has_revived(connection: &Connection) -> bool {

@@ -25,6 +25,7 @@ mod report;
 mod reserve;
 mod services;
 mod stage;
+mod times;
 mod trace;
 mod turn;
 mod verdict;

@@ -8,7 +8,7 @@ use super::services::LocalService;
 use super::trace::BYTES;
 use super::verdict::Verdict;
 use crate::conn::relay::{self, Flow, Passage};
-use crate::conn::{CloseReason, Connection, Extras, Parts, end, splice};
+use crate::conn::{CloseReason, Connection, Extras, NEVER_ASKED, Parts, end, splice};
 use crate::half_close::{self, Action};
 use crate::http::Answered;
 use crate::log::diag;
@@ -19,6 +19,15 @@ const UNHEARD_BYTES_MIN: u64 = 2 * relay::TURN_BYTES_MAX as u64;
 impl Context {
     /// Moves what can be moved, both ways.
     pub(super) fn relay(&mut self, connection: &mut Connection) -> Verdict {
+        let is_awaited = connection.asked_ms != NEVER_ASKED && connection.from_server.moved_bytes() == 0;
+        let verdict = self.relay_both_ways(connection);
+        if is_awaited && connection.from_server.moved_bytes() > 0 {
+            self.note_first_byte(connection);
+        }
+        verdict
+    }
+
+    fn relay_both_ways(&mut self, connection: &mut Connection) -> Verdict {
         let looks = diag::is_on(BYTES) || logs_reads(self.service(connection));
         if looks || connection.extras.is_some() || connection.greeting_due {
             return self.relay_seen(connection);

@@ -82,6 +82,7 @@ impl Worker {
             number,
             idlers: self.context.idlers.ready(number),
             totals: local.totals.clone(),
+            times: local.times.iter().map(|(server, times)| (server, *times)).collect(),
             last: local.last.map(|(index, at_ms)| (number_of(index), at_ms)),
             ..ServiceReport::default()
         })

@@ -3,6 +3,7 @@
 //! A worker holds on to a service that was removed until its last connection here has ended: when no worker does, the
 //! number may be used again.
 
+use super::times::Times;
 use crate::log::traffic::TrafficLog;
 use crate::net::listen::Listener;
 use crate::net::tls::Tls;
@@ -20,6 +21,7 @@ pub(crate) struct LocalService {
     pub listeners: Held<Vec<Arc<Listener>>>,
     pub log: TrafficLog,
     pub totals: Totals,
+    pub times: Times,
     /// Number and start of the connection opened last; monotonic.
     pub last: Option<(u32, u64)>,
     /// UDP: no new sessions.
@@ -36,6 +38,7 @@ impl LocalService {
             listeners: Held::of(service.listeners()),
             log: service.traffic_log(),
             totals: Totals::default(),
+            times: Times::default(),
             last: None,
             draining: service.is_draining(),
             leaving: false,

@@ -1,6 +1,5 @@
 //! The stages of a connection: entering one, and how long each may last.
 
-use super::hand_over::proof_deadline_ms;
 use super::verdict::Verdict;
 use super::{Context, accept, dummy, handshake};
 use crate::conn::{CloseReason, Connection, Stage};
@@ -47,7 +46,7 @@ impl Context {
             Stage::ProxyHeader => seconds(Number::ProxyTimeout),
             Stage::Hello | Stage::Handshake => seconds(Number::SslHandshakeTimeout),
             Stage::Goodbye => Limit::Within(handshake::GOODBYE_MS),
-            Stage::Connecting => Limit::At(connection.connect_deadline_ms),
+            Stage::Connecting => Limit::At(self.connect_deadline_ms(connection)),
             Stage::Shortage | Stage::Busy => Limit::Within(accept::SHORTAGE_RETRY_MS),
             Stage::Dummy { answered: true } => Limit::Within(dummy::DUMMY_LINGER_MS),
             Stage::FirstBytes | Stage::Relaying | Stage::Dummy { answered: false } => Limit::Silence,
@@ -74,7 +73,7 @@ impl Context {
             0 => None,
             seconds => Some(connection.active_ms + seconds * 1000),
         };
-        [idle, proof_deadline_ms(connection)].into_iter().flatten().min()
+        [idle, self.proof_deadline_ms(connection)].into_iter().flatten().min()
     }
 
     /// Sets the timer of a connection anew if that depends on its silence, because `idle_timeout` or what is waited for has

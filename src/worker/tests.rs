@@ -277,7 +277,7 @@ fn each_stage_ends_at_its_time() {
             assert!(deadline_ms.unwrap() <= now_ms + ms + crate::timers::TICK_MS, "{stage:?}");
         }
     }
-    connection.connect_deadline_ms = now_ms + 1_000;
+    connection.asked_ms = now_ms;
     context.enter(&mut connection, Stage::Connecting);
     assert_eq!(pending(context), 1);
     context.enter(&mut connection, Stage::Choosing);

@@ -20,6 +20,7 @@ pub mod notify;
 pub mod packet;
 pub mod pipe;
 pub mod privileges;
+pub mod process_figures;
 pub mod program;
 pub mod published;
 mod repeats;

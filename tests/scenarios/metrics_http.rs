@@ -5,11 +5,12 @@ use crate::common::client::Client;
 use crate::common::pen::Pen;
 use crate::common::ports::free_port;
 use crate::common::process::{descriptors, status_field};
-use crate::common::wait::{PATIENCE, eventually};
+use crate::common::wait::{PATIENCE, eventually, meanwhile};
 use crate::common::{root, skip};
 use nix::sys::signal::{SIGHUP, SIGTERM};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 /// What comes back for this request, whatever becomes of the connection.
 fn ask(port: u16, request: impl AsRef<[u8]>) -> String {
@@ -205,4 +206,79 @@ fn a_stop_ends_it_whoever_is_connected() {
     assert_eq!(status(&get(port, "/healthz")).0, "200");
     pen.signal(SIGTERM);
     assert_eq!(pen.wait(), Some(0));
+}
+
+/// The value of the sample with exactly this name and these labels.
+fn value(page: &str, series: &str) -> Option<f64> {
+    page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+}
+
+#[test]
+fn times_of_servers_are_counted_and_survive_the_connections() {
+    let server = Backend::serving(|mut stream| {
+        meanwhile(Duration::from_millis(60));
+        // The client may be gone.
+        let _ = stream.write_all(b"late\n");
+    });
+    let (pen, port) = watched(&[&server]);
+    assert_eq!(pen.connect().line(), "late");
+    let labels = format!("server=\"0\",address=\"{server}\"");
+    let series = |name: &str| format!("pen_server_{name}{{{labels}}}");
+    let page = eventually(
+        "the times",
+        || get(port, "/metrics"),
+        |page| value(page, &series("first_byte_seconds_count")) == Some(1.0),
+    );
+    assert_eq!(value(&page, &series("connect_seconds_count")), Some(1.0), "{page}");
+    let sum = value(&page, &series("first_byte_seconds_sum")).unwrap();
+    assert!((0.059..60.0).contains(&sum), "{sum}");
+    let bucket = |bound: &str| {
+        value(&page, &format!("pen_server_first_byte_seconds_bucket{{{labels},le=\"{bound}\"}}"))
+    };
+    assert_eq!((bucket("0.05"), bucket("+Inf")), (Some(0.0), Some(1.0)), "{page}");
+}
+
+#[test]
+fn a_server_that_failed_is_down_in_metrics_until_it_is_seen_well() {
+    let (server, other) = (Backend::refusing("A"), Backend::named("B"));
+    let port = free_port();
+    let listen = format!("metrics_listen 127.0.0.1:{port}");
+    let pen = Pen::before([&server, &other]).options("-r -b 1").command(listen).start();
+    assert_eq!(pen.asks(2), "BB");
+    let up = |page: &str| value(page, &format!("pen_server_up{{server=\"0\",address=\"{server}\"}}"));
+    let usable = |page: &String| {
+        value(page, &format!("pen_server_blacklisted_seconds{{server=\"0\",address=\"{server}\"}}"))
+            == Some(0.0)
+    };
+    let page = eventually("the blacklist time to be over", || get(port, "/metrics"), usable);
+    assert_eq!(up(&page), Some(0.0), "nobody has seen it well");
+    server.resume();
+    eventually("a client to reach it", || pen.ask(), |name| name == "A");
+    eventually("it to be up", || get(port, "/metrics"), |page| up(page) == Some(1.0));
+}
+
+#[test]
+fn why_clients_were_refused_and_what_the_process_uses_is_told() {
+    let dead = Backend::refusing("A");
+    let (pen, port) = watched(&[&dead]);
+    assert_eq!(pen.ask(), "-");
+    for line in ["no acl 1", "acl 1 permit 10.0.0.0/8", "client_acl 1"] {
+        pen.control(line);
+    }
+    assert_eq!(pen.ask(), "-");
+    let refused = |reason: &str| format!("pen_clients_refused_total{{reason=\"{reason}\"}}");
+    let page = eventually(
+        "both to be told",
+        || get(port, "/metrics"),
+        |page| {
+            value(page, &refused("denied")) == Some(1.0) && value(page, &refused("no_server")) == Some(1.0)
+        },
+    );
+    assert_eq!(value(&page, "pen_connections_rejected_total"), Some(1.0));
+    let fds = value(&page, "process_open_fds").unwrap();
+    assert!(fds > 5.0 && fds <= value(&page, "process_max_fds").unwrap(), "{page}");
+    assert!(value(&page, "process_resident_memory_bytes").unwrap() > 1e6, "{page}");
+    let start = value(&page, "process_start_time_seconds");
+    assert_eq!(start, value(&page, "pen_start_time_seconds"));
+    assert!(value(&page, "process_cpu_seconds_total").is_some());
 }

@@ -56,6 +56,20 @@ impl Response {
         Response::new(code, "text/plain; charset=utf-8", "default-src 'none'", text.into_bytes().into())
     }
 
+    /// A page in the text format of Prometheus.
+    pub fn metrics(text: String) -> Response {
+        let content_type = "text/plain; version=0.0.4; charset=utf-8";
+        Response::new(Code::Ok, content_type, "default-src 'none'", text.into_bytes().into())
+    }
+
+    /// How a check of health ended: 200 with what is `good`, or 503 and why, a line each.
+    pub fn verdict(good: &str, troubles: &[String]) -> Response {
+        match troubles {
+            [] => Response::plain(Code::Ok, format!("{good}\n")),
+            troubles => Response::plain(Code::Unavailable, troubles.join("\n") + "\n"),
+        }
+    }
+
     /// The code in words, where there is nothing more to say.
     pub fn refusal(code: Code) -> Response {
         Response::plain(code, format!("{}\n", code.line()))

@@ -54,7 +54,7 @@ struct Live {
 impl Site for Live {
     fn answer(&mut self, path: &str) -> Option<Response> {
         let found = self.rounds.documents().at(path);
-        Some(found.cloned().unwrap_or_else(|| Response::refusal(Code::NotFound)))
+        Some(found.unwrap_or_else(|| Response::refusal(Code::NotFound)))
     }
 
     fn news(&self) -> BorrowedFd<'_> {

@@ -29,7 +29,8 @@ server; or, called by a web server, as a CGI program.
   -r, --refresh SECONDS         browsers fetch the page again after so long
                                 [with --listen 5, otherwise never]
       --listen ADDRESS          serve the page at HOST:PORT, for example
-                                127.0.0.1:8081, the figures at /status.json
+                                127.0.0.1:8081; beside it /status.json,
+                                /metrics, /healthz and /readyz
       --help                    this text
       --version                 name and version
 

@@ -2,10 +2,12 @@
 //!
 //! Owns the step from answers to a page. All three ways to run go through it; asking the pens is `sources`.
 
+use crate::health::Verdict;
 use crate::history::{History, Sample};
 use crate::page::{self, PenView, View};
 use crate::sources::{self, Source};
-use pen_proto::status::Status;
+use pen_core::stats::prometheus::{self, Pen};
+use pen_proto::status::{Level, Status};
 use serde::Serialize;
 
 /// A pen and what it said last.
@@ -19,6 +21,13 @@ pub struct Watch {
     pens: Vec<Known>,
     history: History,
     timeout_seconds: u32,
+}
+
+impl Known {
+    fn for_prometheus(&self) -> Pen<'_> {
+        let name = Some(self.source.name.as_str()).filter(|name| !name.is_empty());
+        Pen { name, status: self.status.as_ref(), answers: Some(self.trouble.is_none()) }
+    }
 }
 
 /// Who reads what is shown.
@@ -78,6 +87,26 @@ impl Watch {
         };
         let name = &pen.source.name;
         PenView { name, status: pen.status.as_ref(), trouble, samples: self.history.samples(name) }
+    }
+
+    /// The figures of all pens for Prometheus.
+    pub fn metrics(&self) -> String {
+        let pens: Vec<Pen<'_>> = self.pens.iter().map(Known::for_prometheus).collect();
+        prometheus::render_pens(&pens)
+    }
+
+    /// What keeps pens from serving their clients well, a line each.
+    pub fn not_ready(&self) -> Vec<String> {
+        let bad = |pen: &Known| {
+            let verdict = match (&pen.trouble, &pen.status) {
+                (None, Some(status)) => Verdict::of(status),
+                _ => Verdict::silent(),
+            };
+            let of =
+                if pen.source.name.is_empty() { String::new() } else { format!("{}: ", pen.source.name) };
+            (verdict.level == Level::Bad).then(|| format!("{of}{}", verdict.sentence))
+        };
+        self.pens.iter().filter_map(bad).collect()
     }
 
     /// The figures of all pens: `{"pens":[{"name":…,"trouble":…,"status":…}]}`.

@@ -94,7 +94,30 @@ fn page_and_figures_follow_the_pen() {
 }
 
 #[test]
-fn only_these_two_documents_are_served_and_only_to_readers() {
+fn metrics_and_health_of_all_pens_are_served() {
+    let dir = TempDir::new();
+    let broken = pen_proto::status::Status { servers: Vec::new(), ..status(NOW) };
+    play_pen(&dir.path().join("ctl"), vec![json(&status(NOW))]);
+    play_pen(&dir.path().join("broken"), vec![json(&broken)]);
+    let live = Live::start(&dir, "-c web=./ctl -c mail=./broken -c gone=./nowhere -r 1");
+    let page = live.get("/metrics");
+    assert!(page.contains("\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{page}");
+    for line in [
+        "pen_up{pen=\"web\"} 1",
+        "pen_up{pen=\"gone\"} 0",
+        "pen_connections_max{pen=\"mail\"} 500",
+        "pen_server_up{pen=\"web\",server=\"1\",address=\"10.0.0.1:8001\"} 0",
+    ] {
+        assert!(page.lines().any(|found| found == line), "{line}: {page}");
+    }
+    assert!(live.get("/healthz").ends_with("\r\n\r\nok\n"));
+    let ready = live.get("/readyz");
+    let told = "mail: No server is configured\ngone: pen does not answer\n";
+    assert!(ready.starts_with("HTTP/1.1 503 ") && ready.ends_with(&format!("\r\n\r\n{told}")), "{ready}");
+}
+
+#[test]
+fn only_these_documents_are_served_and_only_to_readers() {
     let dir = TempDir::new();
     play_pen(&dir.path().join("ctl"), vec![json(&status(NOW))]);
     let live = Live::start(&dir, "-c ./ctl");

@@ -59,4 +59,4 @@ pub use rules::{Lists, Rules};
 pub use selection::Selection;
 pub use servers::{Endpoint, SERVER_NUMBERS, ServerId, ServerSetup, TlsEndpoint};
 pub use standing::Duty;
-pub use status::{LiveServers, add_flows, add_idlers, add_live, add_live_to_clients};
+pub use status::{LiveServers, add_flows, add_idlers, add_live, add_live_to_clients, add_times};

@@ -8,7 +8,7 @@ use super::servers::{Server, ServerId, ServerSetup, TlsEndpoint};
 use super::{Chooser, Selection};
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::ServerTls;
-use pen_proto::status::{ClientStatus, ConnectionStatus, ServerState, ServerStatus, bits};
+use pen_proto::status::{ClientStatus, ConnectionStatus, ServerState, ServerStatus, ServerTimes, bits};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -82,6 +82,8 @@ fn server_status(id: ServerId, server: &Server, blacklist_seconds: u64, now_seco
         received_bytes: server.received_bytes,
         connections_total: server.connections_total,
         failures_total: server.failures_total,
+        failed: server.standing.has_failed(),
+        times: None, // the workers have them: `add_times`
         state: Some(state),
         name: setup.name.clone(),
         since_epoch_seconds: server.since_seconds(state).map(u64::from),
@@ -196,6 +198,18 @@ pub fn add_idlers(servers: &mut [ServerStatus], idlers: &[(ServerId, usize)]) {
         let found = server.index().and_then(|index| servers.get_mut(index));
         if let Some(status) = found.filter(|status| status.index == server.number()) {
             status.idlers += *count as u32;
+        }
+    }
+}
+
+/// Adds how long servers took.
+pub fn add_times<'a>(
+    servers: &mut [ServerStatus],
+    times: impl IntoIterator<Item = (&'a ServerId, &'a ServerTimes)>,
+) {
+    for (server, times) in times {
+        if let Some(status) = server_of(servers, server.number()) {
+            status.times.get_or_insert_default().add(times);
         }
     }
 }

@@ -1,21 +1,50 @@
-//! The snapshot in the text exposition format of Prometheus, version 0.0.4: the answer to `metrics`.
+//! The snapshot in the text exposition format of Prometheus, version 0.0.4: the answer to `metrics`, and `/metrics` of pen and
+//! of webstats.
 //!
-//! Names start with `pen_`, carry their unit, and end in `_total` when they only ever grow.
+//! Names start with `pen_`, carry their unit, and end in `_total` when they only ever grow. Those that Prometheus has for
+//! every process start with `process_`. Families of one figure each are lines of `families`.
 
-use pen_proto::status::{DsrStatus, ServerStatus, ServiceView, Status, Totals, special};
-use pen_proto::weight::Weight;
-use std::fmt::{self, Display, Formatter, Write};
+mod families;
+
+use families::{DSR_TOTALS, Figure, PROCESS_FAMILIES, SERVER_FAMILIES, TOTALS};
+use pen_proto::status::{
+    CloseReason, DsrStatus, Histogram, ServerStatus, ServerTimes, ServiceView, Status, Totals, special,
+};
+use std::fmt::{Display, Write};
 
 /// All metrics, each family with its HELP and TYPE line. To be served as `text/plain; version=0.0.4`. What is counted for
 /// each service has the label `service`, except for `main`.
 pub fn render(status: &Status) -> String {
-    let views: Vec<_> = status.views().collect();
-    let mut page = Page { text: String::with_capacity(8192), views: &views };
-    page.process(status);
-    page.load(status);
+    render_pens(&[Pen { name: None, status: Some(status), answers: None }])
+}
+
+/// A pen among others.
+pub struct Pen<'a> {
+    /// The value of the label `pen`; none where there is only one.
+    pub name: Option<&'a str>,
+    /// What it said last.
+    pub status: Option<&'a Status>,
+    /// For who asks it: whether it answered the last time.
+    pub answers: Option<bool>,
+}
+
+/// As [`render`], for several pens. Of one that does not answer only that is told: old figures would look like new ones.
+pub fn render_pens(pens: &[Pen<'_>]) -> String {
+    let mut page = Page { text: String::with_capacity(8192), processes: Vec::new(), views: Vec::new() };
+    page.answers(pens);
+    for pen in pens.iter().filter(|pen| pen.answers != Some(false)) {
+        let Some(status) = pen.status else { continue };
+        page.processes.push((pen.name, status));
+        page.views.extend(status.views().map(|view| (pen.name, view)));
+    }
+    if page.processes.is_empty() {
+        return page.text;
+    }
+    page.process();
+    page.load();
     page.totals();
     page.servers();
-    if views.iter().any(|view| view.dsr.is_some()) {
+    if page.views.iter().any(|(_, view)| view.dsr.is_some()) {
         page.dsr();
     }
     page.text
@@ -24,27 +53,64 @@ pub fn render(status: &Status) -> String {
 const GAUGE: &str = "gauge";
 const COUNTER: &str = "counter";
 
+type Label<'a> = (&'static str, &'a str);
+
 struct Page<'a> {
     text: String,
-    views: &'a [ServiceView<'a>],
+    /// With the names of the pens.
+    processes: Vec<(Option<&'a str>, &'a Status)>,
+    views: Vec<(Option<&'a str>, ServiceView<'a>)>,
 }
 
 impl<'a> Page<'a> {
-    fn process(&mut self, status: &Status) {
-        self.head("pen_build_info", GAUGE, "Version of the running pen; always 1.");
-        self.sample("pen_build_info", [("version", status.version.as_str())], 1);
-        let started = status.time_epoch_seconds.saturating_sub(status.uptime_seconds);
-        self.one("pen_start_time_seconds", GAUGE, "When pen started, in seconds since 1970.", started);
-        self.one("pen_uptime_seconds", GAUGE, "Seconds since pen started.", status.uptime_seconds);
-        self.one("pen_workers", GAUGE, "Worker threads.", status.workers.into());
+    fn answers(&mut self, pens: &[Pen<'_>]) {
+        let told = pens.iter().filter_map(|pen| Some((pen.name, pen.answers?)));
+        for (at, (name, answers)) in told.enumerate() {
+            if at == 0 {
+                self.head("pen_up", GAUGE, "1 if the pen answered when it was last asked, otherwise 0.");
+            }
+            self.sample("pen_up", pen_label(name), u8::from(answers));
+        }
     }
 
-    fn load(&mut self, status: &Status) {
+    fn process(&mut self) {
+        self.head("pen_build_info", GAUGE, "Version of the running pen; always 1.");
+        for (pen, status) in self.processes.clone() {
+            let labels = pen_label(pen).into_iter().chain([("version", status.version.as_str())]);
+            self.sample("pen_build_info", labels, 1);
+        }
+        let started = |status: &Status| status.time_epoch_seconds.saturating_sub(status.uptime_seconds);
+        self.one("pen_start_time_seconds", GAUGE, "When pen started, in seconds since 1970.", started);
+        self.one("pen_uptime_seconds", GAUGE, "Seconds since pen started.", |status| status.uptime_seconds);
+        self.one("pen_workers", GAUGE, "Worker threads.", |status| status.workers.into());
+        if self.processes.iter().all(|(_, status)| status.process.is_none()) {
+            return; // older ones do not say it
+        }
+        for (name, kind, help, figure) in PROCESS_FAMILIES {
+            let figures = self.processes.iter().filter_map(|(pen, status)| {
+                status.process.as_ref().and_then(figure).map(|figure| (*pen, figure))
+            });
+            let figures: Vec<_> = figures.collect();
+            if !figures.is_empty() {
+                self.head(name, kind, help);
+            }
+            for (pen, figure) in figures {
+                self.sample(name, pen_label(pen), figure);
+            }
+        }
+        let help = "When the process started, in seconds since 1970.";
+        self.one("process_start_time_seconds", GAUGE, help, started);
+    }
+
+    fn load(&mut self) {
         self.each("pen_connections", GAUGE, "Open connections.", |service| service.connections_used);
-        self.one("pen_connections_max", GAUGE, "Most connections at a time.", status.connections_max);
-        self.one("pen_full", GAUGE, "1 while no more connections fit and clients wait.", status.full.into());
-        let pending = status.totals.pending_connects;
-        self.one("pen_connects_pending", GAUGE, "Connects to servers under way.", pending);
+        self.one("pen_connections_max", GAUGE, "Most connections at a time.", |status| {
+            status.connections_max
+        });
+        let help = "1 while no more connections fit and clients wait.";
+        self.one("pen_full", GAUGE, help, |status| status.full.into());
+        let help = "Connects to servers under way.";
+        self.one("pen_connects_pending", GAUGE, help, |status| status.totals.pending_connects);
         self.each("pen_idlers", GAUGE, "Connections to servers ready for clients.", |service| service.idlers);
         self.each("pen_idlers_wanted", GAUGE, "How many there are to be.", |service| service.idlers_wanted);
         self.each("pen_clients", GAUGE, "Clients remembered.", |service| service.clients_used);
@@ -55,35 +121,39 @@ impl<'a> Page<'a> {
         for (name, help, count) in TOTALS {
             self.each(name, COUNTER, help, |service| count(service.totals));
         }
-        self.datagrams();
+        let udp: Vec<_> = self.views.iter().copied().filter(|(_, service)| service.udp).collect();
+        if !udp.is_empty() {
+            let all = std::mem::replace(&mut self.views, udp);
+            self.datagrams();
+            self.views = all;
+        }
         self.sides("pen_resets_total", "Connections reset, by the side that did it.", "side", |totals| {
-            [("client", totals.resets_by_client), ("server", totals.resets_by_server)]
+            vec![("client", totals.resets_by_client), ("server", totals.resets_by_server)]
         });
         self.sides("pen_relayed_bytes_total", "Bytes relayed, by where they went.", "to", |totals| {
-            [("server", totals.up_bytes), ("client", totals.down_bytes)]
+            vec![("server", totals.up_bytes), ("client", totals.down_bytes)]
+        });
+        let help = "Clients turned away, by reason; the words are those of the JSON log.";
+        self.sides("pen_clients_refused_total", help, "reason", |totals| {
+            let refusals = CloseReason::ALL.into_iter().filter(|reason| reason.is_refusal());
+            refusals.map(|reason| (reason.as_str(), totals.ends.of(reason))).collect()
         });
     }
 
     fn datagrams(&mut self) {
-        let views: Vec<_> = self.views.iter().copied().filter(|service| service.udp).collect();
-        if views.is_empty() {
-            return;
-        }
-        let mut page = Page { text: std::mem::take(&mut self.text), views: &views };
-        page.sides("pen_relayed_datagrams_total", "Datagrams relayed, by where they went.", "to", |totals| {
-            [("server", totals.up_datagrams), ("client", totals.down_datagrams)]
+        self.sides("pen_relayed_datagrams_total", "Datagrams relayed, by where they went.", "to", |totals| {
+            vec![("server", totals.up_datagrams), ("client", totals.down_datagrams)]
         });
         let help = "Datagrams that could not be passed on.";
-        page.each("pen_datagrams_dropped_total", COUNTER, help, |service| service.totals.datagrams_dropped);
+        self.each("pen_datagrams_dropped_total", COUNTER, help, |service| service.totals.datagrams_dropped);
         let help = "Sessions that made room for others.";
-        page.each("pen_sessions_evicted_total", COUNTER, help, |service| service.totals.sessions_evicted);
-        self.text = page.text;
+        self.each("pen_sessions_evicted_total", COUNTER, help, |service| service.totals.sessions_evicted);
     }
 
     fn servers(&mut self) {
-        let servers = |service: &ServiceView<'a>| {
-            let labels = service_label(service);
-            service.servers.iter().map(move |server| (labels, Labels::of(server), server))
+        let servers = |(pen, service): &(Option<&'a str>, ServiceView<'a>)| {
+            let before: Vec<Label<'a>> = labels(*pen, service).collect();
+            service.servers.iter().map(move |server| (Labels::of(before.clone(), server), server))
         };
         let labelled: Vec<_> = self.views.iter().flat_map(servers).collect();
         if labelled.is_empty() {
@@ -91,34 +161,64 @@ impl<'a> Page<'a> {
         }
         for (name, kind, help, value) in SERVER_FAMILIES {
             self.head(name, kind, help);
-            for (service, labels, server) in &labelled {
-                self.sample(name, service.iter().copied().chain(labels.pairs()), value(server));
+            for (labels, server) in &labelled {
+                self.sample(name, labels.pairs(), value(server));
             }
         }
         // An older pen does not say it.
-        let said =
-            labelled.iter().filter_map(|(service, labels, server)| Some((service, labels, server.state?)));
-        for (at, (service, labels, state)) in said.enumerate() {
+        let said = labelled.iter().filter_map(|(labels, server)| Some((labels, server.state?)));
+        for (at, (labels, state)) in said.enumerate() {
             const NAME: &str = "pen_server_state";
             if at == 0 {
                 self.head(NAME, GAUGE, "1 for the word of the state that the server is in.");
             }
-            let labels = service.iter().copied().chain(labels.pairs());
-            self.sample(NAME, labels.chain([("state", state.word())]), 1);
+            self.sample(NAME, labels.pairs().chain([("state", state.word())]), 1);
+        }
+        let help = "How long connects to the server took that succeeded, in seconds.";
+        self.times("pen_server_connect_seconds", help, &labelled, |times| &times.connect);
+        let help = "How long the server took for its first bytes, in seconds.";
+        self.times("pen_server_first_byte_seconds", help, &labelled, |times| &times.first_byte);
+    }
+
+    /// A histogram of the servers that were ever met: of the others there would be much to read and nothing to learn.
+    fn times(
+        &mut self,
+        name: &str,
+        help: &str,
+        labelled: &[(Labels<'a>, &ServerStatus)],
+        which: fn(&ServerTimes) -> &Histogram,
+    ) {
+        let met = labelled.iter().filter_map(|(labels, server)| {
+            Some((labels, which(server.times.as_ref()?))).filter(|(_, histogram)| histogram.count() > 0)
+        });
+        let (bucket, sum, count) = (format!("{name}_bucket"), format!("{name}_sum"), format!("{name}_count"));
+        for (at, (labels, histogram)) in met.enumerate() {
+            if at == 0 {
+                self.head(name, "histogram", help);
+            }
+            for (bound, times) in histogram.cumulative() {
+                self.sample(&bucket, labels.pairs().chain([("le", bound)]), times);
+            }
+            self.sample(&bucket, labels.pairs().chain([("le", "+Inf")]), histogram.count());
+            self.sample(&sum, labels.pairs(), Figure::Milliseconds(histogram.sum_ms));
+            self.sample(&count, labels.pairs(), histogram.count());
         }
     }
 
     fn dsr(&mut self) {
-        let directed: Vec<_> =
-            self.views.iter().filter_map(|service| Some((service_label(service), service.dsr?))).collect();
+        let directed = self.views.iter().filter_map(|(pen, service)| {
+            let labels: Vec<_> = labels(*pen, service).collect();
+            Some((labels, service.dsr?))
+        });
+        let directed: Vec<(Vec<Label<'a>>, &DsrStatus)> = directed.collect();
         for (name, help, count) in DSR_TOTALS {
             self.head(name, COUNTER, help);
-            for (service, dsr) in &directed {
-                self.sample(name, *service, count(dsr));
+            for (labels, dsr) in &directed {
+                self.sample(name, labels.iter().copied(), count(dsr));
             }
         }
         self.head("pen_dsr_dropped_frames_total", COUNTER, "Frames dropped, by reason.");
-        for (service, dsr) in &directed {
+        for (labels, dsr) in &directed {
             let reasons = [
                 ("malformed", dsr.malformed),
                 ("unreachable", dsr.unreachable),
@@ -126,46 +226,50 @@ impl<'a> Page<'a> {
                 ("overrun", dsr.overrun),
             ];
             for (reason, count) in reasons {
-                let labels = service.iter().copied().chain([("reason", reason)]);
+                let labels = labels.iter().copied().chain([("reason", reason)]);
                 self.sample("pen_dsr_dropped_frames_total", labels, count);
             }
         }
         self.head("pen_dsr_server_known", GAUGE, "1 when the server's hardware address is known.");
-        for (service, dsr) in &directed {
+        for (labels, dsr) in &directed {
             for server in &dsr.servers {
                 let known = u64::from(!server.mac.is_empty());
-                let labels = service.iter().copied().chain([("address", server.address.as_str())]);
+                let labels = labels.iter().copied().chain([("address", server.address.as_str())]);
                 self.sample("pen_dsr_server_known", labels, known);
             }
         }
     }
 
-    /// A family of the whole process.
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: u64) {
+    /// A family with a sample for each process.
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Fn(&Status) -> u64) {
         self.head(name, kind, help);
-        self.sample(name, None, value);
+        for (pen, status) in self.processes.clone() {
+            self.sample(name, pen_label(pen), value(status));
+        }
     }
 
     /// A family with a sample for each service.
     fn each(&mut self, name: &str, kind: &str, help: &str, value: impl Fn(&ServiceView<'a>) -> u64) {
         self.head(name, kind, help);
-        for service in self.views {
-            self.sample(name, service_label(service), value(service));
+        for at in 0..self.views.len() {
+            let (pen, service) = self.views[at];
+            self.sample(name, labels(pen, &service), value(&service));
         }
     }
 
-    /// Counters with two samples for each service, told apart by `label`.
+    /// Counters with several samples for each service, told apart by `label`.
     fn sides(
         &mut self,
         name: &str,
         help: &str,
         label: &'static str,
-        values: impl Fn(&Totals) -> [(&'static str, u64); 2],
+        values: impl Fn(&Totals) -> Vec<(&'static str, u64)>,
     ) {
         self.head(name, COUNTER, help);
-        for service in self.views {
+        for at in 0..self.views.len() {
+            let (pen, service) = self.views[at];
             for (side, value) in values(service.totals) {
-                self.sample(name, service_label(service).into_iter().chain([(label, side)]), value);
+                self.sample(name, labels(pen, &service).chain([(label, side)]), value);
             }
         }
     }
@@ -177,7 +281,7 @@ impl<'a> Page<'a> {
     fn sample<'b>(
         &mut self,
         name: &str,
-        labels: impl IntoIterator<Item = (&'b str, &'b str)>,
+        labels: impl IntoIterator<Item = (&'static str, &'b str)>,
         value: impl Display,
     ) {
         self.text.push_str(name);
@@ -196,121 +300,32 @@ impl<'a> Page<'a> {
     }
 }
 
-/// Beside whatever other labels there are.
-fn service_label<'a>(service: &ServiceView<'a>) -> Option<(&'static str, &'a str)> {
-    service.named().map(|name| ("service", name))
+fn pen_label(pen: Option<&str>) -> Option<Label<'_>> {
+    pen.map(|name| ("pen", name))
 }
 
-type Counter<T> = (&'static str, &'static str, fn(&T) -> u64);
-
-const TOTALS: [Counter<Totals>; 18] = [
-    ("pen_connections_accepted_total", "Connections accepted.", |totals| totals.accepted),
-    ("pen_connections_closed_total", "Connections ended.", |totals| totals.closed),
-    ("pen_connections_rejected_total", "Clients that no server could take.", |totals| totals.rejected),
-    ("pen_connections_denied_total", "Clients refused by client_acl.", |totals| totals.denied),
-    ("pen_failovers_total", "Connects tried again on another server.", |totals| totals.failovers),
-    ("pen_connect_failures_total", "Connects that failed.", |totals| totals.connect_failures),
-    ("pen_connect_timeouts_total", "Connects that timed out.", |totals| totals.connect_timeouts),
-    ("pen_idle_timeouts_total", "Connections closed for being idle.", |totals| totals.idle_timeouts),
-    ("pen_proxy_errors_total", "Connections closed for want of a proper PROXY header.", |totals| {
-        totals.proxy_errors
-    }),
-    ("pen_http_unedited_total", "Connections whose client sent nothing that http could add to.", |totals| {
-        totals.http_unedited
-    }),
-    ("pen_http_refused_total", "Connections closed for a request that http could not pass on.", |totals| {
-        totals.http_refused
-    }),
-    ("pen_descriptor_shortages_total", "Times accepting stopped for want of descriptors.", |totals| {
-        totals.descriptor_shortages
-    }),
-    ("pen_log_lines_dropped_total", "Traffic log lines lost.", |totals| totals.log_lines_dropped),
-    ("pen_idlers_used_total", "Clients given a connection kept ready.", |totals| totals.idlers_used),
-    ("pen_idlers_lost_total", "Connections kept ready that ended unused.", |totals| totals.idlers_lost),
-    ("pen_tls_handshakes_total", "TLS handshakes of clients that succeeded.", |totals| totals.tls_handshakes),
-    ("pen_tls_resumptions_total", "TLS handshakes of clients that took up an earlier session.", |totals| {
-        totals.tls_resumptions
-    }),
-    ("pen_tls_failures_total", "TLS handshakes of clients that failed.", |totals| totals.tls_failures),
-];
-
-const DSR_TOTALS: [Counter<DsrStatus>; 4] = [
-    ("pen_dsr_forwarded_frames_total", "Frames sent on to servers.", |dsr| dsr.forwarded),
-    ("pen_dsr_answers_total", "Answers to questions for an address.", |dsr| dsr.answers),
-    ("pen_dsr_tarpitted_total", "Connections that got stuck in the tarpit.", |dsr| dsr.tarpitted),
-    ("pen_dsr_displaced_flows_total", "Flows forgotten for want of room.", |dsr| dsr.displaced),
-];
-
-/// What a metric of a server says.
-enum Figure {
-    Count(u64),
-    Weight(Weight),
+/// Those of everything that is counted for a service.
+fn labels<'a>(pen: Option<&'a str>, service: &ServiceView<'a>) -> impl Iterator<Item = Label<'a>> + use<'a> {
+    let named = service.named().map(|name| ("service", name));
+    pen_label(pen).into_iter().chain(named)
 }
-
-impl<N: Into<u64>> From<N> for Figure {
-    fn from(count: N) -> Figure {
-        Figure::Count(count.into())
-    }
-}
-
-impl Display for Figure {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Figure::Count(count) => count.fmt(f),
-            Figure::Weight(weight) => weight.fmt(f),
-        }
-    }
-}
-
-type Family = (&'static str, &'static str, &'static str, fn(&ServerStatus) -> Figure);
-
-const SERVER_FAMILIES: [Family; 13] = [
-    (
-        "pen_server_up",
-        GAUGE,
-        "1 while the server may be chosen, 0 while blacklisted or without address.",
-        |s| u64::from(s.state().is_in_service()).into(),
-    ),
-    ("pen_server_blacklisted_seconds", GAUGE, "Seconds until the server is tried again.", |s| {
-        s.blacklisted_seconds.into()
-    }),
-    ("pen_server_failed_time_seconds", GAUGE, "When a connect failed last, in seconds since 1970.", |s| {
-        s.failed_at_epoch_seconds.into()
-    }),
-    ("pen_server_connections", GAUGE, "Open connections to the server.", |s| s.connections.into()),
-    ("pen_server_idlers", GAUGE, "Connections to the server ready for clients.", |s| s.idlers.into()),
-    ("pen_server_connections_soft_max", GAUGE, "Limit for new clients; 0 is none.", |s| s.max.into()),
-    ("pen_server_connections_hard_max", GAUGE, "Limit for clients that belong to it.", |s| s.hard.into()),
-    ("pen_server_weight", GAUGE, "Share of the clients it gets; 0 when not configured.", |s| {
-        Figure::Weight(s.weight)
-    }),
-    ("pen_server_prio", GAUGE, "Smallest is chosen first in prio mode.", |s| s.prio.into()),
-    ("pen_server_sent_bytes_total", COUNTER, "Bytes sent to the server.", |s| s.sent_bytes.into()),
-    ("pen_server_received_bytes_total", COUNTER, "Bytes received from the server.", |s| {
-        s.received_bytes.into()
-    }),
-    ("pen_server_connections_opened_total", COUNTER, "Connections opened to the server.", |s| {
-        s.connections_total.into()
-    }),
-    ("pen_server_failures_total", COUNTER, "Connects to it that failed or timed out.", |s| {
-        s.failures_total.into()
-    }),
-];
 
 /// The labels every metric of a server carries.
-struct Labels {
+struct Labels<'a> {
+    before: Vec<Label<'a>>,
     server: String,
     address: String,
 }
 
-impl Labels {
-    fn of(server: &ServerStatus) -> Labels {
+impl<'a> Labels<'a> {
+    fn of(before: Vec<Label<'a>>, server: &ServerStatus) -> Labels<'a> {
         let name = special::name(server.index).map_or_else(|| server.index.to_string(), String::from);
-        Labels { server: name, address: endpoint(&server.address, server.port) }
+        Labels { before, server: name, address: endpoint(&server.address, server.port) }
     }
 
-    fn pairs(&self) -> [(&str, &str); 2] {
-        [("server", &self.server), ("address", &self.address)]
+    fn pairs(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let own = [("server", self.server.as_str()), ("address", self.address.as_str())];
+        self.before.iter().copied().chain(own)
     }
 }
 
@@ -338,190 +353,4 @@ fn escape_label(out: &mut String, text: &str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::samples;
-    use super::*;
-    use pen_proto::status::{NeighbourStatus, ServerState};
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn the_word_of_a_state_is_told_where_it_is_known() {
-        let mut status = samples::busy();
-        assert!(!render(&status).contains("pen_server_state"));
-        status.servers[2].state = Some(ServerState::Down);
-        let line = "\npen_server_state{server=\"2\",address=\"[2001:db8::17]:8080\",state=\"down\"} 1\n";
-        let text = render(&status);
-        assert!(text.contains(line), "{text}");
-    }
-
-    #[test]
-    fn matches_the_golden_file() {
-        samples::assert_golden("status.prom", &render(&samples::busy()));
-    }
-
-    #[test]
-    fn rows_of_other_services_have_their_name_and_those_of_main_none() {
-        let (text, busy) = (render(&samples::several()), render(&samples::busy()));
-        for line in [
-            "pen_connections 3",
-            "pen_connections{service=\"web\"} 1",
-            "pen_clients_max{service=\"web\"} 100",
-            "pen_connections_accepted_total{service=\"web\"} 77",
-            "pen_resets_total{service=\"web\",side=\"client\"} 0",
-            "pen_relayed_datagrams_total{service=\"web\",to=\"server\"} 8",
-            "pen_server_up{service=\"web\",server=\"0\",address=\"10.0.1.1:8080\"} 0",
-        ] {
-            assert!(text.contains(&format!("\n{line}\n")), "{line}: {text}");
-        }
-        let unnamed = |text: &str| -> Vec<String> {
-            let of_main = |line: &&str| !line.contains("service=") && !line.starts_with("pen_connections ");
-            text.lines()
-                .filter(of_main)
-                .filter(|line| !line.contains("atagrams") && !line.contains("evicted"))
-                .map(String::from)
-                .collect()
-        };
-        assert_eq!(unnamed(&text), unnamed(&busy));
-    }
-
-    #[test]
-    fn a_service_that_is_alone_and_not_main_is_named() {
-        let text = render(&Status { service: "web".into(), ..samples::busy() });
-        assert!(text.contains("\npen_connections{service=\"web\"} 152\n"), "{text}");
-    }
-
-    #[test]
-    fn keeps_the_grammar() {
-        for status in [
-            samples::busy(),
-            samples::busy_with_udp(),
-            samples::several(),
-            samples::hostile(),
-            samples::idle(),
-            Status::default(),
-        ] {
-            check_grammar(&render(&status)).unwrap();
-        }
-    }
-
-    #[test]
-    fn a_place_without_a_server_is_not_up() {
-        let server =
-            |index, address: &str| ServerStatus { index, address: address.into(), ..ServerStatus::default() };
-        let servers = vec![server(0, "10.0.0.1"), server(1, ""), server(2, "0.0.0.0"), server(3, "/run/app")];
-        let page = render(&Status { servers, ..Status::default() });
-        let up: Vec<_> = page.lines().filter(|line| line.starts_with("pen_server_up{")).collect();
-        let values: String = up.iter().filter_map(|line| line.chars().last()).collect();
-        assert_eq!(values, "1001", "{up:?}");
-    }
-
-    #[test]
-    fn direct_server_return_has_its_own() {
-        let server = |address: &str, mac: &str| NeighbourStatus { address: address.into(), mac: mac.into() };
-        let servers = vec![server("10.0.0.1", "02:00:00:00:00:01"), server("10.0.0.2", "")];
-        let dsr = DsrStatus { forwarded: 7, overrun: 3, servers, ..DsrStatus::default() };
-        let page = render(&Status { dsr: Some(dsr), ..samples::idle() });
-        check_grammar(&page).unwrap();
-        for line in [
-            "pen_dsr_forwarded_frames_total 7",
-            "pen_dsr_dropped_frames_total{reason=\"overrun\"} 3",
-            "pen_dsr_server_known{address=\"10.0.0.1\"} 1",
-            "pen_dsr_server_known{address=\"10.0.0.2\"} 0",
-        ] {
-            assert!(page.lines().any(|found| found == line), "{line}");
-        }
-        assert!(!render(&samples::busy()).contains("pen_dsr"));
-    }
-
-    #[test]
-    fn datagrams_are_told_of_with_udp_only() {
-        let page = render(&samples::busy_with_udp());
-        assert!(page.contains("pen_relayed_datagrams_total{to=\"server\"} 812340\n"), "{page}");
-        assert!(page.contains("\npen_sessions_evicted_total 3001\n"), "{page}");
-        assert!(!render(&samples::busy()).contains("datagrams"));
-    }
-
-    #[test]
-    fn the_grammar_check_finds_mistakes() {
-        let head = "# HELP a_total x\n# TYPE a_total counter\n";
-        for wrong in [
-            "a_total 1\n",
-            "# HELP a x\n# TYPE a counter\na 1\n",
-            &format!("{head}b_total 1\n"),
-            &format!("{head}a_total one\n"),
-            &format!("{head}a_total{{x=\"1\\q\"}} 1\n"),
-            &format!("{head}a_total{{x=\"1\"y=\"2\"}} 1\n"),
-            &format!("{head}a_total 1\na_total 2\n"),
-            &format!("{head}a_total 1"),
-            &format!("{head}{head}a_total 1\n"),
-            &format!("{head}1a_total 1\n"),
-        ] {
-            assert!(check_grammar(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    /// Families in one piece, headed by HELP and TYPE, counters and only counters in `_total`, no sample twice.
-    fn check_grammar(page: &str) -> Result<(), String> {
-        let mut families = BTreeSet::new();
-        let mut samples = BTreeSet::new();
-        let mut lines = page.strip_suffix('\n').ok_or("no newline at the end")?.split('\n').peekable();
-        while let Some(help) = lines.next() {
-            let (name, text) = help.strip_prefix("# HELP ").and_then(|h| h.split_once(' ')).ok_or(help)?;
-            let kind =
-                lines.next().and_then(|t| t.strip_prefix("# TYPE ")?.strip_prefix(name)?.strip_prefix(' '));
-            let counter = match kind {
-                Some("counter") => true,
-                Some("gauge") => false,
-                _ => return Err(format!("{name}: TYPE {kind:?}")),
-            };
-            let named = is_name(name) && counter == name.ends_with("_total") && !text.is_empty();
-            if !named || !families.insert(name) {
-                return Err(format!("family {name}"));
-            }
-            while let Some(sample) = lines.next_if(|line| !line.starts_with('#')) {
-                let (series, value) = sample.rsplit_once(' ').ok_or(sample)?;
-                value.parse::<f64>().map_err(|_| sample)?;
-                check_labels(series.strip_prefix(name).ok_or(sample)?)?;
-                if !samples.insert(series) {
-                    return Err(format!("twice: {series}"));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn is_name(name: &str) -> bool {
-        name.starts_with(|c: char| c.is_ascii_lowercase())
-            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-    }
-
-    /// Nothing, or `{name="value",name="value"}`.
-    fn check_labels(text: &str) -> Result<(), String> {
-        if text.is_empty() {
-            return Ok(());
-        }
-        let mut rest = text.strip_prefix('{').ok_or(text)?;
-        loop {
-            let (name, value) = rest.split_once("=\"").ok_or(text)?;
-            rest = after_value(value).filter(|_| is_name(name)).ok_or(text)?;
-            match rest.strip_prefix(',') {
-                Some(more) => rest = more,
-                None => return (rest == "}").then_some(()).ok_or(text.into()),
-            }
-        }
-    }
-
-    /// What follows the closing quote of a label value.
-    fn after_value(text: &str) -> Option<&str> {
-        let mut chars = text.char_indices();
-        while let Some((at, c)) = chars.next() {
-            match c {
-                '"' => return Some(&text[at + 1..]),
-                '\\' if !matches!(chars.next()?.1, '\\' | '"' | 'n') => return None,
-                '\n' => return None,
-                _ => {}
-            }
-        }
-        None
-    }
-}
+mod tests;

@@ -170,6 +170,12 @@ impl ServerStatus {
         }
     }
 
+    /// Whether it was well when it was last met, and is in service: unlike its state, this does not change when a blacklist
+    /// time runs out.
+    pub fn is_up(&self) -> bool {
+        self.state().is_in_service() && !self.failed
+    }
+
     /// Its word, and for how long where that is known, with this between them: `down, 12 s`.
     pub fn state_words(&self, between: &str) -> String {
         let state = self.state();

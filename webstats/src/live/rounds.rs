@@ -29,14 +29,19 @@ const JSON_LINK: &str = "status.json";
 pub struct Documents {
     page: Response,
     json: Response,
+    metrics: Response,
+    ready: Response,
 }
 
 impl Documents {
     /// What is at this path.
-    pub fn at(&self, path: &str) -> Option<&Response> {
+    pub fn at(&self, path: &str) -> Option<Response> {
         match path {
-            "/" => Some(&self.page),
-            "/status.json" => Some(&self.json),
+            "/" => Some(self.page.clone()),
+            "/status.json" => Some(self.json.clone()),
+            "/metrics" => Some(self.metrics.clone()),
+            "/healthz" => Some(Response::verdict("ok", &[])),
+            "/readyz" => Some(self.ready.clone()),
             _ => None,
         }
     }
@@ -155,6 +160,8 @@ impl Asker {
         Documents {
             page: document("text/html; charset=utf-8", &page::policy(), page),
             json: document("application/json", "default-src 'none'", self.watch.json()),
+            metrics: Response::metrics(self.watch.metrics()),
+            ready: Response::verdict("ready", &self.watch.not_ready()),
         }
     }
 
