@@ -57,7 +57,7 @@ pub fn run(address: Option<&str>) -> Result<(), String> {
     let control =
         ListenOptions { backlog: 16, nodelay: true, private: true, datagram_sockets: 0, shared: false };
     let control = Listener::open(&ListenAddr::parse(&socket)?, control).map_err(|error| error.to_string())?;
-    let doors = Doors::open(vec![control])?;
+    let doors = Doors::open(vec![control], None, None)?;
     let numeric = engine.settle()?.clone();
     engine.start(Instance::start(&numeric, opened(listener)?, None)?);
     explain(&where_to, &socket, servers.iter().map(|(port, _)| *port));

@@ -17,6 +17,7 @@ use crate::supervision::Supervision;
 use crate::sys::clock;
 use crate::sys::daemon::Detached;
 use crate::sys::errors::reason;
+use crate::sys::fifo::Fifo;
 use crate::sys::files::{self, Written};
 use crate::sys::signals::{Request, Signals};
 use crate::sys::{limits, memory};
@@ -41,10 +42,11 @@ impl Doors {
     ///
     /// # Errors
     /// Out of descriptors.
-    pub fn open(control: Vec<Listener>) -> Result<Doors, String> {
+    pub fn open(control: Vec<Listener>, glb: Option<Listener>, fifo: Option<Fifo>) -> Result<Doors, String> {
         let open = || {
             let mut control = ControlServer::new(control, Box::new(clock::monotonic_ms))?;
             control.limit_clients(limits::control_clients_possible());
+            control.speak_glb(glb, fifo);
             let signals = Signals::install(&control.waker())?;
             Ok(Doors { control, signals })
         };

@@ -15,6 +15,7 @@ use crate::supervision::Supervision;
 use crate::sys::capabilities;
 use crate::sys::daemon::{self, Detached};
 use crate::sys::errors::reason;
+use crate::sys::fifo::Fifo;
 use crate::sys::files::PidFile;
 use crate::sys::inherited::Inherited;
 use crate::sys::limits;
@@ -106,6 +107,8 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     let dsr = each(&numeric, dsr::open::open)?;
     let listeners = each(&numeric, |service| open_listeners(process, service, &mut inherited))?;
     let control = open_control(process, &mut inherited)?;
+    let glb = process.values.control_glb().map(|address| open_or_adopt(address, PRIVATE, &mut inherited));
+    let glb = glb.transpose()?;
     let metrics = instance::open_metrics(process)?;
     let supervision = Supervision::new(Supervisor::from_environment());
     if process.flag(Flag::Foreground) {
@@ -119,7 +122,8 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     diag::set_level(instance::debug_level(process));
     refused.iter().for_each(|trouble| diag::say(Severity::Notice, trouble));
     supervision.refuse(inherited.into_rest());
-    let doors = Doors::open(control)?;
+    let fifo = open_fifo(process, account.as_ref())?;
+    let doors = Doors::open(control, glb, fifo)?;
     if let Some(account) = &account {
         let listeners = listeners.iter().flatten().chain(&metrics);
         listeners.for_each(|listener| listener.give_to(account.uid, account.gid));
@@ -216,9 +220,22 @@ fn open_control(config: &ProcessConfig, inherited: &mut Inherited) -> Result<Vec
         explain("Won't open control port running as root; use -u to run as different user");
         return Ok(Vec::new());
     }
-    let options =
-        ListenOptions { backlog: 128, nodelay: true, private: true, datagram_sockets: 0, shared: false };
-    Ok(vec![open_or_adopt(address, options, inherited)?])
+    Ok(vec![open_or_adopt(address, PRIVATE, inherited)?])
+}
+
+/// How control sockets listen.
+const PRIVATE: ListenOptions =
+    ListenOptions { backlog: 128, nodelay: true, private: true, datagram_sockets: 0, shared: false };
+
+/// The FIFO of `control_fifo`, which the user of `-u` removes in the end.
+fn open_fifo(config: &ProcessConfig, account: Option<&Account>) -> Result<Option<Fifo>, String> {
+    let Some(path) = config.text(Text::ControlFifo) else { return Ok(None) };
+    let fifo = Fifo::create(Path::new(path));
+    let fifo = fifo.map_err(|error| format!("control_fifo {path}: {}", reason(&error)))?;
+    if let Some(account) = account {
+        fifo.give_to(account.uid, account.gid);
+    }
+    Ok(Some(fifo))
 }
 
 /// Takes the socket that was handed down for this address, or opens one.

@@ -4,6 +4,7 @@
 
 use super::apply::{Door, Engine, Running};
 use super::session::{Conversation, Heard, LINE_BYTES_MAX};
+use crate::sys::fifo::Fifo;
 use crate::sys::socket::{receive, send};
 use nix::poll::PollFlags;
 use nix::sys::socket::{Shutdown, shutdown};
@@ -40,8 +41,15 @@ enum Phase {
     Gone,
 }
 
+/// From where a client is heard.
+enum Line {
+    Socket(OwnedFd),
+    /// Whoever may write to it. There is nobody to answer, and no end.
+    Fifo(Fifo),
+}
+
 pub struct Client {
-    socket: OwnedFd,
+    line: Line,
     /// Where it calls from, in words.
     pub name: String,
     pub door: Door,
@@ -55,15 +63,31 @@ pub struct Client {
 
 impl AsFd for Client {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        match &self.line {
+            Line::Socket(socket) => socket.as_fd(),
+            Line::Fifo(fifo) => fifo.as_fd(),
+        }
     }
 }
 
 impl Client {
     /// `socket` must be non-blocking.
     pub fn new(socket: OwnedFd, name: String, door: Door, now_ms: u64) -> Client {
-        let (talk, phase) = (Conversation::default(), Phase::Talking);
-        Client { socket, name, door, talk, service: None, phase, active_ms: now_ms }
+        Client::on(Line::Socket(socket), name, door, Conversation::default(), now_ms)
+    }
+
+    /// One that speaks GLB's language. `socket` must be non-blocking.
+    pub fn of_glb(socket: OwnedFd, name: String, door: Door, now_ms: u64) -> Client {
+        Client::on(Line::Socket(socket), name, door, Conversation::of_glb(), now_ms)
+    }
+
+    /// All who write to this.
+    pub fn behind(fifo: Fifo, now_ms: u64) -> Client {
+        Client::on(Line::Fifo(fifo), "fifo".into(), Door::Control, Conversation::of_glb(), now_ms)
+    }
+
+    fn on(line: Line, name: String, door: Door, talk: Conversation, now_ms: u64) -> Client {
+        Client { line, name, door, talk, service: None, phase: Phase::Talking, active_ms: now_ms }
     }
 
     /// The lines that follow in its session are for this service.
@@ -87,6 +111,7 @@ impl Client {
     /// Whether it owes us its next line, or leaves: dropping it loses nothing.
     pub fn is_silent(&self) -> bool {
         match self.phase {
+            _ if matches!(self.line, Line::Fifo(_)) => false,
             Phase::Talking => self.talk.pending().is_empty(),
             Phase::Leaving { .. } | Phase::Gone => true,
             Phase::Waiting => false,
@@ -121,6 +146,7 @@ impl Client {
             Phase::Leaving { since_ms, .. } => Some(since_ms + LEAVING_MS),
             Phase::Talking if !self.talk.pending().is_empty() => Some(self.active_ms + IDLE_MS),
             Phase::Talking if self.talk.may_be_whole() => Some(self.active_ms + QUIET_MS),
+            Phase::Talking if self.talk.is_glb() => None,
             Phase::Talking if self.talk.is_session() => Some(self.active_ms + SESSION_IDLE_MS),
             Phase::Talking => Some(self.active_ms + IDLE_MS),
         }
@@ -181,7 +207,7 @@ impl Client {
             true => Phase::Gone,
             false => {
                 // A failure means that the client has gone already; reading will tell.
-                let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Write);
+                let _ = shutdown(self.as_fd().as_raw_fd(), Shutdown::Write);
                 Phase::Leaving { since_ms: now_ms, thrown_away_bytes: 0 }
             }
         };
@@ -189,7 +215,11 @@ impl Client {
 
     fn flush(&mut self, now_ms: u64) {
         while !self.talk.pending().is_empty() && self.phase != Phase::Gone {
-            match send(self.socket.as_fd(), self.talk.pending()) {
+            let sent = match &self.line {
+                Line::Socket(socket) => send(socket.as_fd(), self.talk.pending()),
+                Line::Fifo(_) => Ok(self.talk.pending().len()),
+            };
+            match sent {
                 Ok(count) => {
                     self.talk.took(count);
                     self.active_ms = now_ms;
@@ -203,7 +233,11 @@ impl Client {
 
     fn read(&mut self, now_ms: u64) {
         let mut buffer = [0; READ_BYTES];
-        match receive(self.socket.as_fd(), &mut buffer) {
+        let received = match &self.line {
+            Line::Socket(socket) => receive(socket.as_fd(), &mut buffer),
+            Line::Fifo(fifo) => fifo.read(&mut buffer),
+        };
+        match received {
             Ok(0) => self.end_of_input(),
             Ok(count) => match &mut self.phase {
                 Phase::Leaving { thrown_away_bytes, .. } => {

@@ -12,6 +12,7 @@ use super::session::{Heard, LINE_BYTES_MAX};
 use crate::log::diag::{self, Severity};
 use crate::net::listen::Listener;
 use crate::sys::errors::reason;
+use crate::sys::fifo::Fifo;
 use crate::sys::socket::accept;
 use crate::sys::waking::{Waker, Wakeups, waker};
 use nix::errno::Errno;
@@ -38,6 +39,8 @@ pub type Clock = Box<dyn Fn() -> u64>;
 /// The control sockets and those who talk on them.
 pub struct ControlServer {
     listeners: Vec<Listener>,
+    /// From this one on they take lines of GLB's language.
+    glb_from: usize,
     /// By the order in which they came.
     clients: BTreeMap<u64, Client>,
     /// Number of the next client.
@@ -64,6 +67,7 @@ impl ControlServer {
     pub fn new(listeners: Vec<Listener>, clock: Clock) -> io::Result<ControlServer> {
         let (waker, wakeups) = waker()?;
         Ok(ControlServer {
+            glb_from: listeners.len(),
             listeners,
             clients: BTreeMap::new(),
             next: 0,
@@ -83,6 +87,16 @@ impl ControlServer {
     /// control clients must leave the others theirs.
     pub fn limit_clients(&mut self, clients_max: usize) {
         self.clients_max = clients_max.clamp(1, CLIENTS_MAX);
+    }
+
+    /// Takes lines of GLB's language as well, from those who call at this listener or write to the FIFO.
+    pub fn speak_glb(&mut self, listener: Option<Listener>, fifo: Option<Fifo>) {
+        self.listeners.extend(listener);
+        if let Some(fifo) = fifo {
+            let now_ms = (self.clock)();
+            self.clients.insert(self.next, Client::behind(fifo, now_ms));
+            self.next += 1;
+        }
     }
 
     pub fn waker(&self) -> Waker {
@@ -244,7 +258,11 @@ impl ControlServer {
             return;
         }
         diag::debug!(1, "control: {}: {line}", client.name);
-        let reply = match engine.understand(line, client.service.as_ref()) {
+        let understood = match client.talk.is_glb() {
+            true => guarded(|| Ok(engine.understand_glb(line, None)?)).map_err(String::from),
+            false => engine.understand(line, client.service.as_ref()),
+        };
+        let reply = match understood {
             Ok(Request { header: Some(name), .. }) => client.turn_to(name, engine),
             Ok(request) if request.is_session() && !client.talk.is_session() => {
                 client.talk.open_session();
@@ -314,7 +332,7 @@ impl ControlServer {
         for attempt in 0..ACCEPTS_PER_TURN {
             match accept(self.listeners[index].as_fd()) {
                 Ok((socket, address)) => {
-                    self.welcome(socket, address, engine, now_ms);
+                    self.welcome(socket, address, index >= self.glb_from, engine, now_ms);
                     if made_room {
                         return;
                     }
@@ -343,6 +361,7 @@ impl ControlServer {
         &mut self,
         socket: OwnedFd,
         address: Option<SocketAddr>,
+        is_glb: bool,
         engine: &Engine<R>,
         now_ms: u64,
     ) {
@@ -359,7 +378,8 @@ impl ControlServer {
         }
         let name = address.map_or_else(|| "local".into(), |address| address.to_string());
         let door = if address.is_some() { Door::Network } else { Door::Control };
-        self.clients.insert(self.next, Client::new(socket, name, door, now_ms));
+        let client = if is_glb { Client::of_glb } else { Client::new };
+        self.clients.insert(self.next, client(socket, name, door, now_ms));
         self.next += 1;
     }
 

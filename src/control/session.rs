@@ -20,6 +20,8 @@ enum Mode {
     Single,
     /// Line after line, each answered by a frame.
     Session,
+    /// Line after line, each answered by bare text: GLB's way.
+    Glb,
 }
 
 /// What the bytes so far ask for.
@@ -75,6 +77,11 @@ impl Default for Conversation {
 }
 
 impl Conversation {
+    /// In GLB's way.
+    pub fn of_glb() -> Conversation {
+        Conversation { mode: Mode::Glb, ..Conversation::default() }
+    }
+
     /// Takes what the client sent. After the end of the conversation bytes are ignored.
     pub fn receive(&mut self, bytes: &[u8]) {
         if self.over {
@@ -117,8 +124,7 @@ impl Conversation {
         }
     }
 
-    /// The unfinished line of a client that fell quiet, when it may be taken for a whole one: the first line only, and
-    /// only up to [`QUIET_LINE_BYTES_MAX`].
+    /// The unfinished line of a client that fell quiet, when it may be taken for a whole one: not in a session, and only up to [`QUIET_LINE_BYTES_MAX`].
     pub fn hear_quiet(&mut self) -> Heard {
         let unfinished = self.input.len() - self.start;
         if self.over || !self.may_be_whole() {
@@ -130,7 +136,7 @@ impl Conversation {
     /// Whether [`Conversation::hear_quiet`] would give a line.
     pub fn may_be_whole(&self) -> bool {
         let unfinished = self.input.len() - self.start;
-        self.mode == Mode::Single && !self.over && (1..=QUIET_LINE_BYTES_MAX).contains(&unfinished)
+        self.mode != Mode::Session && !self.over && (1..=QUIET_LINE_BYTES_MAX).contains(&unfinished)
     }
 
     /// Answers the line heard last. In a session the answer is a header line, `ok N` or `error N`, and N bytes;
@@ -144,6 +150,7 @@ impl Conversation {
                 }
                 self.finish();
             }
+            Mode::Glb => self.output.extend_from_slice(reply.as_deref().unwrap_or("Error\n").as_bytes()),
             Mode::Session => {
                 let (word, text, end) = match reply {
                     Ok(text) => ("ok", text, ""),
@@ -171,6 +178,11 @@ impl Conversation {
     /// Whether the lines of a session follow.
     pub fn is_session(&self) -> bool {
         self.mode == Mode::Session
+    }
+
+    /// Whether lines are of GLB's language.
+    pub fn is_glb(&self) -> bool {
+        self.mode == Mode::Glb
     }
 
     /// Whether the conversation has come to its end, apart from what is pending.

@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod datagram;
 pub mod diag;
 pub mod errors;
+pub mod fifo;
 pub mod files;
 pub mod inherited;
 pub mod interfaces;

@@ -1,8 +1,15 @@
 //! Lines of GLB's language on the control socket.
 
 use crate::common::backend::Backend;
+use crate::common::client::Client;
 use crate::common::pen::Pen;
+use crate::common::ports::free_port;
 use crate::common::wait::eventually;
+use nix::sys::signal::Signal;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 
 /// The rows of `getinfo` as words: address, weight, usage, map, connections.
 fn rows(pen: &Pen) -> Vec<Vec<String>> {
@@ -23,12 +30,55 @@ fn destinations_come_change_and_go_by_one_line() {
     let [(_, mut at_a), (_, mut at_b)] = named;
     assert_eq!(pen.control(&format!("{b}:0")), "Ok\n");
     assert_eq!(pen.asks(4), "AAAA", "weight 0: no new connections");
-    let info = pen.control("getinfo");
+    let held = "Destinations: 2, total connections: 2 of ";
+    let info = eventually("four clients to be gone", || pen.control("getinfo"), |info| info.contains(held));
     assert!(info.starts_with("Router:\n------") && !info.contains("nan"), "{info}");
-    assert!(info.contains("Destinations: 2, total connections: 2 of "), "{info}");
     assert_eq!(pen.control(&format!("{b}:-1")), "Ok\n");
     assert_eq!(at_b.try_line(), None, "a negative weight cuts at once");
     assert_eq!(at_a.exchange("still"), "still");
+}
+
+/// What GLB's socket of this pen answers to these bytes before it ends.
+fn says(port: u16, bytes: &str) -> String {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    stream.write_all(bytes.as_bytes()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    reply
+}
+
+#[test]
+fn a_socket_of_its_own_takes_many_lines_and_answers_each() {
+    let [a, b] = ["A", "B"].map(Backend::named);
+    let port = free_port();
+    let pen = Pen::before([&a]).options("-r").command(format!("control_glb {port}")).start();
+    assert_eq!(says(port, &format!("{b}\n{b}:2\r\n{a}:1e0\n")), "Ok\nOk\nOk\n");
+    assert_eq!(says(port, "nonsense here\n127.0.0.1:9:-1\n127.0.0.1:x\n"), "Error\nError\nError\n");
+    let table = says(port, "getinfo");
+    assert!(table.contains("Destinations: 2, total connections: 0 of "), "{table}");
+    let mut pieces = Client::connect((Ipv4Addr::LOCALHOST, port).into());
+    pieces.send(format!("127.0.0.1:{}", b.port()));
+    pieces.send(":-");
+    pieces.send("1\nGETSTAT\n");
+    assert_eq!(pieces.line(), "Ok");
+    assert!(pieces.line().starts_with("in: 0 out: 0 "));
+    assert_eq!(pen.asks(4), "AAAA");
+}
+
+#[test]
+fn a_fifo_takes_lines_and_is_gone_at_the_end() {
+    let [a, b] = ["A", "B"].map(Backend::named);
+    let start = Pen::before([&a]).options("-r");
+    let path = start.path("fifo");
+    let mut pen = start.command(format!("control_fifo {}", path.display())).start();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    fs::write(&path, format!("{b}\nnonsense\n{a}:0\n")).unwrap();
+    eventually("the FIFO to be heard", || rows(&pen), |rows| rows.len() == 2 && rows[0][1] == "0.000");
+    assert_eq!(pen.asks(3), "BBB");
+    pen.signal(Signal::SIGTERM);
+    pen.wait();
+    assert!(!path.exists());
 }
 
 #[test]

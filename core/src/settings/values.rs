@@ -90,6 +90,11 @@ impl Values {
         self.listen_address(Address::MetricsListen)
     }
 
+    /// Where lines of GLB's language come from.
+    pub fn control_glb(&self) -> Option<&ListenAddr> {
+        self.listen_address(Address::ControlGlb)
+    }
+
     fn listen_address(&self, address: Address) -> Option<&ListenAddr> {
         match self.address(address) {
             Some(AddressValue::Listen(address)) => Some(address),

@@ -189,6 +189,8 @@ pub enum Text {
     ClientsFrom,
     /// `-F`.
     ConfigFile,
+    /// FIFO that takes lines of GLB's language.
+    ControlFifo,
     /// The interface for direct server return.
     DsrIf,
     /// Names of variables for programs, with blanks between them.
@@ -234,6 +236,8 @@ impl Text {
 pub enum Address {
     /// `-C`.
     Control,
+    /// Where lines of GLB's language are taken.
+    ControlGlb,
     Listen,
     Log,
     /// Where metrics and health are served.

@@ -21,6 +21,33 @@ pub const ROWS: &[Row] = &[
         ..LIVE
     },
     Row {
+        word: "control_fifo",
+        args: FILE,
+        kind: text(Text::ControlFifo),
+        when: When::Start,
+        summary: "take lines of GLB's language from a FIFO",
+        detail: "pen creates FILE with mode 0600 before it gives up root, and removes it at the end. A FIFO that \
+                 no process reads is replaced. Replies are not written anywhere.",
+        ..NEW
+    },
+    Row {
+        word: "control_glb",
+        args: &[arg("ADDRESS", Complete::Address)],
+        kind: Kind::Address {
+            address: Address::ControlGlb,
+            read: AddressValue::local_listen,
+            want: "an address",
+            answer: Answer::Silent,
+        },
+        when: When::Start,
+        summary: "take lines of GLB's language on a socket of their own",
+        detail: "Many lines on one connection, each with its reply: `HOST[:PORT[:WEIGHT]]` answers `Ok` or \
+                 `Error`; `getinfo`, `getstat`. ADDRESS is `PORT` for the loopback interface, `HOST:PORT` or \
+                 `[IPv6]:PORT`. Nobody is authenticated: see `control_acl`. Unlike `-C` it is opened for root \
+                 too.",
+        ..NEW
+    },
+    Row {
         word: "exit",
         kind: Kind::Deed(Argument::Nothing(|| Action::Exit)),
         when: When::Guarded,
