@@ -1,6 +1,6 @@
 //! The rows about commands and configuration.
 
-use super::{FILE, JSON, OPTIONAL_FILE, arg, optional, text};
+use super::{FILE, JSON, OPTIONAL_FILE, arg, file, optional, text};
 use crate::commands::{
     Action, Address, AddressValue, Answer, Arg, Argument, Complete, Kind, Question, Row, Scope, Text, When,
 };
@@ -22,8 +22,8 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         word: "control_fifo",
-        args: FILE,
-        kind: text(Text::ControlFifo),
+        args: OPTIONAL_FILE,
+        kind: file(Text::ControlFifo, Answer::Value),
         when: When::Start,
         summary: "take lines of GLB's language from a FIFO",
         detail: "pen creates FILE with mode 0600 before it gives up root, and removes it at the end. A FIFO that \
@@ -32,12 +32,12 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         word: "control_glb",
-        args: &[arg("ADDRESS", Complete::Address)],
+        args: &[optional("ADDRESS", Complete::Address)],
         kind: Kind::Address {
             address: Address::ControlGlb,
             read: AddressValue::local_listen,
             want: "an address",
-            answer: Answer::Silent,
+            answer: Answer::Value,
         },
         when: When::Start,
         summary: "take lines of GLB's language on a socket of their own",
