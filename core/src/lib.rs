@@ -9,6 +9,7 @@ pub mod balance;
 pub mod checks;
 pub mod chunked;
 pub mod dsr;
+pub mod glbd;
 pub mod half_close;
 pub mod http;
 mod lru;

@@ -42,6 +42,18 @@ const ROWS: &[Row] = &[
     Row('Y', &[], Nothing),
 ];
 
+/// As pen's command `policy` has it.
+pub fn word(policy: PolicyKind) -> &'static str {
+    match policy {
+        PolicyKind::Pen => "pen",
+        PolicyKind::RoundRobin => "round_robin",
+        PolicyKind::LeastConn => "least_conn",
+        PolicyKind::Single => "single",
+        PolicyKind::Random => "random",
+        PolicyKind::Source => "source",
+    }
+}
+
 /// As GLB's banner has it.
 pub fn described(policy: PolicyKind) -> &'static str {
     match policy {
