@@ -7,7 +7,6 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-#[allow(dead_code, reason = "each test target uses its part")]
 mod common;
 use common::programs::{is_installed, ours};
 use common::skip::{skip, skip_outside_ci};

@@ -19,6 +19,7 @@ use nix::sched::{CloneFlags, CpuSet, sched_getaffinity, sched_setaffinity, unsha
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::Pid;
 use peers::Peer;
+use pen_sys::local_time;
 use report::Report;
 use std::fs;
 use std::io;
@@ -36,7 +37,7 @@ usage: cargo bench --bench compare -- [OPTION]... [WORKLOAD]...
   --peers A,B         of the others only those whose names begin like this
   --like NAME=PROGRAM one more program with pen's command line; may be repeated
   --remark TEXT       is added to the conditions that are told with the tables
-  --write FILE        puts the tables between the marks for figures in this file; those not measured stay
+  --write FILE        puts the tables between the marks for figures in this file; only with all workloads
   --only A,B          these workloads; the same as their names as words
 workloads: connections, one, trips, down, up, idle, two, tls-full, tls-resumed, tls-stream, udp-known, udp-new, calls,
 start, options (default: all); tls and udp stand for all that begin like this";
@@ -107,6 +108,9 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
     }
     if options.workloads.is_empty() {
         options.workloads = WORKLOADS.iter().collect();
+    }
+    if options.write.is_some() && options.workloads.len() < WORKLOADS.len() {
+        return Err("--write: want all workloads, so that a document has the figures of one run".into());
     }
     Ok(options)
 }
@@ -182,12 +186,15 @@ fn run(options: &Options) -> io::Result<Report> {
 
 fn report(results: &Results, options: &Options, bench: &Bench<'_>, own_network: bool) -> Report {
     let line = |file: &str| fs::read_to_string(file).unwrap_or_default();
+    let kernel = line("/proc/sys/kernel/osrelease");
     let cpu = line("/proc/cpuinfo");
     let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
     let conditions = format!(
-        "{}, Linux {}; {} rounds of {} s; {}; {} idle connections{}{}.",
+        "{}; {}, {} cores, Linux {}; {} rounds of {} s; {}; {} idle connections{}{}.",
+        local_time::now().format("%F"),
         cpu.unwrap_or("processor unknown"),
-        line("/proc/sys/kernel/osrelease").trim(),
+        bench.all_cores.len(),
+        kernel.trim().split('-').next().unwrap_or_default(),
         options.rounds,
         options.time.as_secs_f64(),
         if own_network { "a network namespace of its own" } else { "the machine's own loopback" },
@@ -195,12 +202,25 @@ fn report(results: &Results, options: &Options, bench: &Bench<'_>, own_network: 
         if options.remark.is_empty() { "" } else { "; " },
         options.remark,
     );
-    let table = |workload: &&'static Workload| {
-        let programs = programs(workload, &options.others);
-        let names: Vec<String> = programs.into_iter().map(|(peer, _)| peer.name).collect();
-        (workload.title, results.table(workload.name, &names, workload.columns))
+    let names = |workload: &'static Workload| {
+        programs(workload, &options.others).into_iter().map(|(peer, _)| peer.name)
     };
-    Report { conditions, tables: options.workloads.iter().map(table).collect() }
+    let (settings, compared): (Vec<&'static Workload>, Vec<&'static Workload>) =
+        options.workloads.iter().partition(|workload| workload.is_of_settings());
+    // Most programs take part in the streams.
+    let mut all: Vec<String> = Vec::new();
+    for name in compared.iter().flat_map(|workload| names(workload)) {
+        let near = all.iter().rposition(|known| name.starts_with(known.as_str()));
+        match all.contains(&name) {
+            true => {}
+            false => all.insert(near.map_or(all.len(), |index| index + 1), name),
+        }
+    }
+    let programs = if compared.is_empty() { String::new() } else { results.side_by_side(&compared, &all) };
+    let table = |workload: &&'static Workload| {
+        (workload.title, results.table(workload, &names(workload).collect::<Vec<_>>()))
+    };
+    Report { conditions, programs, settings: settings.iter().map(table).collect() }
 }
 
 fn main() -> ExitCode {

@@ -1,5 +1,6 @@
 //! What was measured, round by round, and as tables in Markdown.
 
+use super::workloads::Workload;
 use std::collections::BTreeMap;
 
 /// Values of a program in a workload: one list for each round.
@@ -16,27 +17,62 @@ impl Results {
         self.rounds.entry((workload, program.to_owned())).or_default().push(values);
     }
 
-    /// The medians of what was measured, and in the last column what the first program needs in relation: below 1 it
-    /// needs less. That is the median of the relations within each round, which is steadier than that of the medians.
-    pub fn table(&self, workload: &'static str, programs: &[String], columns: &[&str]) -> String {
-        let measured = |name: &String| self.rounds.get(&(workload, name.clone()));
+    /// One table of all these workloads: a row for each figure, a column for each program. Behind the first figure of a
+    /// workload stands in parentheses what the first program needs in relation: below 1 it needs less.
+    pub fn side_by_side(&self, workloads: &[&'static Workload], programs: &[String]) -> String {
+        let mut table = format!("| | {} |\n|---|{}\n", programs.join(" | "), "---:|".repeat(programs.len()));
+        for workload in workloads {
+            for (index, column) in workload.columns.iter().enumerate() {
+                let title = if index == 0 { format!("**{}**: ", workload.title) } else { String::new() };
+                table += &format!("| {title}{column} |");
+                for program in programs {
+                    let figure = self.median(workload.name, program, index).unwrap_or_default();
+                    let first = self.median(workload.name, &programs[0], index).unwrap_or_default();
+                    let is_related = index == 0 && program != &programs[0] && !figure.is_empty();
+                    match is_related {
+                        true => table += &format!(" {figure} ({}) |", relation(&first, &figure)),
+                        false => table += &format!(" {figure} |").replace("  ", " "),
+                    }
+                }
+                table.push('\n');
+            }
+        }
+        table
+    }
+
+    /// The table of one workload, a row for each program; the last column is the first program's first figure divided by
+    /// that of each.
+    pub fn table(&self, workload: &'static Workload, programs: &[String]) -> String {
         let Some(first) = programs.first() else { return String::new() };
+        let columns = workload.columns;
         let mut table = format!(
             "| | {} | {first} / it |\n|---{}|---:|\n",
             columns.join(" | "),
             "|---:".repeat(columns.len())
         );
         for program in programs {
-            let Some(rounds) = measured(program) else { continue };
-            let values =
-                (0..columns.len()).map(|column| shown(median(rounds.iter().map(|round| round[column]))));
-            let pairs = measured(first).into_iter().flatten().zip(rounds);
-            let relation = median(pairs.map(|(first, other)| first[0] / other[0]));
-            let relation = if relation.is_nan() { "-".to_owned() } else { format!("{relation:.2}") };
-            let values: Vec<String> = values.collect();
-            table += &format!("| {program} | {} | {relation} |\n", values.join(" | "));
+            let figures: Vec<String> =
+                (0..columns.len()).filter_map(|column| self.median(workload.name, program, column)).collect();
+            let Some((figure, first)) = figures.first().zip(self.median(workload.name, first, 0)) else {
+                continue;
+            };
+            table += &format!("| {program} | {} | {} |\n", figures.join(" | "), relation(&first, figure));
         }
         table
+    }
+
+    /// The median of the rounds, as it is shown; `None` for a program that took no part.
+    fn median(&self, workload: &'static str, program: &str, column: usize) -> Option<String> {
+        let rounds = self.rounds.get(&(workload, program.to_owned()))?;
+        Some(shown(median(rounds.iter().map(|round| round[column]))))
+    }
+}
+
+/// Of two figures as they are shown, so that readers who divide them find the same.
+fn relation(first: &str, other: &str) -> String {
+    match (first.parse::<f64>(), other.parse::<f64>()) {
+        (Ok(first), Ok(other)) if other != 0.0 => format!("{:.2}", first / other),
+        _ => "-".into(),
     }
 }
 

@@ -98,7 +98,7 @@ pub const WORKLOADS: &[Workload] = &[
     },
     Workload {
         name: "options",
-        title: "What is switched on: short connections, 64 at a time",
+        title: "Settings: short connections, 64 at a time",
         columns: &["CPU µs per connection", "connections per second"],
     },
 ];
@@ -111,6 +111,11 @@ impl Workload {
             .iter()
             .filter(|workload| workload.name == name || workload.name.starts_with(&family))
             .collect()
+    }
+
+    /// Whether pen is compared with itself, under different settings.
+    pub fn is_of_settings(&self) -> bool {
+        self.name == "options"
     }
 
     /// What the programs must be able to speak; which certificate and how often does not matter here.
@@ -140,7 +145,7 @@ pub fn programs(workload: &Workload, others: &Others) -> Vec<(Peer, String)> {
         lines.chain(["client_acl 1\n".to_owned()]).collect::<String>()
     };
     let (list, long_list) = (denied(1_000), denied(100_000));
-    if workload.name == "options" {
+    if workload.is_of_settings() {
         let variants = [
             ("pen", "", &[][..], 2),
             ("pen with a log", "log traffic.log\n", &[], 2),
