@@ -24,14 +24,15 @@ Common terms, and the commands for them ([switching.md](switching.md) has those 
 | Term | Commands |
 |---|---|
 | sticky sessions, affinity | the default; `clients_max`, `tracking`, `clients_from`, `no roundrobin` |
-| round robin | `roundrobin` |
-| least connections | `weight` with `roundrobin` |
-| source hash | `hash` |
-| primary and standby | `prio`, `server N prio` |
+| round robin | `policy round_robin`, `roundrobin` |
+| least connections | `policy least_conn`, `weight` |
+| source hash, consistent hash | `policy source`, `hash` |
+| primary and standby | `policy single`, `top`, `prio` |
 | backup | `-e`, the emergency server |
 | connection limits | `server N max`, `conn_max`, `pending_max` |
 | drain, maintenance | `server N drain`, `server N disable`, `server N enable` |
-| passive health checks | `blacklist` |
+| health checks, active | `check`, `check_interval`, `check_rise`, `check_fall` |
+| health checks, passive | `blacklist` |
 | connect timeout; client and server timeout | `timeout`; `idle_timeout` |
 | failover, redispatch | the default; `stubborn` switches it off |
 | CA, verify | `ssl_ca_file`, `ssl_client_certificate`; `ssl_server_ca_file`, `server N tls verify` |

@@ -45,16 +45,18 @@ pub const ROWS: &[Row] = &[
             "check tls [NAME]",
             "check exec PROGRAM [ARGUMENT]...",
         ],
-        summary: "check the servers of the service again and again",
-        detail: "`connect`: a connection can be made. `send`: the server is sent a text, which may be empty, and the \
-                 other text is among the first 64 KiB that it says. `http`: it answers GET of the path with a status \
-                 from 200 to 399 or as said, and with the text in its body. `tls`: a TLS handshake succeeds. `exec`: a \
-                 program of yours knows; it is started once for each server with HOST:PORT before its arguments, reads \
-                 a line `poll` for each check and answers 3 (ready), 2 (to be used only where no other is left), 1 or \
-                 0 (down). `dummy`: it is always up. A server that is down gets no clients until a check succeeds; a check that succeeds \
-                 ends the blacklisting that a failed connect began. Checks go the way of clients' connections: by TLS \
-                 to a server with `tls`, behind a PROXY header that says LOCAL to one with `proxy`. Texts with blanks \
-                 stand in quotes. A server may have a check of its own, `server N check`. See docs/checks.md.",
+        summary: "health check of the servers of the service",
+        detail: "`connect`: a connection can be made. `send`: pen sends the server a text, which may be \
+                 empty, and the other text is among the first 64 KiB of the answer. `http`: the server \
+                 answers GET of the path with a status from 200 to 399, or the given one, and with the text \
+                 in its body. `tls`: a TLS handshake succeeds. `exec`: a program decides; pen starts it once \
+                 for each server with HOST:PORT before its arguments, and for each check it reads a line \
+                 `poll` and answers 3 (ready), 2 (only if no other is left), 1 or 0 (down). `dummy`: the \
+                 server is always up. A server that is down gets no clients until a check succeeds; a check \
+                 that succeeds ends the blacklisting that a failed connect began. Checks connect as clients' \
+                 connections do: with TLS to a server with `tls`, with a PROXY header that says LOCAL to one \
+                 with `proxy`. Write texts with blanks in quotes. A server may have a check of its own, \
+                 `server N check`. See docs/checks.md.",
         ..NEW
     },
     Row {
@@ -63,8 +65,8 @@ pub const ROWS: &[Row] = &[
         scope: Scope::Process,
         when: When::Start,
         kind: flag(Flag::ExecEnabled),
-        summary: "take check exec from control clients of other machines too",
-        detail: "Otherwise programs are taken from files, the command line and Unix control sockets only.",
+        summary: "accept check exec from control clients on other machines too",
+        detail: "Otherwise pen accepts programs only from files, the command line and Unix control sockets.",
         ..NEW
     },
     Row {
@@ -73,8 +75,9 @@ pub const ROWS: &[Row] = &[
         scope: Scope::Process,
         args: &[optional("NAME...", Complete::Text)],
         kind: Kind::Rest { text: Text::ExecEnvironment, read: environment, answer: Answer::Silent },
-        summary: "variables that programs of check exec find in their environment",
-        detail: "Beside PATH, HOME and LANG, as pen itself has them. Programs that run are started again.",
+        summary: "environment variables for programs of check exec",
+        detail: "In addition to PATH, HOME and LANG, with the values that pen has. pen restarts programs \
+                 that run.",
         ..NEW
     },
     Row {
@@ -82,8 +85,8 @@ pub const ROWS: &[Row] = &[
         args: SECONDS,
         kind: seconds(Number::CheckInterval, 0, DAY_MS, 1_000),
         unit: "seconds",
-        summary: "how long from one check of a server to the next",
-        detail: "With 0 there are no more checks, and what the last one found stays.",
+        summary: "seconds from one health check of a server to the next",
+        detail: "With 0 pen makes no more checks and keeps the result of the last one.",
         ..NEW
     },
     Row {
@@ -91,8 +94,8 @@ pub const ROWS: &[Row] = &[
         args: SECONDS,
         kind: seconds(Number::CheckTimeout, 1, 3_600_000, 1_000),
         unit: "seconds",
-        summary: "how long a check may take",
-        detail: "From the connect to the last byte that is waited for. What takes longer has failed.",
+        summary: "how long a health check may take",
+        detail: "From the connect to the last byte of the answer. A check that takes longer has failed.",
         ..NEW
     },
     Row {
@@ -100,7 +103,7 @@ pub const ROWS: &[Row] = &[
         args: NUMBER,
         kind: number(Number::CheckRise, 1, 1_000, 1),
         unit: "checks",
-        summary: "so many checks in a row must succeed before a server that was down is up",
+        summary: "successful checks in a row after which a server that was down is up",
         detail: "The first check of a server decides alone.",
         ..NEW
     },
@@ -109,8 +112,8 @@ pub const ROWS: &[Row] = &[
         args: NUMBER,
         kind: number(Number::CheckFall, 1, 1_000, 1),
         unit: "checks",
-        summary: "so many checks in a row must fail before a server that was up is down",
-        detail: "A failed connect of a client blacklists it all the same.",
+        summary: "failed checks in a row after which a server that was up is down",
+        detail: "A failed connect of a client blacklists the server nevertheless.",
         ..NEW
     },
     Row {
@@ -118,9 +121,9 @@ pub const ROWS: &[Row] = &[
         args: NUMBER,
         kind: number(Number::CheckPort, 0, 65_535, 0),
         unit: "",
-        summary: "the port that is checked instead of the server's own",
-        detail: "With 0 it is the server's own. A check of another port does not end a blacklisting that a failed connect \
-                 began.",
+        summary: "port to check instead of the server's own",
+        detail: "With 0 it is the server's own. A check of another port does not end a blacklisting that a \
+                 failed connect began.",
         ..NEW
     },
 ];

@@ -92,15 +92,17 @@ pub const ROWS: &[Row] = &[
         word: "policy",
         args: &[optional("POLICY", Complete::Words(POLICIES))],
         kind: Kind::Choice { choice: Choice::Policy, words: POLICIES, default: 0, answer: Answer::Value },
-        summary: "which server a client gets that belongs to none",
-        detail: "`pen`, the default: as `prio`, `weight`, `hash` and `roundrobin` say. With every other policy `prio`, \
-                 `weight` and `hash` have no effect, all weights count, a server without one counts as 1, and one \
-                 of weight 0 is only for clients that belong to it. `round_robin`: every server in turn, as often as \
-                 its weight says. `least_conn`: the server with the fewest connections for its weight; among equals \
-                 in turn. `random`: by lot. `source`: by the client's address, alike on every pen with the same \
-                 servers in any order; when a server goes, hardly any but its own clients move, and they come back \
-                 with it. `single`: one server for all clients, until it fails or one of a higher weight can be \
-                 used. Clients are remembered with each of them unless `roundrobin` says otherwise.",
+        summary: "how to choose a server for a client that pen does not remember",
+        detail: "`pen`, the default, does what `prio`, `weight`, `hash` and `roundrobin` say. With every \
+                 other policy `prio`, `weight` and `hash` have no effect, all weights count, a server \
+                 without a weight counts as 1, and a server of weight 0 gets only clients that pen \
+                 remembers. `round_robin`: servers take turns, as often as their weights say. `least_conn`: \
+                 the server with the fewest connections for its weight; equal ones take turns. `random`: a \
+                 random server, as often as its weight says. `source`: by the client's address, alike on \
+                 every pen with the same servers in any order; when a server goes, hardly any clients but \
+                 its own move, and they return with it. `single`: one server for all clients, until it fails \
+                 or one of a higher weight can be used. pen remembers clients under each policy (sticky \
+                 sessions) unless `roundrobin` is set.",
         ..NEW
     },
     Row {
@@ -238,8 +240,9 @@ pub const ROWS: &[Row] = &[
         no: true,
         kind: flag(Flag::Top),
         summary: "choose only among the servers of the highest weight",
-        detail: "Of the servers that can be used, those with the highest weight get all new clients; the others wait \
-                 until none of them takes a client. `policy single` implies it. A server without a weight counts as 1.",
+        detail: "Of the servers that can be used, those with the highest weight get all new clients; the \
+                 others are backups until none of them takes a client. `policy single` implies it. A server \
+                 without a weight counts as 1.",
         ..NEW
     },
     Row {

@@ -60,16 +60,16 @@ pub const ROWS: &[Row] = &[
         kind: Kind::Question(Argument::Nothing(|| Question::Getinfo)),
         scope: Scope::Service,
         summary: "list the servers as GLB does",
-        detail: "For scripts that were written for GLB. A line that is only `HOST:PORT` or `HOST:PORT:WEIGHT` \
-                 is GLB's too: it adds the server, or changes its weight; with a negative weight it removes \
-                 the server and cuts its connections. The reply is `Ok`.",
+        detail: "For scripts that were written for GLB. A line that is only `HOST:PORT` or \
+                 `HOST:PORT:WEIGHT` is GLB's too: it adds the server, or changes its weight; with a negative \
+                 weight it removes the server and cuts its connections. The reply is `Ok`.",
         ..NEW
     },
     Row {
         word: "getstat",
         kind: Kind::Question(Argument::Nothing(|| Question::Getstat)),
         scope: Scope::Service,
-        summary: "show GLB's counters, since they were asked for last",
+        summary: "show GLB's counters since the last getstat",
         detail: "One line: bytes from and to clients, bytes and calls of receiving and of sending, \
                  connections opened and open, sockets that became readable and writable, wake-ups, and the \
                  seconds since the last `getstat`. Calls and wake-ups are of all services together.",
@@ -197,7 +197,8 @@ pub const ROWS: &[Row] = &[
         kind: Kind::OptionOnly,
         when: When::Start,
         summary: "check options and configuration file, start nothing",
-        detail: "Ends with 0 if everything is in order; otherwise says what is wrong and where.",
+        detail: "The exit status is 0 if everything is correct; otherwise pen reports every error and where \
+                 it is.",
         ..NEW
     },
 ];

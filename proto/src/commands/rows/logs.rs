@@ -77,10 +77,11 @@ pub const ROWS: &[Row] = &[
             answer: Answer::Value,
         },
         summary: "serve metrics and health by HTTP",
-        detail: "`/metrics` in the Prometheus text format; `/healthz`, 200 while the main loop answers; `/readyz`, 200 \
-                 while pen takes clients and each service has a server that may be chosen, otherwise 503 and why. \
-                 ADDRESS is `HOST:PORT`, `[IPv6]:PORT`, `:PORT` for all interfaces, `PORT` for the loopback interface \
-                 alone, or the path of a Unix socket. Visitors are not authenticated. `no metrics_listen` ends it.",
+        detail: "`/metrics` in the Prometheus text format; `/healthz`, 200 while the main loop answers; \
+                 `/readyz`, 200 while pen accepts clients and each service has a server that it may choose, \
+                 otherwise 503 and the reason. ADDRESS is `HOST:PORT`, `[IPv6]:PORT`, `:PORT` for all \
+                 interfaces, `PORT` for the loopback interface alone, or the path of a Unix socket. Visitors \
+                 are not authenticated. `no metrics_listen` ends it.",
         ..NEW
     },
     Row {

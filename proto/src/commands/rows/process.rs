@@ -39,8 +39,9 @@ pub const ROWS: &[Row] = &[
         kind: number(Number::RestartTimeout, 1, SECONDS_MAX, 5),
         unit: "seconds",
         summary: "how long connections may outlast a restart that keeps the port open",
-        detail: "After QUIT, which systemd sends for a restart, the next pen takes over the listening sockets. Until this \
-                 one has ended, new clients wait; what is still open then is closed.",
+        detail: "After QUIT, which systemd sends for a restart, the next pen takes over the listening \
+                 sockets. New clients wait until this pen has ended; it closes the connections that are \
+                 still open after this time.",
         ..NEW
     },
     Row {
@@ -105,7 +106,8 @@ pub const ROWS: &[Row] = &[
         kind: Kind::OptionOnly,
         when: When::Start,
         summary: "write the completion script for a shell and end",
-        detail: "For bash, zsh or fish. The packages install it; otherwise put it where the shell looks for it.",
+        detail: "For bash, zsh or fish. The packages install it; otherwise put it where the shell looks for \
+                 it.",
         ..NEW
     },
     Row {
