@@ -281,6 +281,16 @@ fn spelling_is_right() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
+#[test]
+fn the_index_has_every_page() {
+    let index = read("docs/README.md");
+    let linked: BTreeSet<&str> = links(&index).into_iter().collect();
+    for page in names_in("docs", ".md") {
+        let page = page.trim_start_matches("docs/");
+        assert!(page == "README.md" || linked.contains(page), "docs/README.md: no link to {page}");
+    }
+}
+
 /// The lines of the `sh` blocks in a file, continued lines joined.
 fn shell_lines(text: &str) -> Vec<String> {
     let blocks =
