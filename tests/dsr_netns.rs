@@ -387,7 +387,11 @@ fn a_server_that_does_not_keep_silent_is_told_of() {
         let mac = network.output("web1", "cat /sys/class/net/eth0/address").unwrap();
         let expected = format!("{} on eth0 answers for 192.0.2.10 too", mac.trim());
         eventually("the server to be named", || pen.stderr(), |stderr| stderr.contains(&expected));
-        assert!(pen.stderr().contains("server 2: port 8080 has no effect"), "{}", pen.stderr());
+        assert!(
+            pen.stderr().contains("server 2 (192.0.2.23:8080): port 8080 has no effect"),
+            "{}",
+            pen.stderr()
+        );
     });
 }
 
