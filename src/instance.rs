@@ -13,7 +13,7 @@ pub use listeners::listen_options;
 pub use metrics::open_metrics;
 
 use crate::balance::{ClientRoom, ServerId};
-use crate::checks::Checks;
+use crate::checks::{Checks, Members};
 use crate::control::apply::{Deed, Open, Running, Wanted};
 use crate::control::plan::{Plan, Read, ServicePlan, Step};
 use crate::dsr::Dsr;
@@ -241,6 +241,11 @@ impl Instance {
         self.checks.set_environment(process.text(Text::ExecEnvironment).unwrap_or_default());
     }
 
+    /// Where the members are that checks name.
+    pub fn members(&self) -> &Members {
+        self.checks.members()
+    }
+
     /// Has the servers of a service checked as it says.
     fn check(&mut self, service: &ServiceConfig) {
         let Some(served) = self.served.get(&service.name) else { return };
@@ -248,7 +253,7 @@ impl Instance {
             true => Setups::of(service).targets(service),
             false => Vec::new(),
         };
-        self.checks.follow(self.runtime.service(served.number), targets);
+        self.checks.follow(self.runtime.service(served.number), targets, service.rounds());
     }
 
     fn present(&self, name: &str) -> Option<&Arc<Service>> {

@@ -7,6 +7,7 @@ mod config;
 mod conn;
 mod control;
 mod demo;
+mod discovery;
 mod dsr;
 mod geoip;
 mod instance;

@@ -6,6 +6,7 @@ use crate::control::apply::{Engine, Wanted};
 use crate::control::guarded::guarded;
 use crate::control::lookups::bell;
 use crate::control::server::ControlServer;
+use crate::discovery::Discovery;
 use crate::instance::Instance;
 use crate::log::diag::{self, Severity};
 use crate::net::itself;
@@ -61,6 +62,7 @@ pub struct Process {
     supervision: Supervision,
     reload: Reload,
     renewal: Renewal,
+    discovery: Discovery,
     ending: Option<Ending>,
     stopping: bool,
 }
@@ -68,8 +70,9 @@ pub struct Process {
 impl Process {
     pub fn new(engine: Engine<Instance>, doors: Doors, supervision: Supervision) -> Process {
         let bell = bell(&doors.control.waker());
-        let (reload, renewal) = (Reload::new(bell.clone()), Renewal::new(bell));
-        Process { engine, doors, supervision, reload, renewal, ending: None, stopping: false }
+        let (reload, renewal) = (Reload::new(bell.clone()), Renewal::new(bell.clone()));
+        let discovery = Discovery::new(bell);
+        Process { engine, doors, supervision, reload, renewal, discovery, ending: None, stopping: false }
     }
 
     /// Serves until told to end, then ends everything, also after an error. `look` is called after every turn, at least
@@ -113,6 +116,7 @@ impl Process {
     ) -> Result<(), String> {
         let waker = self.doors.control.waker();
         if let Some(instance) = self.instance() {
+            instance.members().answer_to(bell(&waker));
             let bell = waker.clone();
             instance.ring_on_failure(move || waker.wake());
             instance.answer_to(move || bell.wake());
@@ -142,6 +146,7 @@ impl Process {
                 self.reload();
             }
             self.renew_names();
+            self.discover();
             if let Some(instance) = self.instance() {
                 instance.look_at_leaving();
                 let answered = guarded(|| {
@@ -198,12 +203,25 @@ impl Process {
 
     /// Until a reload or a renewal has waited for name servers long enough, or another is due.
     fn names_patience(&self) -> Option<Duration> {
-        let deadlines = [self.reload.deadline_ms(), self.renewal.deadline_ms()];
+        let deadlines = [self.reload.deadline_ms(), self.renewal.deadline_ms(), self.discovery.deadline_ms()];
         deadlines.into_iter().flatten().min().map(until)
     }
 
     fn renew_names(&mut self) {
         say(self.renewal.turn(&mut self.engine, clock::monotonic_ms()));
+    }
+
+    /// Members that checks have named become servers.
+    fn discover(&mut self) {
+        let named = self.instance().map(|instance| instance.members().take()).unwrap_or_default();
+        let now_ms = clock::monotonic_ms();
+        if named.is_empty() && self.discovery.deadline_ms().is_none() {
+            return;
+        }
+        let (engine, discovery) = (&mut self.engine, &mut self.discovery);
+        let (news, trouble) = discovery.turn(engine, named, now_ms);
+        news.iter().for_each(|line| diag::say(Severity::Notice, line));
+        trouble.iter().for_each(|line| diag::once(line, line));
     }
 
     fn finish_reload(&mut self) {

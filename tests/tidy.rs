@@ -18,6 +18,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("checks", 2),
     ("config", 2),
     ("control", 2),
+    ("discovery", 2),
     ("dsr", 2),
     ("os", 1),
     ("news", 2),

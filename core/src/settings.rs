@@ -19,7 +19,7 @@ mod tls;
 mod values;
 mod write;
 
-pub use checks::{OwnCheck, Watch};
+pub use checks::{OwnCheck, Rounds, Watch};
 pub use fit::{check, of_service, settle_ports};
 pub use members::{MEMBERS_MAX, Member, Place, members_told, spread};
 pub use pen_proto::commands::SERVERS_MAX;

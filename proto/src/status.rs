@@ -198,6 +198,9 @@ pub struct ServerStatus {
     /// What is known of the cause, where it is not up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// A check named it, and no person configured it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub discovered: bool,
     /// How it is checked, as after `check`; nothing where it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<String>,

@@ -3,12 +3,13 @@
 use super::target::Target;
 use crate::published::lock;
 use crate::service::Service;
+use crate::settings::Rounds;
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex};
 
 pub enum Message {
-    /// Check these servers of the service, and no others of it.
-    Follow(Arc<Service>, Vec<Target>),
+    /// Check these servers of the service, and no others of it, and make this of all their checks.
+    Follow(Arc<Service>, Vec<Target>, Rounds),
     /// The service with this number is gone, or has none to be checked.
     Forget(u16),
     /// What programs find in their environment from now on.

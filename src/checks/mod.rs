@@ -4,17 +4,22 @@
 //! servers (`balance/checked.rs`), and nobody waits for it. Called by `instance`, which tells it whom to check.
 
 mod inbox;
+mod members;
 mod probe;
 mod program;
+mod rounds;
+mod slot;
 mod target;
 mod watcher;
 mod wire;
 
+pub use members::Members;
 pub use target::Target;
 
 use crate::log::diag::{self, Severity};
 use crate::net::poller::Poller;
 use crate::service::Service;
+use crate::settings::Rounds;
 use crate::shared::Shared;
 use crate::sys::errors::reason;
 use crate::sys::waking::Waker;
@@ -36,6 +41,8 @@ pub struct Checks {
     shared: Arc<Shared>,
     /// Names of further variables for programs.
     environment: Vec<String>,
+    /// What checks have named, for the main thread.
+    members: Arc<Members>,
     /// Services with servers to be checked.
     watched: BTreeSet<u16>,
     running: Option<Running>,
@@ -51,8 +58,13 @@ struct Running {
 
 impl Checks {
     pub fn new(shared: Arc<Shared>) -> Checks {
-        let (environment, watched, ending) = (Vec::new(), BTreeSet::new(), Vec::new());
-        Checks { shared, environment, watched, running: None, ending }
+        let (environment, members) = (Vec::new(), Arc::default());
+        Checks { shared, environment, members, watched: BTreeSet::new(), running: None, ending: Vec::new() }
+    }
+
+    /// Where the members are that checks name.
+    pub fn members(&self) -> &Members {
+        &self.members
     }
 
     /// Has programs find these variables in their environment. Those that run are started again.
@@ -65,7 +77,7 @@ impl Checks {
     }
 
     /// Checks these servers of a service from now on, and no others of it.
-    pub fn follow(&mut self, service: &Arc<Service>, targets: Vec<Target>) {
+    pub fn follow(&mut self, service: &Arc<Service>, targets: Vec<Target>, rounds: Rounds) {
         if targets.is_empty() {
             return self.forget(service.number);
         }
@@ -73,7 +85,7 @@ impl Checks {
         if let Err(error) = self.start() {
             diag::say(Severity::Error, format_args!("checks: cannot start: {}", reason(&error)));
         }
-        self.tell(Message::Follow(service.clone(), targets));
+        self.tell(Message::Follow(service.clone(), targets, rounds));
     }
 
     /// Checks no server of this service any more.
@@ -117,7 +129,8 @@ impl Checks {
         }
         let poller = Poller::new()?;
         let (waker, inbox) = (poller.waker(), Arc::new(Inbox::default()));
-        let watcher = Watcher::new(poller, self.shared.clone(), self.environment());
+        let members = self.members.clone();
+        let watcher = Watcher::new(poller, self.shared.clone(), members, self.environment());
         let theirs = inbox.clone();
         let thread = thread::Builder::new().name("checks".into()).spawn(move || watcher.run(&theirs))?;
         self.running = Some(Running { inbox, waker, thread });

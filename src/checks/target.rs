@@ -1,6 +1,6 @@
 //! A server that is to be checked, and what its check needs to know.
 
-use crate::balance::{Endpoint, ServerId, ServerSetup, TlsEndpoint};
+use crate::balance::{Endpoint, ServerId, ServerSetup, TlsEndpoint, Untested};
 use crate::proxy_protocol::{self, Transport};
 use crate::settings::Watch;
 use pen_core::checks::{Search, http};
@@ -24,6 +24,8 @@ pub struct Target {
     /// The host that an HTTP request names unless the check does.
     host: String,
     pub watch: Watch,
+    /// That it is up is news, too: a check named it.
+    pub is_news: bool,
 }
 
 /// What a probe waits for once it is connected, and has shaken hands.
@@ -74,6 +76,7 @@ impl Target {
             proxy: setup.proxy,
             host,
             watch,
+            is_news: setup.untested == Untested::NotUsed,
         })
     }
 

@@ -3,27 +3,31 @@
 //! Owns all probes and programs. It takes the lock of a pool only to hand over what was found.
 
 use super::inbox::{Inbox, Message};
+use super::members::Members;
 use super::probe::{Probe, Progressed};
-use super::program::{self, Ending, Job};
+use super::program::{self, Ending};
+use super::rounds::{Round, Seen};
+use super::slot::{Outcome, Slot, Work, forget};
 use super::target::Target;
 use super::wire::SCRATCH_BYTES;
 use crate::balance::{Finding, Health, ServerId};
-use crate::log::diag::{self, Severity};
+use crate::log::diag;
 use crate::net::connect::LocalAddress;
 use crate::net::keepalive_of;
 use crate::net::poller::{Poller, Readiness};
 use crate::news;
 use crate::service::Service;
+use crate::settings::Rounds;
 use crate::shared::Shared;
 use crate::sys::clock;
 use crate::timers::Timers;
 use pen_core::checks::Tracker;
+use pen_core::checks::latency::Latency;
 use pen_core::checks::program::{Answer, State};
 use pen_proto::commands::Check;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// The first checks of many servers are begun so far apart, at most.
 const FIRST_APART_MS: u64 = 10;
@@ -32,30 +36,13 @@ const SLOT_BITS: u32 = 20;
 /// The golden ratio in 32 bits: its multiples are spread evenly, however many there are.
 const GOLDEN: u32 = 0x9E37_79B9;
 
-/// A server under check.
-struct Slot {
-    service: Arc<Service>,
-    target: Target,
-    tracker: Tracker,
-    /// Why it is not up, as was told last.
-    reason: Arc<str>,
-    work: Work,
-    /// Changes with every probe, so that what is told of an earlier one is not taken for it.
-    turn: u32,
-    began: Instant,
-    began_seconds: u32,
-}
-
-enum Work {
-    Nothing,
-    Probe(Box<Probe>),
-    Program(Box<Job>),
-}
-
 pub struct Watcher {
     poller: Poller,
     shared: Arc<Shared>,
+    members: Arc<Members>,
     environment: Vec<(OsString, OsString)>,
+    /// Of services that make something of all their checks together.
+    rounds: HashMap<u16, Round>,
     slots: Vec<Option<Slot>>,
     free: Vec<u32>,
     by_server: HashMap<(u16, ServerId), u32>,
@@ -66,38 +53,20 @@ pub struct Watcher {
     scratch: Box<[u8]>,
 }
 
-/// What has come of a check.
-struct Outcome {
-    health: Health,
-    reason: String,
-    /// There is no need for more checks to be sure.
-    is_certain: bool,
-    /// It was answered.
-    is_answered: bool,
-}
-
-impl Outcome {
-    fn good() -> Outcome {
-        Outcome { health: Health::Up, reason: String::new(), is_certain: false, is_answered: true }
-    }
-
-    fn bad(reason: impl Into<String>) -> Outcome {
-        Outcome { health: Health::Down, reason: reason.into(), is_certain: false, is_answered: false }
-    }
-
-    /// Of a program that is not there to be asked.
-    fn lost(reason: impl Into<String>) -> Outcome {
-        Outcome { is_certain: true, ..Outcome::bad(reason) }
-    }
-}
-
 impl Watcher {
-    pub fn new(poller: Poller, shared: Arc<Shared>, environment: Vec<(OsString, OsString)>) -> Watcher {
+    pub fn new(
+        poller: Poller,
+        shared: Arc<Shared>,
+        members: Arc<Members>,
+        environment: Vec<(OsString, OsString)>,
+    ) -> Watcher {
         let now_ms = clock::monotonic_ms();
         Watcher {
             poller,
             shared,
+            members,
             environment,
+            rounds: HashMap::new(),
             slots: Vec::new(),
             free: Vec::new(),
             by_server: HashMap::new(),
@@ -138,6 +107,7 @@ impl Watcher {
             let mut due = Vec::new();
             self.timers.expire(self.now_ms, |id| due.push(id));
             due.into_iter().for_each(|id| self.is_due(id));
+            self.end_rounds();
         }
     }
 
@@ -153,13 +123,20 @@ impl Watcher {
     fn patience_ms(&self) -> Option<u64> {
         let timer = self.timers.next_deadline_ms().map(|deadline_ms| deadline_ms.saturating_sub(self.now_ms));
         let look = (!self.ending.is_empty()).then_some(program::LOOK_MS);
-        [timer, look].into_iter().flatten().min()
+        let round = self.rounds.values().map(|round| round.next_ms.saturating_sub(self.now_ms)).min();
+        [timer, look, round].into_iter().flatten().min()
     }
 
     fn obey(&mut self, message: Message) {
         match message {
-            Message::Follow(service, targets) => self.follow(&service, targets),
-            Message::Forget(number) => self.keep_only(number, &HashMap::new()),
+            Message::Follow(service, targets, rounds) => {
+                self.follow(&service, targets);
+                self.change_rounds(service.number, rounds);
+            }
+            Message::Forget(number) => {
+                self.keep_only(number, &HashMap::new());
+                self.rounds.remove(&number);
+            }
             Message::Environment(environment) => {
                 self.environment = environment;
                 let programs: Vec<u32> =
@@ -186,6 +163,56 @@ impl Watcher {
             match self.by_server.get(&key) {
                 Some(number) => self.change(*number, target),
                 None => self.add(service, target, index as u64, newcomers),
+            }
+        }
+    }
+
+    fn change_rounds(&mut self, service: u16, rounds: Rounds) {
+        if rounds.latency == 0 {
+            // Weights that followed the time of checks do not any more.
+            for slot in self.slots.iter_mut().flatten().filter(|slot| slot.service.number == service) {
+                if slot.latency.forget_share() {
+                    slot.service.with(|chooser| chooser.share(slot.target.server, 0));
+                }
+            }
+        }
+        let is_wanted = rounds.interval_ms > 0 && (rounds.discover.is_some() || rounds.latency > 0);
+        match self.rounds.get_mut(&service) {
+            Some(round) if round.rounds == rounds => {}
+            Some(round) if round.rounds.discover.is_some() == rounds.discover.is_some() && is_wanted => {
+                round.rounds = rounds;
+            }
+            _ if is_wanted => _ = self.rounds.insert(service, Round::new(rounds, self.now_ms)),
+            None => {}
+            Some(_) => _ = self.rounds.remove(&service),
+        }
+    }
+
+    /// Ends the rounds that are due.
+    fn end_rounds(&mut self) {
+        for (number, round) in &mut self.rounds {
+            if round.next_ms > self.now_ms {
+                continue;
+            }
+            round.next_ms = self.now_ms + round.rounds.interval_ms.max(1);
+            let mut service = None;
+            let own = self.slots.iter_mut().flatten().filter(|slot| slot.service.number == *number);
+            let up = own.filter(|slot| slot.tracker.health() == Some(Health::Up));
+            let mut seen: Vec<Seen<'_>> = up
+                .map(|slot| {
+                    service.get_or_insert_with(|| slot.service.clone());
+                    Seen { server: slot.target.server, latency: &mut slot.latency, members: &slot.members }
+                })
+                .collect();
+            let (members, shares) = round.end(&mut seen);
+            let Some(service) = service else { continue };
+            if let Some(members) = members {
+                self.members.put(&service.name, members);
+            }
+            if !shares.is_empty() {
+                service.with(|chooser| {
+                    shares.iter().for_each(|(server, share)| chooser.share(*server, *share));
+                });
             }
         }
     }
@@ -229,6 +256,8 @@ impl Watcher {
             tracker: Tracker::default(),
             reason: "".into(),
             work: Work::Nothing,
+            latency: Latency::default(),
+            members: Vec::new(),
             turn: 0,
             began: clock::now(),
             began_seconds: 0,
@@ -440,7 +469,8 @@ impl Watcher {
         if let Some(line) = heard.answer {
             self.timers.disarm(2 * number + 1);
             let outcome = match Answer::parse(&line) {
-                Ok(Answer { state, members: _ }) => {
+                Ok(Answer { state, members }) => {
+                    slot.members = if state == State::Ready { members } else { Vec::new() };
                     job.was_good();
                     let reason = match state {
                         State::Ready => String::new(),
@@ -472,6 +502,9 @@ impl Watcher {
     fn found(&mut self, number: u32, outcome: Outcome) {
         self.leave(number);
         let Some(slot) = self.slots[number as usize].as_mut() else { return };
+        if outcome.health != Health::Up {
+            slot.members.clear();
+        }
         let (before, target) = (slot.tracker.health(), &slot.target);
         let health = match outcome.is_certain {
             true => slot.tracker.force(outcome.health),
@@ -483,12 +516,18 @@ impl Watcher {
             slot.reason = outcome.reason.as_str().into();
         }
         let took_us = clock::now().duration_since(slot.began).as_micros();
+        let took_us = u32::try_from(took_us).unwrap_or(u32::MAX);
+        if let Some(round) = self.rounds.get(&slot.service.number)
+            && outcome.is_answered
+        {
+            slot.latency.take(took_us, round.rounds.latency);
+        }
         let finding = Finding {
             health,
             reason: slot.reason.clone(),
             connected_since_seconds: (outcome.health == Health::Up && target.proves_connect())
                 .then_some(slot.began_seconds),
-            took_us: outcome.is_answered.then(|| u32::try_from(took_us).unwrap_or(u32::MAX)),
+            took_us: outcome.is_answered.then_some(took_us),
         };
         let now_seconds = clock::steady_epoch_seconds(self.now_ms);
         slot.service.with(|chooser| chooser.checked(target.server, &target.endpoint, &finding, now_seconds));
@@ -497,41 +536,6 @@ impl Watcher {
             // Idlers, and clients that wait, may have another server now.
             self.shared.announce();
         }
-    }
-}
-
-/// Takes what is under way out of the poller.
-fn forget(poller: &Poller, slot: &Slot) {
-    match &slot.work {
-        Work::Nothing => {}
-        Work::Probe(probe) => poller.forget(probe.fd()),
-        Work::Program(job) => {
-            for output in job.outputs().into_iter().flatten() {
-                // It is not there when it could not be added.
-                let _ = poller.remove_listener(output);
-            }
-        }
-    }
-}
-
-impl Slot {
-    /// What is under way is not wanted any more.
-    fn end(&mut self, now_ms: u64) -> Option<Ending> {
-        match std::mem::replace(&mut self.work, Work::Nothing) {
-            Work::Program(mut job) => job.end(now_ms),
-            Work::Probe(_) | Work::Nothing => None,
-        }
-    }
-
-    fn tell(&self, before: Option<Health>, health: Health) {
-        let (called, reason) = (&self.target.called, &self.reason);
-        let text = match (before, health) {
-            (None, Health::Up) => return,
-            (_, Health::Up) => format!("{called} is up"),
-            (_, Health::Avoid) => format!("{called} is to be avoided: {reason}"),
-            (_, Health::Down) => format!("{called} is down: {reason}"),
-        };
-        diag::say(Severity::Notice, crate::settings::of_service(&self.service.name, &text));
     }
 }
 

@@ -197,6 +197,11 @@ impl<R: Running> Engine<R> {
         if self.running.is_some() { request.names() } else { Vec::new() }
     }
 
+    /// The address that a host name had when it was looked up last.
+    pub fn address_of(&self, name: &str) -> Option<std::net::IpAddr> {
+        self.names.address_of(name)
+    }
+
     /// How host names are looked up; may block.
     pub fn lookup(&self) -> Lookup {
         self.names.lookup()

@@ -62,7 +62,11 @@ impl<R: Running> Engine<R> {
             }
             None => config.free_place(|_| false),
         };
-        config.add_server(index, name.as_ref(), spec, changes).map(Applied::Reply)
+        let reply = config.add_server(index, name.as_ref(), spec, changes)?;
+        if let Some(entry) = config.servers.get_mut(index).and_then(Option::as_mut) {
+            entry.is_discovered = door == Door::Check;
+        }
+        Ok(Applied::Reply(reply))
     }
 
     /// What a command asks for of a server that was made of a name, by its name or number: only the running pen has it.

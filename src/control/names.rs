@@ -131,6 +131,11 @@ impl Names {
         missing
     }
 
+    /// The address that the name had last.
+    pub fn address_of(&self, name: &str) -> Option<IpAddr> {
+        self.known.get(name).map(|known| known.first.ip)
+    }
+
     /// Whether the name ever had an address.
     pub fn knows(&self, name: &str) -> bool {
         self.known.contains_key(name)

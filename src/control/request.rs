@@ -16,12 +16,14 @@ pub enum Door {
     Control,
     /// A control socket that others may reach: no program is taken from there, unless `exec_enabled` was given.
     Network,
+    /// What a check has found out.
+    Check,
 }
 
 impl Door {
     /// Whether somebody talks to a running pen.
     pub fn is_control(self) -> bool {
-        matches!(self, Door::Control | Door::Network)
+        matches!(self, Door::Control | Door::Network | Door::Check)
     }
 }
 

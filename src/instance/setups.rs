@@ -126,7 +126,7 @@ impl Setups {
 fn with_check(setup: ServerSetup, entry: &ServerEntry, config: &ServiceConfig, check: &Check) -> ServerSetup {
     match config.watch(entry, check) {
         Some(watch) => {
-            ServerSetup { untested: watch.untested(), check_text: watch.check.to_string(), ..setup }
+            ServerSetup { untested: watch.untested(entry), check_text: watch.check.to_string(), ..setup }
         }
         None => setup,
     }

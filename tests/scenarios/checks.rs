@@ -14,7 +14,7 @@ fn two() -> [Backend; 2] {
     ["A", "B"].map(Backend::named)
 }
 
-fn statuses(pen: &Pen) -> Vec<ServerStatus> {
+pub fn statuses(pen: &Pen) -> Vec<ServerStatus> {
     serde_json::from_str(&pen.control("servers json")).unwrap()
 }
 

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use pen_proto::status::ServerState;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Answers with the file `say`, when it is asked.
@@ -18,11 +18,17 @@ const OBEDIENT: &str = "while read word && [ \"$word\" = poll ]; do cat \"$(dirn
 /// Each of two servers in turn; the first is checked by this script.
 fn with_script(servers: &[Backend; 2], script: &str) -> Start {
     let start = Pen::before(servers).options("-r").command("check_interval 0.05");
+    let path = self::script(&start, script);
+    say(path.parent().unwrap(), "3\n");
+    start.command(format!("server 0 check exec {} one \"two words\"", path.display()))
+}
+
+/// The script as a program in the directory of a pen.
+pub fn script(start: &Start, script: &str) -> PathBuf {
     let path = start.path("check.sh");
     fs::write(&path, format!("#!/bin/sh\n{script}")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    say(path.parent().unwrap(), "3\n");
-    start.command(format!("server 0 check exec {} one \"two words\"", path.display()))
+    path
 }
 
 /// Whole, however it is read meanwhile.

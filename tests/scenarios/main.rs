@@ -19,6 +19,7 @@ mod daemon;
 mod demo;
 mod descriptors;
 mod diagnostics;
+mod discovery;
 mod exactness;
 mod failover;
 mod fastclose;

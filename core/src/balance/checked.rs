@@ -118,6 +118,7 @@ impl Selection {
     pub fn share(&mut self, server: ServerId, thousandths: u32) {
         self.servers.change(server, |server| server.checked.share_thousandths = thousandths);
         self.policies.servers_changed(&self.servers);
+        self.policies.servers_changed(&self.servers);
     }
 }
 

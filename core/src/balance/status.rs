@@ -3,6 +3,7 @@
 //! Fills the status types of the protocol crate; it formats nothing. Totals are of ended connections until
 //! [`add_live`] has added the open ones.
 
+use super::checked::Untested;
 use super::clients::Client;
 use super::servers::{Server, ServerId, ServerSetup, TlsEndpoint};
 use super::{Chooser, Selection};
@@ -88,6 +89,7 @@ fn server_status(id: ServerId, server: &Server, blacklist_seconds: u64, now_seco
         name: setup.name.clone(),
         since_epoch_seconds: server.since_seconds(state).map(u64::from),
         reason: reason(state, server),
+        discovered: setup.untested == Untested::NotUsed,
         check: (!setup.check_text.is_empty()).then(|| setup.check_text.clone()),
         check_us: server.checked.took_us,
     }

@@ -6,7 +6,6 @@
 
 use super::program::Member;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
 /// Servers that one service may have because checks named them.
 pub const DISCOVERED_MAX: usize = 256;
@@ -49,13 +48,17 @@ impl<K: Ord + Clone> Discovery<K> {
     }
 }
 
-/// Where a member is, once its name is looked up; a port that is left out is the service's.
-pub fn place(member: &Member, port: u16) -> Option<SocketAddr> {
-    match member.host {
-        pen_proto::addr::Host::Ip(ip) => {
-            Some(SocketAddr::new(ip.to_canonical(), member.port.unwrap_or(port)))
-        }
-        _ => None,
+/// What members are told apart by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Named {
+    pub host: String,
+    /// `None`: that of the service.
+    pub port: Option<u16>,
+}
+
+impl From<&Member> for Named {
+    fn from(member: &Member) -> Named {
+        Named { host: member.host.to_string(), port: member.port }
     }
 }
 

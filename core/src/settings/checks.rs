@@ -4,7 +4,7 @@
 use super::{ServerEntry, ServiceConfig};
 use crate::balance::{Duty, Untested};
 use crate::checks::Turns;
-use pen_proto::commands::{Check, CheckChange, Number, Text};
+use pen_proto::commands::{Check, CheckChange, Flag, Number, Text};
 
 /// What a server says of its checks; `None`: as its service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -66,7 +66,40 @@ pub struct Watch {
     pub port: Option<u16>,
 }
 
+/// What follows from the checks of all servers of a service together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rounds {
+    pub interval_ms: u64,
+    /// After so many rounds without a word a member goes; `None`: members are not asked for.
+    pub discover: Option<u32>,
+    /// Weights follow times smoothed over so many checks; 0: they do not.
+    pub latency: u32,
+}
+
 impl ServiceConfig {
+    /// What is made of the checks of all servers together. The bounds of the rows make the numbers fit.
+    pub fn rounds(&self) -> Rounds {
+        Rounds {
+            interval_ms: self.number(Number::CheckInterval),
+            discover: self.flag(Flag::Discover).then(|| self.number(Number::CheckFall) as u32),
+            latency: self.number(Number::Latency) as u32,
+        }
+    }
+
+    /// Whether `discover` has somebody to ask, and members are checked.
+    ///
+    /// # Errors
+    /// What is wanted.
+    pub(super) fn check_discovery(&self) -> Result<(), String> {
+        match self.flag(Flag::Discover) && !self.check().is_program() {
+            true => {
+                Err("discover: want check exec for the service, which names members and finds out about them"
+                    .into())
+            }
+            false => Ok(()),
+        }
+    }
+
     /// The check for servers that have none of their own.
     pub fn check(&self) -> Check {
         // Kept as it was read.
@@ -87,8 +120,10 @@ impl ServiceConfig {
             Number::CheckRise,
             Number::CheckFall,
             Number::CheckPort,
+            Number::Latency,
         ];
-        (self.text(Text::Check), numbers.map(|number| self.number(number)))
+        let numbers = numbers.map(|number| self.number(number));
+        (self.text(Text::Check), numbers, self.flag(Flag::Discover))
     }
 
     /// Whether any server is checked by TLS although it is not spoken to by TLS.
@@ -124,8 +159,12 @@ impl ServiceConfig {
 }
 
 impl Watch {
-    /// How a server counts until its first check has ended.
-    pub fn untested(&self) -> Untested {
-        if self.check.is_program() { Untested::Avoided } else { Untested::Used }
+    /// How this server counts until its first check has ended.
+    pub fn untested(&self, entry: &ServerEntry) -> Untested {
+        match entry.is_discovered {
+            true => Untested::NotUsed,
+            false if self.check.is_program() => Untested::Avoided,
+            false => Untested::Used,
+        }
     }
 }

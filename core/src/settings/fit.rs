@@ -45,6 +45,7 @@ pub fn of_service(name: &str, text: &str) -> String {
 fn check_service(config: &ServiceConfig) -> Result<(), String> {
     config.tls().check()?;
     check_http(config)?;
+    config.check_discovery()?;
     if !config.flag(Flag::Udp) {
         return Ok(());
     }

@@ -28,6 +28,8 @@ pub struct ServerEntry {
     pub tls: ServerTls,
     pub sni: SniNames,
     pub check: OwnCheck,
+    /// A check named it, and no person configured it.
+    pub is_discovered: bool,
 }
 
 impl From<ServerSpec> for ServerEntry {
@@ -47,6 +49,7 @@ impl From<ServerSpec> for ServerEntry {
             tls,
             sni,
             check: OwnCheck::default(),
+            is_discovered: false,
         }
     }
 }

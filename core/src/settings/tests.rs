@@ -310,6 +310,8 @@ check_timeout 1
 check_rise 1
 check_fall 1
 check_port 0
+no discover
+latency 0
 conn_max 800
 no dummy
 idle_timeout 0

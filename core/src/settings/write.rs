@@ -155,6 +155,10 @@ impl ServiceConfig {
 
     fn server_lines(&self) -> String {
         let line = |(index, entry): (usize, &Option<ServerEntry>)| {
+            // They come back by themselves.
+            if entry.as_ref().is_some_and(|entry| entry.is_discovered) {
+                return None;
+            }
             let words = match entry {
                 Some(entry) => server_words(entry, self.flag(Flag::Prio)),
                 None => self.unaddressed.get(&index)?.iter().map(ServerChange::to_string).collect(),

@@ -15,6 +15,8 @@ use std::net::IpAddr;
 pub enum Flag {
     AbortOnError,
     Ascii,
+    /// Members that checks name are servers.
+    Discover,
     Dummy,
     /// Programs are taken from control clients of other machines.
     ExecEnabled,
@@ -82,6 +84,8 @@ pub enum Number {
     KeepaliveInterval,
     /// Probes without an answer after which a connection is given up; 0: the system's default.
     KeepaliveProbes,
+    /// Checks over which their time is smoothed, for weights that follow it; 0: weights do not.
+    Latency,
     /// listen(2) backlog.
     ListenQueue,
     /// Accepts per wake-up.

@@ -126,4 +126,26 @@ pub const ROWS: &[Row] = &[
                  failed connect began.",
         ..NEW
     },
+    Row {
+        word: "discover",
+        no: true,
+        kind: flag(Flag::Discover),
+        summary: "add the members of a cluster that a check names, and remove those that are gone",
+        detail: "A program of `check exec` may name members behind its state. Those that servers in state 3 name become \
+                 servers, which are checked before they get a client. A member goes when no such server has named it \
+                 for `check_fall` rounds of `check_interval` seconds; a server that names nobody removes nobody. \
+                 Servers that a person configured stay. A member without a port has that of `listen`. `write` leaves \
+                 discovered servers out.",
+        ..NEW
+    },
+    Row {
+        word: "latency",
+        args: NUMBER,
+        kind: number(Number::Latency, 0, 1_000, 0),
+        unit: "checks",
+        summary: "let weights follow the time that checks take, smoothed over so many; 0: off",
+        detail: "The slowest server that is up keeps its weight; a server that answers its checks n times as fast counts \
+                 n times its own. Changes below 10 percent are passed over. Policies that do not weigh are not affected.",
+        ..NEW
+    },
 ];

@@ -1,0 +1,97 @@
+//! A server under check: what is under way, what was found out so far, and what the operator hears of it.
+
+use super::probe::Probe;
+use super::program::{Ending, Job};
+use super::target::Target;
+use crate::balance::Health;
+use crate::log::diag::{self, Severity};
+use crate::net::poller::Poller;
+use crate::service::Service;
+use pen_core::checks::Tracker;
+use pen_core::checks::latency::Latency;
+use pen_core::checks::program::Member;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A server under check.
+pub struct Slot {
+    pub service: Arc<Service>,
+    pub target: Target,
+    pub tracker: Tracker,
+    /// Why it is not up, as was told last.
+    pub reason: Arc<str>,
+    pub work: Work,
+    pub latency: Latency,
+    /// What its program named when it was ready last; nobody when it is not ready.
+    pub members: Vec<Member>,
+    /// Changes with every probe, so that what is told of an earlier one is not taken for it.
+    pub turn: u32,
+    pub began: Instant,
+    pub began_seconds: u32,
+}
+
+pub enum Work {
+    Nothing,
+    Probe(Box<Probe>),
+    Program(Box<Job>),
+}
+
+/// What has come of a check.
+pub struct Outcome {
+    pub health: Health,
+    pub reason: String,
+    /// There is no need for more checks to be sure.
+    pub is_certain: bool,
+    /// It was answered.
+    pub is_answered: bool,
+}
+
+impl Outcome {
+    pub fn good() -> Outcome {
+        Outcome { health: Health::Up, reason: String::new(), is_certain: false, is_answered: true }
+    }
+
+    pub fn bad(reason: impl Into<String>) -> Outcome {
+        Outcome { health: Health::Down, reason: reason.into(), is_certain: false, is_answered: false }
+    }
+
+    /// Of a program that is not there to be asked.
+    pub fn lost(reason: impl Into<String>) -> Outcome {
+        Outcome { is_certain: true, ..Outcome::bad(reason) }
+    }
+}
+
+/// Takes what is under way out of the poller.
+pub fn forget(poller: &Poller, slot: &Slot) {
+    match &slot.work {
+        Work::Nothing => {}
+        Work::Probe(probe) => poller.forget(probe.fd()),
+        Work::Program(job) => {
+            for output in job.outputs().into_iter().flatten() {
+                // It is not there when it could not be added.
+                let _ = poller.remove_listener(output);
+            }
+        }
+    }
+}
+
+impl Slot {
+    /// What is under way is not wanted any more.
+    pub fn end(&mut self, now_ms: u64) -> Option<Ending> {
+        match std::mem::replace(&mut self.work, Work::Nothing) {
+            Work::Program(mut job) => job.end(now_ms),
+            Work::Probe(_) | Work::Nothing => None,
+        }
+    }
+
+    pub fn tell(&self, before: Option<Health>, health: Health) {
+        let (called, reason) = (&self.target.called, &self.reason);
+        let text = match (before, health) {
+            (None, Health::Up) if !self.target.is_news => return,
+            (_, Health::Up) => format!("{called} is up"),
+            (_, Health::Avoid) => format!("{called} is to be avoided: {reason}"),
+            (_, Health::Down) => format!("{called} is down: {reason}"),
+        };
+        diag::say(Severity::Notice, crate::settings::of_service(&self.service.name, &text));
+    }
+}
