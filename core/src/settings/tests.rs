@@ -301,8 +301,10 @@ no prio
 ";
     let ours = "\
 clients_max 4000
+policy pen
 resolve 0
 no resolve_first
+no top
 no check
 no exec_environment
 check_interval 1
