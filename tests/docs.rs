@@ -359,6 +359,39 @@ fn command_lines_in_the_documents_are_understood() {
     assert!(checked > 15, "{checked} command lines");
 }
 
+/// Code of the form `penctl CTL COMMAND`, with letters for numbers.
+#[test]
+fn remedies_are_understood() {
+    let text = read("docs/troubleshooting.md");
+    let remedies = text.split('`').filter_map(|code| code.strip_prefix("penctl CTL "));
+    let remedies: Vec<String> = remedies
+        .map(|command| command.replace(" N", " 1").replace(" M", " 1").replace("PORT", "80"))
+        .collect();
+    assert!(remedies.len() > 5, "{remedies:?}");
+    for remedy in remedies {
+        let parsed = parse::line(&remedy).map(drop).map_err(|error| error.to_string());
+        assert_eq!(parsed, Ok(()), "docs/troubleshooting.md: {remedy}");
+    }
+}
+
+/// `pen_...` in a document is in the sources of the figures.
+#[test]
+fn metrics_that_are_named_exist() {
+    let sources = [names_in("core/src/stats", ".rs"), names_in("core/src/stats/prometheus", ".rs")].concat();
+    let sources: String =
+        sources.iter().chain(&names_in("webstats/src", ".rs")).map(|name| read(name)).collect();
+    let mut count = 0;
+    for page in ["troubleshooting", "performance", "tls", "client-address"] {
+        let text = read(&format!("docs/{page}.md"));
+        for code in text.split('`').filter(|code| code.starts_with("pen_")) {
+            let name = code.split('{').next().unwrap_or(code);
+            assert!(sources.contains(&format!("\"{name}\"")), "docs/{page}.md: {name}");
+            count += 1;
+        }
+    }
+    assert!(count > 15, "{count} names");
+}
+
 #[test]
 fn nonsense_is_not_understood() {
     for line in ["pen -b x 80 host", "pen 80x host", "pen 80 host:99999", "pen --nosuch", "pen -D 80 host"] {
