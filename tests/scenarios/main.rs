@@ -60,6 +60,7 @@ mod services;
 mod services_statistics;
 mod several_addresses;
 mod socket_options;
+mod start_scripts;
 mod statistics;
 mod stopping;
 mod supervisor;
