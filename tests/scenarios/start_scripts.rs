@@ -76,7 +76,8 @@ fn the_script_for_sysv_starts_reloads_restarts_and_stops() {
     if !root() {
         return skip_without("root");
     }
-    let config = |rest: &str| format!("listen 127.0.0.1:{}\nserver 0 address 127.0.0.1 port 1\n{rest}", free_port());
+    let config =
+        |rest: &str| format!("listen 127.0.0.1:{}\nserver 0 address 127.0.0.1 port 1\n{rest}", free_port());
     let first = config("timeout 4\n");
     let service = Service::new(&first);
     assert_eq!(service.does("status").code, Some(3), "not running");
