@@ -36,6 +36,7 @@ pages! {
     direct_server_return: "docs/direct-server-return.md",
     status_page: "docs/status-page.md",
     troubleshooting: "docs/troubleshooting.md",
+    two_machines: "docs/two-machines.md",
 }
 
 /// What the examples find in their directory, beside the files that they make.
