@@ -18,12 +18,14 @@ use pen_proto::parse::parse_option;
 const SEPARATOR: &str = "+";
 
 /// What the command line asks for, unless it is to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Instead {
     Help,
     Version,
     Demo,
     Completions(Shell),
+    /// The configuration of another program, in this file.
+    Import(String),
 }
 
 /// A command line, taken apart but not yet carried out.
@@ -107,10 +109,16 @@ impl CommandLine {
         let wishes = [("--help", Instead::Help), ("--version", Instead::Version), ("--demo", Instead::Demo)];
         let wish = wishes.into_iter().find(|(word, _)| self.has(word)).map(|(_, wish)| wish);
         let options = self.parts.iter().flat_map(|part| &part.options);
-        let shell = || options.rev().find(|(row, _)| row.word == "--completions")?.1.as_deref();
-        match wish {
-            Some(wish) => Ok(Some(wish)),
-            None => shell().map(|word| Shell::parse(word).map(Instead::Completions)).transpose(),
+        let value = |word: &str| options.clone().rev().find(|(row, _)| row.word == word)?.1.clone();
+        if value("--as").is_some() {
+            return Err("--as: want --as glbd, before everything else".to_owned());
+        }
+        match (wish, value("--import")) {
+            (Some(wish), _) => Ok(Some(wish)),
+            (None, Some(file)) => Ok(Some(Instead::Import(file))),
+            (None, None) => {
+                value("--completions").map(|word| Shell::parse(&word).map(Instead::Completions)).transpose()
+            }
         }
     }
 
@@ -298,7 +306,7 @@ fn apply_option_only(config: &mut Config, service: &str, row: &Row, value: &str)
         Some('B') => config.make_service(service).abuse = entry(value)?,
         Some('e') => config.make_service(service).emergency = entry(value)?,
         Some(letter) => return Err(format!("-{letter} is in the command table but not understood here")),
-        None => {} // --help, --version, --demo, --check: see `instead` and `is_check`
+        None => {} // --help, --version and others: see `instead` and `is_check`
     }
     Ok(())
 }

@@ -313,6 +313,10 @@ impl Instance {
             if nodelay != served.settings.flag(Flag::TcpNodelay) {
                 present.listeners().get().iter().for_each(|listener| listener.set_nodelay(nodelay));
             }
+            let defers = settings.flag(Flag::DeferAccept);
+            if defers != served.settings.flag(Flag::DeferAccept) {
+                present.listeners().get().iter().for_each(|listener| listener.set_defer_accept(defers));
+            }
             served.settings = settings.clone();
             self.runtime.set_settings(number, settings);
         }

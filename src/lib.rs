@@ -10,6 +10,7 @@ mod demo;
 mod discovery;
 mod dsr;
 mod geoip;
+mod glbd;
 mod instance;
 mod log;
 mod metrics;
@@ -36,4 +37,4 @@ use pen_sys as sys;
 use pen_sys::published;
 #[cfg(test)]
 use pen_sys::tempdir;
-pub use start::run;
+pub use start::{run, run_as};

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match pen_sys::program::arguments() {
-        Ok(arguments) => pen::run(&arguments),
+        Ok(arguments) => pen::run_as(std::env::args_os().next().as_deref(), &arguments),
         Err(error) => {
             pen_sys::diag::fatal(format_args!("pen: {error}"));
             ExitCode::FAILURE

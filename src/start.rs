@@ -13,6 +13,7 @@ use crate::process::{Doors, Process};
 use crate::settings::{Config, LISTENS_NOWHERE, MAIN, ProcessConfig, ServiceConfig};
 use crate::supervision::Supervision;
 use crate::sys::capabilities;
+use crate::sys::clock;
 use crate::sys::daemon::{self, Detached};
 use crate::sys::errors::reason;
 use crate::sys::fifo::Fifo;
@@ -21,20 +22,38 @@ use crate::sys::inherited::Inherited;
 use crate::sys::limits;
 use crate::sys::notify::Supervisor;
 use crate::sys::privileges::{self, Account, Keep};
-use crate::{demo, dsr, reload};
+use crate::{demo, dsr, glbd, reload};
 use pen_proto::addr::ListenAddr;
-use pen_proto::commands::{Flag, Text};
+use pen_proto::commands::{Command, Flag, Question, Text};
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// As [`run`], in the place of another program if the program's name says so.
+pub fn run_as(program: Option<&OsStr>, arguments: &[String]) -> ExitCode {
+    match program.and_then(|program| Path::new(program).file_name()) {
+        Some(name) if name == GLBD => run(&[&["--as".to_owned(), GLBD.to_owned()], arguments].concat()),
+        _ => run(arguments),
+    }
+}
+
+const GLBD: &str = "glbd";
 
 /// Runs pen with these arguments (without the program's name) until it is told to end, and says what went wrong.
 pub fn run(arguments: &[String]) -> ExitCode {
     let mut waiting = Waiting::default();
-    let Err(reason) = run_until_end(arguments, &mut waiting) else { return ExitCode::SUCCESS };
+    let (name, ended) = match arguments {
+        [option, name, words @ ..] if option == "--as" && name == GLBD => {
+            (GLBD, run_glbd(words, &mut waiting))
+        }
+        _ => ("pen", run_until_end(arguments, &mut waiting)),
+    };
+    let Err(reason) = ended else { return ExitCode::SUCCESS };
     reason.lines().enumerate().for_each(|(index, line)| match index {
         // The journal knows who it is.
-        0 if !diag::is_journal() => diag::fatal(format_args!("pen: {line}")),
+        0 if !diag::is_journal() => diag::fatal(format_args!("{name}: {line}")),
         _ => diag::fatal(line),
     });
     if waiting.for_core {
@@ -62,10 +81,41 @@ fn run_until_end(arguments: &[String], waiting: &mut Waiting) -> Result<(), Stri
         Some(Instead::Version) => print(&format!("pen {}\n", env!("CARGO_PKG_VERSION"))),
         Some(Instead::Completions(shell)) => print(&shell.for_pen()),
         Some(Instead::Demo) => demo::run(line.first_positional())?,
-        None => serve(&line, waiting)?,
+        Some(Instead::Import(file)) => import(&file)?,
+        None => serve(&line, waiting, false)?,
     }
     Ok(())
 }
+
+/// Runs in the place of GLB's daemon.
+fn run_glbd(words: &[String], waiting: &mut Waiting) -> Result<(), String> {
+    let glbd = match glbd::read(words)? {
+        glbd::Asked::Text(text) => {
+            print(&text);
+            return Ok(());
+        }
+        glbd::Asked::Run(glbd) => glbd,
+    };
+    limits::raise_descriptor_limit();
+    print(&glbd.banner(limits::connections_possible()));
+    glbd.notes().iter().for_each(|note| eprintln!("glbd: {note}"));
+    serve(&cli::parse(&glbd.arguments)?, waiting, glbd.prints_tables())
+}
+
+/// Prints what `import` makes of a file.
+fn import(file: &str) -> Result<(), String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {}", reason(&error)))?;
+    if !text.lines().any(|line| line.trim_start().starts_with("LISTEN_ADDR=")) {
+        return Err(format!("{file}: want a file of GLB's variables, with LISTEN_ADDR=[HOST:]PORT"));
+    }
+    let (configuration, notes) = glbd::import(&text).map_err(|trouble| format!("{file}: {trouble}"))?;
+    notes.iter().for_each(|note| eprintln!("pen: {file}: {note}"));
+    print(&configuration);
+    Ok(())
+}
+
+/// How often GLB's table is printed.
+const TABLE_MS: u64 = 5_000;
 
 const TRY_HELP: &str = "pen --help lists the options";
 
@@ -89,7 +139,7 @@ fn explain(text: &str) {
     }
 }
 
-fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
+fn serve(line: &CommandLine, waiting: &mut Waiting, prints_tables: bool) -> Result<(), String> {
     let mut engine = Engine::new(Config::default());
     let numeric = read_everything(line, &mut engine);
     waiting.for_core = !line.is_check() && wants_core(&engine);
@@ -139,7 +189,16 @@ fn serve(line: &CommandLine, waiting: &mut Waiting) -> Result<(), String> {
     }
     engine.start(instance);
     let process = Process::new(engine, doors, supervision);
-    process.run(waiting.parent.take(), None, |engine| waiting.for_core = wants_core(engine))
+    let patience = prints_tables.then_some(Duration::from_millis(TABLE_MS));
+    let mut table_ms = clock::monotonic_ms() + TABLE_MS;
+    process.run(waiting.parent.take(), patience, |engine| {
+        waiting.for_core = wants_core(engine);
+        if prints_tables && clock::monotonic_ms() >= table_ms {
+            table_ms = clock::monotonic_ms() + TABLE_MS;
+            let table = engine.execute(None, &Command::Ask(Question::Getinfo), Door::Option);
+            print(&table.unwrap_or_default());
+        }
+    })
 }
 
 /// Does the same for each service.
@@ -209,7 +268,11 @@ fn open_listeners(
         return Ok(Vec::new());
     }
     let options = instance::listen_options(process, service);
-    let open = |address| open_or_adopt(address, options, inherited).map(Arc::new);
+    let open = |address| {
+        let listener = open_or_adopt(address, options, inherited)?;
+        listener.set_defer_accept(service.flag(Flag::DeferAccept));
+        Ok(Arc::new(listener))
+    };
     service.listeners().map(open).collect()
 }
 

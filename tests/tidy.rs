@@ -32,6 +32,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("worker", 2),
     ("cli", 3),
     ("demo", 3),
+    ("glbd", 3),
     ("instance", 3),
     ("lib", 3),
     ("main", 3),

@@ -100,7 +100,7 @@ pub fn translate(options: &Options) -> Result<Translation, String> {
         lines.push("defer_accept".to_owned());
     }
     if options.reset_on_close {
-        lines.push("reset_on_close".to_owned());
+        lines.extend(["tcp_fastclose both", "reset_on_close"].map(str::to_owned));
     }
     if options.synchronous {
         translation.notes.push("-Y has no effect: a slow connect holds up nobody".to_owned());
@@ -291,7 +291,7 @@ mod tests {
             lines,
             "roundrobin; policy single; top; blacklist 10; no tcp_nodelay; keepalive_idle 10; keepalive_interval 5; \
              keepalive_probes 3; threads 4; conn_max 500; control_fifo /run/f; control_glb 127.0.0.1:4000; \
-             defer_accept; reset_on_close"
+             defer_accept; tcp_fastclose both; reset_on_close"
         );
         let notes = ["-Y has no effect: a slow connect holds up nobody", "-D has no effect without -w"];
         assert_eq!(translation.notes, notes);

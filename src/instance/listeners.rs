@@ -111,7 +111,9 @@ impl Instance {
             shared.extend(in_the_way.cloned());
             shared[before..].iter().for_each(|old| old.share(true));
             let options = ListenOptions { shared: shared.len() > before, ..options };
-            Listener::open(address, options).map(Arc::new).map_err(|error| refused(&error))
+            let listener = Listener::open(address, options).map_err(|error| refused(&error))?;
+            listener.set_defer_accept(service.flag(Flag::DeferAccept));
+            Ok(Arc::new(listener))
         };
         service.listeners().map(open).collect::<Result<_, _>>().map(Some)
     }

@@ -9,7 +9,7 @@ use crate::log::record::ConnectionRecord;
 use crate::log::traffic::Target;
 use crate::os;
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::LogFormat;
+use pen_proto::commands::{Flag, LogFormat};
 
 impl Worker {
     /// Ends a connection, whatever the reason: sockets, buffers, counters, log, room for the next. Called by what looks
@@ -27,6 +27,13 @@ impl Context {
         self.count_pending(&mut connection, false);
         self.trace_close(&connection, reason);
         pass_on_loss(&connection, reason);
+        if self.settings(&connection).flag(Flag::ResetOnClose) {
+            for fd in
+                [&connection.client, &connection.server].into_iter().filter_map(|socket| socket.fd().ok())
+            {
+                let _ = os::reset_on_close(fd); // see there
+            }
+        }
         let pool = &mut self.work.pool;
         pool.give_back(connection.from_client.pending.take());
         pool.give_back(connection.from_server.pending.take());

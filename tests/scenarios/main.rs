@@ -26,6 +26,7 @@ mod fastclose;
 mod full;
 mod geoip;
 mod glb;
+mod glbd;
 mod half_close;
 mod http_following;
 mod http_header;

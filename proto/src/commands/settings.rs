@@ -15,6 +15,8 @@ use std::net::IpAddr;
 pub enum Flag {
     AbortOnError,
     Ascii,
+    /// Clients are taken when they have sent something.
+    DeferAccept,
     /// Members that checks name are servers.
     Discover,
     Dummy,
@@ -29,6 +31,8 @@ pub enum Flag {
     Prio,
     /// A name is one server, whatever `resolve` finds.
     ResolveFirst,
+    /// Connections end with a reset.
+    ResetOnClose,
     Roundrobin,
     Stubborn,
     TcpNodelay,

@@ -32,7 +32,7 @@ fn every_option_and_command_is_listed() {
         if let Some(option) = option_names(row) {
             assert!(usage.contains(&option), "{word} in usage");
             let letter = row.letter.map(|letter| format!(".It Fl {letter}"));
-            let item = letter.unwrap_or_else(|| format!(".It Fl Fl {}", row.long.expect(word)));
+            let item = letter.unwrap_or_else(|| format!(".It Fl Fl {}", mdoc_word(row.long.expect(word))));
             assert!(options.contains(&item), "{item}");
         }
         if row.is_command() {

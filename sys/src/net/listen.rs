@@ -6,6 +6,7 @@ use crate::net::{datagram, resolve};
 use crate::published::lock;
 use crate::{clock, socket};
 use nix::errno::Errno;
+use nix::libc;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect, getsockopt, listen,
     setsockopt, sockopt,
@@ -254,6 +255,17 @@ impl Listener {
     pub fn set_nodelay(&self, nodelay: bool) {
         // Fails on Unix sockets, which do not delay.
         let _ = setsockopt(&self.socket, sockopt::TcpNoDelay, &nodelay);
+    }
+
+    /// Whether a client is taken only when it has sent something, or a second is over.
+    pub fn set_defer_accept(&self, defers: bool) {
+        // Fails on sockets that are not of TCP: nothing is deferred there.
+        let _ = socket::set_option(
+            self.socket.as_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            libc::c_int::from(defers),
+        );
     }
 
     /// The path of a Unix socket listener.

@@ -61,6 +61,15 @@ pub const ROWS: &[Row] = &[
         ..NEW
     },
     Row {
+        word: "defer_accept",
+        no: true,
+        kind: flag(Flag::DeferAccept),
+        summary: "take a client when it has sent something",
+        detail: "TCP_DEFER_ACCEPT: a client that only connects costs nothing for a second. Not for protocols in \
+                 which the server speaks first.",
+        ..NEW
+    },
+    Row {
         word: "dummy",
         no: true,
         kind: flag(Flag::Dummy),
@@ -311,6 +320,16 @@ pub const ROWS: &[Row] = &[
         summary: "local address for connections to servers",
         detail: "Takes precedence over `transparent`. With `no source` the system chooses again.",
         ..LIVE
+    },
+    Row {
+        word: "reset_on_close",
+        no: true,
+        kind: flag(Flag::ResetOnClose),
+        summary: "end connections with a reset",
+        detail: "With `tcp_fastclose both` sockets leave no TIME_WAIT behind; an end that pen has passed on before it \
+                 closes a connection still does. What the peer has not received by then is lost: for protocols whose \
+                 peers know the end of their data.",
+        ..NEW
     },
     Row {
         word: "tcp_fastclose",

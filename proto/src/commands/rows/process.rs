@@ -100,6 +100,17 @@ pub const ROWS: &[Row] = &[
         ..START
     },
     Row {
+        word: "--as",
+        long: Some("as"),
+        args: &[arg("PROGRAM", Complete::Words(&["glbd"]))],
+        kind: Kind::OptionOnly,
+        when: When::Start,
+        summary: "run in place of another program, with its command line",
+        detail: "PROGRAM is `glbd`, GLB's daemon. Everything behind it is that program's command line: \
+                 `pen --as glbd --help` lists it. A link named `glbd` that leads to pen does the same.",
+        ..NEW
+    },
+    Row {
         word: "--completions",
         long: Some("completions"),
         args: &[arg("SHELL", Complete::Words(&["bash", "zsh", "fish"]))],
@@ -124,6 +135,17 @@ pub const ROWS: &[Row] = &[
         kind: Kind::OptionOnly,
         when: When::Start,
         summary: "list the options and end",
+        ..NEW
+    },
+    Row {
+        word: "--import",
+        long: Some("import"),
+        args: FILE,
+        kind: Kind::OptionOnly,
+        when: When::Start,
+        summary: "print the configuration of another program as pen's and end",
+        detail: "FILE is GLB's file of variables (`glbd.cfg`). Standard output has pen's commands, standard error \
+                 what differs.",
         ..NEW
     },
     Row {
