@@ -82,7 +82,7 @@ fn run_until_end(arguments: &[String], waiting: &mut Waiting) -> Result<(), Stri
         Some(Instead::Completions(shell)) => print(&shell.for_pen()),
         Some(Instead::Demo) => demo::run(line.first_positional())?,
         Some(Instead::Import(file)) => import(&file)?,
-        None => serve(&line, waiting, false)?,
+        None => serve(&line, waiting, Manner { tells_replies: true, prints_tables: false })?,
     }
     Ok(())
 }
@@ -99,7 +99,8 @@ fn run_glbd(words: &[String], waiting: &mut Waiting) -> Result<(), String> {
     limits::raise_descriptor_limit();
     print(&glbd.banner(limits::connections_possible()));
     glbd.notes().iter().for_each(|note| eprintln!("glbd: {note}"));
-    serve(&cli::parse(&glbd.arguments)?, waiting, glbd.prints_tables())
+    let manner = Manner { tells_replies: false, prints_tables: glbd.prints_tables() };
+    serve(&cli::parse(&glbd.arguments)?, waiting, manner)
 }
 
 /// Prints what `import` makes of a file.
@@ -139,9 +140,19 @@ fn explain(text: &str) {
     }
 }
 
-fn serve(line: &CommandLine, waiting: &mut Waiting, prints_tables: bool) -> Result<(), String> {
+/// What appears on standard output.
+#[derive(Clone, Copy)]
+struct Manner {
+    /// What settings among the options answer.
+    tells_replies: bool,
+    /// GLB's table, again and again.
+    prints_tables: bool,
+}
+
+fn serve(line: &CommandLine, waiting: &mut Waiting, manner: Manner) -> Result<(), String> {
+    let Manner { tells_replies, prints_tables } = manner;
     let mut engine = Engine::new(Config::default());
-    let numeric = read_everything(line, &mut engine);
+    let numeric = read_everything(line, &mut engine, tells_replies);
     waiting.for_core = !line.is_check() && wants_core(&engine);
     let numeric = numeric?;
     let process = &numeric.process;
@@ -215,8 +226,13 @@ fn wants_core(engine: &Engine<Instance>) -> bool {
 }
 
 /// Options, then the configuration file, then servers given as arguments: each may override what came before.
-fn read_everything(line: &CommandLine, engine: &mut Engine<Instance>) -> Result<Config, String> {
-    line.apply_options(engine, reply, explain)?;
+fn read_everything(
+    line: &CommandLine,
+    engine: &mut Engine<Instance>,
+    tells_replies: bool,
+) -> Result<Config, String> {
+    let tell = if tells_replies { reply } else { |_: &str| {} };
+    line.apply_options(engine, tell, explain)?;
     // What is wrong with it is told below.
     let mut base = engine.config().clone();
     let _ = line.apply_positional(&mut base);
