@@ -17,7 +17,7 @@ const USER: &str = "daemon";
 pub enum Asked {
     /// This is to be printed, and that is all.
     Text(String),
-    Run(Glbd),
+    Run(Box<Glbd>),
 }
 
 /// How to run in GLB's place.
@@ -77,7 +77,7 @@ pub fn read(words: &[String]) -> Result<Asked, String> {
     arguments.push(translation.listen.clone());
     let servers = translation.servers.iter();
     arguments.extend(servers.map(|(at, weight)| format!("{at}:0:0:{weight}")));
-    Ok(Asked::Run(Glbd { arguments, options, translation }))
+    Ok(Asked::Run(Box::new(Glbd { arguments, options, translation })))
 }
 
 /// A file of GLB's variables as pen's configuration, and what the operator should know.

@@ -259,7 +259,7 @@ impl ControlServer {
         }
         diag::debug!(1, "control: {}: {line}", client.name);
         let understood = match client.talk.is_glb() {
-            true => guarded(|| Ok(engine.understand_glb(line, None)?)).map_err(String::from),
+            true => guarded(|| engine.understand_glb(line, None)).map_err(String::from),
             false => engine.understand(line, client.service.as_ref()),
         };
         let reply = match understood {
