@@ -324,6 +324,7 @@ impl Instance {
             itself::look_around();
             let setups = Setups::of(service);
             setups.put(&mut present.pool(), present.selection);
+            present.serve_queue();
             self.runtime.servers_changed();
             self.check(service);
         }

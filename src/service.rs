@@ -5,16 +5,18 @@
 
 mod answers;
 
-use crate::balance::{Chooser, Pool, SelectionKey};
+use crate::balance::{Chooser, Pool, SelectionKey, Waiting};
 use crate::log::traffic::TrafficLog;
 use crate::net::listen::Listener;
 use crate::net::tls::Tls;
+use crate::os;
 use crate::published::{Published, lock};
 use crate::settings::Settings;
+use crate::shared::Shared;
 pub use answers::Answers;
 use pen_proto::commands::Flag;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 /// What a service begins with.
 pub struct ServiceParts {
@@ -49,6 +51,8 @@ pub struct Service {
     /// UDP: which servers are heard.
     answers: Answers,
     log: TrafficLog,
+    /// Who reaches the workers; set by the first of them.
+    workers: OnceLock<Weak<Shared>>,
 }
 
 impl Service {
@@ -66,6 +70,7 @@ impl Service {
             deaf: AtomicBool::new(false),
             answers: Answers::default(),
             log: parts.log,
+            workers: OnceLock::new(),
         }
     }
 
@@ -82,7 +87,32 @@ impl Service {
     /// Has something decided about its servers and clients, which must take no system call.
     #[inline]
     pub fn with<T>(&self, decide: impl FnOnce(&mut Chooser<'_>) -> T) -> T {
-        decide(&mut self.pool().at(self.selection))
+        let mut pool = self.pool();
+        let mut chooser = pool.at(self.selection);
+        let decided = decide(&mut chooser);
+        if chooser.may_serve_queue() {
+            let called = chooser.serve_queue(os::steady_epoch_seconds(os::monotonic_ms()));
+            drop(pool);
+            self.call(called);
+        }
+        decided
+    }
+
+    /// Places have come free, or there are others: who waits for one is served.
+    pub fn serve_queue(&self) {
+        self.with(|_| ());
+    }
+
+    fn call(&self, called: Vec<Waiting>) {
+        if let Some(workers) = self.workers.get().and_then(Weak::upgrade) {
+            called.into_iter().for_each(|waiting| workers.call(waiting));
+        }
+    }
+
+    /// Reaches its workers by this from now on.
+    pub fn belong_to(&self, workers: &Arc<Shared>) {
+        // It belongs to the same all its life.
+        let _ = self.workers.set(Arc::downgrade(workers));
     }
 
     /// Rules of the choice at once, everything else as workers follow; they must be told.

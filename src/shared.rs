@@ -2,13 +2,14 @@
 
 mod message;
 
+use crate::balance::Waiting;
 use crate::published::{Published, lock};
 use crate::room::Room;
 use crate::service::Service;
 use crate::settings::ProcessSettings;
 use crate::sys::waking::Waker;
 pub use message::{Detail, Message, Report, ServiceReport, Which};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// The services by number, with gaps where there are none.
@@ -35,6 +36,9 @@ const SECOND_KIND_FROM: u32 = 1_000_000_000;
 #[derive(Debug)]
 struct Seat {
     messages: Mutex<Vec<Message>>,
+    /// Connections whose turn in a queue has come.
+    called: Mutex<Vec<u32>>,
+    has_called: AtomicBool,
     waker: Waker,
 }
 
@@ -51,7 +55,14 @@ impl Shared {
             process: Published::new(process),
             generation: AtomicU64::new(0),
             room: Room::default(),
-            seats: wakers.map(|waker| Seat { messages: Mutex::default(), waker }).collect(),
+            seats: wakers
+                .map(|waker| Seat {
+                    messages: Mutex::default(),
+                    called: Mutex::default(),
+                    has_called: AtomicBool::new(false),
+                    waker,
+                })
+                .collect(),
             dummy_name,
             sessions_first,
         }
@@ -92,6 +103,29 @@ impl Shared {
 
     pub fn take_messages(&self, worker: usize) -> Vec<Message> {
         std::mem::take(&mut lock(&self.seats[worker].messages))
+    }
+
+    /// The turn of a worker's connection has come.
+    pub fn call(&self, waiting: Waiting) {
+        let seat = &self.seats[usize::from(waiting.worker)];
+        lock(&seat.called).push(waiting.connection);
+        seat.has_called.store(true, Ordering::Release);
+        seat.waker.wake();
+    }
+
+    /// The connections of a worker whose turn has come since this was asked last.
+    pub fn take_called(&self, worker: usize) -> Vec<u32> {
+        let seat = &self.seats[worker];
+        // Nearly always there are none, and the lock is not touched.
+        match seat.has_called.swap(false, Ordering::AcqRel) {
+            true => std::mem::take(&mut lock(&seat.called)),
+            false => Vec::new(),
+        }
+    }
+
+    #[cfg(test)]
+    pub fn has_called(&self, worker: usize) -> bool {
+        self.seats[worker].has_called.load(Ordering::Acquire)
     }
 
     /// A connect is decided.

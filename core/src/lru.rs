@@ -37,6 +37,11 @@ impl Lru {
         self.oldest.checked_sub(1)
     }
 
+    /// The one that was used next after this one of the list.
+    pub fn newer(&self, slots: &mut impl Slots, slot: u32) -> Option<u32> {
+        slots.links(slot).newer.checked_sub(1)
+    }
+
     pub fn len(&self) -> usize {
         self.length
     }

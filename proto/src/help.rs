@@ -162,6 +162,10 @@ fn facts(row: &Row) -> String {
                 "From {min} to {max} seconds, with up to three decimals; the default is {default}."
             ));
         }
+        Kind::Rate { count_max, seconds_max, .. } => facts.push(format!(
+            "From 1 to {count_max} {} within 1 to {seconds_max} seconds; 0, the default, is no limit.",
+            row.unit
+        )),
         Kind::Flag { default, .. } if row.is_command() => {
             facts.push(format!("The default is {}.", if default { "on" } else { "off" }))
         }

@@ -15,6 +15,7 @@ pub mod logline;
 pub mod names;
 pub mod network;
 pub mod parse;
+pub mod rate;
 pub mod readable;
 pub mod seconds;
 pub mod status;

@@ -14,6 +14,7 @@ use crate::commands::{
     Address, Answer, Argument, Assignment, Choice, Command, Entry, Kind, Line, Number, ROWS, Row,
     SECONDS_MAX, SERVER_KEYS, Setting, Taken, row, row_spelled,
 };
+use crate::rate::Rate;
 use crate::seconds::Seconds;
 use crate::words::split;
 use similar::closest;
@@ -180,6 +181,16 @@ fn of_row(row: &Row, words: &mut Words) -> Parsed<Command> {
         Kind::Seconds { number, min_ms, max_ms, .. } => {
             let Some(word) = words.next() else { return Ok(Command::Show(Setting::Number(number))) };
             Ok(Command::number(number, words.checked(Seconds::parse(word, min_ms, max_ms))?))
+        }
+        Kind::Rate { number, .. } if words.is_at_end() => Ok(Command::Show(Setting::Number(number))),
+        Kind::Rate { number, count_max, seconds_max } => {
+            // The bounds make both fit.
+            let count = words.need_number(0, count_max.into(), row.unit)? as u32;
+            let seconds = match (count, words.peek()) {
+                (0, None) => 0,
+                _ => words.need_number(1, seconds_max.into(), "seconds")? as u32,
+            };
+            Ok(Command::number(number, Rate { count, seconds }.to_bits()))
         }
         Kind::Choice { choice, words: values, .. } => {
             let place = words.choice_of(values)?;

@@ -256,6 +256,18 @@ pub struct Totals {
     pub rejected: u64,
     /// Clients refused by `client_acl` (served by the abuse server or closed).
     pub denied: u64,
+    /// Clients refused because they had all that one client may have.
+    #[serde(default)]
+    pub over_limit: u64,
+    /// Clients that wait for a server that is not full.
+    #[serde(default)]
+    pub waiting: u64,
+    /// Clients that had to wait so.
+    #[serde(default)]
+    pub queued: u64,
+    /// Those of them that waited too long.
+    #[serde(default)]
+    pub queue_timeouts: u64,
     /// Connects that failed and were tried on another server.
     pub failovers: u64,
     pub connect_failures: u64,
@@ -320,6 +332,10 @@ impl Totals {
             closed,
             rejected,
             denied,
+            over_limit,
+            waiting,
+            queued,
+            queue_timeouts,
             failovers,
             connect_failures,
             connect_timeouts,
@@ -349,6 +365,10 @@ impl Totals {
         self.closed += closed;
         self.rejected += rejected;
         self.denied += denied;
+        self.over_limit += over_limit;
+        self.waiting += waiting;
+        self.queued += queued;
+        self.queue_timeouts += queue_timeouts;
         self.failovers += failovers;
         self.connect_failures += connect_failures;
         self.connect_timeouts += connect_timeouts;

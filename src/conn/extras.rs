@@ -2,7 +2,7 @@
 
 use super::buffers::Pending;
 use super::end::Sessions;
-use crate::balance::Route;
+use crate::balance::{Route, Ticket};
 use crate::http::Exchanges;
 use std::net::SocketAddr;
 
@@ -15,6 +15,16 @@ pub struct Via {
     pub destination: Option<SocketAddr>,
     /// Extensions that servers are told too.
     pub extensions: Box<[u8]>,
+}
+
+/// A place in the queue. Times are monotonic.
+#[derive(Debug)]
+pub struct Wait {
+    pub ticket: Ticket,
+    /// `None` without a limit.
+    pub deadline_ms: Option<u64>,
+    /// When it is to have all that wait looked at.
+    pub look_ms: Option<u64>,
 }
 
 /// What a connection has only with certain settings, or when things go wrong.
@@ -31,6 +41,8 @@ pub struct Extras {
     pub sessions: Option<Box<Sessions>>,
     /// What the client asks for in TLS.
     pub route: Route,
+    /// Set as long as it waits for a server that is not full.
+    pub wait: Option<Wait>,
 }
 
 /// What the chain of a client's bytes keeps from one read to the next.
@@ -48,9 +60,10 @@ impl Extras {
     /// Frees them when nothing is left in them.
     pub fn free_if_unused(extras: &mut Option<Box<Extras>>) {
         extras.take_if(|extras| {
-            let Extras { via, chain, revived, retries, sessions, route } = &**extras;
+            let Extras { via, chain, revived, retries, sessions, route, wait } = &**extras;
             let Chain { http, unlogged, unproven } = chain;
-            let is_empty = via.is_none() && http.is_none() && unproven.is_none() && sessions.is_none();
+            let is_empty =
+                wait.is_none() && via.is_none() && http.is_none() && unproven.is_none() && sessions.is_none();
             is_empty && unlogged.is_empty() && !revived && *retries == 0 && *route == Route::DEFAULT
         });
     }

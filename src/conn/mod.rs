@@ -16,7 +16,7 @@ use crate::net::tls::Session;
 use crate::os::Fd;
 use buffers::Pending;
 use end::{End, Sessions};
-pub use extras::{Chain, Extras, Via};
+pub use extras::{Chain, Extras, Via, Wait};
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::FastClose;
 pub use pen_proto::status::CloseReason;
@@ -54,10 +54,24 @@ pub enum Stage {
     Shortage,
     /// Room in the queue of a server on a Unix socket.
     Busy,
+    /// A server that is not full.
+    Queued,
     /// Either side to send or to take bytes.
     Relaying,
     /// `dummy`: the client to ask, or, once answered, to close.
     Dummy { answered: bool },
+}
+
+/// How a connection counts towards what one client may have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Limit {
+    /// Not at all: there is no limit, or nobody knows yet who the client is.
+    #[default]
+    None,
+    /// It is given back when the connection ends.
+    Counted,
+    /// The client had everything it may have already.
+    Over,
 }
 
 /// Bytes on their way from one side to the other.
@@ -157,6 +171,7 @@ pub struct Connection {
     pub asked_ms: u64,
     /// Counts towards `pending_max`.
     pub counted_pending: bool,
+    pub limit: Limit,
     /// Number of its service.
     pub service: u16,
     /// The worker's number of the listener it came through, which may have been closed since.
@@ -207,6 +222,7 @@ impl Connection {
             active_ms: now_ms,
             asked_ms: NEVER_ASKED,
             counted_pending: false,
+            limit: Limit::None,
             service,
             listener,
         }
@@ -335,7 +351,7 @@ impl Connection {
     /// Who it is and what it asks for, to choose a server.
     pub fn asker(&self) -> Asker {
         let route = self.extras.as_ref().map_or(Route::DEFAULT, |extras| extras.route);
-        Asker { client: self.address, route }
+        Asker { client: self.address, route, is_over_limit: self.limit == Limit::Over }
     }
 
     /// What a PROXY header has said of it, if it has one.
@@ -359,7 +375,9 @@ impl Connection {
     pub fn state_bits(&self) -> u32 {
         let stage = match self.stage {
             Stage::ProxyHeader | Stage::FirstBytes | Stage::Hello | Stage::Handshake => bits::FIRST_BYTES,
-            Stage::Choosing | Stage::Connecting | Stage::Shortage | Stage::Busy => bits::CONNECTING,
+            Stage::Choosing | Stage::Connecting | Stage::Shortage | Stage::Busy | Stage::Queued => {
+                bits::CONNECTING
+            }
             Stage::Relaying | Stage::Dummy { .. } | Stage::Goodbye => bits::CONNECTED,
         };
         let ended = |eof: bool, bit: u32| if eof { bit } else { 0 };

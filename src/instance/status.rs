@@ -108,6 +108,7 @@ impl Instance {
             told.clients_max = pool.clients_max().into();
             let selection = pool.at(service.selection);
             told.current_server = selection.current_server().number();
+            told.totals.waiting = selection.waiting() as u64;
             told.servers = selection.server_statuses(now_seconds);
         }
         match wanted {

@@ -57,6 +57,9 @@ impl Udp {
             let released = Released { established: true, up_bytes, down_bytes };
             core.services[session.service].service.with(|chooser| chooser.release(attempt, released));
         }
+        if session.is_counted {
+            core.services[session.service].service.with(|chooser| chooser.leave(session.address));
+        }
         let totals = &mut core.services[session.service].totals;
         totals.closed += 1;
         totals.ends.count(reason);

@@ -59,6 +59,8 @@ pub struct Session {
     pub kept: Option<Kept>,
     /// The PROXY header that its server wants before each datagram; empty when it wants none.
     pub header: Box<[u8]>,
+    /// It counts towards what its client may have.
+    pub is_counted: bool,
     /// What a downstream has said of the client beside its address.
     pub told: Option<Box<Told>>,
 }
@@ -94,6 +96,7 @@ impl Session {
             retries: 0,
             kept: Some(Kept::default()),
             header: Box::default(),
+            is_counted: false,
             told: None,
         }
     }

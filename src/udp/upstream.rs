@@ -10,7 +10,7 @@ use super::close::trace;
 use super::relay::is_unreachable;
 use super::session::{Kept, Session, Told};
 use super::sessions::Parties;
-use crate::balance::{Admission, Refusal, ServerId};
+use crate::balance::{Admission, Asker, Refusal, ServerId};
 use crate::conn::CloseReason;
 use crate::log::diag;
 use crate::net::connect::StartError;
@@ -56,12 +56,23 @@ impl Udp {
         let port = parties.client().port();
         let now_seconds = clock::steady_epoch_seconds(core.now_ms);
         let local = &mut core.services[service];
-        let admission = local.service.with(|chooser| chooser.admit(address, port, now_seconds));
+        let is_limited = local.settings.client_limits().are_set();
+        let (admission, is_counted) = local.service.with(|chooser| {
+            let is_over_limit = is_limited && !chooser.enter(address, now_seconds);
+            let asker = Asker { is_over_limit, ..Asker::from(address) };
+            let admission = chooser.admit(asker, port, now_seconds);
+            let is_counted = is_limited && !is_over_limit;
+            if is_counted && matches!(admission, Admission::Refused(_)) {
+                chooser.leave(address);
+            }
+            (admission, is_counted)
+        });
         let (attempt, endpoint) = match admission {
             Admission::Connect(attempt, endpoint) => (attempt, endpoint),
             Admission::Refused(refusal) => {
                 match refusal {
                     Refusal::Denied => local.totals.denied += 1,
+                    Refusal::OverLimit => local.totals.over_limit += 1,
                     Refusal::NoServer => local.totals.rejected += 1,
                 }
                 core.shared.room().give_session();
@@ -70,8 +81,14 @@ impl Udp {
         };
         news::tell_outage(&local.service, &attempt);
         local.totals.accepted += 1;
-        local.totals.denied += u64::from(attempt.server() == ServerId::ABUSE);
-        let session = Session { told, ..Session::new(service, address, attempt, endpoint, core.now_ms) };
+        if attempt.server() == ServerId::ABUSE {
+            match is_limited && !is_counted {
+                true => local.totals.over_limit += 1,
+                false => local.totals.denied += 1,
+            }
+        }
+        let session =
+            Session { told, is_counted, ..Session::new(service, address, attempt, endpoint, core.now_ms) };
         let index = self.sessions.insert(parties, session);
         local.last = Some((index, core.now_ms));
         trace(core, index, || match parties.named {

@@ -8,7 +8,7 @@ use super::handshake::first_task;
 use super::listeners::Entry;
 use super::verdict::Verdict;
 use super::{Context, Key, Worker};
-use crate::conn::{Connection, Side, Stage};
+use crate::conn::{CloseReason, Connection, Side, Stage};
 use crate::log::diag;
 use crate::net::listen::Listener;
 use crate::os::{self, Fd};
@@ -305,6 +305,9 @@ impl Context {
 
     /// Who the client is, is certain: on to its server, or to what comes before that.
     pub(super) fn begin(&mut self, connection: &mut Connection) -> Verdict {
+        if !self.count_client(connection) {
+            return Verdict::Close(CloseReason::ClientLimit);
+        }
         let local = self.service(connection);
         if let Some(task) = first_task(local) {
             return self.begin_task(connection, task);

@@ -46,6 +46,7 @@ impl Context {
         self.close_socket(&mut connection.server);
         let server = connection.attempt.as_ref().map_or(ServerId::NONE, |attempt| attempt.server());
         let released = connection.released();
+        self.end_of_wait(&mut connection);
         if let Some(attempt) = connection.attempt.take() {
             self.service(&connection).service.with(|chooser| chooser.release(attempt, released));
         }
@@ -58,6 +59,7 @@ impl Context {
         match reason {
             CloseReason::NoServer | CloseReason::Shortage => totals.rejected += 1,
             CloseReason::Denied => totals.denied += 1,
+            CloseReason::ClientLimit => totals.over_limit += 1,
             CloseReason::Handshake | CloseReason::HandshakeTimeout => totals.tls_failures += 1,
             CloseReason::ProxyHeader => totals.proxy_errors += 1,
             CloseReason::BadRequest => totals.http_refused += 1,

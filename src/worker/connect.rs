@@ -4,8 +4,8 @@ use super::Context;
 use super::proxy::greeting;
 use super::services::LocalService;
 use super::verdict::Verdict;
-use crate::balance::{Admission, Refusal, ServerId};
-use crate::conn::{CloseReason, Connection, Side, Socket, Stage, end};
+use crate::balance::{Arrival, Attempt, Endpoint, Refusal, ServerId, Ticket};
+use crate::conn::{CloseReason, Connection, Limit, Side, Socket, Stage, end};
 use crate::log::diag;
 use crate::log::traffic::Target;
 use crate::net::connect::{self, LocalAddress, StartError};
@@ -36,25 +36,52 @@ pub(super) enum Failure {
     Local(io::Error),
 }
 
+/// What comes after a server that failed.
+enum Next {
+    Another,
+    /// All that are left are full.
+    Waits(Ticket),
+    Nobody,
+}
+
 impl Context {
     /// Chooses a server for a new client and goes after it.
     pub(super) fn choose(&mut self, connection: &mut Connection) -> Verdict {
         self.enter(connection, Stage::Choosing);
         let now_seconds = os::steady_epoch_seconds(self.core.now_ms);
+        let who = self.waiting(connection);
         let LocalService { service, totals, .. } = self.service(connection);
-        let admission =
-            service.with(|chooser| chooser.admit(connection.asker(), connection.port, now_seconds));
-        match admission {
-            Admission::Connect(attempt, endpoint) => {
-                totals.denied += u64::from(attempt.server() == ServerId::ABUSE);
-                news::tell_outage(service, &attempt);
-                connection.attempt = Some(attempt);
-                connection.endpoint = Some(endpoint);
-                self.try_servers(connection)
+        let arrival =
+            service.with(|chooser| chooser.arrive(connection.asker(), connection.port, now_seconds, who));
+        match arrival {
+            Arrival::Connect(attempt, endpoint) => {
+                if attempt.server() == ServerId::ABUSE {
+                    match connection.limit {
+                        Limit::Over => totals.over_limit += 1,
+                        Limit::None | Limit::Counted => totals.denied += 1,
+                    }
+                }
+                self.go_to(connection, attempt, endpoint)
             }
-            Admission::Refused(Refusal::Denied) => Verdict::Close(CloseReason::Denied),
-            Admission::Refused(Refusal::NoServer) => Verdict::Close(CloseReason::NoServer),
+            Arrival::Waits(ticket) => self.begin_to_wait(connection, ticket),
+            Arrival::Refused(Refusal::Denied) => Verdict::Close(CloseReason::Denied),
+            Arrival::Refused(Refusal::OverLimit) => Verdict::Close(CloseReason::ClientLimit),
+            Arrival::Refused(Refusal::NoServer) => Verdict::Close(CloseReason::NoServer),
         }
+    }
+
+    /// Goes after the server at which a place is reserved.
+    pub(super) fn go_to(
+        &mut self,
+        connection: &mut Connection,
+        attempt: Attempt,
+        endpoint: Arc<Endpoint>,
+    ) -> Verdict {
+        news::tell_outage(&self.service(connection).service, &attempt);
+        connection.attempt = Some(attempt);
+        connection.endpoint = Some(endpoint);
+        self.enter(connection, Stage::Choosing);
+        self.try_servers(connection)
     }
 
     /// Connects to the chosen server, or to the next ones, until one has accepted or may still accept.
@@ -62,8 +89,11 @@ impl Context {
         loop {
             match self.start_connect(connection) {
                 Ok(verdict) => return verdict,
-                Err(failure) if self.next_server(connection, &failure) => {}
-                Err(_) => return Verdict::Close(CloseReason::NoServer),
+                Err(failure) => match self.next_server(connection, &failure) {
+                    Next::Another => {}
+                    Next::Waits(ticket) => return self.begin_to_wait(connection, ticket),
+                    Next::Nobody => return Verdict::Close(CloseReason::NoServer),
+                },
             }
         }
     }
@@ -247,53 +277,56 @@ impl Context {
     /// A connect under way failed: on to the next server.
     fn server_failed(&mut self, connection: &mut Connection, failure: &Failure) -> Verdict {
         match self.next_server(connection, failure) {
-            true => self.try_servers(connection),
-            false => Verdict::Close(CloseReason::NoServer),
+            Next::Another => self.try_servers(connection),
+            Next::Waits(ticket) => self.begin_to_wait(connection, ticket),
+            Next::Nobody => Verdict::Close(CloseReason::NoServer),
         }
     }
 
-    /// Blames the server and chooses another; false when none is left.
-    fn next_server(&mut self, connection: &mut Connection, failure: &Failure) -> bool {
+    /// Blames the server and chooses another.
+    fn next_server(&mut self, connection: &mut Connection, failure: &Failure) -> Next {
         self.drop_server(connection);
         // What was put off was the connect to the last one: the next has all its time.
         self.enter(connection, Stage::Choosing);
         let asker = connection.asker();
-        let Some(attempt) = &mut connection.attempt else { return false };
+        let Some(attempt) = connection.attempt.take() else { return Next::Nobody };
+        let who = self.waiting(connection);
         let local = &mut self.core.services[connection.service];
         if let Some(failed) = &connection.endpoint
             && let Some(next) = failed.next_place()
         {
             news::tell_next_place(&local.service, attempt.server(), failed);
             connection.endpoint = Some(Arc::new(next));
-            return true;
+            connection.attempt = Some(attempt);
+            return Next::Another;
         }
         let now_seconds = os::steady_epoch_seconds(self.core.now_ms);
-        let (called, next, news) = local.service.with(|chooser| {
+        let is_ours = matches!(failure, Failure::Local(_));
+        let (called, arrival, news) = local.service.with(|chooser| {
             let called = chooser.called(attempt.server());
-            let next = match failure {
-                Failure::Local(_) => chooser.passed_over(asker, attempt, now_seconds),
-                _ => chooser.failed(asker, attempt, now_seconds),
-            };
-            (called, next, chooser.take_news())
+            let arrival = chooser.lose_server(asker, attempt, is_ours, now_seconds, who);
+            (called, arrival, chooser.take_news())
         });
         let called = match &connection.endpoint {
             Some(tried) => called.at(tried),
             None => called,
         };
-        let goes_on = next.is_some();
-        match next {
-            Some(endpoint) => {
-                news::tell_outage(&local.service, attempt);
+        let next = match arrival {
+            Arrival::Connect(attempt, endpoint) => {
+                news::tell_outage(&local.service, &attempt);
+                connection.attempt = Some(attempt);
                 connection.endpoint = Some(endpoint);
                 connection.extras().retries += 1;
                 local.totals.failovers += 1;
+                Next::Another
             }
+            Arrival::Waits(ticket) => Next::Waits(ticket),
             // The chooser has taken the reservation back.
-            None => connection.attempt = None,
-        }
+            Arrival::Refused(_) => Next::Nobody,
+        };
         self.report_failure(connection.service, &called, failure);
         news::tell_news(&self.core.services[connection.service].service, news);
-        goes_on
+        next
     }
 
     /// Counts a failure and tells the operator.

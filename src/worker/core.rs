@@ -5,6 +5,7 @@ use super::services::LocalServices;
 use crate::net::poller;
 use crate::os::{self, Poller};
 use crate::published::Held;
+use crate::service::Service;
 use crate::settings::ProcessSettings;
 use crate::shared::Shared;
 use std::sync::Arc;
@@ -35,6 +36,17 @@ impl Core {
             now_ms: os::monotonic_ms(),
             shared,
         }
+    }
+
+    /// Takes up a service.
+    pub fn add_service(&mut self, service: Arc<Service>) {
+        service.belong_to(&self.shared);
+        self.services.add(service);
+    }
+
+    /// Connections whose turn in a queue has come.
+    pub fn take_called(&self) -> Vec<u32> {
+        self.shared.take_called(self.number)
     }
 
     /// The number under which operators know the connection with this number.

@@ -50,7 +50,7 @@ impl Worker {
         match (self.context.core.services.get(number), present) {
             (None, None) => {}
             (None, Some(service)) => {
-                self.context.core.services.add(service.clone());
+                self.context.core.add_service(service.clone());
                 self.follow_listeners_later(number);
             }
             (Some(local), Some(service)) if Arc::ptr_eq(&local.service, service) => {

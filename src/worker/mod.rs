@@ -20,6 +20,7 @@ mod key;
 mod listeners;
 mod log_lines;
 mod proxy;
+mod queued;
 mod relay;
 mod report;
 mod reserve;
@@ -123,6 +124,7 @@ impl Context {
             Stage::Hello => self.hello(connection),
             Stage::Handshake => self.handshake(connection),
             Stage::Goodbye => self.goodbye(connection),
+            Stage::Queued => self.look_at_queued(connection),
             Stage::Choosing | Stage::Shortage | Stage::Busy => Verdict::Stay,
         }
     }
@@ -152,7 +154,7 @@ impl Worker {
             stopping: false,
         };
         for service in worker.context.core.shared.services().get().iter().flatten() {
-            worker.context.core.services.add(service.clone());
+            worker.context.core.add_service(service.clone());
             worker.follow_listeners(service.number)?;
         }
         worker.udp.follow_limits(&mut worker.context.core);
@@ -188,6 +190,9 @@ impl Worker {
         });
         let unfinished = std::mem::take(&mut self.unfinished);
         self.guard(None, Worker::catch_up);
+        for index in self.context.core.take_called() {
+            self.guard(connection(index), |worker| worker.step(index, Context::called));
+        }
         for event in ready {
             let key = Key::unpack(event.key);
             self.guard(key, |worker| worker.dispatch(key, *event));

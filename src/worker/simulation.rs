@@ -169,6 +169,10 @@ impl Life {
         settings.set_number(Number::Timeout, 1 + self.random.below(4) as u64);
         settings.set_number(Number::Blacklist, self.random.below(5) as u64);
         settings.set_number(Number::Idlers, [0, 0, 5][self.random.below(3)]);
+        settings.set_number(Number::Queue, [0, 1, 8][self.random.below(3)]);
+        settings.set_number(Number::QueueTimeout, [0, 700, 5_000][self.random.below(3)]);
+        settings.set_number(Number::ClientConnMax, [0, 0, 2][self.random.below(3)]);
+        settings.set_flag(Flag::Stubborn, self.random.chance(15));
         settings.set_flag(Flag::Peek, self.random.chance(25));
         settings.set_flag(Flag::TcpNodelay, self.random.chance(50));
         self.publish(settings);
@@ -182,13 +186,14 @@ impl Life {
     fn change_servers(&mut self) {
         let count = 1 + self.random.below(SERVERS);
         let setups = (0..count).map(|index| {
-            let max = if self.random.chance(20) { 2 } else { 0 };
+            let max = [0, 0, 0, 1, 2][self.random.below(5)];
             ServerSetup { max, ..ServerSetup::new(Endpoint::Inet(server(index))) }
         });
         let setups: Vec<_> = setups.collect();
         let service = self.worker.context.core.services[0].service.clone();
         let selection = service.selection;
         service.pool().set_servers(selection, setups, None, None);
+        service.serve_queue();
         self.worker.context.core.shared.announce();
     }
 
@@ -296,6 +301,13 @@ impl Life {
             }
         }
         let Worker { context, connections, .. } = &self.worker;
+        let queued = connections.iter().filter(|(_, connection)| connection.stage == Stage::Queued).count();
+        let now_seconds = os::steady_epoch_seconds(os::monotonic_ms());
+        context.core.services[0].service.with(|chooser| {
+            assert!(chooser.waiting() <= queued, "somebody waits who is gone");
+            // A server that may be used again is noticed within a second.
+            assert_eq!(chooser.idle_places(now_seconds.saturating_sub(2)), 0, "somebody waits in vain");
+        });
         for number in 0..NUMBERS_MAX {
             let is_stale = connections.get(number).is_none() && context.timers.is_armed(number);
             assert!(!is_stale, "the timer of connection {number} has outlived it");
@@ -310,7 +322,8 @@ impl Life {
                 ready.swap(at, random.below(at + 1));
             }
             let core = &self.worker.context.core;
-            if !ready.is_empty() || core.shared.generation() != core.generation {
+            let is_behind = core.shared.generation() != core.generation;
+            if !ready.is_empty() || is_behind || core.shared.has_called(core.number) {
                 self.turn(&ready);
                 continue;
             }
@@ -392,6 +405,9 @@ impl Life {
         for server in service.service.with(|chooser| chooser.server_statuses(0)) {
             assert_eq!(server.connections, 0, "a place is left taken: {server:?}");
         }
+        service.service.with(|chooser| {
+            assert_eq!((chooser.waiting(), chooser.counted_clients()), (0, 0), "somebody is still counted");
+        });
         assert!(context.work.pool.is_balanced(), "a pipe is lost");
         let open = simulated::with(|network| network.wires.iter().position(|wire| !wire.is_closed));
         assert_eq!(open, None, "a socket is left open: {:?}", open.map(|wire| &self.peers[wire]));

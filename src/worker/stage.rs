@@ -1,5 +1,6 @@
 //! The stages of a connection: entering one, and how long each may last.
 
+use super::queued::queue_limit_ms;
 use super::verdict::Verdict;
 use super::{Context, accept, dummy, handshake};
 use crate::conn::{CloseReason, Connection, Stage};
@@ -47,13 +48,14 @@ impl Context {
             Stage::Hello | Stage::Handshake => seconds(Number::SslHandshakeTimeout),
             Stage::Goodbye => Limit::Within(handshake::GOODBYE_MS),
             Stage::Connecting => Limit::At(self.connect_deadline_ms(connection)),
+            Stage::Queued => queue_limit_ms(connection).map_or(Limit::Never, Limit::At),
             Stage::Shortage | Stage::Busy => Limit::Within(accept::SHORTAGE_RETRY_MS),
             Stage::Dummy { answered: true } => Limit::Within(dummy::DUMMY_LINGER_MS),
             Stage::FirstBytes | Stage::Relaying | Stage::Dummy { answered: false } => Limit::Silence,
         }
     }
 
-    fn arm(&mut self, connection: &Connection) {
+    pub(super) fn arm(&mut self, connection: &Connection) {
         let deadline_ms = match self.limit(connection) {
             Limit::Never => None,
             Limit::Within(ms) => Some(self.core.now_ms + ms),
@@ -94,6 +96,7 @@ impl Context {
             Stage::ProxyHeader => self.header_timed_out(connection),
             Stage::Shortage | Stage::Busy => self.try_again(connection),
             Stage::Connecting => self.connect_timed_out(connection),
+            Stage::Queued => self.waited_enough(connection),
             Stage::Dummy { answered: true } => Verdict::Close(CloseReason::Finished),
             Stage::Hello | Stage::Handshake => Verdict::Close(CloseReason::HandshakeTimeout),
             Stage::Goodbye => Verdict::Close(CloseReason::Handshake),

@@ -51,6 +51,7 @@ mod policies;
 mod privileges;
 mod proxy_from_downstreams;
 mod proxy_to_servers;
+mod queue;
 mod readiness;
 mod refusals;
 mod reload;

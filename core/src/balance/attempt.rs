@@ -4,6 +4,7 @@
 //! makes and moves it; whoever owns the connection keeps it.
 
 use super::clients::SlotKey;
+use super::queue::Ticket;
 use super::routes::Route;
 use super::servers::{Endpoint, ServerId};
 use super::tried::TriedKey;
@@ -17,12 +18,14 @@ pub struct Asker {
     pub client: ClientAddr,
     /// What it asks for in TLS, see [`super::Selection::route`].
     pub route: Route,
+    /// It has all that `client_conn_max` and `client_rate` give it.
+    pub is_over_limit: bool,
 }
 
 impl From<ClientAddr> for Asker {
     /// Asks for nothing.
     fn from(client: ClientAddr) -> Asker {
-        Asker { client, route: Route::DEFAULT }
+        Asker { client, route: Route::DEFAULT, is_over_limit: false }
     }
 }
 
@@ -39,8 +42,20 @@ pub enum Admission {
 pub enum Refusal {
     /// `client_acl` denies it, and there is no abuse server that takes it.
     Denied,
+    /// It has all that a client may have, and there is no abuse server that takes it.
+    OverLimit,
     /// No server, the emergency server included, takes it.
     NoServer,
+}
+
+/// What becomes of a new client that can wait, or of one whose server failed.
+#[derive(Debug)]
+pub enum Arrival {
+    /// A place is reserved: connect there, then report how it went.
+    Connect(Attempt, Arc<Endpoint>),
+    /// Every server is full.
+    Waits(Ticket),
+    Refused(Refusal),
 }
 
 /// How a connection ended.

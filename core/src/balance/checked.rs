@@ -111,6 +111,7 @@ impl Selection {
             return false;
         }
         self.servers.change(server, |server| server.take_in(finding, now_seconds));
+        self.queue.changed();
         true
     }
 

@@ -2,11 +2,13 @@
 //!
 //! Owns a connection's way from its admission to its release; `walk.rs` goes from server to server.
 
-use super::attempt::{Admission, Asker, Attempt, Hold, Refusal, Released};
+use super::attempt::{Admission, Arrival, Asker, Attempt, Hold, Refusal, Released};
 use super::clients::ClientTable;
+use super::queue::Waiting;
 use super::selection::Selection;
 use super::servers::{Endpoint, ServerId};
 use super::walk::Walk;
+use pen_proto::addr::ClientAddr;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
@@ -34,19 +36,84 @@ impl Chooser<'_> {
     /// Counts the client and reserves a place for it at the first server that takes it. `port` is the client's, 0 for a
     /// Unix socket.
     pub fn admit(&mut self, asker: impl Into<Asker>, port: u16, now_seconds: u32) -> Admission {
-        let asker = asker.into();
-        let client = asker.client;
-        let slot = self.clients.touch(client, now_seconds, self.selection.rules.tracking_seconds);
-        let walk = Walk { asker, now_seconds };
-        let (initial, refusal) = match self.selection.rules.permit(client) {
-            true => (self.initial_server(walk, port, slot), Refusal::NoServer),
-            false => (ServerId::ABUSE, Refusal::Denied),
-        };
-        let mut attempt = Attempt::new(slot, initial);
-        match self.begin(walk, &mut attempt) {
+        let walk = Walk { asker: asker.into(), now_seconds };
+        let (mut attempt, refusal) = self.receive(walk, port);
+        match self.begin(walk, &mut attempt).or_else(|| self.emergency(walk, &mut attempt)) {
             Some(endpoint) => Admission::Connect(attempt, endpoint),
             None => Admission::Refused(refusal),
         }
+    }
+
+    /// As [`Chooser::admit`], for a client that waits where the rules say so. Those who wait come first.
+    pub fn arrive(&mut self, asker: impl Into<Asker>, port: u16, now_seconds: u32, who: Waiting) -> Arrival {
+        let walk = Walk { asker: asker.into(), now_seconds };
+        self.serve_before(now_seconds);
+        let (mut attempt, refusal) = self.receive(walk, port);
+        match self.begin(walk, &mut attempt) {
+            Some(endpoint) => Arrival::Connect(attempt, endpoint),
+            None => self.wait(walk, attempt, who, refusal),
+        }
+    }
+
+    /// Counts the client and says where it is to go first; and how it is refused when it cannot be helped.
+    fn receive(&mut self, walk: Walk, port: u16) -> (Attempt, Refusal) {
+        let Walk { asker: Asker { client, is_over_limit, .. }, now_seconds } = walk;
+        let slot = self.clients.touch(client, now_seconds, self.selection.rules.tracking_seconds);
+        let (initial, refusal) = match (self.selection.rules.permit(client), is_over_limit) {
+            (true, false) => (self.initial_server(walk, port, slot), Refusal::NoServer),
+            (true, true) => (ServerId::ABUSE, Refusal::OverLimit),
+            (false, _) => (ServerId::ABUSE, Refusal::Denied),
+        };
+        (Attempt::new(slot, initial), refusal)
+    }
+
+    /// No server has taken the client: it waits if it may, or gets the emergency server.
+    fn wait(&mut self, walk: Walk, attempt: Attempt, who: Waiting, refusal: Refusal) -> Arrival {
+        let mut attempt = match self.join_queue(walk, attempt, who) {
+            Ok(ticket) => return Arrival::Waits(ticket),
+            Err(attempt) => attempt,
+        };
+        match self.emergency(walk, &mut attempt) {
+            Some(endpoint) => Arrival::Connect(attempt, endpoint),
+            None => {
+                self.selection.forget_tried(&mut attempt);
+                Arrival::Refused(refusal)
+            }
+        }
+    }
+
+    /// As [`Chooser::failed`], or with `is_ours` as [`Chooser::passed_over`], for a client that waits where the rules say so.
+    pub fn lose_server(
+        &mut self,
+        asker: impl Into<Asker>,
+        mut attempt: Attempt,
+        is_ours: bool,
+        now_seconds: u32,
+        who: Waiting,
+    ) -> Arrival {
+        let walk = Walk { asker: asker.into(), now_seconds };
+        if !is_ours && attempt.hold != Hold::Nothing {
+            self.selection.servers.connect_failed(attempt.current, attempt.era, now_seconds);
+        }
+        if self.selection.give_back(&mut attempt, |_| ()).is_none() {
+            return Arrival::Refused(Refusal::NoServer);
+        }
+        match self.try_another(walk, &mut attempt) {
+            Some(endpoint) => Arrival::Connect(attempt, endpoint),
+            None => self.wait(walk, attempt, who, Refusal::NoServer),
+        }
+    }
+
+    /// Counts one more connection of the client, as long as it has not all that it may have. What was counted is given back
+    /// by [`Chooser::leave`].
+    pub fn enter(&mut self, client: ClientAddr, now_seconds: u32) -> bool {
+        let limits = self.selection.rules.client_limits;
+        self.selection.limiter.enter(limits, client, now_seconds)
+    }
+
+    /// A connection that [`Chooser::enter`] has counted is over.
+    pub fn leave(&mut self, client: ClientAddr) {
+        self.selection.limiter.leave(client);
     }
 
     /// The connect failed or timed out. Blacklists the server and reserves a place at the next one; `None` when the

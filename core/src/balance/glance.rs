@@ -51,6 +51,12 @@ impl Glance {
         self.usable_from_seconds <= now_seconds.into()
     }
 
+    /// The second from which it is usable, if that is known and later.
+    pub fn usable_after(&self, now_seconds: u32) -> Option<u32> {
+        let from_seconds = u32::try_from(self.usable_from_seconds).ok()?;
+        (from_seconds > now_seconds).then_some(from_seconds)
+    }
+
     /// Connections for its weight, rounded down; [`u64::MAX`] for weight 0, which is never chosen.
     pub fn load(&self) -> u64 {
         self.load

@@ -2,6 +2,7 @@
 //!
 //! Owned by the selection, under its lock: whoever asks for a server needs no settings.
 
+use super::limits::ClientLimits;
 use super::policy::Mode;
 use crate::acl::{ACL_COUNT, Acl, CountrySource};
 use pen_proto::addr::ClientAddr;
@@ -27,6 +28,10 @@ pub struct Rules {
     /// Number of the list that clients must pass.
     pub client_acl: u64,
     pub lists: Lists,
+    /// For each client.
+    pub client_limits: ClientLimits,
+    /// How many clients may wait when every server is full.
+    pub queue_max: u64,
 }
 
 /// The access lists, and whom they ask for countries. A copy shares the entries.

@@ -5,8 +5,10 @@
 use super::attempt::{Attempt, Hold};
 use super::keys::ServerKey;
 use super::leaving::Emptied;
+use super::limits::Limiter;
 use super::news::Untold;
 use super::policy::{Mode, Policies};
+use super::queue::Queue;
 use super::routes::Route;
 use super::rules::Rules;
 use super::servers::{Endpoint, Server, ServerId, ServerSetup, Servers};
@@ -30,6 +32,8 @@ pub struct Selection {
     pub(super) untold: Untold,
     /// Each server once for a time that it leaves.
     pub(super) emptied: Vec<Emptied>,
+    pub(super) queue: Queue,
+    pub(super) limiter: Limiter,
 }
 
 impl Selection {
@@ -44,6 +48,8 @@ impl Selection {
             is_outage: false,
             untold: Untold::default(),
             emptied: Vec::new(),
+            queue: Queue::default(),
+            limiter: Limiter::default(),
         }
     }
 
@@ -52,6 +58,7 @@ impl Selection {
         self.servers.set_blacklist_seconds(rules.blacklist_seconds);
         self.policies.follow(rules.policy, &self.servers);
         self.rules = rules;
+        self.queue.changed();
     }
 
     /// See [`super::Pool::set_servers`].
@@ -64,14 +71,18 @@ impl Selection {
         let were_leaving: Vec<bool> = self.servers.regular().iter().map(Server::is_leaving).collect();
         self.servers.set(regular, emergency, abuse);
         self.policies.servers_changed(&self.servers);
+        self.queue.changed();
         self.look_who_is_empty(&were_leaving);
     }
 
     /// Whether `client_acl` denies the client and there is no abuse server for it: nothing need be asked of it.
     pub fn turns_away(&self, client: ClientAddr) -> bool {
-        let has_abuse_server =
-            || self.servers.get(ServerId::ABUSE).is_some_and(|server| server.setup.endpoint.is_complete());
-        !self.rules.permit(client) && !has_abuse_server()
+        !self.rules.permit(client) && !self.has_abuse_server()
+    }
+
+    /// Whether there is a server for clients that may not have another.
+    pub fn has_abuse_server(&self) -> bool {
+        self.servers.get(ServerId::ABUSE).is_some_and(|server| server.setup.endpoint.is_complete())
     }
 
     /// What a client asks for that names this server in TLS, in lower case.
@@ -90,6 +101,7 @@ impl Selection {
     pub fn blacklist(&mut self, server: ServerId, seconds: u32, now_seconds: u32) {
         let blacklist_seconds = self.rules.blacklist_seconds;
         self.servers.change(server, |server| server.blacklist(seconds, blacklist_seconds, now_seconds));
+        self.queue.changed();
     }
 
     /// The connect succeeded: the server's failures are forgotten. Needed only if [`Attempt::clears_failure`]. True when
@@ -154,6 +166,7 @@ impl Selection {
         if is_news && had_failed {
             self.is_back(id);
         }
+        self.queue.changed();
         is_news && id.index().is_some() && std::mem::take(&mut self.is_outage)
     }
 
@@ -170,6 +183,9 @@ impl Selection {
             server.connections == 0 && server.is_leaving()
         });
         attempt.hold = Hold::Nothing;
+        if is_empty.is_some() {
+            self.queue.freed(attempt.current);
+        }
         if is_empty? && attempt.current.index().is_some() {
             self.emptied(attempt.current);
         }

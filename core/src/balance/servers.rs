@@ -196,6 +196,11 @@ impl Server {
         }
     }
 
+    /// What it serves.
+    pub(super) fn routes(&self) -> &[Route] {
+        if self.routes.is_empty() { &[Route::DEFAULT] } else { &self.routes }
+    }
+
     /// Whether one more connection fits; `sticky` clients belong to the server already.
     pub fn has_room(&self, sticky: bool) -> bool {
         let ServerSetup { max, hard, .. } = self.setup;

@@ -22,7 +22,7 @@ pub(super) struct Walk {
 
 /// What becomes of servers that failed and are still blacklisted for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Failed {
+pub(super) enum Failed {
     PassedOver,
     TriedAgain,
 }
@@ -65,7 +65,7 @@ impl Chooser<'_> {
         }
     }
 
-    /// Takes a place at the initial server, or at the next that takes the client.
+    /// Takes a place at the initial server, or at the next that takes the client, the emergency server excluded.
     pub(super) fn begin(&mut self, walk: Walk, attempt: &mut Attempt) -> Option<Arc<Endpoint>> {
         let initial = attempt.current;
         self.reserve(walk, attempt, initial, Failed::PassedOver).or_else(|| self.fail_over(walk, attempt))
@@ -73,12 +73,24 @@ impl Chooser<'_> {
 
     /// On from a server that the client was sent to in vain.
     pub(super) fn go_on(&mut self, walk: Walk, attempt: &mut Attempt) -> Option<Arc<Endpoint>> {
-        self.selection.tried.add(&mut attempt.tried, attempt.current);
-        let next = self.fail_over(walk, attempt);
+        let next = self.try_another(walk, attempt).or_else(|| self.emergency(walk, attempt));
         if next.is_none() {
             self.selection.tried.forget(&mut attempt.tried);
         }
         next
+    }
+
+    /// The same, the emergency server excluded.
+    pub(super) fn try_another(&mut self, walk: Walk, attempt: &mut Attempt) -> Option<Arc<Endpoint>> {
+        self.selection.tried.add(&mut attempt.tried, attempt.current);
+        self.fail_over(walk, attempt)
+    }
+
+    /// For when no other server takes the client.
+    pub(super) fn emergency(&mut self, walk: Walk, attempt: &mut Attempt) -> Option<Arc<Endpoint>> {
+        let is_final = matches!(attempt.current, ServerId::ABUSE | ServerId::EMERGENCY);
+        let may_have_it = !is_final && !self.selection.rules.stubborn;
+        may_have_it.then(|| self.reserve(walk, attempt, ServerId::EMERGENCY, Failed::PassedOver)).flatten()
     }
 
     /// On from a server that did not do; each is tried once at most.
@@ -91,10 +103,8 @@ impl Chooser<'_> {
         if !is_stubborn && let Some(other) = self.other_server(walk, attempt) {
             return self.reserve(walk, attempt, other, Failed::PassedOver);
         }
-        if let Some(failed) = self.failed_server(walk, attempt, is_stubborn) {
-            return self.reserve(walk, attempt, failed, Failed::TriedAgain);
-        }
-        if is_stubborn { None } else { self.reserve(walk, attempt, ServerId::EMERGENCY, Failed::PassedOver) }
+        let failed = self.failed_server(walk, attempt, is_stubborn)?;
+        self.reserve(walk, attempt, failed, Failed::TriedAgain)
     }
 
     /// One that is not blacklisted and takes the client. As in Pen there is none where the policy found none to begin with.
@@ -149,7 +159,7 @@ impl Chooser<'_> {
     }
 
     /// Takes a place at the server, if it takes the client, and remembers that.
-    fn reserve(
+    pub(super) fn reserve(
         &mut self,
         walk: Walk,
         attempt: &mut Attempt,

@@ -144,7 +144,7 @@ impl<B: Balance> Director<B> {
         }
         let (attempt, server) = match self.choose(key, now) {
             Ok(chosen) => chosen,
-            Err(Refusal::Denied) => {
+            Err(Refusal::Denied | Refusal::OverLimit) => {
                 self.counts.denied += 1;
                 return None;
             }

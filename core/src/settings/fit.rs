@@ -2,7 +2,7 @@
 
 use super::{Config, MAIN, ServerEntry, ServiceConfig};
 use pen_proto::addr::{Host, Port};
-use pen_proto::commands::{Flag, HttpMode, ProxyHeader, Text};
+use pen_proto::commands::{Flag, HttpMode, Number, ProxyHeader, Text};
 use std::sync::Arc;
 
 /// Whether the settings fit together.
@@ -46,11 +46,20 @@ fn check_service(config: &ServiceConfig) -> Result<(), String> {
     config.tls().check()?;
     check_http(config)?;
     config.check_discovery()?;
+    let numbers = |wanted: &[Number]| wanted.iter().find(|number| config.number(**number) > 0).copied();
+    if config.text(Text::DsrIf).is_some()
+        && let Some(number) = numbers(&[Number::Queue, Number::ClientConnMax, Number::ClientRate])
+    {
+        return Err(format!("{}: not with dsr_if", number.row().word));
+    }
     if !config.flag(Flag::Udp) {
         return Ok(());
     }
     if config.flag(Flag::Dummy) {
         return Err("dummy: not with UDP (-U)".into());
+    }
+    if config.number(Number::Queue) > 0 {
+        return Err("queue: not with UDP (-U)".into());
     }
     let tls = config.tls_plan();
     for (name, is_wanted) in [

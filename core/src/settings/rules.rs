@@ -1,14 +1,24 @@
 //! What of the settings the choice of a server is about.
 
 use super::Settings;
-use crate::balance::{Lists, Mode, Rules};
+use crate::balance::{ClientLimits, Lists, Mode, Rules};
 use pen_proto::commands::{Flag, Number};
+use pen_proto::rate::Rate;
 
 /// The first one switched on is in force; round robin when none is.
 const MODES: [(Flag, Mode); 3] =
     [(Flag::Prio, Mode::Prio), (Flag::Weight, Mode::Weight), (Flag::Hash, Mode::Hash)];
 
 impl Settings {
+    /// What one client may have.
+    pub fn client_limits(&self) -> ClientLimits {
+        ClientLimits {
+            // The bounds of the row make it fit.
+            connections_max: self.number(Number::ClientConnMax) as u32,
+            rate: Rate::from_bits(self.number(Number::ClientRate)),
+        }
+    }
+
     /// The rules for choosing. They share the entries of the access lists.
     pub fn rules(&self) -> Rules {
         let mode = MODES.iter().find(|(flag, _)| self.flag(*flag));
@@ -21,6 +31,8 @@ impl Settings {
             blacklist_seconds: self.number(Number::Blacklist),
             tracking_seconds: self.number(Number::Tracking),
             client_acl: self.number(Number::ClientAcl),
+            client_limits: self.client_limits(),
+            queue_max: self.number(Number::Queue),
             lists: Lists { acls: self.acls.clone(), countries: self.countries.clone() },
         }
     }

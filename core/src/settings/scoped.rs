@@ -101,7 +101,9 @@ impl Scoped {
                 String::new()
             }
             _ => match row.kind.setting().map(|setting| self.values.said(setting)) {
-                Some(Some(value)) if matches!(row.kind, Kind::Rest { .. }) => format!("{word} {value}\n"),
+                Some(Some(value)) if matches!(row.kind, Kind::Rest { .. } | Kind::Rate { .. }) => {
+                    format!("{word} {value}\n")
+                }
                 Some(Some(value)) => format!("{word} {}\n", written(&value)),
                 Some(None) if row.no => format!("no {word}\n"),
                 Some(None) | None => String::new(),

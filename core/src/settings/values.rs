@@ -152,6 +152,7 @@ impl Values {
             (Setting::Number(number), Kind::Seconds { default_ms, .. }) => {
                 self.set_number(number, default_ms)
             }
+            (Setting::Number(number), Kind::Rate { .. }) => self.set_number(number, 0),
             (Setting::Choice(choice), Kind::Choice { default, .. }) => {
                 self.choices[choice as usize] = default
             }
@@ -187,6 +188,7 @@ impl Values {
             (Setting::Flag(flag), Kind::Flag { default, .. }) => self.flag(flag) == default,
             (Setting::Number(number), Kind::Number { default, .. }) => self.number(number) == default,
             (Setting::Number(number), Kind::Seconds { default_ms, .. }) => self.number(number) == default_ms,
+            (Setting::Number(number), Kind::Rate { .. }) => self.number(number) == 0,
             (Setting::Choice(choice), Kind::Choice { default, .. }) => {
                 self.choices[choice as usize] == default
             }

@@ -127,6 +127,9 @@ impl Page {
     fn cards(&mut self, service: &ServiceView) {
         let totals = service.totals;
         self.fill_card("clients", service.clients.len() as u64, service.clients_max);
+        if totals.queued > 0 {
+            self.card("waiting in the queue", &grouped(totals.waiting), "");
+        }
         self.card("accepted so far", &grouped(totals.accepted), "");
         self.card("to servers", &bytes(totals.up_bytes), "");
         self.card("to clients", &bytes(totals.down_bytes), "");
@@ -201,6 +204,9 @@ impl Page {
             ("connections ended", totals.closed),
             ("clients without a server", totals.rejected),
             ("clients refused by client_acl", totals.denied),
+            ("clients over their limit", totals.over_limit),
+            ("clients that waited in the queue", totals.queued),
+            ("clients that waited too long", totals.queue_timeouts),
             ("failovers to another server", totals.failovers),
             ("connects failed", totals.connect_failures),
             ("connects timed out", totals.connect_timeouts),

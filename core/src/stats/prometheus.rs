@@ -111,6 +111,8 @@ impl<'a> Page<'a> {
         self.one("pen_full", GAUGE, help, |status| status.full.into());
         let help = "Connects to servers under way.";
         self.one("pen_connects_pending", GAUGE, help, |status| status.totals.pending_connects);
+        let help = "Clients that wait for a server that is not full.";
+        self.each("pen_clients_waiting", GAUGE, help, |service| service.totals.waiting);
         self.each("pen_idlers", GAUGE, "Connections to servers ready for clients.", |service| service.idlers);
         self.each("pen_idlers_wanted", GAUGE, "How many there are to be.", |service| service.idlers_wanted);
         self.each("pen_clients", GAUGE, "Clients remembered.", |service| service.clients_used);

@@ -29,6 +29,8 @@ pub fn blocks(status: &Status) -> Vec<String> {
         if at == 0 {
             blocks.push(format!("Max number of connections: {}", status.connections_max));
         }
+        let waiting = service.totals.waiting;
+        blocks.extend((waiting > 0).then(|| format!("Clients in the queue: {waiting}")));
         blocks.push("Active connections:".into());
         blocks.extend(service.connections.iter().map(connection));
         blocks.extend(service.dsr.map(dsr));

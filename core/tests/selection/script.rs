@@ -104,7 +104,9 @@ impl Scene {
         let client = ClientAddr::Ip(address.into());
         let (mut attempt, mut endpoint) = match self.service.at().admit(client, 40_000, self.now_seconds) {
             Admission::Connect(attempt, endpoint) => (attempt, endpoint),
-            Admission::Refused(Refusal::Denied) => return self.served.push("!".to_string()),
+            Admission::Refused(Refusal::Denied | Refusal::OverLimit) => {
+                return self.served.push("!".to_string());
+            }
             Admission::Refused(Refusal::NoServer) => return self.served.push("-".to_string()),
         };
         while word != "begin" && self.dead.contains(name(&endpoint)) {

@@ -29,6 +29,12 @@ pub enum Kind {
         max_ms: u64,
         default_ms: u64,
     },
+    /// `word N SECONDS`, `word 0`, and the question `word`. Kept as a [`crate::rate::Rate`]; the default is none.
+    Rate {
+        number: Number,
+        count_max: u32,
+        seconds_max: u32,
+    },
     /// `word VALUE`, where the value is one of these words, or of these pairs of words. Where there is an empty word, the
     /// command alone chooses it; otherwise the command alone asks. `no` is what the `no` form chooses.
     Choice {
@@ -81,7 +87,9 @@ impl Kind {
     pub fn setting(&self) -> Option<Setting> {
         match *self {
             Kind::Flag { flag, .. } => Some(Setting::Flag(flag)),
-            Kind::Number { number, .. } | Kind::Seconds { number, .. } => Some(Setting::Number(number)),
+            Kind::Number { number, .. } | Kind::Seconds { number, .. } | Kind::Rate { number, .. } => {
+                Some(Setting::Number(number))
+            }
             Kind::Choice { choice, .. } => Some(Setting::Choice(choice)),
             Kind::Text { text, .. } | Kind::Rest { text, .. } => Some(Setting::Text(text)),
             Kind::Address { address, .. } => Some(Setting::Address(address)),
@@ -97,7 +105,7 @@ impl Kind {
             | Kind::Text { answer, .. }
             | Kind::Rest { answer, .. }
             | Kind::Address { answer, .. } => answer,
-            Kind::Seconds { .. } => Answer::Value,
+            Kind::Seconds { .. } | Kind::Rate { .. } => Answer::Value,
             _ => Answer::Silent,
         }
     }

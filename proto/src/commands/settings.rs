@@ -5,6 +5,7 @@
 
 use super::{Kind, ROWS, Row};
 use crate::addr::{Host, ListenAddr, Port, file_name, quoted};
+use crate::rate::Rate;
 use crate::seconds::Seconds;
 use std::fmt;
 use std::net::IpAddr;
@@ -71,6 +72,10 @@ pub enum Number {
     CheckTimeout,
     /// ACL that a client must pass to reach a server.
     ClientAcl,
+    /// Connections of one client at once; 0: no limit.
+    ClientConnMax,
+    /// Connections of one client within some seconds, a [`Rate`].
+    ClientRate,
     /// Slots of the client table; only grows.
     ClientsMax,
     /// Simultaneous connections; only grows. 0: what the descriptor limit allows.
@@ -98,6 +103,10 @@ pub enum Number {
     PendingMax,
     /// Seconds that a trusted downstream may take for its PROXY header.
     ProxyTimeout,
+    /// Clients that may wait for a server that is full; 0: none.
+    Queue,
+    /// Milliseconds that a client waits for one; 0: no limit.
+    QueueTimeout,
     /// Seconds after which names of servers are looked up again; 0 never.
     Resolve,
     /// Seconds that open connections get before a restart.
@@ -385,6 +394,7 @@ impl fmt::Display for Assignment {
             Assignment::Number(_, Number::NONE) => f.write_str("-1"),
             Assignment::Number(number, value) => match number.row().kind {
                 Kind::Seconds { .. } => Seconds(*value).fmt(f),
+                Kind::Rate { .. } => Rate::from_bits(*value).fmt(f),
                 _ => value.fmt(f),
             },
             Assignment::Choice(choice, place) => f.write_str(choice.words()[usize::from(*place)]),

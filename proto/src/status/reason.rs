@@ -19,6 +19,10 @@ pub enum CloseReason {
     NoServer,
     /// `client_acl` refused the client and there is no abuse server.
     Denied,
+    /// The client had all that `client_conn_max` and `client_rate` give it, and there is no abuse server.
+    ClientLimit,
+    /// The client left while it waited for a server that was not full.
+    LeftQueue,
     /// The command `close`.
     Closed,
     /// A trusted downstream sent no proper PROXY header, or not in time.
@@ -50,6 +54,8 @@ impl CloseReason {
         CloseReason::IdleTimeout,
         CloseReason::NoServer,
         CloseReason::Denied,
+        CloseReason::ClientLimit,
+        CloseReason::LeftQueue,
         CloseReason::Closed,
         CloseReason::ProxyHeader,
         CloseReason::Shutdown,
@@ -71,6 +77,8 @@ impl CloseReason {
             CloseReason::IdleTimeout => "idle_timeout",
             CloseReason::NoServer => "no_server",
             CloseReason::Denied => "denied",
+            CloseReason::ClientLimit => "client_limit",
+            CloseReason::LeftQueue => "left_queue",
             CloseReason::Closed => "closed",
             CloseReason::ProxyHeader => "proxy_header",
             CloseReason::Shutdown => "shutdown",
@@ -89,6 +97,7 @@ impl CloseReason {
             self,
             CloseReason::NoServer
                 | CloseReason::Denied
+                | CloseReason::ClientLimit
                 | CloseReason::ProxyHeader
                 | CloseReason::BadRequest
                 | CloseReason::Handshake

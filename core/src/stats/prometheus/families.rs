@@ -23,11 +23,18 @@ pub(super) const PROCESS_FAMILIES: [ProcessFamily; 6] = [
 
 pub(super) type Counter<T> = (&'static str, &'static str, fn(&T) -> u64);
 
-pub(super) const TOTALS: [Counter<Totals>; 18] = [
+pub(super) const TOTALS: [Counter<Totals>; 21] = [
     ("pen_connections_accepted_total", "Connections accepted.", |totals| totals.accepted),
     ("pen_connections_closed_total", "Connections ended.", |totals| totals.closed),
     ("pen_connections_rejected_total", "Clients that no server could take.", |totals| totals.rejected),
     ("pen_connections_denied_total", "Clients refused by client_acl.", |totals| totals.denied),
+    ("pen_clients_over_limit_total", "Clients refused for what one client may have.", |totals| {
+        totals.over_limit
+    }),
+    ("pen_clients_queued_total", "Clients that waited for a server that was not full.", |totals| {
+        totals.queued
+    }),
+    ("pen_queue_timeouts_total", "Clients that waited too long for it.", |totals| totals.queue_timeouts),
     ("pen_failovers_total", "Connects tried again on another server.", |totals| totals.failovers),
     ("pen_connect_failures_total", "Connects that failed.", |totals| totals.connect_failures),
     ("pen_connect_timeouts_total", "Connects that timed out.", |totals| totals.connect_timeouts),

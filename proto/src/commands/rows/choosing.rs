@@ -59,6 +59,27 @@ pub const ROWS: &[Row] = &[
         ..NEW
     },
     Row {
+        word: "client_conn_max",
+        args: NUMBER,
+        kind: number(Number::ClientConnMax, 0, 10_000_000, 0),
+        unit: "connections",
+        summary: "most connections of one client at once; 0: no limit",
+        detail: "A client is an address, of IPv6 a network of 64 bits; clients at a Unix socket have none and no limit. \
+                 With UDP it counts sessions. One more is refused as by `client_acl`: closed, or sent to the server of \
+                 `-B`. Connections that were open when the limit was set do not count.",
+        ..NEW
+    },
+    Row {
+        word: "client_rate",
+        args: &[optional("N", Complete::Number), optional("SECONDS", Complete::Number)],
+        kind: Kind::Rate { number: Number::ClientRate, count_max: 1_000_000, seconds_max: 86_400 },
+        unit: "connections",
+        summary: "most new connections of one client within some seconds; 0: no limit",
+        detail: "As `client_conn_max`, for connections that come one after the other. `client_rate 20 10` lets 20 pass \
+                 in any 10 seconds; those that are refused do not count.",
+        ..NEW
+    },
+    Row {
         word: "clients_max",
         letter: Some('c'),
         args: NUMBER,
@@ -113,6 +134,32 @@ pub const ROWS: &[Row] = &[
         detail: "A client that pen does not know goes to the usable server with the smallest `prio` number; \
                  between equals the lower server number decides. `prio` comes before `weight` and `hash`.",
         ..LIVE
+    },
+    Row {
+        word: "queue",
+        args: NUMBER,
+        kind: number(Number::Queue, 0, 1_000_000, 0),
+        unit: "clients",
+        summary: "how many clients may wait when every server is full; 0: none",
+        detail: "A client for whom all servers have reached their `max` waits, before the emergency server is used. First \
+                 come, first served: whoever is next gets the place that comes free. With `stubborn` a client waits for \
+                 its own server. A client that leaves gives up its turn. When the queue is full, clients are refused as \
+                 without it. Not with UDP.",
+        ..NEW
+    },
+    Row {
+        word: "queue_timeout",
+        args: SECONDS,
+        kind: Kind::Seconds {
+            number: Number::QueueTimeout,
+            min_ms: 0,
+            max_ms: SECONDS_MAX * 1000,
+            default_ms: 30_000,
+        },
+        unit: "seconds",
+        summary: "how long a client may wait in the queue; 0: no limit",
+        detail: "When it is over, the client gets the emergency server, or is closed.",
+        ..NEW
     },
     Row {
         word: "recent",
