@@ -1,6 +1,8 @@
 //! Programs that know nothing of libpen, started with it: which server they reach, and what they see of it. Every way
 //! in which they wait for a connect is tried with servers that refuse before and between those that accept.
 
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
