@@ -2,11 +2,14 @@
 //!
 //! Owns its process and how long one waits before it is started again. What it answers is read by `pen_core::checks`.
 
+use crate::log::diag;
 use crate::sys::child::Program;
 use crate::sys::errors::reason;
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use pen_core::checks::program::{Lines, POLL, QUIT};
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::fd::BorrowedFd;
 
 /// The first pause before a program is started again; each is twice as long as the one before.
@@ -70,7 +73,15 @@ impl Job {
                 return Ok(false);
             }
             let started = Program::start(OsStr::new(program), arguments, environment.iter().cloned());
-            let program = started.map_err(|error| format!("cannot start {program}: {}", reason(&error)))?;
+            let program = match started {
+                Ok(program) => program,
+                // Nothing that would be the server's fault, and it passes.
+                Err(error) if is_shortage(&error) => {
+                    diag::once("check program", format_args!("cannot start {program}: {}", reason(&error)));
+                    return Ok(false);
+                }
+                Err(error) => return Err(format!("cannot start {program}: {}", reason(&error))),
+            };
             let lines = Lines::default();
             self.running =
                 Some(Running { program, lines, is_asked: false, unasked_bytes: 0, complaint: Vec::new() });
@@ -148,6 +159,11 @@ impl Job {
         program.end_input();
         Some(Ending { program, began_ms: now_ms, signalled: None })
     }
+}
+
+fn is_shortage(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::EAGAIN | Errno::ENOMEM))
 }
 
 impl Running {

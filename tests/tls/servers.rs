@@ -164,3 +164,29 @@ fn a_client_that_leaves_in_the_handshake_with_the_server_is_forgotten() {
     drop(client);
     eventually("both to be gone", || (silent.open(), connected(port)), |gone| *gone == (0, false));
 }
+
+/// The states of the servers, and the reason of the first that is down.
+fn states(pen: &Pen) -> (Vec<String>, String) {
+    let servers: Vec<serde_json::Value> = serde_json::from_str(&pen.control("servers json")).unwrap();
+    let state = |server: &serde_json::Value| server["state"].as_str().unwrap().to_owned();
+    let reason = servers.iter().find_map(|server| server["reason"].as_str()).unwrap_or_default();
+    (servers.iter().map(state).collect(), reason.to_owned())
+}
+
+#[test]
+fn checks_speak_tls_where_clients_do_and_where_they_are_told_to() {
+    let authority = Authority::new("authority");
+    let strangers = Authority::new("strangers");
+    let good = tls_backend("A", &authority.sign(&["web.test"]));
+    let wrong = tls_backend("S", &strangers.sign(&["web.test"]));
+    let plain = Backend::named("P");
+    let words = "tls verify web.test";
+    let servers = [(good.port(), words), (wrong.port(), words), (good.port(), ""), (plain.port(), "")];
+    let pen = before(&servers, &authority).command("check_interval 0.05").command("check tls").start();
+    let wanted = ["up", "down", "up", "down"].map(String::from);
+    let (_, reason) = eventually("every verdict", || states(&pen), |(states, _)| *states == wanted);
+    assert!(reason.starts_with("TLS: the peer's certificate has no authority"), "{reason}");
+    pen.control("check connect");
+    let wanted = ["up", "down", "up", "up"].map(String::from);
+    eventually("a handshake only with those that have TLS", || states(&pen), |(states, _)| *states == wanted);
+}
