@@ -4,15 +4,16 @@
 //! are no commands. Nothing is opened or looked up here.
 
 use crate::control::apply::{Door, Engine, Placed, Request, Running};
-use crate::settings::{Config, MAIN, ServerEntry};
+use crate::settings::{Config, MAIN, ServerEntry, ServiceConfig};
 use getopts::{HasArg, Occur, Options};
 use pen_proto::addr::ServerSpec;
 use pen_proto::commands::{
-    Address, AddressValue, ClientCertificate, Command, Kind, Number, ROWS, Row, Scope, Setting,
+    Address, AddressValue, ClientCertificate, Command, Flag, Kind, Number, ROWS, Row, Scope, Setting, Text,
 };
 use pen_proto::help::Shell;
 use pen_proto::names::Name;
 use pen_proto::parse::parse_option;
+use std::sync::Arc;
 
 /// Divides the services of a command line.
 const SEPARATOR: &str = "+";
@@ -127,6 +128,33 @@ impl CommandLine {
         self.parts.first()?.positional.first().map(String::as_str)
     }
 
+    /// A command line that opens a port for nobody: without servers, and without anything by which some may come. What it
+    /// lacks, and which option may have taken the port for its own.
+    pub fn gives_port_away(&self, config: &Config) -> Option<String> {
+        let serves = |service: &Arc<ServiceConfig>| {
+            service.entries().next().is_some() || !service.unaddressed.is_empty() || service.flag(Flag::Dummy)
+        };
+        let is_reached =
+            config.process.values.control().is_some() || config.process.text(Text::ConfigFile).is_some();
+        if is_reached || config.services.iter().any(serves) {
+            return None;
+        }
+        let listen = self.first_positional().unwrap_or("the listening address");
+        let lack = format!(
+            "{listen}: want servers behind it, or a control socket (-C), a file (-F) or the command dummy"
+        );
+        let mut options = self.parts.iter().flat_map(|part| &part.options).rev();
+        let taken = options.find_map(|(row, value)| {
+            let value = value.as_deref().filter(|value| value.parse::<u16>().is_ok_and(|port| port > 0))?;
+            let name = option_name(row).filter(|_| matches!(row.kind, Kind::Number { .. }))?;
+            Some(format!(
+                "; {value} is the {} of {name}, not the port",
+                if row.unit.is_empty() { "number" } else { row.unit }
+            ))
+        });
+        Some(lack + &taken.unwrap_or_default())
+    }
+
     /// `--check`: everything is read and looked up, nothing started.
     pub fn is_check(&self) -> bool {
         self.has("--check")
@@ -203,13 +231,18 @@ impl CommandLine {
     }
 }
 
+/// As it is given: `-t`, `--threads`.
+fn option_name(row: &Row) -> Option<String> {
+    match (row.letter, row.long) {
+        (Some(letter), _) => Some(format!("-{letter}")),
+        (None, Some(long)) => Some(format!("--{long}")),
+        (None, None) => None,
+    }
+}
+
 /// `-t: timeout: want ...`, without saying the same word twice.
 fn name_option(row: &Row, reason: &str) -> String {
-    let option = match (row.letter, row.long) {
-        (Some(letter), _) => format!("-{letter}"),
-        (None, Some(long)) => format!("--{long}"),
-        (None, None) => row.word.to_string(),
-    };
+    let option = option_name(row).unwrap_or_else(|| row.word.to_string());
     if reason.starts_with(&option) { reason.to_string() } else { format!("{option}: {reason}") }
 }
 

@@ -28,6 +28,7 @@ mod start;
 mod supervision;
 #[doc(hidden)]
 pub mod testing;
+mod trial;
 mod udp;
 mod worker;
 

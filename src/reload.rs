@@ -80,16 +80,22 @@ fn carry_out<R: Running>(
     log: bool,
     found: Found,
 ) -> Outcome {
+    if let Ok(request) = &request {
+        engine.note_places(request);
+    }
     let kept = engine.learn_again(found);
     let done = request.and_then(|request| {
         let kept = kept?;
         let done = engine.carry_out_reload(request, log)?;
         Ok([kept, done.warnings].concat())
     });
-    done.map_err(|trouble| match engine.reopen(log) {
-        Err(more) if more != trouble => format!("{trouble}\n{more}"),
-        Err(_) => trouble,
-        Ok(done) => [vec![trouble], done.warnings].concat().join("\n"),
+    done.map_err(|trouble| {
+        let located = engine.places().locate(&trouble);
+        match engine.reopen(log) {
+            Err(more) if more != trouble => format!("{located}\n{more}"),
+            Err(_) => located,
+            Ok(done) => [vec![located], done.warnings].concat().join("\n"),
+        }
     })
 }
 

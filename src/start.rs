@@ -22,7 +22,7 @@ use crate::sys::inherited::Inherited;
 use crate::sys::limits;
 use crate::sys::notify::Supervisor;
 use crate::sys::privileges::{self, Account, Keep};
-use crate::{demo, dsr, glbd, reload};
+use crate::{demo, dsr, glbd, reload, trial};
 use pen_proto::addr::ListenAddr;
 use pen_proto::commands::{Command, Flag, Question, Text};
 use std::ffi::OsStr;
@@ -152,15 +152,34 @@ struct Manner {
 fn serve(line: &CommandLine, waiting: &mut Waiting, manner: Manner) -> Result<(), String> {
     let Manner { tells_replies, prints_tables } = manner;
     let mut engine = Engine::new(Config::default());
+    if line.is_check() {
+        engine.only_try();
+    }
     let numeric = read_everything(line, &mut engine, tells_replies);
     waiting.for_core = !line.is_check() && wants_core(&engine);
     let numeric = numeric?;
+    let places = engine.places();
+    open_and_run(line, waiting, engine, numeric, prints_tables).map_err(|trouble| places.locate(&trouble))
+}
+
+fn open_and_run(
+    line: &CommandLine,
+    waiting: &mut Waiting,
+    mut engine: Engine<Instance>,
+    numeric: Config,
+    prints_tables: bool,
+) -> Result<(), String> {
     let process = &numeric.process;
     let account = process.text(Text::User).map(Account::look_up).transpose()?;
     // The keys as well: they are often readable to root only, and outside the jail.
     let tls = each(&numeric, instance::load_tls)?;
     if line.is_check() {
-        return if process.text(Text::Jail).is_none() { learn_countries(&mut engine) } else { Ok(()) };
+        if process.text(Text::Jail).is_none() {
+            learn_countries(&mut engine)?;
+        }
+        trial::check(&numeric)?;
+        print("valid\n");
+        return Ok(());
     }
     limits::raise_descriptor_limit();
     let mut refused = Vec::new();
@@ -239,6 +258,7 @@ fn read_everything(
     engine.set_base(base);
     if let Some(file) = engine.config().process.text(Text::ConfigFile).map(str::to_owned) {
         let request = reload::request_of(&file)?;
+        engine.note_places(&request);
         let done = engine.carry_out(&request, Door::File)?;
         reply(&done.reply);
         done.warnings.iter().for_each(|warning| explain(warning));
@@ -255,9 +275,13 @@ fn read_everything(
         .iter()
         .filter(|service| !listens(service))
         .for_each(|service| explain(&service.of(LISTENS_NOWHERE)));
-    let numeric = engine.settle().cloned()?;
-    each(&numeric, check_ports)?;
-    Ok(numeric)
+    let numeric = engine.settle().cloned().and_then(|numeric| each(&numeric, check_ports).map(|_| numeric));
+    let numeric = numeric.map_err(|trouble| engine.places().locate(&trouble))?;
+    // GLB is told its destinations later.
+    match line.gives_port_away(engine.config()).filter(|_| tells_replies) {
+        Some(trouble) => Err(format!("{trouble}\n{TRY_HELP}")),
+        None => Ok(numeric),
+    }
 }
 
 fn check_ports(service: &ServiceConfig) -> Result<(), String> {

@@ -524,7 +524,7 @@ fn usage_errors_and_failures_at_start_are_the_listed_differences() {
         let place = if usage.stdout.is_empty() { "stderr" } else { "stdout" };
         let taken = Backend::named("taken");
         let daemon =
-            Pen::before([] as [&str; 0]).make(make).in_background().without_control().listen(&taken).run();
+            Pen::before(["127.0.0.1:1"]).make(make).in_background().without_control().listen(&taken).run();
         let file = Pen::before([] as [&str; 0]).make(make).options("-l missing/directory/log").run();
         let status = |code: Option<i32>| code.map_or("signal".to_string(), |code| code.to_string());
         vec![

@@ -40,6 +40,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("supervision", 3),
     ("start", 3),
     ("testing", 3),
+    ("trial", 3),
 ];
 
 /// What the crate that decides does not touch. Its files beginning so hold what its tests share.

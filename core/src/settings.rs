@@ -20,7 +20,7 @@ mod values;
 mod write;
 
 pub use checks::{OwnCheck, Rounds, Watch};
-pub use fit::{check, of_service, settle_ports};
+pub use fit::{check, check_listeners, of_service, settle_ports};
 pub use members::{MEMBERS_MAX, Member, Place, members_told, spread};
 pub use pen_proto::commands::SERVERS_MAX;
 pub use process::{ProcessConfig, ProcessSettings};

@@ -574,8 +574,10 @@ fn statistics_show_what_is_configured() {
     service.set_servers(vec![weighted, ServerSetup::default()], Some(unix), None);
     service.at().blacklist(ServerId::EMERGENCY, 12, NOW_SECONDS);
     let statuses = service.at().server_statuses(NOW_SECONDS);
-    let shown: Vec<_> =
-        statuses.iter().map(|s| (s.index, s.address.as_str(), s.port, s.weight.thousandths())).collect();
+    let shown: Vec<_> = statuses
+        .iter()
+        .map(|s| (s.index, s.address.as_str(), s.port, s.weight.unwrap_or_default().thousandths()))
+        .collect();
     assert_eq!(shown, [(0, "127.0.0.1", 80, 6_000), (1, "", 0, 0), (-1, "/run/app.sock", 1, 0)]);
     let limits = &statuses[0];
     assert_eq!((limits.max, limits.hard, limits.prio, limits.acl), (4, 5, 7, 8));

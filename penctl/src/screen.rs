@@ -2,7 +2,11 @@
 
 use crate::table::{Colour, harmless, listing, render};
 use pen_sys::control::Reply;
+use pen_sys::terminal::columns;
 use std::io::{self, IsTerminal, Write};
+
+/// Where a terminal does not tell its width.
+const COLUMNS: usize = 80;
 
 /// Standard output, and what it can take.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +38,8 @@ impl Screen {
         let listing = listing(command).filter(|_| self.is_terminal);
         let Some(listing) = listing else { return self.print_reply(&ask(command)??) };
         let reply = ask(&format!("{} json", command.trim()))??;
-        match render(listing, &reply, self.colour) {
+        let width = columns(io::stdout()).unwrap_or(COLUMNS);
+        match render(listing, &reply, self.colour, width) {
             Some(table) => self.print(&table),
             None => self.print_reply(&reply),
         }

@@ -1,13 +1,21 @@
-//! Listings for people: JSON from pen in, aligned columns out. Pure; whoever prints decides whether colour is wanted.
+//! Listings for people: JSON from pen in, aligned columns out. Pure; whoever prints decides whether colour is wanted and
+//! how wide a line may be.
+
+mod draw;
+
+use draw::Side::{Left, Right};
+use draw::{Table, Tone, wrapped};
 
 use pen_proto::escape::Escaped;
 use pen_proto::readable::{bytes, duration};
-use pen_proto::status::{ClientStatus, ConnectionStatus, Level, ServerStatus, ServiceLine, bits, special};
+use pen_proto::status::{
+    ClientStatus, ConnectionStatus, Level, MAIN, ServerStatus, ServiceLine, ServiceView, Status, bits,
+    special,
+};
 use serde::Deserialize;
-use std::fmt::Write;
 
 /// The commands whose answer is shown as a table on a terminal.
-const LISTINGS: [&str; 4] = ["servers", "clients", "connections", "services"];
+const LISTINGS: [&str; 5] = ["servers", "clients", "connections", "services", "status"];
 
 /// The listing that a command asks for, of the service that it names or of the one that is meant without a name.
 pub fn listing(command: &str) -> Option<&'static str> {
@@ -29,15 +37,16 @@ pub enum Colour {
 
 /// Renders the JSON answer of a listing command; `None` when it is not what `command` answers (an original Pen sends
 /// text).
-pub fn render(command: &str, json: &str, colour: Colour) -> Option<String> {
+pub fn render(command: &str, json: &str, colour: Colour, width: usize) -> Option<String> {
     let table = match command {
+        "status" => return Some(status(&serde_json::from_str(json).ok()?, colour, width)),
         "servers" => servers(&parse::<ServerStatus>(json)?),
         "clients" => clients(&parse::<ClientStatus>(json)?),
         "connections" => connections(&parse::<ConnectionStatus>(json)?),
         "services" => services(&parse::<ServiceLine>(json)?),
         _ => return None,
     };
-    Some(table.draw(colour))
+    Some(table.draw(colour, width))
 }
 
 /// Makes text from pen harmless for a terminal: control characters and what reverses the reading direction become
@@ -56,100 +65,63 @@ fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Option<Vec<T>> {
     serde_json::from_str(json).ok()
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Left,
-    Right,
+/// What is going on, service by service.
+fn status(status: &Status, colour: Colour, width: usize) -> String {
+    let mut process = vec![
+        format!("pen {}", harmless(&status.version)),
+        format!("pid {}", status.pid),
+        format!("up for {}", duration(status.uptime_seconds)),
+        format!("{} of {} connections", status.connections_used, status.connections_max),
+    ];
+    process.extend(status.full.then(|| "no room for more".to_owned()));
+    let services = status.views().map(|service| {
+        let table = servers(service.servers).draw(colour, width);
+        format!("\n{}{table}", wrapped(&about(&service), width))
+    });
+    wrapped(&process, width) + &services.collect::<String>()
 }
 
-/// How a row stands out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tone {
-    Plain,
-    /// Out of service.
-    Bad,
-    /// At a limit.
-    Warm,
-    /// Nothing there.
-    Faint,
-}
-
-impl Tone {
-    fn code(self) -> &'static str {
-        match self {
-            Tone::Plain => "",
-            Tone::Bad => "\x1b[31m",
-            Tone::Warm => "\x1b[33m",
-            Tone::Faint => "\x1b[2m",
+fn about(service: &ServiceView<'_>) -> Vec<String> {
+    let name = if service.name.is_empty() { MAIN } else { service.name };
+    let totals = service.totals;
+    let mut parts = vec![format!("{} ({})", harmless(name), harmless(service.kind))];
+    match service.listen {
+        [] => parts.push("listens nowhere".into()),
+        [first, more @ ..] => {
+            parts.push(format!("listens at {}", harmless(first)));
+            parts.extend(more.iter().map(|address| harmless(address)));
         }
     }
+    parts.extend([
+        format!("{} connections", service.connections_used),
+        format!("{} of {} clients", service.clients_used, service.clients_max),
+        format!("{} accepted", totals.accepted),
+    ]);
+    for (count, what) in [
+        (totals.rejected, "rejected"),
+        (totals.denied, "denied"),
+        (totals.failovers, "failovers"),
+        (totals.idle_timeouts, "idle timeouts"),
+    ] {
+        parts.extend((count > 0).then(|| format!("{count} {what}")));
+    }
+    parts
 }
 
-const BOLD: &str = "\x1b[1m";
-const RESET: &str = "\x1b[0m";
-
-struct Table {
-    columns: Vec<(&'static str, Side)>,
-    rows: Vec<(Tone, Vec<String>)>,
-    /// Shown when there is no row.
-    nothing: &'static str,
-}
-
-impl Table {
-    fn draw(&self, colour: Colour) -> String {
-        if self.rows.is_empty() {
-            return format!("{}\n", self.nothing);
-        }
-        let widths = self.widths();
-        let mut text = String::new();
-        let headings: Vec<String> = self.columns.iter().map(|(heading, _)| (*heading).into()).collect();
-        self.draw_line(&mut text, &headings, &widths, if colour == Colour::Always { BOLD } else { "" });
-        for (tone, cells) in &self.rows {
-            self.draw_line(
-                &mut text,
-                cells,
-                &widths,
-                if colour == Colour::Always { tone.code() } else { "" },
-            );
-        }
-        text
-    }
-
-    fn widths(&self) -> Vec<usize> {
-        let cells = |column: usize| self.rows.iter().map(move |(_, cells)| cells[column].chars().count());
-        let widest = |(column, (heading, _)): (usize, &(&str, Side))| {
-            cells(column).max().unwrap_or(0).max(heading.len())
-        };
-        self.columns.iter().enumerate().map(widest).collect()
-    }
-
-    fn draw_line(&self, text: &mut String, cells: &[String], widths: &[usize], code: &str) {
-        let mut line = String::new();
-        for ((cell, width), (_, side)) in cells.iter().zip(widths).zip(&self.columns) {
-            let width = *width;
-            match side {
-                Side::Left => write!(line, "{cell:<width$}  "),
-                Side::Right => write!(line, "{cell:>width$}  "),
-            }
-            .expect("a String takes everything");
-        }
-        let end = if code.is_empty() { "" } else { RESET };
-        text.extend([code, line.trim_end(), end, "\n"]);
-    }
-}
-
-use Side::{Left, Right};
+/// Where names stand among the columns of servers.
+const NAME: usize = 1;
 
 fn servers(servers: &[ServerStatus]) -> Table {
     let row = |server: &ServerStatus| {
         let cells = vec![
             server_name(server.index),
+            or_dash(server.name.as_deref().unwrap_or("")),
             endpoint(&server.address, server.port),
             server.state_words(" "),
             server.connections.to_string(),
             limit(server.max),
             limit(server.hard),
-            server.weight.to_string(),
+            server.weight_text(),
             server.prio.to_string(),
             server.acl.to_string(),
             bytes(server.sent_bytes),
@@ -159,25 +131,30 @@ fn servers(servers: &[ServerStatus]) -> Table {
         ];
         (server_tone(server), cells)
     };
-    Table {
+    let mut table = Table {
         columns: vec![
-            ("SERVER", Right),
-            ("ADDRESS", Left),
-            ("STATE", Left),
-            ("CONN", Right),
-            ("MAX", Right),
-            ("HARD", Right),
-            ("WEIGHT", Right),
-            ("PRIO", Right),
-            ("ACL", Right),
-            ("SENT", Right),
-            ("RECEIVED", Right),
-            ("TOTAL", Right),
-            ("FAILED", Right),
+            ("SERVER", Right, 0),
+            ("NAME", Left, 1),
+            ("ADDRESS", Left, 0),
+            ("STATE", Left, 0),
+            ("CONN", Right, 0),
+            ("MAX", Right, 4),
+            ("HARD", Right, 8),
+            ("WEIGHT", Right, 5),
+            ("PRIO", Right, 7),
+            ("ACL", Right, 9),
+            ("SENT", Right, 6),
+            ("RECEIVED", Right, 6),
+            ("TOTAL", Right, 3),
+            ("FAILED", Right, 2),
         ],
         rows: servers.iter().map(row).collect(),
         nothing: "no servers",
+    };
+    if servers.iter().all(|server| server.name.is_none()) {
+        table.leave_out(NAME);
     }
+    table
 }
 
 fn server_tone(server: &ServerStatus) -> Tone {
@@ -204,13 +181,13 @@ fn clients(clients: &[ClientStatus]) -> Table {
     };
     Table {
         columns: vec![
-            ("SLOT", Right),
-            ("CLIENT", Left),
-            ("AGE", Right),
-            ("SERVER", Right),
-            ("CONNECTS", Right),
-            ("SENT", Right),
-            ("RECEIVED", Right),
+            ("SLOT", Right, 2),
+            ("CLIENT", Left, 0),
+            ("AGE", Right, 0),
+            ("SERVER", Right, 0),
+            ("CONNECTS", Right, 0),
+            ("SENT", Right, 1),
+            ("RECEIVED", Right, 1),
         ],
         rows: clients.iter().map(row).collect(),
         nothing: "no clients",
@@ -237,17 +214,17 @@ fn connections(connections: &[ConnectionStatus]) -> Table {
     };
     Table {
         columns: vec![
-            ("NUMBER", Right),
-            ("CLIENT", Left),
-            ("SERVER", Right),
-            ("ADDRESS", Left),
-            ("STATE", Left),
-            ("AGE", Right),
-            ("IDLE", Right),
-            ("UP", Right),
-            ("DOWN", Right),
-            ("PENDING UP", Right),
-            ("PENDING DOWN", Right),
+            ("NUMBER", Right, 0),
+            ("CLIENT", Left, 0),
+            ("SERVER", Right, 0),
+            ("ADDRESS", Left, 5),
+            ("STATE", Left, 0),
+            ("AGE", Right, 2),
+            ("IDLE", Right, 3),
+            ("UP", Right, 1),
+            ("DOWN", Right, 1),
+            ("PENDING UP", Right, 8),
+            ("PENDING DOWN", Right, 8),
         ],
         rows: connections.iter().map(row).collect(),
         nothing: "no connections",
@@ -268,11 +245,11 @@ fn services(services: &[ServiceLine]) -> Table {
     };
     Table {
         columns: vec![
-            ("SERVICE", Left),
-            ("KIND", Left),
-            ("CONN", Right),
-            ("SERVERS", Right),
-            ("LISTEN", Left),
+            ("SERVICE", Left, 0),
+            ("KIND", Left, 0),
+            ("CONN", Right, 0),
+            ("SERVERS", Right, 0),
+            ("LISTEN", Left, 0),
         ],
         rows: services.iter().map(row).collect(),
         nothing: "no services",
@@ -322,6 +299,7 @@ fn endpoint(address: &str, port: u16) -> String {
 mod tests {
     use super::*;
     use pen_proto::status::ServerState;
+    use pen_proto::weight::Weight;
 
     #[test]
     fn servers_are_aligned_and_trouble_stands_out() {
@@ -339,6 +317,7 @@ mod tests {
                 port: 8080,
                 blacklisted_seconds: 12,
                 state: Some(ServerState::Down),
+                weight: Some(Weight::ZERO),
                 ..Default::default()
             },
             ServerStatus { index: 2, ..Default::default() },
@@ -351,27 +330,70 @@ mod tests {
             },
         ];
         let json = serde_json::to_string(&servers).unwrap();
-        let plain = render("servers", &json, Colour::Never).unwrap();
+        let plain = render("servers", &json, Colour::Never, 200).unwrap();
         let expected = [
             "   SERVER  ADDRESS             STATE      CONN  MAX  HARD  WEIGHT  PRIO  ACL     SENT  RECEIVED  TOTAL  FAILED",
-            "        0  10.0.0.1:80         up            0    -     -       0     0    0  2.0 KiB       0 B      0       0",
+            "        0  10.0.0.1:80         up            0    -     -       -     0    0  2.0 KiB       0 B      0       0",
             "        1  [2001:db8::1]:8080  down 12 s     0    -     -       0     0    0      0 B       0 B      0       0",
-            "        2  -                   unset         0    -     -       0     0    0      0 B       0 B      0       0",
-            "emergency  /run/sorry          full          7    7     -       0     0    0      0 B       0 B      0       0",
+            "        2  -                   unset         0    -     -       -     0    0      0 B       0 B      0       0",
+            "emergency  /run/sorry          full          7    7     -       -     0    0      0 B       0 B      0       0",
         ];
         assert_eq!(plain.lines().collect::<Vec<_>>(), expected);
-        let coloured = render("servers", &json, Colour::Always).unwrap();
+        let coloured = render("servers", &json, Colour::Always, 80).unwrap();
         assert!(coloured.contains("\x1b[31m        1  "), "{coloured}");
         assert!(!plain.contains('\x1b'));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let path = format!("/run/{}", "x".repeat(100));
+        let server = |index: i32| ServerStatus {
+            index,
+            name: Some(format!("web{index}.example.org")),
+            address: if index == 3 { path.clone() } else { "2001:db8:1234:5678:9abc:def0:1234:5678".into() },
+            port: 65535,
+            connections: 1_000_000,
+            max: 2_000_000,
+            hard: if index == 1 { 7 } else { 0 },
+            ..Default::default()
+        };
+        let listen: Vec<String> = (0..9).map(|port| format!("[2001:db8::1]:{port}")).collect();
+        let status = Status {
+            servers: (0..4).map(server).collect(),
+            listen: listen.clone(),
+            version: "0.1.0".into(),
+            ..Default::default()
+        };
+        let json = serde_json::to_string(&status).unwrap();
+        let shown = render("status", &json, Colour::Never, 80).unwrap();
+        let is_short = |line: &str| line.chars().count() <= 80;
+        assert!(shown.lines().all(is_short), "{shown}");
+        assert!(shown.starts_with("pen 0.1.0, pid 0, up for ") && shown.contains("\nmain (tcp),"), "{shown}");
+        let servers = serde_json::to_string(&status.servers).unwrap();
+        let table = render("servers", &servers, Colour::Never, 80).unwrap();
+        let heading = table.lines().next().unwrap();
+        assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+        assert!(
+            heading.starts_with("SERVER") && heading.contains("STATE") && heading.contains("CONN"),
+            "{table}"
+        );
+        assert!(
+            !heading.contains("PRIO") && !heading.contains("SENT"),
+            "what tells nothing goes first: {table}"
+        );
+        let line = ServiceLine { listen, ..Default::default() };
+        let services =
+            render("services", &serde_json::to_string(&[line]).unwrap(), Colour::Never, 80).unwrap();
+        assert!(services.lines().all(|line| line.chars().count() <= 80), "{services}");
     }
 
     #[test]
     fn connections_say_their_state_in_words() {
         let connection = ConnectionStatus { state: 2 | 8, client: "1.2.3.4:5".into(), ..Default::default() };
         let table =
-            render("connections", &serde_json::to_string(&[connection]).unwrap(), Colour::Never).unwrap();
+            render("connections", &serde_json::to_string(&[connection]).unwrap(), Colour::Never, 80).unwrap();
         assert!(table.contains("open, client ended"), "{table}");
-        assert_eq!(render("connections", "[]", Colour::Always).unwrap(), "no connections\n");
+        assert_eq!(render("connections", "[]", Colour::Always, 80).unwrap(), "no connections\n");
     }
 
     #[test]
@@ -390,7 +412,10 @@ mod tests {
             "main     tcp      7       12  0.0.0.0:80 [::]:80",
             "a\\x1b    udp      7        0  -",
         ];
-        assert_eq!(render("services", &json, Colour::Never).unwrap().lines().collect::<Vec<_>>(), expected);
+        assert_eq!(
+            render("services", &json, Colour::Never, 80).unwrap().lines().collect::<Vec<_>>(),
+            expected
+        );
     }
 
     #[test]
@@ -413,15 +438,15 @@ mod tests {
 
     #[test]
     fn what_is_no_listing_is_left_to_the_caller() {
-        assert_eq!(render("servers", "0 addr 127.0.0.1 port 80\n", Colour::Never), None);
-        assert_eq!(render("mode", "[]", Colour::Never), None);
+        assert_eq!(render("servers", "0 addr 127.0.0.1 port 80\n", Colour::Never, 80), None);
+        assert_eq!(render("mode", "[]", Colour::Never, 80), None);
     }
 
     #[test]
     fn nothing_from_pen_moves_the_cursor() {
         assert_eq!(harmless("a\x1b[2Jb\r\u{202e}\u{9b}\n\tü"), "a\\x1b[2Jb\\r\\u{202e}\\u{9b}\n\tü");
         let client = ClientStatus { address: "\x1b]0;x\x07".into(), ..Default::default() };
-        let table = render("clients", &serde_json::to_string(&[client]).unwrap(), Colour::Never).unwrap();
+        let table = render("clients", &serde_json::to_string(&[client]).unwrap(), Colour::Never, 80).unwrap();
         assert!(!table.contains('\x1b') && !table.contains('\x07'));
     }
 }

@@ -31,7 +31,7 @@ pub enum Port {
 }
 
 /// A host as written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Host {
     Ip(IpAddr),
     /// Also an IPv6 address with a zone, such as `fe80::1%eth0`, which only the resolver can read.

@@ -165,7 +165,8 @@ pub struct ServerStatus {
     pub idlers: u32,
     pub max: u32,
     pub hard: u32,
-    pub weight: Weight,
+    /// Nothing where none was given, which counts as 1; with 0 only clients that belong to it are sent to it.
+    pub weight: Option<Weight>,
     pub prio: u32,
     pub acl: u8,
     /// The PROXY header it gets: `v1`, `v2`, `v2-ssl` or `none`.

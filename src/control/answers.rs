@@ -51,7 +51,7 @@ impl<R: Running> Engine<R> {
     /// The HTML page, which the file of `-w` gets too.
     fn page(&mut self) -> Result<String, String> {
         let page = stats::html::render(&self.status(Wanted::Everything));
-        if let Some(file) = self.config().process.text(Text::WebStats) {
+        if let Some(file) = self.config().process.text(Text::WebStats).filter(|_| !self.is_trial) {
             save(file, &page).map_err(|trouble| format!("web_stats {file}: {trouble}"))?;
         }
         Ok(page)

@@ -12,6 +12,7 @@ use super::guarded::{Trouble, guarded};
 use super::lookups::{self, Found, LOOKUP_AT_START_MS};
 use super::loops;
 use super::names::{Lookup, Names, can_wait, look_up, names_of};
+use super::places::Places;
 use super::plan::{Plan, Refresh};
 pub use super::request::{Done, Door, Placed, Request};
 use super::request::{expand, locate};
@@ -19,7 +20,8 @@ pub use super::running::{Deed, Open, Running, Wanted};
 use crate::config::{ERRORS_MAX, Errors};
 use crate::log::diag::{self, Severity};
 use crate::settings::{
-    Applied, Config, LISTENS_NOWHERE, Said, ServiceConfig, check, members_told, no_such_server, settle_ports,
+    Applied, Config, LISTENS_NOWHERE, Said, ServiceConfig, check, check_listeners, members_told,
+    no_such_server, settle_ports,
 };
 use crate::sys::capabilities;
 use crate::sys::clock;
@@ -53,6 +55,10 @@ pub struct Engine<R> {
     pub(super) base: Config,
     /// What the file said when it was read last.
     pub(super) said: Said,
+    /// Where the lines of the file stand.
+    pub(super) places: Arc<Places>,
+    /// Nothing is written: commands are only tried.
+    pub(super) is_trial: bool,
     /// `server N blacklist T` given before there was anything to blacklist.
     pub(super) early_blacklists: Vec<(Arc<str>, u16, u32)>,
     pub(super) told: glb::Told,
@@ -67,9 +73,19 @@ impl<R: Running> Engine<R> {
     /// As [`Engine::new`], with another way to look up host names.
     pub fn with_lookup(config: Config, lookup: Lookup) -> Engine<R> {
         let (followed, names) = (config.clone(), Names::new(lookup));
-        let (base, said, early_blacklists) = (config.clone(), Said::default(), Vec::new());
-        let (running, attempted, told) = (None, None, glb::Told::default());
-        Engine { config, followed, running, names, attempted, base, said, early_blacklists, told }
+        Engine {
+            base: config.clone(),
+            config,
+            followed,
+            running: None,
+            names,
+            attempted: None,
+            said: Said::default(),
+            places: Arc::default(),
+            is_trial: false,
+            early_blacklists: Vec::new(),
+            told: glb::Told::default(),
+        }
     }
 
     /// What is configured, as the operator wrote it.
@@ -80,16 +96,6 @@ impl<R: Running> Engine<R> {
     /// For options that are no commands (`-C`, `-F`, `-p`, `-e`, positional servers...), before pen runs.
     pub fn config_mut(&mut self) -> &mut Config {
         &mut self.config
-    }
-
-    /// What the command line gives, which is what is left when the file says nothing any more.
-    pub fn set_base(&mut self, base: Config) {
-        self.base = base;
-    }
-
-    #[cfg(test)]
-    pub fn base(&self) -> &Config {
-        &self.base
     }
 
     /// The configuration in numbers, as [`Engine::settle`] returned it or a later command made it.
@@ -127,6 +133,7 @@ impl<R: Running> Engine<R> {
         }
         self.followed = self.names.numeric(&self.config, &Config::default())?;
         loops::check(&self.followed)?;
+        check_listeners(&self.followed)?;
         Ok(&self.followed)
     }
 
@@ -235,7 +242,11 @@ impl<R: Running> Engine<R> {
         let (waiting, unknown): (Vec<_>, Vec<_>) =
             unknown.into_iter().partition(|(name, _)| can_wait(&self.config, name));
         if !unknown.is_empty() {
-            return Err(first_reasons(unknown));
+            let unknown = unknown.into_iter().map(|(name, reason)| {
+                let located = self.places.of_host(&name, reason);
+                (name, located)
+            });
+            return Err(first_reasons(unknown.collect()));
         }
         let kept = kept.into_iter().map(|(_, reason)| format!("{reason}; its last address stays in use"));
         let waiting = waiting.into_iter().map(|(_, reason)| format!("{reason}; it is looked up again"));

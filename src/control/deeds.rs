@@ -7,7 +7,9 @@ use super::request::{Door, Placed};
 use super::running::{Deed, Running, Wanted};
 use crate::log::local_time;
 use crate::settings::{Applied, Config, MAIN, SERVERS_MAX, ServerEntry, ServiceConfig, Which};
-use pen_proto::commands::{Action, Command, Flag, Scope, ServerChange, ServerDeed, ServiceChange, Text};
+use pen_proto::commands::{
+    Action, Command, Flag, Question, Scope, ServerChange, ServerDeed, ServiceChange, Text,
+};
 use pen_proto::names::ServerRef;
 use pen_proto::status::{ServiceLine, Status};
 use std::sync::Arc;
@@ -119,7 +121,10 @@ impl<R: Running> Engine<R> {
 
     /// Carries out a command about the running pen.
     pub(super) fn act_on(&mut self, placed: &Placed) -> Result<String, String> {
+        let is_named =
+            placed.service.is_some() && matches!(placed.command, Command::Ask(Question::Status(_)));
         let service = match placed.command.row().map(|row| row.scope) {
+            _ if is_named => self.config.meant(placed.service.as_deref())?.name.clone(),
             Some(Scope::Service) if !self.config.services.is_empty() => {
                 self.config.meant(placed.service.as_deref())?.name.clone()
             }
@@ -196,6 +201,9 @@ impl<R: Running> Engine<R> {
     fn write(&mut self, file: Option<&str>) -> Result<String, String> {
         let file = file.or(self.config.process.text(Text::ConfigFile));
         let file = file.ok_or("write: want a file name, as pen was started without -F")?;
+        if self.is_trial {
+            return Ok(String::new());
+        }
         let text = self.config.write(&local_time::stamp(&local_time::now()).to_string());
         save(file, &text).map_err(|trouble| format!("write {file}: {trouble}"))?;
         if self.config.process.text(Text::ConfigFile) == Some(file) {

@@ -3,6 +3,7 @@
 use super::apply::Engine;
 use super::countries;
 use super::guarded::guarded;
+use super::places::Places;
 use super::plan::Refresh;
 use super::request::{Done, Door, Placed, Request};
 use super::running::{Deed, Running};
@@ -139,6 +140,31 @@ impl Draft {
 }
 
 impl<R: Running> Engine<R> {
+    /// What the command line gives, which is what is left when the file says nothing any more.
+    pub fn set_base(&mut self, base: Config) {
+        self.base = base;
+    }
+
+    /// Has commands write no files from now on.
+    pub fn only_try(&mut self) {
+        self.is_trial = true;
+    }
+
+    /// The lines of the file are these, carried out or not.
+    pub fn note_places(&mut self, request: &Request) {
+        self.places = Arc::new(Places::of(&request.commands));
+    }
+
+    /// Where the lines of the file stand.
+    pub fn places(&self) -> Arc<Places> {
+        self.places.clone()
+    }
+
+    #[cfg(test)]
+    pub fn base(&self) -> &Config {
+        &self.base
+    }
+
     /// Carries out the lines of the configuration file that is read again, and takes back what it said and says no longer.
     /// Certificates, the file of countries and, unless that was done already, the log are opened again in any case.
     ///

@@ -84,17 +84,12 @@ impl<R: Running> Engine<R> {
     /// `getinfo`.
     pub(super) fn glb_info(&mut self, service: &str) -> String {
         let status = self.status_of(Wanted::Connections, service);
-        let config = self.config().service(service);
-        let is_weighed = |index: i32| {
-            let entry = usize::try_from(index).ok().and_then(|index| config?.servers.get(index)?.as_ref());
-            entry.is_none_or(|entry| entry.spec.weight.is_some())
-        };
         let regular = status.servers.iter().filter(|server| server.index >= 0 && !server.address.is_empty());
         let gone = [Some(ServerState::Removing), Some(ServerState::Unset)];
         let rows = regular.filter(|server| !gone.contains(&server.state)).map(|server| Row {
             host: server.address.clone(),
             port: server.port,
-            weight: if is_weighed(server.index) { server.weight } else { Weight::ONE },
+            weight: server.weight.unwrap_or(Weight::ONE),
             connections: server.connections,
             is_good: matches!(server.state, Some(ServerState::Up | ServerState::Full)),
         });

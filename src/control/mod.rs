@@ -2,8 +2,9 @@
 //!
 //! `running` is what commands touch of a pen; `apply` carries them out, whatever door they came through, all or nothing,
 //! and `guarded` lets pen outlive a mistake in that; `plan` is the way of the running pen from one configuration to another,
-//! `countries` has it know those that its `geoip` file tells; `answers` asks it and `queries` phrases answers, `glb` knows what lines of GLB mean, `deeds` has
-//! it do what sets nothing. `request` is what was said, `draft` what it leads to. `names` knows host names,
+//! `countries` has it know those that its `geoip` file tells; `answers` asks it and `queries` phrases answers, `glb` knows
+//! what lines of GLB mean, `deeds` has it do what sets nothing. `request` is what was said, `draft` what it leads to,
+//! `places` where in the file it stands. `names` knows host names,
 //! `lookups` has them looked up. `server` owns the control sockets, `client` one caller's socket, `session` what is said
 //! on it. All of it runs on the main thread; only names are looked up on others.
 //! docs/control.md is the protocol.
@@ -21,6 +22,7 @@ pub(crate) mod guarded;
 pub(crate) mod lookups;
 mod loops;
 pub mod names;
+mod places;
 pub mod plan;
 pub mod queries;
 mod request;

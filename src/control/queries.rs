@@ -28,7 +28,7 @@ pub fn servers(status: &Status, listing: Listing) -> String {
                 server.connections,
                 server.max,
                 server.hard,
-                server.weight,
+                server.weight.unwrap_or_default(),
                 server.prio,
                 server.sent_bytes,
                 server.received_bytes,
@@ -173,7 +173,7 @@ pub fn configured(config: &ServiceConfig) -> Status {
             },
             max: spec.map_or(0, |spec| spec.max),
             hard: spec.map_or(0, |spec| spec.hard),
-            weight: spec.and_then(|spec| spec.weight).unwrap_or_default(),
+            weight: spec.and_then(|spec| spec.weight),
             prio: spec.map_or(0, |spec| spec.prio),
             acl: entry.as_ref().map_or(0, |entry| entry.acl),
             name: entry.as_ref().and_then(|entry| Some(entry.name.as_ref()?.to_string())),
@@ -213,7 +213,7 @@ mod tests {
             port: 21001,
             max: 4,
             hard: 5,
-            weight: Weight::whole(6),
+            weight: Some(Weight::whole(6)),
             prio: 7,
             ..Default::default()
         };

@@ -112,7 +112,7 @@ fn one_error_keeps_everything_old() {
     pen.told_mut().broken.insert("/a".into());
     assert_eq!(
         again(&mut engine, &file, &format!("{LISTEN}log /a\n")),
-        Err("log: /a: broken".into()),
+        Err(format!("{file}:2: log: /a: broken")),
         "the log cannot be opened again"
     );
     assert_eq!(pen.deeds(), Vec::<String>::new());

@@ -31,6 +31,7 @@ pub mod socket;
 pub mod syslog;
 #[doc(hidden)]
 pub mod tempdir;
+pub mod terminal;
 pub mod waking;
 
 use pen_proto::escape;

@@ -287,10 +287,79 @@ fn check_reads_everything_and_starts_nothing() {
     let check = |file: &std::path::Path| {
         Pen::bare("--check -F").word(file.display()).word(taken.address()).word("127.0.0.1:80").run()
     };
-    assert_eq!(check(&good).code, Some(0), "an address in use does not matter");
-    let nobody = Pen::bare("--check -u nosuchuser").word(taken.address()).run();
+    let valid = check(&good);
+    assert_eq!(
+        (valid.code, valid.stdout.as_str()),
+        (Some(0), "7\nvalid\n"),
+        "an address in use does not matter"
+    );
+    let nobody = Pen::bare("--check -u nosuchuser").word(taken.address()).word("127.0.0.1:80").run();
     is_a_usage_error(&nobody, "-u", "nosuchuser");
     is_a_usage_error(&check(&bad), "bad.conf", "bad.conf:2");
+}
+
+#[test]
+fn check_finds_what_a_start_would_stumble_over_and_changes_nothing() {
+    let dir = TempDir::new();
+    for (text, wanted) in [
+        ("hash\nlog DIR/none/log\n", ":2: log: Can't open logfile"),
+        ("log DIR\n", ":1: log: Can't open logfile"),
+        ("geoip DIR/none.mmdb\n", ":1: geoip: "),
+        ("hash\nssl_certificate DIR/none.pem\n", ":2: ssl_certificate: "),
+        ("server 0 address nobody.invalid\n", ":1: host \"nobody.invalid\""),
+        ("service web\nclients_from nobody\n", ":2: service web: clients_from: service nobody"),
+        (
+            "service web\nlisten 127.0.0.1:4711\n",
+            ":2: service web: listen: 127.0.0.1:4711: service main listens at",
+        ),
+        ("service web\nhash\nlisten 0.0.0.0:4711\n", "service main listens at 127.0.0.1:4711 already"),
+        ("server nobody weight 3\n", ":1: server nobody: no such server"),
+    ] {
+        // Whichever of two overlapping listeners is told of, both are named.
+        let file = dir.file("pen.conf", &text.replace("DIR", &dir.path().display().to_string()));
+        let ended = Pen::bare("--check -F").word(file.display()).word("127.0.0.1:4711").run();
+        assert_eq!(
+            (ended.code, ended.stdout.contains("valid")),
+            (Some(1), false),
+            "{text}: {}",
+            ended.stderr
+        );
+        let clash = wanted.contains("already") && ended.stderr.contains("0.0.0.0:4711");
+        assert!(ended.stderr.contains(wanted) || clash, "{text}: {}", ended.stderr);
+    }
+    let written = dir.path().join("written");
+    let text = format!("log {0}/log\nwrite {1}\n", dir.path().display(), written.display());
+    let file = dir.file("pen.conf", &text);
+    let pid = dir.path().join("pid");
+    let valid = Pen::bare("--check -F")
+        .word(file.display())
+        .word("-p")
+        .word(pid.display())
+        .word("127.0.0.1:4711")
+        .run();
+    assert_eq!((valid.code, valid.stdout.ends_with("valid\n")), (Some(0), true), "{}", valid.stderr);
+    assert!(!written.exists() && !pid.exists() && !dir.path().join("log").exists());
+    let jail =
+        Pen::bare("--check -j").word(written.display()).word("127.0.0.1:4711").word("127.0.0.1:80").run();
+    assert_eq!(jail.code, Some(1));
+    assert!(jail.stderr.contains("Can't chroot("), "{}", jail.stderr);
+}
+
+#[test]
+fn a_port_for_nobody_is_an_error_that_says_what_is_missing() {
+    for (words, wanted) in [
+        ("-t 80 127.0.0.1:80", "; 80 is the seconds of -t, not the port"),
+        ("127.0.0.1:80", "want servers behind it"),
+        ("-r 127.0.0.1:4711", "127.0.0.1:4711: want servers behind it"),
+    ] {
+        let ended = Pen::bare(words).run();
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{words}");
+        assert!(ended.stderr.contains(wanted), "{words}: {}", ended.stderr);
+    }
+    for words in ["-F /dev/null", "-C 127.0.0.1:0", "-e 127.0.0.1:1", "-B 127.0.0.1:1", "-O dummy"] {
+        let ended = Pen::bare(&format!("--check {words} 127.0.0.1:4711")).run();
+        assert_eq!(ended.code, Some(0), "{words}: {}", ended.stderr);
+    }
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn term_ends_it_and_removes_the_pid_file() {
 #[test]
 fn a_port_in_use_is_the_parents_exit_status() {
     let taken = Backend::named("taken");
-    let ended = Pen::before([] as [&str; 0]).in_background().without_control().listen(&taken).run();
+    let ended = Pen::before(["127.0.0.1:1"]).in_background().without_control().listen(&taken).run();
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains(&taken.to_string()), "the address is named: {ended:?}");
     assert!(ended.stderr.contains("in use"), "the reason is named: {ended:?}");

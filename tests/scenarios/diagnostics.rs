@@ -91,7 +91,10 @@ fn messages_begin_with_the_time() {
 #[test]
 fn abort_on_error_leaves_a_core() {
     let failing = |start: fn() -> crate::common::pen::Start| {
-        start().word(format!("127.0.0.1:{}", free_port())).options("-l missing/directory/log").run()
+        start()
+            .word(format!("127.0.0.1:{}", free_port()))
+            .options("127.0.0.1:1 -l missing/directory/log")
+            .run()
     };
     let ended = failing(|| Pen::bare("-f -O abort_on_error").through("prlimit --core=0"));
     assert_eq!(ended.code, None, "ended by a signal: {ended:?}");

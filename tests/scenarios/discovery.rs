@@ -54,7 +54,7 @@ fn members_that_are_named_are_servers_when_they_are_ready() {
     of(&pen, &servers[1], &format!("3 127.0.0.1:{c}\n"));
     become_these(&pen, &[a.to_string(), format!("{b}+"), format!("{c}+-")]);
     assert_eq!(pen.asks(4).matches('B').count(), 2);
-    assert_eq!(statuses(&pen)[1].weight.to_string(), "2");
+    assert_eq!(statuses(&pen)[1].weight_text(), "2");
     let line = format!("a check names 127.0.0.1:{b}, which is a server now");
     assert!(pen.stderr().contains(&line), "{}", pen.stderr());
     pen.control(&format!("write {}", pen.path("written").display()));

@@ -53,6 +53,7 @@ fn json_tells_of_every_service_what_it_tells_of_one() {
     assert_eq!((&web["totals"]["up_bytes"], &web["servers"][0]["sent_bytes"]), (&6.into(), &6.into()));
     assert_eq!(web["clients"].as_array().unwrap().len(), 2, "one table for both: {web}");
     assert_eq!(status(&two.pen, "service web servers json"), web["servers"]);
+    assert_eq!(status(&two.pen, "service web status json")["service"], "web");
     assert_eq!(two.pen.control("service remove web now"), "");
     let alone = |status: &Value| status.get("services").is_none() && status.get("service").is_none();
     eventually("main to be alone", || status(&two.pen, "status json"), alone);

@@ -42,7 +42,7 @@ fn busy() -> Status {
                 max: 200,
                 sent_bytes: 1 << 20,
                 received_bytes: 3 << 20,
-                weight: Weight::whole(3),
+                weight: Some(Weight::whole(3)),
                 ..server(0, "10.0.0.1")
             },
             ServerStatus { blacklisted_seconds: 12, failures_total: 37, ..server(1, "2001:db8::17") },

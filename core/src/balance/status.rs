@@ -74,7 +74,7 @@ fn server_status(id: ServerId, server: &Server, blacklist_seconds: u64, now_seco
         idlers: 0, // the workers have them: `add_idlers`
         max: setup.max,
         hard: setup.hard,
-        weight: setup.weight.unwrap_or_default(),
+        weight: setup.weight,
         prio: setup.prio,
         acl: setup.acl,
         proxy: setup.proxy.to_string(),

@@ -1,8 +1,9 @@
 //! Whether what was configured fits together, and what follows from one setting for another. Pure.
 
 use super::{Config, MAIN, ServerEntry, ServiceConfig};
-use pen_proto::addr::{Host, Port};
+use pen_proto::addr::{Host, ListenAddr, Port};
 use pen_proto::commands::{Flag, HttpMode, Number, ProxyHeader, Text};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Whether the settings fit together.
@@ -93,6 +94,51 @@ fn check_service(config: &ServiceConfig) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether no two listeners are at one address and port. `config` is numeric.
+///
+/// # Errors
+/// The second of them, and whose the first is.
+pub fn check_listeners(config: &Config) -> Result<(), String> {
+    let listens = config.services.iter().filter(|service| service.text(Text::DsrIf).is_none());
+    let mut by_port: HashMap<(bool, u16), Vec<(&ServiceConfig, &ListenAddr)>> = HashMap::new();
+    let mut exact = HashMap::new();
+    for service in listens {
+        let is_udp = service.flag(Flag::Udp);
+        for address in service.listeners() {
+            let port = match (&address.host, &address.port) {
+                (Host::Unix(_), _) => 0,
+                (_, Some(Port::Number(port))) if *port > 0 => *port,
+                _ => continue,
+            };
+            if let Some(other) = exact.insert((is_udp, port, &address.host), service) {
+                return Err(clash(service, address, other, address));
+            }
+            by_port.entry((is_udp, port)).or_default().push((service, address));
+        }
+    }
+    // A listener at all addresses leaves none to others; with UDP the more exact address wins.
+    for ((is_udp, _), listeners) in by_port.iter().filter(|(_, listeners)| listeners.len() > 1) {
+        let is_wild = |address: &ListenAddr| matches!(address.host, Host::Ip(ip) if ip.is_unspecified());
+        let Some((owner, wild)) = listeners.iter().find(|(_, address)| is_wild(address)).filter(|_| !is_udp)
+        else {
+            continue;
+        };
+        let is_taken = |address: &ListenAddr| match (&wild.host, &address.host) {
+            (Host::Ip(wild), Host::Ip(ip)) => wild.is_ipv6() || ip.is_ipv4() || ip.is_unspecified(),
+            _ => false,
+        };
+        let others = listeners.iter().filter(|(_, address)| !std::ptr::eq(*address, *wild));
+        if let Some((service, address)) = others.into_iter().find(|(_, address)| is_taken(address)) {
+            return Err(clash(service, address, owner, wild));
+        }
+    }
+    Ok(())
+}
+
+fn clash(service: &ServiceConfig, at: &ListenAddr, owner: &ServiceConfig, other: &ListenAddr) -> String {
+    service.of(&format!("listen: {}: service {} listens at {} already", at.text, owner.name, other.text))
 }
 
 /// With HTTP/2, whose requests nobody edits, clients could say who they are.

@@ -277,7 +277,7 @@ fn server_cells(server: &ServerStatus, status: &Status, all: &Sums) -> [String; 
         server.hard.to_string(),
         traffic(server.sent_bytes, all.sent_bytes),
         traffic(server.received_bytes, all.received_bytes),
-        server.weight.to_string(),
+        server.weight_text(),
         server.prio.to_string(),
         server.connections_total.to_string(),
         server.failures_total.to_string(),

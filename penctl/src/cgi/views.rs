@@ -224,7 +224,7 @@ fn draw_figures(page: &mut Page, server: &ServerStatus) {
         ("until now", grouped(server.connections_total)),
         ("failures", grouped(server.failures_total)),
         ("sent, received", format!("{}, {}", bytes(server.sent_bytes), bytes(server.received_bytes))),
-        ("weight, prio", format!("{}, {}", server.weight, server.prio)),
+        ("weight, prio", format!("{}, {}", server.weight_text(), server.prio)),
     ] {
         page.line(format!("<li>{what} <span>{value}</span></li>"));
     }
@@ -243,7 +243,7 @@ fn draw_server_forms(page: &mut Page, server: &ServerStatus, prefix: &str) {
     let fields = [
         ("max", server.max.to_string()),
         ("hard", server.hard.to_string()),
-        ("weight", server.weight.to_string()),
+        ("weight", server.weight.map(|weight| weight.to_string()).unwrap_or_default()),
         ("prio", server.prio.to_string()),
         ("acl", server.acl.to_string()),
     ];
@@ -385,7 +385,7 @@ pub mod tests {
                 address: address.into(),
                 port,
                 blacklisted_seconds,
-                weight: Weight::whole(3),
+                weight: Some(Weight::whole(3)),
                 max: 10,
                 ..ServerStatus::default()
             };

@@ -185,6 +185,11 @@ impl ServerStatus {
         }
     }
 
+    /// Its weight as people read it.
+    pub fn weight_text(&self) -> String {
+        self.weight.map_or_else(|| "-".into(), |weight| weight.to_string())
+    }
+
     /// Whether it has its maximum of connections.
     pub fn is_full(&self) -> bool {
         self.max > 0 && self.connections >= self.max

@@ -140,6 +140,14 @@ fn speak(line: &Line, said: &mut Spoken, acl: &mut (bool, Vec<u8>), live: Option
     })
 }
 
+/// The service and the line for it; each listens at an address of its own.
+fn of(number: usize, line: &str) -> String {
+    match number {
+        0 => format!("main {line}"),
+        _ => format!("api {}", line.replace("127.0.0.1", "127.0.0.2")),
+    }
+}
+
 /// A file of these lines, and what it says: of `main` and `api`, and of the access list.
 struct Written {
     text: String,
@@ -155,7 +163,7 @@ fn written(lines: &Lines) -> Written {
         let number = usize::from(!is_main);
         if let Some(line) = speak(line, &mut written.of[number], &mut written.acl, None) {
             written.has_api |= !is_main;
-            written.text += &format!("service {} {line}\n", ["main", "api"][number]);
+            written.text += &format!("service {}\n", of(number, &line));
         }
     }
     written
@@ -293,7 +301,7 @@ fn check(first: &Lines, live: &Lines, second: &Lines) {
         let there = now[number].facts.clone();
         let text = speak(line, &mut said, &mut live_list, Some(&there)).filter(|_| !is_known);
         let Some(text) = text else { continue };
-        command(&mut engine, &format!("service {} {text}", ["main", "api"][number]));
+        command(&mut engine, &format!("service {}", of(number, &text)));
         if let Line::Remove(server) = line {
             let is_its = |fact: &String| fact.starts_with(&of_server(*server));
             now[number].facts.retain(|fact, _| !is_its(fact));
@@ -314,7 +322,7 @@ fn check(first: &Lines, live: &Lines, second: &Lines) {
         again(&mut engine, &file, &b.text).unwrap_or_else(|trouble| panic!("{}: {trouble}", b.text));
     news.retain(|line| line != "service api: listens nowhere");
     assert_eq!(news, Vec::<String>::new(), "{}", b.text);
-    let of_api = has_api && !(a.has_api && !b.has_api) || b.has_api;
+    let of_api = b.has_api || has_api && !a.has_api;
     assert_eq!(engine.config().service("api").is_some(), of_api);
     for (number, name) in ["main", "api"].iter().enumerate().take(1 + usize::from(of_api)) {
         assert_is(&engine, name, &merged(&now[number], &base[number], &last[number], &b.of[number]));

@@ -6,7 +6,6 @@ use crate::history::{Sample, ServerName, endpoint};
 use crate::series::{Layer, Measure, Palette, Series, title};
 use pen_core::stats::parts::{Share, bar, bytes, counted, grouped, text};
 use pen_proto::status::{Level, ServerStatus, ServiceView, Status};
-use pen_proto::weight::Weight;
 
 /// With more servers than this only those in trouble get cards beyond it.
 const CARDS_MAX: usize = 48;
@@ -85,8 +84,8 @@ impl Page {
         self.figure("of all traffic", &share.to_string());
         self.figure("connections so far", &grouped(server.connections_total));
         self.figure("failures", &failures(server));
-        if server.weight > Weight::ZERO || server.prio > 0 {
-            self.figure("weight, prio", &format!("{}, {}", server.weight, server.prio));
+        if server.weight.is_some() || server.prio > 0 {
+            self.figure("weight, prio", &format!("{}, {}", server.weight_text(), server.prio));
         }
         self.line("</ul>");
         self.line("</li>");

@@ -112,7 +112,7 @@ pub(super) const SERVER_FAMILIES: [Family; 13] = [
     ("pen_server_connections_soft_max", GAUGE, "Limit for new clients; 0 is none.", |s| s.max.into()),
     ("pen_server_connections_hard_max", GAUGE, "Limit for clients that belong to it.", |s| s.hard.into()),
     ("pen_server_weight", GAUGE, "Share of the clients it gets; 0 when not configured.", |s| {
-        Figure::Weight(s.weight)
+        Figure::Weight(s.weight.unwrap_or_default())
     }),
     ("pen_server_prio", GAUGE, "Smallest is chosen first in prio mode.", |s| s.prio.into()),
     ("pen_server_sent_bytes_total", COUNTER, "Bytes sent to the server.", |s| s.sent_bytes.into()),

@@ -197,8 +197,10 @@ pub const ROWS: &[Row] = &[
         kind: Kind::OptionOnly,
         when: When::Start,
         summary: "check options and configuration file, start nothing",
-        detail: "The exit status is 0 if everything is correct; otherwise pen reports every error and where \
-                 it is.",
+        detail: "pen reads everything that a start reads, also certificates, keys and the file of countries. \
+                 It looks up all names and tests whether it can write its log and its pid file. It opens no \
+                 port and changes nothing. The exit status is 0 and the reply `valid` if everything is correct; \
+                 otherwise pen reports every error and where it is.",
         ..NEW
     },
 ];

@@ -91,7 +91,8 @@ pub const ROWS: &[Row] = &[
         kind: Kind::Question(Argument::Listing(Question::Status)),
         summary: "show the state as an HTML page",
         detail: "If `web_stats` names a file, pen writes it too. With `json`, prints one JSON object with \
-                 the same figures and more.",
+                 the same figures and more, which begins with the service that the line names. On a terminal \
+                 `penctl` shows tables instead.",
         ..LIVE
     },
     Row {
