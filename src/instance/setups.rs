@@ -172,6 +172,7 @@ fn server_setup(entry: &ServerEntry, by_host: bool) -> ServerSetup {
         host_name: if entry.member.is_some() { String::new() } else { entry.host_name.clone() },
         sni: entry.sni.0.clone(),
         proxy: entry.proxy,
+        slow_start_ms: entry.slow_start_ms,
         standby: entry.standby,
         ..ServerSetup::new(endpoint)
     }

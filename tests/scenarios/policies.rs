@@ -221,6 +221,29 @@ fn random_draws_the_same_lots_from_the_same_seed() {
     assert!(["A", "B", "C"].iter().all(|name| first.contains(name)), "{first}");
 }
 
+#[test]
+fn a_server_that_comes_back_is_ramped_up() {
+    let servers = three();
+    let start = Pen::before(&servers).options("-r --threads 1").command("policy round_robin");
+    let pen = start.command("slow_start 3600").start();
+    pen.control("server 2 slow_start 0");
+    pen.control("server 0 disable");
+    pen.control("server 2 disable");
+    assert_eq!(pen.asks(2), "BB");
+    pen.control("server all enable");
+    let names = pen.asks(40);
+    assert_eq!(["A", "B", "C"].map(|name| names.matches(name).count()), [0, 20, 20], "{names}");
+    let servers: serde_json::Value = serde_json::from_str(&pen.control("servers json")).unwrap();
+    assert_eq!((&servers[0]["state"], &servers[0]["reason"]), (&"warming".into(), &"slow_start".into()));
+    assert_eq!([1, 2].map(|index| servers[index]["state"].clone()), ["up", "up"]);
+    assert_eq!(pen.control("slow_start"), "3600\n");
+    pen.control(&format!("write {}", pen.path("written").display()));
+    let written = pen.text("written");
+    assert!(written.contains("\nslow_start 3600\n") && written.contains(" slow_start 0\n"), "{written}");
+    pen.control("slow_start 0");
+    assert!(pen.asks(6).contains('A'));
+}
+
 /// The old switches have no effect with a policy, and that is said where somebody sets them.
 #[test]
 fn what_has_no_effect_is_said() {

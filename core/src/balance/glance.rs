@@ -15,8 +15,10 @@ pub const AVOIDED: u8 = 0x80;
 /// A server, seen from afar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Glance {
-    /// Not before this second; the greatest number when it cannot be connected to at all.
-    usable_from_seconds: u64,
+    /// Not before this second; [`Glance::NEVER`] when it cannot be connected to at all.
+    usable_from_seconds: u32,
+    /// Before this second it has less than its share.
+    ramped_up_seconds: u32,
     load: u64,
     connections: u32,
     weight: Weight,
@@ -30,10 +32,25 @@ pub struct Glance {
 const _: () = assert!(size_of::<Glance>() == 32);
 
 impl Glance {
+    /// No second.
+    pub const NEVER: u32 = u32::MAX;
+
+    /// The first second in which it may be used.
+    pub fn usable_from_seconds(&self) -> u32 {
+        self.usable_from_seconds
+    }
+
+    /// Before this second it has less than its share.
+    pub fn ramped_up_seconds(&self) -> u32 {
+        self.ramped_up_seconds
+    }
+
     pub fn of(server: &Server, blacklist_seconds: u64) -> Glance {
         let load = SCALE * u64::from(Weight::ONE.thousandths()) * u64::from(server.connections);
         Glance {
-            usable_from_seconds: server.usable_from_seconds(blacklist_seconds),
+            usable_from_seconds: u32::try_from(server.usable_from_seconds(blacklist_seconds))
+                .unwrap_or(Glance::NEVER),
+            ramped_up_seconds: server.ramp.until_seconds(),
             load: load.checked_div(server.weight().thousandths().into()).unwrap_or(u64::MAX),
             connections: server.connections,
             weight: server.weight(),
@@ -48,13 +65,13 @@ impl Glance {
 
     /// As [`Server::is_usable`].
     pub fn is_usable(&self, now_seconds: u32) -> bool {
-        self.usable_from_seconds <= now_seconds.into()
+        self.usable_from_seconds <= now_seconds && self.usable_from_seconds != Glance::NEVER
     }
 
     /// The second from which it is usable, if that is known and later.
     pub fn usable_after(&self, now_seconds: u32) -> Option<u32> {
-        let from_seconds = u32::try_from(self.usable_from_seconds).ok()?;
-        (from_seconds > now_seconds).then_some(from_seconds)
+        let from_seconds = self.usable_from_seconds;
+        (from_seconds > now_seconds && from_seconds != Glance::NEVER).then_some(from_seconds)
     }
 
     /// Connections for its weight, rounded down; [`u64::MAX`] for weight 0, which is never chosen.

@@ -37,6 +37,7 @@ mod news;
 mod policy;
 mod pool;
 mod queue;
+mod ramp;
 mod routes;
 mod rules;
 mod selection;

@@ -39,8 +39,10 @@ pub struct Selection {
 impl Selection {
     /// Without servers. What is drawn by lot follows from `seed`.
     pub(super) fn new(rules: Rules, seed: u64) -> Selection {
+        let mut servers = Servers::new(rules.blacklist_seconds);
+        servers.set_slow_start_ms(rules.slow_start_ms);
         Selection {
-            servers: Servers::new(rules.blacklist_seconds),
+            servers,
             policies: Policies::new(rules.policy, seed),
             rules,
             tried: Tried::default(),
@@ -56,6 +58,7 @@ impl Selection {
     /// Chooses by these rules from now on.
     pub fn set_rules(&mut self, rules: Rules) {
         self.servers.set_blacklist_seconds(rules.blacklist_seconds);
+        self.servers.set_slow_start_ms(rules.slow_start_ms);
         self.policies.follow(rules.policy, &self.servers);
         self.rules = rules;
         self.queue.changed();

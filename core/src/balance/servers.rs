@@ -3,11 +3,14 @@
 //! Owns connection counts, standings and totals. It does not choose: policies and the chooser read it, and only the
 //! selection changes it, through [`Servers::change`], which keeps the glances true.
 
+mod returns;
+
 use super::checked::{Checked, Untested};
 use super::glance::Glance;
 pub use super::id::{SERVER_NUMBERS, ServerId};
 use super::idlers::Patience;
 use super::keys::ServerKey;
+use super::ramp::Ramp;
 use super::routes::{Route, Routes};
 use super::standing::{Duty, Standing};
 use pen_proto::called::Called;
@@ -45,6 +48,8 @@ pub struct ServerSetup {
     pub sni: Vec<String>,
     /// What connections to it begin with.
     pub proxy: ProxyHeader,
+    /// In which time it is ramped up when it comes back; `None`: as the rules say.
+    pub slow_start_ms: Option<u64>,
     /// It takes new clients only when none with a smaller number does; 0 for most servers.
     pub standby: u8,
     /// Whether checks have a say, and how it counts before their first word.
@@ -100,6 +105,8 @@ pub struct Server {
     /// Connections it has, those still connecting included.
     pub connections: u32,
     pub standing: Standing,
+    /// Since when it may be used, and how its share grows.
+    pub(super) ramp: Ramp,
     /// What checks found, beside their verdict.
     pub(super) checked: Checked,
     /// What the slots of its clients remember.
@@ -182,6 +189,7 @@ impl Server {
             () if self.standing.is_down() => ServerState::Down,
             () if self.blacklisted_seconds(blacklist_seconds, now_seconds) > 0 => ServerState::Down,
             () if self.standing.is_avoided() => ServerState::Avoid,
+            () if self.ramp.until_seconds() > now_seconds => ServerState::Warming,
             () if !self.has_room(false) => ServerState::Full,
             () if self.setup.standby > 0 => ServerState::Standby,
             () => ServerState::Up,
@@ -220,6 +228,7 @@ impl Server {
             {
                 self.standing.verdict_since_seconds()
             }
+            (ServerState::Warming, _) => self.ramp.since_seconds(),
             (ServerState::Blacklisted | ServerState::Down, _) => self.standing.setback_since_seconds(),
             (ServerState::Draining, Duty::Draining { since_seconds, .. })
             | (ServerState::Disabled, Duty::Disabled { since_seconds }) => Some(since_seconds),
@@ -315,6 +324,12 @@ pub struct Servers {
     standby_max: u8,
     are_alike: bool,
     have_fractions: bool,
+    /// As in the rules.
+    slow_start_ms: u64,
+    /// Since the next choice some may be used.
+    are_new: bool,
+    /// From this second on none is ramped up.
+    ramped_up_seconds: u32,
 }
 
 impl Servers {
@@ -339,6 +354,11 @@ impl Servers {
 
     /// Takes all glances anew.
     fn look_again(&mut self) {
+        for server in &mut self.slots {
+            server.ramp.set_length_ms(server.setup.slow_start_ms.unwrap_or(self.slow_start_ms));
+        }
+        let ends = self.slots.iter().map(|server| server.ramp.until_seconds());
+        self.ramped_up_seconds = ends.max().unwrap_or(0);
         let glance = |server| Glance::of(server, self.blacklist_seconds);
         self.glances = self.slots.iter().map(glance).collect();
         self.left = self.regular().iter().filter(|server| server.is_left()).count();
@@ -355,6 +375,7 @@ impl Servers {
         abuse: Option<ServerSetup>,
     ) {
         assert!(regular.len() <= SERVER_NUMBERS, "{} servers: at most {SERVER_NUMBERS}", regular.len());
+        let before = self.usable_before();
         self.count = regular.len();
         self.slots.resize_with(self.slots.len().max(self.count), Server::default);
         let setups = regular.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
@@ -384,6 +405,7 @@ impl Servers {
         self.are_alike =
             self.standby_max == 0 && self.routes.is_empty() && self.regular().iter().all(is_open);
         self.look_again();
+        self.note_returns(&before);
         self.emergency.set_up(emergency.unwrap_or_default(), self.emergency.key);
         self.abuse.set_up(abuse.unwrap_or_default(), self.abuse.key);
     }
@@ -483,7 +505,14 @@ impl Servers {
                 let was_left = usize::from(index < self.count && server.is_left());
                 let changed = change(server);
                 self.left = self.left + usize::from(index < self.count && server.is_left()) - was_left;
-                self.glances[index] = Glance::of(server, self.blacklist_seconds);
+                let glance = Glance::of(server, self.blacklist_seconds);
+                let before = std::mem::replace(&mut self.glances[index], glance).usable_from_seconds();
+                if before != glance.usable_from_seconds() {
+                    self.note_return(index, before, glance.usable_from_seconds());
+                    self.glances[index] = Glance::of(&self.slots[index], self.blacklist_seconds);
+                    let until_seconds = self.slots[index].ramp.until_seconds();
+                    self.ramped_up_seconds = self.ramped_up_seconds.max(until_seconds);
+                }
                 Some(changed)
             }
         }

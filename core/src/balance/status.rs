@@ -99,6 +99,7 @@ fn server_status(id: ServerId, server: &Server, blacklist_seconds: u64, now_seco
 fn reason(state: ServerState, server: &Server) -> Option<String> {
     let reason = match state {
         ServerState::Up => None,
+        ServerState::Warming => Some("slow_start"),
         ServerState::Avoid => return Some(server.verdict_reason()),
         ServerState::Down if server.standing.is_down() => return Some(server.verdict_reason()),
         ServerState::Unset => Some("no address"),

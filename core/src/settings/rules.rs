@@ -32,6 +32,7 @@ impl Settings {
             tracking_seconds: self.number(Number::Tracking),
             client_acl: self.number(Number::ClientAcl),
             client_limits: self.client_limits(),
+            slow_start_ms: self.number(Number::SlowStart),
             queue_max: self.number(Number::Queue),
             lists: Lists { acls: self.acls.clone(), countries: self.countries.clone() },
         }

@@ -25,6 +25,8 @@ pub struct ServerEntry {
     pub standby: u8,
     pub acl: u8,
     pub proxy: ProxyHeader,
+    /// `None`: as its service.
+    pub slow_start_ms: Option<u64>,
     pub tls: ServerTls,
     pub sni: SniNames,
     pub check: OwnCheck,
@@ -46,6 +48,7 @@ impl From<ServerSpec> for ServerEntry {
             standby: 0,
             acl: 0,
             proxy: ProxyHeader::None,
+            slow_start_ms: None,
             tls,
             sni,
             check: OwnCheck::default(),
@@ -71,6 +74,7 @@ impl ServerEntry {
             ServerChange::Proxy(header) => self.proxy = *header,
             ServerChange::Check(check) => self.check.check = Some(check.clone()),
             ServerChange::CheckBy(change) => self.check.change(*change),
+            ServerChange::SlowStart(ms) => self.slow_start_ms = Some(*ms),
             ServerChange::Blacklist(_) => {}
         }
     }
@@ -91,6 +95,7 @@ impl ServerEntry {
             ServerChange::Proxy(_) => self.proxy = base.proxy,
             ServerChange::Check(_) => self.check.check = base.check.check.clone(),
             ServerChange::CheckBy(change) => self.check.take_back(*change, &base.check),
+            ServerChange::SlowStart(_) => self.slow_start_ms = base.slow_start_ms,
             ServerChange::Blacklist(_) => {}
         }
     }

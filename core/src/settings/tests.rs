@@ -300,10 +300,15 @@ weight
 no prio
 ";
     let ours = "\
+client_conn_max 0
+client_rate 0
 clients_max 4000
 policy pen
+queue 0
+queue_timeout 30
 resolve 0
 no resolve_first
+slow_start 0
 no top
 no check
 no exec_environment
@@ -315,6 +320,7 @@ check_port 0
 no discover
 latency 0
 conn_max 800
+no defer_accept
 no dummy
 idle_timeout 0
 idlers 0
@@ -329,6 +335,7 @@ pending_max 100
 no proxy_accept
 proxy_timeout 5
 no source
+no reset_on_close
 no transparent
 udp_answers
 udp_idle_timeout 60

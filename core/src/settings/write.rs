@@ -186,6 +186,7 @@ fn server_words(entry: &ServerEntry, prio_mode: bool) -> Vec<String> {
     changes.extend((entry.tls != ServerTls::Off).then(|| ServerChange::Tls(entry.tls.clone())));
     changes.extend(entry.name.clone().map(ServerChange::Name));
     changes.extend((!entry.sni.0.is_empty()).then(|| ServerChange::Sni(entry.sni.clone())));
+    changes.extend(entry.slow_start_ms.map(ServerChange::SlowStart));
     changes.extend(entry.check.changes().map(ServerChange::CheckBy));
     // It takes the rest of the line.
     changes.extend(entry.check.check.clone().map(ServerChange::Check));

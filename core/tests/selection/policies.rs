@@ -5,7 +5,7 @@ use crate::{NOW_SECONDS, server, settings};
 use pen_core::balance::{Admission, Attempt, Released, Rules, ServerId, ServerSetup};
 use pen_core::settings::Settings;
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::{AclEntry, AclMatch, Flag, OneOf, PolicyKind};
+use pen_proto::commands::{AclEntry, AclMatch, Flag, Number, OneOf, PolicyKind};
 use pen_proto::weight::Weight;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -319,6 +319,74 @@ fn source_finds_the_last_server() {
     let mut service = farm(PolicyKind::Source, (1..=1_000).map(server).collect());
     (1..1_000).for_each(|index| service.at().blacklist(ServerId::regular(index), 9, NOW_SECONDS));
     assert!(visits(&mut service, 1_000).iter().all(|index| *index == 0));
+}
+
+/// A server that comes back gets a share that grows with time: at once when it failed, at the next choice when it is new.
+#[test]
+fn a_server_that_comes_back_is_ramped_up() {
+    let weigh = [PolicyKind::RoundRobin, PolicyKind::LeastConn, PolicyKind::Random, PolicyKind::Source];
+    for policy in weigh.into_iter().map(Some).chain([None]) {
+        let mut settings = rules(policy.unwrap_or(PolicyKind::Pen));
+        settings.set_number(Number::SlowStart, 100_000);
+        settings.set_flag(Flag::Weight, policy.is_none());
+        let mut service = Service::new(16, &settings);
+        let both = || vec![server(1), server(2)];
+        service.set_servers(both(), None, None);
+        // Pen's own mode goes by connections alone: those that stay are shared by weight.
+        let share_at = |service: &mut Service, now_seconds: u32| {
+            let choose = |number| match service.at().admit(address(number), 1, now_seconds) {
+                Admission::Connect(attempt, _) => attempt,
+                Admission::Refused(refusal) => panic!("{refusal:?}"),
+            };
+            let held: Vec<Attempt> = (0..4_000).map(choose).collect();
+            let second = held.iter().filter(|attempt| attempt.server().index() == Some(1)).count();
+            held.into_iter().for_each(|attempt| service.at().abandon(attempt));
+            second as f64 / 4_000.0
+        };
+        let at = |seconds| NOW_SECONDS + seconds;
+        assert!((share_at(&mut service, at(0)) - 0.5).abs() < 0.03, "{policy:?}: both were there at start");
+        service.at().blacklist(ServerId::regular(1), 10, at(0));
+        // A share of 0.005, 0.5 or 1 beside 1.
+        for (seconds, expected) in [(9, 0.0), (10, 0.005), (60, 0.335), (111, 0.5)] {
+            let share = share_at(&mut service, at(seconds));
+            assert!((share - expected).abs() < 0.03, "{policy:?}, second {seconds}: {share}");
+        }
+        let mut three = both();
+        three.push(server(3));
+        three.swap(1, 2);
+        service.set_servers(three, None, None);
+        let states = |service: &mut Service, seconds| {
+            let statuses = service.at().server_statuses(at(seconds));
+            statuses.iter().map(|status| status.state.unwrap().to_string()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(states(&mut service, 200), "up warming warming", "{policy:?}: at other addresses");
+        assert!(share_at(&mut service, at(200)) < 0.03, "{policy:?}");
+        assert_eq!(states(&mut service, 299), "up warming warming", "{policy:?}");
+        assert_eq!(states(&mut service, 300), "up up up", "{policy:?}");
+    }
+}
+
+/// One has a time of its own.
+#[test]
+fn a_server_may_have_its_own_time() {
+    let mut settings = rules(PolicyKind::RoundRobin);
+    settings.set_number(Number::SlowStart, 100_000);
+    let mut service = Service::new(16, &settings);
+    let own = |ms| ServerSetup { slow_start_ms: Some(ms), ..server(2) };
+    service.set_servers(
+        vec![server(1), own(0), ServerSetup { slow_start_ms: Some(2_000), ..server(3) }],
+        None,
+        None,
+    );
+    (0..3).for_each(|index| {
+        service.at().blacklist(ServerId::regular(index), 1, NOW_SECONDS);
+    });
+    let states = |service: &mut Service, seconds| {
+        let statuses = service.at().server_statuses(NOW_SECONDS + seconds);
+        statuses.iter().map(|status| status.state.unwrap().to_string()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(states(&mut service, 1), "warming up warming");
+    assert_eq!(states(&mut service, 3), "warming up up");
 }
 
 fn any_server() -> impl Strategy<Value = ServerSetup> {

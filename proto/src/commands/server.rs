@@ -25,6 +25,8 @@ pub enum ServerChange {
     Sni(SniNames),
     Tls(ServerTls),
     Proxy(ProxyHeader),
+    /// Milliseconds in which it is ramped up.
+    SlowStart(u64),
     /// Blacklists the server for so many seconds from now; 0 releases it.
     Blacklist(u32),
 }
@@ -80,6 +82,7 @@ impl fmt::Display for ServerChange {
             ServerChange::Sni(names) => write!(f, "sni {names}"),
             ServerChange::Tls(tls) => write!(f, "tls {tls}"),
             ServerChange::Proxy(header) => write!(f, "proxy {header}"),
+            ServerChange::SlowStart(ms) => write!(f, "slow_start {}", Seconds(*ms)),
             ServerChange::Blacklist(seconds) => write!(f, "blacklist {seconds}"),
         }
     }

@@ -115,6 +115,8 @@ pub enum Number {
     ShutdownTimeout,
     /// Seconds in which a client must have finished its TLS handshake, or have named the server it wants.
     SslHandshakeTimeout,
+    /// Milliseconds in which a server that comes back is ramped up; 0: at once.
+    SlowStart,
     /// Plain bytes of a TLS record to a client.
     SslRecordMax,
     /// The list of addresses that the tarpit takes; [`Number::NONE`]: there is no tarpit.

@@ -259,7 +259,7 @@ fn wrong_lines_are_explained() {
         ("server 3 wieght 5", r#"server 3: "wieght": no such key; did you mean "weight"?"#),
         (
             "server 3",
-            "server 3: want acl or address or port or max or hard or blacklist or name or weight or prio or tls or sni or proxy or check_interval or check_timeout or check_rise or check_fall or check_port or check, got nothing",
+            "server 3: want acl or address or port or max or hard or blacklist or name or weight or prio or slow_start or tls or sni or proxy or check_interval or check_timeout or check_rise or check_fall or check_port or check, got nothing",
         ),
         (
             "ssl_option",

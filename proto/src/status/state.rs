@@ -56,6 +56,8 @@ pub enum ServerState {
     Down,
     /// A check says that it is to be used only where no other is left.
     Avoid,
+    /// It has come back, and its share grows (`slow_start`).
+    Warming,
     /// It has as many connections as it may have; clients that are new go elsewhere.
     Full,
     /// It is well, and waits for others to be gone.
@@ -90,7 +92,7 @@ impl Level {
 
 impl ServerState {
     /// In the order in which they are looked for.
-    pub const ALL: [ServerState; 10] = [
+    pub const ALL: [ServerState; 11] = [
         ServerState::Unset,
         ServerState::Removing,
         ServerState::Disabled,
@@ -98,6 +100,7 @@ impl ServerState {
         ServerState::Blacklisted,
         ServerState::Down,
         ServerState::Avoid,
+        ServerState::Warming,
         ServerState::Full,
         ServerState::Standby,
         ServerState::Up,
@@ -112,6 +115,7 @@ impl ServerState {
             ServerState::Blacklisted => "blacklisted",
             ServerState::Down => "down",
             ServerState::Avoid => "avoid",
+            ServerState::Warming => "warming",
             ServerState::Full => "full",
             ServerState::Standby => "standby",
             ServerState::Up => "up",
@@ -121,7 +125,7 @@ impl ServerState {
     pub fn level(self) -> Level {
         match self {
             ServerState::Unset => Level::Off,
-            ServerState::Up | ServerState::Standby => Level::Good,
+            ServerState::Up | ServerState::Warming | ServerState::Standby => Level::Good,
             ServerState::Removing
             | ServerState::Disabled
             | ServerState::Draining
@@ -133,7 +137,7 @@ impl ServerState {
 
     /// Whether clients that belong to it are served: `full` is no fault of the server.
     pub fn is_in_service(self) -> bool {
-        matches!(self, ServerState::Up | ServerState::Standby | ServerState::Full)
+        matches!(self, ServerState::Up | ServerState::Warming | ServerState::Standby | ServerState::Full)
     }
 
     /// Whether it is passed over for the seconds of [`ServerStatus::blacklisted_seconds`].

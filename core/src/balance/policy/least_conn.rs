@@ -1,8 +1,8 @@
 //! The fewest connections for its weight; among equals in turn, so that idle servers get their shares too.
 
+use super::rank::Load;
 use super::turns::Turns;
-use super::{Glance, Policy, Question, Servers, rank};
-use std::cmp::Ordering;
+use super::{Policy, Question, Servers};
 
 /// Remembers turns.
 #[derive(Debug, Default)]
@@ -12,13 +12,14 @@ pub struct LeastConn {
 
 impl Policy for LeastConn {
     fn choose(&mut self, question: &Question<'_>) -> Option<usize> {
-        let mut least: Option<(usize, &Glance)> = None;
+        let mut least: Option<(usize, Load)> = None;
         let mut is_shared = false;
         question.visit(|index, glance| {
-            match least.map_or(Ordering::Less, |(_, least)| rank::by_load(glance, least)) {
-                Ordering::Less => (least, is_shared) = (Some((index, glance)), false),
-                Ordering::Equal => is_shared = true,
-                Ordering::Greater => {}
+            let load = Load::of(question, index, glance);
+            match least {
+                Some((_, least)) if load > least => {}
+                Some((_, least)) if load == least => is_shared = true,
+                _ => (least, is_shared) = (Some((index, load)), false),
             }
             // Nobody has fewer than none.
             let is_idle = glance.connections() == 0;
@@ -27,7 +28,7 @@ impl Policy for LeastConn {
         });
         let (index, least) = least?;
         match is_shared {
-            true => self.turns.take(question, |glance| rank::by_load(glance, least) == Ordering::Equal),
+            true => self.turns.take(question, |index, glance| Load::of(question, index, glance) == least),
             false => Some(index),
         }
     }

@@ -17,6 +17,7 @@ mod source;
 mod turns;
 
 use super::glance::{AVOIDED, Glance};
+use super::ramp;
 use super::routes::Route;
 use super::rules::Rules;
 use super::servers::{Server, ServerId, Servers};
@@ -107,6 +108,21 @@ impl Question<'_> {
             if may_be && !wants_more(index, glance) {
                 break;
             }
+        }
+    }
+
+    /// Its weight as it counts now, in millionths: less for a server that is ramped up.
+    #[inline]
+    fn weight(&self, index: usize, glance: &Glance) -> u64 {
+        ramp::of_weight(glance.weight(), self.share(index, glance))
+    }
+
+    /// How much of its share a server has, in parts of [`ramp::WHOLE`].
+    #[inline]
+    fn share(&self, index: usize, glance: &Glance) -> u32 {
+        match glance.ramped_up_seconds() <= self.now_seconds {
+            true => ramp::WHOLE,
+            false => self.servers.regular()[index].ramp.share(self.now_seconds),
         }
     }
 

@@ -1,6 +1,7 @@
 //! By lot, as often as the weight says.
 
 use super::mix::{MIX_STEP, mix};
+use super::ramp::WHOLE;
 use super::{Policy, Question, Server, Servers};
 
 /// How often the lot may fall on a server that does not take the client, before it is drawn among those that do.
@@ -33,20 +34,23 @@ impl Random {
         (0..DRAWS).find_map(|_| {
             let point = self.below(total);
             let index = self.sums.partition_point(|sum| *sum <= point);
-            (index < self.sums.len() && question.may_choose(index)).then_some(index)
+            let glance = question.glances().get(index)?;
+            let share = question.share(index, glance);
+            let is_drawn = share == WHOLE || self.below(WHOLE.into()) < share.into();
+            (is_drawn && question.may_choose(index)).then_some(index)
         })
     }
 
     fn among_those_that_may_be_chosen(&mut self, question: &Question<'_>) -> Option<usize> {
         let (mut total, mut choice) = (0, None);
-        question.visit(|_, glance| {
-            total += u64::from(glance.weight().thousandths());
+        question.visit(|index, glance| {
+            total += question.weight(index, glance);
             true
         });
         let mut left = self.below(total);
         question.visit(|index, glance| {
             choice = Some(index);
-            let weight = u64::from(glance.weight().thousandths());
+            let weight = question.weight(index, glance);
             let goes_on = left >= weight;
             left = left.saturating_sub(weight);
             goes_on

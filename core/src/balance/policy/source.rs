@@ -8,6 +8,7 @@
 mod table;
 
 use super::mix::mix;
+use super::ramp::WHOLE;
 use super::{Policy, Question, Server, Servers};
 use pen_proto::addr::ClientAddr;
 use pen_proto::weight::Weight;
@@ -27,9 +28,14 @@ pub struct Source {
 impl Policy for Source {
     fn choose(&mut self, question: &Question<'_>) -> Option<usize> {
         let client = hash(question.client);
-        let probed = (0..PROBES).map(|probe| self.table.at(mix(client.wrapping_add(probe))));
-        let mut usable = probed.flatten().filter(|index| question.may_choose(*index));
-        usable.next().or_else(|| self.compare(question, client))
+        let probed = (0..PROBES).find_map(|probe| {
+            let hash = mix(client.wrapping_add(probe));
+            let index = self.table.at(hash).filter(|index| question.may_choose(*index))?;
+            // Of a server that is ramped up, the same clients come first on every pen.
+            let share = question.share(index, &question.glances()[index]);
+            (share == WHOLE || mix(!hash) % u64::from(WHOLE) < share.into()).then_some(index)
+        });
+        probed.or_else(|| self.compare(question, client))
     }
 
     fn servers_changed(&mut self, servers: &Servers) {

@@ -1,5 +1,6 @@
 //! The rows about which server a client gets.
 
+use super::server_keys::SLOW_START_MAX_MS;
 use super::{JSON, NUMBER, SECONDS, arg, flag, number, optional};
 use crate::commands::{
     Answer, Arg, Argument, Choice, Complete, Flag, Group, Kind, Number, Question, Row, SECONDS_MAX, Text,
@@ -229,6 +230,7 @@ pub const ROWS: &[Row] = &[
                     "name",
                     "weight",
                     "prio",
+                    "slow_start",
                     "tls",
                     "sni",
                     "proxy",
@@ -272,6 +274,22 @@ pub const ROWS: &[Row] = &[
                  sent to it and received from it. With `json`, prints one JSON array, which also has state, \
                  failures and blacklisting.",
         ..LIVE
+    },
+    Row {
+        word: "slow_start",
+        args: SECONDS,
+        kind: Kind::Seconds {
+            number: Number::SlowStart,
+            min_ms: 0,
+            max_ms: SLOW_START_MAX_MS,
+            default_ms: 0,
+        },
+        unit: "seconds",
+        summary: "in which time a server that comes back is ramped up; 0: at once",
+        detail: "A server that was away or is new gets a share that grows from next to nothing to that of its weight \
+                 within this time. It counts wherever weights do: with `policy round_robin`, `least_conn`, `random` and \
+                 `source`, and with `weight`. A server may have a time of its own.",
+        ..NEW
     },
     Row {
         word: "stubborn",

@@ -3,6 +3,9 @@
 use crate::addr::SERVER_LIMIT_MAX;
 use crate::commands::{ACL_LAST, CheckChange, SECONDS_MAX, ServerChange, ServerKey, ServerValue};
 
+/// A day.
+pub const SLOW_START_MAX_MS: u64 = 86_400_000;
+
 /// Every key of `server N`.
 pub static SERVER_KEYS: &[ServerKey] = &[
     ServerKey {
@@ -69,6 +72,11 @@ pub static SERVER_KEYS: &[ServerKey] = &[
         word: "prio",
         value: ServerValue::Number { min: 0, max: SERVER_LIMIT_MAX, unit: "", change: ServerChange::Prio },
         summary: "priority under prio; the smallest number is chosen first",
+    },
+    ServerKey {
+        word: "slow_start",
+        value: ServerValue::Seconds { min_ms: 0, max_ms: SLOW_START_MAX_MS, change: ServerChange::SlowStart },
+        summary: "seconds in which its share grows when it comes back; without it the service's slow_start",
     },
     ServerKey {
         word: "tls",
