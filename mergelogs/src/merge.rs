@@ -2,6 +2,8 @@
 //!
 //! Wires `web_logs`, `pen_log` and `output`, and counts. Called by `main`.
 
+use std::net::IpAddr;
+
 use chrono::{Local, Offset, TimeZone};
 
 use crate::PROGRAM;
@@ -113,6 +115,9 @@ impl Merge {
         let skipped = self.pen_logs.skipped_lines().map(|(name, lines)| (name.to_owned(), lines));
         self.counts.pen_log_skipped = skipped.collect();
         self.counts.pen_log_entries = self.pen_logs.entries();
+        let is_name = |server: &str| server.parse::<IpAddr>().is_err() && !self.pen_logs.has_seen(server);
+        let servers = self.web_logs.servers().filter(|server| is_name(server));
+        self.counts.names_unknown = servers.map(str::to_owned).collect();
         let mut rejects = self.web_logs.into_rejects();
         rejects.finish()?;
         self.counts.rejected = rejects.lines;

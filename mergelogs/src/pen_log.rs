@@ -103,6 +103,11 @@ impl PenLogs {
         self.index.server_id(server.as_bytes())
     }
 
+    /// Whether an entry that was read so far names this server.
+    pub fn has_seen(&self, server: &str) -> bool {
+        self.server_id(server).is_some_and(|id| self.index.servers[id as usize].was_seen)
+    }
+
     /// Lines that are no entries, with the name of their log.
     pub fn skipped_lines(&self) -> impl Iterator<Item = (&str, u64)> {
         self.sources.iter().map(|source| (source.file.name.as_str(), source.skipped_lines))

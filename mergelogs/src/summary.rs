@@ -20,6 +20,8 @@ pub struct Counts {
     pub rejected: u64,
     pub first_rejected: Option<String>,
     pub pen_log_entries: u64,
+    /// Servers that the user named by something other than an address, and that the pen log never names so.
+    pub names_unknown: Vec<String>,
     /// Name of the log, and lines in it that are no entries.
     pub pen_log_skipped: Vec<(String, u64)>,
 }
@@ -53,6 +55,13 @@ impl Counts {
         }
         if self.pen_log_entries == 0 && self.written > 0 {
             warnings.push("the pen log has no entries".to_owned());
+        } else if self.matched == 0 && self.written > 0 {
+            warnings.push("no line got its client; -v says why".to_owned());
+        }
+        for name in &self.names_unknown {
+            warnings.push(format!(
+                "{name}: the pen log has no server of this name; want the server's address as it is there"
+            ));
         }
         warnings
     }
@@ -95,6 +104,19 @@ mod tests {
         let counts = Counts { written: 2, matched: 2, pen_log_entries: 2, ..Counts::default() };
         assert!(counts.warnings().is_empty());
         assert_eq!(counts.summary(), ["2 lines written, 2 with their client"]);
+    }
+
+    #[test]
+    fn a_merge_that_found_nobody_says_so_and_names_servers_that_are_no_addresses() {
+        let names_unknown = vec!["web1".to_owned()];
+        let counts = Counts { written: 2, pen_log_entries: 2, names_unknown, ..Counts::default() };
+        assert_eq!(
+            counts.warnings(),
+            [
+                "no line got its client; -v says why",
+                "web1: the pen log has no server of this name; want the server's address as it is there",
+            ]
+        );
     }
 
     #[test]

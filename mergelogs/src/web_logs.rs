@@ -71,6 +71,11 @@ impl WebLogs {
         Ok(web_logs)
     }
 
+    /// As the user named them, one for each log.
+    pub fn servers(&self) -> impl Iterator<Item = &str> {
+        self.logs.iter().map(|log| log.server.as_str())
+    }
+
     /// The time of the next line.
     pub fn next_epoch_seconds(&self) -> Option<i64> {
         self.next.peek().map(|Reverse(((epoch_seconds, _), _))| *epoch_seconds)

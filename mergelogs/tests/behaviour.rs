@@ -102,6 +102,16 @@ fn an_ipv6_server_stands_in_brackets() {
 }
 
 #[test]
+fn a_name_for_an_address_is_reported() {
+    let ran = run(&example(), "-p pen.log web1:first.log 10.0.18.8:second.log");
+    let expected =
+        "mergelogs: web1: the pen log has no server of this name; want the server's address as it is there\n";
+    assert_eq!((ran.stderr.as_str(), ran.status), (expected, Some(0)));
+    let ran = run(&example(), "-p pen.log 10.0.18.7:first.log");
+    assert_eq!(ran.stderr, "mergelogs: no line got its client; -v says why\n");
+}
+
+#[test]
 fn a_file_appears_complete_or_not_at_all() {
     let directory = example();
     let ran = run(&directory, &format!("-o merged.log {ALL}"));
