@@ -56,7 +56,8 @@ impl Table {
         }
         let mut places = vec![NOBODY; PLACES as usize];
         let turn = |member: &Member, count: u64| {
-            (u128::from(count + 1) << TIME_BITS) / u128::from(member.weight.thousandths())
+            // It fits: there are fewer turns than 2^17.
+            ((count + 1) << TIME_BITS) / u64::from(member.weight.thousandths())
         };
         let first = |(at, member): (usize, &Member)| Reverse((turn(member, 0), member.hash, at));
         let mut turns: BinaryHeap<_> = members.iter().enumerate().map(first).collect();
