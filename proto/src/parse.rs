@@ -12,7 +12,7 @@ mod words;
 use crate::addr::{ListenAddr, quoted};
 use crate::commands::{
     Address, Answer, Argument, Assignment, Choice, Command, Entry, Kind, Line, Number, ROWS, Row,
-    SECONDS_MAX, SERVER_KEYS, Setting, Taken, row, row_spelled,
+    SECONDS_MAX, SERVER_KEYS, ServerDeed, Setting, Taken, row, row_spelled,
 };
 use crate::rate::Rate;
 use crate::seconds::Seconds;
@@ -51,7 +51,7 @@ impl Unknown {
             Unknown::Command(word) => {
                 closest(word, ROWS.iter().filter(|row| row.is_command()).map(|row| row.word))
             }
-            Unknown::Key(word) => closest(word, SERVER_KEYS.iter().map(|key| key.word)),
+            Unknown::Key(word) => closest(word, ServerDeed::WORDS.into_iter().chain(keys())),
         }
     }
 }
@@ -67,7 +67,7 @@ impl fmt::Display for ParseError {
                 write!(f, "{}; did you mean {}?", self.message, quoted(meant))
             }
             (Some(Unknown::Key(word)), Some(meant)) => {
-                write!(f, "{}: no such key; did you mean {}?", quoted(word), quoted(meant))
+                write!(f, "{}: no such word; did you mean {}?", quoted(word), quoted(meant))
             }
             _ => f.write_str(&self.message),
         }
@@ -322,6 +322,11 @@ fn unknown(word: &str) -> ParseError {
         message: format!("{}: no such command", quoted(word)),
         unknown: similar(word).map(Unknown::Command),
     }
+}
+
+/// The keys of `server N`.
+fn keys() -> impl Iterator<Item = &'static str> {
+    SERVER_KEYS.iter().map(|key| key.word)
 }
 
 /// The word, if something similar is worth looking for.

@@ -92,6 +92,10 @@ impl Slot {
             (_, Health::Avoid) => format!("{called} is to be avoided: {reason}"),
             (_, Health::Down) => format!("{called} is down: {reason}"),
         };
-        diag::say(Severity::Notice, crate::settings::of_service(&self.service.name, &text));
+        let severity = match health {
+            Health::Up => Severity::Notice,
+            Health::Avoid | Health::Down => Severity::Warning,
+        };
+        diag::say(severity, crate::settings::of_service(&self.service.name, &text));
     }
 }

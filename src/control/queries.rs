@@ -4,7 +4,7 @@
 use crate::settings::{ServerEntry, ServiceConfig};
 use pen_proto::addr::Port;
 use pen_proto::commands::{Listing, Number, ProxyHeader};
-use pen_proto::status::{ConnectionStatus, ServerStatus, ServiceLine, Status, bits};
+use pen_proto::status::{ConnectionStatus, ServerState, ServerStatus, ServiceLine, Status, bits};
 use serde_json::to_string;
 use std::fmt::Write;
 
@@ -22,7 +22,7 @@ pub fn servers(status: &Status, listing: Listing) -> String {
         add_line(
             &mut text,
             format_args!(
-                "{} addr {address} port {} conn {} max {} hard {} weight {} prio {} sx {} rx {}{}",
+                "{} addr {address} port {} conn {} max {} hard {} weight {} prio {} sx {} rx {}{}{}",
                 server.index,
                 server.port,
                 server.connections,
@@ -32,11 +32,27 @@ pub fn servers(status: &Status, listing: Listing) -> String {
                 server.prio,
                 server.sent_bytes,
                 server.received_bytes,
-                server.name.as_ref().map(|name| format!(" name {name}")).unwrap_or_default()
+                server.name.as_ref().map(|name| format!(" name {name}")).unwrap_or_default(),
+                state(server)
             ),
         );
     }
     text
+}
+
+/// The state of a server, where something put it there that Pen does not have.
+fn state(server: &ServerStatus) -> String {
+    let is_of_pens = match server.state() {
+        ServerState::Unset | ServerState::Blacklisted | ServerState::Full | ServerState::Up => true,
+        ServerState::Down => server.check.is_none(),
+        ServerState::Removing
+        | ServerState::Disabled
+        | ServerState::Draining
+        | ServerState::Avoid
+        | ServerState::Warming
+        | ServerState::Standby => false,
+    };
+    if is_of_pens { String::new() } else { format!(" state {}", server.state()) }
 }
 
 /// `services`: each with its name first.

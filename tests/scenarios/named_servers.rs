@@ -49,6 +49,9 @@ fn draining_lets_connections_end_and_takes_no_new_ones_not_even_of_old_clients()
     assert_eq!(held.line(), "A");
     does(&pen, "server alpha drain");
     assert_eq!(state(&pen, 0), "draining");
+    let text = pen.control("servers");
+    let ends: Vec<_> = text.lines().map(|line| line.split_once(" name ").unwrap().1).collect();
+    assert_eq!(ends, ["alpha state draining", "beta"]);
     assert_eq!(pen.asks(5), "BBBBB", "the client was at A");
     assert_eq!(held.exchange("still"), "still");
     assert!(!pen.stderr().contains("drained"), "{}", pen.stderr());

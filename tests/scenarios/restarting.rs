@@ -155,6 +155,17 @@ fn the_journal_gets_priorities_and_no_replies() {
 }
 
 #[test]
+fn what_checks_find_has_its_priority_in_the_journal() {
+    let [server, other] = [Backend::named("A"), Backend::refusing("B")].map(|server| server.to_string());
+    let supervisor = Supervisor::new();
+    let mut pen = supervisor.start(&["-O", "check connect", &address().to_string(), &server, &other], vec![]);
+    let down = format!("<4>server 1 ({other}) is down: connect: connection refused\n");
+    eventually("it to be down", || supervisor.said(), |said| said.contains(&down));
+    pen.signal(SIGTERM);
+    assert_eq!(pen.wait(), Some(0));
+}
+
+#[test]
 fn sockets_of_a_socket_unit_are_taken_by_address_and_left_as_they_are() {
     let server = Backend::named("A");
     let supervisor = Supervisor::new();

@@ -1,7 +1,7 @@
 //! `server N KEY VALUE...`, `server add`, and what becomes of a server as a whole.
 
 use super::words::Words;
-use super::{ParseError, Parsed, Unknown, similar};
+use super::{ParseError, Parsed, Unknown, keys, similar};
 use crate::addr::{Host, Port, ServerSpec, file_name, quoted};
 use crate::commands::{
     Check, Command, ProxyHeader, SECONDS_MAX, SERVER_KEYS, SERVER_LAST, ServerChange, ServerDeed, ServerKey,
@@ -36,7 +36,7 @@ pub fn server(words: &mut Words) -> Parsed<Command> {
             }
             let changes = changes(words)?;
             match changes.is_empty() {
-                true => Err(words.error(&format!("want {}, got nothing", key_names()))),
+                true => Err(words.error(&format!("want {}, got nothing", key_names(true)))),
                 false => Ok(Command::Server { server, changes }),
             }
         }
@@ -74,7 +74,7 @@ fn changes(words: &mut Words) -> Parsed<Vec<ServerChange>> {
     let (mut changes, mut is_unix) = (Vec::new(), false);
     while let Some(word) = words.next() {
         let Some(key) = SERVER_KEYS.iter().find(|key| key.word == word) else {
-            return Err(unknown_key(word, words));
+            return Err(unknown_key(word, words, changes.is_empty()));
         };
         words.place = format!("{place}: {word}");
         // Pen's scripts give a Unix socket the port 0.
@@ -136,13 +136,14 @@ fn without_name(reason: &str, name: &str) -> String {
     rest.unwrap_or(reason).to_owned()
 }
 
-fn key_names() -> String {
-    let names: Vec<_> = SERVER_KEYS.iter().map(|key| key.word).collect();
-    names.join(" or ")
+/// What may follow a server: behind its number, words that stand alone too.
+fn key_names(is_first: bool) -> String {
+    let deeds = ServerDeed::WORDS.into_iter().filter(|_| is_first);
+    deeds.chain(keys()).collect::<Vec<_>>().join(" or ")
 }
 
-fn unknown_key(word: &str, words: &Words) -> ParseError {
-    let message = format!("want {}, got {}", key_names(), quoted(word));
+fn unknown_key(word: &str, words: &Words, is_first: bool) -> ParseError {
+    let message = format!("want {}, got {}", key_names(is_first), quoted(word));
     ParseError { unknown: similar(word).map(Unknown::Key), ..words.error(&message) }
 }
 

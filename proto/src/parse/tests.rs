@@ -256,10 +256,11 @@ fn wrong_lines_are_explained() {
         ("server 3 weight x", r#"server 3: weight: want 0..65535, got "x""#),
         ("server 3 weight", "server 3: weight: want 0..65535, got nothing"),
         ("server 3 port 0", r#"server 3: port: want 1..65535 or a service name, got "0""#),
-        ("server 3 wieght 5", r#"server 3: "wieght": no such key; did you mean "weight"?"#),
+        ("server 3 wieght 5", r#"server 3: "wieght": no such word; did you mean "weight"?"#),
+        ("server 3 drian", r#"server 3: "drian": no such word; did you mean "drain"?"#),
         (
             "server 3",
-            "server 3: want acl or address or port or max or hard or blacklist or name or weight or prio or slow_start or tls or sni or proxy or check_interval or check_timeout or check_rise or check_fall or check_port or check, got nothing",
+            "server 3: want enable or disable or reset or drain or remove or acl or address or port or max or hard or blacklist or name or weight or prio or slow_start or tls or sni or proxy or check_interval or check_timeout or check_rise or check_fall or check_port or check, got nothing",
         ),
         (
             "ssl_option",

@@ -271,7 +271,8 @@ pub const ROWS: &[Row] = &[
         kind: Kind::Question(Argument::Listing(Question::Servers)),
         summary: "list the servers",
         detail: "Prints a line for each: number, address, port, connections, max, hard, weight, prio, bytes \
-                 sent to it and received from it. With `json`, prints one JSON array, which also has state, \
+                 sent to it and received from it, then its name, and its state where that is one that Pen does not \
+                 have, such as `state draining`. With `json`, prints one JSON array, which also has state, \
                  failures and blacklisting.",
         ..LIVE
     },
