@@ -105,6 +105,7 @@ impl Probe {
         }
         self.talk(scratch).unwrap_or_else(|broken| match broken {
             Broken::Tls(trouble) => Progressed::Bad(format!("TLS: {trouble}")),
+            Broken::Flood => Progressed::Bad("it sends without end".into()),
             Broken::Socket(error) => Progressed::Bad(format!("connection lost: {}", reason(&error))),
         })
     }

@@ -17,7 +17,7 @@ const PAUSE_MS_MIN: u64 = 1_000;
 const PAUSE_MS_MAX: u64 = 60_000;
 /// After so many good answers in a row the next failure is the first one again.
 const GOOD_ANSWERS: u32 = 10;
-/// What a program may write between two questions beside its answer.
+/// What a program may write between two questions, on standard output and standard error together.
 const UNASKED_BYTES_MAX: usize = 64 * 1024;
 /// What is kept of its last line of complaint.
 const COMPLAINT_BYTES_MAX: usize = 200;
@@ -54,6 +54,8 @@ pub struct Heard {
     pub answer: Option<Vec<u8>>,
     /// It cannot go on, and has to be ended: why.
     pub failed: Option<String>,
+    /// It has closed its standard error, which is not to be watched any more.
+    pub has_closed_errors: bool,
 }
 
 impl Job {
@@ -113,7 +115,7 @@ impl Job {
     pub fn hear(&mut self, scratch: &mut [u8]) -> Heard {
         let mut heard = Heard::default();
         let Some(running) = &mut self.running else { return heard };
-        running.hear_complaints(scratch);
+        running.hear_complaints(scratch, &mut heard);
         while heard.failed.is_none() {
             match running.program.read(scratch) {
                 None => break,
@@ -175,17 +177,23 @@ impl Running {
             }
         };
         let is_babble = self.lines.take(bytes, &mut keep).is_err();
-        self.unasked_bytes += bytes.len();
         if is_babble {
             heard.failed = Some("the program writes lines without end".into());
-        } else if self.unasked_bytes > UNASKED_BYTES_MAX {
-            heard.failed = Some("the program writes without end".into());
         }
+        self.wrote(bytes.len(), heard);
     }
 
     /// What a program says on its standard error is shown as a reason when it finds its server not well.
-    fn hear_complaints(&mut self, scratch: &mut [u8]) {
-        while let Some(count @ 1..) = self.program.read_errors(scratch) {
+    fn hear_complaints(&mut self, scratch: &mut [u8], heard: &mut Heard) {
+        while heard.failed.is_none() {
+            let count = match self.program.read_errors(scratch) {
+                None => break,
+                Some(0) => {
+                    heard.has_closed_errors = true;
+                    break;
+                }
+                Some(count) => count,
+            };
             for line in scratch[..count].split_inclusive(|byte| *byte == b'\n') {
                 if self.complaint.ends_with(b"\n") {
                     self.complaint.clear();
@@ -193,6 +201,15 @@ impl Running {
                 let room = COMPLAINT_BYTES_MAX.saturating_sub(self.complaint.len());
                 self.complaint.extend_from_slice(&line[..line.len().min(room)]);
             }
+            self.wrote(count, heard);
+        }
+    }
+
+    /// Counts what it wrote. It is read as long as there is some, so one that writes faster than that has to go.
+    fn wrote(&mut self, count: usize, heard: &mut Heard) {
+        self.unasked_bytes += count;
+        if self.unasked_bytes > UNASKED_BYTES_MAX && heard.failed.is_none() {
+            heard.failed = Some(self.with_complaint("the program writes without end"));
         }
     }
 

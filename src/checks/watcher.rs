@@ -466,6 +466,10 @@ impl Watcher {
         let Some(slot) = self.slots[number as usize].as_mut() else { return };
         let Work::Program(job) = &mut slot.work else { return };
         let heard = job.hear(&mut self.scratch);
+        if let (true, Some([_, errors])) = (heard.has_closed_errors, job.outputs()) {
+            // It would be reported for ever. It may have gone already.
+            let _ = self.poller.remove_listener(errors);
+        }
         if let Some(line) = heard.answer {
             self.timers.disarm(2 * number + 1);
             let outcome = match Answer::parse(&line) {

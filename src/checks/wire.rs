@@ -11,6 +11,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 const READ_BYTES_MAX: usize = 16 * 1024;
 /// What a session may hand over at once: what was read, and what it had kept.
 const PLAIN_BYTES_MAX: usize = READ_BYTES_MAX + 32 * 1024;
+/// What a server may send during one check, TLS and the framing of HTTP included: several times what any check looks for.
+const RECEIVED_BYTES_MAX: usize = 1024 * 1024;
 /// Room for both.
 pub const SCRATCH_BYTES: usize = READ_BYTES_MAX + PLAIN_BYTES_MAX;
 
@@ -18,6 +20,8 @@ pub const SCRATCH_BYTES: usize = READ_BYTES_MAX + PLAIN_BYTES_MAX;
 pub enum Broken {
     Socket(io::Error),
     Tls(Trouble),
+    /// The server sends without end.
+    Flood,
 }
 
 impl From<io::Error> for Broken {
@@ -37,11 +41,12 @@ pub struct Wire {
     pub session: Option<Session>,
     /// Not encrypted any more, and not taken by the socket yet.
     out: Vec<u8>,
+    received_bytes: usize,
 }
 
 impl Wire {
     pub fn new(fd: OwnedFd) -> Wire {
-        Wire { fd, session: None, out: Vec::new() }
+        Wire { fd, session: None, out: Vec::new(), received_bytes: 0 }
     }
 
     pub fn fd(&self) -> BorrowedFd<'_> {
@@ -85,7 +90,9 @@ impl Wire {
                 return Ok(is_flushed);
             };
             let wire = &mut scratch[..READ_BYTES_MAX];
-            let Some(count) = unless_busy(socket::receive(self.fd.as_fd(), wire))? else { return Ok(false) };
+            let Some(count) = receive(self.fd.as_fd(), wire, &mut self.received_bytes)? else {
+                return Ok(false);
+            };
             if count == 0 {
                 return Err(Trouble("the server ended the connection in the handshake".into()).into());
             }
@@ -105,7 +112,7 @@ impl Wire {
         let (wire, plain) = scratch.split_at_mut(READ_BYTES_MAX);
         loop {
             let Some(session) = &mut self.session else {
-                let count = unless_busy(socket::receive(self.fd.as_fd(), wire))?;
+                let count = receive(self.fd.as_fd(), wire, &mut self.received_bytes)?;
                 return Ok(count.map(|count| &wire[..count]));
             };
             let kept = session.read_plain(plain);
@@ -115,7 +122,7 @@ impl Wire {
             if session.peer_closed() {
                 return Ok(Some(&plain[..0]));
             }
-            match unless_busy(socket::receive(self.fd.as_fd(), wire))? {
+            match receive(self.fd.as_fd(), wire, &mut self.received_bytes)? {
                 None => return Ok(None),
                 Some(0) => return Ok(Some(&plain[..0])),
                 Some(count) => {
@@ -139,6 +146,21 @@ impl Wire {
             None => {}
         }
     }
+}
+
+/// Reads what is there, within the limit of one check. A server that sends faster than it is read would otherwise keep the
+/// thread for itself, whatever it sends: interim answers, chunks of one byte, empty TLS records.
+fn receive(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    received_bytes: &mut usize,
+) -> Result<Option<usize>, Broken> {
+    let count = unless_busy(socket::receive(fd, buffer))?;
+    *received_bytes += count.unwrap_or_default();
+    if *received_bytes > RECEIVED_BYTES_MAX {
+        return Err(Broken::Flood);
+    }
+    Ok(count)
 }
 
 /// `None` where one has to wait.

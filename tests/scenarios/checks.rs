@@ -135,6 +135,32 @@ fn web_servers_and_others_are_asked() {
 }
 
 #[test]
+fn a_server_that_sends_without_end_harms_only_itself() {
+    let flooding = |piece: &'static str| {
+        Backend::serving(move |mut stream| {
+            let piece = piece.repeat(1_000);
+            while stream.write_all(piece.as_bytes()).is_ok() {}
+        })
+    };
+    let servers = [flooding("HTTP/1.1 100 Continue\r\n\r\n"), flooding("x"), flooding("HTTP/1.1 200 OK\r\n")];
+    let other = answering(&Arc::new(Mutex::new("HTTP/1.1 200 OK\r\n\r\ntext".into())));
+    let all = servers.iter().chain([&other]);
+    let mut pen = checked(all, "http / expect text").command("check_timeout 3600").start();
+    for (server, reason) in ["it sends without end", "answers no HTTP", "the head of its answer is longer"]
+        .into_iter()
+        .enumerate()
+    {
+        let look = || states(&pen)[server].clone();
+        eventually(reason, look, |(state, why)| *state == ServerState::Down && why.contains(reason));
+    }
+    let before = other.accepted();
+    eventually("checks of the other", || other.accepted(), |now| *now > before + 3);
+    assert_eq!(states(&pen)[3].0, ServerState::Up);
+    pen.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(pen.wait(), Some(0), "it can be stopped");
+}
+
+#[test]
 fn checks_are_announced_as_nobodys_where_clients_are() {
     let heard: Arc<Mutex<BTreeSet<Vec<u8>>>> = Arc::default();
     let theirs = heard.clone();

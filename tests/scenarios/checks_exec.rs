@@ -4,6 +4,7 @@ use super::checks::{first_is, states};
 use crate::common::backend::Backend;
 use crate::common::pen::{Pen, Start};
 use crate::common::ports::free_port;
+use crate::common::process::cpu_percent;
 use crate::common::wait::{eventually, timed};
 use nix::sys::signal::Signal;
 use pen_proto::status::ServerState;
@@ -132,6 +133,7 @@ fn a_program_that_fails_takes_its_server_down_and_is_started_again() {
         ("kill -9 $$\n", "was ended by signal 9"),
         ("read word; yes 3\n", "without end"),
         ("read word; tr '\\0' x </dev/zero\n", "without end"),
+        ("read word; yes >&2\n", "without end: y"),
         ("exec >&-; sleep 1000\n", "has closed its output"),
     ] {
         let script = format!("echo >> \"$0.starts\"; [ -e \"$0.good\" ] || {{ {script} }}\n{OBEDIENT}");
@@ -145,6 +147,15 @@ fn a_program_that_fails_takes_its_server_down_and_is_started_again() {
         assert_eq!((told("is down:"), told("is up")), (1, 1), "{}", pen.stderr());
         assert!(pen.text("check.sh.starts").len() <= 6, "with growing pauses");
     }
+}
+
+#[test]
+fn a_program_that_closes_its_standard_error_costs_nothing() {
+    let servers = two();
+    let pen = with_script(&servers, &format!("exec 2>&-\n{OBEDIENT}")).command("check_interval 3600").start();
+    first_is(&pen, ServerState::Up, "");
+    // It need not be asked for an hour.
+    assert!(cpu_percent(pen.pid()) < 20, "pen spins");
 }
 
 #[test]
