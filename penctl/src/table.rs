@@ -134,7 +134,7 @@ fn servers(servers: &[ServerStatus]) -> Table {
     let mut table = Table {
         columns: vec![
             ("SERVER", Right, 0),
-            ("NAME", Left, 1),
+            ("NAME", Left, 0),
             ("ADDRESS", Left, 0),
             ("STATE", Left, 0),
             ("CONN", Right, 0),
@@ -381,6 +381,7 @@ mod tests {
             !heading.contains("PRIO") && !heading.contains("SENT"),
             "what tells nothing goes first: {table}"
         );
+        assert!(heading.contains("NAME") && table.contains("web1."), "servers keep their names: {table}");
         let line = ServiceLine { listen, ..Default::default() };
         let services =
             render("services", &serde_json::to_string(&[line]).unwrap(), Colour::Never, 80).unwrap();

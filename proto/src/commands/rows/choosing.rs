@@ -171,7 +171,7 @@ pub const ROWS: &[Row] = &[
             of: Question::Recent,
         }),
         unit: "seconds",
-        summary: "list the clients that connected lately",
+        summary: "list the clients that connected recently",
         detail: "Prints a line for each client of the last SECONDS seconds (default: 300): address, number \
                  of connects, bytes sent to it and received from it.",
         ..LIVE
@@ -286,7 +286,7 @@ pub const ROWS: &[Row] = &[
             default_ms: 0,
         },
         unit: "seconds",
-        summary: "in which time a server that comes back is ramped up; 0: at once",
+        summary: "how long a server that comes back takes to reach its full share; 0: at once",
         detail: "A server that was away or is new gets a share that grows from next to nothing to that of its weight \
                  within this time. It counts wherever weights do: with `policy round_robin`, `least_conn`, `random` and \
                  `source`, and with `weight`. A server may have a time of its own.",
