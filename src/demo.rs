@@ -14,6 +14,7 @@ use crate::settings::{Config, MAIN, ProcessConfig, ServerEntry, ServiceConfig};
 use crate::supervision::Supervision;
 use crate::sys::limits;
 use crate::sys::notify::Supervisor;
+use crate::sys::program::print;
 use pen_proto::addr::{Host, ListenAddr, Port, ServerSpec};
 use pen_proto::commands::{Address, AddressValue, Flag, Number};
 use pen_proto::status::ClientStatus;
@@ -60,7 +61,7 @@ pub fn run(address: Option<&str>) -> Result<(), String> {
     let doors = Doors::open(vec![control], None, None)?;
     let numeric = engine.settle()?.clone();
     engine.start(Instance::start(&numeric, opened(listener)?, None)?);
-    explain(&where_to, &socket, servers.iter().map(|(port, _)| *port));
+    explain(&where_to, &socket, servers.iter().map(|(port, _)| *port))?;
     let mut news = News::default();
     let process = Process::new(engine, doors, Supervision::new(Supervisor::from_environment()));
     let result = process.run(None, Some(LOOK), |engine| news.tell(engine));
@@ -94,22 +95,22 @@ fn name_of(number: usize) -> String {
     format!("server {number}")
 }
 
-fn explain(address: &str, socket: &str, ports: impl Iterator<Item = u16>) {
+fn explain(address: &str, socket: &str, ports: impl Iterator<Item = u16>) -> Result<(), String> {
     let ports: Vec<String> = ports.map(|port| port.to_string()).collect();
-    println!(
-        "pen balances {address} over three small servers on ports {}. Try, from another terminal:\n",
+    let mut text = format!(
+        "pen balances {address} over three small servers on ports {}. Try, from another terminal:\n\n",
         ports.join(", ")
     );
     let penctl = penctl();
     let suggestions = suggestions(address, socket, penctl.as_deref());
     let width = suggestions.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
     for (command, effect) in suggestions {
-        println!("  {command:width$}  # {effect}");
+        text += &format!("  {command:width$}  # {effect}\n");
     }
     if penctl.is_none() {
-        println!("\nInstall penctl to see and change the servers while pen runs.");
+        text += "\nInstall penctl to see and change the servers while pen runs.\n";
     }
-    println!("\nControl-C ends it. Who serves whom:");
+    print(&(text + "\nControl-C ends it. Who serves whom:\n"))
 }
 
 /// Commands and what they show.
@@ -185,7 +186,8 @@ impl News {
         for client in &status.clients {
             let told = self.0.insert(client.address.clone(), client.connects).unwrap_or(0);
             if client.connects > told {
-                println!("{}", sentence(client));
+                // Whoever looks no more needs no news.
+                let _ = print(&format!("{}\n", sentence(client)));
             }
         }
     }

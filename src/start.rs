@@ -22,6 +22,7 @@ use crate::sys::inherited::Inherited;
 use crate::sys::limits;
 use crate::sys::notify::Supervisor;
 use crate::sys::privileges::{self, Account, Keep};
+use crate::sys::program::{complain, print};
 use crate::{demo, dsr, glbd, reload, trial};
 use pen_proto::addr::ListenAddr;
 use pen_proto::commands::{Command, Flag, Question, Text};
@@ -80,25 +81,21 @@ fn run_until_end(arguments: &[String], waiting: &mut Waiting) -> Result<(), Stri
         Some(Instead::Help) => print(&pen_proto::help::usage()),
         Some(Instead::Version) => print(&format!("pen {}\n", env!("CARGO_PKG_VERSION"))),
         Some(Instead::Completions(shell)) => print(&shell.for_pen()),
-        Some(Instead::Demo) => demo::run(line.first_positional())?,
-        Some(Instead::Import(file)) => import(&file)?,
-        None => serve(&line, waiting, Manner { tells_replies: true, prints_tables: false })?,
+        Some(Instead::Demo) => demo::run(line.first_positional()),
+        Some(Instead::Import(file)) => import(&file),
+        None => serve(&line, waiting, Manner { tells_replies: true, prints_tables: false }),
     }
-    Ok(())
 }
 
 /// Runs in the place of GLB's daemon.
 fn run_glbd(words: &[String], waiting: &mut Waiting) -> Result<(), String> {
     let glbd = match glbd::read(words)? {
-        glbd::Asked::Text(text) => {
-            print(&text);
-            return Ok(());
-        }
+        glbd::Asked::Text(text) => return print(&text),
         glbd::Asked::Run(glbd) => glbd,
     };
     limits::raise_descriptor_limit();
-    print(&glbd.banner(limits::connections_possible()));
-    glbd.notes().iter().for_each(|note| eprintln!("glbd: {note}"));
+    tell(&glbd.banner(limits::connections_possible()));
+    glbd.notes().iter().for_each(|note| complain(format_args!("glbd: {note}")));
     let manner = Manner { tells_replies: false, prints_tables: glbd.prints_tables() };
     serve(&cli::parse(&glbd.arguments)?, waiting, manner)
 }
@@ -110,9 +107,8 @@ fn import(file: &str) -> Result<(), String> {
         return Err(format!("{file}: want a file of GLB's variables, with LISTEN_ADDR=[HOST:]PORT"));
     }
     let (configuration, notes) = glbd::import(&text).map_err(|trouble| format!("{file}: {trouble}"))?;
-    notes.iter().for_each(|note| eprintln!("pen: {file}: {note}"));
-    print(&configuration);
-    Ok(())
+    notes.iter().for_each(|note| complain(format_args!("pen: {file}: {note}")));
+    print(&configuration)
 }
 
 /// How often GLB's table is printed.
@@ -120,23 +116,22 @@ const TABLE_MS: u64 = 5_000;
 
 const TRY_HELP: &str = "pen --help lists the options";
 
-/// A reader that is gone (`pen --help | head`) is no error.
-fn print(text: &str) {
-    use std::io::Write;
-    let _ = std::io::stdout().write_all(text.as_bytes());
+/// Puts something on standard output that nobody needs: pen serves where there is none.
+fn tell(text: &str) {
+    let _ = print(text);
 }
 
 /// What a setting answers, for whoever typed it; the journal has no use for it.
 fn reply(text: &str) {
     if !diag::is_journal() {
-        print(text);
+        tell(text);
     }
 }
 
 fn explain(text: &str) {
     match diag::is_journal() {
         true => diag::say(Severity::Warning, text),
-        false => eprintln!("pen: {text}"),
+        false => complain(format_args!("pen: {text}")),
     }
 }
 
@@ -178,7 +173,7 @@ fn open_and_run(
             learn_countries(&mut engine)?;
         }
         trial::check(&numeric)?;
-        print("valid\n");
+        tell("valid\n");
         return Ok(());
     }
     limits::raise_descriptor_limit();
@@ -226,7 +221,7 @@ fn open_and_run(
         if prints_tables && clock::monotonic_ms() >= table_ms {
             table_ms = clock::monotonic_ms() + TABLE_MS;
             let table = engine.execute(None, &Command::Ask(Question::Getinfo), Door::Option);
-            print(&table.unwrap_or_default());
+            tell(&table.unwrap_or_default());
         }
     })
 }

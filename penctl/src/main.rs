@@ -11,6 +11,7 @@ use getopts::{Options, ParsingStyle};
 use pen_proto::help::Shell;
 use pen_proto::words::written;
 use pen_sys::control::{Address, Session};
+use pen_sys::program::complain;
 use screen::Screen;
 use std::io::{self, BufRead, IsTerminal};
 use std::process::ExitCode;
@@ -60,7 +61,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
-            eprintln!("penctl: {}", table::harmless(&trouble));
+            complain(format_args!("penctl: {}", table::harmless(&trouble)));
             ExitCode::FAILURE
         }
     }

@@ -10,6 +10,7 @@ use pen_proto::addr::quoted;
 use pen_proto::commands::{ROWS, Row};
 use pen_proto::help::{Completion, completions, help, help_for, synopsis};
 use pen_sys::control::Session;
+use pen_sys::program::complain;
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
@@ -97,7 +98,7 @@ fn obey(
             _ => screen.show(&command, |command| session.borrow_mut().ask(command)),
         };
         if let Err(trouble) = done {
-            eprintln!("{}", harmless(&trouble));
+            complain(harmless(&trouble));
         }
     }
 }

@@ -176,6 +176,15 @@ impl Client {
         heard
     }
 
+    /// Hears no more after a line without end. Behind a FIFO are others, who are not to blame: what they write next
+    /// begins a new line.
+    pub fn give_up(&mut self) {
+        match self.line {
+            Line::Socket(_) => self.talk.finish(),
+            Line::Fifo(_) => self.talk = Conversation::of_glb(),
+        }
+    }
+
     /// The line heard last is being worked on.
     pub fn wait(&mut self) {
         self.phase = Phase::Waiting;

@@ -237,7 +237,7 @@ impl ControlServer {
             Heard::NotText => client.reply(&Err("a command is UTF-8 text".into()), now_ms),
             Heard::TooLong => {
                 client.reply(&Err(format!("a line has at most {LINE_BYTES_MAX} bytes")), now_ms);
-                client.talk.finish();
+                client.give_up();
             }
             Heard::Line(line) => self.execute(number, &line, engine, now_ms),
         }

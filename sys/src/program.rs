@@ -60,6 +60,25 @@ impl Program {
     }
 }
 
+/// Puts a line on standard error. One that is gone or full leaves the exit status to tell, and ends nobody.
+pub fn complain(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Puts the text on standard output. A reader that is gone (`pen --help | head`) is no error.
+///
+/// # Errors
+/// It cannot be written: whoever relies on it must know.
+pub fn print(text: &str) -> Result<(), String> {
+    let mut out = io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(format!("standard output: {}", crate::errors::reason(&error)))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The arguments of this process, without the program's name.
 ///
 /// # Errors

@@ -2,6 +2,8 @@
 
 use crate::common::backend::Backend;
 use crate::common::pen::{Ended, Pen};
+use crate::common::ports::free_port;
+use crate::common::programs;
 use crate::common::tempdir::TempDir;
 use crate::common::wait::eventually;
 use crate::common::{root, skip};
@@ -402,4 +404,24 @@ fn threads_are_as_many_as_asked_for() {
         std::fs::read_dir(format!("/proc/{}/task", pen.pid())).unwrap().count()
     };
     assert_eq!(threads(5) - threads(1), 4);
+}
+
+#[test]
+fn outputs_that_take_nothing_end_nobody_with_a_panic() {
+    let ended = |words: &str| {
+        let script = format!("exec \"$0\" {words}");
+        let ended = programs::run("timeout", &["20", "sh", "-c", &script, env!("CARGO_BIN_EXE_pen")], "");
+        (ended.code, ended.stderr)
+    };
+    let demo = format!("--demo 127.0.0.1:{}", free_port());
+    for words in ["--version", "--help", "--completions bash", "--as glbd -h", &demo] {
+        let (code, said) = ended(&format!("{words} >/dev/full"));
+        assert!(
+            code == Some(1) && said.ends_with("standard output: no space left on device\n"),
+            "{words}: {said}"
+        );
+    }
+    for words in ["-Z", "--as glbd -Z", "--import /no/such"] {
+        assert_eq!(ended(&format!("{words} 2>/dev/full")).0, Some(1), "{words}");
+    }
 }

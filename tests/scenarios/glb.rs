@@ -76,6 +76,11 @@ fn a_fifo_takes_lines_and_is_gone_at_the_end() {
     fs::write(&path, format!("{b}\nnonsense\n{a}:0\n")).unwrap();
     eventually("the FIFO to be heard", || rows(&pen), |rows| rows.len() == 2 && rows[0][1] == "0.000");
     assert_eq!(pen.asks(3), "BBB");
+    // A line without end is its writer's fault, not the next one's.
+    fs::write(&path, vec![b'x'; 9 << 20]).unwrap();
+    fs::write(&path, format!("\n{a}:1\n{b}:0\n")).unwrap();
+    eventually("the FIFO to be heard", || rows(&pen), |rows| rows[1][1] == "0.000");
+    assert_eq!(pen.asks(3), "AAA");
     pen.signal(Signal::SIGTERM);
     pen.wait();
     assert!(!path.exists());
