@@ -15,7 +15,6 @@ use crate::log::diag;
 use crate::net::connect::LocalAddress;
 use crate::net::keepalive_of;
 use crate::net::poller::{Poller, Readiness};
-use crate::news;
 use crate::service::Service;
 use crate::settings::Rounds;
 use crate::shared::Shared;
@@ -363,8 +362,10 @@ impl Watcher {
     fn ours(&mut self, number: u32, reason: String) {
         self.leave(number);
         let Some(slot) = self.slots[number as usize].as_ref() else { return };
-        let called = &slot.target.called;
-        news::tell(&slot.service, "check", called, format_args!("{called} cannot be checked: {reason}"));
+        // It is the same trouble for all servers of the service.
+        let text = format!("{} cannot be checked: {reason}", slot.target.called);
+        let key = format!("check {} {reason}", slot.service.number);
+        diag::once(&key, crate::settings::of_service(&slot.service.name, &text));
     }
 
     /// Ends what is under way.

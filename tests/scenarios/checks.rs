@@ -161,6 +161,22 @@ fn a_server_that_sends_without_end_harms_only_itself() {
 }
 
 #[test]
+fn what_keeps_pen_from_checking_is_told_once_however_many_servers_there_are() {
+    let other = Backend::named("X");
+    let servers = (0..100).map(|n| format!("127.0.0.{}:9", n + 1));
+    let pen = checked(servers, "connect").command("source 192.0.2.1").start();
+    pen.control("service add web");
+    pen.control("service web check_interval 0.05");
+    pen.control(&format!("service web server add {other}"));
+    pen.control("service web check connect");
+    eventually("checks of the other", || other.accepted(), |count| *count > 10);
+    let count =
+        || pen.stderr().matches("cannot be checked: connect: cannot assign requested address").count();
+    eventually("a message", count, |count| *count > 0);
+    assert_eq!(count(), 1);
+}
+
+#[test]
 fn checks_are_announced_as_nobodys_where_clients_are() {
     let heard: Arc<Mutex<BTreeSet<Vec<u8>>>> = Arc::default();
     let theirs = heard.clone();
