@@ -245,7 +245,7 @@ fn read_everything(
     engine: &mut Engine<Instance>,
     tells_replies: bool,
 ) -> Result<Config, String> {
-    let tell = if tells_replies { reply } else { |_: &str| {} };
+    let tell = if tells_replies && !line.is_check() { reply } else { |_: &str| {} };
     line.apply_options(engine, tell, explain)?;
     // What is wrong with it is told below.
     let mut base = engine.config().clone();
@@ -255,7 +255,7 @@ fn read_everything(
         let request = reload::request_of(&file)?;
         engine.note_places(&request);
         let done = engine.carry_out(&request, Door::File)?;
-        reply(&done.reply);
+        tell(&done.reply);
         done.warnings.iter().for_each(|warning| explain(warning));
     }
     line.apply_positional(engine.config_mut())?;

@@ -24,7 +24,7 @@ impl Network {
         let Network { address, length } = network;
         match network.first() {
             first if first == address => Ok(network.canonical()),
-            first => Err(format!("{address}/{length} would match nobody; want {first}/{length}")),
+            first => Err(format!("{address}/{length} would match no address; want {first}/{length}")),
         }
     }
 
@@ -175,8 +175,8 @@ mod tests {
             ("10.0.0.0/33", r#"want 0..32 bits, got "33""#),
             ("::/129", r#"want 0..128 bits, got "129""#),
             ("::ffff:10.0.0.0/8", r#"want 96..128 bits, got "8""#),
-            ("10.1.0.0/8", "10.1.0.0/8 would match nobody; want 10.0.0.0/8"),
-            ("2001:db8::1/32", "2001:db8::1/32 would match nobody; want 2001:db8::/32"),
+            ("10.1.0.0/8", "10.1.0.0/8 would match no address; want 10.0.0.0/8"),
+            ("2001:db8::1/32", "2001:db8::1/32 would match no address; want 2001:db8::/32"),
         ];
         for (text, message) in cases {
             assert_eq!(Network::parse(text).expect_err(text), message);

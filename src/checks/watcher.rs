@@ -456,7 +456,10 @@ impl Watcher {
             for output in outputs {
                 let added = self.poller.add_reader(output, key_of(number, slot.turn));
                 added.map_err(|error| {
-                    format!("the program cannot be heard: {}", crate::sys::errors::reason(&error))
+                    format!(
+                        "the output of the program cannot be read: {}",
+                        crate::sys::errors::reason(&error)
+                    )
                 })?;
             }
         }

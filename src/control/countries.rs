@@ -49,8 +49,8 @@ fn unanswered(config: &Config) -> Vec<String> {
     let asks = |by: &By| config.process.acls.iter().any(|acl| acl.names_countries(*by));
     let silent = |by: &By| !config.process.countries.knows(*by);
     let told = |by: By| match config.process.text(Text::Geoip) {
-        None => format!("acl: without geoip, entries with a {} match nobody", by.word()),
-        Some(file) => format!("acl: {file} knows no {}, entries with one match nobody", by.word()),
+        None => format!("acl: without geoip, entries with a {} match no client", by.word()),
+        Some(file) => format!("acl: {file} knows no {}, entries with one match no client", by.word()),
     };
     By::ALL.into_iter().filter(silent).filter(asks).map(told).collect()
 }

@@ -162,7 +162,7 @@ fn what_cannot_be_read_is_told_at_start() {
         assert_eq!(ended.stderr, "pen: geoip: /nowhere/countries.mmdb: no such file or directory\n");
     }
     let pen = Pen::before([&server]).command("acl 1 permit country SE").start();
-    assert!(pen.stderr().contains("acl: without geoip, entries with a country match nobody\n"));
+    assert!(pen.stderr().contains("acl: without geoip, entries with a country match no client\n"));
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn files_of_other_publishers_and_registered_countries() {
     let lack = format!("geoip: {}: no IPv6 networks in it: IPv6 clients are in no country\n", file.display());
     assert!(said.contains(&lack), "{said}");
     let unanswered =
-        format!("acl: {} knows no registered_country, entries with one match nobody\n", file.display());
+        format!("acl: {} knows no registered_country, entries with one match no client\n", file.display());
     assert!(said.contains(&unanswered), "{said}");
 
     let registered = Mmdb::countries()
@@ -210,7 +210,7 @@ fn files_of_other_publishers_and_registered_countries() {
     eventually(
         "the lists to be named",
         || pen.stderr()[before..].to_string(),
-        |said| said.contains("acl: without geoip, entries with a registered_country match nobody\n"),
+        |said| said.contains("acl: without geoip, entries with a registered_country match no client\n"),
     );
 }
 

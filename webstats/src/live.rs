@@ -27,7 +27,8 @@ pub fn run(settings: Settings, address: &str) -> Result<Infallible, String> {
         doors.push(Door::new(Arc::new(listener), Some(at)));
     }
     let served = Server::new(Live { doors, rounds }, CLIENTS_MAX).run();
-    Err(served.map_or_else(|error| format!("poll: {error}"), |()| "nobody asks the pens any more".into()))
+    Err(served
+        .map_or_else(|error| format!("poll: {error}"), |()| "the thread that asks the pens has ended".into()))
 }
 
 /// A port alone is one on the loopback interface. A name may have several addresses; one of them is enough.

@@ -97,7 +97,7 @@ fn v4_network(address: &str, length: &str, words: &Words) -> Parsed<AclMatch> {
     if address & !mask != 0 {
         let network = Ipv4Addr::from(address & mask);
         let given = Ipv4Addr::from(address);
-        return Err(words.error(&format!("{given}/{length} would match nobody; want {network}/{length}")));
+        return Err(words.error(&format!("{given}/{length} would match no address; want {network}/{length}")));
     }
     Ok(AclMatch::V4 { address, mask })
 }

@@ -89,11 +89,10 @@ impl Authorities {
         let read = Certificate::read(der).ok_or_else(|| told("what begins here is no certificate"))?;
         let name = certificate::name(read.subject);
         if let Some(trouble) = read.out_of_date(clock::epoch_ms() / 1000) {
-            self.useless.push(told(&format!("{name} {trouble}, and is not believed then")));
+            self.useless.push(told(&format!("{name} {trouble}, and is not trusted meanwhile")));
         }
         if !read.is_authority() {
-            self.useless
-                .push(told(&format!("{name} is no authority (CA:FALSE): it vouches only for itself")));
+            self.useless.push(told(&format!("{name} is no authority (CA:FALSE): it verifies only itself")));
             return Ok(());
         }
         let mut one = RootCertStore::empty();

@@ -118,7 +118,7 @@ impl Rounds {
         self.due_ms = now_ms + self.interval_ms;
         match self.ask.try_send(()) {
             Ok(()) | Err(TrySendError::Full(())) => {}
-            Err(TrySendError::Disconnected(())) => panic!("nobody asks the pens any more"),
+            Err(TrySendError::Disconnected(())) => panic!("the thread that asks the pens has ended"),
         }
     }
 }
