@@ -292,7 +292,7 @@ fn check_reads_everything_and_starts_nothing() {
     let valid = check(&good);
     assert_eq!(
         (valid.code, valid.stdout.as_str()),
-        (Some(0), "7\nvalid\n"),
+        (Some(0), "valid\n"),
         "an address in use does not matter"
     );
     let nobody = Pen::bare("--check -u nosuchuser").word(taken.address()).word("127.0.0.1:80").run();

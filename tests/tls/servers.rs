@@ -51,12 +51,13 @@ fn a_server_with_a_wrong_certificate_is_passed_over_and_nothing_is_lost() {
         assert_eq!((client.line(), client.line()), ("A".into(), "said at once".into()));
     }
     let told = pen.stderr();
-    for reason in [
-        "TLS with server 1 failed: the peer's certificate is not for \"web.test\" but for ",
-        "TLS with server 2 failed: the peer's certificate has no authority that we know",
-        "TLS with server 3 failed: what the peer sends is no TLS",
+    for (number, reason) in [
+        (1, "the peer's certificate is not for \"web.test\" but for "),
+        (2, "the peer's certificate has no authority that we know"),
+        (3, "what the peer sends is no TLS"),
     ] {
-        assert!(told.contains(reason), "{reason}: {told}");
+        let reason = format!("TLS with server {number} (127.0.0.1:{}) failed: {reason}", servers[number].0);
+        assert!(told.contains(&reason), "{reason}: {told}");
     }
     assert!(pen.control("servers json").contains("\"failures_total\":1"));
 }
