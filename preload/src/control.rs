@@ -19,6 +19,7 @@ use std::thread;
 
 const DONE: &str = "Ok\n";
 const REFUSED: &str = "Error\n";
+/// Of more, the one that has been silent longest makes room: one that was forgotten must not lock others out.
 const CALLERS_MAX: usize = door::HIDDEN_MAX - 1;
 /// The longest line; what is longer ends the conversation.
 const LINE_BYTES_MAX: usize = 8192;
@@ -70,22 +71,27 @@ fn serve(listener: &TcpListener) {
         let timeout = if is_quiet { PollTimeout::from(QUIET_MS) } else { PollTimeout::NONE };
         let mut sockets: Vec<PollFd<'_>> =
             callers.iter().map(|caller| PollFd::new(caller.stream.as_fd(), PollFlags::POLLIN)).collect();
-        if callers.len() < CALLERS_MAX {
-            sockets.push(PollFd::new(listener.as_fd(), PollFlags::POLLIN));
-        }
+        sockets.push(PollFd::new(listener.as_fd(), PollFlags::POLLIN));
         let Ok(count) = poll(&mut sockets, timeout) else { continue };
         let ready: Vec<bool> = sockets.iter().map(|socket| socket.any() == Some(true)).collect();
         for (caller, is_ready) in callers.iter_mut().zip(&ready) {
             caller.hear(*is_ready, count == 0);
         }
-        if ready.get(callers.len()) == Some(&true)
-            && let Some(stream) = listener.accept().ok().and_then(|(stream, _)| door::hide(stream))
-        {
-            callers.push(Caller { stream, input: Vec::new(), has_ended: false });
-        }
+        let is_called = ready.last() == Some(&true);
+        // Who spoke last stands last; the order among the others stays.
+        let mut spoke = ready.iter();
+        callers.sort_by_cached_key(|_| spoke.next() == Some(&true));
         for index in (0..callers.len()).rev() {
             if callers[index].has_ended {
-                door::unhide(callers.swap_remove(index).stream);
+                door::unhide(callers.remove(index).stream);
+            }
+        }
+        if is_called {
+            if callers.len() == CALLERS_MAX {
+                door::unhide(callers.remove(0).stream);
+            }
+            if let Some(stream) = listener.accept().ok().and_then(|(stream, _)| door::hide(stream)) {
+                callers.push(Caller { stream, input: Vec::new(), has_ended: false });
             }
         }
     }

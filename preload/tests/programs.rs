@@ -292,7 +292,10 @@ fn servers_are_changed_through_the_control_socket_of_the_program() {
     assert_eq!(program.control(&format!("127.0.0.1:{a}:-1\nnonsense here\n")), "Error\nError\n");
     assert_eq!(program.control(&format!("127.0.0.1:{b}:0")), "Ok\n");
     assert_eq!(program.connects(), "EHOSTDOWN");
+    let forgotten: Vec<_> =
+        (0..20).map(|_| TcpStream::connect((Ipv4Addr::LOCALHOST, program.control)).unwrap()).collect();
     assert_eq!(program.control(&format!("127.0.0.1:{b}:0.5")), "Ok\n");
+    drop(forgotten);
     assert_eq!(program.connects(), "b");
 }
 
