@@ -172,6 +172,7 @@ fn open_and_run(
         if process.text(Text::Jail).is_none() {
             learn_countries(&mut engine)?;
         }
+        is_control_refused(process);
         trial::check(&numeric)?;
         tell("valid\n");
         return Ok(());
@@ -314,11 +315,20 @@ fn open_listeners(
 /// Anyone who can reach the control socket can do what pen can: not as root, unless the operator said so.
 fn open_control(config: &ProcessConfig, inherited: &mut Inherited) -> Result<Vec<Listener>, String> {
     let Some(address) = config.values.control() else { return Ok(Vec::new()) };
-    if privileges::is_root() && config.text(Text::User).is_none() {
-        explain("Won't open control port running as root; use -u to run as different user");
+    if is_control_refused(config) {
         return Ok(Vec::new());
     }
     Ok(vec![open_or_adopt(address, PRIVATE, inherited)?])
+}
+
+/// Says why, if there will be no control socket.
+fn is_control_refused(config: &ProcessConfig) -> bool {
+    let is_refused =
+        config.values.control().is_some() && privileges::is_root() && config.text(Text::User).is_none();
+    if is_refused {
+        explain("Won't open control port running as root; use -u to run as different user");
+    }
+    is_refused
 }
 
 /// How control sockets listen.

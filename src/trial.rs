@@ -7,6 +7,7 @@ use crate::sys::errors::reason;
 use crate::sys::interfaces;
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
+use pen_proto::addr::Host;
 use pen_proto::commands::{LogTarget, Text};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,9 @@ pub fn check(config: &Config) -> Result<(), String> {
             geoip::open(&inside.display().to_string())
                 .map_err(|trouble| format!("geoip: {file}: {trouble}"))?;
         }
+    }
+    if let Some(Host::Unix(path)) = process.values.control().map(|address| &address.host) {
+        may_write_in(parent(path.as_ref())).map_err(|error| format!("{path}: {}", reason(&error)))?;
     }
     if let Some(file) = process.text(Text::PidFile) {
         may_write(&inside(jail, file))
@@ -57,17 +61,22 @@ fn inside(jail: Option<&str>, file: &str) -> PathBuf {
     }
 }
 
+/// Whether files can be made in it.
+fn may_write_in(directory: &Path) -> io::Result<()> {
+    Ok(access(directory, AccessFlags::W_OK | AccessFlags::X_OK)?)
+}
+
+fn parent(file: &Path) -> &Path {
+    file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Whether the file can be written, or made where there is none.
 fn may_write(file: &Path) -> io::Result<()> {
-    let directory = match file.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => directory,
-        _ => Path::new("."),
-    };
     match file.metadata() {
         Ok(metadata) if metadata.is_dir() => return Err(Errno::EISDIR.into()),
         Ok(_) => access(file, AccessFlags::W_OK)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            access(directory, AccessFlags::W_OK | AccessFlags::X_OK)?;
+            may_write_in(parent(file))?;
         }
         Err(error) => return Err(error),
     }

@@ -341,6 +341,11 @@ fn check_finds_what_a_start_would_stumble_over_and_changes_nothing() {
         .run();
     assert_eq!((valid.code, valid.stdout.as_str()), (Some(0), "valid\n"), "{}", valid.stderr);
     assert!(!written.exists() && !pid.exists() && !dir.path().join("log").exists());
+    let socket = dir.path().join("none/control").display().to_string();
+    let control =
+        Pen::bare("--check -u nobody -C").word(&socket).word("127.0.0.1:4711").word("127.0.0.1:80").run();
+    assert_eq!(control.code, Some(1));
+    assert!(control.stderr.contains(&format!("{socket}: no such file or directory")), "{}", control.stderr);
     let jail =
         Pen::bare("--check -j").word(written.display()).word("127.0.0.1:4711").word("127.0.0.1:80").run();
     assert_eq!(jail.code, Some(1));
