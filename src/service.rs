@@ -5,7 +5,8 @@
 
 mod answers;
 
-use crate::balance::{Chooser, Pool, SelectionKey, Waiting};
+use crate::balance::{Chooser, Pool, SelectionKey, ServerId, Waiting};
+use crate::checks::Asking;
 use crate::log::traffic::TrafficLog;
 use crate::net::listen::Listener;
 use crate::net::tls::Tls;
@@ -51,6 +52,8 @@ pub struct Service {
     /// UDP: which servers are heard.
     answers: Answers,
     log: TrafficLog,
+    /// By what its servers are checked at once, if they are checked.
+    asking: Mutex<Option<Asking>>,
     /// Who reaches the workers; set by the first of them.
     workers: OnceLock<Weak<Shared>>,
 }
@@ -70,6 +73,7 @@ impl Service {
             deaf: AtomicBool::new(false),
             answers: Answers::default(),
             log: parts.log,
+            asking: Mutex::default(),
             workers: OnceLock::new(),
         }
     }
@@ -106,6 +110,18 @@ impl Service {
     fn call(&self, called: Vec<Waiting>) {
         if let Some(workers) = self.workers.get().and_then(Weak::upgrade) {
             called.into_iter().for_each(|waiting| workers.call(waiting));
+        }
+    }
+
+    /// Has its servers checked by this when a client waits for it.
+    pub fn ask_for_checks_by(&self, asking: Option<Asking>) {
+        *lock(&self.asking) = asking;
+    }
+
+    /// Has this server checked now, without waiting for it: those who wait are called.
+    pub fn check_now(&self, server: ServerId) {
+        if let Some(asking) = &*lock(&self.asking) {
+            asking.poll(self.number, server);
         }
     }
 

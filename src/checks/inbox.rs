@@ -1,15 +1,19 @@
 //! What the main thread tells the thread that checks.
 
 use super::target::Target;
+use crate::balance::ServerId;
 use crate::published::lock;
 use crate::service::Service;
 use crate::settings::Rounds;
+use crate::sys::waking::Waker;
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex};
 
 pub enum Message {
     /// Check these servers of the service, and no others of it, and make this of all their checks.
     Follow(Arc<Service>, Vec<Target>, Rounds),
+    /// A client waits for a check of this server of this service.
+    Poll(u16, ServerId),
     /// The service with this number is gone, or has none to be checked.
     Forget(u16),
     /// What programs find in their environment from now on.
@@ -28,5 +32,20 @@ impl Inbox {
 
     pub fn take(&self) -> Vec<Message> {
         std::mem::take(&mut lock(&self.0))
+    }
+}
+
+/// By this, workers have a server checked.
+#[derive(Clone)]
+pub struct Asking {
+    pub inbox: Arc<Inbox>,
+    pub waker: Waker,
+}
+
+impl Asking {
+    /// Has this server of this service checked now.
+    pub fn poll(&self, service: u16, server: ServerId) {
+        self.inbox.put(Message::Poll(service, server));
+        self.waker.wake();
     }
 }

@@ -13,6 +13,7 @@ mod target;
 mod watcher;
 mod wire;
 
+pub use inbox::Asking;
 pub use members::Members;
 pub use target::Target;
 
@@ -22,7 +23,6 @@ use crate::service::Service;
 use crate::settings::Rounds;
 use crate::shared::Shared;
 use crate::sys::errors::reason;
-use crate::sys::waking::Waker;
 use inbox::{Inbox, Message};
 use std::collections::BTreeSet;
 use std::env;
@@ -51,8 +51,7 @@ pub struct Checks {
 }
 
 struct Running {
-    inbox: Arc<Inbox>,
-    waker: Waker,
+    asking: Asking,
     thread: JoinHandle<()>,
 }
 
@@ -79,6 +78,7 @@ impl Checks {
     /// Checks these servers of a service from now on, and no others of it.
     pub fn follow(&mut self, service: &Arc<Service>, targets: Vec<Target>, rounds: Rounds) {
         if targets.is_empty() {
+            service.ask_for_checks_by(None);
             return self.forget(service.number);
         }
         self.watched.insert(service.number);
@@ -86,6 +86,7 @@ impl Checks {
             diag::say(Severity::Error, format_args!("checks: cannot start: {}", reason(&error)));
         }
         self.tell(Message::Follow(service.clone(), targets, rounds));
+        service.ask_for_checks_by(self.running.as_ref().map(|running| running.asking.clone()));
     }
 
     /// Checks no server of this service any more.
@@ -118,8 +119,8 @@ impl Checks {
 
     fn tell(&self, message: Message) {
         if let Some(running) = &self.running {
-            running.inbox.put(message);
-            running.waker.wake();
+            running.asking.inbox.put(message);
+            running.asking.waker.wake();
         }
     }
 
@@ -133,7 +134,7 @@ impl Checks {
         let watcher = Watcher::new(poller, self.shared.clone(), members, self.environment());
         let theirs = inbox.clone();
         let thread = thread::Builder::new().name("checks".into()).spawn(move || watcher.run(&theirs))?;
-        self.running = Some(Running { inbox, waker, thread });
+        self.running = Some(Running { asking: Asking { inbox, waker }, thread });
         Ok(())
     }
 

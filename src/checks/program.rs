@@ -106,6 +106,11 @@ impl Job {
         self.running.is_some()
     }
 
+    /// Whether an answer is due.
+    pub fn is_asked(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.is_asked)
+    }
+
     /// What the poller watches while it runs.
     pub fn outputs(&self) -> Option<[BorrowedFd<'_>; 2]> {
         self.running.as_ref().map(|running| running.program.outputs())

@@ -148,6 +148,7 @@ impl Watcher {
                     }
                 }
             }
+            Message::Poll(service, server) => self.poll(service, server),
             Message::Stop => {}
         }
     }
@@ -294,6 +295,29 @@ impl Watcher {
         }
     }
 
+    /// A client waits for a check of this server: the one under way, or one that begins now. Where it is not checked yet, its
+    /// first check is about to begin.
+    fn poll(&mut self, service: u16, server: ServerId) {
+        let Some(number) = self.by_server.get(&(service, server)).copied() else { return };
+        let Some(slot) = self.slots[number as usize].as_ref() else { return };
+        let is_under_way = match &slot.work {
+            Work::Nothing => false,
+            Work::Probe(_) => true,
+            Work::Program(job) => job.is_asked(),
+        };
+        if is_under_way {
+            return;
+        }
+        self.begin(number);
+        let Some(slot) = self.slots[number as usize].as_ref() else { return };
+        if let Work::Program(job) = &slot.work
+            && !job.is_running()
+        {
+            // It pauses after a failure, of which the selection knows, or there are no descriptors for it.
+            slot.service.with(|chooser| chooser.void_poll(server));
+        }
+    }
+
     /// Begins the next check of a slot, unless the last one is still under way.
     fn begin(&mut self, number: u32) {
         let Some(slot) = self.slots[number as usize].as_mut() else { return };
@@ -366,6 +390,7 @@ impl Watcher {
         let text = format!("{} cannot be checked: {reason}", slot.target.called);
         let key = format!("check {} {reason}", slot.service.number);
         diag::once(&key, crate::settings::of_service(&slot.service.name, &text));
+        slot.service.with(|chooser| chooser.void_poll(slot.target.server));
     }
 
     /// Ends what is under way.
@@ -536,6 +561,7 @@ impl Watcher {
             connected_since_seconds: (outcome.health == Health::Up && target.proves_connect())
                 .then_some(slot.began_seconds),
             took_us: outcome.is_answered.then_some(took_us),
+            served_ms: (outcome.health != Health::Down).then_some(self.now_ms),
         };
         let now_seconds = clock::steady_epoch_seconds(self.now_ms);
         slot.service.with(|chooser| chooser.checked(target.server, &target.endpoint, &finding, now_seconds));

@@ -27,6 +27,15 @@ pub struct Wait {
     pub look_ms: Option<u64>,
 }
 
+/// A check of its server that a client waits for.
+#[derive(Debug)]
+pub struct PollWait {
+    /// See [`crate::balance::Poll`].
+    pub number: u32,
+    /// Monotonic.
+    pub deadline_ms: u64,
+}
+
 /// What a connection has only with certain settings, or when things go wrong.
 #[derive(Debug, Default)]
 pub struct Extras {
@@ -43,6 +52,8 @@ pub struct Extras {
     pub route: Route,
     /// Set as long as it waits for a server that is not full.
     pub wait: Option<Wait>,
+    /// Set as long as it waits for a check of its server.
+    pub poll: Option<PollWait>,
 }
 
 /// What the chain of a client's bytes keeps from one read to the next.
@@ -60,10 +71,11 @@ impl Extras {
     /// Frees them when nothing is left in them.
     pub fn free_if_unused(extras: &mut Option<Box<Extras>>) {
         extras.take_if(|extras| {
-            let Extras { via, chain, revived, retries, sessions, route, wait } = &**extras;
+            let Extras { via, chain, revived, retries, sessions, route, wait, poll } = &**extras;
             let Chain { http, unlogged, unproven } = chain;
+            let waits = wait.is_some() || poll.is_some();
             let is_empty =
-                wait.is_none() && via.is_none() && http.is_none() && unproven.is_none() && sessions.is_none();
+                !waits && via.is_none() && http.is_none() && unproven.is_none() && sessions.is_none();
             is_empty && unlogged.is_empty() && !revived && *retries == 0 && *route == Route::DEFAULT
         });
     }

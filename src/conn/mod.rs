@@ -16,7 +16,7 @@ use crate::net::tls::Session;
 use crate::os::Fd;
 use buffers::Pending;
 use end::{End, Sessions};
-pub use extras::{Chain, Extras, Via, Wait};
+pub use extras::{Chain, Extras, PollWait, Via, Wait};
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::FastClose;
 pub use pen_proto::status::CloseReason;
@@ -56,6 +56,8 @@ pub enum Stage {
     Busy,
     /// A server that is not full.
     Queued,
+    /// A place is reserved, and a check of the server is under way.
+    Polled,
     /// Either side to send or to take bytes.
     Relaying,
     /// `dummy`: the client to ask, or, once answered, to close.
@@ -375,9 +377,12 @@ impl Connection {
     pub fn state_bits(&self) -> u32 {
         let stage = match self.stage {
             Stage::ProxyHeader | Stage::FirstBytes | Stage::Hello | Stage::Handshake => bits::FIRST_BYTES,
-            Stage::Choosing | Stage::Connecting | Stage::Shortage | Stage::Busy | Stage::Queued => {
-                bits::CONNECTING
-            }
+            Stage::Choosing
+            | Stage::Connecting
+            | Stage::Shortage
+            | Stage::Busy
+            | Stage::Queued
+            | Stage::Polled => bits::CONNECTING,
             Stage::Relaying | Stage::Dummy { .. } | Stage::Goodbye => bits::CONNECTED,
         };
         let ended = |eof: bool, bit: u32| if eof { bit } else { 0 };

@@ -126,7 +126,8 @@ impl Setups {
 fn with_check(setup: ServerSetup, entry: &ServerEntry, config: &ServiceConfig, check: &Check) -> ServerSetup {
     match config.watch(entry, check) {
         Some(watch) => {
-            ServerSetup { untested: watch.untested(entry), check_text: watch.check.to_string(), ..setup }
+            let (untested, check_text) = (watch.untested(entry), watch.check.to_string());
+            ServerSetup { untested, check_text, extra: watch.extra, ..setup }
         }
         None => setup,
     }

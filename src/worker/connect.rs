@@ -4,7 +4,7 @@ use super::Context;
 use super::proxy::greeting;
 use super::services::LocalService;
 use super::verdict::Verdict;
-use crate::balance::{Arrival, Attempt, Endpoint, Refusal, ServerId, Ticket};
+use crate::balance::{Arrival, Attempt, Endpoint, Poll, Refusal, ServerId, Ticket};
 use crate::conn::{CloseReason, Connection, Limit, Side, Socket, Stage, end};
 use crate::log::diag;
 use crate::log::traffic::Target;
@@ -34,11 +34,17 @@ pub(super) enum Failure {
     Tls(Trouble),
     /// The reason is on our side: it is passed over, not blacklisted.
     Local(io::Error),
+    /// A check has found it down, and says so: it is passed over.
+    Checked,
 }
 
 /// What comes after a server that failed.
 enum Next {
+    /// Another address of the same server.
+    Place,
     Another,
+    /// Another, when a check has found it well.
+    Polls(Poll),
     /// All that are left are full.
     Waits(Ticket),
     Nobody,
@@ -49,10 +55,10 @@ impl Context {
     pub(super) fn choose(&mut self, connection: &mut Connection) -> Verdict {
         self.enter(connection, Stage::Choosing);
         let now_seconds = os::steady_epoch_seconds(self.core.now_ms);
-        let who = self.waiting(connection);
+        let (who, now_ms) = (self.waiting(connection), self.core.now_ms);
         let LocalService { service, totals, .. } = self.service(connection);
-        let arrival =
-            service.with(|chooser| chooser.arrive(connection.asker(), connection.port, now_seconds, who));
+        let arrival = service
+            .with(|chooser| chooser.arrive(connection.asker(), connection.port, now_seconds, who, now_ms));
         match arrival {
             Arrival::Connect(attempt, endpoint) => {
                 if attempt.server() == ServerId::ABUSE {
@@ -62,6 +68,10 @@ impl Context {
                     }
                 }
                 self.go_to(connection, attempt, endpoint)
+            }
+            Arrival::Polls(attempt, endpoint, poll) => {
+                self.keep_place(connection, attempt, endpoint);
+                self.wait_for_check(connection, poll)
             }
             Arrival::Waits(ticket) => self.begin_to_wait(connection, ticket),
             Arrival::Refused(Refusal::Denied) => Verdict::Close(CloseReason::Denied),
@@ -77,11 +87,21 @@ impl Context {
         attempt: Attempt,
         endpoint: Arc<Endpoint>,
     ) -> Verdict {
+        self.keep_place(connection, attempt, endpoint);
+        self.enter(connection, Stage::Choosing);
+        self.try_servers(connection)
+    }
+
+    /// Keeps a place that is reserved.
+    pub(super) fn keep_place(
+        &mut self,
+        connection: &mut Connection,
+        attempt: Attempt,
+        endpoint: Arc<Endpoint>,
+    ) {
         news::tell_outage(&self.service(connection).service, &attempt);
         connection.attempt = Some(attempt);
         connection.endpoint = Some(endpoint);
-        self.enter(connection, Stage::Choosing);
-        self.try_servers(connection)
     }
 
     /// Connects to the chosen server, or to the next ones, until one has accepted or may still accept.
@@ -89,11 +109,11 @@ impl Context {
         loop {
             match self.start_connect(connection) {
                 Ok(verdict) => return verdict,
-                Err(failure) => match self.next_server(connection, &failure) {
-                    Next::Another => {}
-                    Next::Waits(ticket) => return self.begin_to_wait(connection, ticket),
-                    Next::Nobody => return Verdict::Close(CloseReason::NoServer),
-                },
+                Err(failure) => {
+                    if let Some(verdict) = self.move_on(connection, &failure) {
+                        return verdict;
+                    }
+                }
             }
         }
     }
@@ -275,11 +295,20 @@ impl Context {
     }
 
     /// A connect under way failed: on to the next server.
-    fn server_failed(&mut self, connection: &mut Connection, failure: &Failure) -> Verdict {
+    pub(super) fn server_failed(&mut self, connection: &mut Connection, failure: &Failure) -> Verdict {
+        match self.move_on(connection, failure) {
+            None => self.try_servers(connection),
+            Some(verdict) => verdict,
+        }
+    }
+
+    /// Chooses another server, or another address of the same one; `None` when the connection can connect there at once.
+    fn move_on(&mut self, connection: &mut Connection, failure: &Failure) -> Option<Verdict> {
         match self.next_server(connection, failure) {
-            Next::Another => self.try_servers(connection),
-            Next::Waits(ticket) => self.begin_to_wait(connection, ticket),
-            Next::Nobody => Verdict::Close(CloseReason::NoServer),
+            Next::Place | Next::Another => None,
+            Next::Polls(poll) => Some(self.wait_for_check(connection, poll)),
+            Next::Waits(ticket) => Some(self.begin_to_wait(connection, ticket)),
+            Next::Nobody => Some(Verdict::Close(CloseReason::NoServer)),
         }
     }
 
@@ -290,40 +319,41 @@ impl Context {
         self.enter(connection, Stage::Choosing);
         let asker = connection.asker();
         let Some(attempt) = connection.attempt.take() else { return Next::Nobody };
-        let who = self.waiting(connection);
+        let (who, now_ms) = (self.waiting(connection), self.core.now_ms);
         let local = &mut self.core.services[connection.service];
-        if let Some(failed) = &connection.endpoint
+        // A check has tried all of them.
+        let untried = connection.endpoint.as_ref().filter(|_| !matches!(failure, Failure::Checked));
+        if let Some(failed) = untried
             && let Some(next) = failed.next_place()
         {
             news::tell_next_place(&local.service, attempt.server(), failed);
             connection.endpoint = Some(Arc::new(next));
             connection.attempt = Some(attempt);
-            return Next::Another;
+            return Next::Place;
         }
         let now_seconds = os::steady_epoch_seconds(self.core.now_ms);
-        let is_ours = matches!(failure, Failure::Local(_));
+        let is_ours = matches!(failure, Failure::Local(_) | Failure::Checked);
         let (called, arrival, news) = local.service.with(|chooser| {
             let called = chooser.called(attempt.server());
-            let arrival = chooser.lose_server(asker, attempt, is_ours, now_seconds, who);
+            let arrival = chooser.lose_server(asker, attempt, is_ours, now_seconds, who, now_ms);
             (called, arrival, chooser.take_news())
         });
         let called = match &connection.endpoint {
             Some(tried) => called.at(tried),
             None => called,
         };
-        let next = match arrival {
-            Arrival::Connect(attempt, endpoint) => {
-                news::tell_outage(&local.service, &attempt);
-                connection.attempt = Some(attempt);
-                connection.endpoint = Some(endpoint);
-                connection.extras().retries += 1;
-                local.totals.failovers += 1;
-                Next::Another
-            }
-            Arrival::Waits(ticket) => Next::Waits(ticket),
+        let (place, next) = match arrival {
+            Arrival::Connect(attempt, endpoint) => (Some((attempt, endpoint)), Next::Another),
+            Arrival::Polls(attempt, endpoint, poll) => (Some((attempt, endpoint)), Next::Polls(poll)),
+            Arrival::Waits(ticket) => (None, Next::Waits(ticket)),
             // The chooser has taken the reservation back.
-            Arrival::Refused(_) => Next::Nobody,
+            Arrival::Refused(_) => (None, Next::Nobody),
         };
+        if let Some((attempt, endpoint)) = place {
+            self.keep_place(connection, attempt, endpoint);
+            connection.extras().retries += 1;
+            self.service(connection).totals.failovers += 1;
+        }
         self.report_failure(connection.service, &called, failure);
         news::tell_news(&self.core.services[connection.service].service, news);
         next
@@ -335,7 +365,7 @@ impl Context {
         match failure {
             Failure::Refused(_) | Failure::Tls(_) => totals.connect_failures += 1,
             Failure::TimedOut => totals.connect_timeouts += 1,
-            Failure::Local(_) => {}
+            Failure::Local(_) | Failure::Checked => {}
         }
         failure.say(service, called);
         self.idlers.look_at_once(self.core.now_ms);
@@ -382,6 +412,8 @@ impl Failure {
                 called,
                 format_args!("TLS with {called} failed: {trouble}; blacklisting it"),
             ),
+            // Who checks says it.
+            Failure::Checked => {}
             Failure::Local(error) => news::tell(
                 service,
                 "local",

@@ -19,6 +19,7 @@ mod idlers;
 mod key;
 mod listeners;
 mod log_lines;
+mod polled;
 mod proxy;
 mod queued;
 mod relay;
@@ -124,7 +125,7 @@ impl Context {
             Stage::Hello => self.hello(connection),
             Stage::Handshake => self.handshake(connection),
             Stage::Goodbye => self.goodbye(connection),
-            Stage::Queued => self.look_at_queued(connection),
+            Stage::Queued | Stage::Polled => self.look_at_queued(connection),
             Stage::Choosing | Stage::Shortage | Stage::Busy => Verdict::Stay,
         }
     }

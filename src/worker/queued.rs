@@ -56,9 +56,13 @@ impl Context {
 
     /// Its turn may have come.
     pub(super) fn called(&mut self, connection: &mut Connection) -> Verdict {
+        if connection.stage == Stage::Polled {
+            return self.look_what_was_found(connection);
+        }
         // Another may have its number by now.
         let Some(Wait { ticket, deadline_ms, .. }) = take_wait(connection) else { return Verdict::Stay };
-        match self.service(connection).service.with(|chooser| chooser.claim(ticket)) {
+        let (who, now_ms) = (self.waiting(connection), self.core.now_ms);
+        match self.service(connection).service.with(|chooser| chooser.claim(ticket, who, now_ms)) {
             Claim::Waits(ticket, look_seconds) => {
                 let now_seconds = os::steady_epoch_seconds(self.core.now_ms);
                 let wait_ms = look_seconds.map(|at| u64::from(at.saturating_sub(now_seconds)) * 1000);
@@ -68,6 +72,10 @@ impl Context {
                 Verdict::Stay
             }
             Claim::Connect(attempt, endpoint) => self.go_to(connection, attempt, endpoint),
+            Claim::Polls(attempt, endpoint, poll) => {
+                self.keep_place(connection, attempt, endpoint);
+                self.wait_for_check(connection, poll)
+            }
             Claim::Again => self.choose(connection),
         }
     }

@@ -8,7 +8,7 @@ mod peer;
 
 use super::tests::{listener, worker_before};
 use super::*;
-use crate::balance::{Endpoint, ServerSetup};
+use crate::balance::{Endpoint, Extra, Finding, Health, ServerId, ServerSetup, Untested};
 use crate::net::listen::Listener;
 use crate::os::simulated::{self, Answer, Network};
 use crate::service::Service;
@@ -70,6 +70,8 @@ enum Event {
     Settings,
     Listeners,
     Servers,
+    /// A check of this server ends, be it good or not.
+    Found(usize),
 }
 
 struct Life {
@@ -140,6 +142,10 @@ impl Life {
             let index = self.random.below(SERVERS);
             self.at_any_time(Event::Server(index));
         }
+        for _ in 0..self.random.below(8) {
+            let index = self.random.below(SERVERS);
+            self.at_any_time(Event::Found(index));
+        }
         for _ in 0..self.random.below(4) {
             let change = [Event::Settings, Event::Listeners, Event::Servers];
             let index = self.random.below(change.len());
@@ -187,7 +193,10 @@ impl Life {
         let count = 1 + self.random.below(SERVERS);
         let setups = (0..count).map(|index| {
             let max = [0, 0, 0, 1, 2][self.random.below(5)];
-            ServerSetup { max, ..ServerSetup::new(Endpoint::Inet(server(index))) }
+            let extra = Extra { older_ms: 300, timeout_ms: 1_000 };
+            let extra = self.random.chance(20).then_some(extra);
+            let untested = if extra.is_some() { Untested::Used } else { Untested::Unchecked };
+            ServerSetup { max, extra, untested, ..ServerSetup::new(Endpoint::Inet(server(index))) }
         });
         let setups: Vec<_> = setups.collect();
         let service = self.worker.context.core.services[0].service.clone();
@@ -195,6 +204,19 @@ impl Life {
         service.pool().set_servers(selection, setups, None, None);
         service.serve_queue();
         self.worker.context.core.shared.announce();
+    }
+
+    fn end_check(&mut self, index: usize) {
+        let finding = Finding {
+            health: Health::Up,
+            reason: "".into(),
+            connected_since_seconds: None,
+            took_us: None,
+            served_ms: self.random.chance(60).then(os::monotonic_ms),
+        };
+        let (id, endpoint) = (ServerId::regular(index), Endpoint::Inet(server(index)));
+        let now_seconds = os::steady_epoch_seconds(os::monotonic_ms());
+        self.service().with(|chooser| chooser.checked(id, &endpoint, &finding, now_seconds));
     }
 
     fn change_server(&mut self, index: usize) {
@@ -234,6 +256,7 @@ impl Life {
                 self.worker.context.core.shared.announce();
             }
             Event::Servers => self.change_servers(),
+            Event::Found(index) => self.end_check(index),
         }
     }
 

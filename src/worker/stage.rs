@@ -1,5 +1,6 @@
 //! The stages of a connection: entering one, and how long each may last.
 
+use super::polled::poll_limit_ms;
 use super::queued::queue_limit_ms;
 use super::verdict::Verdict;
 use super::{Context, accept, dummy, handshake};
@@ -49,6 +50,7 @@ impl Context {
             Stage::Goodbye => Limit::Within(handshake::GOODBYE_MS),
             Stage::Connecting => Limit::At(self.connect_deadline_ms(connection)),
             Stage::Queued => queue_limit_ms(connection).map_or(Limit::Never, Limit::At),
+            Stage::Polled => poll_limit_ms(connection).map_or(Limit::Never, Limit::At),
             Stage::Shortage | Stage::Busy => Limit::Within(accept::SHORTAGE_RETRY_MS),
             Stage::Dummy { answered: true } => Limit::Within(dummy::DUMMY_LINGER_MS),
             Stage::FirstBytes | Stage::Relaying | Stage::Dummy { answered: false } => Limit::Silence,
@@ -97,6 +99,7 @@ impl Context {
             Stage::Shortage | Stage::Busy => self.try_again(connection),
             Stage::Connecting => self.connect_timed_out(connection),
             Stage::Queued => self.waited_enough(connection),
+            Stage::Polled => self.poll_timed_out(connection),
             Stage::Dummy { answered: true } => Verdict::Close(CloseReason::Finished),
             Stage::Hello | Stage::Handshake => Verdict::Close(CloseReason::HandshakeTimeout),
             Stage::Goodbye => Verdict::Close(CloseReason::Handshake),

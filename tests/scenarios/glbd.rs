@@ -11,7 +11,7 @@ use pen_sys::tempdir::TempDir;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output};
 
@@ -127,6 +127,19 @@ fn destinations_may_come_later_and_a_reply_after_the_clients_end_arrives() {
         glbd.text("err").lines().next(),
         Some("glbd: -Y has no effect: a slow connect holds up nobody")
     );
+}
+
+#[test]
+fn a_destination_is_polled_once_more_before_a_client_gets_it() {
+    let a = Backend::named("A");
+    let directory = TempDir::new();
+    let program = directory.path().join("once.sh");
+    fs::write(&program, "#!/bin/sh\nstate=3\nwhile read -r word; do echo $state; state=0; done\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let watchdog = format!("exec:{}", program.display());
+    let glbd = Glbd::start(&["-w", &watchdog, "-i", "3600", "-x", "0.001"], &[a.to_string()]);
+    eventually("a client that gets nobody", || glbd.connect().try_line(), Option::is_none);
+    assert!(a.accepted() <= 1, "only the first poll was good");
 }
 
 #[test]

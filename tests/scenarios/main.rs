@@ -9,6 +9,7 @@ mod blacklist;
 mod changes;
 mod checks;
 mod checks_exec;
+mod checks_extra;
 mod command_line;
 mod completions;
 mod config_file;

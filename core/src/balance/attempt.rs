@@ -4,6 +4,7 @@
 //! makes and moves it; whoever owns the connection keeps it.
 
 use super::clients::SlotKey;
+use super::polls::Poll;
 use super::queue::Ticket;
 use super::routes::Route;
 use super::servers::{Endpoint, ServerId};
@@ -53,6 +54,8 @@ pub enum Refusal {
 pub enum Arrival {
     /// A place is reserved: connect there, then report how it went.
     Connect(Attempt, Arc<Endpoint>),
+    /// A place is reserved: connect there when a check has found the server well.
+    Polls(Attempt, Arc<Endpoint>, Poll),
     /// Every server is full.
     Waits(Ticket),
     Refused(Refusal),

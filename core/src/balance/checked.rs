@@ -45,6 +45,8 @@ pub struct Finding {
     pub connected_since_seconds: Option<u32>,
     /// How long the last check took, if it was answered.
     pub took_us: Option<u32>,
+    /// When the last check ended, if it found the server serving; monotonic.
+    pub served_ms: Option<u64>,
 }
 
 /// What is known of checks beside the verdict, which is in the [`super::standing::Standing`].
@@ -72,6 +74,9 @@ impl Server {
     pub(super) fn begin_untested(&mut self, untested: Untested) {
         self.standing.verdict = Verdict::Untested(untested);
         self.checked = Checked::default();
+        if let Some(polls) = &mut self.polls {
+            polls.forget();
+        }
     }
 
     fn take_in(&mut self, finding: &Finding, now_seconds: u32) {
@@ -111,6 +116,7 @@ impl Selection {
             return false;
         }
         self.servers.change(server, |server| server.take_in(finding, now_seconds));
+        self.end_poll(server, finding.served_ms);
         self.queue.changed();
         true
     }

@@ -48,7 +48,8 @@ impl House {
 
     fn find_with(&mut self, index: usize, health: Health, connected_since_seconds: Option<u32>) -> bool {
         let reason = if health == Health::Up { "" } else { "it says so" };
-        let finding = Finding { health, reason: reason.into(), connected_since_seconds, took_us: Some(7) };
+        let (reason, took_us, served_ms) = (reason.into(), Some(7), None);
+        let finding = Finding { health, reason, connected_since_seconds, took_us, served_ms };
         self.at().checked(ServerId::regular(index), &address(index), &finding, NOW)
     }
 
@@ -145,8 +146,13 @@ fn a_check_that_connected_ends_a_failure_and_a_word_does_not() {
 #[test]
 fn what_was_found_elsewhere_says_nothing() {
     let mut house = House::two();
-    let down =
-        Finding { health: Health::Down, reason: "x".into(), connected_since_seconds: None, took_us: None };
+    let down = Finding {
+        health: Health::Down,
+        reason: "x".into(),
+        connected_since_seconds: None,
+        took_us: None,
+        served_ms: None,
+    };
     assert!(!house.at().checked(ServerId::regular(0), &address(7), &down, NOW), "another address");
     assert!(!house.at().checked(ServerId::regular(9), &address(0), &down, NOW), "no such server");
     assert!(!house.at().checked(ServerId::NONE, &address(0), &down, NOW));

@@ -45,13 +45,30 @@ impl Chooser<'_> {
     }
 
     /// As [`Chooser::admit`], for a client that waits where the rules say so. Those who wait come first.
-    pub fn arrive(&mut self, asker: impl Into<Asker>, port: u16, now_seconds: u32, who: Waiting) -> Arrival {
+    /// `now_ms` is monotonic.
+    pub fn arrive(
+        &mut self,
+        asker: impl Into<Asker>,
+        port: u16,
+        now_seconds: u32,
+        who: Waiting,
+        now_ms: u64,
+    ) -> Arrival {
         let walk = Walk { asker: asker.into(), now_seconds };
         self.serve_before(now_seconds);
         let (mut attempt, refusal) = self.receive(walk, port);
         match self.begin(walk, &mut attempt) {
-            Some(endpoint) => Arrival::Connect(attempt, endpoint),
+            Some(endpoint) => self.send(attempt, endpoint, who, now_ms),
             None => self.wait(walk, attempt, who, refusal),
+        }
+    }
+
+    /// To the server at which a place is reserved, or to wait for a check of it.
+    #[inline]
+    fn send(&mut self, attempt: Attempt, endpoint: Arc<Endpoint>, who: Waiting, now_ms: u64) -> Arrival {
+        match self.selection.poll(&attempt, who, now_ms) {
+            Some(poll) => Arrival::Polls(attempt, endpoint, poll),
+            None => Arrival::Connect(attempt, endpoint),
         }
     }
 
@@ -91,6 +108,7 @@ impl Chooser<'_> {
         is_ours: bool,
         now_seconds: u32,
         who: Waiting,
+        now_ms: u64,
     ) -> Arrival {
         let walk = Walk { asker: asker.into(), now_seconds };
         if !is_ours && attempt.hold != Hold::Nothing {
@@ -100,7 +118,7 @@ impl Chooser<'_> {
             return Arrival::Refused(Refusal::NoServer);
         }
         match self.try_another(walk, &mut attempt) {
-            Some(endpoint) => Arrival::Connect(attempt, endpoint),
+            Some(endpoint) => self.send(attempt, endpoint, who, now_ms),
             None => self.wait(walk, attempt, who, Refusal::NoServer),
         }
     }

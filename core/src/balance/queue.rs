@@ -8,6 +8,7 @@
 
 use super::attempt::{Asker, Attempt};
 use super::chooser::Chooser;
+use super::polls::Poll;
 use super::routes::Route;
 use super::selection::Selection;
 use super::servers::{Endpoint, Server, ServerId};
@@ -38,6 +39,8 @@ pub struct Ticket(u32);
 pub enum Claim {
     /// A place is reserved for it.
     Connect(Attempt, Arc<Endpoint>),
+    /// The same, once a check has found the server well.
+    Polls(Attempt, Arc<Endpoint>, Poll),
     /// It is not its turn yet. With a second, it is to have everybody looked at then ([`Chooser::look_again`]): a server may
     /// be used again without anything happening before.
     Waits(Ticket, Option<u32>),
@@ -117,6 +120,11 @@ impl Queue {
         if self.waiting > 0 {
             self.freed.push(server);
         }
+    }
+
+    /// These are told at once, whatever they wait for.
+    pub(super) fn tell(&mut self, waiting: impl IntoIterator<Item = Waiting>) {
+        self.told.extend(waiting);
     }
 
     /// Servers or rules have changed.
@@ -405,7 +413,7 @@ impl Chooser<'_> {
     }
 
     /// Asks whether the client's turn has come.
-    pub fn claim(&mut self, ticket: Ticket) -> Claim {
+    pub fn claim(&mut self, ticket: Ticket, who: Waiting, now_ms: u64) -> Claim {
         let queue = &mut self.selection.queue;
         let waits = |waiter: &Waiter| matches!(waiter.turn, Turn::Waits(_));
         if queue.waiters.0.get(ticket.0).is_some_and(waits) {
@@ -413,7 +421,10 @@ impl Chooser<'_> {
             return Claim::Waits(ticket, lookout.map(|(_, seconds)| seconds));
         }
         match queue.take(ticket) {
-            Some((attempt, _, Some(endpoint))) => Claim::Connect(attempt, endpoint),
+            Some((attempt, _, Some(endpoint))) => match self.selection.poll(&attempt, who, now_ms) {
+                Some(poll) => Claim::Polls(attempt, endpoint, poll),
+                None => Claim::Connect(attempt, endpoint),
+            },
             Some((mut attempt, ..)) => {
                 self.selection.forget_tried(&mut attempt);
                 Claim::Again

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use std::net::Ipv4Addr;
 
 const NOW: u32 = 1_000;
+const NOW_MS: u64 = 5_000;
 
 struct House {
     pool: Pool,
@@ -51,7 +52,7 @@ impl House {
     fn come(&mut self, client: u8) -> char {
         self.came += 1;
         let (who, number) = (Waiting { worker: 0, connection: self.came }, self.came);
-        let arrival = self.at().arrive(address(client), 1, NOW, who);
+        let arrival = self.at().arrive(address(client), 1, NOW, who, NOW_MS);
         let became = match arrival {
             Arrival::Connect(attempt, _) => self.enter(number, attempt),
             Arrival::Waits(ticket) => {
@@ -59,6 +60,7 @@ impl House {
                 'w'
             }
             Arrival::Refused(_) => '-',
+            Arrival::Polls(..) => unreachable!("nobody is checked"),
         };
         self.serve();
         became
@@ -76,9 +78,11 @@ impl House {
             for Waiting { connection, .. } in self.at().serve_queue(NOW) {
                 let at = self.waiting.iter().position(|(number, _)| *number == connection).unwrap();
                 let (number, ticket) = self.waiting.remove(at);
-                match self.at().claim(ticket) {
+                let who = Waiting { worker: 0, connection };
+                match self.at().claim(ticket, who, NOW_MS) {
                     Claim::Connect(attempt, _) => _ = self.enter(number, attempt),
                     Claim::Again => {}
+                    Claim::Polls(..) => unreachable!("nobody is checked"),
                     Claim::Waits(ticket, look) => {
                         assert!(look.is_some(), "{number} was called in vain");
                         self.waiting.insert(at, (number, ticket));

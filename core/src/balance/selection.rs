@@ -75,6 +75,7 @@ impl Selection {
         self.servers.set(regular, emergency, abuse);
         self.policies.servers_changed(&self.servers);
         self.queue.changed();
+        self.end_vain_polls();
         self.look_who_is_empty(&were_leaving);
     }
 

@@ -10,6 +10,7 @@ use super::glance::Glance;
 pub use super::id::{SERVER_NUMBERS, ServerId};
 use super::idlers::Patience;
 use super::keys::ServerKey;
+use super::polls::{Extra, Polls};
 use super::ramp::Ramp;
 use super::routes::{Route, Routes};
 use super::standing::{Duty, Standing};
@@ -56,6 +57,8 @@ pub struct ServerSetup {
     pub untested: Untested,
     /// Its check as a line has it; empty: none.
     pub check_text: String,
+    /// When a client waits for a check of it; `None`: never.
+    pub extra: Option<Extra>,
 }
 
 impl ServerSetup {
@@ -109,6 +112,8 @@ pub struct Server {
     pub(super) ramp: Ramp,
     /// What checks found, beside their verdict.
     pub(super) checked: Checked,
+    /// Checks that clients wait for; `None` before the first.
+    pub(super) polls: Option<Box<Polls>>,
     /// What the slots of its clients remember.
     pub(super) key: ServerKey,
     /// Clients that remember its number are its own, too: it had no name when they came.
@@ -449,6 +454,11 @@ impl Servers {
     /// The regular servers in order, gaps included.
     pub fn regular(&self) -> &[Server] {
         &self.slots[..self.count]
+    }
+
+    /// All, whatever they are, for what no glance shows.
+    pub(super) fn all_mut(&mut self) -> &mut [Server] {
+        &mut self.slots
     }
 
     /// The regular servers and those that are removed but still have connections, in order, gaps included.

@@ -2,7 +2,7 @@
 //! follows.
 
 use super::{ServerEntry, ServiceConfig};
-use crate::balance::{Duty, Untested};
+use crate::balance::{Duty, Extra, Untested};
 use crate::checks::Turns;
 use pen_proto::commands::{Check, CheckChange, Flag, Number, Text};
 
@@ -12,6 +12,7 @@ pub struct OwnCheck {
     pub check: Option<Check>,
     pub interval_ms: Option<u64>,
     pub timeout_ms: Option<u64>,
+    pub extra_ms: Option<u64>,
     pub rise: Option<u32>,
     pub fall: Option<u32>,
     pub port: Option<u16>,
@@ -22,6 +23,7 @@ impl OwnCheck {
         match change {
             CheckChange::IntervalMs(ms) => self.interval_ms = Some(ms),
             CheckChange::TimeoutMs(ms) => self.timeout_ms = Some(ms),
+            CheckChange::ExtraMs(ms) => self.extra_ms = Some(ms),
             CheckChange::Rise(count) => self.rise = Some(count),
             CheckChange::Fall(count) => self.fall = Some(count),
             CheckChange::Port(port) => self.port = Some(port),
@@ -33,6 +35,7 @@ impl OwnCheck {
         match change {
             CheckChange::IntervalMs(_) => self.interval_ms = base.interval_ms,
             CheckChange::TimeoutMs(_) => self.timeout_ms = base.timeout_ms,
+            CheckChange::ExtraMs(_) => self.extra_ms = base.extra_ms,
             CheckChange::Rise(_) => self.rise = base.rise,
             CheckChange::Fall(_) => self.fall = base.fall,
             CheckChange::Port(_) => self.port = base.port,
@@ -44,6 +47,7 @@ impl OwnCheck {
         [
             self.interval_ms.map(CheckChange::IntervalMs),
             self.timeout_ms.map(CheckChange::TimeoutMs),
+            self.extra_ms.map(CheckChange::ExtraMs),
             self.rise.map(CheckChange::Rise),
             self.fall.map(CheckChange::Fall),
             self.port.map(CheckChange::Port),
@@ -61,6 +65,8 @@ pub struct Watch {
     /// 0: never again.
     pub interval_ms: u64,
     pub timeout_ms: u64,
+    /// When a client waits for a check of it; `None`: never.
+    pub extra: Option<Extra>,
     pub turns: Turns,
     /// In place of the server's own.
     pub port: Option<u16>,
@@ -100,6 +106,12 @@ impl ServiceConfig {
         }
     }
 
+    /// Whether any server may be checked before a client gets it.
+    pub(super) fn has_extra_checks(&self) -> bool {
+        let own = |entry: &ServerEntry| entry.check.extra_ms.is_some_and(|ms| ms > 0);
+        self.number(Number::CheckExtra) > 0 || self.servers.iter().flatten().any(own)
+    }
+
     /// The check for servers that have none of their own.
     pub fn check(&self) -> Check {
         // Kept as it was read.
@@ -117,6 +129,7 @@ impl ServiceConfig {
         let numbers = [
             Number::CheckInterval,
             Number::CheckTimeout,
+            Number::CheckExtra,
             Number::CheckRise,
             Number::CheckFall,
             Number::CheckPort,
@@ -145,10 +158,14 @@ impl ServiceConfig {
         // The bounds of the rows make them fit.
         let count = |own: Option<u32>, number| own.unwrap_or_else(|| self.number(number) as u32);
         let port = own.port.unwrap_or_else(|| self.number(Number::CheckPort) as u16);
+        let interval_ms = own.interval_ms.unwrap_or_else(|| self.number(Number::CheckInterval));
+        let timeout_ms = own.timeout_ms.unwrap_or_else(|| self.number(Number::CheckTimeout));
+        let older_ms = own.extra_ms.unwrap_or_else(|| self.number(Number::CheckExtra));
         Some(Watch {
             check: check.clone(),
-            interval_ms: own.interval_ms.unwrap_or_else(|| self.number(Number::CheckInterval)),
-            timeout_ms: own.timeout_ms.unwrap_or_else(|| self.number(Number::CheckTimeout)),
+            interval_ms,
+            timeout_ms,
+            extra: (older_ms > 0 && interval_ms > 0).then_some(Extra { older_ms, timeout_ms }),
             turns: Turns {
                 rise: count(own.rise, Number::CheckRise),
                 fall: count(own.fall, Number::CheckFall),

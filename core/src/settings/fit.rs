@@ -53,6 +53,9 @@ fn check_service(config: &ServiceConfig) -> Result<(), String> {
     {
         return Err(format!("{}: not with dsr_if", number.row().word));
     }
+    if config.text(Text::DsrIf).is_some() && config.has_extra_checks() {
+        return Err("check_extra: not with dsr_if".into());
+    }
     if !config.flag(Flag::Udp) {
         return Ok(());
     }
@@ -61,6 +64,9 @@ fn check_service(config: &ServiceConfig) -> Result<(), String> {
     }
     if config.number(Number::Queue) > 0 {
         return Err("queue: not with UDP (-U)".into());
+    }
+    if config.has_extra_checks() {
+        return Err("check_extra: not with UDP (-U)".into());
     }
     let tls = config.tls_plan();
     for (name, is_wanted) in [

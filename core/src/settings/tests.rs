@@ -314,6 +314,7 @@ no check
 no exec_environment
 check_interval 1
 check_timeout 1
+check_extra 0
 check_rise 1
 check_fall 1
 check_port 0

@@ -48,6 +48,7 @@ impl ServerChange {
 pub enum CheckChange {
     IntervalMs(u64),
     TimeoutMs(u64),
+    ExtraMs(u64),
     Rise(u32),
     Fall(u32),
     Port(u16),
@@ -58,6 +59,7 @@ impl fmt::Display for CheckChange {
         match *self {
             CheckChange::IntervalMs(ms) => write!(f, "check_interval {}", Seconds(ms)),
             CheckChange::TimeoutMs(ms) => write!(f, "check_timeout {}", Seconds(ms)),
+            CheckChange::ExtraMs(ms) => write!(f, "check_extra {}", Seconds(ms)),
             CheckChange::Rise(count) => write!(f, "check_rise {count}"),
             CheckChange::Fall(count) => write!(f, "check_fall {count}"),
             CheckChange::Port(port) => write!(f, "check_port {port}"),

@@ -60,6 +60,8 @@ impl Flag {
 pub enum Number {
     /// Seconds a server is skipped after a failed connect; 0 retries at once.
     Blacklist,
+    /// Milliseconds after a good check from which a server is checked before a client gets it; 0: never.
+    CheckExtra,
     /// Checks in a row that make a server go down.
     CheckFall,
     /// Milliseconds from one check of a server to the next; 0: none.

@@ -21,7 +21,7 @@ pub enum CloseReason {
     Denied,
     /// The client had all that `client_conn_max` and `client_rate` give it, and there is no abuse server.
     ClientLimit,
-    /// The client left while it waited for a server that was not full.
+    /// The client left while it waited for a server that was not full, or for a check.
     LeftQueue,
     /// The command `close`.
     Closed,

@@ -99,6 +99,17 @@ pub const ROWS: &[Row] = &[
         ..NEW
     },
     Row {
+        word: "check_extra",
+        args: SECONDS,
+        kind: seconds(Number::CheckExtra, 0, DAY_MS, 0),
+        unit: "seconds",
+        summary: "check the server of a new client first if its last good check is older than so many seconds; 0: off",
+        detail: "The client waits until the check has ended, `check_timeout` at most. If the check fails, the client gets \
+                 another server. Clients that wait for the same server share one check. With `policy single` and with \
+                 `check_interval 0` there is none.",
+        ..NEW
+    },
+    Row {
         word: "check_rise",
         args: NUMBER,
         kind: number(Number::CheckRise, 1, 1_000, 1),

@@ -236,6 +236,7 @@ pub const ROWS: &[Row] = &[
                     "proxy",
                     "check_interval",
                     "check_timeout",
+                    "check_extra",
                     "check_rise",
                     "check_fall",
                     "check_port",

@@ -112,6 +112,15 @@ pub static SERVER_KEYS: &[ServerKey] = &[
         summary: "seconds that a check of it may take",
     },
     ServerKey {
+        word: "check_extra",
+        value: ServerValue::Seconds {
+            min_ms: 0,
+            max_ms: 86_400_000,
+            change: |ms| ServerChange::CheckBy(CheckChange::ExtraMs(ms)),
+        },
+        summary: "check it before a new client gets it if its last good check is older than so many seconds",
+    },
+    ServerKey {
         word: "check_rise",
         value: ServerValue::Number {
             min: 1,
