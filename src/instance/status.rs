@@ -10,9 +10,9 @@ use crate::service::Service;
 use crate::settings::MAIN;
 use crate::shared::Detail;
 use crate::sys::clock;
-use crate::sys::process_figures::{self, ProcessFigures};
+use crate::sys::process_figures;
 use pen_proto::commands::{Flag, Number};
-use pen_proto::status::{ClientStatus, ProcessStatus, ServiceStatus, Status};
+use pen_proto::status::{ClientStatus, ServiceStatus, Status};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ impl Instance {
             connections_used: snapshot.connections_used,
             full: snapshot.full,
             calls: snapshot.calls,
-            process: matches!(wanted, Wanted::Figures | Wanted::Everything).then(process_status),
+            process: matches!(wanted, Wanted::Figures | Wanted::Everything).then(process_figures::look),
             udp: own.settings.flag(Flag::Udp),
             ..Status::default()
         };
@@ -124,25 +124,6 @@ impl Instance {
         add_live_to_clients(&mut told.clients, &told.connections);
         add_idlers(&mut told.servers, &idlers);
         (told, flows_max)
-    }
-}
-
-fn process_status() -> ProcessStatus {
-    let ProcessFigures {
-        cpu_milliseconds,
-        resident_bytes,
-        virtual_bytes,
-        open_descriptors,
-        descriptors_max,
-        threads,
-    } = process_figures::look();
-    ProcessStatus {
-        cpu_milliseconds,
-        resident_bytes,
-        virtual_bytes,
-        open_descriptors,
-        descriptors_max,
-        threads,
     }
 }
 

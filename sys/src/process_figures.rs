@@ -5,29 +5,18 @@
 
 use crate::limits;
 use nix::sys::resource::{UsageWho, getrusage};
+use pen_proto::status::ProcessStatus;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-/// `None` where the system does not tell.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ProcessFigures {
-    /// Processor time of all threads, in user mode and in the kernel.
-    pub cpu_milliseconds: Option<u64>,
-    pub resident_bytes: Option<u64>,
-    pub virtual_bytes: Option<u64>,
-    pub open_descriptors: Option<u64>,
-    pub descriptors_max: u64,
-    pub threads: Option<u64>,
-}
-
 /// The figures of this moment.
-pub fn look() -> ProcessFigures {
+pub fn look() -> ProcessStatus {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
         line.split_whitespace().next()?.parse::<u64>().ok()
     };
-    ProcessFigures {
+    ProcessStatus {
         cpu_milliseconds: cpu_milliseconds(),
         resident_bytes: field("VmRSS").map(|kib| kib * 1024),
         virtual_bytes: field("VmSize").map(|kib| kib * 1024),
