@@ -108,7 +108,9 @@ fn the_reasons_of_the_documents_are_those_of_the_program() {
     let told: Vec<&str> = rows.map(|row| row.split('`').nth(1).unwrap()).collect();
     assert_eq!(told.iter().copied().collect::<BTreeSet<_>>(), words);
     let refusals: Vec<_> = CloseReason::ALL.into_iter().filter(|reason| reason.is_refusal()).collect();
-    let sentence = page.split("are clients that were").next().unwrap().lines().last().unwrap();
+    let sentence =
+        page.split("\n\n").find(|paragraph| paragraph.contains("pen refused the client.")).unwrap();
+    let sentence = sentence.split(" mean that").next().unwrap();
     assert!(refusals.iter().all(|reason| sentence.contains(&format!("`{}`", reason.as_str()))), "{sentence}");
     assert_eq!(sentence.matches('`').count(), 2 * refusals.len(), "{sentence}");
 }
