@@ -9,13 +9,13 @@ use crate::net::listen::Listener;
 use crate::published::lock;
 use crate::sys::errors::reason;
 use crate::sys::waking::{Waker, Wakeups, waker};
-use crate::sys::{clock, limits};
+use crate::sys::{clock, limits, threads};
 use pen_web::{CLIENTS_MAX, Code, Door, Response, Server, Site};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 /// So long an answer of the main thread is good for everybody who asks the same.
 const FRESH_MS: u64 = 100;
@@ -94,7 +94,7 @@ impl Metrics {
                 diag::say(Severity::Error, format_args!("metrics_listen: {}", reason(&error)));
             }
         };
-        let thread = thread::Builder::new().name("metrics".into()).spawn(serve)?;
+        let thread = threads::spawn("metrics", serve)?;
         Ok(Metrics { shared, news, thread, listener })
     }
 

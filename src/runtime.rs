@@ -13,6 +13,7 @@ use crate::room::Kinds;
 use crate::service::{Service, ServiceParts};
 use crate::settings::{ProcessSettings, Settings};
 use crate::shared::{Detail, Message, Report, ServiceReport, Services, Shared, Which};
+use crate::sys::threads;
 use crate::worker::Worker;
 use alarm::{Alarm, RaisedAtEnd};
 use pen_proto::status::{Calls, ConnectionStatus, ServerTimes, Totals};
@@ -20,7 +21,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::mpsc;
 use std::sync::{Arc, Weak};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long the main thread waits for the answer of a busy worker.
@@ -149,7 +150,7 @@ impl Runtime {
                 let _alarm = alarm;
                 worker.run();
             };
-            match thread::Builder::new().name(format!("worker {number}")).spawn(work) {
+            match threads::spawn(format!("worker {number}"), work) {
                 Ok(thread) => runtime.threads.push(thread),
                 Err(error) => {
                     runtime.stop();

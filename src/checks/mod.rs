@@ -23,13 +23,14 @@ use crate::service::Service;
 use crate::settings::Rounds;
 use crate::shared::Shared;
 use crate::sys::errors::reason;
+use crate::sys::threads;
 use inbox::{Inbox, Message};
 use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsString;
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use watcher::Watcher;
 
 /// What every program finds in its environment, if pen has it.
@@ -133,7 +134,7 @@ impl Checks {
         let members = self.members.clone();
         let watcher = Watcher::new(poller, self.shared.clone(), members, self.environment());
         let theirs = inbox.clone();
-        let thread = thread::Builder::new().name("checks".into()).spawn(move || watcher.run(&theirs))?;
+        let thread = threads::spawn("checks", move || watcher.run(&theirs))?;
         self.running = Some(Running { asking: Asking { inbox, waker }, thread });
         Ok(())
     }

@@ -8,11 +8,12 @@
 use super::guarded::guarded;
 use super::names::{Addresses, Lookup};
 use crate::sys::clock;
+use crate::sys::threads;
 use crate::sys::waking::Waker;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
+use std::thread::Builder;
 use std::time::Duration;
 
 /// How long a question waits for name servers.
@@ -178,7 +179,8 @@ impl Lookups {
             let _ = sender.send((name, result));
             bell();
         };
-        thread::Builder::new().name("pen-names".into()).stack_size(STACK_BYTES).spawn(work).map(drop)
+        let thread = Builder::new().name("pen-names".into()).stack_size(STACK_BYTES);
+        threads::spawn_by(thread, work).map(drop)
     }
 }
 

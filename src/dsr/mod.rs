@@ -9,6 +9,7 @@ mod receive;
 use crate::service::Service as Balanced;
 use crate::shared::Shared;
 use crate::sys::interfaces;
+use crate::sys::threads;
 use crate::sys::waking::Waker;
 use director::{Counts, Service};
 use open::Opened;
@@ -20,7 +21,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long the main thread waits for an answer.
@@ -77,7 +78,7 @@ impl Dsr {
         let (interface, text) = (opened.interface.clone(), opened.text.clone());
         let receiver = Receiver::new(opened, shared, balanced, messages, flows.clone())?;
         let waker = receiver.waker();
-        let thread = thread::Builder::new().name("dsr".into()).spawn(move || receiver.run())?;
+        let thread = threads::spawn("dsr", move || receiver.run())?;
         Ok(Dsr { thread, messages: sender, waker, flows, interface, text })
     }
 

@@ -12,6 +12,7 @@ use super::traffic::Shared;
 use crate::sys::errors::reason;
 use crate::sys::published::lock;
 use crate::sys::socket::takes_more;
+use crate::sys::threads;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::mem;
@@ -65,7 +66,7 @@ impl WriterThread {
             Some(thread) => thread.clone(),
             None => {
                 let own = self.clone();
-                let spawned = thread::Builder::new().name("log writer".into()).spawn(move || own.run())?;
+                let spawned = threads::spawn("log writer", move || own.run())?;
                 crew.thread.insert(spawned.thread().clone()).clone()
             }
         };

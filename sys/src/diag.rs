@@ -1,24 +1,27 @@
 //! Diagnostics: what pen has to say to its operator, on standard error in the foreground, to syslogd in the background.
 //!
-//! One voice for the whole process, usable from every thread. A message never waits for long: when standard error or
-//! syslogd takes no more it is dropped, counted, and the number is said when there is room again. Everything is
-//! escaped here, so nobody has to remember it. Called from everywhere; decides nothing, ends nothing.
+//! A process has one voice, usable from every thread; a pen inside of another program has one of its own, with which its
+//! threads speak (`voice.rs`). A message never waits for long: when standard error or syslogd takes no more it is dropped,
+//! counted, and the number is said when there is room again. Everything is escaped here, so nobody has to remember it.
+//! Called from everywhere; decides nothing, ends nothing.
+
+mod voice;
 
 use super::local_time;
 use super::repeats::Repeats;
 use super::syslog::{self, Syslog};
 use crate::clock;
 use crate::escape::Escaped;
-use crate::published;
 use crate::socket::takes_more;
 use ::syslog::Severity as Priority;
 use nix::errno::Errno;
 use std::fmt::{Display, Write};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+use voice::speak;
+pub use voice::{Given, Voice, is_on, set_level};
 
 /// Longest message; what follows is cut off. Well below what a datagram to syslogd may hold.
 const TEXT_BYTES_MAX: usize = 8192;
@@ -31,12 +34,6 @@ const LAST_PATIENCE_MILLISECONDS: u16 = 250;
 
 /// A pipe that can be written to at all takes so much without waiting (PIPE_BUF on Linux).
 const PIECE_BYTES: usize = 4096;
-
-static LEVEL: AtomicU8 = AtomicU8::new(0);
-
-static BELL: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();
-
-static DIAG: Mutex<Diag> = Mutex::new(Diag::new(Sink::Stderr));
 
 /// How much a message matters: its priority in syslog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +49,7 @@ pub enum Severity {
 /// the start.
 pub fn to_stderr() {
     local_time::remember_zone();
-    lock().sink = Sink::Stderr;
+    speak(|voice| voice.diag().sink = Sink::Stderr);
 }
 
 /// Whether standard error is the journal, as JOURNAL_STREAM of systemd.exec(5) says. The journal knows the time and the
@@ -75,18 +72,7 @@ fn is_stream(stream: BorrowedFd<'_>, (device, inode): (u64, u64)) -> bool {
 /// Diagnostics go to syslogd (facility user, name `pen`). Call it before a chroot; a missing syslogd is no error.
 pub fn to_syslog() {
     local_time::remember_zone();
-    lock().sink = Sink::Syslog(Syslog::open(syslog::PATH, "pen"));
-}
-
-/// Messages of [`debug!`](crate::diag::debug) up to this level are said; 0 for none.
-pub fn set_level(level: u8) {
-    LEVEL.store(level, Ordering::Relaxed);
-}
-
-/// Whether messages of this level are said.
-#[inline]
-pub fn is_on(level: u8) -> bool {
-    level <= LEVEL.load(Ordering::Relaxed)
+    speak(|voice| voice.diag().sink = Sink::Syslog(Syslog::open(syslog::PATH, "pen")));
 }
 
 /// `diag::debug!(LEVEL, "...", ...)`: says it when [`is_on`] and formats nothing when not.
@@ -106,17 +92,14 @@ macro_rules! __diag_debug {
 /// Says one message. Line ends in it are escaped; see [`block`] for several lines.
 pub fn say(severity: Severity, text: impl Display) {
     let text = text.to_string();
-    lock().say(severity, &text);
+    speak(|voice| voice.say(severity, &text));
 }
 
 /// Says why pen cannot go on: on standard error in any case and without the time, in the background to syslogd as
 /// well. Ending the process is the caller's business.
 pub fn fatal(text: impl Display) {
     let text = text.to_string();
-    let mut diag = lock();
-    if let Sink::Syslog(_) = diag.sink {
-        diag.say(Severity::Error, &text);
-    }
+    speak(|voice| voice.diag().say_to_syslog(Severity::Error, &text));
     // Who started pen waits for this; there is nobody to tell that standard error is gone.
     let _ = write_patiently(
         io::stderr().as_fd(),
@@ -128,7 +111,7 @@ pub fn fatal(text: impl Display) {
 /// Says a text of several lines, such as a block of the USR1 report: in the foreground as Pen does, with the time
 /// before the first line and an empty line after a text that ends with a line end; to syslogd line by line.
 pub fn block(text: &str) {
-    lock().block(Severity::Info, text);
+    speak(|voice| voice.block(Severity::Info, text));
 }
 
 /// Says that the trouble `key` happened; within the next minute, and longer if it lasts, it is only counted, then said with
@@ -141,28 +124,19 @@ pub fn once(key: &str, text: impl Display) {
 
 /// As [`once`], for what is no trouble, or more than that.
 pub fn once_as(severity: Severity, key: &str, text: impl Display) {
-    let is_first = lock().once(severity, key, text, clock::now());
-    if is_first && let Some(bell) = BELL.get() {
-        bell();
-    }
+    speak(|voice| voice.once(severity, key, text, clock::now()));
 }
 
 /// Says the counts that [`once`] owes. Returns how long the next may wait; `None` when nothing is counted.
 ///
 /// For the main thread, each time it wakes up.
 pub fn tick() -> Option<Duration> {
-    lock().tick(clock::now())
+    speak(|voice| voice.tick(clock::now()))
 }
 
 /// `bell` wakes the main thread for a [`tick`] where it had none to wait for. The first one counts.
 pub fn ring_for_tick(bell: impl Fn() + Send + Sync + 'static) {
-    // A process has one main thread.
-    let _ = BELL.set(Box::new(bell));
-}
-
-/// A panic elsewhere must not silence what there is to say about it.
-fn lock() -> MutexGuard<'static, Diag> {
-    published::lock(&DIAG)
+    speak(|voice| voice.ring(bell));
 }
 
 enum Sink {
@@ -173,6 +147,8 @@ enum Sink {
     #[cfg(test)]
     Journal(std::os::fd::OwnedFd),
 }
+
+type Said = Vec<(Severity, String)>;
 
 struct Diag {
     sink: Sink,
@@ -188,6 +164,12 @@ impl Diag {
 
     fn say(&mut self, severity: Severity, text: &str) {
         self.put(severity, &line(text));
+    }
+
+    fn say_to_syslog(&mut self, severity: Severity, text: &str) {
+        if let Sink::Syslog(_) = self.sink {
+            self.say(severity, text);
+        }
     }
 
     fn block(&mut self, severity: Severity, text: &str) {
@@ -213,20 +195,19 @@ impl Diag {
         }
     }
 
-    /// Whether nothing else was counted.
-    fn once(&mut self, severity: Severity, key: &str, text: impl Display, now: Instant) -> bool {
+    /// Counts it; what is to be said now is for [`Diag::say_all`], and whether nothing else was counted.
+    fn count(&mut self, severity: Severity, key: &str, text: impl Display, now: Instant) -> (Said, bool) {
         let mut said = Vec::new();
         let is_first = self.repeats.next_due().is_none();
         self.repeats.happened(key, severity, text, now, &mut said);
-        self.say_all(&said);
-        is_first
+        (said, is_first)
     }
 
-    fn tick(&mut self, now: Instant) -> Option<Duration> {
+    /// What is due, and how long the next may wait.
+    fn due(&mut self, now: Instant) -> (Said, Option<Duration>) {
         let mut said = Vec::new();
         self.repeats.due(now, &mut said);
-        self.say_all(&said);
-        self.repeats.next_due().map(|due| due.saturating_duration_since(now))
+        (said, self.repeats.next_due().map(|due| due.saturating_duration_since(now)))
     }
 
     fn say_all(&mut self, texts: &[(Severity, String)]) {

@@ -5,6 +5,20 @@ use crate::tempdir::TempDir;
 use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixDatagram;
 
+impl Diag {
+    fn once(&mut self, severity: Severity, key: &str, text: impl Display, now: Instant) -> bool {
+        let (said, is_first) = self.count(severity, key, text, now);
+        self.say_all(&said);
+        is_first
+    }
+
+    fn tick(&mut self, now: Instant) -> Option<Duration> {
+        let (said, next) = self.due(now);
+        self.say_all(&said);
+        next
+    }
+}
+
 fn to_pipe() -> (Diag, BufReader<io::PipeReader>) {
     let (reader, writer) = io::pipe().unwrap();
     (Diag::new(Sink::Stream(writer.into())), BufReader::new(reader))

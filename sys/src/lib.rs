@@ -32,6 +32,7 @@ pub mod syslog;
 #[doc(hidden)]
 pub mod tempdir;
 pub mod terminal;
+pub mod threads;
 pub mod waking;
 
 use pen_proto::escape;

@@ -12,12 +12,12 @@ use crate::log::diag::{self, Severity};
 use crate::sys::clock;
 use crate::sys::errors::reason;
 use crate::sys::published::lock;
+use crate::sys::threads;
 use pen_proto::commands::host_name;
 use rustls::sign::CertifiedKey;
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
-use std::thread;
 
 /// Certificates that are remembered; for one more, the one that was not asked for the longest is forgotten.
 const KNOWN_MAX: usize = 10_000;
@@ -146,8 +146,7 @@ impl Directory {
         }
         if !memory.is_loading {
             let directory = self.clone();
-            let thread = thread::Builder::new().name("pen-certificates".into());
-            if thread.spawn(move || directory.work_off()).is_err() {
+            if threads::spawn("pen-certificates", move || directory.work_off()).is_err() {
                 return false;
             }
             memory.is_loading = true;
