@@ -176,10 +176,10 @@ impl Address {
         }
     }
 
-    fn lost(&self, error: &io::Error) -> String {
+    fn lost(&self, error: &io::Error, patience: Patience) -> String {
         let trouble = match error.kind() {
             ErrorKind::WouldBlock => {
-                format!("no answer within {} seconds", Patience::default().silence.as_secs())
+                format!("no answer within {} seconds", patience.silence.as_secs())
             }
             ErrorKind::UnexpectedEof => "closed the connection without an answer".into(),
             _ => reason(error),
@@ -193,8 +193,9 @@ impl Address {
     ///
     /// Pen could not be reached or did not answer; the inner error is pen's own.
     pub fn ask(&self, command: &str) -> Result<Reply, String> {
-        let reply = self.converse(command, Patience::default(), REPLY_BYTES_MAX as usize);
-        let reply = reply.map_err(|error| self.lost(&error))?;
+        let patience = Patience::default();
+        let reply = self.converse(command, patience, REPLY_BYTES_MAX as usize);
+        let reply = reply.map_err(|error| self.lost(&error, patience))?;
         let text = String::from_utf8_lossy(&reply).into_owned();
         Ok(match text.strip_prefix("error: ") {
             Some(error) => Err(error.trim_end_matches('\n').to_string()),
@@ -244,6 +245,7 @@ fn reason(error: &io::Error) -> String {
 /// Many commands, over one connection where pen knows sessions.
 pub struct Session {
     address: Address,
+    patience: Patience,
     way: Way,
     /// The service that lines without a name are for, once one said so.
     service: Option<String>,
@@ -265,8 +267,17 @@ impl Session {
     ///
     /// Pen could not be reached.
     pub fn open(address: Address) -> Result<Session, String> {
-        let way = greet(&address)?;
-        Ok(Session { address, way, service: None })
+        Session::open_with(address, Patience::default())
+    }
+
+    /// As [`Session::open`], for somebody with more or less patience than a person. An original Pen gets the usual one.
+    ///
+    /// # Errors
+    ///
+    /// Pen could not be reached.
+    pub fn open_with(address: Address, patience: Patience) -> Result<Session, String> {
+        let way = greet(&address, patience)?;
+        Ok(Session { address, patience, way, service: None })
     }
 
     /// Sends a command and waits for its answer. A session that pen has ended meanwhile, for being silent too long or
@@ -286,7 +297,7 @@ impl Session {
             self.way = self.greet_again()?;
         }
         let Way::Open(stream) = &mut self.way else { return self.address.ask(command) };
-        let reply = exchange(stream, command).map_err(|error| self.address.lost(&error));
+        let reply = exchange(stream, command).map_err(|error| self.address.lost(&error, self.patience));
         match &reply {
             Ok(Ok(_)) => self.service = named(command).map(Into::into).or(self.service.take()),
             Ok(Err(_)) => {}
@@ -296,10 +307,10 @@ impl Session {
     }
 
     fn greet_again(&self) -> Result<Way, String> {
-        let mut way = greet(&self.address)?;
+        let mut way = greet(&self.address, self.patience)?;
         if let (Some(service), Way::Open(stream)) = (&self.service, &mut way) {
             let reply = exchange(stream, &format!("service {service}"));
-            reply.map_err(|error| self.address.lost(&error))??;
+            reply.map_err(|error| self.address.lost(&error, self.patience))??;
         }
         Ok(way)
     }
@@ -333,14 +344,14 @@ fn has_ended(stream: &mut BufReader<Stream>) -> bool {
 }
 
 /// Asks for a session; anything but the frame of its greeting comes from a pen that knows none.
-fn greet(address: &Address) -> Result<Way, String> {
-    let stream = address.connect(Patience::default()).map_err(|error| address.lost(&error))?;
+fn greet(address: &Address, patience: Patience) -> Result<Way, String> {
+    let stream = address.connect(patience).map_err(|error| address.lost(&error, patience))?;
     let mut stream = BufReader::new(stream);
     match exchange(&mut stream, "session") {
         Ok(Ok(_)) => Ok(Way::Open(stream)),
         Ok(Err(trouble)) => Err(format!("{}: {trouble}", address.text())),
         Err(error) if error.kind() == ErrorKind::InvalidData => Ok(Way::Single),
-        Err(error) => Err(address.lost(&error)),
+        Err(error) => Err(address.lost(&error, patience)),
     }
 }
 

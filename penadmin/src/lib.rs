@@ -1,0 +1,13 @@
+//! Administration of pens by people: who they are, what they may do, what they did, and the pens that obey.
+//!
+//! Doors, such as the one for browsers, stand on four parts that know no door: [`users`] (names, passwords, keys, access),
+//! [`rights`] (which lines a user may say), [`audit`] (what was changed, and by whom) and [`pens`] (control sockets).
+//! [`options`] reads the command line, [`terminal`] a password.
+#![forbid(unsafe_code)]
+
+pub mod audit;
+pub mod options;
+pub mod pens;
+pub mod rights;
+pub mod terminal;
+pub mod users;
