@@ -19,6 +19,7 @@ use crate::control::plan::{Plan, Read, ServicePlan, Step};
 use crate::dsr::Dsr;
 use crate::dsr::open::Opened;
 use crate::log::diag::{self, Severity};
+use crate::log::messages::OpenMessages;
 use crate::log::target::OpenLog;
 use crate::log::traffic::LogHub;
 use crate::net::itself;
@@ -208,6 +209,8 @@ pub struct Change {
     services: Vec<ServiceChange>,
     /// Where metrics are to be served, or nowhere; `None` when that stays.
     metrics: Option<Option<Arc<Listener>>>,
+    /// Where diagnostics go; `None` when that stays.
+    messages: Option<OpenMessages>,
 }
 
 struct ServiceChange {
@@ -380,10 +383,11 @@ impl Running for Instance {
         };
         let mut services = plan.services.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let metrics = self.open_metrics(plan)?;
+        let messages = plan.messages.then(|| OpenMessages::open(&plan.to.process)).transpose()?;
         // At last: what goes wrong after it would have to take it back.
         let listeners = self.open_listeners(plan)?;
         services.iter_mut().zip(listeners).for_each(|(service, listeners)| service.listeners = listeners);
-        Ok(Change { services, metrics })
+        Ok(Change { services, metrics, messages })
     }
 
     fn switch(&mut self, plan: &Plan<'_>, opened: Change) {
@@ -391,6 +395,9 @@ impl Running for Instance {
             diag::set_level(debug_level(&plan.to.process));
             self.runtime.set_process((&plan.to.process).into());
             self.set_environment(&plan.to.process);
+        }
+        if let Some(messages) = opened.messages {
+            messages.begin();
         }
         if let Some(listener) = opened.metrics {
             self.serve_metrics_at(listener);

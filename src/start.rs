@@ -7,6 +7,7 @@ use crate::cli::{self, CommandLine, Instead};
 use crate::control::apply::{Door, Engine};
 use crate::instance::{self, Instance, OpenService};
 use crate::log::diag::{self, Severity};
+use crate::log::messages::OpenMessages;
 use crate::log::target::OpenLog;
 use crate::net::listen::{ListenOptions, Listener};
 use crate::process::{Doors, Process};
@@ -51,7 +52,10 @@ pub fn run(arguments: &[String]) -> ExitCode {
         }
         _ => ("pen", run_until_end(arguments, &mut waiting)),
     };
-    let Err(reason) = ended else { return ExitCode::SUCCESS };
+    let Err(reason) = ended else {
+        diag::finish();
+        return ExitCode::SUCCESS;
+    };
     reason.lines().enumerate().for_each(|(index, line)| match index {
         // The journal knows who it is.
         0 if !diag::is_journal() => diag::fatal(format_args!("{name}: {line}")),
@@ -187,16 +191,14 @@ fn open_and_run(
     let glb = glb.transpose()?;
     let metrics = instance::open_metrics(process)?;
     let supervision = Supervision::new(Supervisor::from_environment());
-    if process.flag(Flag::Foreground) {
-        diag::to_stderr();
-    } else {
+    let messages = OpenMessages::without_file(process)?;
+    if !process.flag(Flag::Foreground) {
         let detached =
             daemon::detach().map_err(|error| format!("cannot go into the background: {}", reason(&error)))?;
         waiting.parent = Some(detached);
-        diag::to_syslog();
     }
+    messages.begin();
     diag::set_level(instance::debug_level(process));
-    refused.iter().for_each(|trouble| diag::say(Severity::Notice, trouble));
     supervision.refuse(inherited.into_rest());
     let fifo = open_fifo(process, account.as_ref())?;
     let doors = Doors::open(control, glb, fifo)?;
@@ -205,6 +207,7 @@ fn open_and_run(
         listeners.for_each(|listener| listener.give_to(account.uid, account.gid));
     }
     let (_pid_file, logs) = give_up_privileges(&numeric, account.as_ref())?;
+    refused.iter().for_each(|trouble| diag::say(Severity::Notice, trouble));
     learn_countries(&mut engine)?;
     let opened = listeners.into_iter().zip(tls).zip(logs);
     let opened = opened.map(|((listeners, tls), log)| OpenService { listeners, tls, log }).collect();
@@ -368,6 +371,7 @@ fn give_up_privileges(
     }
     let owner = account.map(|account| (account.uid, account.gid));
     let logs = each(config, |service| OpenLog::open(service.log()))?;
+    let messages = process.message_file().map(|_| OpenMessages::open(process)).transpose()?;
     let pid_file = process.text(Text::PidFile).map(|path| {
         PidFile::create(Path::new(path))
             .map_err(|error| format!("Can't create pidfile {path}: {}", reason(&error)))
@@ -375,11 +379,13 @@ fn give_up_privileges(
     let pid_file = pid_file.transpose()?;
     if let (Some(owner), Some(account)) = (owner, account) {
         logs.iter().for_each(|log| log.give_to(owner.0, owner.1));
+        messages.iter().for_each(|messages| messages.give_to(owner.0, owner.1));
         account.become_it(kept(config))?;
     }
     if is_transparent(config) && !capabilities::may_use_foreign_addresses() {
         return Err("transparent: want the capability CAP_NET_RAW, or root at start".into());
     }
+    messages.into_iter().for_each(OpenMessages::begin);
     Ok((pid_file, logs))
 }
 

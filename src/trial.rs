@@ -38,6 +38,10 @@ pub fn check(config: &Config) -> Result<(), String> {
         may_write(&inside(jail, file))
             .map_err(|error| format!("Can't create pidfile {file}: {}", reason(&error)))?;
     }
+    if let Some(file) = process.message_file() {
+        may_write(&inside(jail, file))
+            .map_err(|error| format!("messages: cannot open {file}: {}", reason(&error)))?;
+    }
     let check_service = |service| check_service(service, jail).map_err(|trouble| service.of(&trouble));
     config.services.iter().map(AsRef::as_ref).try_for_each(check_service)
 }

@@ -23,7 +23,7 @@ pub use checks::{OwnCheck, Rounds, Watch};
 pub use fit::{check, check_listeners, of_service, settle_ports};
 pub use members::{MEMBERS_MAX, Member, Place, members_told, spread};
 pub use pen_proto::commands::SERVERS_MAX;
-pub use process::{ProcessConfig, ProcessSettings};
+pub use process::{ProcessConfig, ProcessSettings, STDERR, SYSLOG};
 pub use reading::Reading;
 pub use said::{Said, TakenBack, changes_of};
 pub use scoped::Scoped;

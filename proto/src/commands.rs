@@ -20,7 +20,7 @@ pub use check::{CHECK_TEXT_BYTES_MAX, Check};
 pub use command::{Action, Command, Entries, Entry, Line, Listing, Question, ServiceChange};
 pub use kind::{Answer, Argument, Kind, List, Taken};
 pub use reach::Reach;
-pub use rows::{ROWS, SERVER_KEYS};
+pub use rows::{DEBUG_LEVELS, ROWS, SERVER_KEYS};
 pub use server::{CheckChange, ServerChange, ServerDeed, ServerKey, ServerValue};
 pub use settings::{
     Address, AddressValue, Assignment, Choice, Flag, LogTarget, Number, OneOf, Setting, Text,

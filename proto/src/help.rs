@@ -17,7 +17,7 @@ pub use shells::{FILES, Shell, described};
 use complete::offered;
 
 use crate::commands::{
-    Group, Kind, Number, ROWS, Row, SERVER_KEYS, ServerKey, ServerValue, When, row_spelled,
+    DEBUG_LEVELS, Group, Kind, Number, ROWS, Row, SERVER_KEYS, ServerKey, ServerValue, When, row_spelled,
 };
 use crate::seconds::Seconds;
 
@@ -91,6 +91,10 @@ pub fn help_for(word: &str) -> Option<String> {
     if row.word == "server" {
         text.push('\n');
         text.extend(SERVER_KEYS.iter().map(|key| list_entry(&key_synopsis(key), key.summary)));
+    }
+    if row.word == "debug" {
+        text.push('\n');
+        text.extend(DEBUG_LEVELS.iter().map(|(level, said)| list_entry(level, said)));
     }
     Some(text)
 }

@@ -274,22 +274,14 @@ impl<R: Running> Engine<R> {
         Ok(members_told(&before, &self.followed))
     }
 
-    /// Opens the log again before a reload that has to wait for name servers: somebody may have moved the file. False
-    /// when `request` names another log, and when the log cannot be opened, which the reload will tell.
+    /// Opens the logs and the file of messages again before a reload that has to wait for name servers: somebody may have
+    /// moved the files. False when `request` names another log or file, and when the log cannot be opened, which the reload will tell.
     pub fn reopen_log(&mut self, request: &Request) -> bool {
-        let log = Setting::Address(Address::Log);
-        let known = self.config.services.iter().filter_map(|service| service.values.said(log));
-        let known: BTreeSet<String> = known.collect();
-        let names_log = |placed: &Placed| match &placed.command {
-            Command::Set(assignment) => {
-                assignment.setting() == log && !known.contains(&assignment.to_string())
-            }
-            Command::Unset(setting) => *setting == log,
-            _ => false,
-        };
-        let is_logging = self.followed.services.iter().any(|service| service.log().is_some());
+        let process = &self.followed.process;
+        let is_logging = process.message_file().is_some()
+            || self.followed.services.iter().any(|service| service.log().is_some());
         let Some(running) = self.running.as_mut().filter(|_| is_logging) else { return false };
-        if request.commands.iter().any(names_log) {
+        if request.names_other_logs(&self.config) {
             return false;
         }
         guarded(|| follow(running, &Plan::reopening_logs(&self.followed))).is_ok()

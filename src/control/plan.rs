@@ -27,6 +27,8 @@ pub struct Plan<'a> {
     pub process: bool,
     /// Metrics are served elsewhere, or no longer.
     pub metrics: bool,
+    /// Diagnostics go elsewhere, or their file is opened again.
+    pub messages: bool,
     /// The services that something becomes of: first those that go, then those with a client table of their own.
     pub services: Vec<ServicePlan<'a>>,
 }
@@ -106,15 +108,18 @@ impl<'a> Plan<'a> {
             Some(ServicePlan { service, step })
         }));
         let metrics = from.process.values.metrics_listen() != to.process.values.metrics_listen();
-        Plan { to, process: is_process_new, metrics, services }
+        let target = |config: &'a Config| config.process.text(Text::Messages);
+        let messages = target(from) != target(to) || refresh.log && to.process.message_file().is_some();
+        Plan { to, process: is_process_new, metrics, messages, services }
     }
 
-    /// To the same configuration, with every log opened again.
+    /// To the same configuration, with every log and the file of messages opened again.
     pub fn reopening_logs(config: &'a Config) -> Plan<'a> {
         let log = Step::Change(Changes { log: true, ..Changes::default() });
         let logging = config.services.iter().filter(|service| service.log().is_some());
         let services = logging.map(|service| ServicePlan { service, step: log }).collect();
-        Plan { to: config, process: false, metrics: false, services }
+        let messages = config.process.message_file().is_some();
+        Plan { to: config, process: false, metrics: false, messages, services }
     }
 }
 

@@ -2,8 +2,10 @@
 
 use super::names::names_in;
 use crate::config::{self, Place};
-use pen_proto::commands::{Action, Command};
+use crate::settings::Config;
+use pen_proto::commands::{Action, Address, Assignment, Command, Setting, Text};
 use pen_proto::names::Name;
+use std::collections::BTreeSet;
 
 /// Where a command came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,22 @@ pub struct Request {
 }
 
 impl Request {
+    /// Whether it moves a log, or the messages.
+    pub fn names_other_logs(&self, config: &Config) -> bool {
+        let log = Setting::Address(Address::Log);
+        let known = config.services.iter().filter_map(|service| service.values.said(log));
+        let known: BTreeSet<String> = known.collect();
+        let messages = config.process.text(Text::Messages);
+        self.commands.iter().any(|placed| match &placed.command {
+            Command::Set(Assignment::Text(Text::Messages, target)) => Some(target.as_str()) != messages,
+            Command::Set(assignment) => {
+                assignment.setting() == log && !known.contains(&assignment.to_string())
+            }
+            Command::Unset(setting) => [log, Setting::Text(Text::Messages)].contains(setting),
+            _ => false,
+        })
+    }
+
     /// Host names that must be looked up before the request can be executed through [`Door::Control`].
     pub fn names(&self) -> Vec<String> {
         self.commands.iter().flat_map(|placed| names_in(&placed.command)).collect()

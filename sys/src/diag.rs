@@ -1,8 +1,9 @@
-//! Diagnostics: what pen has to say to its operator, on standard error in the foreground, to syslogd in the background.
+//! Diagnostics: what pen has to say to its operator, on standard error in the foreground, to syslogd in the background,
+//! or to a file.
 //!
 //! A process has one voice, usable from every thread; a pen inside of another program has one of its own, with which its
-//! threads speak (`voice.rs`). A message never waits for long: when standard error or syslogd takes no more it is dropped,
-//! counted, and the number is said when there is room again. Everything is escaped here, so nobody has to remember it.
+//! threads speak (`voice.rs`). A message never waits for long: when standard error, syslogd or the file takes no more it is
+//! dropped, counted, and the number is said when there is room again. Everything is escaped here, so nobody has to remember it.
 //! Called from everywhere; decides nothing, ends nothing.
 
 mod voice;
@@ -12,10 +13,12 @@ use super::repeats::Repeats;
 use super::syslog::{self, Syslog};
 use crate::clock;
 use crate::escape::Escaped;
+use crate::message_file::MessageFile;
 use crate::socket::takes_more;
 use ::syslog::Severity as Priority;
 use nix::errno::Errno;
 use std::fmt::{Display, Write};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::OnceLock;
@@ -75,6 +78,27 @@ pub fn to_syslog() {
     speak(|voice| voice.diag().sink = Sink::Syslog(Syslog::open(syslog::PATH, "pen")));
 }
 
+/// Diagnostics go to this file, each with the local time in front; those for the file before go there.
+///
+/// # Errors
+/// There are no threads any more; then nothing has changed.
+pub fn to_file(file: File) -> io::Result<()> {
+    local_time::remember_zone();
+    speak(|voice| {
+        let mut diag = voice.diag();
+        match &diag.sink {
+            Sink::File(messages) => messages.set(file),
+            _ => diag.sink = Sink::File(MessageFile::start(file)?),
+        }
+        Ok(())
+    })
+}
+
+/// Waits until everything is in the file, where there is one; but not for long.
+pub fn finish() {
+    speak(|voice| voice.diag().finish());
+}
+
 /// `diag::debug!(LEVEL, "...", ...)`: says it when [`is_on`] and formats nothing when not.
 #[doc(inline)]
 pub use crate::__diag_debug as debug;
@@ -95,11 +119,11 @@ pub fn say(severity: Severity, text: impl Display) {
     speak(|voice| voice.say(severity, &text));
 }
 
-/// Says why pen cannot go on: on standard error in any case and without the time, in the background to syslogd as
-/// well. Ending the process is the caller's business.
+/// Says why pen cannot go on: on standard error in any case and without the time, and wherever else messages go. Ending
+/// the process is the caller's business.
 pub fn fatal(text: impl Display) {
     let text = text.to_string();
-    speak(|voice| voice.diag().say_to_syslog(Severity::Error, &text));
+    speak(|voice| voice.diag().say_elsewhere(Severity::Error, &text));
     // Who started pen waits for this; there is nobody to tell that standard error is gone.
     let _ = write_patiently(
         io::stderr().as_fd(),
@@ -142,6 +166,7 @@ pub fn ring_for_tick(bell: impl Fn() + Send + Sync + 'static) {
 enum Sink {
     Stderr,
     Syslog(Syslog),
+    File(MessageFile),
     #[cfg(test)]
     Stream(std::os::fd::OwnedFd),
     #[cfg(test)]
@@ -166,9 +191,17 @@ impl Diag {
         self.put(severity, &line(text));
     }
 
-    fn say_to_syslog(&mut self, severity: Severity, text: &str) {
-        if let Sink::Syslog(_) = self.sink {
+    /// Says it unless standard error hears it anyway.
+    fn say_elsewhere(&mut self, severity: Severity, text: &str) {
+        if !matches!(self.sink, Sink::Stderr) {
             self.say(severity, text);
+            self.finish();
+        }
+    }
+
+    fn finish(&self) {
+        if let Sink::File(messages) = &self.sink {
+            messages.finish();
         }
     }
 
@@ -188,6 +221,7 @@ impl Diag {
         match self.sink {
             Sink::Syslog(_) => true,
             Sink::Stderr => is_journal(),
+            Sink::File(_) => false,
             #[cfg(test)]
             Sink::Stream(_) => false,
             #[cfg(test)]
@@ -232,15 +266,17 @@ impl Diag {
         let patience = if self.lost > 0 { 0 } else { PATIENCE_MILLISECONDS };
         let stderr = io::stderr();
         let is_journal = self.takes_lines();
+        let timed = || format!("{}: {text}\n", local_time::stamp(&local_time::now()));
         let stream = match &mut self.sink {
             Sink::Stderr => stderr.as_fd(),
             Sink::Syslog(syslog) => return syslog.send(priority(severity), text, patience),
+            Sink::File(messages) => return messages.put(timed().as_bytes()),
             #[cfg(test)]
             Sink::Stream(stream) | Sink::Journal(stream) => (*stream).as_fd(),
         };
         let whole = match is_journal {
             true => format!("<{}>{text}\n", priority(severity) as u8),
-            false => format!("{}: {text}\n", local_time::stamp(&local_time::now())),
+            false => timed(),
         };
         write_patiently(stream, whole.as_bytes(), patience).is_ok()
     }

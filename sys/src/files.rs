@@ -130,6 +130,17 @@ pub fn open_append(path: &Path) -> io::Result<File> {
     }
 }
 
+/// As [`open_append`], but the file itself must be no link, whoever placed it.
+///
+/// # Errors
+/// As [`open_append`].
+pub fn open_messages(path: &Path) -> io::Result<File> {
+    match is_link(path)? {
+        true => Err(refusal(path, "is a symbolic link")),
+        false => open_append(path),
+    }
+}
+
 /// Opens what [`follow`] found, and nothing else: whatever became a link since then is an error. `mode` is for a file
 /// that is created, 0 without O_CREAT.
 fn open(target: &Path, flags: OFlag, mode: u32) -> io::Result<File> {

@@ -16,6 +16,7 @@ pub mod interfaces;
 pub mod limits;
 pub mod local_time;
 pub mod memory;
+mod message_file;
 pub mod net;
 pub mod notify;
 pub mod packet;

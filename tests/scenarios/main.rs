@@ -39,6 +39,7 @@ mod limits;
 mod log_file;
 mod log_network;
 mod memory;
+mod messages;
 mod metrics_http;
 mod moving;
 mod named_servers;

@@ -5,6 +5,10 @@ use crate::acl::{ACL_COUNT, Acl, CountrySource};
 use pen_proto::commands::{AclEntry, Command, Entries, Entry, Number, Question, Text};
 use std::ops::{Deref, DerefMut};
 
+/// What `messages` may name beside files.
+pub const SYSLOG: &str = "syslog";
+pub const STDERR: &str = "stderr";
+
 /// Settings of the process, and the access lists, which all services share.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProcessConfig {
@@ -60,6 +64,11 @@ impl ProcessConfig {
             _ => return Ok(Applied::NotStored),
         };
         Ok(Applied::Reply(reply))
+    }
+
+    /// The file in which diagnostics go.
+    pub fn message_file(&self) -> Option<&str> {
+        self.text(Text::Messages).filter(|target| ![SYSLOG, STDERR].contains(target))
     }
 
     /// Whether workers and diagnostics would go by the same settings.

@@ -14,6 +14,7 @@ mod server_keys;
 mod tls;
 mod udp;
 
+pub use logs::DEBUG_LEVELS;
 pub use server_keys::SERVER_KEYS;
 
 use super::{Answer, Arg, Complete, Flag, From, Group, Kind, Number, Row, Scope, Text, When};

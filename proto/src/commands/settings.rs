@@ -220,6 +220,8 @@ pub enum Text {
     Geoip,
     /// Directory of `-j`.
     Jail,
+    /// Where diagnostics go: a file, `syslog` or `stderr`.
+    Messages,
     /// `-p`.
     PidFile,
     /// Protocols to agree on inside TLS, in order of preference, with commas between them.

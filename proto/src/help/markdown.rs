@@ -1,7 +1,7 @@
 //! docs/commands.md, from the table. A test keeps the file equal to what this says.
 
 use super::{facts, key_synopsis, rows_of, sentence, synopses};
-use crate::commands::{Group, Row, SERVER_KEYS};
+use crate::commands::{DEBUG_LEVELS, Group, Row, SERVER_KEYS};
 
 const HEAD: &str = "\
 <!-- Written from the command table (proto/src/commands/rows.rs); a test compares. Do not edit. -->
@@ -70,6 +70,10 @@ fn entry(row: &Row) -> String {
         text.push_str("\n| key | |\n|---|---|\n");
         let key_line = |key| format!("| `{}` | {} |\n", key_synopsis(key).replace('|', "\\|"), key.summary);
         text.extend(SERVER_KEYS.iter().map(key_line));
+    }
+    if row.word == "debug" {
+        text.push_str("\n| level | |\n|---|---|\n");
+        text.extend(DEBUG_LEVELS.iter().map(|(level, said)| format!("| {level} | {said} |\n")));
     }
     text
 }

@@ -1,7 +1,7 @@
 //! The lists of options and of commands for the man page, in mdoc(7), from the table.
 
 use super::{facts, key_synopsis, rows_of, sentence};
-use crate::commands::{Arg, Group, Kind, Row, SERVER_KEYS};
+use crate::commands::{Arg, DEBUG_LEVELS, Group, Kind, Row, SERVER_KEYS};
 
 /// The options by heading, as subsections with a list each.
 pub fn mdoc_options() -> String {
@@ -38,6 +38,15 @@ fn entry(row: &Row, items: &[String]) -> String {
             let (word, value) = words.split_once(' ').unwrap_or((&words, ""));
             format!(".It Cm {} Ar {}\n{}", escaped(word), escaped(value), body(&sentence(key.summary)))
         }));
+        text.push_str(".El\n");
+    }
+    if row.word == "debug" && row.is_command() {
+        text.push_str(".Bl -tag -width Ds\n");
+        text.extend(
+            DEBUG_LEVELS
+                .iter()
+                .map(|(level, said)| format!(".It {}\n{}", escaped(level), body(&sentence(said)))),
+        );
         text.push_str(".El\n");
     }
     text

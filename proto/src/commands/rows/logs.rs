@@ -9,6 +9,20 @@ use crate::commands::{
 const LIVE: Row = Row { group: Group::Logs, ..super::LIVE };
 const NEW: Row = Row { group: Group::Logs, ..super::NEW };
 
+const MESSAGES: &[&str] = &["syslog", "stderr"];
+/// What each level of `debug` adds to those below it.
+pub static DEBUG_LEVELS: &[(&str, &str)] = &[
+    ("0", "errors, warnings, and what becomes of servers: failed, back, none left"),
+    (
+        "1",
+        "the version and the servers at start, each line of a control client, requests that `http` leaves alone, \
+         hardware addresses of direct server return",
+    ),
+    ("2", "each connection and UDP session: client, server, end and bytes; TLS that fails"),
+    ("3", "what is read, as a dump"),
+    ("4..9", "as 3"),
+];
+
 const FORMATS: &[&str] = &["pen", "json"];
 
 pub const ROWS: &[Row] = &[
@@ -28,8 +42,7 @@ pub const ROWS: &[Row] = &[
         scope: Scope::Process,
         kind: number(Number::Debug, 0, 9, 0),
         summary: "how much pen says about its work",
-        detail: "0 is errors and notices only; from 2 on pen reports each connection, from 3 on it dumps the \
-                 traffic. As an option it takes no number: repeat it, as in `-dd`.",
+        detail: "As an option it takes no number: repeat it, as in `-dd`. Each level adds to those below it.",
         ..LIVE
     },
     Row {
@@ -55,6 +68,21 @@ pub const ROWS: &[Row] = &[
         summary: "format of the log lines",
         detail: "`pen`, the default, is Pen's line for each piece read from a client, for mergelogs and \
                  penlogd. `json` is one object at the end of each connection.",
+        ..NEW
+    },
+    Row {
+        word: "messages",
+        args: &[optional("FILE|syslog|stderr", Complete::Words(MESSAGES))],
+        no: true,
+        scope: Scope::Process,
+        kind: file(Text::Messages, Answer::Value),
+        summary: "where pen writes its messages about itself",
+        detail: "Without it they go to standard error with `-f`, and to syslog in the background, where nobody \
+                 hears standard error. In a file, to which pen appends, each has the time in front. On the signal \
+                 HUP pen opens the file again, so that you can rotate it. The file must not be a symbolic link. \
+                 pen does not wait for the disk: when it is full, messages wait in memory, then pen drops and \
+                 counts them. A message that repeats is written once a minute with its count. `no messages` goes \
+                 back.",
         ..NEW
     },
     Row {
