@@ -134,8 +134,9 @@ impl CommandLine {
         let serves = |service: &Arc<ServiceConfig>| {
             service.entries().next().is_some() || !service.unaddressed.is_empty() || service.flag(Flag::Dummy)
         };
+        let is_set = |text| config.process.text(text).is_some();
         let is_reached =
-            config.process.values.control().is_some() || config.process.text(Text::ConfigFile).is_some();
+            config.process.values.control().is_some() || is_set(Text::ConfigFile) || is_set(Text::RunDir);
         if is_reached || config.services.iter().any(serves) {
             return None;
         }

@@ -4,6 +4,7 @@
 //! this process; then lines that say who serves whom.
 
 use crate::control::apply::{Engine, Wanted};
+use crate::control::rights::Rights;
 use crate::instance::{Instance, OpenService, listen_options};
 use crate::log::diag;
 use crate::log::target::OpenLog;
@@ -56,9 +57,9 @@ pub fn run(address: Option<&str>) -> Result<(), String> {
     let socket = socket.to_string_lossy().into_owned();
     config.process.values.set_address(Address::Control, Some(AddressValue::listen(&socket)?));
     let control =
-        ListenOptions { backlog: 16, nodelay: true, private: true, datagram_sockets: 0, shared: false };
+        ListenOptions { backlog: 16, nodelay: true, mode: Some(0o600), datagram_sockets: 0, shared: false };
     let control = Listener::open(&ListenAddr::parse(&socket)?, control).map_err(|error| error.to_string())?;
-    let doors = Doors::open(vec![control], None, None)?;
+    let doors = Doors::open(vec![control], Rights::new(None, None), None, None)?;
     let numeric = engine.settle()?.clone();
     engine.start(Instance::start(&numeric, opened(listener)?, None)?);
     explain(&where_to, &socket, servers.iter().map(|(port, _)| *port))?;

@@ -5,6 +5,7 @@ mod ending;
 use crate::control::apply::{Engine, Wanted};
 use crate::control::guarded::guarded;
 use crate::control::lookups::bell;
+use crate::control::rights::Rights;
 use crate::control::server::ControlServer;
 use crate::discovery::Discovery;
 use crate::instance::Instance;
@@ -43,9 +44,15 @@ impl Doors {
     ///
     /// # Errors
     /// Out of descriptors.
-    pub fn open(control: Vec<Listener>, glb: Option<Listener>, fifo: Option<Fifo>) -> Result<Doors, String> {
+    pub fn open(
+        control: Vec<Listener>,
+        rights: Rights,
+        glb: Option<Listener>,
+        fifo: Option<Fifo>,
+    ) -> Result<Doors, String> {
         let open = || {
             let mut control = ControlServer::new(control, Box::new(clock::monotonic_ms))?;
+            control.grant(rights);
             control.limit_clients(limits::control_clients_possible());
             control.speak_glb(glb, fifo);
             let signals = Signals::install(&control.waker())?;

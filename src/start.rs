@@ -3,6 +3,8 @@
 //!
 //! Any error before pen serves ends with exit status 1, also for whoever started a daemon.
 
+mod doors;
+
 use crate::cli::{self, CommandLine, Instead};
 use crate::control::apply::{Door, Engine};
 use crate::instance::{self, Instance, OpenService};
@@ -25,6 +27,7 @@ use crate::sys::notify::Supervisor;
 use crate::sys::privileges::{self, Account, Keep};
 use crate::sys::program::{complain, print};
 use crate::{demo, dsr, glbd, reload, trial};
+use doors::{Members, PRIVATE, is_control_refused, open_control, rights};
 use pen_proto::addr::ListenAddr;
 use pen_proto::commands::{Command, Flag, Question, Text};
 use std::ffi::OsStr;
@@ -177,6 +180,7 @@ fn open_and_run(
             learn_countries(&mut engine)?;
         }
         is_control_refused(process);
+        Members::look_up(process)?;
         trial::check(&numeric)?;
         tell("valid\n");
         return Ok(());
@@ -186,7 +190,8 @@ fn open_and_run(
     let mut inherited = Inherited::from_environment(&mut refused);
     let dsr = each(&numeric, dsr::open::open)?;
     let listeners = each(&numeric, |service| open_listeners(process, service, &mut inherited))?;
-    let control = open_control(process, &mut inherited)?;
+    let members = Members::look_up(process)?;
+    let control = open_control(&numeric, members, &mut inherited)?;
     let glb = process.values.control_glb().map(|address| open_or_adopt(address, PRIVATE, &mut inherited));
     let glb = glb.transpose()?;
     let metrics = instance::open_metrics(process)?;
@@ -201,7 +206,7 @@ fn open_and_run(
     diag::set_level(instance::debug_level(process));
     supervision.refuse(inherited.into_rest());
     let fifo = open_fifo(process, account.as_ref())?;
-    let doors = Doors::open(control, glb, fifo)?;
+    let doors = Doors::open(control, rights(account.as_ref(), members), glb, fifo)?;
     if let Some(account) = &account {
         let listeners = listeners.iter().flatten().chain(&metrics);
         listeners.for_each(|listener| listener.give_to(account.uid, account.gid));
@@ -314,29 +319,6 @@ fn open_listeners(
     };
     service.listeners().map(open).collect()
 }
-
-/// Anyone who can reach the control socket can do what pen can: not as root, unless the operator said so.
-fn open_control(config: &ProcessConfig, inherited: &mut Inherited) -> Result<Vec<Listener>, String> {
-    let Some(address) = config.values.control() else { return Ok(Vec::new()) };
-    if is_control_refused(config) {
-        return Ok(Vec::new());
-    }
-    Ok(vec![open_or_adopt(address, PRIVATE, inherited)?])
-}
-
-/// Says why, if there will be no control socket.
-fn is_control_refused(config: &ProcessConfig) -> bool {
-    let is_refused =
-        config.values.control().is_some() && privileges::is_root() && config.text(Text::User).is_none();
-    if is_refused {
-        explain("Won't open control port running as root; use -u to run as different user");
-    }
-    is_refused
-}
-
-/// How control sockets listen.
-const PRIVATE: ListenOptions =
-    ListenOptions { backlog: 128, nodelay: true, private: true, datagram_sockets: 0, shared: false };
 
 /// The FIFO of `control_fifo`, which the user of `-u` removes in the end.
 fn open_fifo(config: &ProcessConfig, account: Option<&Account>) -> Result<Option<Fifo>, String> {

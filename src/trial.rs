@@ -34,6 +34,12 @@ pub fn check(config: &Config) -> Result<(), String> {
     if let Some(Host::Unix(path)) = process.values.control().map(|address| &address.host) {
         may_write_in(parent(path.as_ref())).map_err(|error| format!("{path}: {}", reason(&error)))?;
     }
+    if let Some(directory) = process.text(Text::RunDir) {
+        let directory = Path::new(directory);
+        let holder = if directory.is_dir() { directory } else { parent(directory) };
+        may_write_in(holder)
+            .map_err(|error| format!("run_dir: {}: {}", directory.display(), reason(&error)))?;
+    }
     if let Some(file) = process.text(Text::PidFile) {
         may_write(&inside(jail, file))
             .map_err(|error| format!("Can't create pidfile {file}: {}", reason(&error)))?;

@@ -45,8 +45,7 @@ fn start(hub: &LogHub, server: SocketAddr) -> (Runtime, SocketAddr) {
     let pool = Arc::new(Mutex::new(pool));
     // Port 0 cannot be written; a port that was free just now is.
     let port = common::ports::free_port();
-    let options =
-        ListenOptions { backlog: 8, nodelay: true, private: false, datagram_sockets: 0, shared: false };
+    let options = ListenOptions { backlog: 8, nodelay: true, mode: None, datagram_sockets: 0, shared: false };
     let address = ListenAddr::parse(&format!("127.0.0.1:{port}")).unwrap();
     let listener = Listener::open(&address, options).unwrap();
     let process = ProcessSettings::from(&ProcessConfig::default());

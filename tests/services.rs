@@ -25,8 +25,7 @@ const WORKERS: usize = 2;
 fn listener(is_udp: bool) -> Arc<Listener> {
     let address = ListenAddr::parse(&format!("127.0.0.1:{}", free_port())).unwrap();
     let datagram_sockets = if is_udp { WORKERS } else { 0 };
-    let options =
-        ListenOptions { backlog: 64, nodelay: true, private: false, datagram_sockets, shared: false };
+    let options = ListenOptions { backlog: 64, nodelay: true, mode: None, datagram_sockets, shared: false };
     let listener = Listener::open(&address, options).unwrap();
     listener.share(listener.is_divided());
     Arc::new(listener)

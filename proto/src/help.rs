@@ -147,6 +147,7 @@ fn explained(row: &Row) -> String {
     match row.kind {
         Kind::Number { default, .. } if default != Number::NONE => format!("{} [{default}]", row.summary),
         Kind::Seconds { default_ms, .. } => format!("{} [{}]", row.summary, Seconds(default_ms)),
+        Kind::Mode { default, .. } => format!("{} [{default:o}]", row.summary),
         Kind::Flag { default: true, .. } => format!("{} [on]", row.summary),
         _ => row.summary.to_owned(),
     }
@@ -170,6 +171,7 @@ fn facts(row: &Row) -> String {
             "From 1 to {count_max} {} within 1 to {seconds_max} seconds; 0, the default, is no limit.",
             row.unit
         )),
+        Kind::Mode { default, .. } => facts.push(format!("From 0 to 777; the default is {default:o}.")),
         Kind::Flag { default, .. } if row.is_command() => {
             facts.push(format!("The default is {}.", if default { "on" } else { "off" }))
         }

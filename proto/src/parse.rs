@@ -20,7 +20,7 @@ use crate::words::split;
 use similar::closest;
 use std::borrow::Cow;
 use std::fmt;
-use words::Words;
+use words::{Words, file_mode};
 
 /// Longer words get no "did you mean": no command is nearly as long, and the comparison is quadratic.
 const SUGGESTION_BYTES_MAX: usize = 40;
@@ -181,6 +181,10 @@ fn of_row(row: &Row, words: &mut Words) -> Parsed<Command> {
         Kind::Seconds { number, min_ms, max_ms, .. } => {
             let Some(word) = words.next() else { return Ok(Command::Show(Setting::Number(number))) };
             Ok(Command::number(number, words.checked(Seconds::parse(word, min_ms, max_ms))?))
+        }
+        Kind::Mode { number, .. } => {
+            let Some(word) = words.next() else { return Ok(Command::Show(Setting::Number(number))) };
+            Ok(Command::number(number, words.checked(file_mode(word))?))
         }
         Kind::Rate { number, .. } if words.is_at_end() => Ok(Command::Show(Setting::Number(number))),
         Kind::Rate { number, count_max, seconds_max } => {

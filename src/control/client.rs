@@ -8,6 +8,7 @@ use crate::sys::fifo::Fifo;
 use crate::sys::socket::{receive, send};
 use nix::poll::PollFlags;
 use nix::sys::socket::{Shutdown, shutdown};
+use pen_proto::commands::Reach;
 use pen_proto::names::Name;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -53,6 +54,8 @@ pub struct Client {
     /// Where it calls from, in words.
     pub name: String,
     pub door: Door,
+    /// What it may do.
+    pub reach: Reach,
     pub talk: Conversation,
     /// For whom lines are that name no service.
     pub service: Option<Name>,
@@ -87,7 +90,13 @@ impl Client {
     }
 
     fn on(line: Line, name: String, door: Door, talk: Conversation, now_ms: u64) -> Client {
-        Client { line, name, door, talk, service: None, phase: Phase::Talking, active_ms: now_ms }
+        let reach = Reach::Everything;
+        Client { line, name, door, reach, talk, service: None, phase: Phase::Talking, active_ms: now_ms }
+    }
+
+    /// The same, which may do no more than this.
+    pub fn with(self, reach: Reach) -> Client {
+        Client { reach, ..self }
     }
 
     /// The lines that follow in its session are for this service.

@@ -8,6 +8,7 @@ use super::apply::{Door, Engine, Request, Running};
 use super::client::Client;
 use super::guarded::guarded;
 use super::lookups::{Found, LOOKUP_MS, Lookups, bell};
+use super::rights::Rights;
 use super::session::{Heard, LINE_BYTES_MAX};
 use crate::log::diag::{self, Severity};
 use crate::net::listen::Listener;
@@ -18,7 +19,7 @@ use crate::sys::waking::{Waker, Wakeups, waker};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::Number;
+use pen_proto::commands::{Number, Reach};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -54,6 +55,7 @@ pub struct ControlServer {
     /// Given up for a caller when descriptors run out, so that the operator always gets in.
     spare: Option<File>,
     clients_max: usize,
+    rights: Rights,
     accept_again_ms: u64,
     clock: Clock,
 }
@@ -78,6 +80,7 @@ impl ControlServer {
             wakeups,
             spare: open_spare(),
             clients_max: CLIENTS_MAX,
+            rights: Rights::new(None, None),
             accept_again_ms: 0,
             clock,
         })
@@ -87,6 +90,11 @@ impl ControlServer {
     /// control clients must leave the others theirs.
     pub fn limit_clients(&mut self, clients_max: usize) {
         self.clients_max = clients_max.clamp(1, CLIENTS_MAX);
+    }
+
+    /// Says who may give commands, and not only look.
+    pub fn grant(&mut self, rights: Rights) {
+        self.rights = rights;
     }
 
     /// Takes lines of GLB's language as well, from those who call at this listener or write to the FIFO.
@@ -258,15 +266,19 @@ impl ControlServer {
             return;
         }
         diag::debug!(1, "control: {}: {line}", client.name);
-        let understood = match client.talk.is_glb() {
+        // Before `include` reads a file.
+        let allowed = self.rights.check_line(line, client.reach);
+        let understood = allowed.and_then(|()| match client.talk.is_glb() {
             true => guarded(|| engine.understand_glb(line, None)).map_err(String::from),
             false => engine.understand(line, client.service.as_ref()),
-        };
+        });
+        let understood = understood.and_then(|request| self.rights.check_request(request, client.reach));
         let reply = match understood {
             Ok(Request { header: Some(name), .. }) => client.turn_to(name, engine),
             Ok(request) if request.is_session() && !client.talk.is_session() => {
                 client.talk.open_session();
-                Ok(format!("pen {}\n", env!("CARGO_PKG_VERSION")))
+                let rights = if client.reach == Reach::Everything { "" } else { " read-only" };
+                Ok(format!("pen {}{rights}\n", env!("CARGO_PKG_VERSION")))
             }
             Ok(request) if request.is_reload() => {
                 client.wait();
@@ -371,7 +383,8 @@ impl ControlServer {
             diag::once("control_acl", format_args!("do_ctrl: not from there: {address}"));
             return;
         }
-        if self.clients.len() >= self.clients_max && !self.drop_a_silent_client() {
+        let reach = if address.is_some() { Reach::Everything } else { self.rights.of(socket.as_fd()) };
+        if !self.has_room_for(reach) {
             let trouble = format_args!("control: more than {} clients at work", self.clients_max);
             diag::once("control clients", trouble);
             return;
@@ -379,8 +392,21 @@ impl ControlServer {
         let name = address.map_or_else(|| "local".into(), |address| address.to_string());
         let door = if address.is_some() { Door::Network } else { Door::Control };
         let client = if is_glb { Client::of_glb } else { Client::new };
-        self.clients.insert(self.next, client(socket, name, door, now_ms));
+        self.clients.insert(self.next, client(socket, name, door, now_ms).with(reach));
         self.next += 1;
+    }
+
+    /// Whether there is room for another client, for which a silent one may have to go. Those who only look have half of
+    /// the places, and give them up to those who may do more, whatever they are doing.
+    fn has_room_for(&mut self, reach: Reach) -> bool {
+        let looks = |client: &Client| client.reach < Reach::Everything;
+        let looking = self.clients.values().filter(|client| looks(client)).count();
+        if reach < Reach::Everything && looking >= (self.clients_max / 2).max(1) {
+            return self.drop_one(|client| looks(client) && client.is_silent());
+        }
+        self.clients.len() < self.clients_max
+            || self.drop_one(|client| looks(client) && client.is_silent())
+            || (reach == Reach::Everything && (self.drop_one(looks) || self.drop_a_silent_client()))
     }
 
     /// Makes room for one descriptor: the spare one, or that of a silent client. False when there is none.
@@ -390,8 +416,13 @@ impl ControlServer {
 
     /// Drops the silent client that was active least recently.
     fn drop_a_silent_client(&mut self) -> bool {
-        let silent = self.clients.iter().filter(|(_, client)| client.is_silent());
-        let longest = silent.min_by_key(|(_, client)| client.active_ms()).map(|(number, _)| *number);
+        self.drop_one(Client::is_silent)
+    }
+
+    /// Drops of these clients the one that was active least recently. False when there is none.
+    fn drop_one(&mut self, is_meant: impl Fn(&Client) -> bool) -> bool {
+        let meant = self.clients.iter().filter(|(_, client)| is_meant(client));
+        let longest = meant.min_by_key(|(_, client)| client.active_ms()).map(|(number, _)| *number);
         longest.and_then(|number| self.clients.remove(&number)).is_some()
     }
 }

@@ -43,8 +43,13 @@ impl House {
     }
 
     fn at(address: ListenAddr, config: Config, lookup: names::Lookup) -> House {
-        let options =
-            ListenOptions { backlog: 200, nodelay: true, private: true, datagram_sockets: 0, shared: false };
+        let options = ListenOptions {
+            backlog: 200,
+            nodelay: true,
+            mode: Some(0o600),
+            datagram_sockets: 0,
+            shared: false,
+        };
         let listener = Listener::open(&address, options).unwrap();
         let now_ms = Rc::new(Cell::new(1_000_000));
         let clock = now_ms.clone();
@@ -334,6 +339,48 @@ fn control_acl_keeps_strangers_out() {
     let mut house = House::with(config, |_| Err("unused".into()));
     assert_eq!(house.ask(""), "");
     assert!(house.server.clients.is_empty());
+}
+
+#[test]
+fn who_only_looks_leaves_room_for_who_may_do_more() {
+    let directory = TempDir::new();
+    let path = directory.join("control");
+    let mut house = House::at(ListenAddr::parse(path.to_str().unwrap()).unwrap(), Config::default(), |_| {
+        Err("unused".into())
+    });
+    house.server.limit_clients(4);
+    house.offer_servers(2000);
+    house.server.grant(Rights::of_nobody());
+    // They ask for more than their sockets hold and take nothing: none of them is silent.
+    let busy: Vec<_> = (0..3)
+        .map(|_| {
+            let mut stream = UnixStream::connect(&path).unwrap();
+            stream.write_all(b"servers\n").unwrap();
+            house.settle();
+            stream
+        })
+        .collect();
+    assert_eq!(house.server.clients.len(), 2, "half of the places");
+    house.server.grant(Rights::new(None, None));
+    let ask = |house: &mut House| {
+        let mut stream = UnixStream::connect(&path).unwrap();
+        stream.write_all(b"session\nblacklist 7\n").unwrap();
+        house.settle();
+        let mut reply = [0; 64];
+        let count = stream.read(&mut reply).unwrap();
+        assert!(String::from_utf8_lossy(&reply[..count]).ends_with("ok 2\n7\n"));
+        stream
+    };
+    let operators: Vec<_> = (0..4).map(|_| ask(&mut house)).collect();
+    assert!(house.server.clients.values().all(|client| client.reach == Reach::Everything));
+    house.server.grant(Rights::of_nobody());
+    let mut late = UnixStream::connect(&path).unwrap();
+    late.write_all(b"blacklist\n").unwrap();
+    house.settle();
+    let got = late.read(&mut [0; 8]);
+    assert!(got.as_ref().map_or(true, |count| *count == 0), "no operator goes for one who looks: {got:?}");
+    assert_eq!(house.server.clients.len(), 4);
+    drop((busy, operators));
 }
 
 #[test]

@@ -159,7 +159,7 @@ pub fn listen_options(process: &ProcessConfig, service: &ServiceConfig) -> Liste
     ListenOptions {
         backlog: process.number(Number::ListenQueue),
         nodelay: service.flag(Flag::TcpNodelay),
-        private: false,
+        mode: None,
         datagram_sockets: if service.flag(Flag::Udp) { worker_count(process) } else { 0 },
         shared: false,
     }

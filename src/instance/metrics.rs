@@ -37,7 +37,7 @@ pub fn open_metrics(process: &ProcessConfig) -> Result<Option<Arc<Listener>>, St
 }
 
 const OPTIONS: ListenOptions =
-    ListenOptions { backlog: 128, nodelay: true, private: false, datagram_sockets: 0, shared: false };
+    ListenOptions { backlog: 128, nodelay: true, mode: None, datagram_sockets: 0, shared: false };
 
 impl Instance {
     /// Takes what [`open_metrics`] opened. It is served as soon as there is a bell.

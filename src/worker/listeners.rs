@@ -123,7 +123,7 @@ mod tests {
             let options = ListenOptions {
                 backlog: 8,
                 nodelay: true,
-                private: true,
+                mode: Some(0o600),
                 datagram_sockets: 0,
                 shared: false,
             };

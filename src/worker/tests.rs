@@ -21,8 +21,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 
 pub fn listener() -> Arc<Listener> {
-    let options =
-        ListenOptions { backlog: 8, nodelay: true, private: false, datagram_sockets: 0, shared: false };
+    let options = ListenOptions { backlog: 8, nodelay: true, mode: None, datagram_sockets: 0, shared: false };
     let address = ListenAddr {
         port: Some(pen_proto::addr::Port::Number(0)),
         ..ListenAddr::parse("127.0.0.1:1").unwrap()

@@ -20,6 +20,7 @@ mod message_file;
 pub mod net;
 pub mod notify;
 pub mod packet;
+pub mod peer;
 pub mod pipe;
 pub mod privileges;
 pub mod process_figures;

@@ -46,6 +46,11 @@ impl Account {
         Ok(Account { name: name.into(), uid: user.uid, gid: user.gid, groups })
     }
 
+    /// As it was given.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Becomes this user: supplementary groups, group, user. Afterwards nothing can bring root back, no program started
     /// from here gains privileges, and of root's capabilities there is what `keep` says.
     pub fn become_it(&self, keep: Keep) -> Result<(), String> {

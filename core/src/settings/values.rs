@@ -148,7 +148,9 @@ impl Values {
     pub fn unset(&mut self, setting: Setting) {
         match (setting, setting.row().kind) {
             (Setting::Flag(flag), Kind::Flag { default, .. }) => self.set_flag(flag, default),
-            (Setting::Number(number), Kind::Number { default, .. }) => self.set_number(number, default),
+            (Setting::Number(number), Kind::Number { default, .. } | Kind::Mode { default, .. }) => {
+                self.set_number(number, default)
+            }
             (Setting::Number(number), Kind::Seconds { default_ms, .. }) => {
                 self.set_number(number, default_ms)
             }
@@ -186,7 +188,9 @@ impl Values {
     pub fn is_default(&self, setting: Setting) -> bool {
         match (setting, setting.row().kind) {
             (Setting::Flag(flag), Kind::Flag { default, .. }) => self.flag(flag) == default,
-            (Setting::Number(number), Kind::Number { default, .. }) => self.number(number) == default,
+            (Setting::Number(number), Kind::Number { default, .. } | Kind::Mode { default, .. }) => {
+                self.number(number) == default
+            }
             (Setting::Number(number), Kind::Seconds { default_ms, .. }) => self.number(number) == default_ms,
             (Setting::Number(number), Kind::Rate { .. }) => self.number(number) == 0,
             (Setting::Choice(choice), Kind::Choice { default, .. }) => {

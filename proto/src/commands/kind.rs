@@ -35,6 +35,11 @@ pub enum Kind {
         count_max: u32,
         seconds_max: u32,
     },
+    /// `word OCTAL`, the permissions of a file, and the question `word`.
+    Mode {
+        number: Number,
+        default: u64,
+    },
     /// `word VALUE`, where the value is one of these words, or of these pairs of words. Where there is an empty word, the
     /// command alone chooses it; otherwise the command alone asks. `no` is what the `no` form chooses.
     Choice {
@@ -87,9 +92,10 @@ impl Kind {
     pub fn setting(&self) -> Option<Setting> {
         match *self {
             Kind::Flag { flag, .. } => Some(Setting::Flag(flag)),
-            Kind::Number { number, .. } | Kind::Seconds { number, .. } | Kind::Rate { number, .. } => {
-                Some(Setting::Number(number))
-            }
+            Kind::Number { number, .. }
+            | Kind::Seconds { number, .. }
+            | Kind::Rate { number, .. }
+            | Kind::Mode { number, .. } => Some(Setting::Number(number)),
             Kind::Choice { choice, .. } => Some(Setting::Choice(choice)),
             Kind::Text { text, .. } | Kind::Rest { text, .. } => Some(Setting::Text(text)),
             Kind::Address { address, .. } => Some(Setting::Address(address)),
@@ -105,7 +111,7 @@ impl Kind {
             | Kind::Text { answer, .. }
             | Kind::Rest { answer, .. }
             | Kind::Address { answer, .. } => answer,
-            Kind::Seconds { .. } | Kind::Rate { .. } => Answer::Value,
+            Kind::Seconds { .. } | Kind::Rate { .. } | Kind::Mode { .. } => Answer::Value,
             _ => Answer::Silent,
         }
     }

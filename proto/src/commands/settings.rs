@@ -84,6 +84,8 @@ pub enum Number {
     ConnMax,
     /// ACL that a control client must pass.
     ControlAcl,
+    /// Permissions of control sockets that are files.
+    ControlMode,
     Debug,
     /// Seconds without a byte after which a connection is closed; 0 never.
     IdleTimeout,
@@ -212,6 +214,8 @@ pub enum Text {
     ConfigFile,
     /// FIFO that takes lines of GLB's language.
     ControlFifo,
+    /// The group that may give commands on control sockets that are files.
+    ControlGroup,
     /// The interface for direct server return.
     DsrIf,
     /// Names of variables for programs, with blanks between them.
@@ -224,6 +228,8 @@ pub enum Text {
     Messages,
     /// `-p`.
     PidFile,
+    /// Directory in which there is a control socket for who looks for pens.
+    RunDir,
     /// Protocols to agree on inside TLS, in order of preference, with commas between them.
     SslAlpn,
     /// File with the certificates by which those of clients are judged.
@@ -401,6 +407,7 @@ impl fmt::Display for Assignment {
             Assignment::Number(number, value) => match number.row().kind {
                 Kind::Seconds { .. } => Seconds(*value).fmt(f),
                 Kind::Rate { .. } => Rate::from_bits(*value).fmt(f),
+                Kind::Mode { .. } => write!(f, "{value:o}"),
                 _ => value.fmt(f),
             },
             Assignment::Choice(choice, place) => f.write_str(choice.words()[usize::from(*place)]),

@@ -71,6 +71,7 @@ fn every_row_is_told_properly() {
             Kind::Seconds { min_ms, max_ms, default_ms, .. } => {
                 assert!((min_ms..=max_ms).contains(&default_ms), "{word}: default");
             }
+            Kind::Mode { default, .. } => assert!(default <= 0o777, "{word}: default"),
             Kind::Rate { .. } => assert_eq!(row.args.len(), 2, "{word}: arguments"),
             Kind::Text { .. } | Kind::Address { .. } | Kind::Rest { .. } => {
                 // `listen` may also add an address to those there are.

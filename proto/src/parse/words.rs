@@ -12,6 +12,16 @@ pub struct Words<'a> {
     rest: &'a [Cow<'a, str>],
 }
 
+/// Permissions of a file, in octal digits as chmod(1) takes them.
+///
+/// # Errors
+/// What was expected and what was given.
+pub fn file_mode(word: &str) -> Result<u64, String> {
+    let is_octal = (1..=4).contains(&word.len()) && word.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+    let mode = u64::from_str_radix(word, 8).ok().filter(|mode| is_octal && *mode <= 0o777);
+    mode.ok_or_else(|| format!("want 0..777 in octal digits, such as 660, got {}", quoted(word)))
+}
+
 impl<'a> Words<'a> {
     pub fn new(place: String, words: &'a [Cow<'a, str>]) -> Words<'a> {
         Words { place, rest: words }

@@ -6,13 +6,14 @@ use crate::net::{datagram, resolve};
 use crate::published::lock;
 use crate::{clock, socket};
 use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::libc;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect, getsockopt, listen,
     setsockopt, sockopt,
 };
 use nix::sys::stat::{Mode, fstat, umask};
-use nix::unistd::{Gid, Uid, fchown};
+use nix::unistd::{Gid, Uid, fchown, fchownat};
 use pen_proto::addr::{Host, ListenAddr};
 use std::io;
 use std::net::SocketAddr;
@@ -80,8 +81,8 @@ pub struct ListenOptions {
     pub backlog: u64,
     /// Accepted sockets inherit it.
     pub nodelay: bool,
-    /// Makes a Unix socket mode 0600 instead of what the umask leaves.
-    pub private: bool,
+    /// Permissions of a Unix socket's file; `None`: what the umask leaves.
+    pub mode: Option<u32>,
     /// For UDP, with so many sockets among which the system divides the clients; 0: for TCP.
     pub datagram_sockets: usize,
     /// Beside a listener that [`Listener::share`]s, until that is closed. Otherwise a port belongs to one listener: a
@@ -251,6 +252,16 @@ impl Listener {
         own.unwrap_or(&self.socket).as_fd()
     }
 
+    /// Makes the file of a Unix socket that it made a file of this group.
+    ///
+    /// # Errors
+    /// Only root and members of the group may.
+    pub fn give_file_to(&self, group: Gid) -> io::Result<()> {
+        let Some(file) = self.file().clone().filter(|_| !self.is_borrowed) else { return Ok(()) };
+        fchownat(AT_FDCWD, &file.path, None, Some(group), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        Ok(())
+    }
+
     /// Whether clients accepted from now on send small pieces at once.
     pub fn set_nodelay(&self, nodelay: bool) {
         // Fails on Unix sockets, which do not delay.
@@ -361,7 +372,7 @@ fn open_unix(path: &str, options: ListenOptions) -> io::Result<(OwnedFd, SocketF
     }
     let socket = new_socket(AddressFamily::Unix)?;
     // Set before bind(2) makes the file, so that there is no moment at which others could connect.
-    let before = options.private.then(|| umask(Mode::from_bits_truncate(0o177)));
+    let before = options.mode.map(|mode| umask(Mode::from_bits_truncate((!mode & 0o777) as libc::mode_t)));
     let bound = bind(socket.as_raw_fd(), &address);
     if let Some(before) = before {
         umask(before);
@@ -387,7 +398,7 @@ mod tests {
     use crate::tempdir::TempDir;
 
     const OPTIONS: ListenOptions =
-        ListenOptions { backlog: 0, nodelay: true, private: true, datagram_sockets: 0, shared: false };
+        ListenOptions { backlog: 0, nodelay: true, mode: Some(0o600), datagram_sockets: 0, shared: false };
 
     #[test]
     fn a_unix_socket_with_a_full_queue_is_in_use() {

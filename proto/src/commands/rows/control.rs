@@ -1,8 +1,10 @@
 //! The rows about commands and configuration.
 
 use super::{FILE, JSON, OPTIONAL_FILE, arg, file, optional, text};
+use crate::addr::quoted;
 use crate::commands::{
-    Action, Address, AddressValue, Answer, Arg, Argument, Complete, Kind, Question, Row, Scope, Text, When,
+    Action, Address, AddressValue, Answer, Arg, Argument, Complete, Kind, Number, Question, Row, Scope, Text,
+    When,
 };
 
 const LIVE: Row = Row { scope: Scope::Process, ..super::LIVE };
@@ -11,6 +13,14 @@ const NEW: Row = Row { scope: Scope::Process, ..super::NEW };
 const OPTION: Row = Row { kind: Kind::OptionOnly, when: When::Start, ..LIVE };
 
 const LINE: &[Arg] = &[arg("COMMAND", Complete::Command)];
+
+/// What the system may know as a group.
+fn group_name(word: &str) -> Result<String, String> {
+    match !word.is_empty() && !word.contains(|letter: char| letter.is_control() || letter == ':') {
+        true => Ok(word.to_owned()),
+        false => Err(format!("want the name or number of a group, got {}", quoted(word))),
+    }
+}
 
 pub const ROWS: &[Row] = &[
     Row {
@@ -45,6 +55,27 @@ pub const ROWS: &[Row] = &[
                  `Error`; `getinfo`, `getstat`. ADDRESS is `PORT` for the loopback interface, `HOST:PORT` or \
                  `[IPv6]:PORT`. Nobody is authenticated: see `control_acl`. Unlike `-C` it is opened for root \
                  too.",
+        ..NEW
+    },
+    Row {
+        word: "control_group",
+        args: &[optional("NAME", Complete::Text)],
+        kind: Kind::Text { text: Text::ControlGroup, read: group_name, answer: Answer::Value },
+        when: When::Start,
+        summary: "group whose members may give commands on Unix control sockets",
+        detail: "By name or by number. pen makes the group the one of the sockets' files, and asks the system \
+                 for the groups of whoever connects. `control_mode 660` lets members connect.",
+        ..NEW
+    },
+    Row {
+        word: "control_mode",
+        args: &[optional("OCTAL", Complete::Text)],
+        kind: Kind::Mode { number: Number::ControlMode, default: 0o600 },
+        when: When::Start,
+        summary: "permissions of Unix control sockets",
+        detail: "Says who may connect. Root, the user that started pen and the user of `-u` may do \
+                 everything, and so may members of `control_group`. All others only look: they may ask \
+                 questions, but `status` only as `status json`. With 666 everybody may look.",
         ..NEW
     },
     Row {
@@ -106,6 +137,19 @@ pub const ROWS: &[Row] = &[
                  unless the file says otherwise. The signal HUP does the same. The reply is empty, or has warnings, \
                  or has every error with its file and line; after an error no setting has changed, and `penctl` \
                  ends with exit status 1.",
+        ..NEW
+    },
+    Row {
+        word: "run_dir",
+        args: &[optional("DIRECTORY", Complete::Path)],
+        kind: file(Text::RunDir, Answer::Value),
+        when: When::Start,
+        summary: "directory in which penctl finds this pen",
+        detail: "pen makes a control socket there, beside that of `-C`, and the directory if there is none. The \
+                 socket's name is `pen-` and the first listening address, such as `pen-80`; when another pen \
+                 answers there, as one that ends while its successor starts, the process number follows. No \
+                 socket is made if that of `-C` is in the directory already. `penctl` without an address looks \
+                 in `/run/pen` and `$XDG_RUNTIME_DIR/pen`, or in `$PEN_RUN_DIR` alone. As root it needs `-u`.",
         ..NEW
     },
     Row {
