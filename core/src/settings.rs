@@ -6,6 +6,7 @@
 
 mod checks;
 mod fit;
+mod groups;
 mod members;
 mod process;
 mod reading;
@@ -21,6 +22,7 @@ mod write;
 
 pub use checks::{OwnCheck, Rounds, Watch};
 pub use fit::{check, check_listeners, of_service, settle_ports};
+pub use groups::Groups;
 pub use members::{MEMBERS_MAX, Member, Place, members_told, spread};
 pub use pen_proto::commands::SERVERS_MAX;
 pub use process::{ProcessConfig, ProcessSettings, STDERR, SYSLOG};
@@ -34,7 +36,7 @@ pub use values::Values;
 use crate::acl::{ACL_COUNT, Acl, CountrySource};
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{
-    Command, Entry, Flag, Number, OneOf, Question, Scope, ServerDeed, ServiceChange, Text,
+    Command, Entry, Flag, GroupChange, Number, OneOf, Question, Scope, ServerDeed, ServiceChange, Text,
 };
 use pen_proto::network::Downstream;
 pub use pen_proto::status::MAIN;
@@ -222,6 +224,9 @@ impl Config {
             Command::Remove(Entry::Listen(address)) => !listens(address),
             Command::Service(ServiceChange::Remove { name, .. }) => self.service(name).is_none(),
             // At start this is more likely a mistake.
+            Command::Group { name, change: GroupChange::Remove } => {
+                self.meant(service).is_ok_and(|service| service.places_in(name).is_empty())
+            }
             Command::Remove(Entry::ProxyAccept(peer)) if self.process.is_running => {
                 self.meant(service).is_ok_and(|service| !service.proxy_accept.contains(peer))
             }
@@ -255,6 +260,7 @@ impl Config {
     pub fn settings(&self, service: &ServiceConfig) -> Settings {
         let mut values = service.values.for_workers();
         values.take_over(&self.process.values, Scope::Process);
+        values.set_choice(service.policy());
         Settings {
             values,
             proxy_accept: service.proxy_accept.clone(),

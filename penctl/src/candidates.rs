@@ -2,7 +2,7 @@
 //! the system, whose scripts ask `penctl --complete`.
 
 use pen_proto::help::{Completion, FILES, Shell, completions, described};
-use pen_proto::status::{ConnectionStatus, ServerStatus, ServiceLine};
+use pen_proto::status::{ConnectionStatus, GroupLine, ServerStatus, ServiceLine};
 use pen_sys::control::{Address, Session};
 
 /// Options of penctl, with what they do.
@@ -19,6 +19,7 @@ pub fn live(session: &mut Session, kind: Completion, typed: &str) -> Vec<String>
     match kind {
         Completion::Server => servers(&json),
         Completion::Service => services(&json),
+        Completion::Group => groups(&json),
         _ => connections(&json),
     }
 }
@@ -28,6 +29,7 @@ fn question(kind: Completion, typed: &str) -> String {
     let listing = match kind {
         Completion::Server => "servers json",
         Completion::Service => "services json",
+        Completion::Group => "groups json",
         _ => "connections json",
     };
     let words: Vec<&str> = typed.split_whitespace().collect();
@@ -48,6 +50,11 @@ fn servers(json: &str) -> Vec<String> {
 fn services(json: &str) -> Vec<String> {
     let services: Vec<ServiceLine> = serde_json::from_str(json).unwrap_or_default();
     services.into_iter().map(|service| service.name).collect()
+}
+
+fn groups(json: &str) -> Vec<String> {
+    let groups: Vec<GroupLine> = serde_json::from_str(json).unwrap_or_default();
+    groups.into_iter().map(|group| group.name).collect()
 }
 
 fn connections(json: &str) -> Vec<String> {
@@ -165,6 +172,9 @@ mod tests {
         let listed = [ServiceLine { name: "web".into(), ..Default::default() }];
         assert_eq!(services(&serde_json::to_string(&listed).unwrap()), ["web"]);
         assert_eq!(services("main tcp conns 0"), Vec::<String>::new());
+        assert_eq!(question(Completion::Group, "service web group "), "service web groups json");
+        let listed = [GroupLine { name: "blue".into(), ..Default::default() }];
+        assert_eq!(groups(&serde_json::to_string(&listed).unwrap()), ["blue"]);
     }
 
     #[test]

@@ -144,10 +144,10 @@ impl Completer for Assistant {
         for candidate in completions(typed) {
             match candidate {
                 Completion::Word(word) => words.push(word.into()),
-                Completion::Server | Completion::Connection | Completion::Service => {
+                Completion::Path => return self.files.complete_path(line, position),
+                Completion::Server | Completion::Connection | Completion::Service | Completion::Group => {
                     words.extend(candidates::live(&mut self.session.borrow_mut(), candidate, typed))
                 }
-                Completion::Path => return self.files.complete_path(line, position),
             }
         }
         words.retain(|word| word.starts_with(begun));

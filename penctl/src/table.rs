@@ -9,13 +9,13 @@ use draw::{Table, Tone, wrapped};
 use pen_proto::escape::Escaped;
 use pen_proto::readable::{bytes, duration};
 use pen_proto::status::{
-    ClientStatus, ConnectionStatus, Level, MAIN, ServerStatus, ServiceLine, ServiceView, Status, bits,
-    special,
+    ClientStatus, ConnectionStatus, GroupLine, Level, MAIN, ServerStatus, ServiceLine, ServiceView, Status,
+    bits, special,
 };
 use serde::Deserialize;
 
 /// The commands whose answer is shown as a table on a terminal.
-const LISTINGS: [&str; 5] = ["servers", "clients", "connections", "services", "status"];
+const LISTINGS: [&str; 6] = ["servers", "clients", "connections", "services", "groups", "status"];
 
 /// The listing that a command asks for, of the service that it names or of the one that is meant without a name.
 pub fn listing(command: &str) -> Option<&'static str> {
@@ -43,6 +43,7 @@ pub fn render(command: &str, json: &str, colour: Colour, width: usize) -> Option
         "servers" => servers(&parse::<ServerStatus>(json)?),
         "clients" => clients(&parse::<ClientStatus>(json)?),
         "connections" => connections(&parse::<ConnectionStatus>(json)?),
+        "groups" => groups(&parse::<GroupLine>(json)?),
         "services" => services(&parse::<ServiceLine>(json)?),
         _ => return None,
     };
@@ -110,12 +111,15 @@ fn about(service: &ServiceView<'_>) -> Vec<String> {
 
 /// Where names stand among the columns of servers.
 const NAME: usize = 1;
+/// And their groups.
+const GROUP: usize = 2;
 
 fn servers(servers: &[ServerStatus]) -> Table {
     let row = |server: &ServerStatus| {
         let cells = vec![
             server_name(server.index),
             or_dash(server.name.as_deref().unwrap_or("")),
+            or_dash(server.group.as_deref().unwrap_or("")),
             endpoint(&server.address, server.port),
             server.state_words(" "),
             server.connections.to_string(),
@@ -135,6 +139,7 @@ fn servers(servers: &[ServerStatus]) -> Table {
         columns: vec![
             ("SERVER", Right, 0),
             ("NAME", Left, 0),
+            ("GROUP", Left, 0),
             ("ADDRESS", Left, 0),
             ("STATE", Left, 0),
             ("CONN", Right, 0),
@@ -151,6 +156,9 @@ fn servers(servers: &[ServerStatus]) -> Table {
         rows: servers.iter().map(row).collect(),
         nothing: "no servers",
     };
+    if servers.iter().all(|server| server.group.is_none()) {
+        table.leave_out(GROUP);
+    }
     if servers.iter().all(|server| server.name.is_none()) {
         table.leave_out(NAME);
     }
@@ -253,6 +261,37 @@ fn services(services: &[ServiceLine]) -> Table {
         ],
         rows: services.iter().map(row).collect(),
         nothing: "no services",
+    }
+}
+
+fn groups(groups: &[GroupLine]) -> Table {
+    let row = |group: &GroupLine| {
+        let cells = vec![
+            or_dash(&group.name),
+            if group.in_use { "in use" } else { "idle" }.into(),
+            group.connections.to_string(),
+            group.servers.to_string(),
+            group.up.to_string(),
+            or_dash(&group.policy),
+        ];
+        let tone = match group.in_use {
+            true if group.up == 0 => Tone::Bad,
+            true => Tone::Plain,
+            false => Tone::Faint,
+        };
+        (tone, cells)
+    };
+    Table {
+        columns: vec![
+            ("GROUP", Left, 0),
+            ("USE", Left, 0),
+            ("CONN", Right, 0),
+            ("SERVERS", Right, 0),
+            ("UP", Right, 0),
+            ("POLICY", Left, 0),
+        ],
+        rows: groups.iter().map(row).collect(),
+        nothing: "no groups",
     }
 }
 

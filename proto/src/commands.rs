@@ -17,7 +17,7 @@ mod values;
 
 pub use access::{AclEntry, AclMatch, By, Country};
 pub use check::{CHECK_TEXT_BYTES_MAX, Check};
-pub use command::{Action, Command, Entries, Entry, Line, Listing, Question, ServiceChange};
+pub use command::{Action, Command, Entries, Entry, GroupChange, Line, Listing, Question, ServiceChange};
 pub use kind::{Answer, Argument, Kind, List, Taken};
 pub use reach::Reach;
 pub use rows::{DEBUG_LEVELS, ROWS, SERVER_KEYS};
@@ -78,6 +78,8 @@ pub enum Complete {
     Server,
     /// The name of a service; penctl asks the running pen.
     Service,
+    /// The name of a group of servers; penctl asks the running pen.
+    Group,
     Connection,
     Path,
     Address,

@@ -200,6 +200,7 @@ fn key_synopsis(key: &ServerKey) -> String {
         ServerValue::Check(_) => "none|connect|...",
         ServerValue::Weight(_) => "N",
         ServerValue::Name(_) => "NAME",
+        ServerValue::Group(_) => "NAME|all",
         ServerValue::Number { .. } => "N",
     };
     format!("{} {value}", key.word)

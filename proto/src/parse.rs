@@ -4,6 +4,7 @@
 //! files, `-O`, and by penctl. Time and memory are linear in the length of the line; nothing makes it panic.
 
 mod entries;
+mod group;
 mod server;
 mod service;
 mod similar;
@@ -223,6 +224,7 @@ fn of_row(row: &Row, words: &mut Words) -> Parsed<Command> {
         }
         Kind::List(list) => entries::add(list, words),
         Kind::Server => server::server(words),
+        Kind::Group => group::group(words),
         // A line that is about services is read before.
         Kind::Service => Err(words.error("want a command of a service")),
         Kind::Question(argument) => taking(argument, row, words).map(Command::Ask),
@@ -267,6 +269,7 @@ fn negated(words: &mut Words) -> Parsed<Command> {
         Kind::Text { text, .. } | Kind::Rest { text, .. } => Some(Command::Unset(Setting::Text(text))),
         Kind::Address { address, .. } => Some(Command::Unset(Setting::Address(address))),
         Kind::List(list) => Some(entries::remove(list, words)?),
+        Kind::Group => Some(group::taken_back(words)?),
         Kind::Gone(why) => Some(Command::Explained(why)),
         _ => None,
     };

@@ -193,6 +193,12 @@ pub struct ServerStatus {
     /// Its own, which every command takes in place of its number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The group that it belongs to; nothing where it belongs to all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Another group is in use, so that it gets no clients.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_reserve: bool,
     /// Since when it is in this state, where that has a beginning.
     #[serde(default, rename = "since", skip_serializing_if = "Option::is_none")]
     pub since_epoch_seconds: Option<u64>,
@@ -407,4 +413,19 @@ pub struct ServiceLine {
     pub connections: u64,
     pub servers: u64,
     pub listen: Vec<String>,
+}
+
+/// A line of `groups`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct GroupLine {
+    pub name: String,
+    /// Clients are sent to it.
+    pub in_use: bool,
+    /// Open connections to its servers.
+    pub connections: u64,
+    pub servers: u64,
+    /// How many of its servers are well.
+    pub up: u64,
+    /// What is in force when it is in use.
+    pub policy: String,
 }

@@ -2,10 +2,12 @@
 
 use super::apply::{Engine, Running, Wanted, save};
 use super::queries;
+use crate::settings::ServiceConfig;
 use pen_core::stats;
 use pen_proto::addr::quoted;
-use pen_proto::commands::{Listing, Question, Text};
+use pen_proto::commands::{Listing, OneOf, Question, Text};
 use pen_proto::help;
+use pen_proto::status::{GroupLine, ServerStatus, Status};
 
 impl<R: Running> Engine<R> {
     /// The reply to a question that the configuration alone cannot answer.
@@ -22,6 +24,11 @@ impl<R: Running> Engine<R> {
             }
             Question::Getinfo => Ok(self.glb_info(service)),
             Question::Getstat => Ok(self.glb_statistics(service)),
+            Question::Groups(listing) => {
+                let status = self.status_of(Wanted::Servers, service);
+                let groups = self.config().service(service).map(|service| groups(service, &status));
+                Ok(queries::groups(&groups.unwrap_or_default(), *listing))
+            }
             Question::Help(None) => Ok(help::help()),
             Question::Help(Some(word)) => {
                 help::help_for(word).ok_or_else(|| format!("help: no such command: {}", quoted(word)))
@@ -56,4 +63,21 @@ impl<R: Running> Engine<R> {
         }
         Ok(page)
     }
+}
+
+/// What `groups` tells of a service.
+fn groups(service: &ServiceConfig, status: &Status) -> Vec<GroupLine> {
+    let in_use = service.group_in_use();
+    let line = |name: &pen_proto::names::Name| {
+        let servers = || status.servers.iter().filter(|server| server.group.as_deref() == Some(name));
+        GroupLine {
+            name: name.to_string(),
+            in_use: in_use == Some(name),
+            connections: servers().map(|server| u64::from(server.connections)).sum(),
+            servers: servers().count() as u64,
+            up: servers().filter(|server| ServerStatus::is_up(server)).count() as u64,
+            policy: service.policy_of(Some(name)).word().to_owned(),
+        }
+    };
+    service.groups().into_iter().map(line).collect()
 }

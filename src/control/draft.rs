@@ -8,7 +8,9 @@ use super::plan::Refresh;
 use super::request::{Done, Door, Placed, Request};
 use super::running::{Deed, Running};
 use crate::settings::{Applied, Config, MAIN, Reading, Said, ServiceConfig, TakenBack};
-use pen_proto::commands::{Address, Command, Entries, Scope, ServerDeed, ServiceChange, Setting, Text};
+use pen_proto::commands::{
+    Address, Command, Entries, GroupChange, Scope, ServerDeed, ServiceChange, Setting, Text,
+};
 use pen_proto::names::ServerRef;
 use pen_proto::parse;
 use std::sync::Arc;
@@ -105,6 +107,9 @@ impl Draft {
                 ServerRef::Number(number) => vec![usize::from(*number)],
                 server => meant().and_then(|service| service.find(server).ok()).into_iter().collect(),
             },
+            Command::Group { name, change: GroupChange::Remove } => {
+                meant().map(|service| service.places_in(name)).unwrap_or_default()
+            }
             Command::ServerDeed { server: None, .. } => {
                 meant().and_then(|service| service.places_of(None).ok()).unwrap_or_default()
             }
@@ -127,7 +132,11 @@ impl Draft {
         match (&mut self.said, command) {
             (Some(said), command) => said.note(&meant, command, &servers),
             (None, Command::Clear(Entries::Acl(list))) => self.forgotten.push(Forgotten::List(*list)),
-            (None, Command::ServerDeed { deed: ServerDeed::Remove { .. }, .. }) => {
+            (
+                None,
+                Command::ServerDeed { deed: ServerDeed::Remove { .. }, .. }
+                | Command::Group { change: GroupChange::Remove, .. },
+            ) => {
                 let servers = servers.into_iter().map(|index| Forgotten::Server(meant.clone(), index));
                 self.forgotten.extend(servers);
             }

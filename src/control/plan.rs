@@ -166,5 +166,6 @@ fn is_of_another_kind(service: &ServiceConfig, other: &ServiceConfig) -> bool {
 }
 
 fn servers(service: &ServiceConfig) -> impl PartialEq + '_ {
-    (&service.servers, &service.emergency, &service.abuse, service.check_said())
+    let group = service.group_in_use();
+    (&service.servers, &service.emergency, &service.abuse, service.check_said(), group)
 }

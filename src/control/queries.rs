@@ -4,7 +4,7 @@
 use crate::settings::{ServerEntry, ServiceConfig};
 use pen_proto::addr::Port;
 use pen_proto::commands::{Listing, Number, ProxyHeader};
-use pen_proto::status::{ConnectionStatus, ServerState, ServerStatus, ServiceLine, Status, bits};
+use pen_proto::status::{ConnectionStatus, GroupLine, ServerState, ServerStatus, ServiceLine, Status, bits};
 use serde_json::to_string;
 use std::fmt::Write;
 
@@ -22,7 +22,7 @@ pub fn servers(status: &Status, listing: Listing) -> String {
         add_line(
             &mut text,
             format_args!(
-                "{} addr {address} port {} conn {} max {} hard {} weight {} prio {} sx {} rx {}{}{}",
+                "{} addr {address} port {} conn {} max {} hard {} weight {} prio {} sx {} rx {}{}{}{}",
                 server.index,
                 server.port,
                 server.connections,
@@ -33,6 +33,7 @@ pub fn servers(status: &Status, listing: Listing) -> String {
                 server.sent_bytes,
                 server.received_bytes,
                 server.name.as_ref().map(|name| format!(" name {name}")).unwrap_or_default(),
+                server.group.as_ref().map(|group| format!(" group {group}")).unwrap_or_default(),
                 state(server)
             ),
         );
@@ -64,6 +65,22 @@ pub fn services(services: &[ServiceLine], listing: Listing) -> String {
     for ServiceLine { name, kind, connections, servers, listen } in services {
         let listen: String = listen.iter().map(|address| format!(" listen {address}")).collect();
         add_line(&mut text, format_args!("{name} {kind} conns {connections} servers {servers}{listen}"));
+    }
+    text
+}
+
+/// `groups`: each with its name first.
+pub fn groups(groups: &[GroupLine], listing: Listing) -> String {
+    if listing == Listing::Json {
+        return json(to_string(groups));
+    }
+    let mut text = String::new();
+    for GroupLine { name, in_use, connections, servers, up, policy } in groups {
+        let use_ = if *in_use { "in_use" } else { "idle" };
+        add_line(
+            &mut text,
+            format_args!("{name} {use_} conns {connections} servers {servers} up {up} policy {policy}"),
+        );
     }
     text
 }
@@ -193,6 +210,8 @@ pub fn configured(config: &ServiceConfig) -> Status {
             prio: spec.map_or(0, |spec| spec.prio),
             acl: entry.as_ref().map_or(0, |entry| entry.acl),
             name: entry.as_ref().and_then(|entry| Some(entry.name.as_ref()?.to_string())),
+            group: entry.as_ref().and_then(|entry| Some(entry.group.as_ref()?.to_string())),
+            in_reserve: entry.as_ref().is_some_and(|entry| config.is_in_reserve(entry)),
             proxy: entry.as_ref().map(|entry| entry.proxy).unwrap_or_default().to_string(),
             ..ServerStatus::default()
         }

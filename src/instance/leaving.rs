@@ -51,6 +51,9 @@ fn told(emptied: &Emptied) -> String {
     match emptied.state {
         ServerState::Draining => format!("{called}: drained"),
         ServerState::Removing => format!("{called}: removed, and its last connection has ended"),
+        ServerState::Standby => {
+            format!("{called}: another group is in use, and its last connection has ended")
+        }
         _ => format!("{called}: disabled, and its last connection has ended"),
     }
 }

@@ -99,7 +99,13 @@ impl Setups {
     pub fn of(config: &ServiceConfig) -> Setups {
         let check = config.check();
         let setup = |entry: &ServerEntry| server_setup(entry, config.text(Text::DsrIf).is_some());
-        let checked = |entry: &ServerEntry| with_check(setup(entry), entry, config, &check);
+        let in_use = config.group_in_use();
+        let grouped = |entry: &ServerEntry| ServerSetup {
+            group: entry.group.as_ref().map(ToString::to_string),
+            in_reserve: entry.group.is_some() && entry.group.as_ref() != in_use,
+            ..setup(entry)
+        };
+        let checked = |entry: &ServerEntry| with_check(grouped(entry), entry, config, &check);
         let gap = || ServerSetup::new(Endpoint::Unset);
         let regular = config.servers.iter().map(|entry| entry.as_ref().map_or_else(gap, checked)).collect();
         let [emergency, abuse] = [&config.emergency, &config.abuse].map(|entry| entry.as_ref().map(setup));

@@ -29,6 +29,7 @@ mod full;
 mod geoip;
 mod glb;
 mod glbd;
+mod groups;
 mod half_close;
 mod http_following;
 mod http_header;

@@ -13,7 +13,7 @@ use pen_proto::status::ServerState;
 pub struct Emptied {
     /// How messages name it.
     pub called: Called,
-    /// Why nobody is sent to it: `Draining`, `Disabled` or `Removing`.
+    /// Why nobody is sent to it: `Draining`, `Disabled`, `Removing`, or `Standby` when another group is in use.
     pub state: ServerState,
 }
 
@@ -24,9 +24,9 @@ impl Emptied {
 }
 
 /// Why a server that is not removed gets nobody.
-fn state_of(duty: Duty) -> Option<ServerState> {
-    match duty {
-        Duty::Enabled => None,
+fn state_of(setup: &ServerSetup) -> Option<ServerState> {
+    match setup.duty {
+        Duty::Enabled => setup.in_reserve.then_some(ServerState::Standby),
         Duty::Draining { .. } => Some(ServerState::Draining),
         Duty::Disabled { .. } => Some(ServerState::Disabled),
     }
@@ -85,16 +85,18 @@ impl Selection {
             return self.emptied.push(Emptied::new(id, &setup, ServerState::Removing));
         }
         let Some(server) = self.servers.get(id) else { return };
-        if let Some(state) = state_of(server.setup.duty) {
+        if let Some(state) = state_of(&server.setup) {
             self.emptied.push(Emptied::new(id, &server.setup, state));
         }
     }
 
-    /// Notes those that are empty already when they begin to leave; `were_leaving` before.
+    /// Notes those that are empty already when they begin to leave; `were_leaving` before. Of those whose group is not in use
+    /// nobody waits for the end of what there is not.
     pub(super) fn look_who_is_empty(&mut self, were_leaving: &[bool]) {
         for index in 0..self.servers.regular().len() {
             let server = &self.servers.regular()[index];
-            let began = server.is_leaving() && !were_leaving.get(index).is_some_and(|was| *was);
+            let leaves = server.is_leaving() && state_of(&server.setup) != Some(ServerState::Standby);
+            let began = leaves && !were_leaving.get(index).is_some_and(|was| *was);
             if began && server.connections == 0 {
                 self.emptied(ServerId::regular(index));
             }

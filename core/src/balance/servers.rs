@@ -31,6 +31,10 @@ pub struct ServerSetup {
     pub host_name: String,
     /// What the operator says of it.
     pub duty: Duty,
+    /// The group that it belongs to, for statistics.
+    pub group: Option<String>,
+    /// Another group is in use: nobody is sent to it.
+    pub in_reserve: bool,
     /// Shared with the connections to it.
     pub endpoint: Arc<Endpoint>,
     /// As statistics show it: numeric address or path.
@@ -164,9 +168,9 @@ impl Server {
         }
     }
 
-    /// Whether it is a server of the configuration that could be connected to.
+    /// Whether it is a server of the configuration that could be connected to, and of the group in use.
     pub(super) fn is_configured(&self) -> bool {
-        self.is_complete && !self.is_removed
+        self.is_complete && !self.is_removed && !self.setup.in_reserve
     }
 
     /// Whether it may be tried where no other is left: what only failed may be well again, and nobody is served worse
@@ -180,7 +184,7 @@ impl Server {
 
     /// Whether nobody is sent to it by the operator's word, not even clients that belong to it.
     pub fn is_leaving(&self) -> bool {
-        self.is_removed || !self.setup.duty.is_enabled()
+        self.is_removed || self.setup.in_reserve || !self.setup.duty.is_enabled()
     }
 
     /// The first of the words that holds.
@@ -196,7 +200,7 @@ impl Server {
             () if self.standing.is_avoided() => ServerState::Avoid,
             () if self.ramp.until_seconds() > now_seconds => ServerState::Warming,
             () if !self.has_room(false) => ServerState::Full,
-            () if self.setup.standby > 0 => ServerState::Standby,
+            () if self.setup.standby > 0 || self.setup.in_reserve => ServerState::Standby,
             () => ServerState::Up,
         }
     }
@@ -329,6 +333,7 @@ pub struct Servers {
     standby_max: u8,
     are_alike: bool,
     have_fractions: bool,
+    have_reserve: bool,
     /// As in the rules.
     slow_start_ms: u64,
     /// Since the next choice some may be used.
@@ -395,7 +400,7 @@ impl Servers {
         self.have_fractions = regular.iter().any(|server| !server.weight().is_whole());
         self.weigh = self.slots[..self.count]
             .iter()
-            .any(|server| server.is_complete && server.weight() > Weight::ZERO);
+            .any(|server| server.is_complete && !server.setup.in_reserve && server.weight() > Weight::ZERO);
         self.routes.clear();
         self.named.clear();
         for (index, server) in self.slots[..self.count].iter_mut().enumerate() {
@@ -409,6 +414,7 @@ impl Servers {
         let is_open = |server: &Server| server.setup.acl == 0 || !server.is_complete;
         self.are_alike =
             self.standby_max == 0 && self.routes.is_empty() && self.regular().iter().all(is_open);
+        self.have_reserve = self.regular().iter().any(|server| server.setup.in_reserve);
         self.look_again();
         self.note_returns(&before);
         self.emergency.set_up(emergency.unwrap_or_default(), self.emergency.key);
@@ -434,6 +440,11 @@ impl Servers {
     /// Whether all are for any client at any time: no names, no list but the first, nobody who stands by.
     pub fn are_alike(&self) -> bool {
         self.are_alike
+    }
+
+    /// Whether any is of a group that is not in use.
+    pub fn have_reserve(&self) -> bool {
+        self.have_reserve
     }
 
     /// Whether a weight is not whole.

@@ -20,10 +20,10 @@ impl Selection {
         self.current
     }
 
-    /// How many regular servers would take clients, and how many there are.
+    /// How many regular servers would take clients, and how many there are, those of groups that are not in use left out.
     pub fn count_up(&self, now_seconds: u32) -> (u64, u64) {
-        let states =
-            self.servers.regular().iter().map(|it| it.state(self.rules.blacklist_seconds, now_seconds));
+        let of_group = self.servers.regular().iter().filter(|server| !server.setup.in_reserve);
+        let states = of_group.map(|server| server.state(self.rules.blacklist_seconds, now_seconds));
         states.fold((0, 0), |(up, all), state| match state {
             ServerState::Unset => (up, all),
             ServerState::Up | ServerState::Full | ServerState::Standby => (up + 1, all + 1),
@@ -87,6 +87,8 @@ fn server_status(id: ServerId, server: &Server, blacklist_seconds: u64, now_seco
         times: None, // the workers have them: `add_times`
         state: Some(state),
         name: setup.name.clone(),
+        group: setup.group.clone(),
+        in_reserve: setup.in_reserve,
         since_epoch_seconds: server.since_seconds(state).map(u64::from),
         reason: reason(state, server),
         discovered: setup.untested == Untested::NotUsed,
@@ -108,6 +110,7 @@ fn reason(state: ServerState, server: &Server) -> Option<String> {
         }
         ServerState::Down => Some("connect failed"),
         ServerState::Full => Some("maximum of connections"),
+        ServerState::Standby if server.setup.in_reserve => Some("another group is in use"),
         ServerState::Standby => Some("waits for others to be gone"),
     };
     reason.map(String::from)

@@ -47,6 +47,7 @@ fn check_service(config: &ServiceConfig) -> Result<(), String> {
     config.tls().check()?;
     check_http(config)?;
     config.check_discovery()?;
+    config.check_groups()?;
     let numbers = |wanted: &[Number]| wanted.iter().find(|number| config.number(**number) > 0).copied();
     if config.text(Text::DsrIf).is_some()
         && let Some(number) = numbers(&[Number::Queue, Number::ClientConnMax, Number::ClientRate])

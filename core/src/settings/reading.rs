@@ -6,7 +6,7 @@
 
 use super::{Config, MAIN, Said, ServiceConfig, changes_of};
 use pen_proto::addr::ServerSpec;
-use pen_proto::commands::{Command, Scope, ServerChange, ServiceChange};
+use pen_proto::commands::{Command, GroupChange, Scope, ServerChange, ServiceChange};
 use pen_proto::names::{Name, ServerRef};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -114,6 +114,9 @@ impl<'a> Reading<'a> {
                     *server = number(index);
                 }
                 index.into_iter().collect()
+            }
+            Command::Group { name, change: GroupChange::Remove } => {
+                self.service(service).map(|service| service.places_in(name)).unwrap_or_default()
             }
             Command::ServerDeed { server: None, .. } => {
                 self.service(service).map(|service| (0..service.servers.len()).collect()).unwrap_or_default()

@@ -85,6 +85,7 @@ impl ServiceConfig {
         for change in &changes {
             self.check_name(index, change)?;
         }
+        changes.iter().filter_map(|change| change.group()).for_each(|group| self.name_group(group));
         let mut entry = ServerEntry::from(spec.clone());
         changes.into_iter().for_each(|change| entry.change(change));
         if index >= self.servers.len() {
@@ -100,8 +101,8 @@ impl ServiceConfig {
     /// Another one has the name.
     pub fn change_added(&mut self, index: usize, changes: &[ServerChange]) -> Result<String, String> {
         changes.iter().try_for_each(|change| self.check_name(index, change))?;
-        if let Some(entry) = self.servers.get_mut(index).and_then(Option::as_mut) {
-            changes.iter().for_each(|change| entry.change(change));
+        if self.servers.get(index).is_some_and(Option::is_some) {
+            changes.iter().for_each(|change| self.change_slot(index, change));
         }
         Ok(format!("{index}\n"))
     }
@@ -155,8 +156,10 @@ impl ServiceConfig {
         }
         for index in self.places_of(server)? {
             if let ServerDeed::Remove { .. } = deed {
+                let left = self.group_at(index);
                 self.unaddressed.remove(&index);
                 self.servers[index] = None;
+                self.leave_group(left);
                 continue;
             }
             let Some(entry) = &mut self.servers[index] else {

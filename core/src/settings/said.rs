@@ -8,12 +8,12 @@ use crate::acl::{ACL_COUNT, Acl};
 use crate::balance::Duty;
 use pen_proto::addr::{ListenAddr, ServerSpec};
 use pen_proto::commands::{
-    Address, Command, Entries, Entry, Scope, ServerChange, ServerDeed, ServiceChange, Setting, TlsOption,
-    When,
+    Address, Command, Entries, Entry, GroupChange, Scope, ServerChange, ServerDeed, ServiceChange, Setting,
+    TlsOption, When,
 };
 use pen_proto::names::Name;
 use pen_proto::network::Downstream;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -48,6 +48,9 @@ struct SaidOfService {
     are_downstreams_cleared: bool,
     tls_options: Vec<TlsOption>,
     servers: BTreeMap<usize, SaidOfServer>,
+    /// Which group is in use.
+    is_group_used: bool,
+    group_policies: BTreeSet<Name>,
     is_removed: bool,
 }
 
@@ -60,6 +63,10 @@ pub(super) struct SaidOfServer {
 }
 
 impl SaidOfServer {
+    fn removed() -> SaidOfServer {
+        SaidOfServer { is_removed: true, ..SaidOfServer::default() }
+    }
+
     fn says(&self, change: &ServerChange) -> bool {
         self.changes.iter().any(|other| other.has_key_of(change))
     }
@@ -221,6 +228,14 @@ impl SaidOfService {
                     all.iter().for_each(|change| said.add(change));
                 }
             }
+            Command::Group { name, change } => match change {
+                GroupChange::Use | GroupChange::NotUsed => self.is_group_used = true,
+                GroupChange::Policy(_) => _ = self.group_policies.insert(name.clone()),
+                GroupChange::Remove => {
+                    self.group_policies.remove(name);
+                    servers.iter().for_each(|index| _ = self.servers.insert(*index, SaidOfServer::removed()));
+                }
+            },
             Command::ServerDeed { deed, .. } => {
                 for index in servers {
                     match deed {
@@ -228,8 +243,7 @@ impl SaidOfService {
                             self.servers.entry(*index).or_default().has_duty = true;
                         }
                         ServerDeed::Remove { .. } => {
-                            let removed = SaidOfServer { is_removed: true, ..SaidOfServer::default() };
-                            self.servers.insert(*index, removed);
+                            self.servers.insert(*index, SaidOfServer::removed());
                         }
                         ServerDeed::Reset => {}
                     }
@@ -350,10 +364,21 @@ impl TakenBack {
         for option in last.tls_options.iter().filter(|option| !new.tls_options.contains(option)) {
             service.ssl_options.set(*option, base.ssl_options.is_on(*option));
         }
+        if last.is_group_used && !new.is_group_used {
+            service.groups.used.clone_from(&base.groups.used);
+        }
+        for name in last.group_policies.difference(&new.group_policies) {
+            match base.groups.policies.get(name) {
+                Some(policy) => _ = service.groups.policies.insert(name.clone(), *policy),
+                None => _ = service.groups.policies.remove(name),
+            }
+        }
         for (index, said) in &last.servers {
             let nothing = SaidOfServer::default();
             let base = base.servers.get(*index).and_then(Option::as_ref);
+            let group = service.group_at(*index);
             take_server_back(service, *index, base, said, new.servers.get(index).unwrap_or(&nothing));
+            service.leave_group(group);
         }
         // Two servers may have exchanged their names.
         for (index, said) in &new.servers {

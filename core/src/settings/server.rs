@@ -12,6 +12,8 @@ use std::net::IpAddr;
 pub struct ServerEntry {
     /// Unique in its service.
     pub name: Option<Name>,
+    /// `None`: it belongs to all.
+    pub group: Option<Name>,
     /// What the operator says of it.
     pub duty: Duty,
     pub spec: ServerSpec,
@@ -40,6 +42,7 @@ impl From<ServerSpec> for ServerEntry {
         let (tls, sni) = (ServerTls::default(), SniNames::default());
         ServerEntry {
             name: None,
+            group: None,
             duty: Duty::Enabled,
             spec,
             more: Vec::new(),
@@ -67,6 +70,7 @@ impl ServerEntry {
             ServerChange::Max(max) => self.spec.max = *max,
             ServerChange::Hard(hard) => self.spec.hard = *hard,
             ServerChange::Name(name) => self.name = Some(name.clone()),
+            ServerChange::Group(name) => self.group = name.clone(),
             ServerChange::Weight(weight) => self.spec.weight = Some(*weight),
             ServerChange::Prio(prio) => self.spec.prio = *prio,
             ServerChange::Sni(names) => self.sni = names.clone(),
@@ -88,6 +92,7 @@ impl ServerEntry {
             ServerChange::Max(_) => self.spec.max = base.spec.max,
             ServerChange::Hard(_) => self.spec.hard = base.spec.hard,
             ServerChange::Name(_) => self.name = base.name.clone(),
+            ServerChange::Group(_) => self.group = base.group.clone(),
             ServerChange::Weight(_) => self.spec.weight = base.spec.weight,
             ServerChange::Prio(_) => self.spec.prio = base.spec.prio,
             ServerChange::Sni(_) => self.sni = base.sni.clone(),

@@ -1,6 +1,6 @@
 //! What was configured of a service: where it listens, its servers, and how it chooses and moves bytes.
 
-use super::{Applied, MAIN, PROXY_ACCEPT_MAX, SERVERS_MAX, Scoped, ServerEntry};
+use super::{Applied, Groups, MAIN, PROXY_ACCEPT_MAX, SERVERS_MAX, Scoped, ServerEntry};
 use crate::balance::Duty;
 use crate::tls::TlsOptions;
 use pen_proto::addr::{ListenAddr, ServerSpec};
@@ -58,6 +58,7 @@ pub struct ServiceConfig {
     pub unaddressed: BTreeMap<usize, Vec<ServerChange>>,
     /// What servers were told before pen ran that had no address yet, by index.
     pub early_duties: BTreeMap<usize, Duty>,
+    pub groups: Groups,
     pub emergency: Option<ServerEntry>,
     pub abuse: Option<ServerEntry>,
 }
@@ -95,6 +96,7 @@ impl ServiceConfig {
             servers: Vec::new(),
             unaddressed: BTreeMap::new(),
             early_duties: BTreeMap::new(),
+            groups: Groups::default(),
             emergency: None,
             abuse: None,
         }
@@ -122,7 +124,9 @@ impl ServiceConfig {
 
     /// Whether whoever serves its clients would go by the same settings. Access lists are the process's.
     pub fn serves_as(&self, other: &ServiceConfig) -> bool {
-        self.proxy_accept == other.proxy_accept && self.values.for_workers() == other.values.for_workers()
+        self.proxy_accept == other.proxy_accept
+            && self.policy() == other.policy()
+            && self.values.for_workers() == other.values.for_workers()
     }
 
     /// Its servers, and how each is called in a message.
@@ -184,6 +188,7 @@ impl ServiceConfig {
             Command::ServerDeed { server, deed } => {
                 self.do_to_servers(server.as_ref(), *deed, is_running, now_seconds)?
             }
+            Command::Group { name, change } => return self.change_group(name, *change, is_running),
             Command::Ask(Question::Mode) => self.values.mode() + "\n",
             _ => return Ok(Applied::NotStored),
         };
@@ -193,7 +198,7 @@ impl ServiceConfig {
     /// The modes of [`PolicyKind::Pen`] that are on without effect, because another policy is in force; `None` where there
     /// are none.
     pub fn idle_modes(&self) -> Option<String> {
-        let policy: PolicyKind = self.values.choice();
+        let policy = self.policy();
         let modes = [Flag::Hash, Flag::Weight, Flag::Prio].into_iter().filter(|flag| self.flag(*flag));
         let words: Vec<&str> = modes.map(|flag| flag.row().word).collect();
         let is_idle = policy != PolicyKind::Pen && !words.is_empty();
@@ -343,7 +348,11 @@ impl ServiceConfig {
     }
 
     /// A change to a server without address waits in `unaddressed`; the address makes it a server.
-    fn change_slot(&mut self, index: usize, change: &ServerChange) {
+    pub(super) fn change_slot(&mut self, index: usize, change: &ServerChange) {
+        let left = self.group_at(index).filter(|_| matches!(change, ServerChange::Group(_)));
+        if let Some(group) = change.group() {
+            self.name_group(group);
+        }
         match (&mut self.servers[index], change) {
             (Some(entry), _) => entry.change(change),
             (slot, ServerChange::Address(host)) => {
@@ -360,6 +369,7 @@ impl ServiceConfig {
                 waiting.push(change.clone());
             }
         }
+        self.leave_group(left);
     }
 }
 

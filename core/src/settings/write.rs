@@ -124,7 +124,7 @@ impl ServiceConfig {
             }
             Kind::List(List::ProxyAccept) => !self.proxy_accept.is_empty(),
             Kind::List(List::SslOption) => self.ssl_options != Default::default(),
-            Kind::Server => true,
+            Kind::Server | Kind::Group => true,
             _ => self.differs(row),
         }
     }
@@ -149,6 +149,7 @@ impl ServiceConfig {
             Kind::List(List::ProxyAccept) => format!("no proxy_accept\n{}", self.trusted("proxy_accept ")),
             Kind::List(List::SslOption) => self.tls_option_lines(),
             Kind::Server => self.server_lines(),
+            Kind::Group => self.group_lines(),
             _ => self.line_of(row),
         }
     }
@@ -185,6 +186,7 @@ fn server_words(entry: &ServerEntry, prio_mode: bool) -> Vec<String> {
     changes.extend((prio_mode || spec.prio != 0).then_some(ServerChange::Prio(spec.prio)));
     changes.extend((entry.tls != ServerTls::Off).then(|| ServerChange::Tls(entry.tls.clone())));
     changes.extend(entry.name.clone().map(ServerChange::Name));
+    changes.extend(entry.group.clone().map(|group| ServerChange::Group(Some(group))));
     changes.extend((!entry.sni.0.is_empty()).then(|| ServerChange::Sni(entry.sni.clone())));
     changes.extend(entry.slow_start_ms.map(ServerChange::SlowStart));
     changes.extend(entry.check.changes().map(ServerChange::CheckBy));

@@ -268,7 +268,7 @@ const SERVER_COLUMNS: [&str; 13] = [
 
 fn server_cells(server: &ServerStatus, status: &Status, all: &Sums) -> [String; SERVER_COLUMNS.len()] {
     [
-        with_special_name(server.index),
+        with_group(server),
         text(&server.address),
         server_status(server, status.time_epoch_seconds),
         server.port.to_string(),
@@ -282,6 +282,16 @@ fn server_cells(server: &ServerStatus, status: &Status, all: &Sums) -> [String; 
         server.connections_total.to_string(),
         server.failures_total.to_string(),
     ]
+}
+
+/// The number of a server, and its group where it has one.
+fn with_group(server: &ServerStatus) -> String {
+    let number = with_special_name(server.index);
+    match &server.group {
+        None => number,
+        Some(group) if server.in_reserve => beside(number, "off", &format!("group {group}, not in use")),
+        Some(group) => beside(number, "", &format!("group {group}, in use")),
+    }
 }
 
 /// Pen's raw number, and in words what it means where it means something.

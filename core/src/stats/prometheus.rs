@@ -176,6 +176,16 @@ impl<'a> Page<'a> {
             }
             self.sample(NAME, labels.pairs().chain([("state", state.word())]), 1);
         }
+        let grouped =
+            labelled.iter().filter_map(|(labels, server)| Some((labels, server, server.group.as_ref()?)));
+        for (at, (labels, server, group)) in grouped.enumerate() {
+            const NAME: &str = "pen_server_group_in_use";
+            if at == 0 {
+                self.head(NAME, GAUGE, "1 if the server's group is in use, otherwise 0.");
+            }
+            let labels = labels.pairs().chain([("group", group.as_str())]);
+            self.sample(NAME, labels, u64::from(!server.in_reserve));
+        }
         let help = "How long connects to the server took that succeeded, in seconds.";
         self.times("pen_server_connect_seconds", help, &labelled, |times| &times.connect);
         let help = "How long the server took for its first bytes, in seconds.";

@@ -4,8 +4,8 @@
 //! running pen is asked and told has a variant each.
 
 use super::{
-    AclEntry, Address, Assignment, Flag, List, Number, OneOf, Row, ServerChange, ServerDeed, Setting,
-    TlsOption, row,
+    AclEntry, Address, Assignment, Flag, List, Number, OneOf, PolicyKind, Row, ServerChange, ServerDeed,
+    Setting, TlsOption, row,
 };
 use crate::addr::{ListenAddr, ServerSpec};
 use crate::names::{Name, ServerRef};
@@ -56,6 +56,10 @@ pub enum Command {
         deed: ServerDeed,
     },
     Service(ServiceChange),
+    Group {
+        name: Name,
+        change: GroupChange,
+    },
     Ask(Question),
     Do(Action),
     /// Accepted for the sake of old configurations, has no effect; carries the reason.
@@ -92,6 +96,19 @@ pub enum ServiceChange {
     },
 }
 
+/// What becomes of a group of servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupChange {
+    /// Clients are sent to it from now on, and to no other group.
+    Use,
+    /// It was not chosen by a command: the first named is in use again.
+    NotUsed,
+    /// Its own; `None`: that of the service.
+    Policy(Option<PolicyKind>),
+    /// Its servers are removed.
+    Remove,
+}
+
 /// What is asked of a pen and changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
@@ -103,6 +120,7 @@ pub enum Question {
     Getinfo,
     /// GLB's counters, since they were asked for last.
     Getstat,
+    Groups(Listing),
     Help(Option<String>),
     Metrics,
     Mode,
@@ -158,6 +176,7 @@ impl Command {
             Command::Ask(question) => row(question.word()),
             Command::Do(deed) => row(deed.word()),
             Command::Service(_) => row("service"),
+            Command::Group { .. } => row("group"),
             Command::Explained(_) => None,
         }
     }
@@ -193,6 +212,7 @@ impl Question {
             Question::Control => "control",
             Question::Getinfo => "getinfo",
             Question::Getstat => "getstat",
+            Question::Groups(_) => "groups",
             Question::Help(_) => "help",
             Question::Metrics => "metrics",
             Question::Mode => "mode",

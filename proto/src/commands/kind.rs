@@ -74,6 +74,8 @@ pub enum Kind {
     Server,
     /// `service NAME [COMMAND...]`, `service add|remove NAME`.
     Service,
+    /// `group NAME use|policy POLICY|remove`.
+    Group,
     Question(Argument<Question>),
     Deed(Argument<Action>),
     /// Read, and without effect; the sentence says why.

@@ -39,6 +39,7 @@ impl Command {
             Command::Server { .. }
             | Command::AddServer { .. }
             | Command::ServerDeed { .. }
+            | Command::Group { .. }
             | Command::Do(Action::Close(_)) => Reach::Servers,
             Command::Set(_)
             | Command::Unset(_)
@@ -73,7 +74,10 @@ mod tests {
                     "status json",
                 ][..],
             ),
-            (Reach::Servers, &["server 0 blacklist 30", "server 3 address 10.0.0.1 port 80", "close 7"]),
+            (
+                Reach::Servers,
+                &["server 0 blacklist 30", "server 3 address 10.0.0.1 port 80", "close 7", "group blue use"],
+            ),
             (
                 Reach::Everything,
                 &[

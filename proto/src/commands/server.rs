@@ -20,6 +20,8 @@ pub enum ServerChange {
     Max(u32),
     Hard(u32),
     Name(Name),
+    /// `None`: of all groups.
+    Group(Option<Name>),
     Weight(Weight),
     Prio(u32),
     Sni(SniNames),
@@ -32,6 +34,14 @@ pub enum ServerChange {
 }
 
 impl ServerChange {
+    /// The group that it puts a server into.
+    pub fn group(&self) -> Option<&Name> {
+        match self {
+            ServerChange::Group(group) => group.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Whether both set the same.
     pub fn has_key_of(&self, other: &ServerChange) -> bool {
         match (self, other) {
@@ -79,6 +89,8 @@ impl fmt::Display for ServerChange {
             ServerChange::Max(max) => write!(f, "max {max}"),
             ServerChange::Hard(hard) => write!(f, "hard {hard}"),
             ServerChange::Name(name) => write!(f, "name {name}"),
+            ServerChange::Group(Some(name)) => write!(f, "group {name}"),
+            ServerChange::Group(None) => f.write_str("group all"),
             ServerChange::Weight(weight) => write!(f, "weight {weight}"),
             ServerChange::Prio(prio) => write!(f, "prio {prio}"),
             ServerChange::Sni(names) => write!(f, "sni {names}"),
@@ -137,6 +149,8 @@ pub enum ServerValue {
     Proxy(fn(ProxyHeader) -> ServerChange),
     Weight(fn(Weight) -> ServerChange),
     Name(fn(Name) -> ServerChange),
+    /// The name of a group, or `all`.
+    Group(fn(Option<Name>) -> ServerChange),
     /// The rest of the line.
     Check(fn(Check) -> ServerChange),
     /// With up to three decimals.

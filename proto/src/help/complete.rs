@@ -12,6 +12,8 @@ pub enum Completion {
     Connection,
     /// The name of a service.
     Service,
+    /// The name of a group of servers.
+    Group,
     /// A file.
     Path,
 }
@@ -25,7 +27,11 @@ pub fn completions(line: &str) -> Vec<Completion> {
     let mut candidates = next_after(&words);
     candidates.retain(|candidate| match candidate {
         Completion::Word(word) => word.starts_with(begun),
-        Completion::Server | Completion::Connection | Completion::Service | Completion::Path => true,
+        Completion::Server
+        | Completion::Connection
+        | Completion::Service
+        | Completion::Group
+        | Completion::Path => true,
     });
     candidates
 }
@@ -44,6 +50,9 @@ fn next_after(words: &[&str]) -> Vec<Completion> {
         ["server", "add", _, pairs @ ..] => server_word(pairs),
         ["server", _] => {
             server_word(&[]).into_iter().chain(ServerDeed::WORDS.map(Completion::Word)).collect()
+        }
+        ["server", _, pairs @ .., "group"] if pairs.len().is_multiple_of(2) => {
+            vec![Completion::Group, Completion::Word("all")]
         }
         ["server", _, pairs @ ..] => server_word(pairs),
         ["service"] => [Completion::Word("add"), Completion::Word("remove"), Completion::Service].into(),
@@ -72,6 +81,7 @@ fn argument(args: &[Arg], index: usize) -> Vec<Completion> {
         Some(Complete::Server) => vec![Completion::Server],
         Some(Complete::Connection) => vec![Completion::Connection],
         Some(Complete::Service) => vec![Completion::Service],
+        Some(Complete::Group) => vec![Completion::Group],
         Some(Complete::Path) => vec![Completion::Path],
         Some(Complete::Address | Complete::Number | Complete::Text) | None => Vec::new(),
     }

@@ -125,6 +125,10 @@ fn server_change(key: &ServerKey, words: &mut Words) -> Parsed<ServerChange> {
             let name = Name::parse(words.need("a name")?).map(change);
             words.checked(name)
         }
+        ServerValue::Group(change) => match words.need("the name of a group, or all")? {
+            ALL => Ok(change(None)),
+            word => words.checked(Name::parse(word)).map(|name| change(Some(name))),
+        },
         ServerValue::Sni(change) => sni(words).map(change),
         ServerValue::Tls(change) => tls(words).map(change),
     }

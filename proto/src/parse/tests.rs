@@ -260,7 +260,7 @@ fn wrong_lines_are_explained() {
         ("server 3 drian", r#"server 3: "drian": no such word; did you mean "drain"?"#),
         (
             "server 3",
-            "server 3: want enable or disable or reset or drain or remove or acl or address or port or max or hard or blacklist or name or weight or prio or slow_start or tls or sni or proxy or check_interval or check_timeout or check_extra or check_rise or check_fall or check_port or check, got nothing",
+            "server 3: want enable or disable or reset or drain or remove or acl or address or port or max or hard or blacklist or name or group or weight or prio or slow_start or tls or sni or proxy or check_interval or check_timeout or check_extra or check_rise or check_fall or check_port or check, got nothing",
         ),
         (
             "ssl_option",
@@ -328,6 +328,7 @@ fn a_command_knows_its_row() {
         let example = match row.word {
             "acl" => "acl 1 permit ::1",
             "close" => "close 1",
+            "group" => "group blue use",
             "include" => "include x",
             "server" => "server 1 max 1",
             "service" => "service add web",

@@ -93,6 +93,36 @@ pub const ROWS: &[Row] = &[
         ..LIVE
     },
     Row {
+        word: "group",
+        no: true,
+        args: &[
+            arg("NAME", Complete::Group),
+            arg("use|policy|remove", Complete::Words(&["use", "policy", "remove"])),
+            optional("POLICY", Complete::Words(POLICIES)),
+        ],
+        no_args: &[arg("NAME", Complete::Group), arg("use|policy", Complete::Words(&["use", "policy"]))],
+        kind: Kind::Group,
+        summary: "switch clients between groups of servers, as for blue/green deployment",
+        detail: "Servers belong to a group by `server N group NAME`; those without one belong to all. Of \
+                 the groups of a service one is in use: the one named first, until `use` names another. \
+                 With `use` all clients are sent to that group from then on, also those that belonged to a \
+                 server of the one before; connections that are open there end on their own. Servers of \
+                 other groups are checked all the same, and their state is `standby`. `policy` gives a \
+                 group a policy of its own, in place of that of the service; `no group NAME policy` takes \
+                 it back. `no group NAME use` has the first group in use again. `remove` removes the \
+                 servers of a group that is not in use. The servers of `-e` and `-B` belong to no group.",
+        ..NEW
+    },
+    Row {
+        word: "groups",
+        args: JSON,
+        kind: Kind::Question(Argument::Listing(Question::Groups)),
+        summary: "list the groups of servers",
+        detail: "Prints a line for each group of the service: name, whether it is in use, connections, \
+                 servers, how many of them are well, and its policy. With `json`, prints one JSON array.",
+        ..NEW
+    },
+    Row {
         word: "hash",
         letter: Some('h'),
         no: true,
@@ -228,6 +258,7 @@ pub const ROWS: &[Row] = &[
                     "hard",
                     "blacklist",
                     "name",
+                    "group",
                     "weight",
                     "prio",
                     "slow_start",

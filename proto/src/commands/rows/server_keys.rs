@@ -64,6 +64,11 @@ pub static SERVER_KEYS: &[ServerKey] = &[
         summary: "a name, which every command takes in place of the number",
     },
     ServerKey {
+        word: "group",
+        value: ServerValue::Group(ServerChange::Group),
+        summary: "the group that it belongs to; all: it belongs to every group, as without this key",
+    },
+    ServerKey {
         word: "weight",
         value: ServerValue::Weight(ServerChange::Weight),
         summary: "share of the connections under weight, with up to three decimals; 0: no new clients",

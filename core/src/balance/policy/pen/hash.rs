@@ -18,10 +18,12 @@ fn of_all(question: &Question<'_>) -> Option<usize> {
     let count = question.glances().len();
     let hash = hash(question) as usize;
     let are_alike = question.servers.are_alike() && question.weight_min == Weight::ZERO;
-    if question.route == Route::DEFAULT && are_alike {
+    if question.route == Route::DEFAULT && are_alike && !question.servers.have_reserve() {
         return hash.checked_rem(count);
     }
-    let serving = || (0..count).filter(|&index| question.serves(index));
+    // Numbers go round among the servers of the group in use, as if there were no others.
+    let is_in_reserve = |index: usize| question.servers.regular()[index].setup.in_reserve;
+    let serving = || (0..count).filter(|&index| question.serves(index) && !is_in_reserve(index));
     let place = hash.checked_rem(serving().count())?;
     serving().nth(place)
 }
