@@ -252,7 +252,7 @@ impl Instance {
     /// Has the servers of a service checked as it says.
     fn check(&mut self, service: &ServiceConfig) {
         let Some(served) = self.served.get(&service.name) else { return };
-        let targets = match service.is_checked() {
+        let targets = match service.is_checked() || service.reads_loads() {
             true => Setups::of(service).targets(service),
             false => Vec::new(),
         };

@@ -7,6 +7,7 @@
 mod checks;
 mod fit;
 mod groups;
+mod loads;
 mod members;
 mod process;
 mod reading;
@@ -23,6 +24,7 @@ mod write;
 pub use checks::{OwnCheck, Rounds, Watch};
 pub use fit::{check, check_listeners, of_service, settle_ports};
 pub use groups::Groups;
+pub use loads::LoadWatch;
 pub use members::{MEMBERS_MAX, Member, Place, members_told, spread};
 pub use pen_proto::commands::SERVERS_MAX;
 pub use process::{ProcessConfig, ProcessSettings, STDERR, SYSLOG};

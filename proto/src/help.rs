@@ -198,6 +198,7 @@ fn key_synopsis(key: &ServerKey) -> String {
         ServerValue::Number { unit: "seconds", .. } => "SECONDS",
         ServerValue::Seconds { .. } => "S",
         ServerValue::Check(_) => "none|connect|...",
+        ServerValue::Load(_) => "none|snmp|agent|exec",
         ServerValue::Weight(_) => "N",
         ServerValue::Name(_) => "NAME",
         ServerValue::Group(_) => "NAME|all",

@@ -11,6 +11,7 @@ pub mod endpoint;
 pub mod escape;
 pub mod glb;
 pub mod help;
+pub mod load;
 pub mod logline;
 pub mod names;
 pub mod network;

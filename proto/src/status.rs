@@ -14,6 +14,7 @@ pub use reason::{CloseReason, Ends};
 pub use services::{MAIN, ServiceStatus, ServiceView};
 pub use state::{Level, ServerState, bits, special};
 
+use crate::load::Load;
 use crate::weight::Weight;
 use serde::{Deserialize, Serialize};
 
@@ -214,6 +215,15 @@ pub struct ServerStatus {
     /// How long the last check that was answered took, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check_us: Option<u32>,
+    /// What it has to do, as it says itself; nothing while that is unknown.
+    #[serde(default)]
+    pub load: Option<Load>,
+    /// Where that is read, as after `load` but without a community; nothing where nobody asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_from: Option<String>,
+    /// Why it is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_error: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -9,6 +9,7 @@ mod probe;
 mod program;
 mod rounds;
 mod slot;
+mod snmp;
 mod target;
 mod watcher;
 mod wire;

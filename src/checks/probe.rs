@@ -11,6 +11,7 @@ use crate::sys::errors::reason;
 use nix::sys::socket::{getsockopt, sockopt};
 use pen_core::checks::http::Progress;
 use pen_core::checks::{SEARCH_BYTES_MAX, Seen};
+use pen_core::loads::agent::{self, Said};
 use pen_proto::commands::Check;
 use pen_proto::endpoint::Endpoint;
 use std::io;
@@ -21,6 +22,8 @@ use std::os::fd::BorrowedFd;
 pub enum Progressed {
     Waits,
     Good,
+    /// By an agent.
+    Said(Said),
     /// Why not.
     Bad(String),
     /// The reason is on our side, and says nothing about the server.
@@ -142,6 +145,11 @@ impl Probe {
                     Seen::TooFar => {
                         Progressed::Bad(format!("the text is not in the first {SEARCH_BYTES_MAX} bytes"))
                     }
+                },
+                Answer::Agent(line) => match line.take(bytes) {
+                    agent::Progress::Waits => Progressed::Waits,
+                    agent::Progress::Complete(Ok(said)) => Progressed::Said(said),
+                    agent::Progress::Complete(Err(reason)) => Progressed::Bad(format!("agent: {reason}")),
                 },
                 Answer::Http(response) => {
                     let progress = if bytes.is_empty() { response.end() } else { response.take(bytes) };

@@ -2,14 +2,16 @@
 
 use super::probe::Probe;
 use super::program::{Ending, Job};
+use super::snmp::Ask;
 use super::target::Target;
-use crate::balance::Health;
+use crate::balance::{Health, Reading};
 use crate::log::diag::{self, Severity};
 use crate::net::poller::Poller;
 use crate::service::Service;
 use pen_core::checks::Tracker;
 use pen_core::checks::latency::Latency;
 use pen_core::checks::program::Member;
+use pen_core::loads::snmp::Object;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,12 +30,17 @@ pub struct Slot {
     pub turn: u32,
     pub began: Instant,
     pub began_seconds: u32,
+    /// Whether its load was known, as was told last.
+    pub is_load_known: bool,
+    /// What its SNMP agent shows.
+    pub object: Object,
 }
 
 pub enum Work {
     Nothing,
     Probe(Box<Probe>),
     Program(Box<Job>),
+    Snmp(Box<Ask>),
 }
 
 /// What has come of a check.
@@ -66,6 +73,7 @@ pub fn forget(poller: &Poller, slot: &Slot) {
     match &slot.work {
         Work::Nothing => {}
         Work::Probe(probe) => poller.forget(probe.fd()),
+        Work::Snmp(ask) => poller.forget(ask.fd()),
         Work::Program(job) => {
             for output in job.outputs().into_iter().flatten() {
                 // It is not there when it could not be added.
@@ -80,8 +88,31 @@ impl Slot {
     pub fn end(&mut self, now_ms: u64) -> Option<Ending> {
         match std::mem::replace(&mut self.work, Work::Nothing) {
             Work::Program(mut job) => job.end(now_ms),
-            Work::Probe(_) | Work::Nothing => None,
+            Work::Probe(_) | Work::Snmp(_) | Work::Nothing => None,
         }
+    }
+
+    /// What was read of its load, if that is news.
+    pub fn tell_load(&mut self, reading: &Reading) {
+        let called = &self.target.called;
+        let (severity, text) = match reading {
+            Reading::Unknown(why) if self.is_load_known || self.reason != *why => {
+                (Severity::Warning, format!("the load of {called} is unknown: {why}"))
+            }
+            Reading::Said(_) if !self.is_load_known => {
+                (Severity::Notice, format!("the load of {called} is known again"))
+            }
+            _ => return,
+        };
+        self.is_load_known = matches!(reading, Reading::Said(_));
+        self.reason = if let Reading::Unknown(why) = reading { why.clone() } else { "".into() };
+        diag::say(severity, crate::settings::of_service(&self.service.name, &text));
+    }
+
+    /// The word of its agent is another than before.
+    pub fn tell_word(&self, word: &str) {
+        let text = format!("{}: {word}", self.target.called);
+        diag::say(Severity::Notice, crate::settings::of_service(&self.service.name, &text));
     }
 
     pub fn tell(&self, before: Option<Health>, health: Health) {

@@ -2,10 +2,12 @@
 
 use crate::balance::{Endpoint, ServerId, ServerSetup, TlsEndpoint, Untested};
 use crate::proxy_protocol::{self, Transport};
-use crate::settings::Watch;
-use pen_core::checks::{Search, http};
+use crate::settings::{LoadWatch, Watch};
+use pen_core::checks::{Search, Turns, http};
+use pen_core::loads::agent;
 use pen_proto::called::Called;
-use pen_proto::commands::{Check, ProxyHeader};
+use pen_proto::commands::{Check, LoadSource, ProxyHeader};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 /// A server under check.
@@ -26,18 +28,27 @@ pub struct Target {
     pub watch: Watch,
     /// That it is up is news, too: a check named it.
     pub is_news: bool,
+    /// It is not checked: its load is read, from here.
+    pub load: Option<LoadSource>,
 }
+
+/// What is done with a server, beside others that are done with it.
+pub type TargetKey = (ServerId, bool);
 
 /// What a probe waits for once it is connected, and has shaken hands.
 pub enum Answer {
     Nothing,
     Text(Search),
     Http(http::Response),
+    Agent(agent::Line),
 }
 
 impl Target {
     /// `None` for a server without an address.
     pub fn of(server: ServerId, called: Called, setup: &ServerSetup, watch: Watch) -> Option<Target> {
+        if let Check::Agent { port } = watch.check {
+            return Target::at_agent(server, called, setup, watch, port);
+        }
         let place = match watch.port {
             Some(port) => setup.endpoint.carrier().at_port(port),
             None => setup.endpoint.carrier().clone(),
@@ -77,19 +88,75 @@ impl Target {
             host,
             watch,
             is_news: setup.untested == Untested::NotUsed,
+            load: None,
         })
+    }
+
+    /// To read its load; `None` for a server without an address.
+    pub fn of_load(server: ServerId, called: Called, setup: &ServerSetup, load: LoadWatch) -> Option<Target> {
+        let LoadWatch { source, interval_ms, timeout_ms } = load;
+        let turns = Turns { rise: 1, fall: 1 };
+        let watch = |check| Watch { check, interval_ms, timeout_ms, extra: None, turns, port: None };
+        let target = match source.clone() {
+            LoadSource::None => return None,
+            LoadSource::Agent { port } => {
+                Target::at_agent(server, called, setup, watch(Check::Agent { port }), port)
+            }
+            LoadSource::Snmp { port, .. } => {
+                Target::at_agent(server, called, setup, watch(Check::None), port)
+            }
+            LoadSource::Exec { program, arguments } => {
+                Target::of(server, called, setup, watch(Check::Exec { program, arguments }))
+            }
+        };
+        target.map(|target| Target { is_news: false, load: Some(source), ..target })
+    }
+
+    /// One that someone else at its host is asked about: neither TLS nor headers are for that.
+    fn at_agent(
+        server: ServerId,
+        called: Called,
+        setup: &ServerSetup,
+        watch: Watch,
+        port: u16,
+    ) -> Option<Target> {
+        let place = match setup.endpoint.carrier() {
+            // It is on this host.
+            Endpoint::Unix(_) => Endpoint::Inet(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+            carrier => carrier.at_port(port),
+        };
+        place.internet_address().filter(|address| !address.ip().is_unspecified())?;
+        Some(Target {
+            server,
+            called,
+            endpoint: setup.endpoint.clone(),
+            place,
+            tls: None,
+            proxy: ProxyHeader::None,
+            host: String::new(),
+            watch,
+            is_news: setup.untested == Untested::NotUsed,
+            load: None,
+        })
+    }
+
+    /// What it is told apart by among those of its service.
+    pub fn key(&self) -> TargetKey {
+        (self.server, self.load.is_some())
     }
 
     /// Whether what was found out about the other holds for this one.
     pub fn is_same_check(&self, other: &Target) -> bool {
         self.watch.check == other.watch.check
+            && self.load == other.load
             && self.watch.port == other.watch.port
             && (&self.tls, self.proxy, &self.host) == (&other.tls, other.proxy, &other.host)
     }
 
     /// Whether a check that succeeds proves that clients can connect.
     pub fn proves_connect(&self) -> bool {
-        self.watch.port.is_none() && !matches!(self.watch.check, Check::Exec { .. } | Check::Dummy)
+        let is_hearsay = matches!(self.watch.check, Check::Exec { .. } | Check::Agent { .. } | Check::Dummy);
+        self.watch.port.is_none() && !is_hearsay
     }
 
     /// What the connection begins with: a PROXY header that says that nobody is behind it.
@@ -117,6 +184,7 @@ impl Target {
                 let host = host.as_ref().unwrap_or(&self.host);
                 (http::request(path, host), Answer::Http(http::Response::new(wanted)))
             }
+            Check::Agent { .. } => (Vec::new(), Answer::Agent(agent::Line::default())),
             _ => (Vec::new(), Answer::Nothing),
         }
     }

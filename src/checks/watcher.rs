@@ -1,6 +1,9 @@
 //! The thread that checks servers: who is due, what comes of it, and what the selections are told.
 //!
-//! Owns all probes and programs. It takes the lock of a pool only to hand over what was found.
+//! Owns all probes and programs; whom it watches is in `watcher/follow.rs`, what comes of it in `watcher/results.rs`. It takes the lock of a pool only to hand over what was found.
+
+mod follow;
+mod results;
 
 use super::inbox::{Inbox, Message};
 use super::members::Members;
@@ -8,24 +11,23 @@ use super::probe::{Probe, Progressed};
 use super::program::{self, Ending};
 use super::rounds::{Round, Seen};
 use super::slot::{Outcome, Slot, Work, forget};
-use super::target::Target;
+use super::snmp::{Ask, Asked, SILENCE};
+use super::target::TargetKey;
 use super::wire::SCRATCH_BYTES;
-use crate::balance::{Finding, Health, ServerId};
+use crate::balance::{Health, Reading, ServerId};
 use crate::log::diag;
 use crate::net::connect::LocalAddress;
 use crate::net::keepalive_of;
 use crate::net::poller::{Poller, Readiness};
-use crate::service::Service;
 use crate::settings::Rounds;
 use crate::shared::Shared;
 use crate::sys::clock;
 use crate::timers::Timers;
-use pen_core::checks::Tracker;
-use pen_core::checks::latency::Latency;
-use pen_core::checks::program::{Answer, State};
-use pen_proto::commands::Check;
+use pen_core::loads::agent::Said;
+use pen_proto::commands::{Check, LoadSource};
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 /// The first checks of many servers are begun so far apart, at most.
@@ -40,11 +42,13 @@ pub struct Watcher {
     shared: Arc<Shared>,
     members: Arc<Members>,
     environment: Vec<(OsString, OsString)>,
+    /// Makes numbers of questions.
+    ids: RandomState,
     /// Of services that make something of all their checks together.
     rounds: HashMap<u16, Round>,
     slots: Vec<Option<Slot>>,
     free: Vec<u32>,
-    by_server: HashMap<(u16, ServerId), u32>,
+    by_server: HashMap<(u16, TargetKey), u32>,
     /// When the next check of a slot is due, at twice its number; when the present one has failed, at one more.
     timers: Timers,
     ending: Vec<Ending>,
@@ -65,6 +69,7 @@ impl Watcher {
             shared,
             members,
             environment,
+            ids: RandomState::new(),
             rounds: HashMap::new(),
             slots: Vec::new(),
             free: Vec::new(),
@@ -153,20 +158,6 @@ impl Watcher {
         }
     }
 
-    /// Checks these servers of a service from now on, and no others of it.
-    fn follow(&mut self, service: &Arc<Service>, targets: Vec<Target>) {
-        let wanted = targets.iter().map(|target| (target.server, target)).collect();
-        self.keep_only(service.number, &wanted);
-        let newcomers = targets.len() as u64;
-        for (index, target) in targets.into_iter().enumerate() {
-            let key = (service.number, target.server);
-            match self.by_server.get(&key) {
-                Some(number) => self.change(*number, target),
-                None => self.add(service, target, index as u64, newcomers),
-            }
-        }
-    }
-
     fn change_rounds(&mut self, service: u16, rounds: Rounds) {
         if rounds.latency == 0 {
             // Weights that followed the time of checks do not any more.
@@ -222,71 +213,6 @@ impl Watcher {
         slot.is_some_and(|slot| matches!(slot.work, Work::Program(_)))
     }
 
-    fn keep_only(&mut self, service: u16, wanted: &HashMap<ServerId, &Target>) {
-        let gone = self.by_server.iter().filter(|((of, server), number)| {
-            let is_same = |target: &&&Target| {
-                let slot = self.slots[**number as usize].as_ref();
-                slot.is_some_and(|slot| slot.target.endpoint.is_same_server(&target.endpoint))
-            };
-            *of == service && wanted.get(server).filter(is_same).is_none()
-        });
-        let gone: Vec<((u16, ServerId), u32)> = gone.map(|(key, number)| (*key, *number)).collect();
-        for (key, number) in gone {
-            self.by_server.remove(&key);
-            self.timers.disarm(2 * number);
-            self.timers.disarm(2 * number + 1);
-            if let Some(mut slot) = self.slots[number as usize].take() {
-                forget(&self.poller, &slot);
-                self.ending.extend(slot.end(self.now_ms));
-            }
-            self.free.push(number);
-        }
-    }
-
-    fn add(&mut self, service: &Arc<Service>, target: Target, index: u64, of: u64) {
-        let number = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() as u32 - 1
-        });
-        let interval_ms = target.watch.interval_ms;
-        self.by_server.insert((service.number, target.server), number);
-        self.slots[number as usize] = Some(Slot {
-            service: service.clone(),
-            target,
-            tracker: Tracker::default(),
-            reason: "".into(),
-            work: Work::Nothing,
-            latency: Latency::default(),
-            members: Vec::new(),
-            turn: 0,
-            began: clock::now(),
-            began_seconds: 0,
-        });
-        if interval_ms > 0 {
-            let apart_ms = (interval_ms / of.max(1)).min(FIRST_APART_MS);
-            self.timers.arm(2 * number, self.now_ms + index * apart_ms);
-        }
-    }
-
-    fn change(&mut self, number: u32, target: Target) {
-        let Some(slot) = &mut self.slots[number as usize] else { return };
-        let is_same_check = slot.target.is_same_check(&target);
-        let is_same_pace = slot.target.watch.interval_ms == target.watch.interval_ms;
-        let interval_ms = target.watch.interval_ms;
-        slot.target = target;
-        if !is_same_check {
-            forget(&self.poller, slot);
-            let ended = slot.end(self.now_ms);
-            self.ending.extend(ended);
-            self.timers.disarm(2 * number + 1);
-        }
-        match interval_ms {
-            0 => self.timers.disarm(2 * number),
-            _ if is_same_check && is_same_pace => {}
-            _ => self.timers.arm(2 * number, self.now_ms),
-        }
-    }
-
     fn is_due(&mut self, id: u32) {
         let number = id / 2;
         match id % 2 {
@@ -298,12 +224,13 @@ impl Watcher {
     /// A client waits for a check of this server: the one under way, or one that begins now. Where it is not checked yet, its
     /// first check is about to begin.
     fn poll(&mut self, service: u16, server: ServerId) {
-        let Some(number) = self.by_server.get(&(service, server)).copied() else { return };
+        let Some(number) = self.by_server.get(&(service, (server, false))).copied() else { return };
         let Some(slot) = self.slots[number as usize].as_ref() else { return };
         let is_under_way = match &slot.work {
             Work::Nothing => false,
             Work::Probe(_) => true,
             Work::Program(job) => job.is_asked(),
+            Work::Snmp(_) => true,
         };
         if is_under_way {
             return;
@@ -327,14 +254,15 @@ impl Watcher {
         let at_least_ms = self.now_ms + interval_ms / 2 + 1;
         let next_ms = (at_least_ms.saturating_sub(phase_ms)).div_ceil(interval_ms) * interval_ms + phase_ms;
         self.timers.arm(2 * number, next_ms);
-        if matches!(slot.work, Work::Probe(_)) {
+        if matches!(slot.work, Work::Probe(_) | Work::Snmp(_)) {
             return;
         }
         slot.began = clock::now();
         slot.began_seconds = clock::steady_epoch_seconds(self.now_ms);
         let deadline_ms = self.now_ms + slot.target.watch.timeout_ms;
         match slot.target.watch.check.clone() {
-            Check::None => {}
+            // Its load is read by SNMP.
+            Check::None => self.ask_snmp(number),
             Check::Dummy => self.found(number, Outcome::good()),
             Check::Exec { program, arguments } => {
                 let asked = self.ask(number, &program, arguments);
@@ -349,6 +277,46 @@ impl Watcher {
                 self.timers.arm(2 * number + 1, deadline_ms);
                 self.probe(number, &place);
             }
+        }
+    }
+
+    /// Asks the SNMP agent of a server.
+    fn ask_snmp(&mut self, number: u32) {
+        let Some(slot) = self.slots[number as usize].as_mut() else { return };
+        let Some(LoadSource::Snmp { version, community, .. }) = &slot.target.load else { return };
+        let local = slot.service.settings().get().source().map_or(LocalAddress::Any, LocalAddress::Source);
+        slot.turn = slot.turn.wrapping_add(1);
+        // A number that is not negative and that nobody can guess.
+        let id = (self.ids.hash_one((number, slot.turn)) >> 33) as i32;
+        let question = (*version, community.as_str());
+        match Ask::start(&slot.target.place, local, question, id, slot.object) {
+            Ok(ask) => {
+                let added = self.poller.add(ask.fd(), key_of(number, slot.turn));
+                let half_ms = slot.target.watch.timeout_ms.div_ceil(2);
+                slot.work = Work::Snmp(Box::new(ask));
+                match added {
+                    Ok(()) => self.timers.arm(2 * number + 1, self.now_ms + half_ms),
+                    Err(error) => self.ours(number, crate::sys::errors::reason(&error)),
+                }
+            }
+            Err(reason) => self.loaded(number, Reading::Unknown(reason.into())),
+        }
+    }
+
+    fn hear_snmp(&mut self, number: u32) {
+        let Some(slot) = self.slots[number as usize].as_mut() else { return };
+        let Work::Snmp(ask) = &mut slot.work else { return };
+        match ask.go_on(&slot.target.place) {
+            Asked::Waits => {
+                if let Err(error) = self.poller.rearm(ask.fd(), key_of(number, slot.turn), true, false) {
+                    self.ours(number, crate::sys::errors::reason(&error));
+                }
+            }
+            Asked::Load(load) => {
+                slot.object = ask.object;
+                self.loaded(number, Reading::Said(Said { load: Some(load), ..Said::default() }));
+            }
+            Asked::Unknown(reason) => self.loaded(number, Reading::Unknown(reason.into())),
         }
     }
 
@@ -371,7 +339,7 @@ impl Watcher {
             }
             Err(Progressed::Bad(reason)) => self.try_next_place(number, place.clone(), reason),
             Err(Progressed::Ours(reason)) => self.ours(number, reason),
-            Err(Progressed::Waits | Progressed::Good) => {}
+            Err(Progressed::Waits | Progressed::Good | Progressed::Said(_)) => {}
         }
     }
 
@@ -386,6 +354,9 @@ impl Watcher {
     fn ours(&mut self, number: u32, reason: String) {
         self.leave(number);
         let Some(slot) = self.slots[number as usize].as_ref() else { return };
+        if slot.target.load.is_some() {
+            return self.loaded(number, Reading::Unknown(reason.into()));
+        }
         // It is the same trouble for all servers of the service.
         let text = format!("{} cannot be checked: {reason}", slot.target.called);
         let key = format!("check {} {reason}", slot.service.number);
@@ -403,6 +374,10 @@ impl Watcher {
             self.poller.forget(probe.fd());
             probe.close();
         }
+        if let Work::Snmp(ask) = &slot.work {
+            self.poller.forget(ask.fd());
+            slot.work = Work::Nothing;
+        }
     }
 
     fn happened(&mut self, event: Readiness) {
@@ -414,6 +389,7 @@ impl Watcher {
         match slot.work {
             Work::Probe(_) => self.go_on(number, event.writable || event.error),
             Work::Program(_) => self.hear(number),
+            Work::Snmp(_) => self.hear_snmp(number),
             Work::Nothing => {}
         }
     }
@@ -431,6 +407,7 @@ impl Watcher {
                 }
             }
             Progressed::Good => self.found(number, Outcome::good()),
+            Progressed::Said(said) => self.agent_said(number, said),
             Progressed::Bad(reason) => {
                 let (has_connected, place) = (probe.has_connected(), probe.place.clone());
                 if has_connected {
@@ -452,8 +429,12 @@ impl Watcher {
     }
 
     fn time_is_over(&mut self, number: u32) {
-        let Some(slot) = self.slots[number as usize].as_ref() else { return };
-        match &slot.work {
+        let Some(slot) = self.slots[number as usize].as_mut() else { return };
+        match &mut slot.work {
+            Work::Snmp(ask) => match ask.repeat() {
+                true => self.timers.arm(2 * number + 1, self.now_ms + slot.target.watch.timeout_ms / 2 + 1),
+                false => self.loaded(number, Reading::Unknown(SILENCE.into())),
+            },
             Work::Probe(probe) => {
                 let reason = probe.awaited();
                 self.found(number, Outcome::bad(reason));
@@ -463,112 +444,6 @@ impl Watcher {
                 self.program_failed(number, reason);
             }
             Work::Nothing => {}
-        }
-    }
-
-    fn ask(&mut self, number: u32, program: &str, arguments: Vec<String>) -> Result<bool, String> {
-        let Some(slot) = self.slots[number as usize].as_mut() else { return Ok(false) };
-        if !matches!(slot.work, Work::Program(_)) {
-            slot.work = Work::Program(Box::default());
-        }
-        let Work::Program(job) = &mut slot.work else { return Ok(false) };
-        let was_running = job.is_running();
-        let address = slot.target.address();
-        let arguments = std::iter::once(address).chain(arguments);
-        let asked = job.ask(program, arguments, &self.environment, self.now_ms)?;
-        if !was_running && let Some(outputs) = job.outputs() {
-            slot.turn = slot.turn.wrapping_add(1);
-            for output in outputs {
-                let added = self.poller.add_reader(output, key_of(number, slot.turn));
-                added.map_err(|error| {
-                    format!(
-                        "the output of the program cannot be read: {}",
-                        crate::sys::errors::reason(&error)
-                    )
-                })?;
-            }
-        }
-        Ok(asked)
-    }
-
-    fn hear(&mut self, number: u32) {
-        let Some(slot) = self.slots[number as usize].as_mut() else { return };
-        let Work::Program(job) = &mut slot.work else { return };
-        let heard = job.hear(&mut self.scratch);
-        if let (true, Some([_, errors])) = (heard.has_closed_errors, job.outputs()) {
-            // It would be reported for ever. It may have gone already.
-            let _ = self.poller.remove_listener(errors);
-        }
-        if let Some(line) = heard.answer {
-            self.timers.disarm(2 * number + 1);
-            let outcome = match Answer::parse(&line) {
-                Ok(Answer { state, members }) => {
-                    slot.members = if state == State::Ready { members } else { Vec::new() };
-                    job.was_good();
-                    let reason = match state {
-                        State::Ready => String::new(),
-                        state => job.with_complaint(state.reason()),
-                    };
-                    Outcome { health: state.health(), reason, is_certain: false, is_answered: true }
-                }
-                Err(reason) => Outcome::bad(reason),
-            };
-            self.found(number, outcome);
-        }
-        if let Some(reason) = heard.failed {
-            self.program_failed(number, reason);
-        }
-    }
-
-    /// The program cannot be asked: its server is down until it can.
-    fn program_failed(&mut self, number: u32, reason: String) {
-        self.timers.disarm(2 * number + 1);
-        let Some(slot) = self.slots[number as usize].as_mut() else { return };
-        forget(&self.poller, slot);
-        if let Work::Program(job) = &mut slot.work {
-            self.ending.extend(job.fail(self.now_ms));
-        }
-        self.found(number, Outcome::lost(reason));
-    }
-
-    /// A check has ended. The selection hears of it, and the operator if something has changed.
-    fn found(&mut self, number: u32, outcome: Outcome) {
-        self.leave(number);
-        let Some(slot) = self.slots[number as usize].as_mut() else { return };
-        if outcome.health != Health::Up {
-            slot.members.clear();
-        }
-        let (before, target) = (slot.tracker.health(), &slot.target);
-        let health = match outcome.is_certain {
-            true => slot.tracker.force(outcome.health),
-            false => slot.tracker.take(outcome.health, target.watch.turns),
-        };
-        if health == Health::Up {
-            slot.reason = "".into();
-        } else if outcome.health != Health::Up {
-            slot.reason = outcome.reason.as_str().into();
-        }
-        let took_us = clock::now().duration_since(slot.began).as_micros();
-        let took_us = u32::try_from(took_us).unwrap_or(u32::MAX);
-        if let Some(round) = self.rounds.get(&slot.service.number)
-            && outcome.is_answered
-        {
-            slot.latency.take(took_us, round.rounds.latency);
-        }
-        let finding = Finding {
-            health,
-            reason: slot.reason.clone(),
-            connected_since_seconds: (outcome.health == Health::Up && target.proves_connect())
-                .then_some(slot.began_seconds),
-            took_us: outcome.is_answered.then_some(took_us),
-            served_ms: (outcome.health != Health::Down).then_some(self.now_ms),
-        };
-        let now_seconds = clock::steady_epoch_seconds(self.now_ms);
-        slot.service.with(|chooser| chooser.checked(target.server, &target.endpoint, &finding, now_seconds));
-        if before != Some(health) {
-            slot.tell(before, health);
-            // Idlers, and clients that wait, may have another server now.
-            self.shared.announce();
         }
     }
 }

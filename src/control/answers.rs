@@ -3,6 +3,7 @@
 use super::apply::{Engine, Running, Wanted, save};
 use super::queries;
 use crate::settings::ServiceConfig;
+use crate::sys::files::MODE;
 use pen_core::stats;
 use pen_proto::addr::quoted;
 use pen_proto::commands::{Listing, OneOf, Question, Text};
@@ -59,7 +60,7 @@ impl<R: Running> Engine<R> {
     fn page(&mut self) -> Result<String, String> {
         let page = stats::html::render(&self.status(Wanted::Everything));
         if let Some(file) = self.config().process.text(Text::WebStats).filter(|_| !self.is_trial) {
-            save(file, &page).map_err(|trouble| format!("web_stats {file}: {trouble}"))?;
+            save(file, &page, MODE).map_err(|trouble| format!("web_stats {file}: {trouble}"))?;
         }
         Ok(page)
     }

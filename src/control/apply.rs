@@ -14,6 +14,7 @@ use super::loops;
 use super::names::{Lookup, Names, can_wait, look_up, names_of};
 use super::places::Places;
 use super::plan::{Plan, Refresh};
+use super::programs::{PROGRAM_REFUSED, runs_program};
 pub use super::request::{Done, Door, Placed, Request};
 use super::request::{expand, locate};
 pub use super::running::{Deed, Open, Running, Wanted};
@@ -28,8 +29,7 @@ use crate::sys::clock;
 use crate::sys::errors::reason;
 use crate::sys::files::write_atomically;
 use pen_proto::commands::{
-    Action, Address, Assignment, Check, Command, Flag, Group, Scope, ServerChange, ServiceChange, Setting,
-    Text, When,
+    Action, Address, Assignment, Command, Flag, Group, Scope, ServiceChange, Setting, Text, When,
 };
 use pen_proto::names::Name;
 use pen_proto::parse;
@@ -398,7 +398,7 @@ impl<R: Running> Engine<R> {
                     Some(Refusal::Impossible(format!("more than {LATER_MAX} commands about the running pen")))
                 }
                 false if door == Door::Network && runs_program(&draft.config, &placed.command) => {
-                    Some(Refusal::Impossible(EXEC_REFUSED.into()))
+                    Some(Refusal::Impossible(PROGRAM_REFUSED.into()))
                 }
                 false => self.refusal(&draft.config, placed, &mut connections),
             };
@@ -553,25 +553,6 @@ enum Refusal {
 
 const TRANSPARENT_REFUSED: &str = "transparent: this pen has no right to use addresses of others; it keeps it when it is started with transparent";
 
-const EXEC_REFUSED: &str = "check exec: want it from a file, the command line or a Unix control socket; with exec_enabled \
-                             at start it is taken from here too";
-
-/// Whether a command names a program that pen is to run, and only those may name one who can run it themselves.
-fn runs_program(config: &Config, command: &Command) -> bool {
-    let names_program =
-        |change: &ServerChange| matches!(change, ServerChange::Check(check) if check.is_program());
-    let names = match command {
-        Command::Set(Assignment::Text(Text::Check, text)) => {
-            Check::parse(text).is_ok_and(|check| check.is_program())
-        }
-        Command::Server { changes, .. } | Command::AddServer { changes, .. } => {
-            changes.iter().any(names_program)
-        }
-        _ => false,
-    };
-    names && !config.process.flag(Flag::ExecEnabled)
-}
-
 fn start_only(word: &str, wanted: &str, now: &str) -> Option<Refusal> {
     (wanted != now).then(|| Refusal::StartOnly(format!("{word}: only at start: now {now}")))
 }
@@ -581,8 +562,8 @@ fn first_reasons(missing: Vec<(String, String)>) -> String {
     reasons.join("\n")
 }
 
-pub(super) fn save(file: &str, text: &str) -> Result<(), String> {
-    write_atomically(Path::new(file), text.as_bytes(), 0o644).map(drop).map_err(|error| reason(&error))
+pub(super) fn save(file: &str, text: &str, mode: u32) -> Result<(), String> {
+    write_atomically(Path::new(file), text.as_bytes(), mode).map(drop).map_err(|error| reason(&error))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::request::{Door, Placed};
 use super::running::{Deed, Running, Wanted};
 use crate::log::local_time;
 use crate::settings::{Applied, Config, MAIN, SERVERS_MAX, ServerEntry, ServiceConfig, Which};
+use crate::sys::files::MODE;
 use pen_proto::commands::{
     Action, Command, Flag, Question, Scope, ServerChange, ServerDeed, ServiceChange, Text,
 };
@@ -205,7 +206,9 @@ impl<R: Running> Engine<R> {
             return Ok(String::new());
         }
         let text = self.config.write(&local_time::stamp(&local_time::now()).to_string());
-        save(file, &text).map_err(|trouble| format!("write {file}: {trouble}"))?;
+        // A community in it is for nobody else to read.
+        let mode = if self.config.has_secret() { 0o600 } else { MODE };
+        save(file, &text, mode).map_err(|trouble| format!("write {file}: {trouble}"))?;
         if self.config.process.text(Text::ConfigFile) == Some(file) {
             self.said = said_in(&text);
         }

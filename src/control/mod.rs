@@ -24,6 +24,7 @@ mod loops;
 pub mod names;
 mod places;
 pub mod plan;
+mod programs;
 pub mod queries;
 mod request;
 pub mod rights;

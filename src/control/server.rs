@@ -19,7 +19,7 @@ use crate::sys::waking::{Waker, Wakeups, waker};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::{Number, Reach};
+use pen_proto::commands::{Number, Reach, without_community};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -265,7 +265,7 @@ impl ControlServer {
             client.talk.finish();
             return;
         }
-        diag::debug!(1, "control: {}: {line}", client.name);
+        diag::debug!(1, "control: {}: {}", client.name, without_community(line));
         // Before `include` reads a file.
         let allowed = self.rights.check_line(line, client.reach);
         let understood = allowed.and_then(|()| match client.talk.is_glb() {

@@ -99,20 +99,21 @@ impl Setups {
     pub fn of(config: &ServiceConfig) -> Setups {
         let check = config.check();
         let setup = |entry: &ServerEntry| server_setup(entry, config.text(Text::DsrIf).is_some());
-        let in_use = config.group_in_use();
-        let grouped = |entry: &ServerEntry| ServerSetup {
+        let (in_use, source) = (config.group_in_use(), config.load_source());
+        let placed = |entry: &ServerEntry| ServerSetup {
             group: entry.group.as_ref().map(ToString::to_string),
             in_reserve: entry.group.is_some() && entry.group.as_ref() != in_use,
+            load_source: config.load_watch(entry, &source).map(|load| load.source).unwrap_or_default(),
             ..setup(entry)
         };
-        let checked = |entry: &ServerEntry| with_check(grouped(entry), entry, config, &check);
+        let checked = |entry: &ServerEntry| with_check(placed(entry), entry, config, &check);
         let gap = || ServerSetup::new(Endpoint::Unset);
         let regular = config.servers.iter().map(|entry| entry.as_ref().map_or_else(gap, checked)).collect();
         let [emergency, abuse] = [&config.emergency, &config.abuse].map(|entry| entry.as_ref().map(setup));
         Setups { regular, emergency, abuse }
     }
 
-    /// Those that are checked, and how.
+    /// Those that are checked or asked for their load, and how.
     pub fn targets(&self, config: &ServiceConfig) -> Vec<Target> {
         let check = config.check();
         let servers = self.regular.iter().zip(&config.servers).enumerate();
@@ -120,7 +121,14 @@ impl Setups {
             let watch = config.watch(entry.as_ref()?, &check)?;
             Target::of(ServerId::regular(index), config.called(index), setup, watch)
         });
-        targets.collect()
+        let mut targets: Vec<Target> = targets.collect();
+        let source = config.load_source();
+        let servers = self.regular.iter().zip(&config.servers).enumerate();
+        targets.extend(servers.filter_map(|(index, (setup, entry))| {
+            let load = config.load_watch(entry.as_ref()?, &source)?;
+            Target::of_load(ServerId::regular(index), config.called(index), setup, load)
+        }));
+        targets
     }
 
     /// Has clients of the service sent to them.

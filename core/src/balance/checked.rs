@@ -124,7 +124,7 @@ impl Selection {
     /// Multiplies the weight of a server by so many thousandths, 0 for none. Nothing becomes of weight 0.
     pub fn share(&mut self, server: ServerId, thousandths: u32) {
         self.servers.change(server, |server| server.checked.share_thousandths = thousandths);
-        self.policies.servers_changed(&self.servers);
+        self.servers.weights_changed();
         self.policies.servers_changed(&self.servers);
     }
 }

@@ -4,20 +4,21 @@
 //! selection changes it, through [`Servers::change`], which keeps the glances true.
 
 mod returns;
+mod state;
 
 use super::checked::{Checked, Untested};
 use super::glance::Glance;
 pub use super::id::{SERVER_NUMBERS, ServerId};
 use super::idlers::Patience;
 use super::keys::ServerKey;
+use super::loaded::Loaded;
 use super::polls::{Extra, Polls};
 use super::ramp::Ramp;
 use super::routes::{Route, Routes};
 use super::standing::{Duty, Standing};
 use pen_proto::called::Called;
-use pen_proto::commands::ProxyHeader;
+use pen_proto::commands::{LoadSource, ProxyHeader};
 pub use pen_proto::endpoint::{Endpoint, TlsEndpoint};
-use pen_proto::status::ServerState;
 use pen_proto::weight::Weight;
 use std::sync::Arc;
 
@@ -61,6 +62,8 @@ pub struct ServerSetup {
     pub untested: Untested,
     /// Its check as a line has it; empty: none.
     pub check_text: String,
+    /// Where its load is read.
+    pub load_source: LoadSource,
     /// When a client waits for a check of it; `None`: never.
     pub extra: Option<Extra>,
 }
@@ -116,6 +119,8 @@ pub struct Server {
     pub(super) ramp: Ramp,
     /// What checks found, beside their verdict.
     pub(super) checked: Checked,
+    /// What was read of its load; `None` before that.
+    pub(super) loaded: Option<Box<Loaded>>,
     /// Checks that clients wait for; `None` before the first.
     pub(super) polls: Option<Box<Polls>>,
     /// What the slots of its clients remember.
@@ -178,31 +183,13 @@ impl Server {
     pub fn is_last_resort(&self, blacklist_seconds: u64, now_seconds: u32) -> bool {
         self.is_complete
             && !self.is_leaving()
-            && !self.standing.is_down()
+            && !self.standing.is_kept_away()
             && !self.standing.is_commanded(blacklist_seconds, now_seconds)
     }
 
     /// Whether nobody is sent to it by the operator's word, not even clients that belong to it.
     pub fn is_leaving(&self) -> bool {
         self.is_removed || self.setup.in_reserve || !self.setup.duty.is_enabled()
-    }
-
-    /// The first of the words that holds.
-    pub fn state(&self, blacklist_seconds: u64, now_seconds: u32) -> ServerState {
-        match () {
-            () if !self.is_complete => ServerState::Unset,
-            () if self.is_removed => ServerState::Removing,
-            () if matches!(self.setup.duty, Duty::Disabled { .. }) => ServerState::Disabled,
-            () if matches!(self.setup.duty, Duty::Draining { .. }) => ServerState::Draining,
-            () if self.standing.is_commanded(blacklist_seconds, now_seconds) => ServerState::Blacklisted,
-            () if self.standing.is_down() => ServerState::Down,
-            () if self.blacklisted_seconds(blacklist_seconds, now_seconds) > 0 => ServerState::Down,
-            () if self.standing.is_avoided() => ServerState::Avoid,
-            () if self.ramp.until_seconds() > now_seconds => ServerState::Warming,
-            () if !self.has_room(false) => ServerState::Full,
-            () if self.setup.standby > 0 || self.setup.in_reserve => ServerState::Standby,
-            () => ServerState::Up,
-        }
     }
 
     /// Whether it is for clients that ask for this.
@@ -220,29 +207,19 @@ impl Server {
 
     /// Whether one more connection fits; `sticky` clients belong to the server already.
     pub fn has_room(&self, sticky: bool) -> bool {
-        let ServerSetup { max, hard, .. } = self.setup;
+        let (max, hard) = (self.max(), self.setup.hard);
         max == 0 || self.connections < max || (sticky && self.connections < hard)
     }
 
     /// What counts when servers are chosen by weight.
     pub fn weight(&self) -> Weight {
-        self.checked.share_of(self.setup.weight.unwrap_or(Weight::ONE))
+        let weight = self.checked.share_of(self.setup.weight.unwrap_or(Weight::ONE));
+        self.loaded.as_ref().map_or(weight, |loaded| loaded.share_of(weight))
     }
 
-    /// Since when it is in a state that has a beginning.
-    pub fn since_seconds(&self, state: ServerState) -> Option<u32> {
-        match (state, self.setup.duty) {
-            (ServerState::Down | ServerState::Avoid, _)
-                if self.standing.verdict_since_seconds().is_some() =>
-            {
-                self.standing.verdict_since_seconds()
-            }
-            (ServerState::Warming, _) => self.ramp.since_seconds(),
-            (ServerState::Blacklisted | ServerState::Down, _) => self.standing.setback_since_seconds(),
-            (ServerState::Draining, Duty::Draining { since_seconds, .. })
-            | (ServerState::Disabled, Duty::Disabled { since_seconds }) => Some(since_seconds),
-            _ => None,
-        }
+    /// Connections that it may have; 0 is no limit.
+    pub fn max(&self) -> u32 {
+        self.loaded.as_ref().map_or(self.setup.max, |loaded| loaded.max_of(self.setup.max))
     }
 
     /// Forgets its totals.
@@ -288,6 +265,11 @@ impl Server {
             self.era = self.era.wrapping_add(1);
             // A change of a check starts anew as well; here nothing of the old address may be left.
             self.setup.untested = Untested::default();
+        }
+        let is_asked_elsewhere =
+            (&self.setup.load_source, &self.setup.check_text) != (&setup.load_source, &setup.check_text);
+        if !is_same_place || is_asked_elsewhere {
+            self.forget_load();
         }
         self.is_removed = false;
         self.is_complete = setup.endpoint.is_complete();
@@ -397,10 +379,7 @@ impl Servers {
         }
         let regular = &self.slots[..self.count];
         self.standby_max = regular.iter().map(|server| server.setup.standby).max().unwrap_or(0);
-        self.have_fractions = regular.iter().any(|server| !server.weight().is_whole());
-        self.weigh = self.slots[..self.count]
-            .iter()
-            .any(|server| server.is_complete && !server.setup.in_reserve && server.weight() > Weight::ZERO);
+        self.weights_changed();
         self.routes.clear();
         self.named.clear();
         for (index, server) in self.slots[..self.count].iter_mut().enumerate() {
@@ -419,6 +398,15 @@ impl Servers {
         self.note_returns(&before);
         self.emergency.set_up(emergency.unwrap_or_default(), self.emergency.key);
         self.abuse.set_up(abuse.unwrap_or_default(), self.abuse.key);
+    }
+
+    /// The weights that count have changed.
+    pub(super) fn weights_changed(&mut self) {
+        let regular = &self.slots[..self.count];
+        self.have_fractions = regular.iter().any(|server| !server.weight().is_whole());
+        self.weigh = regular
+            .iter()
+            .any(|server| server.is_complete && !server.setup.in_reserve && server.weight() > Weight::ZERO);
     }
 
     /// The server that a client remembers; [`ServerId::NONE`] when it is not configured here.

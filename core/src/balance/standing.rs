@@ -4,6 +4,7 @@
 //! failed is tried again when there is no other; against the operator's word, or that of a check, none is.
 
 use super::checked::Untested;
+use super::loaded::AgentWord;
 
 /// Whether the operator has a server take clients.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -58,6 +59,7 @@ impl Verdict {
 pub struct Standing {
     setback: Option<Setback>,
     pub(super) verdict: Verdict,
+    pub(super) agent: AgentWord,
 }
 
 /// Why a server is passed over for some time. It stays known after that time, until a connect succeeds.
@@ -72,9 +74,9 @@ enum Setback {
 
 impl Standing {
     /// The first second in which it may be chosen: 0 when it is in good standing, the greatest number as long as checks
-    /// say that it is down.
+    /// or its agent say that it is not to be used.
     pub fn usable_from_seconds(self, blacklist_seconds: u64) -> u64 {
-        match self.is_down() {
+        match self.is_kept_away() {
             true => u64::MAX,
             false => self.setback_until_seconds(blacklist_seconds),
         }
@@ -101,6 +103,11 @@ impl Standing {
     /// Whether checks say that it is down.
     pub fn is_down(self) -> bool {
         matches!(self.verdict, Verdict::Down { .. } | Verdict::Untested(Untested::NotUsed))
+    }
+
+    /// Whether checks or its agent say that nobody is to be sent to it.
+    pub fn is_kept_away(self) -> bool {
+        self.is_down() || self.agent != AgentWord::Nothing
     }
 
     /// Whether checks say that it is for when no other is left.

@@ -8,7 +8,7 @@ use super::clients::Client;
 use super::servers::{Server, ServerId, ServerSetup, TlsEndpoint};
 use super::{Chooser, Selection};
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::ServerTls;
+use pen_proto::commands::{LoadSource, ServerTls};
 use pen_proto::status::{ClientStatus, ConnectionStatus, ServerState, ServerStatus, ServerTimes, bits};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -94,6 +94,9 @@ fn server_status(id: ServerId, server: &Server, blacklist_seconds: u64, now_seco
         discovered: setup.untested == Untested::NotUsed,
         check: (!setup.check_text.is_empty()).then(|| setup.check_text.clone()),
         check_us: server.checked.took_us,
+        load: server.load(),
+        load_from: (setup.load_source != LoadSource::None).then(|| setup.load_source.shown()),
+        load_error: server.loaded.as_ref().and_then(|loaded| loaded.error.as_deref()).map(String::from),
     }
 }
 
@@ -104,6 +107,10 @@ fn reason(state: ServerState, server: &Server) -> Option<String> {
         ServerState::Warming => Some("slow_start"),
         ServerState::Avoid => return Some(server.verdict_reason()),
         ServerState::Down if server.standing.is_down() => return Some(server.verdict_reason()),
+        ServerState::Disabled | ServerState::Draining if server.setup.duty.is_enabled() => {
+            return Some(server.agent_reason());
+        }
+        ServerState::Down if !server.standing.has_failed() => return Some(server.agent_reason()),
         ServerState::Unset => Some("no address"),
         ServerState::Removing | ServerState::Disabled | ServerState::Draining | ServerState::Blacklisted => {
             Some("by command")
@@ -117,6 +124,10 @@ fn reason(state: ServerState, server: &Server) -> Option<String> {
 }
 
 impl Server {
+    fn agent_reason(&self) -> String {
+        self.loaded.as_ref().map(|loaded| loaded.reason()).unwrap_or_default()
+    }
+
     fn verdict_reason(&self) -> String {
         self.checked.reason.as_deref().unwrap_or("not checked yet").to_owned()
     }

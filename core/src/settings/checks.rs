@@ -136,7 +136,7 @@ impl ServiceConfig {
             Number::Latency,
         ];
         let numbers = numbers.map(|number| self.number(number));
-        (self.text(Text::Check), numbers, self.flag(Flag::Discover))
+        (self.text(Text::Check), self.text(Text::Load), numbers, self.flag(Flag::Discover))
     }
 
     /// Whether any server is checked by TLS although it is not spoken to by TLS.

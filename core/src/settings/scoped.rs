@@ -2,7 +2,9 @@
 
 use super::{Applied, Values};
 use crate::tls::ciphers;
-use pen_proto::commands::{Answer, Assignment, Choice, Flag, Kind, Number, Row, Setting, Text, When};
+use pen_proto::commands::{
+    Answer, Assignment, Choice, Flag, Kind, LoadSource, Number, Row, Setting, Text, When,
+};
 use pen_proto::words::written;
 use std::collections::BTreeSet;
 
@@ -59,7 +61,13 @@ impl Scoped {
     /// The reply to the question for a setting.
     pub(super) fn shown(&self, setting: Setting) -> Applied {
         let row = setting.row();
-        let value = self.values.said(setting);
+        let value = match setting {
+            // The community is for nobody to see.
+            Setting::Text(text @ Text::Load) => {
+                self.text(text).and_then(|text| LoadSource::parse(text).ok()).map(|source| source.shown())
+            }
+            _ => self.values.said(setting),
+        };
         Applied::Reply(match row.kind.answer() {
             Answer::Value | Answer::Silent => value.map(|value| value + "\n").unwrap_or_default(),
             Answer::IdleTimeout => format!("Idle timeout: {} seconds\n", value.unwrap_or_default()),

@@ -3,7 +3,7 @@
 use super::{Member, OwnCheck};
 use crate::balance::Duty;
 use pen_proto::addr::ServerSpec;
-use pen_proto::commands::{ProxyHeader, ServerChange, ServerTls, SniNames};
+use pen_proto::commands::{LoadSource, ProxyHeader, ServerChange, ServerTls, SniNames};
 use pen_proto::names::Name;
 use std::net::IpAddr;
 
@@ -32,6 +32,8 @@ pub struct ServerEntry {
     pub tls: ServerTls,
     pub sni: SniNames,
     pub check: OwnCheck,
+    /// Where its load is read; `None`: as its service.
+    pub load: Option<LoadSource>,
     /// A check named it, and no person configured it.
     pub is_discovered: bool,
 }
@@ -55,6 +57,7 @@ impl From<ServerSpec> for ServerEntry {
             tls,
             sni,
             check: OwnCheck::default(),
+            load: None,
             is_discovered: false,
         }
     }
@@ -78,6 +81,7 @@ impl ServerEntry {
             ServerChange::Proxy(header) => self.proxy = *header,
             ServerChange::Check(check) => self.check.check = Some(check.clone()),
             ServerChange::CheckBy(change) => self.check.change(*change),
+            ServerChange::Load(source) => self.load = Some(source.clone()),
             ServerChange::SlowStart(ms) => self.slow_start_ms = Some(*ms),
             ServerChange::Blacklist(_) => {}
         }
@@ -100,6 +104,7 @@ impl ServerEntry {
             ServerChange::Proxy(_) => self.proxy = base.proxy,
             ServerChange::Check(_) => self.check.check = base.check.check.clone(),
             ServerChange::CheckBy(change) => self.check.take_back(*change, &base.check),
+            ServerChange::Load(_) => self.load = base.load.clone(),
             ServerChange::SlowStart(_) => self.slow_start_ms = base.slow_start_ms,
             ServerChange::Blacklist(_) => {}
         }

@@ -320,6 +320,7 @@ check_fall 1
 check_port 0
 no discover
 latency 0
+no load
 conn_max 800
 no defer_accept
 no dummy

@@ -169,7 +169,10 @@ impl ServiceConfig {
                 Some(Duty::Disabled { .. }) => format!("server {index} disable\n"),
                 Some(Duty::Enabled) | None => String::new(),
             };
-            Some(format!("server {index} {}\n{duty}", words.join(" ")))
+            // Both take the rest of their line.
+            let load = entry.as_ref().and_then(|entry| entry.load.as_ref());
+            let load = load.map(|source| format!("server {index} load {source}\n")).unwrap_or_default();
+            Some(format!("server {index} {}\n{load}{duty}", words.join(" ")))
         };
         self.servers.iter().enumerate().filter_map(line).collect()
     }

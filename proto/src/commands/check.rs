@@ -8,7 +8,7 @@ use std::fmt;
 
 /// Bytes of a text that is sent or looked for.
 pub const CHECK_TEXT_BYTES_MAX: usize = 4096;
-const KINDS: &str = "none or connect or send or http or tls or exec or dummy";
+const KINDS: &str = "none or connect or send or http or tls or agent or exec or dummy";
 /// Statuses that are good unless others are named.
 const STATUS: (u16, u16) = (200, 399);
 
@@ -27,22 +27,24 @@ pub enum Check {
     Http { path: String, status: (u16, u16), host: Option<String>, expect: Option<String> },
     /// A TLS handshake succeeds, in which it is asked for this name.
     Tls { name: Option<String> },
+    /// Someone at this port of its host says how it is.
+    Agent { port: u16 },
     /// A program of the operator knows.
     Exec { program: String, arguments: Vec<String> },
 }
 
-/// The words behind the word `check`.
-struct Words<'a>(&'a [Cow<'a, str>]);
+/// The words behind the word `check`, or `load`.
+pub(super) struct Words<'a>(pub(super) &'a [Cow<'a, str>]);
 
 impl<'a> Words<'a> {
-    fn need(&mut self, want: &str) -> Result<&'a str, String> {
+    pub(super) fn need(&mut self, want: &str) -> Result<&'a str, String> {
         let (word, rest) = self.0.split_first().ok_or_else(|| format!("want {want}, got nothing"))?;
         self.0 = rest;
         Ok(word)
     }
 
     /// Takes this word if it is the next.
-    fn takes(&mut self, word: &str) -> bool {
+    pub(super) fn takes(&mut self, word: &str) -> bool {
         let is_next = self.0.first().is_some_and(|next| next == word);
         if is_next {
             self.0 = &self.0[1..];
@@ -61,9 +63,9 @@ impl<'a> Words<'a> {
         }
     }
 
-    fn end(&self, check: Check) -> Result<Check, String> {
+    pub(super) fn end<T>(&self, read: T) -> Result<T, String> {
         match self.0.first() {
-            None => Ok(check),
+            None => Ok(read),
             Some(surplus) => Err(format!("nothing may follow here, got {}", quoted(surplus))),
         }
     }
@@ -89,6 +91,7 @@ impl Check {
             }
             "http" => http(&mut words)?,
             "tls" => Check::Tls { name: words.0.first().map(|name| tls_name(name)).transpose()? },
+            "agent" => Check::Agent { port: port("agent", words.need("a port")?)? },
             "exec" => {
                 let program = program(words.need("a program")?)?;
                 let arguments = words.0.iter().map(|word| argument(word)).collect::<Result<_, _>>()?;
@@ -165,18 +168,24 @@ fn tls_name(word: &str) -> Result<String, String> {
     host_name(word).ok_or_else(|| format!("tls: want a host name, got {}", quoted(word)))
 }
 
-fn program(word: &str) -> Result<String, String> {
+pub(super) fn program(word: &str) -> Result<String, String> {
     match word.is_empty() || word.contains('\0') {
         true => Err(format!("exec: want a program, got {}", quoted(word))),
         false => Ok(word.to_owned()),
     }
 }
 
-fn argument(word: &str) -> Result<String, String> {
+pub(super) fn argument(word: &str) -> Result<String, String> {
     match word.contains('\0') {
         true => Err(format!("exec: want arguments without NUL, got {}", quoted(word))),
         false => Ok(word.to_owned()),
     }
+}
+
+/// A port of the server's host; `name` is what it is for.
+pub(super) fn port(name: &str, word: &str) -> Result<u16, String> {
+    let port = word.parse().ok().filter(|port| *port != 0 && word.bytes().all(|byte| byte.is_ascii_digit()));
+    port.ok_or_else(|| format!("{name}: want a port, 1..65535, got {}", quoted(word)))
 }
 
 /// As the words behind `check`.
@@ -199,6 +208,7 @@ impl fmt::Display for Check {
             }
             Check::Tls { name: None } => f.write_str("tls"),
             Check::Tls { name: Some(name) } => write!(f, "tls {name}"),
+            Check::Agent { port } => write!(f, "agent {port}"),
             Check::Exec { program, arguments } => {
                 write!(f, "exec {}", written(program))?;
                 arguments.iter().try_for_each(|word| write!(f, " {}", written(word)))
@@ -225,6 +235,7 @@ mod tests {
             "http /x?y=z#t status 404",
             "tls",
             "tls www.example.org",
+            "agent 8080",
             "exec /usr/lib/pen/galera.sh",
             r#"exec check.sh "a b" -u x "" #y"#,
         ] {
@@ -245,8 +256,10 @@ mod tests {
     #[test]
     fn what_is_wrong_is_explained() {
         for (text, error) in [
-            ("", "want none or connect or send or http or tls or exec or dummy, got nothing"),
-            ("ping", "want none or connect or send or http or tls or exec or dummy, got \"ping\""),
+            ("", "want none or connect or send or http or tls or agent or exec or dummy, got nothing"),
+            ("ping", "want none or connect or send or http or tls or agent or exec or dummy, got \"ping\""),
+            ("agent", "want a port, got nothing"),
+            ("agent 0", "agent: want a port, 1..65535, got \"0\""),
             ("connect 80", "nothing may follow here, got \"80\""),
             ("send x", "want expect, got nothing"),
             ("send x y", "send: want expect, got \"y\""),

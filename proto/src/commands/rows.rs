@@ -7,6 +7,7 @@ mod checks;
 mod choosing;
 mod connections;
 mod control;
+mod load;
 mod logs;
 mod obsolete;
 mod process;
@@ -26,6 +27,7 @@ pub static ROWS: &[Row] = &concatenated();
 const PARTS: &[&[Row]] = &[
     choosing::ROWS,
     checks::ROWS,
+    load::ROWS,
     connections::ROWS,
     udp::ROWS,
     access::ROWS,

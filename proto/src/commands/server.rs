@@ -1,6 +1,6 @@
 //! What `server N` changes: its keys, and what follows each.
 
-use super::{Check, ProxyHeader, ServerTls, SniNames};
+use super::{Check, LoadSource, ProxyHeader, ServerTls, SniNames};
 use crate::addr::{Host, Port};
 use crate::names::Name;
 use crate::seconds::Seconds;
@@ -15,6 +15,7 @@ pub enum ServerChange {
     Acl(u8),
     Check(Check),
     CheckBy(CheckChange),
+    Load(LoadSource),
     Address(Host),
     Port(Port),
     Max(u32),
@@ -84,6 +85,7 @@ impl fmt::Display for ServerChange {
             ServerChange::Acl(list) => write!(f, "acl {list}"),
             ServerChange::Check(check) => write!(f, "check {check}"),
             ServerChange::CheckBy(change) => change.fmt(f),
+            ServerChange::Load(source) => write!(f, "load {source}"),
             ServerChange::Address(host) => write!(f, "address {}", written(&host.to_string())),
             ServerChange::Port(port) => write!(f, "port {port}"),
             ServerChange::Max(max) => write!(f, "max {max}"),
@@ -153,6 +155,8 @@ pub enum ServerValue {
     Group(fn(Option<Name>) -> ServerChange),
     /// The rest of the line.
     Check(fn(Check) -> ServerChange),
+    /// The rest of the line.
+    Load(fn(LoadSource) -> ServerChange),
     /// With up to three decimals.
     Seconds {
         min_ms: u64,

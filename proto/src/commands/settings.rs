@@ -224,6 +224,8 @@ pub enum Text {
     Geoip,
     /// Directory of `-j`.
     Jail,
+    /// Where the load of servers is read, as the words behind `load`.
+    Load,
     /// Where diagnostics go: a file, `syslog` or `stderr`.
     Messages,
     /// `-p`.

@@ -32,6 +32,7 @@ Common terms, and the commands for them ([switching.md](switching.md) has those 
 | connection limits | `server N max`, `conn_max`, `pending_max` |
 | drain, maintenance | `server N drain`, `server N disable`, `server N enable` |
 | health checks, active | `check`, `check_interval`, `check_rise`, `check_fall`, `check_extra` |
+| agent-check, load feedback | `load agent`, `check agent`, `load snmp` |
 | health checks, passive | `blacklist` |
 | connect timeout; client and server timeout | `timeout`; `idle_timeout` |
 | failover, redispatch | the default; `stubborn` switches it off |

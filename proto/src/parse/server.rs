@@ -4,8 +4,8 @@ use super::words::Words;
 use super::{ParseError, Parsed, Unknown, keys, similar};
 use crate::addr::{Host, Port, ServerSpec, file_name, quoted};
 use crate::commands::{
-    Check, Command, ProxyHeader, SECONDS_MAX, SERVER_KEYS, SERVER_LAST, ServerChange, ServerDeed, ServerKey,
-    ServerTls, ServerValue, SniNames, host_name,
+    Check, Command, LoadSource, ProxyHeader, SECONDS_MAX, SERVER_KEYS, SERVER_LAST, ServerChange, ServerDeed,
+    ServerKey, ServerTls, ServerValue, SniNames, host_name,
 };
 use crate::names::{Name, ServerRef, with_name};
 use crate::seconds::Seconds;
@@ -120,6 +120,10 @@ fn server_change(key: &ServerKey, words: &mut Words) -> Parsed<ServerChange> {
         ServerValue::Check(change) => {
             let check = Check::read(words.take_rest());
             words.checked(check).map(change)
+        }
+        ServerValue::Load(change) => {
+            let source = LoadSource::read(words.take_rest());
+            words.checked(source).map(change)
         }
         ServerValue::Name(change) => {
             let name = Name::parse(words.need("a name")?).map(change);

@@ -32,7 +32,7 @@ pub const ROWS: &[Row] = &[
         no: true,
         args: &[arg(
             "none|connect|...",
-            Complete::Words(&["none", "connect", "send", "http", "tls", "exec", "dummy"]),
+            Complete::Words(&["none", "connect", "send", "http", "tls", "agent", "exec", "dummy"]),
         )],
         kind: Kind::Rest {
             text: Text::Check,
@@ -43,13 +43,15 @@ pub const ROWS: &[Row] = &[
             "check send TEXT expect TEXT",
             "check http PATH [status N|N-N] [host HOST] [expect TEXT]",
             "check tls [NAME]",
+            "check agent PORT",
             "check exec PROGRAM [ARGUMENT]...",
         ],
         summary: "health check of the servers of the service",
         detail: "`connect`: a connection can be made. `send`: pen sends the server a text, which may be \
                  empty, and the other text is among the first 64 KiB of the answer. `http`: the server \
                  answers GET of the path with a status from 200 to 399, or the given one, and with the text \
-                 in its body. `tls`: a TLS handshake succeeds. `exec`: a program decides; pen starts it once \
+                 in its body. `tls`: a TLS handshake succeeds. `agent`: pen connects to the \
+                 port at the server's host and reads a line; HAProxy's words count, as with `load agent`. `exec`: a program decides; pen starts it once \
                  for each server with HOST:PORT before its arguments, and for each check it reads a line \
                  `poll` and answers 3 (ready), 2 (only if no other is left), 1 or 0 (down). `dummy`: the \
                  server is always up. A server that is down gets no clients until a check succeeds; a check \

@@ -272,6 +272,7 @@ pub const ROWS: &[Row] = &[
                     "check_fall",
                     "check_port",
                     "check",
+                    "load",
                 ]),
             ),
             arg("VALUE...", Complete::Text),

@@ -160,4 +160,9 @@ pub static SERVER_KEYS: &[ServerKey] = &[
         value: ServerValue::Check(ServerChange::Check),
         summary: "how it is checked, in place of the check of the service: the rest of the line",
     },
+    ServerKey {
+        word: "load",
+        value: ServerValue::Load(ServerChange::Load),
+        summary: "where its load is read, in place of the load of the service: the rest of the line",
+    },
 ];

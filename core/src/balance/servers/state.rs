@@ -1,0 +1,48 @@
+//! How a server is doing, in a word, and since when.
+
+use super::super::loaded::AgentWord;
+use super::super::standing::Duty;
+use super::Server;
+use pen_proto::status::ServerState;
+
+impl Server {
+    /// The first of the words that holds.
+    pub fn state(&self, blacklist_seconds: u64, now_seconds: u32) -> ServerState {
+        match () {
+            () if !self.is_complete => ServerState::Unset,
+            () if self.is_removed => ServerState::Removing,
+            () if matches!(self.setup.duty, Duty::Disabled { .. }) => ServerState::Disabled,
+            () if matches!(self.standing.agent, AgentWord::Maint { .. }) => ServerState::Disabled,
+            () if matches!(self.setup.duty, Duty::Draining { .. }) => ServerState::Draining,
+            () if matches!(self.standing.agent, AgentWord::Drain { .. }) => ServerState::Draining,
+            () if self.standing.is_commanded(blacklist_seconds, now_seconds) => ServerState::Blacklisted,
+            () if self.standing.is_kept_away() => ServerState::Down,
+            () if self.blacklisted_seconds(blacklist_seconds, now_seconds) > 0 => ServerState::Down,
+            () if self.standing.is_avoided() => ServerState::Avoid,
+            () if self.ramp.until_seconds() > now_seconds => ServerState::Warming,
+            () if !self.has_room(false) => ServerState::Full,
+            () if self.setup.standby > 0 || self.setup.in_reserve => ServerState::Standby,
+            () => ServerState::Up,
+        }
+    }
+
+    /// Since when it is in a state that has a beginning.
+    pub fn since_seconds(&self, state: ServerState) -> Option<u32> {
+        match (state, self.setup.duty) {
+            (ServerState::Down | ServerState::Avoid, _)
+                if self.standing.verdict_since_seconds().is_some() =>
+            {
+                self.standing.verdict_since_seconds()
+            }
+            (ServerState::Warming, _) => self.ramp.since_seconds(),
+            (ServerState::Blacklisted, _) => self.standing.setback_since_seconds(),
+            (ServerState::Down, _) => {
+                self.standing.setback_since_seconds().or(self.standing.agent.since_seconds())
+            }
+            (ServerState::Draining, Duty::Draining { since_seconds, .. })
+            | (ServerState::Disabled, Duty::Disabled { since_seconds }) => Some(since_seconds),
+            (ServerState::Draining | ServerState::Disabled, _) => self.standing.agent.since_seconds(),
+            _ => None,
+        }
+    }
+}
