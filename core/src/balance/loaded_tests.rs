@@ -1,10 +1,11 @@
+//! What an agent says, and how it counts beside the words of others.
+
 use super::super::pool::Pool;
-use super::super::selection::keyed;
 use super::super::{Admission, Finding, Health, ServerSetup, Untested};
 use super::*;
 use crate::settings::Settings;
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::{LoadSource, OneOf, PolicyKind};
+use pen_proto::commands::{LoadSource, PolicyKind};
 use pen_proto::status::ServerState;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -71,10 +72,8 @@ impl Farm {
         let now_seconds = self.now_seconds;
         match self.pool.at(self.selection).admit(client, 1, now_seconds) {
             Admission::Connect(attempt, _) => {
-                let number = attempt.current.number();
-                // It is never given back: the connection goes on.
-                std::mem::forget(attempt);
-                Some(number)
+                // It is not given back: the connection goes on.
+                Some(attempt.current.number())
             }
             Admission::Refused(_) => None,
         }
@@ -184,6 +183,4 @@ fn another_source_or_address_begins_with_nothing() {
     let (server, elsewhere) = (ServerId::regular(0), Endpoint::Inet(([10, 0, 0, 9], 80).into()));
     let reading = Reading::Unknown("x".into());
     assert_eq!(farm.pool.at(farm.selection).loaded(server, &elsewhere, &reading, 1), None);
-    assert_eq!(PolicyKind::LeastConn.word(), "least_conn");
-    assert_eq!(keyed(Vec::new()).len(), 0);
 }

@@ -1,3 +1,5 @@
+//! Questions and answers byte by byte, as net-snmp writes them, damaged, and not for us.
+
 use super::*;
 use proptest::prelude::*;
 

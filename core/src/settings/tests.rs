@@ -345,6 +345,7 @@ udp_sessions_max 10000
 no tarpit_acl
 no geoip
 log_format pen
+no messages
 no metrics_listen
 no abort_on_error
 restart_timeout 5
