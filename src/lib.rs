@@ -9,6 +9,7 @@ mod control;
 mod demo;
 mod discovery;
 mod dsr;
+mod embed;
 mod geoip;
 mod glbd;
 mod instance;
@@ -16,6 +17,7 @@ mod log;
 mod metrics;
 mod net;
 mod news;
+mod opening;
 mod os;
 mod process;
 mod reload;
@@ -32,10 +34,12 @@ mod trial;
 mod udp;
 mod worker;
 
+pub use embed::*;
 use pen_core::{acl, balance, half_close, http, proxy_protocol, settings, slab, stats, timers, tls};
 use pen_proto::escape;
 use pen_sys as sys;
 use pen_sys::published;
 #[cfg(test)]
 use pen_sys::tempdir;
+#[doc(hidden)]
 pub use start::{run, run_as};

@@ -3,6 +3,7 @@
 mod ending;
 
 use crate::control::apply::{Engine, Wanted};
+use crate::control::calls::Calls;
 use crate::control::guarded::guarded;
 use crate::control::lookups::bell;
 use crate::control::rights::Rights;
@@ -12,6 +13,7 @@ use crate::instance::Instance;
 use crate::log::diag::{self, Severity};
 use crate::net::itself;
 use crate::net::listen::Listener;
+use crate::published::lock;
 use crate::reload::Reload;
 use crate::renewal::Renewal;
 use crate::stats;
@@ -22,20 +24,44 @@ use crate::sys::errors::reason;
 use crate::sys::fifo::Fifo;
 use crate::sys::files::{self, Written};
 use crate::sys::signals::{Request, Signals};
+use crate::sys::waking::Waker;
 use crate::sys::{limits, memory};
 use ending::Ending;
 use pen_proto::addr::{Port, ServerSpec};
 use pen_proto::commands::Text;
+use std::io;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How long clients of the control socket get to take their last reply.
 const GOODBYE: Duration = Duration::from_millis(500);
 
-/// What reaches the main thread: control clients and signals.
+/// What reaches the main thread: control clients, and what the process or the program around pen is told.
 pub struct Doors {
     control: ControlServer,
-    signals: Signals,
+    orders: Orders,
+}
+
+/// What has pen end or read its file again.
+enum Orders {
+    /// The process is pen's.
+    Signals(Signals),
+    /// pen is a part of another program, which gives them.
+    Given(Arc<Mutex<Vec<Request>>>),
+}
+
+impl Orders {
+    fn take(&self) -> Vec<Request> {
+        match self {
+            Orders::Signals(signals) => signals.take(),
+            Orders::Given(given) => std::mem::take(&mut lock(given)),
+        }
+    }
+
+    fn own_the_process(&self) -> bool {
+        matches!(self, Orders::Signals(_))
+    }
 }
 
 impl Doors {
@@ -50,15 +76,49 @@ impl Doors {
         glb: Option<Listener>,
         fifo: Option<Fifo>,
     ) -> Result<Doors, String> {
+        let doors = Doors::with(control, rights, |waker| Signals::install(waker).map(Orders::Signals));
+        doors.map(|mut doors| {
+            doors.control.speak_glb(glb, fifo);
+            doors
+        })
+    }
+
+    /// Of a pen that is a part of another program, to which signals belong. Whoever puts something among the orders wakes
+    /// the main thread ([`Doors::waker`]).
+    ///
+    /// # Errors
+    /// Out of descriptors.
+    pub fn inside(
+        control: Vec<Listener>,
+        rights: Rights,
+        orders: Arc<Mutex<Vec<Request>>>,
+    ) -> Result<Doors, String> {
+        Doors::with(control, rights, |_| Ok(Orders::Given(orders)))
+    }
+
+    fn with(
+        control: Vec<Listener>,
+        rights: Rights,
+        orders: impl FnOnce(&Waker) -> io::Result<Orders>,
+    ) -> Result<Doors, String> {
         let open = || {
             let mut control = ControlServer::new(control, Box::new(clock::monotonic_ms))?;
             control.grant(rights);
             control.limit_clients(limits::control_clients_possible());
-            control.speak_glb(glb, fifo);
-            let signals = Signals::install(&control.waker())?;
-            Ok(Doors { control, signals })
+            let orders = orders(&control.waker())?;
+            Ok(Doors { control, orders })
         };
-        open().map_err(|error: std::io::Error| format!("cannot start: {}", reason(&error)))
+        open().map_err(|error: io::Error| format!("cannot start: {}", reason(&error)))
+    }
+
+    /// By which the main thread is woken.
+    pub fn waker(&self) -> Waker {
+        self.control.waker()
+    }
+
+    /// By which other threads of this process speak.
+    pub fn calls(&self) -> Arc<Calls> {
+        self.control.calls()
     }
 }
 
@@ -110,7 +170,9 @@ impl Process {
         if let Some(detached) = detached {
             detached.ready().map_err(|error| format!("cannot go into the background: {}", reason(&error)))?;
         }
-        memory::forget_start();
+        if self.doors.orders.own_the_process() {
+            memory::forget_start();
+        }
         self.keep_listeners();
         self.supervision.ready();
         Ok(())
@@ -141,7 +203,7 @@ impl Process {
             let patience = waits.into_iter().flatten().min();
             let turned = self.doors.control.turn(patience, &mut self.engine);
             turned.map_err(|error| format!("control: {}", reason(&error)))?;
-            for request in self.doors.signals.take() {
+            for request in self.doors.orders.take() {
                 let obeyed = guarded(|| {
                     self.obey(request);
                     Ok(())

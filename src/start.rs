@@ -3,15 +3,15 @@
 //!
 //! Any error before pen serves ends with exit status 1, also for whoever started a daemon.
 
-mod doors;
+pub(crate) mod doors;
 
 use crate::cli::{self, CommandLine, Instead};
 use crate::control::apply::{Door, Engine};
-use crate::instance::{self, Instance, OpenService};
+use crate::instance::{self, Instance};
 use crate::log::diag::{self, Severity};
 use crate::log::messages::OpenMessages;
 use crate::log::target::OpenLog;
-use crate::net::listen::{ListenOptions, Listener};
+use crate::opening::{self, Opened, check_ports, each, learn_countries, open_listeners, open_or_adopt};
 use crate::process::{Doors, Process};
 use crate::settings::{Config, LISTENS_NOWHERE, MAIN, ProcessConfig, ServiceConfig};
 use crate::supervision::Supervision;
@@ -28,7 +28,6 @@ use crate::sys::privileges::{self, Account, Keep};
 use crate::sys::program::{complain, print};
 use crate::{demo, dsr, glbd, reload, trial};
 use doors::{Members, PRIVATE, is_control_refused, open_control, rights};
-use pen_proto::addr::ListenAddr;
 use pen_proto::commands::{Command, Flag, Question, Text};
 use std::ffi::OsStr;
 use std::path::Path;
@@ -179,8 +178,8 @@ fn open_and_run(
         if process.text(Text::Jail).is_none() {
             learn_countries(&mut engine)?;
         }
-        is_control_refused(process);
-        Members::look_up(process)?;
+        is_control_refused(process, explain);
+        Members::look_up(process, explain)?;
         trial::check(&numeric)?;
         tell("valid\n");
         return Ok(());
@@ -190,8 +189,8 @@ fn open_and_run(
     let mut inherited = Inherited::from_environment(&mut refused);
     let dsr = each(&numeric, dsr::open::open)?;
     let listeners = each(&numeric, |service| open_listeners(process, service, &mut inherited))?;
-    let members = Members::look_up(process)?;
-    let control = open_control(&numeric, members, &mut inherited)?;
+    let members = Members::look_up(process, explain)?;
+    let control = open_control(&numeric, members, &mut inherited, explain)?;
     let glb = process.values.control_glb().map(|address| open_or_adopt(address, PRIVATE, &mut inherited));
     let glb = glb.transpose()?;
     let metrics = instance::open_metrics(process)?;
@@ -214,14 +213,7 @@ fn open_and_run(
     let (_pid_file, logs) = give_up_privileges(&numeric, account.as_ref())?;
     refused.iter().for_each(|trouble| diag::say(Severity::Notice, trouble));
     learn_countries(&mut engine)?;
-    let opened = listeners.into_iter().zip(tls).zip(logs);
-    let opened = opened.map(|((listeners, tls), log)| OpenService { listeners, tls, log }).collect();
-    let mut instance = Instance::start(engine.numeric(), opened, None)?;
-    instance.watch_at(metrics);
-    for (service, opened) in numeric.services.iter().zip(dsr) {
-        opened.map_or(Ok(()), |opened| instance.start_dsr(&service.name, opened))?;
-    }
-    engine.start(instance);
+    opening::begin(&mut engine, Opened { listeners, tls, logs, metrics, dsr })?;
     let process = Process::new(engine, doors, supervision);
     let patience = prints_tables.then_some(Duration::from_millis(TABLE_MS));
     let mut table_ms = clock::monotonic_ms() + TABLE_MS;
@@ -233,15 +225,6 @@ fn open_and_run(
             tell(&table.unwrap_or_default());
         }
     })
-}
-
-/// Does the same for each service.
-fn each<T>(
-    config: &Config,
-    mut open: impl FnMut(&ServiceConfig) -> Result<T, String>,
-) -> Result<Vec<T>, String> {
-    let services = config.services.iter();
-    services.map(|service| open(service).map_err(|trouble| service.of(&trouble))).collect()
 }
 
 fn wants_core(engine: &Engine<Instance>) -> bool {
@@ -288,38 +271,6 @@ fn read_everything(
     }
 }
 
-fn check_ports(service: &ServiceConfig) -> Result<(), String> {
-    let lacks = |address: &&ListenAddr| address.port.is_none() && !address.host.is_unix();
-    let directs = service.text(Text::DsrIf).is_some();
-    match service.listeners().find(lacks).filter(|_| !directs) {
-        Some(ListenAddr { text, .. }) => Err(format!("{text}: want a port, such as {text}:80")),
-        None => Ok(()),
-    }
-}
-
-/// In the jail and as the user of `-u`: what can be read at start can be read again on reload.
-fn learn_countries(engine: &mut Engine<Instance>) -> Result<(), String> {
-    engine.learn_countries()?.iter().for_each(|warning| diag::say(Severity::Notice, warning));
-    Ok(())
-}
-
-fn open_listeners(
-    process: &ProcessConfig,
-    service: &ServiceConfig,
-    inherited: &mut Inherited,
-) -> Result<Vec<Arc<Listener>>, String> {
-    if service.text(Text::DsrIf).is_some() {
-        return Ok(Vec::new());
-    }
-    let options = instance::listen_options(process, service);
-    let open = |address| {
-        let listener = open_or_adopt(address, options, inherited)?;
-        listener.set_defer_accept(service.flag(Flag::DeferAccept));
-        Ok(Arc::new(listener))
-    };
-    service.listeners().map(open).collect()
-}
-
 /// The FIFO of `control_fifo`, which the user of `-u` removes in the end.
 fn open_fifo(config: &ProcessConfig, account: Option<&Account>) -> Result<Option<Fifo>, String> {
     let Some(path) = config.text(Text::ControlFifo) else { return Ok(None) };
@@ -329,16 +280,6 @@ fn open_fifo(config: &ProcessConfig, account: Option<&Account>) -> Result<Option
         fifo.give_to(account.uid, account.gid);
     }
     Ok(Some(fifo))
-}
-
-/// Takes the socket that was handed down for this address, or opens one.
-fn open_or_adopt(
-    address: &ListenAddr,
-    options: ListenOptions,
-    inherited: &mut Inherited,
-) -> Result<Listener, String> {
-    let adopted = Listener::adopt(address, options, inherited);
-    adopted.unwrap_or_else(|| Listener::open(address, options)).map_err(|error| error.to_string())
 }
 
 /// Jail first, so that file names mean what they will mean when the log is reopened; then the files, while they can

@@ -36,6 +36,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("instance", 3),
     ("lib", 3),
     ("main", 3),
+    ("opening", 3),
+    ("embed", 3),
     ("process", 3),
     ("supervision", 3),
     ("start", 3),

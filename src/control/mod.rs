@@ -5,12 +5,14 @@
 //! `countries` has it know those that its `geoip` file tells; `answers` asks it and `queries` phrases answers, `glb` knows
 //! what lines of GLB mean, `deeds` has it do what sets nothing. `request` is what was said, `draft` what it leads to,
 //! `places` where in the file it stands. `names` knows host names,
-//! `lookups` has them looked up. `rights` knows who may give commands and who only looks. `server` owns the control sockets, `client` one caller's socket, `session` what is said
-//! on it. All of it runs on the main thread; only names are looked up on others.
+//! `lookups` has them looked up. `rights` knows who may give commands and who only looks. `server` owns the control sockets,
+//! `client` one caller's socket, `session` what is said on it, `calls` what other threads of the process say. All of it
+//! runs on the main thread; only names are looked up on others.
 //! docs/control.md is the protocol.
 
 mod answers;
 pub mod apply;
+pub mod calls;
 mod client;
 mod countries;
 mod deeds;

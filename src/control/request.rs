@@ -50,6 +50,11 @@ pub struct Request {
 }
 
 impl Request {
+    /// One command, for this service.
+    pub fn of(service: Option<Name>, command: Command) -> Request {
+        Request { commands: vec![Placed { place: None, service, command }], ..Request::default() }
+    }
+
     /// Whether it moves a log, or the messages.
     pub fn names_other_logs(&self, config: &Config) -> bool {
         let log = Setting::Address(Address::Log);

@@ -5,6 +5,7 @@
 //! does is `apply.rs`'s business, what is said to one client `client.rs`'s. Called by the main loop.
 
 use super::apply::{Door, Engine, Request, Running};
+use super::calls::{Call, Calls, Reply, Said};
 use super::client::Client;
 use super::guarded::guarded;
 use super::lookups::{Found, LOOKUP_MS, Lookups, bell};
@@ -25,6 +26,8 @@ use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 /// Clients at once. For one more the silent one that was active least recently is dropped.
@@ -47,9 +50,11 @@ pub struct ControlServer {
     /// Number of the next client.
     next: u64,
     lookups: Lookups,
-    /// Requests that wait for the addresses of the names in them, with the clients' numbers, by question.
-    waiting: BTreeMap<u64, (u64, Request)>,
+    /// Requests that wait for the addresses of the names in them, and whose they are, by question.
+    waiting: BTreeMap<u64, (Asker, Request)>,
     reloads: Reloads,
+    /// What other threads of this process say.
+    calls: Arc<Calls>,
     waker: Waker,
     wakeups: Wakeups,
     /// Given up for a caller when descriptors run out, so that the operator always gets in.
@@ -76,6 +81,7 @@ impl ControlServer {
             lookups: Lookups::new(bell(&waker)),
             waiting: BTreeMap::new(),
             reloads: Reloads::default(),
+            calls: Arc::new(Calls::new(waker.clone())),
             waker,
             wakeups,
             spare: open_spare(),
@@ -111,6 +117,11 @@ impl ControlServer {
         self.waker.clone()
     }
 
+    /// By which other threads of this process speak.
+    pub fn calls(&self) -> Arc<Calls> {
+        self.calls.clone()
+    }
+
     /// Where callers are awaited.
     #[cfg(test)]
     pub fn listeners(&self) -> &[Listener] {
@@ -140,6 +151,9 @@ impl ControlServer {
             }
         }
         self.finish_lookups(engine, now_ms);
+        for call in self.calls.take() {
+            self.hear_call(call, engine, now_ms);
+        }
         let numbers: Vec<u64> = self.clients.keys().copied().collect();
         for number in numbers {
             let served = guarded(|| {
@@ -280,21 +294,70 @@ impl ControlServer {
                 let rights = if client.reach == Reach::Everything { "" } else { " read-only" };
                 Ok(format!("pen {}{rights}\n", env!("CARGO_PKG_VERSION")))
             }
-            Ok(request) if request.is_reload() => {
-                client.wait();
-                self.reloads.wanted.push(number);
-                return;
-            }
-            Ok(request) if !engine.needs_resolving(&request).is_empty() => {
-                client.wait();
-                let question = self.lookups.ask(request.names(), engine.lookup(), now_ms, LOOKUP_MS);
-                self.waiting.insert(question, (number, request));
-                return;
-            }
-            Ok(request) => carry_out(engine, &request, client.door),
+            Ok(request) => return self.carry_out(Asker::Client(number), request, engine, now_ms),
             Err(trouble) => Err(trouble),
         };
         client.reply(&reply, now_ms);
+    }
+
+    /// Carries a request out, at once or when what it waits for is known.
+    fn carry_out<R: Running>(&mut self, asker: Asker, request: Request, engine: &mut Engine<R>, now_ms: u64) {
+        let waits_for_reload = request.is_reload();
+        if waits_for_reload || !engine.needs_resolving(&request).is_empty() {
+            if let Some(client) = asker.client(&mut self.clients) {
+                client.wait();
+            }
+            if waits_for_reload {
+                return self.reloads.wanted.push(asker);
+            }
+            let question = self.lookups.ask(request.names(), engine.lookup(), now_ms, LOOKUP_MS);
+            self.waiting.insert(question, (asker, request));
+            return;
+        }
+        let reply = carry_out(engine, &request, self.door(&asker));
+        self.reply(&asker, &reply, now_ms);
+    }
+
+    /// What another thread of this process said.
+    fn hear_call<R: Running>(&mut self, call: Call, engine: &mut Engine<R>, now_ms: u64) {
+        let understood = match call.said {
+            Said::Line(line, service) => {
+                diag::debug!(1, "control: {line}");
+                engine.understand(&line, service.as_ref())
+            }
+            Said::Request(request) => Ok(request),
+        };
+        let asker = Asker::Call(call.caller);
+        match understood {
+            Ok(Request { header: Some(name), .. }) => {
+                self.reply(&asker, &Err(format!("service {name}: want a command")), now_ms);
+            }
+            Ok(request) if request.is_session() => {
+                self.reply(&asker, &Err("session: want a control socket".into()), now_ms);
+            }
+            Ok(request) => self.carry_out(asker, request, engine, now_ms),
+            Err(trouble) => self.reply(&asker, &Err(trouble), now_ms),
+        }
+    }
+
+    /// Who asks from this process may do everything.
+    fn door(&self, asker: &Asker) -> Door {
+        match asker {
+            Asker::Client(number) => self.clients.get(number).map_or(Door::Network, |client| client.door),
+            Asker::Call(_) => Door::Control,
+        }
+    }
+
+    fn reply(&mut self, asker: &Asker, reply: &Reply, now_ms: u64) {
+        match asker {
+            // What a client that has gone asked for is answered to nobody.
+            Asker::Client(number) => {
+                if let Some(client) = self.clients.get_mut(number) {
+                    client.reply(reply, now_ms);
+                }
+            }
+            Asker::Call(caller) => _ = caller.send(reply.clone()),
+        }
     }
 
     /// Carries out the commands whose names are known now, and gives up on those that waited too long.
@@ -311,11 +374,14 @@ impl ControlServer {
         engine: &mut Engine<R>,
         now_ms: u64,
     ) {
-        let Some((client, request)) = self.waiting.remove(&question) else { return };
+        let Some((asker, request)) = self.waiting.remove(&question) else { return };
         // What a client that has gone asked for is not done.
-        let Some(client) = self.clients.get_mut(&client) else { return };
-        let reply = engine.learn(found).and_then(|()| carry_out(engine, &request, client.door));
-        client.reply(&reply, now_ms);
+        if matches!(&asker, Asker::Client(number) if !self.clients.contains_key(number)) {
+            return;
+        }
+        let door = self.door(&asker);
+        let reply = engine.learn(found).and_then(|()| carry_out(engine, &request, door));
+        self.reply(&asker, &reply, now_ms);
     }
 
     /// Whether clients want a reload that has not begun. Who begins it says so with [`ControlServer::reload_begins`].
@@ -332,10 +398,8 @@ impl ControlServer {
     pub fn reload_ends(&mut self, outcome: &Result<Vec<String>, String>) {
         let news = |news: &Vec<String>| news.iter().map(|line| format!("{line}\n")).collect::<String>();
         let (reply, now_ms) = (outcome.as_ref().map(news).map_err(String::clone), (self.clock)());
-        for number in std::mem::take(&mut self.reloads.begun) {
-            if let Some(client) = self.clients.get_mut(&number) {
-                client.reply(&reply, now_ms);
-            }
+        for asker in std::mem::take(&mut self.reloads.begun) {
+            self.reply(&asker, &reply, now_ms);
         }
     }
 
@@ -427,13 +491,36 @@ impl ControlServer {
     }
 }
 
-/// The clients, by number, that wait for the result of a reload.
+/// Whose request it is.
+enum Asker {
+    /// By number.
+    Client(u64),
+    /// Another thread of this process.
+    Call(Sender<Reply>),
+}
+
+impl Asker {
+    fn client<'a>(&self, clients: &'a mut BTreeMap<u64, Client>) -> Option<&'a mut Client> {
+        match self {
+            Asker::Client(number) => clients.get_mut(number),
+            Asker::Call(_) => None,
+        }
+    }
+}
+
+/// Those that wait for the result of a reload.
 #[derive(Default)]
 struct Reloads {
-    /// Those of the one under way.
-    begun: Vec<u64>,
-    /// Those of the next one, for the file may have changed since that one read it.
-    wanted: Vec<u64>,
+    /// Of the one under way.
+    begun: Vec<Asker>,
+    /// Of the next one, for the file may have changed since that one read it.
+    wanted: Vec<Asker>,
+}
+
+impl Drop for ControlServer {
+    fn drop(&mut self) {
+        self.calls.end();
+    }
 }
 
 /// What a wait brought.

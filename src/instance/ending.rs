@@ -4,12 +4,20 @@ use super::{Instance, Served};
 use crate::net::listen::{Listener, begin_no_more};
 use crate::sys::clock;
 use pen_proto::commands::Flag;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 impl Instance {
     /// Everything that it listens at, of all services.
     pub fn listeners(&self) -> Vec<Arc<Listener>> {
         self.served.values().flat_map(|served| self.runtime.listeners(served.number).to_vec()).collect()
+    }
+
+    /// The internet addresses at which a service listens.
+    pub fn addresses(&self, service: &str) -> Vec<SocketAddr> {
+        let served = self.served.get(service);
+        let listeners = served.map(|served| self.runtime.listeners(served.number)).unwrap_or_default();
+        listeners.iter().filter_map(|listener| listener.address).collect()
     }
 
     /// Takes no more clients; those that are connected go on.

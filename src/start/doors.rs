@@ -1,8 +1,8 @@
 //! The sockets on which pen is commanded, opened while there are privileges: that of `-C`, and the one in `run_dir`.
 
-use super::{explain, open_or_adopt};
 use crate::control::rights::Rights;
 use crate::net::listen::{ListenOptions, Listener};
+use crate::opening::open_or_adopt;
 use crate::settings::{Config, ProcessConfig};
 use crate::sys::errors::reason;
 use crate::sys::inherited::Inherited;
@@ -31,7 +31,7 @@ impl Members<'_> {
     ///
     /// # Errors
     /// There is no such group.
-    pub fn look_up(process: &ProcessConfig) -> Result<Option<Members<'_>>, String> {
+    pub fn look_up(process: &ProcessConfig, explain: fn(&str)) -> Result<Option<Members<'_>>, String> {
         let Some(name) = process.text(Text::ControlGroup) else { return Ok(None) };
         let found = Group::from_name(name).map_err(|errno| errno.desc().to_owned());
         let found = found.map(|group| group.map(|group| group.gid));
@@ -61,11 +61,12 @@ pub fn open_control(
     config: &Config,
     members: Option<Members<'_>>,
     inherited: &mut Inherited,
+    explain: fn(&str),
 ) -> Result<Vec<Listener>, String> {
     let process = &config.process;
     // What is no permission of a file is not in the row's bounds.
     let options = ListenOptions { mode: Some(process.number(Number::ControlMode) as u32), ..PRIVATE };
-    if is_control_refused(process) {
+    if is_control_refused(process, explain) {
         return Ok(Vec::new());
     }
     let mut listeners = Vec::new();
@@ -86,10 +87,11 @@ pub fn open_control(
     Ok(listeners)
 }
 
-/// Says why, if there will be no control socket.
-pub fn is_control_refused(process: &ProcessConfig) -> bool {
+/// Explains why, if there will be no control socket. What a program opens inside of it is its own business.
+pub fn is_control_refused(process: &ProcessConfig, explain: fn(&str)) -> bool {
     let is_wanted = process.values.control().is_some() || process.text(Text::RunDir).is_some();
-    let is_refused = is_wanted && privileges::is_root() && process.text(Text::User).is_none();
+    let is_refused =
+        is_wanted && !process.is_embedded && privileges::is_root() && process.text(Text::User).is_none();
     if is_refused {
         explain("Won't open control port running as root; use -u to run as different user");
     }

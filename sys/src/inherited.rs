@@ -2,6 +2,7 @@
 //! (sd_listen_fds(3), FDSTORE=1 of sd_notify(3)). Which of them is wanted is known by its address alone.
 #![allow(unsafe_code)]
 
+use crate::net::listen::STORED;
 use nix::errno::Errno;
 use nix::fcntl::{F_GETFD, F_SETFD, FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::socket::{SockType, SockaddrStorage, getsockname, getsockopt, sockopt};
@@ -71,6 +72,17 @@ impl Inherited {
             }
         }
         Inherited(sockets)
+    }
+
+    /// Takes a socket that a program hands to a pen inside of it. Returns where it listens.
+    ///
+    /// # Errors
+    /// It is no listening socket.
+    pub fn give(&mut self, fd: OwnedFd) -> Result<Place, String> {
+        let place = prepare(&fd)?;
+        // By this name it counts as opened here.
+        self.0.push(Socket { fd, name: format!("{STORED}{place}"), place: place.clone() });
+        Ok(place)
     }
 
     /// The sockets at this place, in the order in which they came. A stream socket for every address of both families

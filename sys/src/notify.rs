@@ -32,6 +32,11 @@ impl Supervisor {
         Supervisor { store_max: store_max.filter(|_| socket.is_some()).unwrap_or(0), socket }
     }
 
+    /// Without one.
+    pub fn nobody() -> Supervisor {
+        Supervisor { socket: None, store_max: 0 }
+    }
+
     /// Whether there is one.
     pub fn is_there(&self) -> bool {
         self.socket.is_some()

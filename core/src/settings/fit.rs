@@ -1,6 +1,6 @@
 //! Whether what was configured fits together, and what follows from one setting for another. Pure.
 
-use super::{Config, MAIN, ServerEntry, ServiceConfig};
+use super::{Config, MAIN, ProcessConfig, ServerEntry, ServiceConfig};
 use pen_proto::addr::{Host, ListenAddr, Port};
 use pen_proto::commands::{Flag, HttpMode, Number, ProxyHeader, Text};
 use std::collections::HashMap;
@@ -13,11 +13,23 @@ use std::sync::Arc;
 /// Clients without TLS that are to show certificates, HTTP/2 for clients whose requests are to be edited, or what UDP has
 /// no use for, because it could not work; of a service other than `main`, with its name.
 pub fn check(config: &Config) -> Result<(), String> {
+    check_process(&config.process)?;
     for service in &config.services {
         let fits = check_service(service).and_then(|()| check_clients(config, service));
         fits.map_err(|trouble| service.of(&trouble))?;
     }
     Ok(())
+}
+
+/// What is another program's is not pen's to decide.
+fn check_process(process: &ProcessConfig) -> Result<(), String> {
+    let told = |word| Err(format!("{word}: not in a balancer that is a part of another program"));
+    match process.is_embedded {
+        true if process.flag(Flag::AbortOnError) => told("abort_on_error"),
+        true if process.text(Text::Messages).is_some() => told("messages"),
+        true if process.text(Text::ControlFifo).is_some() => told("control_fifo"),
+        _ => Ok(()),
+    }
 }
 
 /// Somebody must have the client table in the end.

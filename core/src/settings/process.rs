@@ -18,6 +18,8 @@ pub struct ProcessConfig {
     pub countries: CountrySource,
     /// Whether pen runs.
     pub is_running: bool,
+    /// Whether the process is another program's, and pen a part of it.
+    pub is_embedded: bool,
 }
 
 impl Deref for ProcessConfig {

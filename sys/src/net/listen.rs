@@ -40,7 +40,7 @@ pub struct Listener {
 }
 
 /// What names of sockets begin with that this program has had stored.
-const STORED: &str = "pen_";
+pub(crate) const STORED: &str = "pen_";
 
 /// A socket file that we made, recognised by its inode: another process may have replaced it meanwhile.
 #[derive(Debug)]

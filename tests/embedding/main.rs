@@ -1,0 +1,24 @@
+//! pen inside of another program: this one.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod calls;
+mod starting;
+mod stopping;
+
+use common::backend::Backend;
+use pen::{Balancer, Service};
+use std::net::SocketAddr;
+
+/// A service `web` on a free port before these servers.
+fn web(servers: &[&Backend]) -> Service {
+    servers
+        .iter()
+        .fold(Service::new("web").listen("127.0.0.1:0"), |service, server| service.server(server.address()))
+}
+
+/// Its address.
+fn address(balancer: &Balancer) -> SocketAddr {
+    balancer.service("web").addresses().unwrap()[0]
+}
