@@ -219,7 +219,9 @@ fn programs_of_others_reach_a_server() {
     let said = lines("curl", farm.start(Command::new("curl").args(["-s", "--max-time", "10", &url])));
     assert_shared("curl", &said);
     let bash = format!("for i in 1 2 3 4; do cat </dev/tcp/127.0.0.1/{port}; echo; done");
-    assert_shared("bash", &lines("bash", farm.start(Command::new("bash").args(["-c", &bash]))));
+    let said = lines("bash", farm.start(Command::new("bash").args(["-c", &bash])));
+    // A process of its own opens each, and each process begins anew: chance may send all to the same.
+    assert!(said.len() == 4 && said.iter().all(|server| server == "a" || server == "b"), "bash: {said:?}");
 }
 
 /// A program with a control socket, which connects when it is told to.
