@@ -10,6 +10,7 @@ mod measure;
 mod peers;
 mod process;
 mod report;
+mod runs;
 mod table;
 mod wire;
 mod workloads;

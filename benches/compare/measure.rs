@@ -4,6 +4,7 @@ use super::datagrams::{DatagramLoad, Habit};
 use super::load::{Generator, Load, Task};
 use super::peers::{Peer, Running, Speech, free_datagram_socket, free_listener, long_configuration};
 use super::process;
+use super::runs::{RunLoad, Way};
 use super::wire;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -134,6 +135,23 @@ impl Bench<'_> {
         let lost = scene.load.lost.saturating_sub(lost_before) as f64;
         let answered = (scene.load.answers() - answers_before) as f64;
         Ok(vec![cost * 1e6, rate, lost / (lost + answered) * 1e6])
+    }
+
+    /// Processor seconds for a GiB of runs of datagrams; Gbit in a second; how many datagrams in a million are lost.
+    pub fn datagram_stream(&self, peer: &Peer, way: Way) -> io::Result<Vec<f64>> {
+        let servers = [free_datagram_socket()?, free_datagram_socket()?];
+        let addresses: Vec<SocketAddrV4> =
+            servers.iter().map(|server| internet(server.local_addr()?)).collect::<io::Result<_>>()?;
+        let peer = peer.clone().speaking(Speech::Udp { once: false });
+        let running = peer.start(self.directory, &self.cores, &addresses, "")?;
+        let load = RunLoad::new(running.address, servers.into(), way)?;
+        let mut scene = Scene { running, load };
+        scene.load.run_for(WARM_UP)?;
+        let (lost_before, came_before) = (scene.load.lost, scene.load.datagrams());
+        let (cost, rate) = scene.count(self.time, RunLoad::bytes)?;
+        let lost = (scene.load.lost - lost_before) as f64;
+        let came = (scene.load.datagrams() - came_before) as f64;
+        Ok(vec![cost * GIB, rate * 8.0 / 1e9, lost / (lost + came) * 1e6])
     }
 
     /// Processor seconds for a GiB; Gbit in a second.

@@ -4,6 +4,7 @@ use super::datagrams::Habit;
 use super::load::Task;
 use super::measure::Bench;
 use super::peers::{Peer, Speech};
+use super::runs::Way;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -79,6 +80,16 @@ pub const WORKLOADS: &[Workload] = &[
         name: "udp-new",
         title: "UDP: each datagram from a new client, 64 at a time",
         columns: &["CPU µs per datagram and answer", "answers per second", "lost of a million"],
+    },
+    Workload {
+        name: "udp-up",
+        title: "UDP: streams from 2 clients, runs of 40 datagrams of 1200 bytes",
+        columns: &["CPU seconds per GiB", "Gbit per second", "lost of a million"],
+    },
+    Workload {
+        name: "udp-down",
+        title: "UDP: streams to 2 clients, runs of 40 datagrams of 1200 bytes",
+        columns: &["CPU seconds per GiB", "Gbit per second", "lost of a million"],
     },
     Workload {
         name: "calls",
@@ -191,6 +202,8 @@ pub fn measure(bench: &Bench<'_>, workload: &Workload, peer: &Peer, extra: &str)
         "tls-stream" => bench.tls_stream(peer),
         "udp-known" => bench.datagrams(peer, Habit::Stay { window: 8 }),
         "udp-new" => bench.datagrams(peer, Habit::Leave),
+        "udp-up" => bench.datagram_stream(peer, Way::Up),
+        "udp-down" => bench.datagram_stream(peer, Way::Down),
         "calls" => bench.system_calls(peer),
         _ => bench.start(peer),
     }

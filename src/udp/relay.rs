@@ -8,7 +8,7 @@ use super::upstream::Failure;
 use crate::log::diag;
 use crate::log::traffic::Target;
 use crate::news;
-use crate::sys::datagram::{BATCH, Batch, take_error};
+use crate::sys::datagram::{BATCH, Batch, take_error, take_runs};
 use crate::sys::errors::reason;
 use crate::worker::{Core, Dump, Entry, LocalService, log_read};
 use pen_proto::commands::Flag;
@@ -20,6 +20,8 @@ use std::os::fd::AsFd;
 const CLIENT_BATCHES_MAX: usize = 8;
 /// Batches taken from the server of one session before others have their turn.
 const SERVER_BATCHES_MAX: usize = 4;
+/// So many datagrams of a server that wait together may have been a run.
+const RUN_AT_LEAST: usize = 8;
 
 impl Udp {
     /// A listener has datagrams. What is left over, if true, brings another event.
@@ -31,7 +33,7 @@ impl Udp {
             match inbox.receive(open.datagram_socket(core.number)) {
                 Ok(0) => has_more = false,
                 Ok(count) => {
-                    self.pass_up(core, listener, &mut inbox);
+                    self.pass_up_runs(core, listener, &mut inbox);
                     has_more = count == BATCH;
                 }
                 Err(error) => {
@@ -45,6 +47,19 @@ impl Udp {
         }
         self.inbox = Some(inbox);
         has_more
+    }
+
+    /// Where each datagram says for whom it is, a run is none.
+    fn pass_up_runs(&mut self, core: &mut Core, listener: u16, inbox: &mut Batch) {
+        let Some(service) = core.listeners.get(listener).map(|entry| entry.service) else { return };
+        if core.services[service].settings.proxy_accept.is_empty() || !inbox.has_runs() {
+            return self.pass_up(core, listener, inbox);
+        }
+        let (mut singles, mut done) = (Batch::new(), 0);
+        while singles.copy_singly(inbox, done) > 0 {
+            done += singles.len();
+            self.pass_up(core, listener, &mut singles);
+        }
     }
 
     /// Finds the session of each datagram. What follows one another in the same session goes in one system call.
@@ -74,7 +89,9 @@ impl Udp {
             }
             match these.and_then(|parties| self.session_of(core, service, parties, words.get_mut(first))) {
                 Some(index) => self.send_to_server(core, index, inbox, first..end),
-                None => core.services[service].totals.datagrams_dropped += (end - first) as u64,
+                None => {
+                    core.services[service].totals.datagrams_dropped += inbox.datagrams_in(first..end) as u64
+                }
             }
             first = end;
         }
@@ -110,7 +127,7 @@ impl Udp {
                     let sent = range.start..range.start + sent;
                     range.start = sent.end;
                     session.sent(inbox, sent.clone(), now_ms);
-                    core.services[service].totals.up_datagrams += sent.len() as u64;
+                    core.services[service].totals.up_datagrams += inbox.datagrams_in(sent) as u64;
                     self.await_answer(core, index);
                 }
                 Err(error) if is_unreachable(&error) => {
@@ -123,12 +140,13 @@ impl Udp {
                 Err(error) if is_congestion(&error) => break,
                 Err(error) => {
                     diag::once("send", format_args!("cannot send to a server: {}", reason(&error)));
-                    core.services[service].totals.datagrams_dropped += 1;
+                    let first = range.start..range.start + 1;
+                    core.services[service].totals.datagrams_dropped += inbox.datagrams_in(first) as u64;
                     range.start += 1;
                 }
             }
         }
-        core.services[service].totals.datagrams_dropped += range.len() as u64;
+        core.services[service].totals.datagrams_dropped += inbox.datagrams_in(range) as u64;
     }
 
     /// The timer of an unanswered datagram.
@@ -150,7 +168,7 @@ impl Udp {
         if dump.is_none() && log.target() == Target::Off {
             return;
         }
-        for datagram in range.map(|index| inbox.bytes(index)) {
+        for datagram in inbox.datagrams(range) {
             dump.inspect(|dump| dump.up(datagram));
             log_read(log, settings.choice(), session.address, Some(&session.endpoint), datagram);
         }
@@ -193,17 +211,27 @@ impl Udp {
                 }
             };
             let mut bytes = 0;
-            for datagram in (first..first + count).map(|index| outbox.bytes(index)) {
+            for datagram in outbox.datagrams(first..first + count) {
                 bytes += datagram.len();
                 dump.inspect(|dump| dump.down(datagram));
             }
             self.answered(core, index, bytes as u64);
+            self.expect_runs(index, count);
             if !outbox.is_full() {
                 break; // the system had room for more and had no more
             }
         }
         self.outbox = Some(outbox);
         met
+    }
+
+    /// A server that has sent so much at once may send runs. Most never do, and spare the system call.
+    fn expect_runs(&mut self, index: u32, count: usize) {
+        let Some(session) = self.sessions.get_mut(index) else { return };
+        if count >= RUN_AT_LEAST && !session.takes_runs {
+            session.takes_runs = true;
+            session.socket.iter().for_each(|socket| take_runs(socket.as_fd()));
+        }
     }
 
     /// Counts what a server has sent.
@@ -251,19 +279,21 @@ impl Udp {
             while !range.is_empty() {
                 match outbox.send(listener.datagram_socket(core.number), range.clone()) {
                     Ok(sent) => {
+                        let taken = range.start..range.start + sent;
                         range.start += sent;
-                        totals.down_datagrams += sent as u64;
+                        totals.down_datagrams += outbox.datagrams_in(taken) as u64;
                     }
                     Err(error) if is_congestion(&error) => break,
                     // About one client only, for example that there is no way to it any more.
                     Err(error) => {
                         diag::once("answer", format_args!("cannot send to a client: {}", reason(&error)));
-                        totals.datagrams_dropped += 1;
+                        let first = range.start..range.start + 1;
+                        totals.datagrams_dropped += outbox.datagrams_in(first) as u64;
                         range.start += 1;
                     }
                 }
             }
-            totals.datagrams_dropped += range.len() as u64;
+            totals.datagrams_dropped += outbox.datagrams_in(range) as u64;
         }
         outbox.clear();
     }
@@ -279,7 +309,7 @@ impl Session {
     fn sent(&mut self, batch: &Batch, range: Range<usize>, now_ms: u64) {
         self.active_ms = now_ms;
         self.unanswered_ms.get_or_insert(now_ms);
-        for datagram in range.map(|index| batch.bytes(index)) {
+        for datagram in batch.datagrams(range) {
             self.up_bytes += datagram.len() as u64;
             if let Some(kept) = &mut self.kept {
                 kept.push(datagram);

@@ -59,6 +59,8 @@ pub struct Session {
     pub kept: Option<Kept>,
     /// The PROXY header that its server wants before each datagram; empty when it wants none.
     pub header: Box<[u8]>,
+    /// Its socket has been asked for runs of datagrams.
+    pub takes_runs: bool,
     /// It counts towards what its client may have.
     pub is_counted: bool,
     /// What a downstream has said of the client beside its address.
@@ -96,6 +98,7 @@ impl Session {
             retries: 0,
             kept: Some(Kept::default()),
             header: Box::default(),
+            takes_runs: false,
             is_counted: false,
             told: None,
         }

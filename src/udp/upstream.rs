@@ -186,6 +186,7 @@ impl Udp {
         })?;
         if let Some(session) = self.sessions.get_mut(index) {
             session.socket = Some(socket);
+            session.takes_runs = false;
             session.header = header;
             trace(core, index, || format!("to {endpoint} port {}", endpoint.port()));
         }

@@ -1,5 +1,6 @@
 //! Datagrams, many in one system call: recvmmsg(2) and sendmmsg(2), with the address of this machine that each came to
-//! or is to come from.
+//! or is to come from. A slot of a batch holds one datagram, or a run of them that the system has not taken apart, because
+//! the sender gave them as one message or the network card joined them (UDP_GRO, Linux 5.0).
 //!
 //! Owns the buffers. It decides nothing: what is done with a datagram is the business of `udp/`, its only user.
 
@@ -23,8 +24,11 @@ pub const DATAGRAM_BYTES_MAX: usize = 65_535;
 /// A little more than 64 KiB, so that the beginnings of the buffers, which is what small datagrams use, do not all fall
 /// into the same few lines of the processor's cache.
 const STRIDE_BYTES: usize = 65_536 + 9 * 64;
-/// Enough for one IP_PKTINFO or IPV6_PKTINFO, and UDP_SEGMENT.
+/// Enough for one IP_PKTINFO or IPV6_PKTINFO, and UDP_SEGMENT or UDP_GRO.
 const CONTROL_BYTES: usize = 64;
+
+/// From linux/udp.h.
+const UDP_GRO: libc::c_int = 104;
 
 /// Control messages want the alignment of their header.
 #[derive(Clone, Copy)]
@@ -62,9 +66,10 @@ pub struct Batch {
     buffers: Box<[u8]>,
     names: Box<[libc::sockaddr_storage]>,
     controls: Box<[Control]>,
-    /// Two for each datagram: what goes before it, and itself.
-    vectors: Box<[[libc::iovec; 2]]>,
+    vectors: Box<[libc::iovec]>,
     headers: Box<[libc::mmsghdr]>,
+    /// How large the datagrams of a run are, of which the last may be smaller; 0: it is a single one.
+    pieces: Box<[u16]>,
     runs: Runs,
     count: usize,
 }
@@ -86,26 +91,21 @@ impl Batch {
             buffers: vec![0; BATCH * STRIDE_BYTES].into(),
             names: vec![name; BATCH].into(),
             controls: vec![Control::EMPTY; BATCH].into(),
-            vectors: vec![[vector; 2]; BATCH].into(),
+            vectors: vec![vector; BATCH].into(),
             headers: vec![header; BATCH].into(),
+            pieces: vec![0; BATCH].into(),
             runs: Runs::default(),
             count: 0,
         };
         for index in 0..BATCH {
-            batch.vectors[index][1].iov_base = batch.buffers[index * STRIDE_BYTES..].as_mut_ptr().cast();
+            batch.vectors[index].iov_base = batch.buffers[index * STRIDE_BYTES..].as_mut_ptr().cast();
+            batch.headers[index].msg_hdr.msg_iov = &mut batch.vectors[index];
+            batch.headers[index].msg_hdr.msg_iovlen = 1;
         }
-        batch.without_prefix(0..BATCH);
         batch
     }
 
-    fn without_prefix(&mut self, range: Range<usize>) {
-        for (header, vectors) in self.headers[range.clone()].iter_mut().zip(&mut self.vectors[range]) {
-            header.msg_hdr.msg_iov = &mut vectors[1];
-            header.msg_hdr.msg_iovlen = 1;
-        }
-    }
-
-    /// Datagrams in it.
+    /// Slots in use.
     pub fn len(&self) -> usize {
         self.count
     }
@@ -122,13 +122,52 @@ impl Batch {
         self.count = 0;
     }
 
-    /// The datagram with this number.
+    /// What is in the slot with this number.
     pub fn bytes(&self, index: usize) -> &[u8] {
         let length = self.headers[..self.count][index].msg_len as usize;
         &self.buffers[index * STRIDE_BYTES..][..length]
     }
 
-    /// Takes so many bytes away from the beginning of a datagram.
+    /// The datagrams in these slots, one after the other.
+    pub fn datagrams(&self, slots: Range<usize>) -> impl Iterator<Item = &[u8]> {
+        slots.flat_map(|slot| pieces_of(self.bytes(slot), self.pieces[slot]))
+    }
+
+    /// How many datagrams these slots hold.
+    pub fn datagrams_in(&self, slots: Range<usize>) -> usize {
+        slots.map(|slot| pieces_in(self.bytes(slot).len(), self.pieces[slot])).sum()
+    }
+
+    /// Whether a slot holds more than one.
+    pub fn has_runs(&self) -> bool {
+        self.pieces[..self.count].iter().any(|size| *size > 0)
+    }
+
+    /// Takes copies of the datagrams of another batch, each in a slot of its own, in place of what was here: the next ones
+    /// after the first `done`, as far as there is room. Returns how many.
+    pub fn copy_singly(&mut self, other: &Batch, done: usize) -> usize {
+        self.count = 0;
+        let slots = (0..other.count).flat_map(|slot| {
+            pieces_of(other.bytes(slot), other.pieces[slot]).map(move |datagram| (slot, datagram))
+        });
+        for (slot, datagram) in slots.skip(done).take(BATCH) {
+            let index = self.count;
+            self.buffers[index * STRIDE_BYTES..][..datagram.len()].copy_from_slice(datagram);
+            self.names[index] = other.names[slot];
+            self.controls[index] = other.controls[slot];
+            self.pieces[index] = 0;
+            let header = &mut self.headers[index];
+            header.msg_len = datagram.len() as libc::c_uint;
+            header.msg_hdr.msg_name = (&raw mut self.names[index]).cast();
+            header.msg_hdr.msg_namelen = other.headers[slot].msg_hdr.msg_namelen;
+            header.msg_hdr.msg_control = self.controls[index].as_mut_ptr();
+            header.msg_hdr.msg_controllen = other.headers[slot].msg_hdr.msg_controllen;
+            self.count += 1;
+        }
+        self.count
+    }
+
+    /// Takes so many bytes away from the beginning of a single datagram.
     pub fn cut(&mut self, index: usize, count: usize) {
         let length = &mut self.headers[..self.count][index].msg_len;
         self.buffers[index * STRIDE_BYTES..][..*length as usize].copy_within(count.., 0);
@@ -142,25 +181,22 @@ impl Batch {
         Some((from, own_address(&self.headers[index].msg_hdr)?))
     }
 
-    /// Takes what waits at a listening socket, in place of what was in the batch. Returns how many came; 0 when none
-    /// waits.
+    /// Takes what waits at a listening socket, in place of what was in the batch. Returns how many slots it filled; 0 when
+    /// nothing waits.
     ///
     /// # Errors
     /// What the system says.
     pub fn receive(&mut self, listener: BorrowedFd<'_>) -> io::Result<usize> {
         self.count = 0;
-        for index in 0..BATCH {
-            let header = &mut self.headers[index].msg_hdr;
-            header.msg_name = (&raw mut self.names[index]).cast();
-            header.msg_namelen = mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-            header.msg_control = self.controls[index].as_mut_ptr();
-            header.msg_controllen = CONTROL_BYTES as _;
+        for (header, name) in self.headers.iter_mut().zip(&mut self.names) {
+            header.msg_hdr.msg_name = (&raw mut *name).cast();
+            header.msg_hdr.msg_namelen = mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
         }
         self.take(listener)
     }
 
     /// Takes what waits at a connected socket, behind what is in the batch, as far as there is room; it is to go to
-    /// `to`, from the address `from`. Returns how many came; 0 when none waits.
+    /// `to`, from the address `from`. Returns how many slots it filled; 0 when nothing waits.
     ///
     /// # Errors
     /// What the system says, such as that the peer is unreachable.
@@ -182,8 +218,10 @@ impl Batch {
 
     fn take(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         let room = self.count..BATCH;
-        for [_, vector] in &mut self.vectors[room.clone()] {
-            vector.iov_len = STRIDE_BYTES.min(DATAGRAM_BYTES_MAX + 1);
+        for index in room.clone() {
+            self.vectors[index].iov_len = STRIDE_BYTES.min(DATAGRAM_BYTES_MAX + 1);
+            self.headers[index].msg_hdr.msg_control = self.controls[index].as_mut_ptr();
+            self.headers[index].msg_hdr.msg_controllen = CONTROL_BYTES as _;
         }
         let headers = &mut self.headers[room];
         // SAFETY: each header names buffers of this batch with their sizes, or null with 0, and all live through the
@@ -199,6 +237,9 @@ impl Batch {
         });
         match taken {
             Ok(taken) => {
+                for index in self.count..self.count + taken {
+                    self.pieces[index] = piece_size(&self.headers[index]);
+                }
                 self.count += taken;
                 Ok(taken)
             }
@@ -207,26 +248,16 @@ impl Batch {
         }
     }
 
-    /// Sends the datagrams with these numbers as they are, addresses included, and returns how many the system took.
+    /// Sends what is in these slots as it is, addresses included, and returns how many of them the system took.
     ///
     /// # Errors
     /// Why it did not take the first.
     pub fn send(&mut self, socket: BorrowedFd<'_>, range: Range<usize>) -> io::Result<usize> {
-        assert!(range.end <= self.count, "{range:?} of {}", self.count);
-        for index in range.clone() {
-            self.vectors[index][1].iov_len = self.headers[index].msg_len as usize;
-        }
-        let headers = &mut self.headers[range];
-        // SAFETY: the headers name buffers of this batch, or null with 0, and they live as long as this call.
-        match unsafe { self.runs.send(socket, headers) } {
-            Some(outcome) => outcome,
-            // SAFETY: as above.
-            None => unsafe { send_messages(socket, headers) },
-        }
+        self.send_behind(socket, range, &[])
     }
 
-    /// Sends the datagrams with these numbers to the peer of a connected socket, each with `prefix` before it;
-    /// otherwise as [`Batch::send`].
+    /// Sends what is in these slots to the peer of a connected socket, each datagram with `prefix` before it; otherwise as
+    /// [`Batch::send`].
     ///
     /// # Errors
     /// As [`Batch::send`].
@@ -239,24 +270,40 @@ impl Batch {
         for header in &mut self.headers[range.clone()] {
             forget_addresses(&mut header.msg_hdr);
         }
-        if prefix.is_empty() {
-            return self.send(socket, range);
-        }
-        for (header, vectors) in self.headers[range.clone()].iter_mut().zip(&mut self.vectors[range.clone()])
-        {
-            // Only read from: it is taken out again before this function returns.
-            vectors[0] = libc::iovec { iov_base: prefix.as_ptr().cast_mut().cast(), iov_len: prefix.len() };
-            header.msg_hdr.msg_iov = vectors.as_mut_ptr();
-            header.msg_hdr.msg_iovlen = 2;
-        }
-        let sent = self.send(socket, range.clone());
-        self.without_prefix(range.clone());
-        for (header, [_, vector]) in self.headers[range.clone()].iter_mut().zip(&self.vectors[range]) {
-            // The system has noted what it sent, with the prefix.
-            header.msg_len = vector.iov_len as libc::c_uint;
-        }
-        sent
+        self.send_behind(socket, range, prefix)
     }
+
+    fn send_behind(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        range: Range<usize>,
+        prefix: &[u8],
+    ) -> io::Result<usize> {
+        assert!(range.end <= self.count, "{range:?} of {}", self.count);
+        for index in range.clone() {
+            self.vectors[index].iov_len = self.headers[index].msg_len as usize;
+        }
+        let (headers, pieces) = (&mut self.headers[range.clone()], &self.pieces[range]);
+        // SAFETY: the headers name buffers of this batch, or null with 0, each with one vector, and they and the prefix live
+        // as long as this call.
+        match unsafe { self.runs.send(socket, headers, pieces, prefix) } {
+            Some(outcome) => outcome,
+            // SAFETY: as above.
+            None => unsafe { send_messages(socket, headers) },
+        }
+    }
+}
+
+/// The datagrams of a run, or a single one.
+fn pieces_of(bytes: &[u8], size: u16) -> impl Iterator<Item = &[u8]> {
+    let single = (size == 0).then_some(bytes);
+    let run = if size == 0 { &[] } else { bytes };
+    single.into_iter().chain(run.chunks(usize::from(size.max(1))))
+}
+
+/// How many those are.
+pub(super) fn pieces_in(length: usize, size: u16) -> usize {
+    if size == 0 { 1 } else { length.div_ceil(usize::from(size)) }
 }
 
 /// Sends with one sendmmsg(2), and returns how many messages the system took.
@@ -285,26 +332,35 @@ fn forget_addresses(header: &mut libc::msghdr) {
 
 /// What IP_PKTINFO or IPV6_PKTINFO tell.
 fn own_address(header: &libc::msghdr) -> Option<OwnAddress> {
+    if let Some(info) = told::<libc::in_pktinfo>(header, libc::IPPROTO_IP, libc::IP_PKTINFO) {
+        // Of a datagram to a group or to everybody, this is the address to answer from.
+        let ip = Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr));
+        return Some(OwnAddress { ip: ip.into(), interface: 0 });
+    }
+    let info = told::<libc::in6_pktinfo>(header, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO)?;
+    let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr);
+    let interface = if ip.is_unicast_link_local() { info.ipi6_ifindex as u32 } else { 0 };
+    // A group is no address to answer from: the system is to choose one.
+    let ip = if ip.is_multicast() { Ipv6Addr::UNSPECIFIED } else { ip };
+    Some(OwnAddress { ip: ip.into(), interface })
+}
+
+/// What UDP_GRO tells of a message that was received; 0 of a single datagram.
+fn piece_size(message: &libc::mmsghdr) -> u16 {
+    let size = told::<libc::c_int>(&message.msg_hdr, libc::IPPROTO_UDP, UDP_GRO).unwrap_or(0);
+    if (1..message.msg_len).contains(&(size as libc::c_uint)) { size as u16 } else { 0 }
+}
+
+/// The control message of this kind in a header that the system has filled.
+fn told<T: Copy>(header: &libc::msghdr, level: libc::c_int, kind: libc::c_int) -> Option<T> {
     // SAFETY: the system has filled the header, whose control buffer is still there.
     let mut message = unsafe { libc::CMSG_FIRSTHDR(header) };
     while !message.is_null() {
         // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR return messages inside the control buffer, or null.
-        let (level, kind) = unsafe { ((*message).cmsg_level, (*message).cmsg_type) };
-        if (level, kind) == (libc::IPPROTO_IP, libc::IP_PKTINFO) {
-            // SAFETY: a message of this kind carries an in_pktinfo, perhaps not aligned.
-            let info: libc::in_pktinfo = unsafe { ptr::read_unaligned(libc::CMSG_DATA(message).cast()) };
-            // Of a datagram to a group or to everybody, this is the address to answer from.
-            let ip = Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr));
-            return Some(OwnAddress { ip: ip.into(), interface: 0 });
-        }
-        if (level, kind) == (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) {
-            // SAFETY: a message of this kind carries an in6_pktinfo, perhaps not aligned.
-            let info: libc::in6_pktinfo = unsafe { ptr::read_unaligned(libc::CMSG_DATA(message).cast()) };
-            let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr);
-            let interface = if ip.is_unicast_link_local() { info.ipi6_ifindex as u32 } else { 0 };
-            // A group is no address to answer from: the system is to choose one.
-            let ip = if ip.is_multicast() { Ipv6Addr::UNSPECIFIED } else { ip };
-            return Some(OwnAddress { ip: ip.into(), interface });
+        let found = unsafe { ((*message).cmsg_level, (*message).cmsg_type) };
+        if found == (level, kind) {
+            // SAFETY: a message of this kind carries a T, perhaps not aligned: those who ask answer for that.
+            return Some(unsafe { ptr::read_unaligned(libc::CMSG_DATA(message).cast()) });
         }
         // SAFETY: as for the first.
         message = unsafe { libc::CMSG_NXTHDR(header, message) };
@@ -370,6 +426,12 @@ pub fn tell_own_address(socket: BorrowedFd<'_>, family: &IpAddr) -> nix::Result<
         IpAddr::V4(_) => set_option(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1),
         IpAddr::V6(_) => set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1),
     }
+}
+
+/// Asks the system for runs of datagrams as they come, not taken apart. Without it, or where the system does not know of
+/// that, they only cost more.
+pub fn take_runs(socket: BorrowedFd<'_>) {
+    let _ = set_option(socket, libc::IPPROTO_UDP, UDP_GRO, 1);
 }
 
 /// Lets routers cut up a datagram that is too large for a link instead of sending back an error.

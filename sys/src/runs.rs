@@ -1,13 +1,13 @@
 //! Runs of datagrams: what follows one another in a batch to the same peer, and has the same size, is given to the system
 //! as one message that it cuts up again (UDP_SEGMENT, Linux 4.18). Until then it is one packet in the network stack, not
-//! many; with eight datagrams that halves what sending them costs.
+//! many; with eight datagrams that halves what sending them costs. A run that came as one message goes on as one.
 //!
 //! Owns the messages for that. A system, a link or a route that does not do it makes no difference but the time: then the
 //! datagrams are sent one by one. Called by `datagram.rs` only.
 
 #![allow(unsafe_code)]
 
-use super::datagram::{BATCH, Control, send_messages};
+use super::datagram::{BATCH, Control, pieces_in, send_messages};
 use nix::libc;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -32,12 +32,14 @@ enum Cutting {
 /// Messages in the form in which the system takes them.
 pub(super) struct Runs {
     headers: Vec<libc::mmsghdr>,
-    /// By datagram.
+    /// By slot.
     vectors: Box<[libc::iovec]>,
-    /// By run.
+    /// By message.
     controls: Box<[Control]>,
-    /// How many datagrams each has.
+    /// How many slots each message has.
     lengths: Vec<usize>,
+    /// Of single datagrams: what goes before each, and itself.
+    single_vectors: Vec<[libc::iovec; 2]>,
     cutting: Cutting,
 }
 
@@ -50,27 +52,57 @@ impl Default for Runs {
             vectors: vec![vector; BATCH].into(),
             controls: vec![Control::EMPTY; BATCH].into(),
             lengths: Vec::with_capacity(BATCH),
+            single_vectors: Vec::new(),
             cutting: Cutting::Unknown,
         }
     }
 }
 
 impl Runs {
-    /// Sends datagrams, as many of them together as can be, and returns how many the system took. `None`: none go together,
-    /// and nothing was sent.
+    /// Sends what is in slots, of which `pieces` tells how large the datagrams of a run are, each datagram with `prefix`
+    /// before it; as many of them together as can be. Returns how many slots the system took. `None`: each slot is a message
+    /// as it stands, and nothing was sent.
     ///
     /// # Safety
-    /// Pointers in the headers must lead to as much as they say, and for as long as the call lasts.
+    /// Each header must have one vector. Its pointers must lead to as much as they say, and for as long as the call lasts.
     ///
     /// # Errors
     /// Why it did not take the first.
     pub unsafe fn send(
         &mut self,
         socket: BorrowedFd<'_>,
-        datagrams: &[libc::mmsghdr],
+        slots: &[libc::mmsghdr],
+        pieces: &[u16],
+        prefix: &[u8],
+    ) -> Option<io::Result<usize>> {
+        if prefix.is_empty() {
+            // SAFETY: as the caller says.
+            let together = unsafe { self.send_together(socket, slots, pieces) };
+            if together.is_some() {
+                return together;
+            }
+        }
+        if prefix.is_empty() && pieces.iter().all(|size| *size == 0) {
+            return None;
+        }
+        // SAFETY: as the caller says.
+        Some(unsafe { self.send_singly(socket, slots, pieces, prefix) })
+    }
+
+    /// `None`: none go together, and nothing was sent.
+    ///
+    /// # Safety
+    /// As [`Runs::send`].
+    unsafe fn send_together(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        slots: &[libc::mmsghdr],
+        pieces: &[u16],
     ) -> Option<io::Result<usize>> {
         // SAFETY: as the caller says.
-        if self.cutting == Cutting::Refused || !unsafe { self.gather(datagrams) } || !self.is_possible(socket)
+        if self.cutting == Cutting::Refused
+            || !unsafe { self.gather(slots, pieces) }
+            || !self.is_possible(socket)
         {
             return None;
         }
@@ -78,7 +110,7 @@ impl Runs {
         match unsafe { send_messages(socket, &mut self.headers) } {
             Ok(sent) => Some(Ok(self.lengths[..sent].iter().sum())),
             Err(error) => match error.raw_os_error() {
-                // The pieces are too large for the way they go.
+                // The pieces are too large for the way they go, or too many.
                 Some(libc::EINVAL | libc::EMSGSIZE) => None,
                 // Some interfaces cannot do it, nor can IPsec.
                 Some(libc::EIO | libc::EOPNOTSUPP) => {
@@ -90,6 +122,62 @@ impl Runs {
         }
     }
 
+    /// Sends each datagram as a message of its own. Of a run that the system did not take whole, the rest is lost.
+    ///
+    /// # Safety
+    /// As [`Runs::send`].
+    ///
+    /// # Errors
+    /// Why it did not take the first.
+    unsafe fn send_singly(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        slots: &[libc::mmsghdr],
+        pieces: &[u16],
+        prefix: &[u8],
+    ) -> io::Result<usize> {
+        // Only read from.
+        let before = libc::iovec { iov_base: prefix.as_ptr().cast_mut().cast(), iov_len: prefix.len() };
+        self.single_vectors.clear();
+        self.headers.clear();
+        self.lengths.clear();
+        for (slot, size) in slots.iter().zip(pieces) {
+            // SAFETY: as the caller says.
+            let libc::iovec { iov_base, iov_len } = unsafe { *slot.msg_hdr.msg_iov };
+            let count = pieces_in(iov_len, *size);
+            for piece in 0..count {
+                let at = piece * usize::from(*size);
+                let length = if *size == 0 { iov_len } else { (iov_len - at).min(usize::from(*size)) };
+                let piece =
+                    libc::iovec { iov_base: iov_base.cast::<u8>().wrapping_add(at).cast(), iov_len: length };
+                self.single_vectors.push([before, piece]);
+                self.headers.push(*slot);
+            }
+            self.lengths.push(count);
+        }
+        // Only now do the vectors stay where they are.
+        for (header, vectors) in self.headers.iter_mut().zip(&mut self.single_vectors) {
+            header.msg_hdr.msg_iov = vectors.as_mut_ptr();
+            header.msg_hdr.msg_iovlen = 2;
+        }
+        let mut sent = 0;
+        while sent < self.headers.len() {
+            // SAFETY: the headers lead to vectors of our own, and these to what the caller answers for.
+            match unsafe { send_messages(socket, &mut self.headers[sent..]) } {
+                Ok(more) => sent += more,
+                Err(error) if sent == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        let mut rest = sent;
+        let whole = self.lengths.iter().take_while(|length| {
+            let begun = rest > 0;
+            rest = rest.saturating_sub(**length);
+            begun
+        });
+        Ok(whole.count())
+    }
+
     /// An older system would not refuse the message but send it as one datagram.
     fn is_possible(&mut self, socket: BorrowedFd<'_>) -> bool {
         if self.cutting == Cutting::Unknown {
@@ -98,23 +186,23 @@ impl Runs {
         self.cutting == Cutting::Works
     }
 
-    /// Makes messages of datagrams; false when none go together.
+    /// Makes messages of slots; false when each is one datagram and none go together.
     ///
     /// # Safety
     /// As [`Runs::send`].
-    unsafe fn gather(&mut self, datagrams: &[libc::mmsghdr]) -> bool {
+    unsafe fn gather(&mut self, slots: &[libc::mmsghdr], pieces: &[u16]) -> bool {
         self.headers.clear();
         self.lengths.clear();
-        if datagrams.iter().any(|datagram| datagram.msg_hdr.msg_iovlen != 1) {
-            return false; // with something before each
-        }
         let mut first = 0;
-        for (index, datagram) in datagrams.iter().enumerate() {
-            // SAFETY: as the caller says; there is one vector, as was just seen.
-            self.vectors[index] = unsafe { *datagram.msg_hdr.msg_iov };
+        for (index, slot) in slots.iter().enumerate() {
             // SAFETY: as the caller says.
-            let joins =
-                index > 0 && self.fits(first, index) && unsafe { same_peer(&datagrams[first], datagram) };
+            self.vectors[index] = unsafe { *slot.msg_hdr.msg_iov };
+            // SAFETY: as the caller says.
+            let joins = index > 0
+                && pieces[first] == 0
+                && pieces[index] == 0
+                && self.fits(first, index)
+                && unsafe { same_peer(&slots[first], slot) };
             if joins && let (Some(header), Some(length)) = (self.headers.last_mut(), self.lengths.last_mut())
             {
                 header.msg_hdr.msg_iovlen += 1;
@@ -123,15 +211,15 @@ impl Runs {
             }
             first = index;
             self.lengths.push(1);
-            self.headers.push(*datagram);
+            self.headers.push(*slot);
             let header = &mut self.headers[self.lengths.len() - 1].msg_hdr;
             header.msg_iov = &mut self.vectors[index];
         }
-        if self.lengths.len() == datagrams.len() {
+        if self.lengths.len() == slots.len() && pieces.iter().all(|size| *size == 0) {
             return false;
         }
         // SAFETY: as the caller says.
-        unsafe { self.say_sizes() };
+        unsafe { self.say_sizes(pieces) };
         true
     }
 
@@ -148,12 +236,18 @@ impl Runs {
     ///
     /// # Safety
     /// As [`Runs::send`].
-    unsafe fn say_sizes(&mut self) {
-        let runs = self.headers.iter_mut().zip(&mut self.controls).zip(&self.lengths);
-        for ((header, control), _) in runs.filter(|(_, length)| **length > 1) {
+    unsafe fn say_sizes(&mut self, pieces: &[u16]) {
+        let mut slot = 0;
+        for ((header, control), length) in self.headers.iter_mut().zip(&mut self.controls).zip(&self.lengths)
+        {
             let header = &mut header.msg_hdr;
-            // SAFETY: a header without a vector was never taken.
-            let size = unsafe { (*header.msg_iov).iov_len } as u16;
+            // SAFETY: each header has a vector.
+            let gathered = if *length > 1 { unsafe { (*header.msg_iov).iov_len as u16 } } else { 0 };
+            let size = pieces[slot].max(gathered);
+            slot += length;
+            if size == 0 {
+                continue;
+            }
             // SAFETY: as the caller says; both are buffers for control messages, of one size.
             unsafe {
                 let there = bytes(header.msg_control, header.msg_controllen as _);

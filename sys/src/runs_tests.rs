@@ -2,7 +2,10 @@
 
 use super::super::datagram::Batch;
 use super::*;
+use crate::datagram::take_runs;
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use pen_proto::endpoint::OwnAddress;
+use std::io::IoSlice;
 use std::net::{IpAddr, UdpSocket};
 use std::os::fd::AsFd;
 
@@ -45,7 +48,7 @@ fn gathered(sizes: &[usize]) -> Option<Vec<usize>> {
     }
     let mut runs = Runs::default();
     // SAFETY: the headers lead to the vectors, and these to the datagrams.
-    unsafe { runs.gather(&headers) }.then_some(runs.lengths)
+    unsafe { runs.gather(&headers, &vec![0; sizes.len()]) }.then_some(runs.lengths)
 }
 
 #[test]
@@ -100,12 +103,12 @@ fn what_the_system_has_refused_once_is_not_tried_again() {
     header.msg_hdr.msg_iov = &mut vector;
     header.msg_hdr.msg_iovlen = 1;
     // SAFETY: the headers lead to the vector, and that to the bytes.
-    assert!(unsafe { runs.send(sender.as_fd(), &[header; 3]) }.is_none());
+    assert!(unsafe { runs.send(sender.as_fd(), &[header; 3], &[0; 3], &[]) }.is_none());
     assert_eq!(next(&receiver), None, "the caller sends them itself");
     if knows_segments(sender.as_fd()) {
         runs.cutting = Cutting::Unknown;
         // SAFETY: as above.
-        let sent = unsafe { runs.send(sender.as_fd(), &[header; 3]) };
+        let sent = unsafe { runs.send(sender.as_fd(), &[header; 3], &[0; 3], &[]) };
         assert_eq!(sent.expect("three that go together").unwrap(), 3);
         assert_eq!(
             [next(&receiver), next(&receiver), next(&receiver)],
@@ -157,4 +160,67 @@ fn a_run_leaves_from_the_address_that_was_spoken_to() {
             assert_eq!((&buffer[..length], from.ip()), (&b"equal"[..], own.to_canonical()));
         }
     }
+}
+
+/// What a sender gives to the system as one message, so many bytes in each datagram.
+fn send_run(sender: &UdpSocket, bytes: &[u8], size: u16) {
+    let control = [ControlMessage::UdpGsoSegments(&size)];
+    let sent = sendmsg::<()>(sender.as_raw_fd(), &[IoSlice::new(bytes)], &control, MsgFlags::empty(), None);
+    assert_eq!(sent.unwrap(), bytes.len());
+}
+
+#[test]
+fn a_run_that_came_whole_goes_on_whole_and_arrives_as_it_was() {
+    for (size, length) in [(1200, 40 * 1200), (1400, 1400 * 7 + 3), (1, 64), (9000, 27_001), (500, 501)] {
+        let sent: Vec<u8> = (0..length).map(|byte| (byte % 251) as u8).collect();
+        let expected: Vec<Vec<u8>> = sent.chunks(size.into()).map(<[u8]>::to_vec).collect();
+        let ((inbox, source), (receiver, sender)) = (pair(), pair());
+        take_runs(inbox.as_fd());
+        source.send(b"single").unwrap();
+        send_run(&source, &sent, size);
+        let mut batch = Batch::new();
+        fill(&mut batch, &inbox, &receiver);
+        assert!(batch.has_runs(), "the system took them apart");
+        assert_eq!(batch.len(), 2);
+        assert_eq!(batch.datagrams_in(0..2), 1 + expected.len());
+        let first = (&b"single"[..], &b"single"[..]);
+        assert_eq!((batch.datagrams(0..1).next().unwrap(), batch.bytes(0)), first);
+        assert!(batch.datagrams(1..2).eq(expected.iter()), "{size}");
+        let unconnected = UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert_eq!(batch.send(unconnected.as_fd(), 1..2).unwrap(), 1);
+        assert!(std::iter::from_fn(|| next(&receiver)).eq(expected.iter().cloned()), "to an address: {size}");
+        assert_eq!(batch.send_connected(sender.as_fd(), 0..2, b"to ").unwrap(), 2);
+        let headed = [&b"single"[..]].into_iter().chain(expected.iter().map(Vec::as_slice));
+        let headed = headed.map(|datagram| [b"to ", datagram].concat());
+        assert!(std::iter::from_fn(|| next(&receiver)).eq(headed), "behind a prefix: {size}");
+        let mut singles = Batch::new();
+        let mut copied = Vec::new();
+        while singles.copy_singly(&batch, copied.len()) > 0 {
+            assert!(!singles.has_runs());
+            copied.extend((0..singles.len()).map(|slot| singles.bytes(slot).to_vec()));
+        }
+        assert_eq!(copied[0], b"single");
+        assert!(copied[1..] == expected, "copied: {size}");
+    }
+}
+
+#[test]
+fn a_run_arrives_where_the_system_cannot_cut() {
+    let ((inbox, source), (receiver, sender)) = (pair(), pair());
+    take_runs(inbox.as_fd());
+    send_run(&source, b"onetwothr4", 3);
+    let mut batch = Batch::new();
+    fill(&mut batch, &inbox, &receiver);
+    // SAFETY: all-zero bytes are a valid mmsghdr, one without any buffer.
+    let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
+    let mut run = batch.bytes(0).to_vec();
+    let mut vector = libc::iovec { iov_base: run.as_mut_ptr().cast(), iov_len: run.len() };
+    header.msg_hdr.msg_iov = &mut vector;
+    header.msg_hdr.msg_iovlen = 1;
+    let mut runs = Runs { cutting: Cutting::Refused, ..Runs::default() };
+    // SAFETY: the header leads to the vector, and that to the bytes.
+    let sent = unsafe { runs.send(sender.as_fd(), &[header], &[3], &[]) };
+    assert_eq!(sent.expect("a run is no message").unwrap(), 1);
+    let got: Vec<Vec<u8>> = std::iter::from_fn(|| next(&receiver)).collect();
+    assert_eq!(got, [&b"one"[..], b"two", b"thr", b"4"]);
 }

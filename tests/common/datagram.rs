@@ -2,10 +2,12 @@
 
 use super::ports::free_port;
 use super::wait::PATIENCE;
+use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg};
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IoSlice};
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -124,6 +126,14 @@ impl fmt::Display for UdpServer {
     }
 }
 
+/// Sends a run of datagrams as one message.
+pub fn send_run(socket: &UdpSocket, bytes: &[u8], size: u16, to: SocketAddr) {
+    let control = [ControlMessage::UdpGsoSegments(&size)];
+    let to = SockaddrStorage::from(to);
+    let sent = sendmsg(socket.as_raw_fd(), &[IoSlice::new(bytes)], &control, MsgFlags::empty(), Some(&to));
+    assert_eq!(sent.expect("send a run"), bytes.len());
+}
+
 /// A client with a port of its own.
 pub struct UdpClient {
     pub socket: UdpSocket,
@@ -145,6 +155,11 @@ impl UdpClient {
 
     pub fn send(&self, datagram: impl AsRef<[u8]>) {
         self.socket.send_to(datagram.as_ref(), self.to).expect("send");
+    }
+
+    /// Sends these bytes as one message that the system makes datagrams of this size of (UDP_SEGMENT), as QUIC programs do.
+    pub fn send_run(&self, bytes: &[u8], size: u16) {
+        send_run(&self.socket, bytes, size, self.to);
     }
 
     /// The next answer, which must come from the address that was asked.

@@ -4,7 +4,7 @@
 
 use super::connect::{LocalAddress, StartError, bind_local, ours};
 use super::itself;
-use crate::datagram::{allow_fragments, tell_errors, tell_own_address};
+use crate::datagram::{allow_fragments, take_runs, tell_errors, tell_own_address};
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, getsockname, setsockopt, socket,
@@ -91,6 +91,7 @@ fn new_listener(address: SocketAddr) -> io::Result<OwnedFd> {
 fn set_up(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
     allow_fragments(socket.as_fd(), &address.ip())?;
     tell_own_address(socket.as_fd(), &address.ip())?;
+    take_runs(socket.as_fd());
     Ok(setsockopt(socket, sockopt::RcvBuf, &RECEIVE_BUFFER_BYTES)?)
 }
 
