@@ -8,6 +8,7 @@ use pen_sys::control::{Address, Session};
 /// Options of penctl, with what they do.
 const OPTIONS: &[(&str, &str)] = &[
     ("-e", "send this command"),
+    ("--list", "list the pens that run here"),
     ("--help", "say how to call penctl"),
     ("--version", "print the version"),
     ("--completions", "write the completion script for a shell"),

@@ -3,6 +3,7 @@
 //! Owns the arguments and the order of things; `client` talks to pen, `screen` shows, `shell` is the interactive part.
 
 mod candidates;
+mod pens;
 mod screen;
 mod shell;
 mod table;
@@ -16,7 +17,7 @@ use screen::Screen;
 use std::io::{self, BufRead, IsTerminal};
 use std::process::ExitCode;
 
-const SYNOPSIS: &str = "usage: penctl [-e COMMAND]... HOST:PORT|/PATH [COMMAND...]";
+const SYNOPSIS: &str = "usage: penctl [-e COMMAND]... [HOST:PORT|/PATH|NAME [COMMAND...]]";
 
 const HELP: &str = "\
 Sends commands to the control socket of a running pen and prints the answers.
@@ -24,6 +25,7 @@ Sends commands to the control socket of a running pen and prints the answers.
   -e COMMAND     send this command; may be repeated, all go through one
                  connection, and the first error ends it
   -h, --help     print this
+      --list         list the pens that run here
       --version  print the version
       --completions SHELL
                  print the completion script for bash, zsh or fish
@@ -31,6 +33,11 @@ Sends commands to the control socket of a running pen and prints the answers.
 The words of COMMAND are joined by blanks; of several, one that has blanks in
 it is put into double quotes. Without a command, a terminal gets a shell;
 otherwise commands are read from standard input, one a line.
+
+Without an address, penctl looks for the control sockets of pens in
+$PEN_RUN_DIR, or else in $XDG_RUNTIME_DIR/pen and /run/pen, and in the
+directories there. It takes the only one, or asks which; NAME is the name of
+one of them.
 Exit status: 0, or 1 if pen could not be reached or answered with an error.
 ";
 
@@ -42,9 +49,11 @@ enum Wish {
     Completions(Shell),
     /// What a completion script asks: the line up to the cursor, without the program.
     Complete(String),
-    /// An address and the commands for it; none means standard input.
+    /// The pens that run here.
+    List,
+    /// An address, or none for the pen that runs here, and the commands for it; none means standard input.
     Talk {
-        address: String,
+        address: Option<String>,
         commands: Vec<String>,
     },
 }
@@ -56,7 +65,13 @@ fn main() -> ExitCode {
         Wish::Version => Screen::of_stdout().print(&format!("penctl {}\n", env!("CARGO_PKG_VERSION"))),
         Wish::Completions(shell) => Screen::of_stdout().print(&shell.for_penctl()),
         Wish::Complete(line) => Screen::of_stdout().print(&candidates::for_shell(&line)),
-        Wish::Talk { address, commands } => talk(Address::parse(&address)?, &commands),
+        Wish::List => {
+            let found = pens::find(&pens::directories());
+            pens::troubles(&found).for_each(|trouble| complain(format_args!("penctl: {trouble}")));
+            let screen = Screen::of_stdout();
+            screen.print(&pens::list(&found, screen.colour(), screen.width()))
+        }
+        Wish::Talk { address, commands } => talk(address_of(address.as_deref())?, &commands),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -72,7 +87,7 @@ fn read_arguments(arguments: &[String]) -> Result<Wish, String> {
     let mut options = Options::new();
     options.parsing_style(ParsingStyle::StopAtFirstFree);
     options.optmulti("e", "", "", "COMMAND").optflag("h", "help", "").optflag("", "version", "");
-    options.optopt("", "completions", "", "SHELL").optopt("", "complete", "", "LINE");
+    options.optflag("", "list", "").optopt("", "completions", "", "SHELL").optopt("", "complete", "", "LINE");
     let parse = |words: &[String]| options.parse(words).map_err(|error| format!("{error}\n{SYNOPSIS}"));
     let before = parse(arguments)?;
     let behind = parse(before.free.get(1..).unwrap_or_default())?;
@@ -82,13 +97,16 @@ fn read_arguments(arguments: &[String]) -> Result<Wish, String> {
     if before.opt_present("version") || behind.opt_present("version") {
         return Ok(Wish::Version);
     }
+    if before.opt_present("list") || behind.opt_present("list") {
+        return Ok(Wish::List);
+    }
     if let Some(shell) = before.opt_str("completions") {
         return Shell::parse(&shell).map(Wish::Completions);
     }
     if let Some(line) = before.opt_str("complete") {
         return Ok(Wish::Complete(line));
     }
-    let address = before.free.first().ok_or(SYNOPSIS)?;
+    let address = before.free.first().cloned();
     let mut commands = [before.opt_strs("e"), behind.opt_strs("e")].concat();
     if !behind.free.is_empty() {
         commands.push(match &behind.free[..] {
@@ -99,7 +117,54 @@ fn read_arguments(arguments: &[String]) -> Result<Wish, String> {
     if let Some(broken) = commands.iter().find(|command| command.contains(['\n', '\r'])) {
         return Err(format!("a command is one line, got {}", pen_proto::addr::quoted(broken)));
     }
-    Ok(Wish::Talk { address: address.clone(), commands })
+    Ok(Wish::Talk { address, commands })
+}
+
+/// An address as it is given, that of a pen of this name, or that of the pen that runs here.
+fn address_of(given: Option<&str>) -> Result<Address, String> {
+    let is_address = |text: &str| text.contains([':', '/']) || text.parse::<u16>().is_ok();
+    if let Some(address) = given.filter(|given| is_address(given)) {
+        return Address::parse(address);
+    }
+    let directories = pens::directories();
+    let found = pens::find(&directories);
+    if let Some(name) = given {
+        let pen = pens::pick(&found, name);
+        return Address::parse(&pen.map_err(|trouble| format!("{trouble}\n{SYNOPSIS}"))?.address());
+    }
+    pens::troubles(&found).for_each(|trouble| complain(format_args!("penctl: {trouble}")));
+    let screen = Screen::of_stdout();
+    let which = |found: &[pens::Pen]| {
+        screen.print(&pens::list(found, screen.colour(), screen.width()))?;
+        match io::stdin().is_terminal() && screen.is_terminal() {
+            true => ask_which(found, screen),
+            false => {
+                Err("several pens run here: want the name or socket of one, such as penctl NAME servers"
+                    .into())
+            }
+        }
+    };
+    let chosen = pens::choose(&found, &directories, which)?;
+    Address::parse(&chosen.ok_or("no pen was chosen")?)
+}
+
+/// Asks until the answer is one of them; `None` at the end of input, or for an empty line.
+fn ask_which(found: &[pens::Pen], screen: Screen) -> Result<Option<String>, String> {
+    loop {
+        screen.print("which one, by number or name? ")?;
+        let mut line = String::new();
+        let count = io::stdin().read_line(&mut line).map_err(|error| format!("standard input: {error}"))?;
+        match line.trim() {
+            "" => {
+                screen.print(if count == 0 { "\n" } else { "" })?;
+                return Ok(None);
+            }
+            word => match pens::pick(found, word) {
+                Ok(pen) => return Ok(Some(pen.address())),
+                Err(trouble) => complain(trouble),
+            },
+        }
+    }
 }
 
 fn talk(address: Address, commands: &[String]) -> Result<(), String> {
@@ -141,7 +206,7 @@ mod tests {
 
     fn talk(address: &str, commands: &[&str]) -> Result<Wish, String> {
         let commands = commands.iter().map(|command| command.to_string()).collect();
-        Ok(Wish::Talk { address: address.into(), commands })
+        Ok(Wish::Talk { address: Some(address.into()), commands })
     }
 
     #[test]
@@ -170,10 +235,13 @@ mod tests {
     }
 
     #[test]
-    fn a_call_without_address_is_explained() {
-        for arguments in ["", "-e mode", "-x", "-e"] {
+    fn a_call_without_address_is_for_the_pen_that_runs_here() {
+        for arguments in ["-x", "-e"] {
             assert!(read(arguments).unwrap_err().contains("usage: penctl"), "{arguments}");
         }
+        assert_eq!(read(""), Ok(Wish::Talk { address: None, commands: Vec::new() }));
+        assert_eq!(read("-e mode"), Ok(Wish::Talk { address: None, commands: vec!["mode".into()] }));
+        assert_eq!(read("--list"), Ok(Wish::List));
         assert_eq!(read("--help"), Ok(Wish::Help));
         assert_eq!(read("--version :8888 mode"), Ok(Wish::Version));
     }

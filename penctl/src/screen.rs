@@ -29,6 +29,15 @@ impl Screen {
         self.colour
     }
 
+    pub fn is_terminal(self) -> bool {
+        self.is_terminal
+    }
+
+    /// How wide a line may be; in a file as wide as it is.
+    pub fn width(self) -> usize {
+        if self.is_terminal { columns(io::stdout()).unwrap_or(COLUMNS) } else { usize::MAX }
+    }
+
     /// Asks with `ask` and prints the answer. A listing is asked for in its JSON form when it can be shown as a table.
     ///
     /// # Errors
@@ -38,8 +47,7 @@ impl Screen {
         let listing = listing(command).filter(|_| self.is_terminal);
         let Some(listing) = listing else { return self.print_reply(&ask(command)??) };
         let reply = ask(&format!("{} json", command.trim()))??;
-        let width = columns(io::stdout()).unwrap_or(COLUMNS);
-        match render(listing, &reply, self.colour, width) {
+        match render(listing, &reply, self.colour, self.width()) {
             Some(table) => self.print(&table),
             None => self.print_reply(&reply),
         }

@@ -4,12 +4,13 @@
 //! they are needed.
 
 use crate::candidates;
+use crate::pens;
 use crate::screen::Screen;
 use crate::table::{Colour, harmless};
 use pen_proto::addr::quoted;
 use pen_proto::commands::{ROWS, Row};
 use pen_proto::help::{Completion, completions, help, help_for, synopsis};
-use pen_sys::control::Session;
+use pen_sys::control::{Address, Session};
 use pen_sys::program::complain;
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
 use rustyline::error::ReadlineError;
@@ -35,7 +36,6 @@ type Line = Editor<Assistant, FileHistory>;
 ///
 /// The terminal or standard output cannot be used. Errors of pen are shown and the shell goes on.
 pub fn run(session: Session, screen: Screen) -> Result<(), String> {
-    let address = harmless(session.address().text());
     let session = Rc::new(RefCell::new(session));
     let mut line = editor(&session, screen).map_err(|error| format!("terminal: {error}"))?;
     let history = history_file();
@@ -44,7 +44,7 @@ pub fn run(session: Session, screen: Screen) -> Result<(), String> {
         let _ = line.load_history(history);
     }
     screen.print(WELCOME)?;
-    let ended = obey(&mut line, &address, &session, screen);
+    let ended = obey(&mut line, &session, screen);
     if let Some(history) = &history {
         line.save_history(history).map_err(|error| format!("{}: {error}", history.display()))?;
     }
@@ -67,17 +67,9 @@ fn editor(session: &Rc<RefCell<Session>>, screen: Screen) -> rustyline::Result<L
     Ok(line)
 }
 
-fn obey(
-    line: &mut Line,
-    address: &str,
-    session: &Rc<RefCell<Session>>,
-    screen: Screen,
-) -> Result<(), String> {
+fn obey(line: &mut Line, session: &Rc<RefCell<Session>>, screen: Screen) -> Result<(), String> {
     loop {
-        let prompt = match session.borrow().service() {
-            Some(service) => format!("{address} {}> ", harmless(service)),
-            None => format!("{address}> "),
-        };
+        let prompt = prompt(&session.borrow());
         let command = match line.readline(&prompt) {
             Ok(command) => command,
             Err(ReadlineError::Interrupted) => continue,
@@ -90,7 +82,8 @@ fn obey(
         let done = match words[..] {
             [] => Ok(()),
             ["quit"] => return Ok(()),
-            ["help"] => screen.print(&format!("{}\nquit leaves this shell.\n", help())),
+            ["help"] => screen.print(&format!("{}\n{OWN_HELP}", help())),
+            ["scan"] => scan(line, session, screen),
             ["help", word] => help_for(word)
                 .ok_or_else(|| format!("no such command: {}", quoted(word)))
                 .and_then(|text| screen.print(&text)),
@@ -101,6 +94,33 @@ fn obey(
             complain(harmless(&trouble));
         }
     }
+}
+
+/// What the shell does by itself.
+const OWN_HELP: &str = "scan looks for other pens and goes over to one. quit leaves this shell.\n";
+
+/// Which pen and service commands are for, and whether it takes any.
+fn prompt(session: &Session) -> String {
+    let service = session.service().map(|service| format!(" {}", harmless(service))).unwrap_or_default();
+    let rights = if session.is_read_only() { " (read-only)" } else { "" };
+    format!("{}{service}{rights}> ", harmless(session.address().text()))
+}
+
+/// Looks for pens, and goes over to the one that is chosen.
+fn scan(line: &mut Line, session: &Rc<RefCell<Session>>, screen: Screen) -> Result<(), String> {
+    let directories = pens::directories();
+    let found = pens::find(&directories);
+    pens::troubles(&found).for_each(complain);
+    let chosen = pens::choose(&found, &directories, |found| {
+        screen.print(&pens::list(found, screen.colour(), screen.width()))?;
+        let answer = line.readline("which one, by number or name? ").unwrap_or_default();
+        let word = Some(answer.trim()).filter(|word| !word.is_empty());
+        word.map(|word| pens::pick(found, word).map(pens::Pen::address)).transpose()
+    })?;
+    if let Some(address) = chosen {
+        *session.borrow_mut() = Session::open(Address::parse(&address)?)?;
+    }
+    Ok(())
 }
 
 /// In other shells `exit` leaves the shell; here it ends the service of everybody.
@@ -141,6 +161,9 @@ impl Completer for Assistant {
         let start = typed.rfind([' ', '\t']).map_or(0, |blank| blank + 1);
         let begun = &typed[start..];
         let mut words: Vec<String> = Vec::new();
+        if start == 0 {
+            words.push("scan".into());
+        }
         for candidate in completions(typed) {
             match candidate {
                 Completion::Word(word) => words.push(word.into()),

@@ -295,6 +295,25 @@ fn groups(groups: &[GroupLine]) -> Table {
     }
 }
 
+/// The pens of this machine, from what is to stand in the columns.
+pub fn pens(rows: Vec<[String; 7]>, colour: Colour, width: usize) -> String {
+    let row = |cells: [String; 7]| (Tone::Plain, cells.iter().map(|cell| or_dash(cell)).collect());
+    let table = Table {
+        columns: vec![
+            ("#", Right, 0),
+            ("NAME", Left, 0),
+            ("PID", Right, 1),
+            ("ACCESS", Left, 0),
+            ("SERVICES", Left, 2),
+            ("LISTEN", Left, 3),
+            ("SOCKET", Left, 4),
+        ],
+        rows: rows.into_iter().map(row).collect(),
+        nothing: "no pens",
+    };
+    table.draw(colour, width)
+}
+
 /// The state bits of `connection N` in words.
 fn connection_state(bits: u32) -> String {
     const WORDS: [(u32, &str); 5] = [

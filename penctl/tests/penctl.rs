@@ -1,16 +1,13 @@
 //! The program penctl against servers that answer as this pen and as an original Pen do.
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::pty::{Winsize, openpty};
 use pen_sys::tempdir::TempDir;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -19,8 +16,13 @@ use std::thread;
 #[path = "../../tests/common/process.rs"]
 mod process;
 #[allow(dead_code, reason = "each test target uses its part")]
+#[path = "../../tests/common/terminal.rs"]
+mod terminal;
+#[allow(dead_code, reason = "each test target uses its part")]
 #[path = "../../tests/common/wait.rs"]
 mod wait;
+
+use terminal::Terminal;
 
 /// Half understood they would name something else.
 #[test]
@@ -316,11 +318,11 @@ fn a_reader_that_goes_is_no_trouble() {
 #[test]
 fn a_terminal_gets_tables_and_no_escapes() {
     let pen = FakePen::new(Kind::Ours);
-    let mut terminal = Terminal::start(&[&pen.address, "servers"], None);
+    let mut terminal = on_terminal(&[&pen.address, "servers"], None);
     let text = terminal.until("2.0 KiB");
     assert!(text.contains("SERVER  ADDRESS") && text.contains("\x1b[1m"), "{text:?}");
     assert!(terminal.child.wait().unwrap().success());
-    let mut terminal = Terminal::start(&[&pen.address, "escape"], None);
+    let mut terminal = on_terminal(&[&pen.address, "escape"], None);
     let text = terminal.until("b\r\n");
     assert_eq!(text, "a\\x1b[2Jb\r\n");
 }
@@ -329,7 +331,7 @@ fn a_terminal_gets_tables_and_no_escapes() {
 fn the_shell_completes_hints_and_remembers() {
     let pen = FakePen::new(Kind::Ours);
     let directory = TempDir::new();
-    let mut terminal = Terminal::start(&[&pen.address], Some(directory.path()));
+    let mut terminal = on_terminal(&[&pen.address], Some(directory.path()));
     terminal.until("quit leaves");
     terminal.until("> ");
     terminal.write("blackl\t30\r");
@@ -359,7 +361,7 @@ fn the_shell_completes_hints_and_remembers() {
 #[test]
 fn the_shell_knows_services() {
     let pen = FakePen::new(Kind::Ours);
-    let mut terminal = Terminal::start(&[&pen.address], None);
+    let mut terminal = on_terminal(&[&pen.address], None);
     terminal.until("quit leaves");
     terminal.until("> ");
     terminal.write("services\r");
@@ -384,52 +386,11 @@ fn a_session_that_is_opened_anew_is_for_the_same_service() {
 }
 
 /// A penctl on a terminal of its own.
-struct Terminal {
-    master: File,
-    child: Child,
-    /// Shown and not yet waited for.
-    shown: String,
-}
-
-impl Terminal {
-    fn start(arguments: &[&str], home: Option<&Path>) -> Terminal {
-        let size = Winsize { ws_row: 40, ws_col: 200, ws_xpixel: 0, ws_ypixel: 0 };
-        let pty = openpty(&size, None).unwrap();
-        let slave = || Stdio::from(pty.slave.try_clone().unwrap());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_penctl"));
-        command.args(arguments).stdin(slave()).stdout(slave()).stderr(slave());
-        command.env("TERM", "xterm").env_remove("NO_COLOR").env_remove("XDG_STATE_HOME");
-        if let Some(home) = home {
-            command.env("HOME", home);
-        }
-        Terminal { master: File::from(pty.master), child: command.spawn().unwrap(), shown: String::new() }
+fn on_terminal(arguments: &[&str], home: Option<&Path>) -> Terminal {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_penctl"));
+    command.args(arguments);
+    if let Some(home) = home {
+        command.env("HOME", home);
     }
-
-    fn write(&mut self, keys: &str) {
-        self.master.write_all(keys.as_bytes()).unwrap();
-    }
-
-    /// What is shown up to and with `wanted`, after what was waited for last; fails after ten silent seconds.
-    fn until(&mut self, wanted: &str) -> String {
-        loop {
-            if let Some(at) = self.shown.find(wanted) {
-                return self.shown.drain(..at + wanted.len()).collect();
-            }
-            let mut sockets = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
-            let ready = poll(&mut sockets, PollTimeout::from(10_000u16)).unwrap();
-            assert!(ready > 0, "waited for {wanted:?}, got {:?}", self.shown);
-            let mut buffer = [0; 4096];
-            let count = self.master.read(&mut buffer).unwrap_or(0);
-            assert!(count > 0, "penctl ended before {wanted:?}: {:?}", self.shown);
-            self.shown.push_str(&String::from_utf8_lossy(&buffer[..count]));
-        }
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    Terminal::start(command, (200, 40))
 }

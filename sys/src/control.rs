@@ -187,6 +187,14 @@ impl Address {
         format!("{}: {trouble}", self.text())
     }
 
+    /// Why no session could be opened.
+    fn unopened(&self, error: &io::Error, patience: Patience) -> String {
+        match error.get_ref() {
+            Some(refusal) if error.kind() == ErrorKind::Other => format!("{}: {refusal}", self.text()),
+            _ => self.lost(error, patience),
+        }
+    }
+
     /// Sends one command on a connection of its own.
     ///
     /// # Errors
@@ -249,6 +257,8 @@ pub struct Session {
     way: Way,
     /// The service that lines without a name are for, once one said so.
     service: Option<String>,
+    /// As pen said when the session began.
+    is_read_only: bool,
 }
 
 enum Way {
@@ -276,8 +286,22 @@ impl Session {
     ///
     /// Pen could not be reached.
     pub fn open_with(address: Address, patience: Patience) -> Result<Session, String> {
-        let way = greet(&address, patience)?;
-        Ok(Session { address, patience, way, service: None })
+        let opened = Session::try_open(address.clone(), patience);
+        opened.map_err(|error| address.unopened(&error, patience))
+    }
+
+    /// As [`Session::open_with`], for somebody who wants to know the kind of trouble.
+    ///
+    /// # Errors
+    /// As the system says it; one that wraps another text is pen's own.
+    pub fn try_open(address: Address, patience: Patience) -> io::Result<Session> {
+        let (way, is_read_only) = greet(&address, patience)?;
+        Ok(Session { address, patience, way, service: None, is_read_only })
+    }
+
+    /// Whether pen answers questions only, as it said when the session began.
+    pub fn is_read_only(&self) -> bool {
+        self.is_read_only
     }
 
     /// Sends a command and waits for its answer. A session that pen has ended meanwhile, for being silent too long or
@@ -294,7 +318,7 @@ impl Session {
         };
         if is_stale {
             self.way = Way::Closed;
-            self.way = self.greet_again()?;
+            (self.way, self.is_read_only) = self.greet_again()?;
         }
         let Way::Open(stream) = &mut self.way else { return self.address.ask(command) };
         let reply = exchange(stream, command).map_err(|error| self.address.lost(&error, self.patience));
@@ -306,13 +330,15 @@ impl Session {
         reply
     }
 
-    fn greet_again(&self) -> Result<Way, String> {
-        let mut way = greet(&self.address, self.patience)?;
+    fn greet_again(&self) -> Result<(Way, bool), String> {
+        let greeted = greet(&self.address, self.patience);
+        let (mut way, is_read_only) =
+            greeted.map_err(|error| self.address.unopened(&error, self.patience))?;
         if let (Some(service), Way::Open(stream)) = (&self.service, &mut way) {
             let reply = exchange(stream, &format!("service {service}"));
             reply.map_err(|error| self.address.lost(&error, self.patience))??;
         }
-        Ok(way)
+        Ok((way, is_read_only))
     }
 
     /// The service that lines without a name are for; `None` until one has said so.
@@ -343,15 +369,15 @@ fn has_ended(stream: &mut BufReader<Stream>) -> bool {
     restored.is_err() || !heard.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
-/// Asks for a session; anything but the frame of its greeting comes from a pen that knows none.
-fn greet(address: &Address, patience: Patience) -> Result<Way, String> {
-    let stream = address.connect(patience).map_err(|error| address.lost(&error, patience))?;
-    let mut stream = BufReader::new(stream);
+/// Asks for a session; anything but the frame of its greeting comes from a pen that knows none. Says as well whether
+/// questions are all that is allowed.
+fn greet(address: &Address, patience: Patience) -> io::Result<(Way, bool)> {
+    let mut stream = BufReader::new(address.connect(patience)?);
     match exchange(&mut stream, "session") {
-        Ok(Ok(_)) => Ok(Way::Open(stream)),
-        Ok(Err(trouble)) => Err(format!("{}: {trouble}", address.text())),
-        Err(error) if error.kind() == ErrorKind::InvalidData => Ok(Way::Single),
-        Err(error) => Err(address.lost(&error, patience)),
+        Ok(Ok(greeting)) => Ok((Way::Open(stream), greeting.trim_end().ends_with(" read-only"))),
+        Ok(Err(trouble)) => Err(io::Error::other(trouble)),
+        Err(error) if error.kind() == ErrorKind::InvalidData => Ok((Way::Single, false)),
+        Err(error) => Err(error),
     }
 }
 

@@ -20,6 +20,7 @@ pub mod programs;
 pub mod real;
 pub mod skip;
 pub mod sockets;
+pub mod terminal;
 pub mod wait;
 
 pub use pen_sys::tempdir;

@@ -51,6 +51,7 @@ mod one_connection;
 mod outage;
 mod own_server;
 mod penctl;
+mod penctl_pens;
 mod pile_up;
 mod policies;
 mod privileges;

@@ -57,12 +57,6 @@ fn whom_it_cannot_reach_it_names() {
 }
 
 #[test]
-fn nothing_to_do_is_a_usage_error() {
-    let ended = run("penctl", &[], "");
-    is_failure(&ended, "penctl");
-}
-
-#[test]
 fn several_commands_share_a_session() {
     let pen = pen();
     let socket = pen.path("control").display().to_string();

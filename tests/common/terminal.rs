@@ -1,0 +1,71 @@
+//! A program on a terminal of its own: keys in, what is shown out.
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::pty::{OpenptyResult, Winsize, openpty};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::process::{Child, Command, Stdio};
+
+/// Milliseconds of silence after which what is waited for will not come.
+const SILENCE_MS: u16 = 20_000;
+
+/// A program on a terminal of its own. It is killed when this is dropped.
+pub struct Terminal {
+    master: File,
+    pub child: Child,
+    /// Shown and not yet waited for.
+    shown: String,
+}
+
+impl Terminal {
+    /// Starts `command` on a terminal with so many columns and rows.
+    pub fn start(mut command: Command, (columns, rows): (u16, u16)) -> Terminal {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let OpenptyResult { master, slave } = openpty(&size, None).unwrap();
+        let slave = || Stdio::from(slave.try_clone().unwrap());
+        command.stdin(slave()).stdout(slave()).stderr(slave());
+        command.env("TERM", "xterm").env_remove("NO_COLOR").env_remove("XDG_STATE_HOME");
+        Terminal { master: File::from(master), child: command.spawn().unwrap(), shown: String::new() }
+    }
+
+    /// Types.
+    pub fn write(&mut self, keys: &str) {
+        self.master.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// What is shown up to and with `wanted`, after what was waited for last; fails after a long silence.
+    pub fn until(&mut self, wanted: &str) -> String {
+        loop {
+            if let Some(at) = self.shown.find(wanted) {
+                return self.shown.drain(..at + wanted.len()).collect();
+            }
+            let more = self.read().unwrap_or_else(|trouble| panic!("{trouble} {wanted:?}: {:?}", self.shown));
+            self.shown.push_str(&String::from_utf8_lossy(&more));
+        }
+    }
+
+    /// What is shown next.
+    ///
+    /// # Errors
+    /// Nothing comes, in words to be followed by what was waited for.
+    pub fn read(&mut self) -> Result<Vec<u8>, &'static str> {
+        let mut sockets = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut sockets, PollTimeout::from(SILENCE_MS)).unwrap() == 0 {
+            return Err("waited in vain for");
+        }
+        let mut buffer = [0; 4096];
+        match self.master.read(&mut buffer).unwrap_or(0) {
+            0 => Err("the program ended before"),
+            count => Ok(buffer[..count].to_vec()),
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
