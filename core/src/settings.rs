@@ -5,6 +5,7 @@
 //! service, resolved and swapped as a whole. How a `Config` becomes commands again is in `settings/write.rs`.
 
 mod checks;
+mod difference;
 mod fit;
 mod groups;
 mod loads;
@@ -22,6 +23,7 @@ mod values;
 mod write;
 
 pub use checks::{OwnCheck, Rounds, Watch};
+pub use difference::{difference, only_at_start};
 pub use fit::{check, check_listeners, of_service, settle_ports};
 pub use groups::Groups;
 pub use loads::LoadWatch;

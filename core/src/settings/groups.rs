@@ -178,18 +178,21 @@ impl ServiceConfig {
 
     /// The lines that bring back what was said of groups. Those of the servers stand before.
     pub(super) fn group_lines(&self) -> String {
-        let mut lines = String::new();
-        for (name, policy) in &self.groups.policies {
-            // Writing to a String cannot fail.
-            let _ = writeln!(lines, "group {name} policy {}", policy.word());
-        }
+        let mut lines: String = self.group_policy_lines().iter().map(|line| line.clone() + "\n").collect();
         let first = self.group_names().next();
         let in_use =
             self.groups.used.as_ref().or_else(|| self.group_in_use().filter(|name| Some(*name) != first));
         if let Some(name) = in_use {
+            // Writing to a String cannot fail.
             let _ = writeln!(lines, "group {name} use");
         }
         lines
+    }
+
+    /// Those about policies alone.
+    pub(super) fn group_policy_lines(&self) -> Vec<String> {
+        let line = |(name, policy): (&Name, &PolicyKind)| format!("group {name} policy {}", policy.word());
+        self.groups.policies.iter().map(line).collect()
     }
 }
 

@@ -33,7 +33,7 @@ const PEN_ORDER: [&str; 19] = [
 ];
 
 /// The rows in the order in which they are written.
-fn rows() -> impl Iterator<Item = &'static Row> {
+pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
     let forgotten = ROWS.iter().filter(|row| !PEN_ORDER.contains(&row.word));
     let remembered = PEN_ORDER.iter().filter_map(|word| row(word));
     remembered.chain(forgotten).filter(|row| row.is_command())
@@ -130,7 +130,7 @@ impl ServiceConfig {
     }
 
     /// The lines that bring back what the row's command sets; none for a command that sets nothing.
-    fn lines_of(&self, row: &Row) -> String {
+    pub(super) fn lines_of(&self, row: &Row) -> String {
         match row.kind {
             // What shares no table takes nothing back: it began with one of its own.
             Kind::Text { text: Text::ClientsFrom, .. } if self.text(Text::ClientsFrom).is_none() => {
@@ -180,6 +180,11 @@ impl ServiceConfig {
 
 /// Port, weight and proxy only if given; prio always in prio mode, as Pen does, and otherwise unless it is 0.
 fn server_words(entry: &ServerEntry, prio_mode: bool) -> Vec<String> {
+    changes_of_entry(entry, prio_mode).iter().map(ServerChange::to_string).collect()
+}
+
+/// The same as changes.
+pub(super) fn changes_of_entry(entry: &ServerEntry, prio_mode: bool) -> Vec<ServerChange> {
     let spec = &entry.spec;
     let mut changes = vec![ServerChange::Acl(entry.acl), ServerChange::Address(spec.host.clone())];
     changes.extend(spec.port.clone().map(ServerChange::Port));
@@ -195,7 +200,7 @@ fn server_words(entry: &ServerEntry, prio_mode: bool) -> Vec<String> {
     changes.extend(entry.check.changes().map(ServerChange::CheckBy));
     // It takes the rest of the line.
     changes.extend(entry.check.check.clone().map(ServerChange::Check));
-    changes.iter().map(ServerChange::to_string).collect()
+    changes
 }
 
 /// In single quotes, and on one line whatever the text: the line is a comment that must not end early.
