@@ -188,7 +188,9 @@ impl Reader {
         };
         match line.command {
             Some(Command::Do(Action::Include(path))) => self.include(place, &path, line.service),
-            Some(Command::Do(action @ (Action::Session | Action::Reload))) => {
+            Some(Command::Do(
+                action @ (Action::Session | Action::Reload | Action::Apply(_) | Action::Diff { .. }),
+            )) => {
                 self.errors.push(place, format_args!("{}: only on the control socket", action.word()));
             }
             Some(command) => self.add(place, line.service, command),

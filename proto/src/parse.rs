@@ -286,6 +286,10 @@ fn taking<T>(argument: Argument<T>, row: &Row, words: &mut Words) -> Parsed<T> {
         Argument::Number { max, of, .. } => of(words.need_number(0, max.into(), row.unit)? as u32),
         Argument::File(of) => of(words.need_path()?),
         Argument::OptionalFile(of) => of(words.path()?),
+        Argument::FileWith(word, of) => {
+            let file = words.need_path()?;
+            of(file, words.choice(&[(word, true)])?.unwrap_or(false))
+        }
         Argument::Command(of) => of(help_word(words)?),
     })
 }

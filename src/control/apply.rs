@@ -201,7 +201,11 @@ impl<R: Running> Engine<R> {
 
     /// The names that must be told to [`Engine::learn`] before `request` is carried out through [`Door::Control`].
     pub fn needs_resolving(&self, request: &Request) -> Vec<String> {
-        if self.running.is_some() { request.names() } else { Vec::new() }
+        match (&self.running, &request.whole) {
+            (None, _) => Vec::new(),
+            (Some(_), Some(whole)) => self.names_of_whole(request, whole),
+            (Some(_), None) => request.names(),
+        }
     }
 
     /// The address that a host name had when it was looked up last.
@@ -294,6 +298,9 @@ impl<R: Running> Engine<R> {
     /// Every command that is wrong, a line each; nothing has changed. A command about the running pen that fails after
     /// others of the same file were carried out (`write` to a full disk) says so.
     pub fn carry_out(&mut self, request: &Request, door: Door) -> Result<Done, String> {
+        if let Some(whole) = &request.whole {
+            return self.carry_out_whole(request, whole, door);
+        }
         let gives = |is_it: fn(Setting) -> bool| {
             request.commands.iter().any(|placed| match &placed.command {
                 Command::Set(assignment) => is_it(assignment.setting()),

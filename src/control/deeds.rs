@@ -138,7 +138,9 @@ impl<R: Running> Engine<R> {
             Command::Do(Action::Session) => {
                 Err("session: only on a control socket, as the first command".into())
             }
-            Command::Do(Action::Reload) => Err("reload: only on a control socket".into()),
+            Command::Do(action @ (Action::Reload | Action::Apply(_) | Action::Diff { .. })) => {
+                Err(format!("{}: only on a control socket", action.word()))
+            }
             Command::Do(Action::Write(file)) => self.write(file.as_deref()),
             // Of all settings only this one is known no better than by the running pen.
             Command::Show(_) | Command::Set(_) => {

@@ -41,7 +41,7 @@ pub struct Draft {
     pub deeds: Vec<(usize, Deed)>,
     pub warnings: Vec<String>,
     /// What the lines are about, when they are those of the file.
-    said: Option<Said>,
+    pub said: Option<Said>,
     /// What others are about that are in no file.
     forgotten: Vec<Forgotten>,
     again: Option<Rereading>,

@@ -33,3 +33,4 @@ pub mod rights;
 mod running;
 pub mod server;
 mod session;
+mod whole;

@@ -45,8 +45,23 @@ pub struct Request {
     pub commands: Vec<Placed>,
     /// The line is a header: those that follow are for this service.
     pub header: Option<Name>,
+    /// The commands are the whole configuration of a file, and this is to be done with it.
+    pub whole: Option<Whole>,
     /// GLB's way to change a server, which it answers in its own way.
     pub is_glb: bool,
+}
+
+/// What is to be done with a file that says the whole configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whole {
+    pub file: String,
+    pub wanted: WholeDeed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WholeDeed {
+    Apply,
+    Compare { reverse: bool },
 }
 
 impl Request {
@@ -98,7 +113,14 @@ pub struct Done {
 
 /// `include` becomes the commands of its file; any other command stands for itself. For this service.
 pub(super) fn expand(service: Option<Name>, command: Command) -> Result<Request, String> {
+    let whole = |file: String, wanted: WholeDeed| {
+        let word = if wanted == WholeDeed::Apply { "apply" } else { "diff" };
+        let commands = config::read(&file, None).map_err(|errors| format!("{word}: {errors}"))?;
+        Ok(Request { commands, whole: Some(Whole { file, wanted }), ..Request::default() })
+    };
     let commands = match command {
+        Command::Do(Action::Apply(file)) => return whole(file, WholeDeed::Apply),
+        Command::Do(Action::Diff { file, reverse }) => return whole(file, WholeDeed::Compare { reverse }),
         Command::Do(Action::Include(file)) => {
             config::read(&file, service.as_ref()).map_err(|errors| format!("include: {errors}"))?
         }

@@ -38,6 +38,7 @@ mod idlers;
 mod idlers_dead;
 mod itself;
 mod limits;
+mod living;
 mod loads;
 mod log_file;
 mod log_network;

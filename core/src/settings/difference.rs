@@ -60,6 +60,23 @@ pub fn only_at_start(from: &Config, to: &Config) -> Vec<String> {
     told
 }
 
+impl ServiceConfig {
+    /// What of it no line of a file says: what only the start of pen can change, the servers of `-e` and `-B`, and those
+    /// that checks have found. Everything else has its default.
+    pub fn unsaid(&self) -> ServiceConfig {
+        let mut service = ServiceConfig::named(&self.name);
+        for row in rows().filter(|row| row.scope == Scope::Service && row.when == When::Start) {
+            if let Some(assignment) = row.kind.setting().and_then(|setting| self.values.get(setting)) {
+                service.values.set(&assignment);
+            }
+        }
+        let found = |entry: &Option<ServerEntry>| entry.clone().filter(|entry| entry.is_discovered);
+        service.servers = self.servers.iter().map(found).collect();
+        (service.emergency, service.abuse) = (self.emergency.clone(), self.abuse.clone());
+        service
+    }
+}
+
 /// How far it has got.
 struct Way {
     now: Config,
@@ -327,7 +344,9 @@ impl Said {
         match entry {
             // All its priorities, so that one that is no longer said is seen.
             Some(entry) => {
-                Some(Said { changes: changes_of_entry(entry, true), duty: entry.duty, has_address: true })
+                let mut changes = changes_of_entry(entry, true);
+                changes.extend(entry.load.clone().map(ServerChange::Load));
+                Some(Said { changes, duty: entry.duty, has_address: true })
             }
             None => {
                 let changes = service.unaddressed.get(&index)?.clone();

@@ -139,8 +139,16 @@ pub enum Question {
 /// What a pen is told to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
+    /// Makes the configuration that of a file, by no more commands than that takes.
+    Apply(String),
     /// Closes a connection.
     Close(u32),
+    /// Says by which commands.
+    Diff {
+        file: String,
+        /// From the file back to the present configuration.
+        reverse: bool,
+    },
     Exit,
     Include(String),
     /// Reads the configuration file again and says what came of it.
@@ -231,7 +239,9 @@ impl Action {
     /// The command that it is.
     pub fn word(&self) -> &'static str {
         match self {
+            Action::Apply(_) => "apply",
             Action::Close(_) => "close",
+            Action::Diff { .. } => "diff",
             Action::Exit => "exit",
             Action::Include(_) => "include",
             Action::Reload => "reload",

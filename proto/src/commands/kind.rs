@@ -163,6 +163,8 @@ pub enum Argument<T> {
     },
     File(fn(String) -> T),
     OptionalFile(fn(Option<String>) -> T),
+    /// A file, and perhaps this word behind it.
+    FileWith(&'static str, fn(String, bool) -> T),
     /// A word of the table, however it is spelled, or nothing.
     Command(fn(Option<String>) -> T),
 }
@@ -184,6 +186,7 @@ impl<T> fmt::Debug for Argument<T> {
             Argument::Number { .. } => "Number",
             Argument::File(_) => "File",
             Argument::OptionalFile(_) => "OptionalFile",
+            Argument::FileWith(..) => "FileWith",
             Argument::Command(_) => "Command",
         })
     }

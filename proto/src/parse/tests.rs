@@ -328,6 +328,8 @@ fn a_command_knows_its_row() {
         let example = match row.word {
             "acl" => "acl 1 permit ::1",
             "close" => "close 1",
+            "apply" => "apply x",
+            "diff" => "diff x reverse",
             "group" => "group blue use",
             "include" => "include x",
             "server" => "server 1 max 1",

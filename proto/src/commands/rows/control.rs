@@ -24,6 +24,29 @@ fn group_name(word: &str) -> Result<String, String> {
 
 pub const ROWS: &[Row] = &[
     Row {
+        word: "apply",
+        args: FILE,
+        kind: Kind::Deed(Argument::File(Action::Apply)),
+        summary: "make the configuration that of a file, all or nothing",
+        detail: "pen carries out exactly the commands that `diff FILE` shows, all or none, and answers them. \
+                 What the services have and FILE does not say goes back to the default or is removed. What \
+                 differs in settings that only the start of pen can change stands in the answer behind `#`, \
+                 and stays. Open connections continue, as after each of the commands.",
+        ..NEW
+    },
+    Row {
+        word: "diff",
+        args: &[arg("FILE", Complete::Path), optional("reverse", Complete::Words(&["reverse"]))],
+        kind: Kind::Deed(Argument::FileWith("reverse", |file, reverse| Action::Diff { file, reverse })),
+        summary: "show the commands that would make the configuration that of a file",
+        detail: "Prints just the commands that differ, a line each, and changes nothing: `apply FILE` carries \
+                 them out. FILE says everything about services: what it does not say is default, and services \
+                 and servers that it does not name go. Settings of the process that it does not name stay, as \
+                 do the listening address and the servers of `-e` and `-B` from the command line. With \
+                 `reverse`, prints the commands that lead from FILE back to the present configuration.",
+        ..NEW
+    },
+    Row {
         word: "control",
         kind: Kind::Question(Argument::Nothing(|| Question::Control)),
         summary: "show the address of the control port",
