@@ -1,11 +1,17 @@
 //! `penadmin`: the command line, and what is said on standard error. The work is done by the library beside it.
 #![forbid(unsafe_code)]
 
+use pen_sys::errors;
 use pen_sys::program::Program;
-use penadmin::options::{self, Request};
-use penadmin::terminal;
+use penadmin::audit::Audit;
+use penadmin::office::Office;
+use penadmin::options::{self, Request, Settings};
+use penadmin::pens::{Pen, watch};
 use penadmin::users::edit;
+use penadmin::users::store::Store;
+use penadmin::{terminal, web};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 const PROGRAM: Program = Program("penadmin");
 
@@ -14,6 +20,7 @@ fn main() -> ExitCode {
         let done = match request {
             Request::Help => return PROGRAM.print(options::USAGE),
             Request::Version => return PROGRAM.print_version(),
+            Request::Serve(settings) => serve(settings),
             Request::SetUser { file, name, access, keys } => {
                 terminal::password().and_then(|password| edit::set(&file, &name, access, &password, keys))
             }
@@ -28,4 +35,21 @@ fn main() -> ExitCode {
             Err(error) => PROGRAM.fail(&error),
         }
     })
+}
+
+/// Opens everything before anybody is let in.
+fn serve(settings: Settings) -> Result<(), String> {
+    let pens: Vec<_> =
+        settings.pens.iter().map(|text| Pen::parse(text).map(Arc::new)).collect::<Result<_, _>>()?;
+    for (index, pen) in pens.iter().enumerate() {
+        if pens[..index].iter().any(|other| other.is_called(&pen.name) || other.is_called(pen.address())) {
+            return Err(format!("{} is there twice", pen.name));
+        }
+    }
+    let users = Store::open(settings.users)?;
+    let audit = Audit::open(settings.audit)?;
+    for pen in &pens {
+        watch::start(pen).map_err(|error| format!("cannot start: {}", errors::reason(&error)))?;
+    }
+    web::run(settings.web, Arc::new(Office { users, audit, pens }))
 }

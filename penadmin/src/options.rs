@@ -1,32 +1,50 @@
 //! The command line of penadmin. Pure.
 
 use crate::users::{Access, Key};
-use getopts::Options;
+use crate::web;
+use getopts::{Matches, Options};
 use std::path::PathBuf;
 
 /// What `--help` prints.
 pub const USAGE: &str = "\
-usage: penadmin user FILE NAME full|readonly [--key KEY]...
+usage: penadmin [OPTION]... --users FILE [NAME=]CONTROL...
+       penadmin user FILE NAME full|readonly [--key KEY]...
        penadmin user FILE list
        penadmin user FILE remove NAME
 
-Manages who may administer pens. A user with access full may do everything
-that pen does, one with readonly may look.
+Lets people administer one pen or many in a browser. CONTROL is a control
+socket, a path or HOST:PORT; NAME is what the page calls that pen.
 
-  --key KEY       a public key of OpenSSH, \"ssh-ed25519 AAAA...\"; may be
-                  repeated, and is added to those that the user has
-  -h, --help      print this
-      --version   print the version
+  --users FILE      who may come in; read again when it changes
+  --listen ADDRESS  HOST:PORT, or PORT of this machine alone [127.0.0.1:8088];
+                    other machines need TLS
+  --tls-cert FILE   certificate chain, PEM
+  --tls-key FILE    its private key, PEM
+  --name HOST       a name under which browsers may find the page without TLS,
+                    beside localhost and addresses; may be repeated
+  --audit FILE      every change is a line of it; else of standard error
+  -h, --help        print this
+      --version     print the version
 
-The password is read from standard input, and hashed with argon2id. An empty
-one leaves the user the password that is there, or with --key none.
+HUP opens the audit file again and reads the certificate again.
+
+penadmin user manages the file of users. Access full may do everything that
+pen does, readonly may look. The password is read from standard input, and
+hashed with argon2id. An empty one leaves the user the password that is there.
+
+  --key KEY         a public key of OpenSSH, \"ssh-ed25519 AAAA...\", added to
+                    those that the user has; may be repeated
 ";
+
+/// Where the page is if nothing is said.
+const LISTEN: &str = "127.0.0.1:8088";
 
 /// What the arguments ask for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Request {
     Help,
     Version,
+    Serve(Settings),
     /// `penadmin user FILE NAME full|readonly`.
     SetUser {
         file: PathBuf,
@@ -40,6 +58,16 @@ pub enum Request {
     RemoveUser(PathBuf, String),
 }
 
+/// What the server needs to know.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub users: PathBuf,
+    pub audit: Option<PathBuf>,
+    /// `[NAME=]CONTROL` each.
+    pub pens: Vec<String>,
+    pub web: web::Settings,
+}
+
 /// Reads the arguments.
 ///
 /// # Errors
@@ -47,6 +75,10 @@ pub enum Request {
 pub fn parse(arguments: &[String]) -> Result<Request, String> {
     let mut options = Options::new();
     options.optflag("h", "help", "").optflag("", "version", "").optmulti("", "key", "", "KEY");
+    for name in ["users", "listen", "tls-cert", "tls-key", "audit"] {
+        options.optopt("", name, "", "");
+    }
+    options.optmulti("", "name", "", "HOST");
     let matches = options.parse(arguments).map_err(|error| error.to_string())?;
     if matches.opt_present("help") {
         return Ok(Request::Help);
@@ -54,25 +86,54 @@ pub fn parse(arguments: &[String]) -> Result<Request, String> {
     if matches.opt_present("version") {
         return Ok(Request::Version);
     }
-    let words: Vec<&str> = matches.free.iter().map(String::as_str).collect();
+    match matches.free.first().map(String::as_str) {
+        Some("user") => user(&matches),
+        _ => serve(&matches).map(Request::Serve),
+    }
+}
+
+fn user(matches: &Matches) -> Result<Request, String> {
+    let of_server = ["users", "listen", "tls-cert", "tls-key", "audit", "name"];
+    if let Some(name) = of_server.into_iter().find(|name| matches.opt_present(name)) {
+        return Err(format!("--{name} does not go with penadmin user"));
+    }
     let keys = matches.opt_strs("key").iter().map(|key| Key::parse(key)).collect::<Result<Vec<_>, _>>();
     let keys = keys.map_err(|reason| format!("--key: {reason}"))?;
+    let words: Vec<&str> = matches.free[1..].iter().map(String::as_str).collect();
     match &words[..] {
-        ["user", file, "list"] if keys.is_empty() => Ok(Request::ListUsers(file.into())),
-        ["user", file, "remove", name] if keys.is_empty() => {
-            Ok(Request::RemoveUser(file.into(), name.to_string()))
+        [file, "list"] if keys.is_empty() => Ok(Request::ListUsers(file.into())),
+        [file, "remove", name] if keys.is_empty() => Ok(Request::RemoveUser(file.into(), name.to_string())),
+        [file, name, access] => {
+            let access = Access::parse(access)?;
+            Ok(Request::SetUser { file: file.into(), name: name.to_string(), access, keys })
         }
-        ["user", file, name, access] => Ok(Request::SetUser {
-            file: file.into(),
-            name: name.to_string(),
-            access: Access::parse(access)?,
-            keys,
-        }),
-        ["user", ..] => {
-            Err("user: want FILE NAME full|readonly [--key KEY]..., FILE list or FILE remove NAME".into())
-        }
-        _ => Err("want user FILE".into()),
+        _ => Err("user: want FILE NAME full|readonly [--key KEY]..., FILE list or FILE remove NAME".into()),
     }
+}
+
+fn serve(matches: &Matches) -> Result<Settings, String> {
+    if matches.opt_present("key") {
+        return Err("--key goes with penadmin user alone".into());
+    }
+    let path = |name| matches.opt_str(name).map(PathBuf::from);
+    let tls = match (path("tls-cert"), path("tls-key")) {
+        (Some(chain), Some(key)) => Some((chain, key)),
+        (None, None) => None,
+        _ => return Err("want both of --tls-cert and --tls-key".into()),
+    };
+    if matches.free.is_empty() {
+        return Err("want the control socket of a pen".into());
+    }
+    Ok(Settings {
+        users: path("users").ok_or("want --users FILE; penadmin user makes it")?,
+        audit: path("audit"),
+        pens: matches.free.clone(),
+        web: web::Settings {
+            listen: matches.opt_str("listen").unwrap_or_else(|| LISTEN.into()),
+            tls,
+            names: matches.opt_strs("name"),
+        },
+    })
 }
 
 #[cfg(test)]
@@ -105,12 +166,28 @@ mod tests {
             (&["user", "u", "list", "--key", key], "user: want FILE NAME"),
             (&["user", "u", "anna", "all"], "want full or readonly"),
             (&["user", "u", "anna", "full", "--key", "x"], "--key: want a public key"),
-            (&["frob"], "want user FILE"),
+            (&["user", "u", "list", "--listen", "80"], "--listen does not go with penadmin user"),
+            (&[], "want the control socket of a pen"),
+            (&["/run/pen"], "want --users FILE"),
+            (&["/run/pen", "--users", "u", "--key", "x"], "--key goes with penadmin user alone"),
+            (&["/run/pen", "--users", "u", "--tls-key", "x"], "want both of --tls-cert and --tls-key"),
             (&["--frob"], "Unrecognized option"),
         ] {
             let error = read(words).unwrap_err();
             assert!(error.starts_with(reason), "{words:?}: {error}");
         }
         assert_eq!(read(&["--help"]), Ok(Request::Help));
+    }
+
+    #[test]
+    fn a_server_has_users_and_pens() {
+        let words = ["--users", "u", "a=/run/a", "/run/b", "--name", "x", "--audit", "l"];
+        let settings = Settings {
+            users: "u".into(),
+            audit: Some("l".into()),
+            pens: vec!["a=/run/a".into(), "/run/b".into()],
+            web: web::Settings { listen: LISTEN.into(), tls: None, names: vec!["x".into()] },
+        };
+        assert_eq!(read(&words), Ok(Request::Serve(settings)));
     }
 }
