@@ -344,6 +344,24 @@ fn the_fuzz_targets_lock_what_the_crates_depend_on() {
     }
 }
 
+/// What pen says reaches the page of penadmin as text.
+#[test]
+fn no_page_is_made_of_markup() {
+    const WORDS: &[&str] =
+        &["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval", "Function"];
+    let mut findings = String::new();
+    let scripts =
+        |source: &&Source| source.path.starts_with("penadmin/page/") && source.path.ends_with(".js");
+    for source in sources().iter().filter(scripts) {
+        for (number, line) in source.text.lines().enumerate() {
+            for word in WORDS.iter().filter(|word| has_word(line, word)) {
+                writeln!(findings, "{}:{}: {word}: use dom.js", source.path, number + 1).unwrap();
+            }
+        }
+    }
+    assert_none(&findings);
+}
+
 #[test]
 fn no_merge_was_left_half_done() {
     let mut findings = String::new();

@@ -12,6 +12,10 @@ mod login;
 mod server;
 mod sessions;
 mod throttle;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "web/without_tls.rs"]
 mod tls;
 
 pub use server::{Settings, run};

@@ -1,6 +1,7 @@
-//! `penadmin` over real pens: its API, its description, and its page in a real browser.
+//! `penadmin` over real pens: its API, what describes it, and its page in a real browser.
 
 mod api;
+mod browser;
 #[path = "../common/mod.rs"]
 mod common;
 mod desk;

@@ -12,11 +12,12 @@ use crate::pens::watch::{self, Row};
 use crate::pens::{Pen, Trouble};
 use crate::rights::LINE_BYTES_MAX;
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::Value;
@@ -25,6 +26,9 @@ use std::sync::Arc;
 /// Rows of clients and connections where no `limit` is given, and at most.
 const ROWS: usize = 200;
 const ROWS_MAX: usize = 10_000;
+
+/// What every program that reads JSON has exactly.
+const SINCE_MAX: u64 = 1 << 53;
 
 /// A body with a line: JSON may write a byte in six letters.
 const COMMAND_BYTES_MAX: usize = 6 * LINE_BYTES_MAX + 4096;
@@ -51,10 +55,17 @@ pub fn routes(house: House) -> Router {
                 .route("/api/settings", get(settings).post(compare))
                 .layer(DefaultBodyLimit::max(SETTINGS_BYTES_MAX)),
         )
+        .route("/api/openapi.json", get(description))
         .merge(assets::routes())
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "no such page"))
         .layer(from_fn_with_state(house.clone(), guard::guard))
         .with_state(house)
+}
+
+/// The description of all this, with the name that the cookie has here.
+async fn description(State(house): State<House>) -> Response<Body> {
+    let text = include_str!("../../page/openapi.json").replace("penadmin-PORT", &house.cookie.name);
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 /// What a query may say.
@@ -64,6 +75,8 @@ struct Wanted {
     pen: Option<String>,
     service: Option<String>,
     limit: Option<usize>,
+    /// Samples after this time alone.
+    since: Option<u64>,
 }
 
 type WantedQuery = Result<Query<Wanted>, QueryRejection>;
@@ -72,13 +85,14 @@ impl Wanted {
     fn of(query: WantedQuery) -> Result<Wanted, Problem> {
         let Query(wanted) =
             query.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
-        match wanted.limit {
-            Some(limit) if !(1..=ROWS_MAX).contains(&limit) => {
-                let reason = format!("limit: want 1..{ROWS_MAX}, got {limit}");
-                Err(Problem::new(StatusCode::BAD_REQUEST, reason))
+        let wrong = match (wanted.limit, wanted.since) {
+            (Some(limit), _) if !(1..=ROWS_MAX).contains(&limit) => {
+                format!("limit: want 1..{ROWS_MAX}, got {limit}")
             }
-            _ => Ok(wanted),
-        }
+            (_, Some(since)) if since > SINCE_MAX => format!("since: want 0..{SINCE_MAX}, got {since}"),
+            _ => return Ok(wanted),
+        };
+        Err(Problem::new(StatusCode::BAD_REQUEST, wrong))
     }
 
     /// The pen that is meant, or all.
@@ -156,6 +170,8 @@ async fn history(State(house): State<House>, headers: HeaderMap, query: WantedQu
     for pen in wanted.pens(&house)? {
         let view = pen.watch().look();
         for (service, samples) in view.history.iter().filter(|(service, _)| wanted.is_meant(service)) {
+            let since = wanted.since.unwrap_or(0);
+            let samples: Vec<_> = samples.iter().filter(|sample| sample.epoch_ms > since).collect();
             rows.push(serde_json::json!({ "pen": pen.name, "service": service, "samples": samples }));
         }
     }

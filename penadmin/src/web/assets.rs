@@ -1,4 +1,4 @@
-//! Files that are part of the program, and carry no text from anywhere else.
+//! The page: files that are part of the program, and carry no text from anywhere else.
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -18,7 +18,16 @@ macro_rules! asset {
     };
 }
 
-const ASSETS: &[Asset] = &[asset!("/api/openapi.json", "openapi.json", "application/json")];
+const ASSETS: &[Asset] = &[
+    asset!("/", "index.html", "text/html; charset=utf-8"),
+    asset!("/style.css", "style.css", "text/css; charset=utf-8"),
+    asset!("/icon.svg", "icon.svg", "image/svg+xml"),
+    asset!("/app.js", "app.js", "text/javascript; charset=utf-8"),
+    asset!("/curves.js", "curves.js", "text/javascript; charset=utf-8"),
+    asset!("/dom.js", "dom.js", "text/javascript; charset=utf-8"),
+    asset!("/panels.js", "panels.js", "text/javascript; charset=utf-8"),
+    asset!("/dialogs.js", "dialogs.js", "text/javascript; charset=utf-8"),
+];
 
 /// A route for each file.
 pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {

@@ -184,7 +184,7 @@ async fn attend(stream: TcpStream, peer: SocketAddr, certificate: Option<Arc<Cer
     match certificate {
         None => converse(stream, peer, routes).await,
         Some(certificate) => {
-            if let Ok(Ok(stream)) = timeout(HANDSHAKE, certificate.acceptor().accept(stream)).await {
+            if let Ok(Some(stream)) = timeout(HANDSHAKE, certificate.accept(stream)).await {
                 converse(stream, peer, routes).await;
             }
         }

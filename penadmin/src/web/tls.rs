@@ -4,7 +4,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// Files, and what was in them.
 pub struct Certificate {
@@ -33,8 +35,10 @@ impl Certificate {
         Ok(())
     }
 
-    pub fn acceptor(&self) -> TlsAcceptor {
-        self.acceptor.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Shakes hands. `None` when that fails, which the other end knows.
+    pub async fn accept(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+        let acceptor = self.acceptor.read().unwrap_or_else(PoisonError::into_inner).clone();
+        acceptor.accept(stream).await.ok()
     }
 }
 
