@@ -112,7 +112,7 @@ impl CommandLine {
         let options = self.parts.iter().flat_map(|part| &part.options);
         let value = |word: &str| options.clone().rev().find(|(row, _)| row.word == word)?.1.clone();
         if value("--as").is_some() {
-            return Err("--as: want --as glbd, before everything else".to_owned());
+            return Err("--as: want --as glbd or --as octopuslb-server, before everything else".to_owned());
         }
         match (wish, value("--import")) {
             (Some(wish), _) => Ok(Some(wish)),

@@ -88,19 +88,21 @@ impl fmt::Display for Errors {
 /// Any line that is not understood, any file that cannot be read, a file that includes itself, and files that exceed
 /// [`INCLUDE_DEPTH_MAX`], [`FILES_MAX`], [`LINES_MAX`] or [`TOTAL_BYTES_MAX`]. Then nothing is returned but the errors.
 pub fn read(path: &str, service: Option<&Name>) -> Result<Vec<Placed>, Errors> {
-    let mut reader = Reader {
-        commands: Vec::new(),
-        service: service.cloned(),
-        errors: Errors::default(),
-        open: Vec::new(),
-        bytes_left: TOTAL_BYTES_MAX,
-        files_left: FILES_MAX,
-        lines_left: LINES_MAX,
-        exhausted: false,
-    };
+    let mut reader = Reader::new(service.cloned());
     if let Err(trouble) = reader.read_file(path) {
         reader.errors.push(path, trouble);
     }
+    if reader.errors.is_empty() { Ok(reader.commands) } else { Err(reader.errors) }
+}
+
+/// As [`read`], of a text that comes from somewhere else; `name` stands where the file's name would.
+///
+/// # Errors
+///
+/// Any line that is not understood.
+pub fn read_text(name: &str, text: &str) -> Result<Vec<Placed>, Errors> {
+    let mut reader = Reader::new(None);
+    reader.read_lines(&Arc::from(name), text.as_bytes());
     if reader.errors.is_empty() { Ok(reader.commands) } else { Err(reader.errors) }
 }
 
@@ -119,6 +121,19 @@ struct Reader {
 }
 
 impl Reader {
+    fn new(service: Option<Name>) -> Reader {
+        Reader {
+            commands: Vec::new(),
+            service,
+            errors: Errors::default(),
+            open: Vec::new(),
+            bytes_left: TOTAL_BYTES_MAX,
+            files_left: FILES_MAX,
+            lines_left: LINES_MAX,
+            exhausted: false,
+        }
+    }
+
     /// Reads a file; what is wrong inside is collected, what is wrong with the file itself is returned.
     fn read_file(&mut self, path: &str) -> Result<(), String> {
         let file = open_regular_or_null(Path::new(path)).map_err(|error| reason(&error))?;

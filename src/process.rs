@@ -9,6 +9,7 @@ use crate::control::lookups::bell;
 use crate::control::rights::Rights;
 use crate::control::server::ControlServer;
 use crate::discovery::Discovery;
+use crate::imports::Source;
 use crate::instance::Instance;
 use crate::log::diag::{self, Severity};
 use crate::net::itself;
@@ -140,6 +141,11 @@ impl Process {
         let (reload, renewal) = (Reload::new(bell.clone()), Renewal::new(bell.clone()));
         let discovery = Discovery::new(bell);
         Process { engine, doors, supervision, reload, renewal, discovery, ending: None, stopping: false }
+    }
+
+    /// With a file of `-F` that is read in another way.
+    pub fn reading(self, source: Source) -> Process {
+        Process { reload: self.reload.reading(source), ..self }
     }
 
     /// Serves until told to end, then ends everything, also after an error. `look` is called after every turn, at least

@@ -9,10 +9,13 @@ use crate::config;
 use crate::control::apply::{Engine, Request, Running};
 use crate::control::guarded::guarded;
 use crate::control::lookups::{Bell, Found, LOOKUP_MS, Lookups};
+use crate::imports::Source;
 use pen_proto::commands::Text;
 
 /// A reload under way, if there is one: it may have to wait for name servers, and nobody else waits for it.
 pub struct Reload {
+    /// Reads the file.
+    source: Source,
     lookups: Lookups,
     waiting: Option<Waiting>,
 }
@@ -33,7 +36,12 @@ pub type Outcome = Result<Vec<String>, String>;
 impl Reload {
     /// `bell` rings when [`Reload::finish`] may have something to do.
     pub fn new(bell: Bell) -> Reload {
-        Reload { lookups: Lookups::new(bell), waiting: None }
+        Reload { source: Box::new(request_of), lookups: Lookups::new(bell), waiting: None }
+    }
+
+    /// With a file that is read in another way.
+    pub fn reading(self, source: Source) -> Reload {
+        Reload { source, ..self }
     }
 
     /// Reads the file, and has the names looked up that are in it or in use. [`Reload::finish`] does the rest.
@@ -43,7 +51,8 @@ impl Reload {
             return;
         }
         let nothing = Request::default();
-        let read = || engine.config().process.text(Text::ConfigFile).map_or(Ok(nothing.clone()), request_of);
+        let read =
+            || engine.config().process.text(Text::ConfigFile).map_or(Ok(nothing.clone()), &self.source);
         let request = guarded(read).map_err(String::from);
         let known = request.as_ref().unwrap_or(&nothing);
         let names = engine.names_of_reload(known);

@@ -7,10 +7,12 @@ pub(crate) mod doors;
 
 use crate::cli::{self, CommandLine, Instead};
 use crate::control::apply::{Door, Engine};
+use crate::imports::{self, Source};
 use crate::instance::{self, Instance};
 use crate::log::diag::{self, Severity};
 use crate::log::messages::OpenMessages;
 use crate::log::target::OpenLog;
+use crate::octopus::{self, Server};
 use crate::opening::{self, Opened, check_ports, each, learn_countries, open_listeners, open_or_adopt};
 use crate::process::{Doors, Process};
 use crate::settings::{Config, LISTENS_NOWHERE, MAIN, ProcessConfig, ServiceConfig};
@@ -37,22 +39,29 @@ use std::time::Duration;
 
 /// As [`run`], in the place of another program if the program's name says so.
 pub fn run_as(program: Option<&OsStr>, arguments: &[String]) -> ExitCode {
-    match program.and_then(|program| Path::new(program).file_name()) {
-        Some(name) if name == GLBD => run(&[&["--as".to_owned(), GLBD.to_owned()], arguments].concat()),
+    let name = program.and_then(|program| Path::new(program).file_name()?.to_str());
+    match name.filter(|name| [GLBD, octopus::SERVER].contains(name)) {
+        Some(name) => run(&[&["--as".to_owned(), name.to_owned()], arguments].concat()),
         _ => run(arguments),
     }
 }
 
 const GLBD: &str = "glbd";
 
+/// The exit status after an error, of pen and of most.
+const FAILED: u8 = 1;
+
 /// Runs pen with these arguments (without the program's name) until it is told to end, and says what went wrong.
 pub fn run(arguments: &[String]) -> ExitCode {
     let mut waiting = Waiting::default();
-    let (name, ended) = match arguments {
+    let (name, failed, ended) = match arguments {
         [option, name, words @ ..] if option == "--as" && name == GLBD => {
-            (GLBD, run_glbd(words, &mut waiting))
+            (GLBD, FAILED, run_glbd(words, &mut waiting))
         }
-        _ => ("pen", run_until_end(arguments, &mut waiting)),
+        [option, name, words @ ..] if option == "--as" && name == octopus::SERVER => {
+            (octopus::SERVER, octopus::FAILED, run_octopus(words, &mut waiting))
+        }
+        _ => ("pen", FAILED, run_until_end(arguments, &mut waiting)),
     };
     let Err(reason) = ended else {
         diag::finish();
@@ -66,7 +75,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
     if waiting.for_core {
         std::process::abort();
     }
-    ExitCode::FAILURE
+    ExitCode::from(failed)
 }
 
 /// What must outlast an error until it is told.
@@ -89,7 +98,7 @@ fn run_until_end(arguments: &[String], waiting: &mut Waiting) -> Result<(), Stri
         Some(Instead::Completions(shell)) => print(&shell.for_pen()),
         Some(Instead::Demo) => demo::run(line.first_positional()),
         Some(Instead::Import(file)) => import(&file),
-        None => serve(&line, waiting, Manner { tells_replies: true, prints_tables: false }),
+        None => serve(&line, waiting, Manner { tells_replies: true, ..Manner::default() }),
     }
 }
 
@@ -102,18 +111,24 @@ fn run_glbd(words: &[String], waiting: &mut Waiting) -> Result<(), String> {
     limits::raise_descriptor_limit();
     tell(&glbd.banner(limits::connections_possible()));
     glbd.notes().iter().for_each(|note| complain(format_args!("glbd: {note}")));
-    let manner = Manner { tells_replies: false, prints_tables: glbd.prints_tables() };
+    let manner = Manner { prints_tables: glbd.prints_tables(), ..Manner::default() };
     serve(&cli::parse(&glbd.arguments)?, waiting, manner)
+}
+
+/// Runs in the place of Octopus's server.
+fn run_octopus(words: &[String], waiting: &mut Waiting) -> Result<(), String> {
+    let Server { arguments, source } = match octopus::read(words)? {
+        octopus::Asked::Text(text) => return print(text),
+        octopus::Asked::Run(server) => server,
+    };
+    let (startup, failed) = (Some(octopus::STARTED), octopus::FAILED);
+    serve(&cli::parse(&arguments)?, waiting, Manner { source, startup, failed, ..Manner::default() })
 }
 
 /// Prints what `import` makes of a file.
 fn import(file: &str) -> Result<(), String> {
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {}", reason(&error)))?;
-    if !text.lines().any(|line| line.trim_start().starts_with("LISTEN_ADDR=")) {
-        return Err(format!("{file}: want a file of GLB's variables, with LISTEN_ADDR=[HOST:]PORT"));
-    }
-    let (configuration, notes) = glbd::import(&text).map_err(|trouble| format!("{file}: {trouble}"))?;
-    notes.iter().for_each(|note| complain(format_args!("pen: {file}: {note}")));
+    let (configuration, notes) = imports::import(file)?;
+    notes.iter().for_each(|note| complain(format_args!("pen: {note}")));
     print(&configuration)
 }
 
@@ -141,26 +156,42 @@ fn explain(text: &str) {
     }
 }
 
-/// What appears on standard output.
-#[derive(Clone, Copy)]
+/// What differs between the programs that pen may be.
 struct Manner {
+    /// Reads the file of `-F`.
+    source: Source,
+    /// What is said when pen serves.
+    startup: Option<&'static str>,
+    /// Exit status after an error.
+    failed: u8,
     /// What settings among the options answer.
     tells_replies: bool,
     /// GLB's table, again and again.
     prints_tables: bool,
 }
 
+impl Default for Manner {
+    fn default() -> Manner {
+        Manner {
+            source: Box::new(reload::request_of),
+            startup: None,
+            failed: FAILED,
+            tells_replies: false,
+            prints_tables: false,
+        }
+    }
+}
+
 fn serve(line: &CommandLine, waiting: &mut Waiting, manner: Manner) -> Result<(), String> {
-    let Manner { tells_replies, prints_tables } = manner;
     let mut engine = Engine::new(Config::default());
     if line.is_check() {
         engine.only_try();
     }
-    let numeric = read_everything(line, &mut engine, tells_replies);
+    let numeric = read_everything(line, &mut engine, &manner);
     waiting.for_core = !line.is_check() && wants_core(&engine);
     let numeric = numeric?;
     let places = engine.places();
-    open_and_run(line, waiting, engine, numeric, prints_tables).map_err(|trouble| places.locate(&trouble))
+    open_and_run(line, waiting, engine, numeric, manner).map_err(|trouble| places.locate(&trouble))
 }
 
 fn open_and_run(
@@ -168,8 +199,9 @@ fn open_and_run(
     waiting: &mut Waiting,
     mut engine: Engine<Instance>,
     numeric: Config,
-    prints_tables: bool,
+    manner: Manner,
 ) -> Result<(), String> {
+    let prints_tables = manner.prints_tables;
     let process = &numeric.process;
     let account = process.text(Text::User).map(Account::look_up).transpose()?;
     // The keys as well: they are often readable to root only, and outside the jail.
@@ -197,8 +229,8 @@ fn open_and_run(
     let supervision = Supervision::new(Supervisor::from_environment());
     let messages = OpenMessages::without_file(process)?;
     if !process.flag(Flag::Foreground) {
-        let detached =
-            daemon::detach().map_err(|error| format!("cannot go into the background: {}", reason(&error)))?;
+        let detached = daemon::detach(manner.failed)
+            .map_err(|error| format!("cannot go into the background: {}", reason(&error)))?;
         waiting.parent = Some(detached);
     }
     messages.begin();
@@ -214,7 +246,8 @@ fn open_and_run(
     refused.iter().for_each(|trouble| diag::say(Severity::Notice, trouble));
     learn_countries(&mut engine)?;
     opening::begin(&mut engine, Opened { listeners, tls, logs, metrics, dsr })?;
-    let process = Process::new(engine, doors, supervision);
+    let process = Process::new(engine, doors, supervision).reading(manner.source);
+    manner.startup.into_iter().for_each(|text| diag::say(Severity::Notice, text));
     let patience = prints_tables.then_some(Duration::from_millis(TABLE_MS));
     let mut table_ms = clock::monotonic_ms() + TABLE_MS;
     process.run(waiting.parent.take(), patience, |engine| {
@@ -235,8 +268,9 @@ fn wants_core(engine: &Engine<Instance>) -> bool {
 fn read_everything(
     line: &CommandLine,
     engine: &mut Engine<Instance>,
-    tells_replies: bool,
+    manner: &Manner,
 ) -> Result<Config, String> {
+    let tells_replies = manner.tells_replies;
     let tell = if tells_replies && !line.is_check() { reply } else { |_: &str| {} };
     line.apply_options(engine, tell, explain)?;
     // What is wrong with it is told below.
@@ -244,7 +278,7 @@ fn read_everything(
     let _ = line.apply_positional(&mut base);
     engine.set_base(base);
     if let Some(file) = engine.config().process.text(Text::ConfigFile).map(str::to_owned) {
-        let request = reload::request_of(&file)?;
+        let request = (manner.source)(&file)?;
         engine.note_places(&request);
         let done = engine.carry_out(&request, Door::File)?;
         tell(&done.reply);

@@ -12,6 +12,7 @@ pub mod dsr;
 pub mod glbd;
 pub mod half_close;
 pub mod http;
+pub mod imports;
 pub mod loads;
 mod lru;
 pub mod proxy_protocol;

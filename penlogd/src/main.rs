@@ -123,7 +123,7 @@ fn copy_of_stdout() -> Result<File, String> {
 }
 
 fn go_to_background(voice: &mut Voice) -> Result<Detached, String> {
-    let detached = daemon::detach().map_err(|error| format!("cannot go into the background: {error}"))?;
+    let detached = daemon::detach(1).map_err(|error| format!("cannot go into the background: {error}"))?;
     voice.go_to_background();
     Ok(detached)
 }

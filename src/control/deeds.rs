@@ -5,6 +5,7 @@ use super::draft::said_in;
 use super::queries;
 use super::request::{Door, Placed};
 use super::running::{Deed, Running, Wanted};
+use crate::imports;
 use crate::log::local_time;
 use crate::settings::{Applied, Config, MAIN, SERVERS_MAX, ServerEntry, ServiceConfig, Which};
 use crate::sys::files::MODE;
@@ -204,6 +205,9 @@ impl<R: Running> Engine<R> {
     fn write(&mut self, file: Option<&str>) -> Result<String, String> {
         let file = file.or(self.config.process.text(Text::ConfigFile));
         let file = file.ok_or("write: want a file name, as pen was started without -F")?;
+        if let Some(owner) = imports::owner_of(file) {
+            return Err(format!("write {file}: this is a file of {owner}; want another name"));
+        }
         if self.is_trial {
             return Ok(String::new());
         }

@@ -19,11 +19,11 @@ pub struct Detached {
 }
 
 /// Forks into the background. Returns in the child only; the parent ends with status 0 when the child says
-/// [`Detached::ready`] and 1 when it ends before. The working directory and umask stay. Standard input and output are
+/// [`Detached::ready`] and with `failed` when it ends before. The working directory and umask stay. Standard input and output are
 /// /dev/null; standard error stays until the child is ready, so that it can say what is wrong.
 ///
 /// Must be called before any thread is started.
-pub fn detach() -> io::Result<Detached> {
+pub fn detach(failed: u8) -> io::Result<Detached> {
     let (mut child_end, parent_end) = nix::unistd::pipe()?;
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     let mask = umask(Mode::empty());
@@ -34,7 +34,7 @@ pub fn detach() -> io::Result<Detached> {
             drop(parent_end);
             let mut said = [0];
             let ready = File::from(child_end).read(&mut said).is_ok_and(|count| count == 1);
-            exit(i32::from(!ready));
+            exit(if ready { 0 } else { failed.into() });
         }
         Outcome::Child(Ok(_)) => {
             // Closes the reading end, which is the parent's.

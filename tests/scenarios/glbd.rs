@@ -166,7 +166,9 @@ fn help_version_and_errors_are_glbs_own() {
     }
     let misplaced = Command::new(PEN).args(["-f", "--as", "glbd", "1"]).output().unwrap();
     assert!(
-        String::from_utf8(misplaced.stderr).unwrap().contains("--as: want --as glbd, before everything else")
+        String::from_utf8(misplaced.stderr)
+            .unwrap()
+            .contains("--as: want --as glbd or --as octopuslb-server, before everything else")
     );
 }
 

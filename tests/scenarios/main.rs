@@ -48,6 +48,7 @@ mod metrics_http;
 mod moving;
 mod named_servers;
 mod names;
+mod octopus;
 mod one_connection;
 mod outage;
 mod own_server;

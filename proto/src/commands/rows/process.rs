@@ -102,12 +102,13 @@ pub const ROWS: &[Row] = &[
     Row {
         word: "--as",
         long: Some("as"),
-        args: &[arg("PROGRAM", Complete::Words(&["glbd"]))],
+        args: &[arg("PROGRAM", Complete::Words(&["glbd", "octopuslb-server"]))],
         kind: Kind::OptionOnly,
         when: When::Start,
         summary: "run in place of another program, with its command line",
-        detail: "PROGRAM is `glbd`, GLB's daemon. Everything behind it is that program's command line: \
-                 `pen --as glbd --help` lists it. A link named `glbd` that leads to pen does the same.",
+        detail: "PROGRAM is `glbd`, GLB's daemon, or `octopuslb-server`, Octopus's. Everything behind it is that \
+                 program's command line: `pen --as glbd --help` and `pen --as octopuslb-server -h` list it. A link \
+                 of the program's name that leads to pen does the same.",
         ..NEW
     },
     Row {
@@ -144,8 +145,8 @@ pub const ROWS: &[Row] = &[
         kind: Kind::OptionOnly,
         when: When::Start,
         summary: "print the configuration of another program as pen's and end",
-        detail: "FILE is GLB's file of variables (`glbd.cfg`). Standard output has pen's commands, standard error \
-                 what differs.",
+        detail: "FILE is GLB's file of variables (`glbd.cfg`) or `octopuslb.conf` of Octopus. Standard output has \
+                 pen's commands, standard error what differs, with line numbers.",
         ..NEW
     },
     Row {
