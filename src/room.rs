@@ -59,6 +59,10 @@ pub struct Room {
     pending: Places,
     /// Connections to servers kept ready for clients, those still connecting included.
     idlers: AtomicU64,
+    /// Connections to clones.
+    clones: AtomicU64,
+    /// For all of these together, one or two each.
+    descriptors: AtomicU64,
     /// Moves when all workers must give up their idlers.
     idlers_shed: AtomicU64,
     /// Workers that stopped accepting for want of room.
@@ -75,6 +79,7 @@ impl Room {
             Kinds { tcp: false, .. } => (0, limits::udp_sessions_possible()),
             _ => limits::both_possible(),
         };
+        self.descriptors.store(2 * limits::connections_possible(), Ordering::Relaxed);
         let wanted = |possible: u64| match process.conn_max {
             0 => possible,
             wanted => wanted.min(possible),
@@ -171,6 +176,30 @@ impl Room {
 
     pub fn give_idler(&self) {
         self.idlers.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Counts the connection to a clone in; false when an eighth of the descriptors would not be left for clients, or
+    /// clients wait, and then nothing is counted.
+    pub fn take_clone(&self) -> bool {
+        let clones = self.clones.fetch_add(1, Ordering::SeqCst);
+        let idlers = self.idlers.load(Ordering::SeqCst);
+        let used = 2 * self.connections.used() + self.sessions.used() + idlers + clones;
+        let descriptors = self.descriptors.load(Ordering::Relaxed);
+        let has_room = !self.is_awaited() && used < descriptors - descriptors / 8;
+        if !has_room {
+            self.give_clone();
+        }
+        has_room
+    }
+
+    pub fn give_clone(&self) {
+        self.clones.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Connections to clones.
+    #[cfg(test)]
+    pub fn clones(&self) -> u64 {
+        self.clones.load(Ordering::SeqCst)
     }
 
     /// Whether connections have taken room that idlers hold. They do not ask: idlers must make way.

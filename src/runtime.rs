@@ -6,6 +6,7 @@
 mod alarm;
 
 use crate::balance::{LiveServers, ServerId};
+use crate::clones::Tally;
 use crate::net::listen::Listener;
 use crate::net::poller::Poller;
 use crate::net::tls::Tls;
@@ -82,6 +83,8 @@ pub struct ServiceSnapshot {
     pub open: u64,
     pub live: LiveServers,
     /// How long servers took, since start.
+    /// `None` where no connection had a clone.
+    pub clones: Option<Box<Tally>>,
     pub times: HashMap<ServerId, ServerTimes>,
     pub totals: Totals,
     /// Number of the connection opened last.
@@ -112,6 +115,9 @@ impl ServiceSnapshot {
         self.connections.extend(report.connections);
         self.open += report.open;
         self.live.merge(&report.live);
+        if let Some(clones) = &report.clones {
+            self.clones.get_or_insert_default().add(clones);
+        }
         report.times.iter().for_each(|(server, times)| self.times.entry(*server).or_default().add(times));
         self.idlers.extend(report.idlers);
         self.totals.add(&report.totals);

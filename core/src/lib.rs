@@ -8,6 +8,7 @@ pub mod acl;
 pub mod balance;
 pub mod checks;
 pub mod chunked;
+pub mod clones;
 pub mod dsr;
 pub mod glbd;
 pub mod half_close;

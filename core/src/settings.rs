@@ -38,6 +38,7 @@ pub use service::{LISTENS_NOWHERE, ServiceConfig, Which, no_such_server};
 pub use values::Values;
 
 use crate::acl::{ACL_COUNT, Acl, CountrySource};
+use crate::clones::Ignored;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{
     Command, Entry, Flag, GroupChange, Number, OneOf, Question, Scope, ServerDeed, ServiceChange, Text,
@@ -61,6 +62,8 @@ pub struct Settings {
     values: Values,
     /// Who is believed when it says for whom it connects; each once.
     pub proxy_accept: Vec<Downstream>,
+    /// Lines of answers that are not compared.
+    pub clone_ignore: Ignored,
     pub acls: [Acl; ACL_COUNT],
     /// Whom the access lists ask for countries; what `geoip` names, once it is read.
     pub countries: CountrySource,
@@ -234,6 +237,9 @@ impl Config {
             Command::Remove(Entry::ProxyAccept(peer)) if self.process.is_running => {
                 self.meant(service).is_ok_and(|service| !service.proxy_accept.contains(peer))
             }
+            Command::Remove(Entry::CloneIgnore(text)) if self.process.is_running => {
+                self.meant(service).is_ok_and(|service| !service.clone_ignore.contains(text))
+            }
             Command::ServerDeed { server: Some(server), deed: ServerDeed::Remove { .. } }
                 if self.process.is_running =>
             {
@@ -268,6 +274,7 @@ impl Config {
         Settings {
             values,
             proxy_accept: service.proxy_accept.clone(),
+            clone_ignore: Ignored::new(service.clone_ignore.iter().cloned()),
             acls: self.process.acls.clone(),
             countries: self.process.countries.clone(),
         }

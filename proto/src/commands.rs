@@ -31,7 +31,7 @@ pub use tls::{
     HOST_NAME_BYTES_MAX, NAMES_MAX, SSL_RECORD_BYTES_MAX, ServerTls, SniNames, TlsOption, host_name,
     protocols,
 };
-pub use values::{ClientCertificate, FastClose, HttpMode, LogFormat, PolicyKind, ProxyHeader};
+pub use values::{ClientCertificate, FastClose, HttpMode, LogFormat, PolicyKind, ProxyHeader, Role};
 
 /// Longest time in seconds that any command takes: about 31 years, "for ever" in practice, and small enough that a
 /// clock in seconds plus this value still fits 32 bits.

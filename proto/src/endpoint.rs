@@ -29,8 +29,23 @@ pub enum Endpoint {
     /// Whatever port the client asks for: direct server return without ports.
     Host(IpAddr),
     Unix(Arc<Path>),
+    /// One of those before, from a local address of its own.
+    From(Arc<FromSource>),
     /// Reached by TLS over one of the others.
     Tls(Arc<TlsEndpoint>),
+}
+
+/// A server that is connected to from this address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FromSource {
+    pub carrier: Endpoint,
+    pub source: IpAddr,
+}
+
+impl FromSource {
+    fn to(&self, carrier: Endpoint) -> Endpoint {
+        Endpoint::From(Arc::new(FromSource { carrier, source: self.source }))
+    }
 }
 
 /// A server that is spoken to by TLS.
@@ -65,6 +80,7 @@ impl Endpoint {
         match self {
             Endpoint::Inet(address) => Some(*address),
             Endpoint::AnyOf(places) => Some(places.address()),
+            Endpoint::From(from) => from.carrier.internet_address(),
             Endpoint::Tls(tls) => tls.carrier.internet_address(),
             Endpoint::Unset | Endpoint::Host(_) | Endpoint::Unix(_) => None,
         }
@@ -74,6 +90,7 @@ impl Endpoint {
     pub fn next_place(&self) -> Option<Endpoint> {
         match self {
             Endpoint::AnyOf(places) => places.next().map(Endpoint::AnyOf),
+            Endpoint::From(from) => from.carrier.next_place().map(|carrier| from.to(carrier)),
             Endpoint::Tls(tls) => tls.carrier.next_place().map(|carrier| tls.over(carrier)),
             _ => None,
         }
@@ -88,14 +105,18 @@ impl Endpoint {
     pub fn preferred(&self) -> Endpoint {
         match self {
             Endpoint::AnyOf(places) => Endpoint::AnyOf(places.preferred()),
+            Endpoint::From(from) => from.to(from.carrier.preferred()),
             Endpoint::Tls(tls) => tls.over(tls.carrier.preferred()),
             other => other.clone(),
         }
     }
 
-    /// Whether it leads to the same server, if by another of its addresses.
+    /// Whether it leads to the same server, if by another of its addresses or from another of ours.
     pub fn is_same_server(&self, other: &Endpoint) -> bool {
         match (self, other) {
+            (Endpoint::From(from), other) | (other, Endpoint::From(from)) => {
+                from.carrier.is_same_server(other.without_source())
+            }
             (Endpoint::AnyOf(places), Endpoint::AnyOf(others)) => places.is_same_server(others),
             (Endpoint::Tls(tls), Endpoint::Tls(other)) => {
                 let TlsEndpoint { carrier, .. } = &**tls;
@@ -114,6 +135,7 @@ impl Endpoint {
             Endpoint::AnyOf(places) => places.address().port() != 0,
             Endpoint::Host(ip) => !ip.is_unspecified(),
             Endpoint::Unix(_) => true,
+            Endpoint::From(from) => from.carrier.is_complete(),
             Endpoint::Tls(tls) => tls.carrier.is_complete(),
         }
     }
@@ -124,6 +146,7 @@ impl Endpoint {
             Endpoint::Inet(address) => Endpoint::Inet(SocketAddr::new(address.ip(), port)),
             Endpoint::AnyOf(places) => Endpoint::AnyOf(places.at_port(port)),
             Endpoint::Host(ip) => Endpoint::Inet(SocketAddr::new(*ip, port)),
+            Endpoint::From(from) => from.to(from.carrier.at_port(port)),
             Endpoint::Tls(tls) => tls.over(tls.carrier.at_port(port)),
             Endpoint::Unset | Endpoint::Unix(_) => self.clone(),
         }
@@ -133,6 +156,7 @@ impl Endpoint {
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Endpoint::Host(ip) => Some(*ip),
+            Endpoint::From(from) => from.carrier.ip(),
             _ => self.internet_address().map(|address| address.ip()),
         }
     }
@@ -141,6 +165,7 @@ impl Endpoint {
     pub fn port(&self) -> u16 {
         match self {
             Endpoint::Unix(_) => 1,
+            Endpoint::From(from) => from.carrier.port(),
             Endpoint::Tls(tls) => tls.carrier.port(),
             endpoint => endpoint.inet_port().unwrap_or(0),
         }
@@ -161,7 +186,31 @@ impl Endpoint {
 
     /// What to connect to, with or without TLS.
     pub fn carrier(&self) -> &Endpoint {
-        self.tls().map_or(self, |tls| &tls.carrier)
+        self.tls().map_or(self, |tls| &tls.carrier).without_source()
+    }
+
+    /// From where to connect to it, if it has an address for that of its own.
+    pub fn source(&self) -> Option<IpAddr> {
+        match self.tls().map_or(self, |tls| &tls.carrier) {
+            Endpoint::From(from) => Some(from.source),
+            _ => None,
+        }
+    }
+
+    fn without_source(&self) -> &Endpoint {
+        match self {
+            Endpoint::From(from) => &from.carrier,
+            _ => self,
+        }
+    }
+
+    /// The same, connected to from this address. Not of one with TLS, which goes over it.
+    #[must_use]
+    pub fn from_source(self, source: Option<IpAddr>) -> Endpoint {
+        match source {
+            Some(source) => Endpoint::From(Arc::new(FromSource { carrier: self, source })),
+            None => self,
+        }
     }
 }
 
@@ -177,6 +226,7 @@ impl fmt::Display for Endpoint {
             Endpoint::AnyOf(places) => Endpoint::Inet(places.address()).fmt(f),
             Endpoint::Host(ip) => ip.fmt(f),
             Endpoint::Unix(path) => path.display().fmt(f),
+            Endpoint::From(from) => from.carrier.fmt(f),
             Endpoint::Tls(tls) => tls.carrier.fmt(f),
         }
     }

@@ -195,6 +195,8 @@ fn key_synopsis(key: &ServerKey) -> String {
         ServerValue::Sni(_) => "NAME[,NAME...]|any",
         ServerValue::Tls(_) => "verify|noverify|off [NAME] [certificate FILE]",
         ServerValue::Proxy(_) => "v1|v2|v2-ssl|none",
+        ServerValue::Role(_) => "member|clone",
+        ServerValue::Ip(_) => "ADDRESS|none",
         ServerValue::Number { unit: "seconds", .. } => "SECONDS",
         ServerValue::Seconds { .. } => "S",
         ServerValue::Check(_) => "none|connect|...",

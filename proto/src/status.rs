@@ -4,16 +4,22 @@
 //! Byte counts are from the point of view of the party they belong to: a server was *sent* what clients wrote, a client
 //! was *sent* what servers wrote. Fields that were added have a default, so that a program reads what an older pen says.
 
+mod clones;
 mod histogram;
 mod reason;
 mod services;
 mod state;
 
+pub use clones::{
+    CloneEnd, CloneEnds, CloneSideStatus, ClonesState, ClonesStatus, Difference, DifferenceExample,
+    DifferenceStatus, SpreadStatus,
+};
 pub use histogram::{BOUNDS, Histogram, ServerTimes};
 pub use reason::{CloseReason, Ends};
 pub use services::{MAIN, ServiceStatus, ServiceView};
 pub use state::{Level, ServerState, bits, special};
 
+use crate::commands::Role;
 use crate::load::Load;
 use crate::weight::Weight;
 use serde::{Deserialize, Serialize};
@@ -55,6 +61,9 @@ pub struct Status {
     #[serde(default)]
     pub udp: bool,
     pub totals: Totals,
+    /// Where servers are clones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clones: Option<ClonesStatus>,
     /// With direct server return: what it has done beside that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dsr: Option<DsrStatus>,
@@ -224,6 +233,9 @@ pub struct ServerStatus {
     /// Why it is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_error: Option<String>,
+    /// Whether it serves clients.
+    #[serde(default)]
+    pub role: Role,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -63,6 +63,8 @@ pub struct Chain {
     pub http: Option<Box<Exchanges>>,
     /// What the client has sent of which there is no line in the log yet, if it was not passed on as it was.
     pub unlogged: Vec<u8>,
+    /// Its clone, by the number under which the worker has it.
+    pub clone: Option<u32>,
     /// What the client has sent to a connection that was kept ready, while it is not certain that this was still alive.
     pub unproven: Option<Box<Pending>>,
 }
@@ -72,10 +74,14 @@ impl Extras {
     pub fn free_if_unused(extras: &mut Option<Box<Extras>>) {
         extras.take_if(|extras| {
             let Extras { via, chain, revived, retries, sessions, route, wait, poll } = &**extras;
-            let Chain { http, unlogged, unproven } = chain;
+            let Chain { http, unlogged, clone, unproven } = chain;
             let waits = wait.is_some() || poll.is_some();
-            let is_empty =
-                !waits && via.is_none() && http.is_none() && unproven.is_none() && sessions.is_none();
+            let is_empty = !waits
+                && via.is_none()
+                && http.is_none()
+                && clone.is_none()
+                && unproven.is_none()
+                && sessions.is_none();
             is_empty && unlogged.is_empty() && !revived && *retries == 0 && *route == Route::DEFAULT
         });
     }

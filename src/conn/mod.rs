@@ -256,6 +256,19 @@ impl Connection {
         kept
     }
 
+    /// The number of its clone, if it has one.
+    #[inline]
+    pub fn clone(&self) -> Option<u32> {
+        self.extras.as_ref()?.chain.clone
+    }
+
+    /// It has no clone any more.
+    pub fn forget_clone(&mut self) -> Option<u32> {
+        let clone = self.extras.as_mut()?.chain.clone.take();
+        Extras::free_if_unused(&mut self.extras);
+        clone
+    }
+
     /// Whether it has TLS on one side or on both.
     pub fn is_secure(&self) -> bool {
         self.sessions().is_some()

@@ -17,6 +17,9 @@ impl<R: Running> Engine<R> {
             Question::Clients(listing) => {
                 Ok(queries::clients(&self.status_of(Wanted::Clients, service), *listing))
             }
+            Question::Clones(listing) => {
+                Ok(queries::clones(&self.status_of(Wanted::Servers, service), *listing))
+            }
             Question::Connection(number) => {
                 Ok(queries::connection(&self.status_of(Wanted::Connections, service), *number))
             }

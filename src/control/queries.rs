@@ -2,8 +2,9 @@
 //! are Pen's where Pen has the command.
 
 use crate::settings::{ServerEntry, ServiceConfig};
+use crate::stats;
 use pen_proto::addr::Port;
-use pen_proto::commands::{Listing, Number, ProxyHeader};
+use pen_proto::commands::{Listing, Number, ProxyHeader, Role};
 use pen_proto::status::{ConnectionStatus, GroupLine, ServerState, ServerStatus, ServiceLine, Status, bits};
 use serde_json::to_string;
 use std::fmt::Write;
@@ -22,7 +23,7 @@ pub fn servers(status: &Status, listing: Listing) -> String {
         add_line(
             &mut text,
             format_args!(
-                "{} addr {address} port {} conn {} max {} hard {} weight {} prio {} sx {} rx {}{}{}{}",
+                "{} addr {address} port {} conn {} max {} hard {} weight {} prio {} sx {} rx {}{}{}{}{}",
                 server.index,
                 server.port,
                 server.connections,
@@ -34,11 +35,20 @@ pub fn servers(status: &Status, listing: Listing) -> String {
                 server.received_bytes,
                 server.name.as_ref().map(|name| format!(" name {name}")).unwrap_or_default(),
                 server.group.as_ref().map(|group| format!(" group {group}")).unwrap_or_default(),
+                role(server),
                 state(server)
             ),
         );
     }
     text
+}
+
+/// The role of a server, where it is none that Pen's have.
+fn role(server: &ServerStatus) -> String {
+    match server.role {
+        Role::Member => String::new(),
+        role => format!(" role {role}"),
+    }
 }
 
 /// The state of a server, where something put it there that Pen does not have.
@@ -83,6 +93,15 @@ pub fn groups(groups: &[GroupLine], listing: Listing) -> String {
         );
     }
     text
+}
+
+/// `clones`: members and clones side by side.
+pub fn clones(status: &Status, listing: Listing) -> String {
+    let clones = status.clones.clone().unwrap_or_default();
+    match listing {
+        Listing::Json => json(to_string(&clones)),
+        Listing::Text => stats::clones::render(&clones),
+    }
 }
 
 /// `recent`: clients that connected in the last so many seconds; `sx` is what they were sent.
@@ -212,6 +231,7 @@ pub fn configured(config: &ServiceConfig) -> Status {
             name: entry.as_ref().and_then(|entry| Some(entry.name.as_ref()?.to_string())),
             group: entry.as_ref().and_then(|entry| Some(entry.group.as_ref()?.to_string())),
             in_reserve: entry.as_ref().is_some_and(|entry| config.is_in_reserve(entry)),
+            role: entry.as_ref().map(|entry| entry.role).unwrap_or_default(),
             proxy: entry.as_ref().map(|entry| entry.proxy).unwrap_or_default().to_string(),
             ..ServerStatus::default()
         }

@@ -167,6 +167,7 @@ fn server_setup(entry: &ServerEntry, by_host: bool) -> ServerSetup {
             },
         },
     };
+    let endpoint = endpoint.from_source(entry.source);
     let endpoint = match &entry.tls {
         ServerTls::Off => endpoint,
         ServerTls::On { verify, name, certificate } => {
@@ -187,6 +188,7 @@ fn server_setup(entry: &ServerEntry, by_host: bool) -> ServerSetup {
         host_name: if entry.member.is_some() { String::new() } else { entry.host_name.clone() },
         sni: entry.sni.0.clone(),
         proxy: entry.proxy,
+        role: entry.role,
         slow_start_ms: entry.slow_start_ms,
         standby: entry.standby,
         ..ServerSetup::new(endpoint)

@@ -2,17 +2,18 @@
 
 use super::{Instance, Served};
 use crate::balance::{Chooser, add_flows, add_idlers, add_live, add_live_to_clients, add_times};
+use crate::clones::Tally;
 use crate::control::apply::Wanted;
 use crate::dsr::{self, Dsr};
 use crate::log::local_time;
 use crate::runtime::ServiceSnapshot;
 use crate::service::Service;
-use crate::settings::MAIN;
+use crate::settings::{MAIN, Settings};
 use crate::shared::Detail;
 use crate::sys::clock;
 use crate::sys::process_figures;
 use pen_proto::commands::{Flag, Number};
-use pen_proto::status::{ClientStatus, ServiceStatus, Status};
+use pen_proto::status::{ClientStatus, ClonesState, ClonesStatus, ServiceStatus, Status};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -82,7 +83,9 @@ impl Instance {
         part: ServiceSnapshot,
         now_ms: u64,
     ) -> (ServiceStatus, Option<u64>) {
-        let ServiceSnapshot { connections, open, live, times, connections_last, idlers, totals, .. } = part;
+        let ServiceSnapshot {
+            connections, open, live, clones, times, connections_last, idlers, totals, ..
+        } = part;
         let listeners = self.runtime.listeners(served.number);
         let mut told = ServiceStatus {
             name: name.to_string(),
@@ -110,6 +113,7 @@ impl Instance {
             told.current_server = selection.current_server().number();
             told.totals.waiting = selection.waiting() as u64;
             told.servers = selection.server_statuses(now_seconds);
+            told.clones = clones_status(&selection, clones.as_deref(), &served.settings, now_seconds);
         }
         match wanted {
             Wanted::Clients | Wanted::Everything => told.clients = clients(service, now_seconds),
@@ -143,7 +147,25 @@ fn tell_own(status: &mut Status, told: ServiceStatus) {
     status.idlers = told.idlers;
     status.idlers_wanted = told.idlers_wanted;
     status.totals = told.totals;
+    status.clones = told.clones;
     status.dsr = told.dsr;
+}
+
+/// Nothing where there are no clones and never were.
+fn clones_status(
+    selection: &Chooser<'_>,
+    tally: Option<&Tally>,
+    settings: &Settings,
+    now_seconds: u32,
+) -> Option<ClonesStatus> {
+    let state = match (selection.may_clone(), selection.has_usable_clone(now_seconds)) {
+        (false, _) => ClonesState::Disabled,
+        (true, true) => ClonesState::Enabled,
+        (true, false) => ClonesState::Failed,
+    };
+    let percent = settings.number(Number::ClonePercent);
+    let is_told = selection.has_clones() || tally.is_some();
+    is_told.then(|| ClonesStatus { state, percent, ..tally.map(Tally::status).unwrap_or_default() })
 }
 
 /// The client table.

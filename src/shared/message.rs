@@ -1,6 +1,7 @@
 //! What the main thread asks of a worker, and what a worker tells.
 
 use crate::balance::{LiveServers, ServerId};
+use crate::clones::Tally;
 use pen_proto::status::{Calls, ConnectionStatus, ServerTimes, Totals};
 use std::sync::mpsc::Sender;
 
@@ -55,6 +56,8 @@ pub struct ServiceReport {
     pub open: u64,
     pub live: LiveServers,
     /// How long servers took, since start.
+    /// `None` where no connection had a clone.
+    pub clones: Option<Box<Tally>>,
     pub times: Vec<(ServerId, ServerTimes)>,
     /// How many idlers are ready for clients, by server.
     pub idlers: Vec<(ServerId, usize)>,

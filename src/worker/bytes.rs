@@ -2,6 +2,7 @@
 //! while its server may turn out to be dead, and greeted before.
 
 use super::Context;
+use super::clones::Clones;
 use super::hand_over::keep;
 use super::log_lines::log_read;
 use super::services::LocalService;
@@ -29,6 +30,8 @@ pub(super) struct FromClient<'a> {
     /// The server that has accepted; as long as there is none, a read has no line in the log.
     pub server: Option<&'a Endpoint>,
     pub chain: Option<&'a mut Chain>,
+    /// Who gets a copy, if the chain says so.
+    clones: &'a mut Clones,
     /// The PROXY header that goes before everything else, if it has not gone yet.
     pub greeting: Option<Vec<u8>>,
     pub remark: Remark,
@@ -53,6 +56,7 @@ impl<'a> FromClient<'a> {
         format: LogFormat,
         dump: Option<Dump>,
         client: ClientAddr,
+        clones: &'a mut Clones,
     ) -> FromClient<'a> {
         FromClient {
             log,
@@ -61,9 +65,15 @@ impl<'a> FromClient<'a> {
             client,
             server: None,
             chain: None,
+            clones,
             greeting: None,
             remark: Remark::Nothing,
         }
+    }
+
+    /// The number of the clone.
+    pub(super) fn clone_number(&self) -> Option<u32> {
+        self.chain.as_ref()?.clone
     }
 
     /// For each read, and for the end of file; see [`relay::pump`].
@@ -85,7 +95,11 @@ impl<'a> FromClient<'a> {
     /// For what was read before, if it was held back.
     fn forward(&mut self, bytes: &[u8], is_end: bool, instead: &mut Vec<u8>) -> Passage {
         let passage = edit(self.chain.as_deref_mut(), bytes, is_end, instead, &mut self.remark);
-        keep(self.chain.as_deref_mut(), if passage == Passage::AsRead { bytes } else { instead });
+        let sent = if passage == Passage::AsRead { bytes } else { &instead[..] };
+        keep(self.chain.as_deref_mut(), sent);
+        if let Some(clone) = self.clone_number() {
+            self.clones.copy(clone, sent, is_end);
+        }
         match (self.greeting.take(), passage) {
             (None, _) => passage,
             (Some(greeting), Passage::AsRead) => {
@@ -205,9 +219,9 @@ impl Context {
             return Verdict::Stay;
         }
         let dump = self.dump(connection);
-        let Context { core, work, .. } = self;
+        let Context { core, work, clones, .. } = self;
         let LocalService { log, settings, .. } = &mut core.services[connection.service];
-        let mut seen = FromClient::new(log, settings.choice(), dump, connection.address);
+        let mut seen = FromClient::new(log, settings.choice(), dump, connection.address, clones);
         let Parts { from_client, chain, .. } = connection.parts();
         seen.chain = chain;
         let look = |bytes: &[u8], instead: &mut Vec<u8>| seen.pass(bytes, is_end, instead);
@@ -281,9 +295,9 @@ impl Context {
 
     /// What was held back until the server had answered goes on.
     fn go_on(&mut self, connection: &mut Connection, remark: Remark) -> Remark {
-        let Context { core, work, .. } = self;
+        let Context { core, work, clones, .. } = self;
         let LocalService { log, settings, .. } = &mut core.services[connection.service];
-        let mut seen = FromClient::new(log, settings.choice(), None, connection.address);
+        let mut seen = FromClient::new(log, settings.choice(), None, connection.address, clones);
         let Parts { from_client, mut chain, .. } = connection.parts();
         let held = exchanges(chain.as_deref_mut()).map(Exchanges::take_held).unwrap_or_default();
         (seen.chain, seen.remark) = (chain, remark);

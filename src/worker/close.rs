@@ -4,7 +4,7 @@ use super::log_lines::AddressText;
 use super::services::LocalService;
 use super::{Context, Worker};
 use crate::balance::{Endpoint, ServerId};
-use crate::conn::{CloseReason, Connection, Side, Socket};
+use crate::conn::{CloseReason, Connection, Side};
 use crate::log::record::ConnectionRecord;
 use crate::log::traffic::Target;
 use crate::os;
@@ -43,14 +43,14 @@ impl Context {
         }
         // In this order: the server has its connection back before its place is free, and the place is free before the
         // client learns that it may come again.
-        self.close_socket(&mut connection.server);
+        self.core.forget_socket(&mut connection.server);
         let server = connection.attempt.as_ref().map_or(ServerId::NONE, |attempt| attempt.server());
         let released = connection.released();
         self.end_of_wait(&mut connection);
         if let Some(attempt) = connection.attempt.take() {
             self.service(&connection).service.with(|chooser| chooser.release(attempt, released));
         }
-        self.close_socket(&mut connection.client);
+        self.core.forget_socket(&mut connection.client);
         let totals = &mut self.service(&connection).totals;
         totals.closed += 1;
         totals.ends.count(reason);
@@ -68,15 +68,9 @@ impl Context {
             _ => {}
         }
         self.log_end(&connection, server, reason);
+        self.leave_clone(&mut connection, reason);
         self.core.listeners.leave(connection.listener);
         self.room_made();
-    }
-
-    fn close_socket(&self, end: &mut Socket) {
-        if let Some(fd) = end.fd.take() {
-            self.core.poller.forget(os::borrow(&fd));
-            os::close(fd);
-        }
     }
 
     fn log_end(&mut self, connection: &Connection, server: ServerId, reason: CloseReason) {

@@ -56,9 +56,17 @@ impl Context {
         self.enter(connection, Stage::Choosing);
         let now_seconds = os::steady_epoch_seconds(self.core.now_ms);
         let (who, now_ms) = (self.waiting(connection), self.core.now_ms);
-        let LocalService { service, totals, .. } = self.service(connection);
-        let arrival = service
-            .with(|chooser| chooser.arrive(connection.asker(), connection.port, now_seconds, who, now_ms));
+        let service = &self.core.services[connection.service].service;
+        let (asker, port) = (connection.asker(), connection.port);
+        let (arrival, clone) = service.with(|chooser| {
+            let arrival = chooser.arrive(asker, port, now_seconds, who, now_ms);
+            let clone = arrival.server().and_then(|_| chooser.admit_clone(asker, port, now_seconds));
+            (arrival, clone)
+        });
+        if let Some(clone) = clone {
+            self.expect_clone(connection, clone);
+        }
+        let totals = &mut self.core.services[connection.service].totals;
         match arrival {
             Arrival::Connect(attempt, endpoint) => {
                 if attempt.server() == ServerId::ABUSE {

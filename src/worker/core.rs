@@ -2,6 +2,7 @@
 
 use super::listeners::Listeners;
 use super::services::LocalServices;
+use crate::conn::Socket;
 use crate::net::poller;
 use crate::os::{self, Poller};
 use crate::published::Held;
@@ -42,6 +43,14 @@ impl Core {
     pub fn add_service(&mut self, service: Arc<Service>) {
         service.belong_to(&self.shared);
         self.services.add(service);
+    }
+
+    /// Closes a socket that the poller knows.
+    pub fn forget_socket(&self, socket: &mut Socket) {
+        if let Some(fd) = std::mem::take(socket).fd {
+            self.poller.forget(os::borrow(&fd));
+            os::close(fd);
+        }
     }
 
     /// Connections whose turn in a queue has come.

@@ -344,7 +344,7 @@ impl Context {
         self.idlers.reserve.adopt(service, Vec::new());
     }
 
-    /// Descriptors have run out: idlers make way. True when some of this worker did; others are asked to.
+    /// Descriptors have run out: idlers and clones make way. True when some of this worker did; others are asked to.
     pub(super) fn idlers_make_way(&mut self) -> bool {
         let had_some = self.idlers.reserve.dispensable().is_some();
         for service in self.idlers.plans.iter().map(|plan| plan.service).collect::<Vec<_>>() {
@@ -352,7 +352,7 @@ impl Context {
         }
         self.idlers.paused_until_ms = self.core.now_ms + PAUSE_MS;
         self.core.shared.shed_idlers();
-        had_some
+        self.clones_make_way() || had_some
     }
 }
 

@@ -6,6 +6,8 @@ use crate::conn::Side;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Key {
     Connection(u32, Side),
+    /// The copy of what a client says, to a clone.
+    Clone(u32),
     Idler(u32),
     /// Of UDP; the socket to its server.
     Session(u32),
@@ -18,6 +20,7 @@ const KIND_BITS: u32 = 3;
 const KIND_MASK: usize = (1 << KIND_BITS) - 1;
 const CLIENT: usize = 0;
 const SERVER: usize = 1;
+const CLONE: usize = 2;
 const IDLER: usize = 3;
 const SESSION: usize = 4;
 const LISTENER: usize = 5;
@@ -28,6 +31,7 @@ impl Key {
         let (number, kind) = match self {
             Key::Connection(number, Side::Client) => (number, CLIENT),
             Key::Connection(number, Side::Server) => (number, SERVER),
+            Key::Clone(number) => (number, CLONE),
             Key::Idler(number) => (number, IDLER),
             Key::Session(number) => (number, SESSION),
             Key::Listener(number) => (number.into(), LISTENER),
@@ -42,6 +46,7 @@ impl Key {
         Some(match key & KIND_MASK {
             CLIENT => Key::Connection(number, Side::Client),
             SERVER => Key::Connection(number, Side::Server),
+            CLONE => Key::Clone(number),
             IDLER => Key::Idler(number),
             SESSION => Key::Session(number),
             LISTENER => Key::Listener(number as u16),
@@ -60,6 +65,7 @@ mod tests {
             let keys = [
                 Key::Connection(number, Side::Client),
                 Key::Connection(number, Side::Server),
+                Key::Clone(number),
                 Key::Idler(number),
                 Key::Session(number),
                 Key::Listener(number as u16),

@@ -8,6 +8,7 @@
 
 mod accept;
 mod bytes;
+mod clones;
 mod close;
 mod connect;
 mod core;
@@ -54,7 +55,9 @@ use crate::sys::memory;
 use crate::timers::Timers;
 use crate::udp::Udp;
 use accept::Accepting;
+use clones::Clones;
 use idlers::Idlers;
+use pen_proto::status::CloneEnd;
 use std::io;
 use std::sync::Arc;
 use turn::Thrift;
@@ -80,6 +83,7 @@ struct Context {
     timers: Timers,
     accepting: Accepting,
     idlers: Idlers,
+    clones: Clones,
     work: Workspace,
     /// Connections whose handshake waits for a certificate.
     awaiting: Vec<u32>,
@@ -144,6 +148,7 @@ impl Worker {
                 timers: Timers::new(os::monotonic_ms()),
                 accepting: Accepting::default(),
                 idlers: Idlers::default(),
+                clones: Clones::new(os::monotonic_ms()),
                 work: Workspace::new(BufferPool::with_pipes((PIPES_MAX / workers).max(2))),
                 awaiting: Vec::new(),
                 dropped: Vec::new(),
@@ -178,12 +183,14 @@ impl Worker {
         for index in self.connections.indices() {
             self.close(index, CloseReason::Shutdown);
         }
+        self.context.cut_clones(CloneEnd::WithClient, |_, _| true);
         self.udp.close_all(&mut self.context.core, CloseReason::Shutdown);
     }
 
     /// One wake-up. `expired` is room for what it needs.
     fn turn(&mut self, ready: &[Readiness], expired: &mut Vec<u32>) {
         self.context.core.now_ms = os::monotonic_ms();
+        self.context.clones.begin_turn(self.context.core.now_ms);
         calls::count(|calls| {
             calls.wakeups += 1;
             calls.readable += ready.iter().filter(|event| event.readable).count() as u64;
@@ -204,6 +211,9 @@ impl Worker {
         self.context.timers.expire(self.context.core.now_ms, |index| expired.push(index));
         for index in expired.drain(..) {
             self.guard(connection(index), |worker| worker.step(index, Context::expire));
+        }
+        if !self.context.clones.is_empty() {
+            self.serve_clones(expired);
         }
         self.udp.take_expired(self.context.core.now_ms, expired);
         for index in expired.drain(..) {
@@ -248,6 +258,7 @@ impl Worker {
             Some(Key::Session(index)) => {
                 worker.udp.close(&mut worker.context.core, index, CloseReason::InternalError)
             }
+            Some(Key::Clone(number)) => worker.cut_clone(number),
             Some(Key::Idler(_) | Key::Listener(_)) | None => {}
         });
     }
@@ -261,6 +272,7 @@ impl Worker {
             timer,
             self.context.accepting.retry_ms(),
             self.context.idlers.look_ms(),
+            self.context.clones.look_ms(),
             self.context.core.shared.room().full_look_ms(),
             self.thrift.look_ms(),
             self.udp.look_ms(),
@@ -293,6 +305,7 @@ impl Worker {
                 return self.udp.hear_server(&mut self.context.core, index, event.error);
             }
             Some(Key::Idler(index)) => return self.context.idler_event(index, event),
+            Some(Key::Clone(number)) => return self.hear_clone(number, event),
             None => return,
         };
         self.step(index, |context, connection| context.hear(connection, side, event));

@@ -131,8 +131,13 @@ pub(super) fn take_greeting(connection: &mut Connection) -> Option<Vec<u8>> {
 
 /// The header for the server of this connection; empty when it wants none.
 pub(super) fn greeting(connection: &Connection) -> Vec<u8> {
+    header(connection, connection.attempt.as_ref().map_or(ProxyHeader::None, |attempt| attempt.proxy()))
+}
+
+/// The header of this kind for the client of this connection; empty where none is wanted.
+pub(super) fn header(connection: &Connection, wanted: ProxyHeader) -> Vec<u8> {
     let mut bytes = Vec::new();
-    match connection.attempt.as_ref().map_or(ProxyHeader::None, |attempt| attempt.proxy()) {
+    match wanted {
         ProxyHeader::None => {}
         ProxyHeader::V1 => {
             // Some servers refuse UNKNOWN. That pen itself is the client means the same and is understood by all.

@@ -62,9 +62,18 @@ impl Context {
         // Another may have its number by now.
         let Some(Wait { ticket, deadline_ms, .. }) = take_wait(connection) else { return Verdict::Stay };
         let (who, now_ms) = (self.waiting(connection), self.core.now_ms);
-        match self.service(connection).service.with(|chooser| chooser.claim(ticket, who, now_ms)) {
+        let (asker, port) = (connection.asker(), connection.port);
+        let now_seconds = os::steady_epoch_seconds(now_ms);
+        let (claim, clone) = self.service(connection).service.with(|chooser| {
+            let claim = chooser.claim(ticket, who, now_ms);
+            let clone = claim.server().and_then(|_| chooser.admit_clone(asker, port, now_seconds));
+            (claim, clone)
+        });
+        if let Some(clone) = clone {
+            self.expect_clone(connection, clone);
+        }
+        match claim {
             Claim::Waits(ticket, look_seconds) => {
-                let now_seconds = os::steady_epoch_seconds(self.core.now_ms);
                 let wait_ms = look_seconds.map(|at| u64::from(at.saturating_sub(now_seconds)) * 1000);
                 let look_ms = wait_ms.map(|wait_ms| self.core.now_ms + wait_ms);
                 connection.extras().wait = Some(Wait { ticket, deadline_ms, look_ms });

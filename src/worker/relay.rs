@@ -24,6 +24,9 @@ impl Context {
         if is_awaited && connection.from_server.moved_bytes() > 0 {
             self.note_first_byte(connection);
         }
+        if connection.clone().is_some() {
+            self.tend_clone(connection);
+        }
         verdict
     }
 
@@ -44,13 +47,13 @@ impl Context {
     /// The same for a connection whose bytes somebody looks at, that has TLS, or that has something to say of its own.
     fn relay_seen(&mut self, connection: &mut Connection) -> Verdict {
         let dump = self.dump(connection);
-        let Context { core, work, .. } = self;
+        let Context { core, work, clones, .. } = self;
         let mut greeting = take_greeting(connection);
         if let Some(pending) = &mut connection.from_client.pending {
             greeting.take().inspect(|greeting| pending.put_before(greeting));
         }
         let LocalService { log, settings, .. } = &mut core.services[connection.service];
-        let mut seen = FromClient::new(log, settings.choice(), dump, connection.address);
+        let mut seen = FromClient::new(log, settings.choice(), dump, connection.address, clones);
         let Parts { mut client, mut server, from_client, from_server, mut chain, endpoint } =
             connection.parts();
         seen.server = endpoint;
@@ -58,6 +61,7 @@ impl Context {
         seen.greeting = greeting;
         let look = |bytes: &[u8], instead: &mut Vec<u8>| seen.pass(bytes, bytes.is_empty(), instead);
         let up = relay::pump(&mut client, &mut server, from_client, work, look);
+        let clone = seen.clone_number();
         let FromClient { greeting, remark, .. } = seen;
         if let Some(greeting) = greeting {
             server.offer(from_client, &greeting, &mut work.pool); // a client that waits for the server to speak
@@ -65,14 +69,18 @@ impl Context {
         let mut answered = Answered::Nothing;
         let is_plain = client.session.is_none() && server.session.is_none();
         let unheard_bytes = bytes::unheard_bytes(chain.as_deref());
-        let down = if is_plain && dump.is_none() && unheard_bytes >= UNHEARD_BYTES_MIN {
+        let is_compared = clones.hears_member(clone);
+        let down = if is_plain && dump.is_none() && !is_compared && unheard_bytes >= UNHEARD_BYTES_MIN {
             let before = from_server.moved_bytes();
             let down = splice::pump(server.socket, client.socket, from_server, work);
-            bytes::skip(chain.as_deref_mut(), from_server.moved_bytes().saturating_sub(before));
+            let moved_bytes = from_server.moved_bytes().saturating_sub(before);
+            bytes::skip(chain.as_deref_mut(), moved_bytes);
+            clones.member_said(clone, moved_bytes);
             down
         } else {
             relay::pump(&mut server, &mut client, from_server, work, |bytes, _| {
                 dump.inspect(|dump| dump.down(bytes));
+                clones.member_says(clone, bytes);
                 bytes::hear_answer(chain.as_deref_mut(), bytes, from_client, &mut answered);
                 Passage::AsRead
             })

@@ -5,7 +5,7 @@ use crate::calls;
 use crate::conn::{CloseReason, Connection};
 use crate::shared::{Detail, Message, Report, ServiceReport, Which};
 use pen_proto::addr::ClientAddr;
-use pen_proto::status::{ConnectionStatus, bits};
+use pen_proto::status::{CloneEnd, ConnectionStatus, bits};
 
 impl Worker {
     pub(super) fn answer(&mut self, message: Message) {
@@ -25,6 +25,15 @@ impl Worker {
     fn close_these(&mut self, which: Which) -> usize {
         let meant = self.these(which);
         meant.iter().for_each(|index| self.close(*index, CloseReason::Closed));
+        match which {
+            Which::Server(service, server) => {
+                self.context.cut_clones(CloneEnd::WithClient, |of, clone| (of, clone) == (service, server));
+            }
+            Which::Service(service) => {
+                self.context.cut_clones(CloneEnd::WithClient, |of, _| of == service);
+            }
+            Which::Connection(_) | Which::Session(_) => {}
+        }
         meant.len() + self.udp.close_these(&mut self.context.core, which)
     }
 
@@ -63,6 +72,7 @@ impl Worker {
                 report.connections.push(self.describe(index, connection));
             }
         }
+        self.context.report_clones(&mut services);
         self.udp.report(&self.context.core, detail, &mut services);
         Report {
             services: services.into_iter().flatten().collect(),
@@ -82,6 +92,7 @@ impl Worker {
             number,
             idlers: self.context.idlers.ready(number),
             totals: local.totals.clone(),
+            clones: (!local.clones.is_empty()).then(|| Box::new(local.clones.clone())),
             times: local.times.iter().map(|(server, times)| (server, *times)).collect(),
             last: local.last.map(|(index, at_ms)| (number_of(index), at_ms)),
             ..ServiceReport::default()

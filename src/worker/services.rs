@@ -4,6 +4,7 @@
 //! number may be used again.
 
 use super::times::Times;
+use crate::clones::Tally;
 use crate::log::traffic::TrafficLog;
 use crate::net::listen::Listener;
 use crate::net::tls::Tls;
@@ -22,6 +23,7 @@ pub(crate) struct LocalService {
     pub log: TrafficLog,
     pub totals: Totals,
     pub times: Times,
+    pub clones: Tally,
     /// Number and start of the connection opened last; monotonic.
     pub last: Option<(u32, u64)>,
     /// UDP: no new sessions.
@@ -39,6 +41,7 @@ impl LocalService {
             log: service.traffic_log(),
             totals: Totals::default(),
             times: Times::default(),
+            clones: Tally::default(),
             last: None,
             draining: service.is_draining(),
             leaving: false,
@@ -81,6 +84,10 @@ impl IndexMut<u16> for LocalServices {
 impl LocalServices {
     pub fn get(&self, number: u16) -> Option<&LocalService> {
         self.services.get(usize::from(number))?.as_ref()
+    }
+
+    pub fn get_mut(&mut self, number: u16) -> Option<&mut LocalService> {
+        self.services.get_mut(usize::from(number))?.as_mut()
     }
 
     /// Puts it in its place, which is free.

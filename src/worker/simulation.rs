@@ -14,7 +14,7 @@ use crate::os::simulated::{self, Answer, Network};
 use crate::service::Service;
 use crate::settings::{ProcessConfig, ProcessSettings};
 use peer::{Ending, Peer};
-use pen_proto::commands::{FastClose, Flag, Number};
+use pen_proto::commands::{FastClose, Flag, Number, Role};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::net::SocketAddr;
@@ -178,6 +178,7 @@ impl Life {
         settings.set_number(Number::Queue, [0, 1, 8][self.random.below(3)]);
         settings.set_number(Number::QueueTimeout, [0, 700, 5_000][self.random.below(3)]);
         settings.set_number(Number::ClientConnMax, [0, 0, 2][self.random.below(3)]);
+        settings.set_number(Number::CloneQueue, [1_024, 65_536][self.random.below(2)]);
         settings.set_flag(Flag::Stubborn, self.random.chance(15));
         settings.set_flag(Flag::Peek, self.random.chance(25));
         settings.set_flag(Flag::TcpNodelay, self.random.chance(50));
@@ -196,7 +197,9 @@ impl Life {
             let extra = Extra { older_ms: 300, timeout_ms: 1_000 };
             let extra = self.random.chance(20).then_some(extra);
             let untested = if extra.is_some() { Untested::Used } else { Untested::Unchecked };
-            ServerSetup { max, extra, untested, ..ServerSetup::new(Endpoint::Inet(server(index))) }
+            // The first is a member always, or too many clients have nobody.
+            let role = if index > 0 && self.random.chance(30) { Role::Clone } else { Role::Member };
+            ServerSetup { max, extra, untested, role, ..ServerSetup::new(Endpoint::Inet(server(index))) }
         });
         let setups: Vec<_> = setups.collect();
         let service = self.worker.context.core.services[0].service.clone();
@@ -420,8 +423,9 @@ impl Life {
         });
         assert!(connections.is_empty(), "connections are left: {:#?}", left.collect::<Vec<_>>());
         assert_eq!(context.timers.next_deadline_ms(), None, "a timer is left");
+        assert!(context.clones.is_empty() && !context.clones.has_timer(), "a clone is left");
         let room = context.core.shared.room();
-        assert_eq!((room.used(), room.pending()), (0, 0), "room is left in use");
+        assert_eq!((room.used(), room.pending(), room.clones()), (0, 0, 0), "room is left in use");
         assert!(!room.is_awaited(), "accepting is paused");
         let service = &context.core.services[0];
         assert_eq!(service.totals.accepted, service.totals.closed);

@@ -25,6 +25,11 @@ pub fn monotonic_ms() -> u64 {
     origin().instant.elapsed().as_millis() as u64
 }
 
+/// Microseconds since the first call in this process; never goes back.
+pub fn monotonic_us() -> u64 {
+    origin().instant.elapsed().as_micros() as u64
+}
+
 /// Microseconds of the system's monotonic clock, as systemd wants them with `RELOADING=1`.
 pub fn since_boot_usec() -> u64 {
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);

@@ -10,6 +10,7 @@ mod changes;
 mod checks;
 mod checks_exec;
 mod checks_extra;
+mod clones;
 mod command_line;
 mod completions;
 mod config_file;

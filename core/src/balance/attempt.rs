@@ -61,6 +61,18 @@ pub enum Arrival {
     Refused(Refusal),
 }
 
+impl Arrival {
+    /// Where a place is reserved, if it is a server for clients that are welcome.
+    pub fn server(&self) -> Option<ServerId> {
+        match self {
+            Arrival::Connect(attempt, _) | Arrival::Polls(attempt, ..) => {
+                Some(attempt.current).filter(|server| *server != ServerId::ABUSE)
+            }
+            Arrival::Waits(_) | Arrival::Refused(_) => None,
+        }
+    }
+}
+
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Released {
@@ -109,6 +121,11 @@ const _: () = assert!(size_of::<Attempt>() == 16);
 impl Attempt {
     pub(super) fn new(slot: SlotKey, initial: ServerId) -> Attempt {
         Attempt { slot, current: initial, hold: Hold::Nothing, era: 0, proxy: ProxyHeader::None, tried: None }
+    }
+
+    /// Of a copy, which belongs to no client.
+    pub(super) fn of_copy() -> Attempt {
+        Attempt::new(SlotKey::NONE, ServerId::NONE)
     }
 
     /// The server of the connection; meaningless after a last failure.

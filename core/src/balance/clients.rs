@@ -21,6 +21,11 @@ pub struct SlotKey {
     generation: u16,
 }
 
+impl SlotKey {
+    /// Nobody's.
+    pub const NONE: SlotKey = SlotKey { index: u32::MAX, generation: 0 };
+}
+
 /// What the table knows about a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Client {

@@ -5,6 +5,7 @@
 //! lines where a glance takes half of one.
 
 use super::servers::Server;
+use pen_proto::commands::Role;
 use pen_proto::weight::Weight;
 
 /// Pen's scale: loads that differ by less than a 256th connection per unit of weight count as equal.
@@ -45,12 +46,13 @@ impl Glance {
         self.ramped_up_seconds
     }
 
-    pub fn of(server: &Server, blacklist_seconds: u64) -> Glance {
+    /// As it is in this role. A clone is not ramped up.
+    pub fn of(server: &Server, role: Role, blacklist_seconds: u64) -> Glance {
         let load = SCALE * u64::from(Weight::ONE.thousandths()) * u64::from(server.connections);
         Glance {
-            usable_from_seconds: u32::try_from(server.usable_from_seconds(blacklist_seconds))
+            usable_from_seconds: u32::try_from(server.usable_as_from_seconds(role, blacklist_seconds))
                 .unwrap_or(Glance::NEVER),
-            ramped_up_seconds: server.ramp.until_seconds(),
+            ramped_up_seconds: if role == Role::Member { server.ramp.until_seconds() } else { 0 },
             load: load.checked_div(server.weight().thousandths().into()).unwrap_or(u64::MAX),
             connections: server.connections,
             weight: server.weight(),

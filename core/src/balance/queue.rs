@@ -15,6 +15,7 @@ use super::servers::{Endpoint, Server, ServerId};
 use super::walk::{Failed, Walk};
 use crate::lru::{Links, Lru, Slots};
 use crate::slab::Slab;
+use pen_proto::commands::Role;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -46,6 +47,16 @@ pub enum Claim {
     Waits(Ticket, Option<u32>),
     /// What it waited for is no more: it is to come anew.
     Again,
+}
+
+impl Claim {
+    /// Where a place is reserved.
+    pub fn server(&self) -> Option<ServerId> {
+        match self {
+            Claim::Connect(attempt, _) | Claim::Polls(attempt, ..) => Some(attempt.current),
+            Claim::Waits(..) | Claim::Again => None,
+        }
+    }
 }
 
 /// For which servers a client waits.
@@ -394,7 +405,8 @@ impl Chooser<'_> {
     fn end_vain_waits(&mut self, told: &mut Vec<Waiting>) {
         let selection = &mut *self.selection;
         let lines: Vec<Line> = selection.queue.lines.keys().copied().collect();
-        let stays = |server: &Server| server.is_configured() && !server.is_leaving();
+        let stays =
+            |server: &Server| server.is_configured() && !server.is_leaving() && server.role() == Role::Member;
         for line in lines {
             let regular = selection.servers.regular();
             let is_vain = selection.rules.queue_max == 0

@@ -32,6 +32,8 @@ pub struct Rules {
     pub client_limits: ClientLimits,
     /// In which time a server that comes back is ramped up; 0 is at once.
     pub slow_start_ms: u64,
+    /// How many of 100 connections have a clone.
+    pub clone_percent: u64,
     /// How many clients may wait when every server is full.
     pub queue_max: u64,
 }

@@ -3,6 +3,7 @@
 //! Owns whether an outage is told. What needs the clients too is in `chooser.rs` and `walk.rs`.
 
 use super::attempt::{Attempt, Hold};
+use super::clones::Clones;
 use super::keys::ServerKey;
 use super::leaving::Emptied;
 use super::limits::Limiter;
@@ -15,7 +16,7 @@ use super::servers::{Endpoint, Server, ServerId, ServerSetup, Servers};
 use super::tried::Tried;
 use pen_proto::addr::ClientAddr;
 use pen_proto::called::Called;
-use pen_proto::commands::PolicyKind;
+use pen_proto::commands::{PolicyKind, Role};
 use pen_proto::weight::Weight;
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ pub struct Selection {
     pub(super) rules: Rules,
     pub(super) servers: Servers,
     pub(super) policies: Policies,
+    pub(super) clones: Clones,
     pub(super) tried: Tried,
     /// The server tried last.
     pub(super) current: ServerId,
@@ -43,7 +45,8 @@ impl Selection {
         servers.set_slow_start_ms(rules.slow_start_ms);
         Selection {
             servers,
-            policies: Policies::new(rules.policy, seed),
+            policies: Policies::new(Role::Member, rules.policy, seed),
+            clones: Clones::new(rules.policy, seed),
             rules,
             tried: Tried::default(),
             current: ServerId::NONE,
@@ -60,6 +63,7 @@ impl Selection {
         self.servers.set_blacklist_seconds(rules.blacklist_seconds);
         self.servers.set_slow_start_ms(rules.slow_start_ms);
         self.policies.follow(rules.policy, &self.servers);
+        self.clones.follow(rules.policy, &self.servers);
         self.rules = rules;
         self.queue.changed();
     }
@@ -74,6 +78,7 @@ impl Selection {
         let were_leaving: Vec<bool> = self.servers.regular().iter().map(Server::is_leaving).collect();
         self.servers.set(regular, emergency, abuse);
         self.policies.servers_changed(&self.servers);
+        self.clones.servers_changed(&self.servers);
         self.queue.changed();
         self.end_vain_polls();
         self.look_who_is_empty(&were_leaving);
@@ -130,7 +135,8 @@ impl Selection {
     /// [`Endpoint::is_second_choice`].
     pub fn prefer(&mut self, server: ServerId, endpoint: &Endpoint) {
         self.servers.change(server, |server| {
-            if server.setup.endpoint.is_same_server(endpoint) {
+            let present = &server.setup.endpoint;
+            if present.is_same_server(endpoint) && present.source() == endpoint.source() {
                 server.setup.put_at(Arc::new(endpoint.preferred()));
             }
         });

@@ -3,7 +3,9 @@
 //! Owns connection counts, standings and totals. It does not choose: policies and the chooser read it, and only the
 //! selection changes it, through [`Servers::change`], which keeps the glances true.
 
+mod names;
 mod returns;
+mod roles;
 mod state;
 
 use super::checked::{Checked, Untested};
@@ -17,7 +19,7 @@ use super::ramp::Ramp;
 use super::routes::{Route, Routes};
 use super::standing::{Duty, Standing};
 use pen_proto::called::Called;
-use pen_proto::commands::{LoadSource, ProxyHeader};
+use pen_proto::commands::{LoadSource, ProxyHeader, Role};
 pub use pen_proto::endpoint::{Endpoint, TlsEndpoint};
 use pen_proto::weight::Weight;
 use std::sync::Arc;
@@ -54,6 +56,7 @@ pub struct ServerSetup {
     pub sni: Vec<String>,
     /// What connections to it begin with.
     pub proxy: ProxyHeader,
+    pub role: Role,
     /// In which time it is ramped up when it comes back; `None`: as the rules say.
     pub slow_start_ms: Option<u64>,
     /// It takes new clients only when none with a smaller number does; 0 for most servers.
@@ -83,13 +86,6 @@ impl ServerSetup {
     /// Whether there is no server at all.
     pub(super) fn is_gap(&self) -> bool {
         *self == ServerSetup::default()
-    }
-
-    /// What it is known by on other machines, and here after its address has changed: its name, else its host and port.
-    pub(super) fn lasting_name(&self) -> String {
-        let host = if self.host_name.is_empty() { &self.address_text } else { &self.host_name };
-        let port = || self.endpoint.port();
-        self.name.clone().unwrap_or_else(|| format!("{host} {}", port()))
     }
 
     /// Whether both have the same name of their own, or the same host name to look up.
@@ -165,12 +161,10 @@ impl Server {
         self.usable_from_seconds(blacklist_seconds) <= now_seconds.into()
     }
 
-    /// The first second in which a policy may choose it; the greatest number when it cannot be connected to at all.
+    /// The first second in which a policy may choose it for a client; the greatest number when it cannot be connected to
+    /// at all.
     pub fn usable_from_seconds(&self, blacklist_seconds: u64) -> u64 {
-        match self.is_complete && !self.is_leaving() {
-            true => self.standing.usable_from_seconds(blacklist_seconds),
-            false => u64::MAX,
-        }
+        self.usable_as_from_seconds(Role::Member, blacklist_seconds)
     }
 
     /// Whether it is a server of the configuration that could be connected to, and of the group in use.
@@ -183,6 +177,7 @@ impl Server {
     pub fn is_last_resort(&self, blacklist_seconds: u64, now_seconds: u32) -> bool {
         self.is_complete
             && !self.is_leaving()
+            && self.role() == Role::Member
             && !self.standing.is_kept_away()
             && !self.standing.is_commanded(blacklist_seconds, now_seconds)
     }
@@ -255,7 +250,9 @@ impl Server {
         self.key = key;
         if is_same_place {
             // The address that was found to work stays the first.
-            setup.put_at(self.setup.endpoint.clone());
+            if self.setup.endpoint.source() == setup.endpoint.source() {
+                setup.put_at(self.setup.endpoint.clone());
+            }
         } else {
             match is_same_server {
                 true => self.standing.forgive(),
@@ -298,6 +295,8 @@ pub struct Servers {
     slots: Vec<Server>,
     /// Of the slots.
     glances: Vec<Glance>,
+    /// Of the slots as clones; none where there is no clone.
+    clone_glances: Vec<Glance>,
     /// Regular servers that failed, the one that failed longest ago first. Some may be well again.
     failed: Vec<ServerId>,
     count: usize,
@@ -351,8 +350,12 @@ impl Servers {
         }
         let ends = self.slots.iter().map(|server| server.ramp.until_seconds());
         self.ramped_up_seconds = ends.max().unwrap_or(0);
-        let glance = |server| Glance::of(server, self.blacklist_seconds);
-        self.glances = self.slots.iter().map(glance).collect();
+        let glances =
+            |role| self.slots.iter().map(|server| Glance::of(server, role, self.blacklist_seconds)).collect();
+        let (members, clones) = (glances(Role::Member), glances(Role::Clone));
+        let are_clones = self.regular().iter().any(|server| server.role() == Role::Clone);
+        self.glances = members;
+        self.clone_glances = if are_clones { clones } else { Vec::new() };
         self.left = self.regular().iter().filter(|server| server.is_left()).count();
     }
 
@@ -404,9 +407,9 @@ impl Servers {
     pub(super) fn weights_changed(&mut self) {
         let regular = &self.slots[..self.count];
         self.have_fractions = regular.iter().any(|server| !server.weight().is_whole());
-        self.weigh = regular
-            .iter()
-            .any(|server| server.is_complete && !server.setup.in_reserve && server.weight() > Weight::ZERO);
+        let counts =
+            |server: &Server| server.is_complete && !server.setup.in_reserve && server.role() == Role::Member;
+        self.weigh = regular.iter().any(|server| counts(server) && server.weight() > Weight::ZERO);
     }
 
     /// The server that a client remembers; [`ServerId::NONE`] when it is not configured here.
@@ -477,7 +480,7 @@ impl Servers {
         self.weigh && glance.load() == u64::MAX
     }
 
-    /// Of the regular servers.
+    /// Of the regular servers, as far as clients are sent to them.
     pub fn glances(&self) -> &[Glance] {
         &self.glances[..self.count]
     }
@@ -514,11 +517,15 @@ impl Servers {
                 let was_left = usize::from(index < self.count && server.is_left());
                 let changed = change(server);
                 self.left = self.left + usize::from(index < self.count && server.is_left()) - was_left;
-                let glance = Glance::of(server, self.blacklist_seconds);
+                let glance = Glance::of(server, Role::Member, self.blacklist_seconds);
+                if let Some(seen) = self.clone_glances.get_mut(index) {
+                    *seen = Glance::of(server, Role::Clone, self.blacklist_seconds);
+                }
                 let before = std::mem::replace(&mut self.glances[index], glance).usable_from_seconds();
                 if before != glance.usable_from_seconds() {
                     self.note_return(index, before, glance.usable_from_seconds());
-                    self.glances[index] = Glance::of(&self.slots[index], self.blacklist_seconds);
+                    self.glances[index] =
+                        Glance::of(&self.slots[index], Role::Member, self.blacklist_seconds);
                     let until_seconds = self.slots[index].ramp.until_seconds();
                     self.ramped_up_seconds = self.ramped_up_seconds.max(until_seconds);
                 }

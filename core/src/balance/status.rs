@@ -8,7 +8,7 @@ use super::clients::Client;
 use super::servers::{Server, ServerId, ServerSetup, TlsEndpoint};
 use super::{Chooser, Selection};
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::{LoadSource, ServerTls};
+use pen_proto::commands::{LoadSource, Role, ServerTls};
 use pen_proto::status::{ClientStatus, ConnectionStatus, ServerState, ServerStatus, ServerTimes, bits};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -22,7 +22,8 @@ impl Selection {
 
     /// How many regular servers would take clients, and how many there are, those of groups that are not in use left out.
     pub fn count_up(&self, now_seconds: u32) -> (u64, u64) {
-        let of_group = self.servers.regular().iter().filter(|server| !server.setup.in_reserve);
+        let is_counted = |server: &&Server| !server.setup.in_reserve && server.role() == Role::Member;
+        let of_group = self.servers.regular().iter().filter(is_counted);
         let states = of_group.map(|server| server.state(self.rules.blacklist_seconds, now_seconds));
         states.fold((0, 0), |(up, all), state| match state {
             ServerState::Unset => (up, all),
@@ -78,6 +79,7 @@ fn server_status(id: ServerId, server: &Server, blacklist_seconds: u64, now_seco
         prio: setup.prio,
         acl: setup.acl,
         proxy: setup.proxy.to_string(),
+        role: server.role(),
         tls: setup.endpoint.tls().map_or(ServerTls::Off, TlsEndpoint::said).to_string(),
         sent_bytes: server.sent_bytes,
         received_bytes: server.received_bytes,

@@ -10,6 +10,7 @@ use super::idlers::Patience;
 use super::policy::{Others, Question};
 use super::servers::{Endpoint, Server, ServerId};
 use super::tried::ServerSet;
+use pen_proto::commands::Role;
 use pen_proto::weight::Weight;
 use std::sync::Arc;
 
@@ -36,7 +37,8 @@ impl Chooser<'_> {
             let remembered = selection.servers.known(self.clients.server(slot));
             if let Some(index) = remembered.index() {
                 let server = &selection.servers.regular()[index];
-                match server.serves(walk.asker.route) && !server.is_leaving() {
+                let is_for_clients = !server.is_leaving() && server.role() == Role::Member;
+                match server.serves(walk.asker.route) && is_for_clients {
                     true if server.standing.is_avoided() => avoided = Some(index),
                     true => return remembered,
                     false => {}
@@ -45,6 +47,7 @@ impl Chooser<'_> {
         }
         let strangers = Others { own: ServerId::NONE, tried: ServerSet::EMPTY };
         let question = Question {
+            role: Role::Member,
             client: walk.asker.client,
             client_port,
             rules: &selection.rules,
@@ -114,6 +117,7 @@ impl Chooser<'_> {
         let own = selection.servers.known(self.clients.server(attempt.slot));
         let others = Others { own, tried: selection.tried.of(attempt.tried) };
         let question = Question {
+            role: Role::Member,
             client: walk.asker.client,
             client_port: 0,
             rules: &selection.rules,

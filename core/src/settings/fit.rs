@@ -2,7 +2,7 @@
 
 use super::{Config, MAIN, ProcessConfig, ServerEntry, ServiceConfig};
 use pen_proto::addr::{Host, ListenAddr, Port};
-use pen_proto::commands::{Flag, HttpMode, Number, ProxyHeader, Text};
+use pen_proto::commands::{Flag, HttpMode, Number, ProxyHeader, Role, Text};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -69,8 +69,16 @@ fn check_service(config: &ServiceConfig) -> Result<(), String> {
     if config.text(Text::DsrIf).is_some() && config.has_extra_checks() {
         return Err("check_extra: not with dsr_if".into());
     }
+    let is_clone = |entry: &ServerEntry| entry.role == Role::Clone;
+    let clone = config.servers.iter().position(|entry| entry.as_ref().is_some_and(is_clone));
+    if let (Some(_), Some(at)) = (config.text(Text::DsrIf), clone) {
+        return Err(format!("server {at}: role clone: not with dsr_if"));
+    }
     if !config.flag(Flag::Udp) {
         return Ok(());
+    }
+    if let Some(at) = clone {
+        return Err(format!("server {at}: role clone: not with UDP (-U)"));
     }
     if config.flag(Flag::Dummy) {
         return Err("dummy: not with UDP (-U)".into());

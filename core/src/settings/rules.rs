@@ -33,6 +33,7 @@ impl Settings {
             client_acl: self.number(Number::ClientAcl),
             client_limits: self.client_limits(),
             slow_start_ms: self.number(Number::SlowStart),
+            clone_percent: self.number(Number::ClonePercent),
             queue_max: self.number(Number::Queue),
             lists: Lists { acls: self.acls.clone(), countries: self.countries.clone() },
         }

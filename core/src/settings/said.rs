@@ -46,6 +46,10 @@ struct SaidOfService {
     downstreams: Vec<Downstream>,
     /// All of them were removed.
     are_downstreams_cleared: bool,
+    /// Added or removed.
+    ignored: Vec<String>,
+    /// All of them were removed.
+    are_ignored_cleared: bool,
     tls_options: Vec<TlsOption>,
     servers: BTreeMap<usize, SaidOfServer>,
     /// Which group is in use.
@@ -212,6 +216,13 @@ impl SaidOfService {
                 self.downstreams.clear();
                 self.are_downstreams_cleared = true;
             }
+            Command::Add(Entry::CloneIgnore(text)) | Command::Remove(Entry::CloneIgnore(text)) => {
+                self.ignored.push(text.clone());
+            }
+            Command::Clear(Entries::CloneIgnore) => {
+                self.ignored.clear();
+                self.are_ignored_cleared = true;
+            }
             Command::Add(Entry::SslOption(option)) | Command::Remove(Entry::SslOption(option)) => {
                 self.tls_options.push(*option);
             }
@@ -359,6 +370,14 @@ impl TakenBack {
                 false => service.proxy_accept.retain(|other| other != peer),
                 true if service.proxy_accept.contains(peer) => {}
                 true => service.proxy_accept.push(*peer),
+            }
+        }
+        let cleared = base.clone_ignore.iter().filter(|_| last.are_ignored_cleared);
+        for text in last.ignored.iter().chain(cleared).filter(|text| !new.ignored.contains(text)) {
+            match base.clone_ignore.contains(text) {
+                false => service.clone_ignore.retain(|other| other != text),
+                true if service.clone_ignore.contains(text) => {}
+                true => service.clone_ignore.push(text.clone()),
             }
         }
         for option in last.tls_options.iter().filter(|option| !new.tls_options.contains(option)) {

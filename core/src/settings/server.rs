@@ -3,7 +3,7 @@
 use super::{Member, OwnCheck};
 use crate::balance::Duty;
 use pen_proto::addr::ServerSpec;
-use pen_proto::commands::{LoadSource, ProxyHeader, ServerChange, ServerTls, SniNames};
+use pen_proto::commands::{LoadSource, ProxyHeader, Role, ServerChange, ServerTls, SniNames};
 use pen_proto::names::Name;
 use std::net::IpAddr;
 
@@ -27,6 +27,9 @@ pub struct ServerEntry {
     pub standby: u8,
     pub acl: u8,
     pub proxy: ProxyHeader,
+    pub role: Role,
+    /// From where it is connected to; `None`: as its service says.
+    pub source: Option<IpAddr>,
     /// `None`: as its service.
     pub slow_start_ms: Option<u64>,
     pub tls: ServerTls,
@@ -53,6 +56,8 @@ impl From<ServerSpec> for ServerEntry {
             standby: 0,
             acl: 0,
             proxy: ProxyHeader::None,
+            role: Role::Member,
+            source: None,
             slow_start_ms: None,
             tls,
             sni,
@@ -79,6 +84,8 @@ impl ServerEntry {
             ServerChange::Sni(names) => self.sni = names.clone(),
             ServerChange::Tls(tls) => self.tls = tls.clone(),
             ServerChange::Proxy(header) => self.proxy = *header,
+            ServerChange::Role(role) => self.role = *role,
+            ServerChange::Source(source) => self.source = *source,
             ServerChange::Check(check) => self.check.check = Some(check.clone()),
             ServerChange::CheckBy(change) => self.check.change(*change),
             ServerChange::Load(source) => self.load = Some(source.clone()),
@@ -102,6 +109,8 @@ impl ServerEntry {
             ServerChange::Sni(_) => self.sni = base.sni.clone(),
             ServerChange::Tls(_) => self.tls = base.tls.clone(),
             ServerChange::Proxy(_) => self.proxy = base.proxy,
+            ServerChange::Role(_) => self.role = base.role,
+            ServerChange::Source(_) => self.source = base.source,
             ServerChange::Check(_) => self.check.check = base.check.check.clone(),
             ServerChange::CheckBy(change) => self.check.take_back(*change, &base.check),
             ServerChange::Load(_) => self.load = base.load.clone(),

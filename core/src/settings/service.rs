@@ -10,6 +10,7 @@ use pen_proto::commands::{
 };
 use pen_proto::names::with_name;
 use pen_proto::network::Downstream;
+use pen_proto::words::written;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -20,6 +21,9 @@ pub const LISTENS_NOWHERE: &str = "listens nowhere";
 
 /// Most addresses of one service: each worker watches them all.
 pub const LISTENERS_MAX: usize = 1_024;
+
+/// Most texts of `clone_ignore`: each line of an answer is compared with them in turn.
+const CLONE_IGNORE_MAX: usize = 64;
 
 const LISTEN: Setting = Setting::Address(Address::Listen);
 
@@ -50,6 +54,8 @@ pub struct ServiceConfig {
     pub more_listeners: Vec<ListenAddr>,
     /// Who is believed when it says for whom it connects; each once.
     pub proxy_accept: Vec<Downstream>,
+    /// The beginnings of lines of answers that are not compared; each once.
+    pub clone_ignore: Vec<String>,
     /// Those of `ssl_option` that are on.
     pub ssl_options: TlsOptions,
     /// By index; `None` is a gap left by `server N`.
@@ -92,6 +98,7 @@ impl ServiceConfig {
             scoped: Scoped::default(),
             more_listeners: Vec::new(),
             proxy_accept: Vec::new(),
+            clone_ignore: Vec::new(),
             ssl_options: TlsOptions::default(),
             servers: Vec::new(),
             unaddressed: BTreeMap::new(),
@@ -126,6 +133,7 @@ impl ServiceConfig {
     pub fn serves_as(&self, other: &ServiceConfig) -> bool {
         self.proxy_accept == other.proxy_accept
             && self.policy() == other.policy()
+            && self.clone_ignore == other.clone_ignore
             && self.values.for_workers() == other.values.for_workers()
     }
 
@@ -168,6 +176,8 @@ impl ServiceConfig {
                 self.values.unset(*setting);
                 String::new()
             }
+            Command::Add(Entry::CloneIgnore(text)) => self.ignore_lines(text)?,
+            Command::Remove(Entry::CloneIgnore(text)) => self.heed_lines(text)?,
             Command::Add(Entry::ProxyAccept(downstream)) => self.trust(*downstream)?,
             Command::Remove(Entry::ProxyAccept(downstream)) => self.distrust(*downstream)?,
             Command::Add(Entry::SslOption(option)) => self.set_tls_option(*option, true)?,
@@ -178,6 +188,11 @@ impl ServiceConfig {
                 self.proxy_accept.clear();
                 String::new()
             }
+            Command::Clear(Entries::CloneIgnore) => {
+                self.clone_ignore.clear();
+                String::new()
+            }
+            Command::List(Entries::CloneIgnore) => self.ignored_lines(""),
             Command::List(Entries::ProxyAccept) => self.trusted(""),
             Command::Server { server, changes } => {
                 self.change_server(self.find(server)?, changes, is_running)?
@@ -300,6 +315,29 @@ impl ServiceConfig {
     pub fn keep_listeners(&mut self, kept: &[ListenAddr]) {
         let missing: Vec<_> = kept.iter().filter(|address| !self.listens_at(address)).cloned().collect();
         self.more_listeners.extend(missing);
+    }
+
+    /// The beginnings of lines that are not compared, one a line.
+    pub(super) fn ignored_lines(&self, before: &str) -> String {
+        self.clone_ignore.iter().map(|text| format!("{before}{}\n", written(text))).collect()
+    }
+
+    fn ignore_lines(&mut self, text: &String) -> Result<String, String> {
+        if !self.clone_ignore.contains(text) {
+            if self.clone_ignore.len() >= CLONE_IGNORE_MAX {
+                return Err(format!("clone_ignore: want at most {CLONE_IGNORE_MAX} texts"));
+            }
+            self.clone_ignore.push(text.clone());
+        }
+        Ok(String::new())
+    }
+
+    fn heed_lines(&mut self, text: &String) -> Result<String, String> {
+        if !self.clone_ignore.contains(text) {
+            return Err(format!("no clone_ignore: {} is not in the list", written(text)));
+        }
+        self.clone_ignore.retain(|other| other != text);
+        Ok(String::new())
     }
 
     fn trust(&mut self, downstream: Downstream) -> Result<String, String> {

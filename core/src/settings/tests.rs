@@ -303,6 +303,9 @@ no prio
 client_conn_max 0
 client_rate 0
 clients_max 4000
+no clone_ignore
+clone_percent 100
+clone_queue 65536
 policy pen
 queue 0
 queue_timeout 30

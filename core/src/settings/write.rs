@@ -4,8 +4,8 @@
 use super::{Config, MAIN, ProcessConfig, Scoped, ServerEntry, ServiceConfig};
 use crate::balance::Duty;
 use pen_proto::commands::{
-    Address, Flag, Kind, List, Number, ProxyHeader, ROWS, Row, Scope, ServerChange, ServerTls, Setting, Text,
-    row,
+    Address, Flag, Kind, List, Number, ProxyHeader, ROWS, Role, Row, Scope, ServerChange, ServerTls, Setting,
+    Text, row,
 };
 use std::fmt::Write;
 
@@ -122,6 +122,7 @@ impl ServiceConfig {
             Kind::Address { address: Address::Listen, .. } => {
                 self.differs(row) || !self.more_listeners.is_empty()
             }
+            Kind::List(List::CloneIgnore) => !self.clone_ignore.is_empty(),
             Kind::List(List::ProxyAccept) => !self.proxy_accept.is_empty(),
             Kind::List(List::SslOption) => self.ssl_options != Default::default(),
             Kind::Server | Kind::Group => true,
@@ -145,6 +146,9 @@ impl ServiceConfig {
                     false => self.listen().map(|address| format!("listen {address}\n")).unwrap_or_default(),
                 };
                 first + &more
+            }
+            Kind::List(List::CloneIgnore) => {
+                format!("no clone_ignore\n{}", self.ignored_lines("clone_ignore "))
             }
             Kind::List(List::ProxyAccept) => format!("no proxy_accept\n{}", self.trusted("proxy_accept ")),
             Kind::List(List::SslOption) => self.tls_option_lines(),
@@ -191,6 +195,8 @@ pub(super) fn changes_of_entry(entry: &ServerEntry, prio_mode: bool) -> Vec<Serv
     changes.extend([ServerChange::Max(spec.max), ServerChange::Hard(spec.hard)]);
     changes.extend(spec.weight.map(ServerChange::Weight));
     changes.extend((entry.proxy != ProxyHeader::None).then_some(ServerChange::Proxy(entry.proxy)));
+    changes.extend((entry.role != Role::Member).then_some(ServerChange::Role(entry.role)));
+    changes.extend(entry.source.map(|source| ServerChange::Source(Some(source))));
     changes.extend((prio_mode || spec.prio != 0).then_some(ServerChange::Prio(spec.prio)));
     changes.extend((entry.tls != ServerTls::Off).then(|| ServerChange::Tls(entry.tls.clone())));
     changes.extend(entry.name.clone().map(ServerChange::Name));

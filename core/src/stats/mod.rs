@@ -4,6 +4,7 @@
 //! Pure: every renderer turns the snapshot into a `String` and looks at nothing else, so the clock, the tables and the
 //! files stay with the callers (the main thread, penctl, webstats). What the forms share lives here.
 
+pub mod clones;
 pub mod glb;
 pub mod html;
 pub mod json;

@@ -569,7 +569,7 @@ fn load(server: &ModelServer) -> Option<u64> {
 fn has_address(server: &ModelServer) -> bool {
     match server.setup.endpoint.carrier() {
         Endpoint::AnyOf(places) => places.address().port() != 0,
-        Endpoint::Unset | Endpoint::Tls(_) => false,
+        Endpoint::Unset | Endpoint::From(_) | Endpoint::Tls(_) => false,
         Endpoint::Inet(address) => !address.ip().is_unspecified() && address.port() != 0,
         Endpoint::Host(ip) => !ip.is_unspecified(),
         Endpoint::Unix(_) => true,

@@ -70,6 +70,7 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
     Acl(u8, AclEntry),
+    CloneIgnore(String),
     ProxyAccept(Downstream),
     SslOption(TlsOption),
     /// One of the addresses at which a service listens.
@@ -80,6 +81,7 @@ pub enum Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entries {
     Acl(u8),
+    CloneIgnore,
     ProxyAccept,
 }
 
@@ -113,6 +115,8 @@ pub enum GroupChange {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
     Clients(Listing),
+    /// Members and clones side by side.
+    Clones(Listing),
     Connection(u32),
     Connections(Listing),
     Control,
@@ -195,6 +199,7 @@ impl Entry {
     fn row(&self) -> &'static Row {
         match self {
             Entry::Acl(..) => List::Acl.row(),
+            Entry::CloneIgnore(_) => List::CloneIgnore.row(),
             Entry::ProxyAccept(_) => List::ProxyAccept.row(),
             Entry::SslOption(_) => List::SslOption.row(),
             Entry::Listen(_) => Setting::Address(Address::Listen).row(),
@@ -206,6 +211,7 @@ impl Entries {
     pub fn list(&self) -> List {
         match self {
             Entries::Acl(_) => List::Acl,
+            Entries::CloneIgnore => List::CloneIgnore,
             Entries::ProxyAccept => List::ProxyAccept,
         }
     }
@@ -215,6 +221,7 @@ impl Question {
     fn word(&self) -> &'static str {
         match self {
             Question::Clients(_) => "clients",
+            Question::Clones(_) => "clones",
             Question::Connection(_) => "connection",
             Question::Connections(_) => "connections",
             Question::Control => "control",

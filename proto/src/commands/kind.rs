@@ -138,6 +138,8 @@ pub enum Answer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum List {
     Acl,
+    /// Beginnings of lines of answers that are not compared.
+    CloneIgnore,
     ProxyAccept,
     SslOption,
 }

@@ -1,6 +1,6 @@
 //! What `server N` changes: its keys, and what follows each.
 
-use super::{Check, LoadSource, ProxyHeader, ServerTls, SniNames};
+use super::{Check, LoadSource, ProxyHeader, Role, ServerTls, SniNames};
 use crate::addr::{Host, Port};
 use crate::names::Name;
 use crate::seconds::Seconds;
@@ -8,6 +8,7 @@ use crate::weight::Weight;
 use crate::words::written;
 use std::fmt;
 use std::mem::discriminant;
+use std::net::IpAddr;
 
 /// One `key value` pair of `server N`, applied in the order written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,9 @@ pub enum ServerChange {
     Sni(SniNames),
     Tls(ServerTls),
     Proxy(ProxyHeader),
+    Role(Role),
+    /// From where it is connected to; `None`: as its service says.
+    Source(Option<IpAddr>),
     /// Milliseconds in which it is ramped up.
     SlowStart(u64),
     /// Blacklists the server for so many seconds from now; 0 releases it.
@@ -98,6 +102,9 @@ impl fmt::Display for ServerChange {
             ServerChange::Sni(names) => write!(f, "sni {names}"),
             ServerChange::Tls(tls) => write!(f, "tls {tls}"),
             ServerChange::Proxy(header) => write!(f, "proxy {header}"),
+            ServerChange::Role(role) => write!(f, "role {role}"),
+            ServerChange::Source(None) => write!(f, "source {}", ServerValue::NO_ADDRESS),
+            ServerChange::Source(Some(ip)) => write!(f, "source {ip}"),
             ServerChange::SlowStart(ms) => write!(f, "slow_start {}", Seconds(*ms)),
             ServerChange::Blacklist(seconds) => write!(f, "blacklist {seconds}"),
         }
@@ -149,6 +156,9 @@ pub enum ServerValue {
     Sni(fn(SniNames) -> ServerChange),
     Tls(fn(ServerTls) -> ServerChange),
     Proxy(fn(ProxyHeader) -> ServerChange),
+    Role(fn(Role) -> ServerChange),
+    /// An address without a port, or [`ServerValue::NO_ADDRESS`].
+    Ip(fn(Option<IpAddr>) -> ServerChange),
     Weight(fn(Weight) -> ServerChange),
     Name(fn(Name) -> ServerChange),
     /// The name of a group, or `all`.
@@ -170,4 +180,9 @@ pub enum ServerValue {
         unit: &'static str,
         change: fn(u32) -> ServerChange,
     },
+}
+
+impl ServerValue {
+    /// In the place of an address that there is not.
+    pub const NO_ADDRESS: &'static str = "none";
 }

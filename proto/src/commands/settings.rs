@@ -78,6 +78,10 @@ pub enum Number {
     ClientConnMax,
     /// Connections of one client within some seconds, a [`Rate`].
     ClientRate,
+    /// Of 100 connections so many have a clone.
+    ClonePercent,
+    /// Bytes that wait for a clone at most, beside those in its socket.
+    CloneQueue,
     /// Slots of the client table; only grows.
     ClientsMax,
     /// Simultaneous connections; only grows. 0: what the descriptor limit allows.

@@ -2,6 +2,7 @@
 
 use super::settings::{Choice, OneOf};
 use super::word_of;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// When an end of file ends the connection at once instead of travelling on: `tcp_fastclose`.
@@ -119,6 +120,27 @@ impl ProxyHeader {
         ("v2-ssl", ProxyHeader::V2Ssl),
         ("none", ProxyHeader::None),
     ];
+}
+
+/// Whether a server serves clients: `server N role`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    #[default]
+    Member,
+    /// It gets a copy of what clients send to members, and its answers go nowhere.
+    Clone,
+}
+
+impl Role {
+    /// Every value with the word for it.
+    pub const WORDS: [(&'static str, Role); 2] = [("member", Role::Member), ("clone", Role::Clone)];
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(word_of(&Role::WORDS, self))
+    }
 }
 
 impl fmt::Display for ProxyHeader {

@@ -6,12 +6,18 @@ use crate::addr::{quoted, strict_number};
 use crate::commands::{AclEntry, AclMatch, By, Command, Country, Entries, Entry, List, TlsOption};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+/// Of the beginning of a line that is not compared.
+const CLONE_IGNORE_BYTES_MAX: usize = 200;
 const NEVER_SPOKEN: &str = "SSL and TLS 1.0 and 1.1 are never spoken.";
 
 /// What follows the word of a list: an entry to add. Without one the list is shown, where that may be asked.
 pub fn add(list: List, words: &mut Words) -> Parsed<Command> {
     match list {
         List::Acl => acl(words).map(Command::Add),
+        List::CloneIgnore => Ok(match ignored(words)? {
+            Some(text) => Command::Add(Entry::CloneIgnore(text)),
+            None => Command::List(Entries::CloneIgnore),
+        }),
         List::ProxyAccept => Ok(match words.downstream()? {
             Some(downstream) => Command::Add(Entry::ProxyAccept(downstream)),
             None => Command::List(Entries::ProxyAccept),
@@ -24,11 +30,27 @@ pub fn add(list: List, words: &mut Words) -> Parsed<Command> {
 pub fn remove(list: List, words: &mut Words) -> Parsed<Command> {
     match list {
         List::Acl => Ok(Command::Clear(Entries::Acl(words.list()?))),
+        List::CloneIgnore => Ok(match ignored(words)? {
+            Some(text) => Command::Remove(Entry::CloneIgnore(text)),
+            None => Command::Clear(Entries::CloneIgnore),
+        }),
         List::ProxyAccept => Ok(match words.downstream()? {
             Some(downstream) => Command::Remove(Entry::ProxyAccept(downstream)),
             None => Command::Clear(Entries::ProxyAccept),
         }),
         List::SslOption => Ok(tls_option(words)?.map_or(Command::Explained(NEVER_SPOKEN), Command::Remove)),
+    }
+}
+
+/// The beginning of a line.
+fn ignored(words: &mut Words) -> Parsed<Option<String>> {
+    let Some(text) = words.next() else { return Ok(None) };
+    match text.len() <= CLONE_IGNORE_BYTES_MAX && !text.is_empty() && !text.contains('\n') {
+        true => Ok(Some(text.to_owned())),
+        false => Err(words.error(&format!(
+            "want the beginning of a line, of 1 to {CLONE_IGNORE_BYTES_MAX} bytes, got {}",
+            quoted(text)
+        ))),
     }
 }
 

@@ -4,8 +4,8 @@ use super::words::Words;
 use super::{ParseError, Parsed, Unknown, keys, similar};
 use crate::addr::{Host, Port, ServerSpec, file_name, quoted};
 use crate::commands::{
-    Check, Command, LoadSource, ProxyHeader, SECONDS_MAX, SERVER_KEYS, SERVER_LAST, ServerChange, ServerDeed,
-    ServerKey, ServerTls, ServerValue, SniNames, host_name,
+    Check, Command, LoadSource, ProxyHeader, Role, SECONDS_MAX, SERVER_KEYS, SERVER_LAST, ServerChange,
+    ServerDeed, ServerKey, ServerTls, ServerValue, SniNames, host_name,
 };
 use crate::names::{Name, ServerRef, with_name};
 use crate::seconds::Seconds;
@@ -104,6 +104,17 @@ fn server_change(key: &ServerKey, words: &mut Words) -> Parsed<ServerChange> {
         ServerValue::Proxy(change) => match words.choice(&ProxyHeader::WORDS)? {
             Some(header) => Ok(change(header)),
             None => Err(words.error("want v1 or v2 or v2-ssl or none, got nothing")),
+        },
+        ServerValue::Role(change) => match words.choice(&Role::WORDS)? {
+            Some(role) => Ok(change(role)),
+            None => Err(words.error("want member or clone, got nothing")),
+        },
+        ServerValue::Ip(change) => match words.need("an IP address or none")? {
+            ServerValue::NO_ADDRESS => Ok(change(None)),
+            word => match word.parse() {
+                Ok(ip) => Ok(change(Some(ip))),
+                Err(_) => Err(words.error(&format!("want an IP address or none, got {}", quoted(word)))),
+            },
         },
         ServerValue::Weight(change) => {
             let weight = Weight::parse(words.need(&format!("0..{WEIGHT_MAX}"))?).map(change);

@@ -1,6 +1,6 @@
 //! Services beside the one that a snapshot is about, and how renderers see each of them.
 
-use super::{ClientStatus, ConnectionStatus, DsrStatus, ServerStatus, Status, Totals};
+use super::{ClientStatus, ClonesStatus, ConnectionStatus, DsrStatus, ServerStatus, Status, Totals};
 use serde::{Deserialize, Serialize};
 
 /// The service that is meant where none is named.
@@ -34,6 +34,8 @@ pub struct ServiceStatus {
     /// Connects under way are counted for all services together, in [`Status::totals`].
     pub totals: Totals,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clones: Option<ClonesStatus>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dsr: Option<DsrStatus>,
 }
 
@@ -61,6 +63,7 @@ pub struct ServiceView<'a> {
     pub idlers: u64,
     pub idlers_wanted: u64,
     pub totals: &'a Totals,
+    pub clones: Option<&'a ClonesStatus>,
     pub dsr: Option<&'a DsrStatus>,
 }
 
@@ -84,6 +87,7 @@ impl ServiceStatus {
             idlers: self.idlers,
             idlers_wanted: self.idlers_wanted,
             totals: &self.totals,
+            clones: self.clones.as_ref(),
             dsr: self.dsr.as_ref(),
         }
     }
@@ -119,6 +123,7 @@ impl Status {
             idlers: self.idlers,
             idlers_wanted: self.idlers_wanted,
             totals: &self.totals,
+            clones: self.clones.as_ref(),
             dsr: self.dsr.as_ref(),
         }
     }

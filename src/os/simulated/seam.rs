@@ -213,6 +213,10 @@ pub fn monotonic_ms() -> u64 {
     with_if(|network| network.now_ms).unwrap_or_else(system::monotonic_ms)
 }
 
+pub fn monotonic_us() -> u64 {
+    with_if(|network| network.now_ms * 1000).unwrap_or_else(system::monotonic_us)
+}
+
 pub fn epoch_ms() -> u64 {
     with_if(|network| network.now_ms).unwrap_or_else(system::epoch_ms)
 }

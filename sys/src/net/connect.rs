@@ -42,8 +42,9 @@ pub enum StartError {
     Shortage(io::Error),
 }
 
-/// Opens a non-blocking socket and starts connecting it.
+/// Opens a non-blocking socket and starts connecting it, from `local` unless the server has a source of its own.
 pub fn start(endpoint: &Endpoint, local: LocalAddress, keepalive: Keepalive) -> Result<Started, StartError> {
+    let local = endpoint.source().map_or(local, LocalAddress::Source);
     let endpoint = endpoint.carrier();
     let first = open(endpoint, local, keepalive)?;
     let (Started::Connected(socket) | Started::UnderWay(socket)) = &first;

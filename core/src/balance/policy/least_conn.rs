@@ -3,6 +3,7 @@
 use super::rank::Load;
 use super::turns::Turns;
 use super::{Policy, Question, Servers};
+use pen_proto::commands::Role;
 
 /// Remembers turns.
 #[derive(Debug, Default)]
@@ -33,7 +34,7 @@ impl Policy for LeastConn {
         }
     }
 
-    fn servers_changed(&mut self, servers: &Servers) {
-        self.turns.servers_changed(servers);
+    fn servers_changed(&mut self, servers: &Servers, role: Role) {
+        self.turns.servers_changed(servers, role);
     }
 }

@@ -25,7 +25,7 @@ use super::tried::ServerSet;
 pub use pen::Mode;
 use pen::Pen;
 use pen_proto::addr::ClientAddr;
-use pen_proto::commands::PolicyKind;
+use pen_proto::commands::{PolicyKind, Role};
 use pen_proto::weight::Weight;
 use std::fmt;
 use std::ops::Range;
@@ -33,6 +33,8 @@ use std::ops::Range;
 /// Whom the choice is for, and between whom.
 #[derive(Clone, Copy)]
 pub struct Question<'a> {
+    /// Whether a server for the client is asked for, or one that gets a copy.
+    pub role: Role,
     pub client: ClientAddr,
     /// The client's port, 0 for a Unix socket.
     pub client_port: u16,
@@ -61,7 +63,7 @@ pub struct Others<'a> {
 impl Question<'_> {
     /// Of all regular servers, gaps included.
     fn glances(&self) -> &[Glance] {
-        self.servers.glances()
+        self.servers.glances_as(self.role)
     }
 
     /// Whether this server is for what the client asks for.
@@ -72,7 +74,8 @@ impl Question<'_> {
             true => !is_default && self.servers.regular()[index].serves(self.route),
             false => is_default,
         };
-        serves && glance.standby() == self.standby && glance.weight() >= self.weight_min
+        let is_of_role = self.servers.regular()[index].role() == self.role;
+        serves && is_of_role && glance.standby() == self.standby && glance.weight() >= self.weight_min
     }
 
     #[inline]
@@ -227,8 +230,8 @@ trait Policy: fmt::Debug + Send {
     /// A server has taken a client that others did not.
     fn stood_in(&mut self, _index: usize, _tried: &ServerSet) {}
 
-    /// What is configured of the servers has changed.
-    fn servers_changed(&mut self, _servers: &Servers) {}
+    /// What is configured of the servers has changed. Those of this role are chosen.
+    fn servers_changed(&mut self, _servers: &Servers, _role: Role) {}
 }
 
 fn policy(kind: PolicyKind, seed: u64) -> Box<dyn Policy> {
@@ -245,6 +248,8 @@ fn policy(kind: PolicyKind, seed: u64) -> Box<dyn Policy> {
 /// The policy in force.
 #[derive(Debug)]
 pub struct Policies {
+    /// Of the servers that it chooses.
+    role: Role,
     kind: PolicyKind,
     seed: u64,
     policy: Box<dyn Policy>,
@@ -252,21 +257,21 @@ pub struct Policies {
 
 impl Policies {
     /// What is drawn by lot follows from `seed`.
-    pub fn new(kind: PolicyKind, seed: u64) -> Policies {
-        Policies { kind, seed, policy: policy(kind, seed) }
+    pub fn new(role: Role, kind: PolicyKind, seed: u64) -> Policies {
+        Policies { role, kind, seed, policy: policy(kind, seed) }
     }
 
     /// Goes by this one from now on.
     pub fn follow(&mut self, kind: PolicyKind, servers: &Servers) {
         if self.kind != kind {
-            *self = Policies::new(kind, self.seed);
-            self.policy.servers_changed(servers);
+            *self = Policies::new(self.role, kind, self.seed);
+            self.servers_changed(servers);
         }
     }
 
     /// What is configured of the servers has changed.
     pub fn servers_changed(&mut self, servers: &Servers) {
-        self.policy.servers_changed(servers);
+        self.policy.servers_changed(servers, self.role);
     }
 
     /// The first server to try; [`ServerId::NONE`] when there is none to choose from.

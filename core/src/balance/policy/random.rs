@@ -3,6 +3,7 @@
 use super::mix::{MIX_STEP, mix};
 use super::ramp::WHOLE;
 use super::{Policy, Question, Server, Servers};
+use pen_proto::commands::Role;
 
 /// How often the lot may fall on a server that does not take the client, before it is drawn among those that do.
 const DRAWS: usize = 16;
@@ -64,8 +65,8 @@ impl Policy for Random {
         self.among_all(question).or_else(|| self.among_those_that_may_be_chosen(question))
     }
 
-    fn servers_changed(&mut self, servers: &Servers) {
-        let weight = |server: &Server| match server.is_configured() {
+    fn servers_changed(&mut self, servers: &Servers, role: Role) {
+        let weight = |server: &Server| match server.is_configured() && server.role() == role {
             true => server.weight().thousandths().into(),
             false => 0,
         };

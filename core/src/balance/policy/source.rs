@@ -11,6 +11,7 @@ use super::mix::mix;
 use super::ramp::WHOLE;
 use super::{Policy, Question, Server, Servers};
 use pen_proto::addr::ClientAddr;
+use pen_proto::commands::Role;
 use pen_proto::weight::Weight;
 use std::net::IpAddr;
 use table::{Member, Table};
@@ -38,8 +39,9 @@ impl Policy for Source {
         probed.or_else(|| self.compare(question, client))
     }
 
-    fn servers_changed(&mut self, servers: &Servers) {
-        let members: Vec<Member> = servers.regular().iter().enumerate().filter_map(member).collect();
+    fn servers_changed(&mut self, servers: &Servers, role: Role) {
+        let of_role = servers.regular().iter().enumerate().filter(|(_, server)| server.role() == role);
+        let members: Vec<Member> = of_role.filter_map(member).collect();
         if members != self.members {
             self.table = Table::of(&members);
             self.members = members;

@@ -93,6 +93,7 @@ proptest! {
         let farm = farm(&servers);
         let rules = Settings::default().rules();
         let question = Question {
+            role: Role::Member,
             client: ClientAddr::Ip(Ipv4Addr::new(hash, 0, 0, 0).into()),
             client_port: 0,
             rules: &rules,
@@ -125,7 +126,7 @@ proptest! {
             farm.ids().for_each(|id| farm.vanished(id, NOW_SECONDS));
         }
         farm.set_blacklist_seconds(blacklist_seconds);
-        let glance = |server| Glance::of(server, blacklist_seconds);
+        let glance = |server| Glance::of(server, Role::Member, blacklist_seconds);
         let servers: Vec<Glance> = farm.regular().iter().map(glance).collect();
         prop_assert_eq!(farm.glances(), &servers[..]);
     }

@@ -2,6 +2,7 @@
 
 use super::ramp::{WHOLE, of_weight};
 use super::{Glance, Policy, Question, Servers};
+use pen_proto::commands::Role;
 
 /// Credits of the servers, by index. With each turn everybody who takes part gets its weight, and the one with most pays
 /// for all: so in any run of turns a server has its share to within one, and its turns lie apart.
@@ -38,8 +39,8 @@ impl Turns {
 
     /// No credit is more than that of a whole round with the weights as they are now: what was earned under larger ones
     /// would hold up the turns of all others.
-    pub fn servers_changed(&mut self, servers: &Servers) {
-        let weights = servers.glances().iter().map(|glance| of_weight(glance.weight(), WHOLE) as i64);
+    pub fn servers_changed(&mut self, servers: &Servers, role: Role) {
+        let weights = servers.glances_as(role).iter().map(|glance| of_weight(glance.weight(), WHOLE) as i64);
         let total: i64 = weights.sum();
         self.credits.iter_mut().for_each(|credit| *credit = (*credit).clamp(-total, total));
     }
@@ -56,7 +57,7 @@ impl Policy for RoundRobin {
         self.turns.take(question, |_, _| true)
     }
 
-    fn servers_changed(&mut self, servers: &Servers) {
-        self.turns.servers_changed(servers);
+    fn servers_changed(&mut self, servers: &Servers, role: Role) {
+        self.turns.servers_changed(servers, role);
     }
 }

@@ -3,8 +3,8 @@
 use super::server_keys::SLOW_START_MAX_MS;
 use super::{JSON, NUMBER, SECONDS, arg, flag, number, optional};
 use crate::commands::{
-    Answer, Arg, Argument, Choice, Complete, Flag, Group, Kind, Number, Question, Row, SECONDS_MAX, Text,
-    When,
+    Answer, Arg, Argument, Choice, Complete, Flag, Group, Kind, List, Number, Question, Row, SECONDS_MAX,
+    Text, When,
 };
 use crate::names::Name;
 
@@ -91,6 +91,53 @@ pub const ROWS: &[Row] = &[
                  full, pen forgets the client that has not connected for the longest time. The table only \
                  grows: in a running pen a smaller number changes nothing.",
         ..LIVE
+    },
+    Row {
+        word: "clones",
+        args: JSON,
+        kind: Kind::Question(Argument::Listing(Question::Clones)),
+        summary: "compare clones with members: answers, times, ends",
+        detail: "Prints `disabled`, `enabled` or `failed` (no clone can be used now), then for connections that had a \
+                 clone and are over, member and clone side by side: connections, bytes, median and 99th percentile of \
+                 the time to the first byte and of the duration, and how they ended. Then how many answers were \
+                 compared, how many were the same, and each kind of difference with its last example. With `json`, \
+                 prints one JSON object.",
+        ..NEW
+    },
+    Row {
+        word: "clone_ignore",
+        no: true,
+        args: &[optional("TEXT", Complete::Text)],
+        no_args: &[optional("TEXT", Complete::Text)],
+        kind: Kind::List(List::CloneIgnore),
+        summary: "lines of answers that `clones` does not compare",
+        detail: "Lines that begin with TEXT, in upper or lower case, such as `clone_ignore Date:`, are left out when the \
+                 answers of a member and its clone are compared. The command may be repeated; without an argument it \
+                 lists the texts, one on each line. `no clone_ignore TEXT` removes one, `no clone_ignore` all. \
+                 Connections that come later follow a change.",
+        ..NEW
+    },
+    Row {
+        word: "clone_percent",
+        args: NUMBER,
+        kind: number(Number::ClonePercent, 0, 100, 100),
+        unit: "percent",
+        summary: "how many of 100 connections are cloned; 0: none",
+        detail: "Servers with `role clone` get a copy of what clients send: a test environment under live traffic, \
+                 also called traffic mirroring or shadowing. The service's `policy` chooses a clone for each \
+                 connection among the clones. What it answers goes nowhere, and whatever it does the client does \
+                 not notice. docs/clones.md shows how to try a new version so.",
+        ..NEW
+    },
+    Row {
+        word: "clone_queue",
+        args: &[optional("BYTES", Complete::Number)],
+        kind: number(Number::CloneQueue, 1_024, 64 << 20, 64 << 10),
+        unit: "bytes",
+        summary: "how much may wait for a clone beside what its socket holds",
+        detail: "A clone that does not keep up is cut off from the connection when more would wait, or when this \
+                 much has waited for a second and nothing moved. The client waits for it in no case.",
+        ..NEW
     },
     Row {
         word: "group",
@@ -265,6 +312,8 @@ pub const ROWS: &[Row] = &[
                     "tls",
                     "sni",
                     "proxy",
+                    "role",
+                    "source",
                     "check_interval",
                     "check_timeout",
                     "check_extra",

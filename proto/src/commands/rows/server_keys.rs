@@ -99,6 +99,16 @@ pub static SERVER_KEYS: &[ServerKey] = &[
         summary: "begin connections with a PROXY header that names the client; v2-ssl: also describes its TLS",
     },
     ServerKey {
+        word: "role",
+        value: ServerValue::Role(ServerChange::Role),
+        summary: "clone: it serves nobody, and gets a copy of what clients send to a member",
+    },
+    ServerKey {
+        word: "source",
+        value: ServerValue::Ip(ServerChange::Source),
+        summary: "local address of connections to it, in place of the service's; none: as the service says",
+    },
+    ServerKey {
         word: "check_interval",
         value: ServerValue::Seconds {
             min_ms: 0,

@@ -17,7 +17,8 @@ pub fn choose(question: &Question<'_>) -> Option<usize> {
 fn of_all(question: &Question<'_>) -> Option<usize> {
     let count = question.glances().len();
     let hash = hash(question) as usize;
-    let are_alike = question.servers.are_alike() && question.weight_min == Weight::ZERO;
+    let are_alike =
+        question.servers.are_alike() && !question.servers.has_clones() && question.weight_min == Weight::ZERO;
     if question.route == Route::DEFAULT && are_alike && !question.servers.have_reserve() {
         return hash.checked_rem(count);
     }
@@ -49,6 +50,7 @@ mod tests {
     use crate::balance::selection::keyed;
     use crate::balance::servers::{ServerSetup, Servers};
     use crate::settings::Settings;
+    use pen_proto::commands::Role;
 
     #[test]
     fn hashes_as_pen_does_on_a_little_endian_machine() {
@@ -67,6 +69,7 @@ mod tests {
                 let servers = &servers;
                 let rules = &Rules { forgets_clients, ..Settings::default().rules() };
                 let question = Question {
+                    role: Role::Member,
                     client,
                     client_port,
                     rules,
@@ -86,6 +89,7 @@ mod tests {
     fn nobody_to_choose_from_is_no_choice() {
         let client = ClientAddr::Unix;
         let question = Question {
+            role: Role::Member,
             client,
             client_port: 0,
             rules: &Settings::default().rules(),
