@@ -180,6 +180,22 @@ mod tests {
     }
 
     #[test]
+    fn the_unit_starts_what_is_understood() {
+        let unit = include_str!("../../packaging/penadmin.service");
+        let line =
+            unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/penadmin ")).unwrap();
+        let Ok(Request::Serve(settings)) = read(&line.split(' ').collect::<Vec<_>>()) else {
+            panic!("{line}")
+        };
+        assert_eq!(settings.pens, ["/run/pen/control"]);
+        let page = include_str!("../../docs/man/penadmin.1").replace("\\-", "-");
+        for option in USAGE.split_whitespace().filter_map(|word| word.strip_prefix("--")) {
+            let option = option.trim_end_matches([']', '.']);
+            assert!(page.contains(&format!("Fl -{option}")), "the manual page has no --{option}");
+        }
+    }
+
+    #[test]
     fn a_server_has_users_and_pens() {
         let words = ["--users", "u", "a=/run/a", "/run/b", "--name", "x", "--audit", "l"];
         let settings = Settings {

@@ -2,11 +2,15 @@
 
 use crate::common::backend::Backend;
 use crate::common::pen::Pen;
+use crate::common::programs::{all_installed, ours, run};
+use crate::common::tempdir::TempDir;
 use crate::common::wait::eventually;
 use crate::desk::{Answer, Desk, Login, PASSWORD, add_user, control};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 use std::os::unix::net::UnixListener;
 
 fn rows(desk: &Desk, login: &Login, path: &str, wanted: usize) -> serde_json::Value {
@@ -228,6 +232,50 @@ fn a_pen_that_hangs_harms_nobody() {
         assert!(statuses.iter().all(|status| [502, 503].contains(status)), "{statuses:?}");
         assert!(statuses.contains(&503), "{statuses:?}");
     });
+}
+
+#[test]
+fn with_tls_the_cookie_stays_inside_of_it() {
+    if !all_installed(&[("openssl", "openssl"), ("curl", "curl")]) {
+        return;
+    }
+    let files = TempDir::new();
+    let [chain, key] = ["chain", "key"].map(|name| files.path().join(name).display().to_string());
+    let words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
+                 -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout";
+    let words: Vec<&str> = words.split_whitespace().chain([key.as_str(), "-out", &chain]).collect();
+    assert_eq!(run("openssl", &words, "").code, Some(0));
+    let desk = Desk::with(&["--tls-cert", &chain, "--tls-key", &key], &["/nowhere/control"]);
+    let body = json!({"name": "anna", "password": PASSWORD}).to_string();
+    let url = format!("https://localhost:{}/api/login", desk.address.port());
+    let answer = run(
+        "curl",
+        &["-sS", "-i", "--cacert", &chain, "-H", "Content-Type: application/json", "--data", "@-", &url],
+        &body,
+    );
+    let head = answer.stdout.to_lowercase();
+    assert!(head.starts_with("http/1.1 200"), "{answer:?}");
+    assert!(head.contains("; samesite=strict; secure\r\n"), "{answer:?}");
+    assert!(head.contains("strict-transport-security: max-age="), "{answer:?}");
+    // Who speaks no TLS harms nobody.
+    assert!(TcpStream::connect(desk.address).unwrap().write_all(b"GET / HTTP/1.1\r\n\r\n").is_ok());
+    fs::write(&chain, "no certificate").unwrap();
+    desk.signal(Signal::SIGHUP);
+    eventually("a complaint", || desk.text("stderr"), |said| said.contains("chain: "));
+    assert_eq!(run("curl", &["-sS", "-k", &url], "").code, Some(0), "the old one stays in use");
+}
+
+#[test]
+fn other_machines_come_in_through_tls_alone() {
+    let desk = Desk::before(&["/nowhere/control"]);
+    let users = desk.path("users").display().to_string();
+    let program = ours("penadmin").display().to_string();
+    let ended = run(&program, &["--users", &users, "--listen", "0.0.0.0:0", "/nowhere/control"], "");
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.stderr.contains("other machines reach 0.0.0.0: give --tls-cert and --tls-key"),
+        "{ended:?}"
+    );
 }
 
 #[test]

@@ -30,14 +30,21 @@ pub fn check(hash: &str) -> Result<(), String> {
     }
 }
 
+/// The hash that nobody has.
+fn decoy() -> Option<&'static str> {
+    static DECOY: OnceLock<Option<String>> = OnceLock::new();
+    DECOY.get_or_init(|| hash("nobody has this one").ok()).as_deref()
+}
+
+/// Does beforehand what the first look at the password of nobody would do in addition, and take longer for.
+pub fn prepare() {
+    decoy();
+}
+
 /// Whether the password is the one of the hash. Without a hash the same work is done, so that the time does not say
 /// whether there is such a user.
 pub fn verify(password: &str, hash: Option<&str>) -> bool {
-    let decoy = || {
-        static DECOY: OnceLock<Option<String>> = OnceLock::new();
-        DECOY.get_or_init(|| self::hash("nobody has this one").ok()).as_deref()
-    };
-    let Some(Ok(parsed)) = hash.or_else(decoy).map(PasswordHash::new) else { return false };
+    let Some(Ok(parsed)) = hash.or(decoy()).map(PasswordHash::new) else { return false };
     let is_right = password.len() <= BYTES_MAX
         && Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok();
     is_right && hash.is_some()

@@ -4,6 +4,7 @@ use super::login::{HASHING_MAX, Peer};
 use super::tls::Certificate;
 use super::{Cookie, House, Inner, api};
 use crate::office::Office;
+use crate::users::password;
 use axum::Router;
 use axum::extract::Extension;
 use axum::http::{Request, Response, StatusCode};
@@ -67,6 +68,7 @@ pub fn run(settings: Settings, office: Arc<Office>) -> Result<(), String> {
     let certificate =
         settings.tls.map(|(chain, key)| Certificate::load(chain, key)).transpose()?.map(Arc::new);
     let listeners = bind(&settings.listen, certificate.is_some())?;
+    password::prepare();
     let port = listeners[0].local_addr().map_or(0, |address| address.port());
     let house = House(Arc::new(Inner {
         office,

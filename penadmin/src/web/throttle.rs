@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv6Addr};
 pub const WRONG_MAX: usize = 5;
 /// How long a wrong password counts.
 pub const SPAN_MS: u64 = 60_000;
-/// Names and addresses that are remembered; for one more the one that was quiet longest is forgotten.
+/// Names and addresses that are remembered; for one more those that were quiet longest are forgotten.
 const REMEMBERED_MAX: usize = 8_192;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -70,8 +70,11 @@ impl Throttle {
         let last = |times: &VecDeque<u64>| times.back().copied().unwrap_or(0);
         self.wrong.retain(|_, times| now_ms < last(times) + SPAN_MS);
         if self.wrong.len() >= REMEMBERED_MAX {
-            let oldest = self.wrong.iter().min_by_key(|(_, times)| last(times)).map(|(who, _)| who.clone());
-            oldest.map(|who| self.wrong.remove(&who));
+            // Half of them at once: one at a time would mean to walk them all for each.
+            let mut ages: Vec<u64> = self.wrong.values().map(last).collect();
+            let (_, middle, _) = ages.select_nth_unstable(REMEMBERED_MAX / 2);
+            let middle = *middle;
+            self.wrong.retain(|_, times| last(times) > middle);
         }
     }
 }
