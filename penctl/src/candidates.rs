@@ -1,6 +1,7 @@
 //! What may be typed next, asked of the running pen where only that knows: for the shell of penctl, and for the shells of
 //! the system, whose scripts ask `penctl --complete`.
 
+use crate::{WATCH, pens};
 use pen_proto::help::{Completion, FILES, Shell, completions, described};
 use pen_proto::status::{ConnectionStatus, GroupLine, ServerStatus, ServiceLine};
 use pen_sys::control::{Address, Session};
@@ -71,7 +72,15 @@ pub fn for_shell(line: &str) -> String {
         Place::Option("--completions") => plain(Shell::WORDS.iter().map(|word| word.to_string())),
         Place::Option(_) => commands("", None),
         Place::Address if begun.starts_with('-') => options(),
-        Place::Address => return format!("{FILES}\n"),
+        Place::Address if begun.is_empty() => return format!("{FILES}\n"),
+        Place::Address => match names(begun, &[WATCH]) {
+            names if names.is_empty() => return format!("{FILES}\n"),
+            names => names,
+        },
+        Place::Command(WATCH, words) if words.is_empty() => match names(begun, &[]) {
+            names if names.is_empty() => return format!("{FILES}\n"),
+            names => names,
+        },
         Place::Command(_, words) if words.is_empty() && begun.starts_with('-') => options(),
         Place::Command(_, words) if is_path(&typed(&words, begun)) => return format!("{FILES}\n"),
         Place::Command(address, words) => commands(&typed(&words, ""), Some(address)),
@@ -117,6 +126,12 @@ fn typed(words: &[&str], begun: &str) -> String {
 
 fn is_path(typed: &str) -> bool {
     completions(typed).contains(&Completion::Path)
+}
+
+/// These words and the names of pens that begin so.
+fn names(begun: &str, words: &[&str]) -> Candidates {
+    let words = words.iter().map(|word| (*word).to_owned());
+    plain(words.chain(pens::names()).filter(|word| word.starts_with(begun)))
 }
 
 type Candidates = Vec<(String, &'static str)>;
@@ -195,6 +210,9 @@ mod tests {
         assert_eq!(place("localhost:8888 server 1 "), Place::Command("localhost:8888", vec!["server", "1"]));
         assert_eq!(for_shell(""), "<file>\n");
         assert_eq!(for_shell("--completions z"), "zsh\n");
+        assert_eq!(for_shell("watc"), "watch\n");
+        assert_eq!(for_shell("./c"), "<file>\n");
+        assert_eq!(for_shell("watch ./c"), "<file>\n");
         assert!(for_shell("./ctl blackl").starts_with("blacklist\t"), "{}", for_shell("./ctl blackl"));
         assert_eq!(for_shell("./ctl write "), "<file>\n");
         assert_eq!(for_shell("./ctl --v"), "--version\tprint the version\n");

@@ -7,6 +7,8 @@ mod pens;
 mod screen;
 mod shell;
 mod table;
+#[cfg(feature = "watch")]
+mod watch;
 
 use getopts::{Options, ParsingStyle};
 use pen_proto::help::Shell;
@@ -17,7 +19,9 @@ use screen::Screen;
 use std::io::{self, BufRead, IsTerminal};
 use std::process::ExitCode;
 
-const SYNOPSIS: &str = "usage: penctl [-e COMMAND]... [HOST:PORT|/PATH|NAME [COMMAND...]]";
+const SYNOPSIS: &str = "\
+usage: penctl [-e COMMAND]... [HOST:PORT|/PATH|NAME [COMMAND...]]
+       penctl watch [HOST:PORT|/PATH|NAME]";
 
 const HELP: &str = "\
 Sends commands to the control socket of a running pen and prints the answers.
@@ -34,12 +38,18 @@ The words of COMMAND are joined by blanks; of several, one that has blanks in
 it is put into double quotes. Without a command, a terminal gets a shell;
 otherwise commands are read from standard input, one a line.
 
+With the word watch, a terminal gets a live view of the pen, with keys for its
+servers.
+
 Without an address, penctl looks for the control sockets of pens in
 $PEN_RUN_DIR, or else in $XDG_RUNTIME_DIR/pen and /run/pen, and in the
 directories there. It takes the only one, or asks which; NAME is the name of
 one of them.
 Exit status: 0, or 1 if pen could not be reached or answered with an error.
 ";
+
+/// What shows a pen live.
+const WATCH: &str = "watch";
 
 /// What the arguments ask for.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,6 +61,8 @@ enum Wish {
     Complete(String),
     /// The pens that run here.
     List,
+    /// The live view of the pen at this address, or of the one that runs here.
+    Watch(Option<String>),
     /// An address, or none for the pen that runs here, and the commands for it; none means standard input.
     Talk {
         address: Option<String>,
@@ -71,6 +83,7 @@ fn main() -> ExitCode {
             let screen = Screen::of_stdout();
             screen.print(&pens::list(&found, screen.colour(), screen.width()))
         }
+        Wish::Watch(address) => watch(address.as_deref()),
         Wish::Talk { address, commands } => talk(address_of(address.as_deref())?, &commands),
     });
     match done {
@@ -107,6 +120,12 @@ fn read_arguments(arguments: &[String]) -> Result<Wish, String> {
         return Ok(Wish::Complete(line));
     }
     let address = before.free.first().cloned();
+    match &before.free[..] {
+        [word] if word == WATCH => return Ok(Wish::Watch(None)),
+        [word, address] | [address, word] if word == WATCH => return Ok(Wish::Watch(Some(address.clone()))),
+        [word, ..] if word == WATCH => return Err(format!("watch: want one address\n{SYNOPSIS}")),
+        _ => {}
+    }
     let mut commands = [before.opt_strs("e"), behind.opt_strs("e")].concat();
     if !behind.free.is_empty() {
         commands.push(match &behind.free[..] {
@@ -118,6 +137,16 @@ fn read_arguments(arguments: &[String]) -> Result<Wish, String> {
         return Err(format!("a command is one line, got {}", pen_proto::addr::quoted(broken)));
     }
     Ok(Wish::Talk { address, commands })
+}
+
+#[cfg(feature = "watch")]
+fn watch(address: Option<&str>) -> Result<(), String> {
+    watch::run(address_of(address)?, Screen::of_stdout())
+}
+
+#[cfg(not(feature = "watch"))]
+fn watch(_: Option<&str>) -> Result<(), String> {
+    Err("watch: this penctl was built without the feature watch".into())
 }
 
 /// An address as it is given, that of a pen of this name, or that of the pen that runs here.
@@ -244,6 +273,14 @@ mod tests {
         assert_eq!(read("--list"), Ok(Wish::List));
         assert_eq!(read("--help"), Ok(Wish::Help));
         assert_eq!(read("--version :8888 mode"), Ok(Wish::Version));
+    }
+
+    #[test]
+    fn watch_takes_an_address_or_none() {
+        assert_eq!(read("watch"), Ok(Wish::Watch(None)));
+        assert_eq!(read("watch :8888"), Ok(Wish::Watch(Some(":8888".into()))));
+        assert_eq!(read("/run/pen.ctl watch"), Ok(Wish::Watch(Some("/run/pen.ctl".into()))));
+        assert!(read("watch a b").unwrap_err().starts_with("watch: want one address"));
     }
 
     #[test]

@@ -84,18 +84,7 @@ pub fn directories() -> Vec<PathBuf> {
 
 /// Every control socket in these directories and those in them, with what came of asking it, in the order of their names.
 pub fn find(directories: &[PathBuf]) -> Vec<Pen> {
-    let mut sockets: BTreeMap<PathBuf, String> = BTreeMap::new();
-    for directory in directories {
-        for (path, is_socket) in entries(directory) {
-            match is_socket {
-                true => drop(sockets.insert(path.clone(), name_of(&path))),
-                false => {
-                    let inside = entries(&path).into_iter().filter(|(_, is_socket)| *is_socket);
-                    sockets.extend(inside.map(|(path, _)| (path.clone(), name_of(&path))));
-                }
-            }
-        }
-    }
+    let sockets = sockets(directories);
     let asked: Vec<(PathBuf, String)> = sockets.into_iter().take(SOCKETS_MAX).collect();
     let until_ms = clock::monotonic_ms() + PATIENCE_MS;
     let (told, answers) = mpsc::channel();
@@ -121,6 +110,24 @@ pub fn find(directories: &[PathBuf]) -> Vec<Pen> {
     let mut found: Vec<Pen> = found.collect();
     found.sort_by(|one, other| (&one.name, &one.path).cmp(&(&other.name, &other.path)));
     found
+}
+
+/// What the pens are called whose sockets are there, whether they run or not.
+pub fn names() -> impl Iterator<Item = String> {
+    sockets(&directories()).into_values()
+}
+
+/// The sockets in these directories and in those in them, with the name of each.
+fn sockets(directories: &[PathBuf]) -> BTreeMap<PathBuf, String> {
+    let mut sockets = BTreeMap::new();
+    for directory in directories {
+        for (path, is_socket) in entries(directory) {
+            let found = if is_socket { vec![(path, true)] } else { entries(&path) };
+            let found = found.into_iter().filter(|(_, is_socket)| *is_socket);
+            sockets.extend(found.map(|(path, _)| (path.clone(), name_of(&path))));
+        }
+    }
+    sockets
 }
 
 /// The sockets (true) and directories (false) in a directory; none when it cannot be read.

@@ -84,6 +84,8 @@ fn obey(line: &mut Line, session: &Rc<RefCell<Session>>, screen: Screen) -> Resu
             ["quit"] => return Ok(()),
             ["help"] => screen.print(&format!("{}\n{OWN_HELP}", help())),
             ["scan"] => scan(line, session, screen),
+            #[cfg(feature = "watch")]
+            ["watch"] => crate::watch::run(session.borrow().address().clone(), screen),
             ["help", word] => help_for(word)
                 .ok_or_else(|| format!("no such command: {}", quoted(word)))
                 .and_then(|text| screen.print(&text)),
@@ -97,7 +99,8 @@ fn obey(line: &mut Line, session: &Rc<RefCell<Session>>, screen: Screen) -> Resu
 }
 
 /// What the shell does by itself.
-const OWN_HELP: &str = "scan looks for other pens and goes over to one. quit leaves this shell.\n";
+const OWN_HELP: &str =
+    "scan looks for other pens and goes over to one. watch shows this one live. quit leaves this shell.\n";
 
 /// Which pen and service commands are for, and whether it takes any.
 fn prompt(session: &Session) -> String {
@@ -162,7 +165,7 @@ impl Completer for Assistant {
         let begun = &typed[start..];
         let mut words: Vec<String> = Vec::new();
         if start == 0 {
-            words.push("scan".into());
+            words.extend(["scan", "watch"].map(String::from));
         }
         for candidate in completions(typed) {
             match candidate {

@@ -2,9 +2,13 @@
 //! how wide a line may be.
 
 mod draw;
+#[cfg(feature = "watch")]
+mod watched;
 
 use draw::Side::{Left, Right};
 use draw::{Table, Tone, wrapped};
+#[cfg(feature = "watch")]
+pub use watched::{Facts, watched};
 
 use pen_proto::escape::Escaped;
 use pen_proto::readable::{bytes, duration};

@@ -2,6 +2,8 @@
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{OpenptyResult, Winsize, openpty};
+use nix::sys::termios::{LocalFlags, tcgetattr};
+use nix::unistd::ttyname;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
@@ -13,6 +15,7 @@ const SILENCE_MS: u16 = 20_000;
 /// A program on a terminal of its own. It is killed when this is dropped.
 pub struct Terminal {
     master: File,
+    name: String,
     pub child: Child,
     /// Shown and not yet waited for.
     shown: String,
@@ -23,10 +26,12 @@ impl Terminal {
     pub fn start(mut command: Command, (columns, rows): (u16, u16)) -> Terminal {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let OpenptyResult { master, slave } = openpty(&size, None).unwrap();
+        let name = ttyname(&slave).unwrap().display().to_string();
         let slave = || Stdio::from(slave.try_clone().unwrap());
         command.stdin(slave()).stdout(slave()).stderr(slave());
         command.env("TERM", "xterm").env_remove("NO_COLOR").env_remove("XDG_STATE_HOME");
-        Terminal { master: File::from(master), child: command.spawn().unwrap(), shown: String::new() }
+        let child = command.spawn().unwrap();
+        Terminal { master: File::from(master), name, child, shown: String::new() }
     }
 
     /// Types.
@@ -43,6 +48,17 @@ impl Terminal {
             let more = self.read().unwrap_or_else(|trouble| panic!("{trouble} {wanted:?}: {:?}", self.shown));
             self.shown.push_str(&String::from_utf8_lossy(&more));
         }
+    }
+
+    /// Whether it takes lines, and shows what is typed: as shells and programs leave it to each other.
+    pub fn is_cooked(&self) -> bool {
+        let flags = tcgetattr(&self.master).unwrap().local_flags;
+        flags.contains(LocalFlags::ICANON | LocalFlags::ECHO)
+    }
+
+    /// The path of its device.
+    pub fn name(&self) -> String {
+        self.name.clone()
     }
 
     /// What is shown next.

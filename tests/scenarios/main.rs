@@ -55,6 +55,7 @@ mod outage;
 mod own_server;
 mod penctl;
 mod penctl_pens;
+mod penctl_watch;
 mod pile_up;
 mod policies;
 mod privileges;
