@@ -23,6 +23,7 @@
 //! `now_seconds` is epoch seconds throughout and must not go back.
 
 mod attempt;
+mod changes;
 mod checked;
 mod chooser;
 mod clients;

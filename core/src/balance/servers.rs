@@ -8,6 +8,7 @@ mod returns;
 mod roles;
 mod state;
 
+use super::changes::Changes;
 use super::checked::{Checked, Untested};
 use super::glance::Glance;
 pub use super::id::{SERVER_NUMBERS, ServerId};
@@ -297,6 +298,8 @@ pub struct Servers {
     glances: Vec<Glance>,
     /// Of the slots as clones; none where there is no clone.
     clone_glances: Vec<Glance>,
+    /// Of the glances.
+    changes: Changes,
     /// Regular servers that failed, the one that failed longest ago first. Some may be well again.
     failed: Vec<ServerId>,
     count: usize,
@@ -356,6 +359,7 @@ impl Servers {
         let are_clones = self.regular().iter().any(|server| server.role() == Role::Clone);
         self.glances = members;
         self.clone_glances = if are_clones { clones } else { Vec::new() };
+        self.changes.note_all();
         self.left = self.regular().iter().filter(|server| server.is_left()).count();
     }
 
@@ -485,6 +489,11 @@ impl Servers {
         &self.glances[..self.count]
     }
 
+    /// Which of the glances have changed.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
     /// The regular servers that failed and are not known to be well again, the one that failed longest ago first.
     pub fn failed(&self) -> impl Iterator<Item = (usize, &Server)> {
         let indices = self.failed.iter().filter_map(|id| id.index());
@@ -517,6 +526,7 @@ impl Servers {
                 let was_left = usize::from(index < self.count && server.is_left());
                 let changed = change(server);
                 self.left = self.left + usize::from(index < self.count && server.is_left()) - was_left;
+                self.changes.note(index);
                 let glance = Glance::of(server, Role::Member, self.blacklist_seconds);
                 if let Some(seen) = self.clone_glances.get_mut(index) {
                     *seen = Glance::of(server, Role::Clone, self.blacklist_seconds);

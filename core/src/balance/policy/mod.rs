@@ -7,14 +7,15 @@
 //! Rankings without memory live together in `rank.rs`. A policy that remembers something from one choice to the next has a
 //! file and is a [`Policy`].
 
-mod least_conn;
 mod mix;
 mod pen;
 mod random;
 mod rank;
+mod ranking;
 mod single;
 mod source;
 mod turns;
+mod watch;
 
 use super::glance::{AVOIDED, Glance};
 use super::ramp;
@@ -96,16 +97,17 @@ impl Question<'_> {
             && (!glance.is_full() || self.takes_above_max(index))
     }
 
+    /// Where no server is different, a glance tells all there is to know of each.
+    fn is_plain(&self) -> bool {
+        let takes_all =
+            |others: &Others<'_>| others.tried.is_empty() && self.rules.lists.permit(0, self.client);
+        self.servers.are_alike() && self.route == Route::DEFAULT && self.others.as_ref().is_none_or(takes_all)
+    }
+
     /// Shows all that may be chosen, in the order of their numbers, as long as more are wanted.
     #[inline]
     fn visit<'s>(&'s self, mut wants_more: impl FnMut(usize, &'s Glance) -> bool) {
-        // Where no server is different, a glance tells all there is to know of each.
-        let is_plain = self.servers.are_alike()
-            && self.route == Route::DEFAULT
-            && self
-                .others
-                .as_ref()
-                .is_none_or(|others| others.tried.is_empty() && self.rules.lists.permit(0, self.client));
+        let is_plain = self.is_plain();
         for (index, glance) in self.glances().iter().enumerate() {
             let may_be = if is_plain { self.has_place(index, glance) } else { self.may_choose(index) };
             if may_be && !wants_more(index, glance) {
@@ -200,15 +202,17 @@ impl Question<'_> {
 /// Those that stand by are asked for when none before them was chosen, and those to be avoided after all others; of each
 /// lot, where the rules say so, only those of the highest weight.
 fn by_standby(
+    policy: &mut dyn Policy,
     question: &Question<'_>,
-    mut choose: impl FnMut(&Question<'_>) -> Option<usize>,
+    mut choose: impl FnMut(&mut dyn Policy, &Question<'_>) -> Option<usize>,
 ) -> Option<usize> {
     let numbers = 0..=question.servers.standby_max();
     let weight_min = if question.rules.weigh_all() { Weight::LEAST } else { Weight::ZERO };
+    let only_top = question.rules.only_top() && !policy.goes_by_weight_first();
     let mut choose = |standby| {
         let all = Question { standby, weight_min, ..*question };
-        let top = question.rules.only_top().then(|| all.top()).flatten();
-        choose(&Question { weight_min: top.unwrap_or(weight_min), ..all })
+        let top = only_top.then(|| all.top()).flatten();
+        choose(policy, &Question { weight_min: top.unwrap_or(weight_min), ..all })
     };
     let choice = numbers.clone().find_map(&mut choose);
     if choice.is_some() || !question.glances().iter().any(Glance::is_avoided) {
@@ -227,6 +231,11 @@ trait Policy: fmt::Debug + Send {
         self.choose(question)
     }
 
+    /// Whether it chooses only among servers of the highest weight by itself, where the rules say so.
+    fn goes_by_weight_first(&self) -> bool {
+        false
+    }
+
     /// A server has taken a client that others did not.
     fn stood_in(&mut self, _index: usize, _tried: &ServerSet) {}
 
@@ -237,8 +246,8 @@ trait Policy: fmt::Debug + Send {
 fn policy(kind: PolicyKind, seed: u64) -> Box<dyn Policy> {
     match kind {
         PolicyKind::Pen => Box::<Pen>::default(),
-        PolicyKind::RoundRobin => Box::<turns::RoundRobin>::default(),
-        PolicyKind::LeastConn => Box::<least_conn::LeastConn>::default(),
+        PolicyKind::RoundRobin => Box::<turns::Turns>::default(),
+        PolicyKind::LeastConn => Box::new(turns::Turns::by_connections()),
         PolicyKind::Single => Box::<single::Single>::default(),
         PolicyKind::Random => Box::new(random::Random::new(seed)),
         PolicyKind::Source => Box::<source::Source>::default(),
@@ -276,13 +285,14 @@ impl Policies {
 
     /// The first server to try; [`ServerId::NONE`] when there is none to choose from.
     pub fn choose(&mut self, question: &Question<'_>) -> ServerId {
-        let choice = by_standby(question, |question| self.policy.choose(question));
+        let choice = by_standby(&mut *self.policy, question, |policy, question| policy.choose(question));
         choice.map_or(ServerId::NONE, ServerId::regular)
     }
 
     /// The server to try after `index`, for a [`Question`] about others.
     pub fn choose_other(&mut self, question: &Question<'_>, index: usize) -> Option<ServerId> {
-        by_standby(question, |question| self.policy.next(question, index)).map(ServerId::regular)
+        by_standby(&mut *self.policy, question, |policy, question| policy.next(question, index))
+            .map(ServerId::regular)
     }
 
     /// A server has taken a client that others did not: it has had its turn, if it was theirs.

@@ -1,7 +1,7 @@
 //! Rankings of servers without memory: each chooses the lowest index among equals.
 
+use super::turns::load;
 use super::{Glance, Question};
-use std::cmp::Ordering;
 
 /// The smallest priority number.
 pub fn by_prio(question: &Question<'_>) -> Option<usize> {
@@ -14,9 +14,9 @@ pub fn by_weight(question: &Question<'_>) -> Option<usize> {
     match question.servers.have_fractions() || question.servers.are_ramped_up(question.now_seconds) {
         false => question.least(Glance::load),
         true => {
-            let mut least: Option<(usize, Load)> = None;
+            let mut least: Option<(usize, u64)> = None;
             question.visit(|index, glance| {
-                let load = Load::of(question, index, glance);
+                let load = load(glance.connections(), question.weight(index, glance));
                 if glance.load() < u64::MAX && least.is_none_or(|(_, least)| load < least) {
                     least = Some((index, load));
                 }
@@ -24,36 +24,5 @@ pub fn by_weight(question: &Question<'_>) -> Option<usize> {
             });
             least.map(|(index, _)| index)
         }
-    }
-}
-
-/// Connections for a weight, without rounding. Of weights above 0.
-#[derive(Debug, Clone, Copy)]
-pub struct Load {
-    connections: u32,
-    /// In millionths.
-    weight: u64,
-}
-
-impl Load {
-    #[inline]
-    pub fn of(question: &Question<'_>, index: usize, glance: &Glance) -> Load {
-        Load { connections: glance.connections(), weight: question.weight(index, glance) }
-    }
-}
-
-impl PartialEq for Load {
-    #[inline]
-    fn eq(&self, other: &Load) -> bool {
-        self.partial_cmp(other) == Some(Ordering::Equal)
-    }
-}
-
-impl PartialOrd for Load {
-    #[inline]
-    fn partial_cmp(&self, other: &Load) -> Option<Ordering> {
-        // Weights take 36 bits, so this is exact for 200 million connections to a server.
-        let times = |connections: u32, weight: u64| u64::from(connections).saturating_mul(weight);
-        Some(times(self.connections, other.weight).cmp(&times(other.connections, self.weight)))
     }
 }
