@@ -6,10 +6,11 @@
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use pen_core::acl::{Acl, CountrySource};
-use pen_core::balance::{Admission, Attempt, Endpoint, Pool, SelectionKey, ServerId, ServerSetup};
+use pen_core::balance::{Admission, Asker, Attempt, Endpoint, Pool, SelectionKey, ServerId, ServerSetup};
 use pen_core::http::Exchanges;
 use pen_core::proxy_protocol;
 use pen_core::settings::Settings;
+use pen_core::uri::{self, Asked, Uri};
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{AclEntry, AclMatch, Flag, HttpMode, OneOf, PolicyKind};
 use pen_proto::weblog::WebLine;
@@ -41,7 +42,9 @@ fn service_with_max(settings: &Settings, clients_max: u32, servers: usize, max: 
 
 fn come((pool, selection): &mut Service, client: u32) -> Attempt {
     let address = ClientAddr::Ip(Ipv4Addr::from_bits(client).into());
-    match pool.at(*selection).admit(address, 40_000, NOW_SECONDS) {
+    // Each client asks for something else.
+    let asker = Asker { uri: Some(Uri(client.into())), ..Asker::from(address) };
+    match pool.at(*selection).admit(asker, 40_000, NOW_SECONDS) {
         Admission::Connect(attempt, endpoint) => {
             black_box(endpoint);
             attempt
@@ -224,6 +227,13 @@ fn parsers(criterion: &mut Criterion) {
     });
     let request =
         b"GET /index.html HTTP/1.1\r\nHost: www.example.org\r\nUser-Agent: curl/8.14\r\nAccept: */*\r\n\r\n";
+    for policy in [PolicyKind::UriHash, PolicyKind::UriStatic] {
+        group.bench_function(format!("request line for {}", policy.word()), |bencher| {
+            bencher.iter(|| {
+                assert!(matches!(uri::read(policy, black_box(request), false), Asked::For(_)));
+            });
+        });
+    }
     let client = ClientAddr::Ip(Ipv4Addr::new(203, 0, 113, 7).into());
     group.bench_function("http head", |bencher| {
         let fresh = || (Exchanges::new(client, "http", HttpMode::Add), Vec::with_capacity(512));

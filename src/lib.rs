@@ -37,7 +37,9 @@ mod udp;
 mod worker;
 
 pub use embed::*;
-use pen_core::{acl, balance, clones, half_close, http, proxy_protocol, settings, slab, stats, timers, tls};
+use pen_core::{
+    acl, balance, clones, half_close, http, proxy_protocol, settings, slab, stats, timers, tls, uri,
+};
 use pen_proto::escape;
 use pen_sys as sys;
 use pen_sys::published;

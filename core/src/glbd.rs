@@ -3,8 +3,8 @@
 pub mod shell;
 
 use pen_proto::addr::Host;
-use pen_proto::commands::PolicyKind;
-use pen_proto::glb::options::{Options, described, word};
+use pen_proto::commands::{OneOf, PolicyKind};
+use pen_proto::glb::options::{Options, described};
 use pen_proto::glb::{Address, Destination, Share};
 use pen_proto::words::written;
 use std::fmt::Write;
@@ -75,7 +75,7 @@ pub fn translate(options: &Options) -> Result<Translation, String> {
     }
     let lines = &mut translation.lines;
     lines.push("roundrobin".to_owned());
-    lines.push(format!("policy {}", word(policy(options))));
+    lines.push(format!("policy {}", policy(options).word()));
     if options.top {
         lines.push("top".to_owned());
     }

@@ -17,6 +17,7 @@ use answers::{Answers, Event, Question};
 use edit::{Editor, Request, Step};
 use first_line::Method;
 use framing::{Body, End};
+pub(crate) use names::is_token;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::HttpMode;
 use std::fmt;

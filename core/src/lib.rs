@@ -23,5 +23,6 @@ pub mod stats;
 pub mod timers;
 pub mod tls;
 pub mod udp;
+pub mod uri;
 
 use pen_proto::escape;

@@ -13,6 +13,8 @@ mod script;
 mod service;
 #[path = "selection/simulation.rs"]
 mod simulation;
+#[path = "selection/uris.rs"]
+mod uris;
 
 use pen_core::balance::{
     Admission, Attempt, Endpoint, Refusal, Released, Rules, ServerId, ServerSetup, add_flows,

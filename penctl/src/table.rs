@@ -117,6 +117,8 @@ fn about(service: &ServiceView<'_>) -> Vec<String> {
 const NAME: usize = 1;
 /// And their groups.
 const GROUP: usize = 2;
+/// And how many URIs they have.
+const URIS: usize = 6;
 
 fn servers(servers: &[ServerStatus]) -> Table {
     let row = |server: &ServerStatus| {
@@ -127,6 +129,7 @@ fn servers(servers: &[ServerStatus]) -> Table {
             endpoint(&server.address, server.port),
             server.state_words(" "),
             server.connections.to_string(),
+            server.uris.map_or_else(|| "-".into(), |uris| uris.to_string()),
             limit(server.max),
             limit(server.hard),
             server.weight_text(),
@@ -147,6 +150,7 @@ fn servers(servers: &[ServerStatus]) -> Table {
             ("ADDRESS", Left, 0),
             ("STATE", Left, 0),
             ("CONN", Right, 0),
+            ("URIS", Right, 1),
             ("MAX", Right, 4),
             ("HARD", Right, 8),
             ("WEIGHT", Right, 5),
@@ -160,6 +164,9 @@ fn servers(servers: &[ServerStatus]) -> Table {
         rows: servers.iter().map(row).collect(),
         nothing: "no servers",
     };
+    if servers.iter().all(|server| server.uris.is_none()) {
+        table.leave_out(URIS);
+    }
     if servers.iter().all(|server| server.group.is_none()) {
         table.leave_out(GROUP);
     }

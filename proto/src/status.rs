@@ -236,6 +236,9 @@ pub struct ServerStatus {
     /// Whether it serves clients.
     #[serde(default)]
     pub role: Role,
+    /// How many URIs have this server, with `policy uri_hash`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uris: Option<u32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -4,6 +4,7 @@ use super::buffers::Pending;
 use super::end::Sessions;
 use crate::balance::{Route, Ticket};
 use crate::http::Exchanges;
+use crate::uri::Uri;
 use std::net::SocketAddr;
 
 /// What a trusted downstream says in its PROXY header.
@@ -50,6 +51,8 @@ pub struct Extras {
     pub sessions: Option<Box<Sessions>>,
     /// What the client asks for in TLS.
     pub route: Route,
+    /// What it asks for in its first request, until a server is alive.
+    pub uri: Option<Uri>,
     /// Set as long as it waits for a server that is not full.
     pub wait: Option<Wait>,
     /// Set as long as it waits for a check of its server.
@@ -73,9 +76,9 @@ impl Extras {
     /// Frees them when nothing is left in them.
     pub fn free_if_unused(extras: &mut Option<Box<Extras>>) {
         extras.take_if(|extras| {
-            let Extras { via, chain, revived, retries, sessions, route, wait, poll } = &**extras;
+            let Extras { via, chain, revived, retries, sessions, route, uri, wait, poll } = &**extras;
             let Chain { http, unlogged, clone, unproven } = chain;
-            let waits = wait.is_some() || poll.is_some();
+            let waits = wait.is_some() || poll.is_some() || uri.is_some();
             let is_empty = !waits
                 && via.is_none()
                 && http.is_none()

@@ -42,6 +42,8 @@ pub enum Stage {
     FirstBytes,
     /// The name that the client asks for in TLS that is not ours; no server is chosen yet.
     Hello,
+    /// What the client asks for; no server is chosen yet.
+    Request,
     /// The end of the TLS handshake with the client; no server is chosen yet.
     Handshake,
     /// The client to take the reason why its handshake failed.
@@ -365,8 +367,9 @@ impl Connection {
 
     /// Who it is and what it asks for, to choose a server.
     pub fn asker(&self) -> Asker {
-        let route = self.extras.as_ref().map_or(Route::DEFAULT, |extras| extras.route);
-        Asker { client: self.address, route, is_over_limit: self.limit == Limit::Over }
+        let extras = self.extras.as_ref();
+        let (route, uri) = extras.map_or((Route::DEFAULT, None), |extras| (extras.route, extras.uri));
+        Asker { client: self.address, route, uri, is_over_limit: self.limit == Limit::Over }
     }
 
     /// What a PROXY header has said of it, if it has one.
@@ -389,7 +392,9 @@ impl Connection {
     /// Pen's state [`bits`].
     pub fn state_bits(&self) -> u32 {
         let stage = match self.stage {
-            Stage::ProxyHeader | Stage::FirstBytes | Stage::Hello | Stage::Handshake => bits::FIRST_BYTES,
+            Stage::ProxyHeader | Stage::FirstBytes | Stage::Hello | Stage::Request | Stage::Handshake => {
+                bits::FIRST_BYTES
+            }
             Stage::Choosing
             | Stage::Connecting
             | Stage::Shortage

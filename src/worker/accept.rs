@@ -319,7 +319,7 @@ impl Context {
         self.begin_http(connection, "http");
         match peek {
             true => self.begin_stage(connection, Stage::FirstBytes),
-            false => self.choose(connection),
+            false => self.choose_for_request(connection),
         }
     }
 

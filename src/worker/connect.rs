@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::proxy::greeting;
+use super::request::forget_request;
 use super::services::LocalService;
 use super::verdict::Verdict;
 use crate::balance::{Arrival, Attempt, Endpoint, Poll, Refusal, ServerId, Ticket};
@@ -295,6 +296,7 @@ impl Context {
                 service.with(|chooser| chooser.prefer(attempt.server(), endpoint));
             }
         }
+        forget_request(connection);
         self.enter(connection, Stage::Relaying);
     }
 

@@ -7,6 +7,7 @@
 //! `connect.rs` and `relay.rs`; the connections come from `idlers.rs`.
 
 use super::idlers::ReadyIdler;
+use super::request::forget_request;
 use super::reserve::Spot;
 use super::services::LocalService;
 use super::verdict::Verdict;
@@ -77,6 +78,7 @@ impl Context {
     /// The server is alive: what was kept is needed no more.
     fn trust(&mut self, connection: &mut Connection) {
         self.work.pool.give_back(connection.take_unproven());
+        forget_request(connection);
         self.arm_silence(connection);
     }
 

@@ -86,7 +86,7 @@ impl Context {
             true if is_edited => self.count_unedited(connection),
             true => {}
         }
-        self.choose(connection)
+        self.choose_for_request(connection)
     }
 
     /// The handshake with the client failed. It is told why: if it has something more to say, that is read, because a

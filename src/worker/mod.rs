@@ -25,6 +25,7 @@ mod proxy;
 mod queued;
 mod relay;
 mod report;
+mod request;
 mod reserve;
 mod services;
 mod stage;
@@ -127,6 +128,7 @@ impl Context {
             Stage::FirstBytes => self.first_bytes(connection),
             Stage::Dummy { answered } => self.dummy(connection, answered),
             Stage::Hello => self.hello(connection),
+            Stage::Request => self.request(connection),
             Stage::Handshake => self.handshake(connection),
             Stage::Goodbye => self.goodbye(connection),
             Stage::Queued | Stage::Polled => self.look_at_queued(connection),

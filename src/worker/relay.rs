@@ -166,12 +166,4 @@ impl Context {
             Err(_) => Verdict::Close(CloseReason::ClientReset),
         }
     }
-
-    /// Chooses a server for a client that has said so many bytes first, which are in the scratch buffer.
-    pub(super) fn choose_after(&mut self, connection: &mut Connection, count: usize) -> Verdict {
-        match self.pass_early(connection, count) {
-            Verdict::Close(reason) => Verdict::Close(reason),
-            _ => self.choose(connection),
-        }
-    }
 }

@@ -14,7 +14,7 @@ use crate::os::simulated::{self, Answer, Network};
 use crate::service::Service;
 use crate::settings::{ProcessConfig, ProcessSettings};
 use peer::{Ending, Peer};
-use pen_proto::commands::{FastClose, Flag, Number, Role};
+use pen_proto::commands::{FastClose, Flag, Number, PolicyKind, Role};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::net::SocketAddr;
@@ -179,6 +179,9 @@ impl Life {
         settings.set_number(Number::QueueTimeout, [0, 700, 5_000][self.random.below(3)]);
         settings.set_number(Number::ClientConnMax, [0, 0, 2][self.random.below(3)]);
         settings.set_number(Number::CloneQueue, [1_024, 65_536][self.random.below(2)]);
+        // What peers say is now and then two words to Octopus, and is no request to others.
+        let policies = [PolicyKind::Pen, PolicyKind::Pen, PolicyKind::UriStatic, PolicyKind::UriHash];
+        settings.set_choice(policies[self.random.below(4)]);
         settings.set_flag(Flag::Stubborn, self.random.chance(15));
         settings.set_flag(Flag::Peek, self.random.chance(25));
         settings.set_flag(Flag::TcpNodelay, self.random.chance(50));

@@ -84,6 +84,7 @@ mod udp_failover;
 mod udp_limits;
 mod udp_report;
 mod udp_runs;
+mod uris;
 mod want_of_memory;
 mod ways_to_connect;
 mod write;

@@ -9,6 +9,7 @@ use super::queue::Ticket;
 use super::routes::Route;
 use super::servers::{Endpoint, ServerId};
 use super::tried::TriedKey;
+use crate::uri::Uri;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::ProxyHeader;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub struct Asker {
     pub client: ClientAddr,
     /// What it asks for in TLS, see [`super::Selection::route`].
     pub route: Route,
+    /// What it asks for in its first request, if the policy goes by that.
+    pub uri: Option<Uri>,
     /// It has all that `client_conn_max` and `client_rate` give it.
     pub is_over_limit: bool,
 }
@@ -26,7 +29,7 @@ pub struct Asker {
 impl From<ClientAddr> for Asker {
     /// Asks for nothing.
     fn from(client: ClientAddr) -> Asker {
-        Asker { client, route: Route::DEFAULT, is_over_limit: false }
+        Asker { client, route: Route::DEFAULT, uri: None, is_over_limit: false }
     }
 }
 

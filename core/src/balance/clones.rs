@@ -104,6 +104,7 @@ impl Selection {
             rules: &self.rules,
             servers: &self.servers,
             route: asker.route,
+            uri: asker.uri,
             now_seconds,
             standby: 0,
             weight_min: Weight::ZERO,

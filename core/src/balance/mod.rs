@@ -67,7 +67,7 @@ pub use polls::{Extra, Poll};
 pub use pool::{Pool, SelectionKey};
 pub use queue::{Claim, LOOKED_AT_MAX, Ticket, Waiting};
 pub use routes::Route;
-pub use rules::{Lists, Rules};
+pub use rules::{Lists, Rebalance, Rules};
 pub use selection::Selection;
 pub use servers::{Endpoint, SERVER_NUMBERS, ServerId, ServerSetup, TlsEndpoint};
 pub use standing::Duty;

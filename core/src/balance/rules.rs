@@ -34,8 +34,20 @@ pub struct Rules {
     pub slow_start_ms: u64,
     /// How many of 100 connections have a clone.
     pub clone_percent: u64,
+    pub rebalance: Rebalance,
     /// How many clients may wait when every server is full.
     pub queue_max: u64,
+}
+
+/// When URIs move from the busiest server to the idlest one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rebalance {
+    /// Between two looks; 0 is never.
+    pub interval_seconds: u32,
+    /// By which they must differ; 0 is never.
+    pub threshold_percent: u32,
+    /// Of the URIs of the busiest; 0 is none.
+    pub size_percent: u32,
 }
 
 /// The access lists, and whom they ask for countries. A copy shares the entries.

@@ -42,7 +42,10 @@ impl Selection {
             (server.setup != ServerSetup::default()).then_some((id, server))
         });
         let blacklist_seconds = self.rules.blacklist_seconds;
-        let status = |(id, server)| server_status(id, server, blacklist_seconds, now_seconds);
+        let status = |(id, server)| ServerStatus {
+            uris: self.policies.uris(id),
+            ..server_status(id, server, blacklist_seconds, now_seconds)
+        };
         regular.chain(special).map(status).collect()
     }
 }
@@ -99,6 +102,7 @@ fn server_status(id: ServerId, server: &Server, blacklist_seconds: u64, now_seco
         load: server.load(),
         load_from: (setup.load_source != LoadSource::None).then(|| setup.load_source.shown()),
         load_error: server.loaded.as_ref().and_then(|loaded| loaded.error.as_deref()).map(String::from),
+        uris: None, // the policy has them
     }
 }
 

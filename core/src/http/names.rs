@@ -67,7 +67,7 @@ pub(super) fn is_blank(byte: u8) -> bool {
 }
 
 /// The characters of a token (RFC 9110, section 5.6.2).
-pub(super) fn is_token(byte: u8) -> bool {
+pub(crate) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

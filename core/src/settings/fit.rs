@@ -2,7 +2,7 @@
 
 use super::{Config, MAIN, ProcessConfig, ServerEntry, ServiceConfig};
 use pen_proto::addr::{Host, ListenAddr, Port};
-use pen_proto::commands::{Flag, HttpMode, Number, ProxyHeader, Role, Text};
+use pen_proto::commands::{Flag, HttpMode, Number, OneOf, PolicyKind, ProxyHeader, Role, Text};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -65,6 +65,13 @@ fn check_service(config: &ServiceConfig) -> Result<(), String> {
         && let Some(number) = numbers(&[Number::Queue, Number::ClientConnMax, Number::ClientRate])
     {
         return Err(format!("{}: not with dsr_if", number.row().word));
+    }
+    let mut policies = config.groups.policies.values().copied().chain([config.values.choice()]);
+    if (config.flag(Flag::Udp) || config.text(Text::DsrIf).is_some())
+        && let Some(policy) = policies.find(|policy: &PolicyKind| policy.reads_requests())
+    {
+        let kind = if config.flag(Flag::Udp) { "UDP (-U)" } else { "dsr_if" };
+        return Err(format!("policy {}: not with {kind}, where pen reads no requests", policy.word()));
     }
     if config.text(Text::DsrIf).is_some() && config.has_extra_checks() {
         return Err("check_extra: not with dsr_if".into());

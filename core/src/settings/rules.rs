@@ -1,7 +1,7 @@
 //! What of the settings the choice of a server is about.
 
 use super::Settings;
-use crate::balance::{ClientLimits, Lists, Mode, Rules};
+use crate::balance::{ClientLimits, Lists, Mode, Rebalance, Rules};
 use pen_proto::commands::{Flag, Number};
 use pen_proto::rate::Rate;
 
@@ -34,6 +34,12 @@ impl Settings {
             client_limits: self.client_limits(),
             slow_start_ms: self.number(Number::SlowStart),
             clone_percent: self.number(Number::ClonePercent),
+            // The bounds of the rows make them fit.
+            rebalance: Rebalance {
+                interval_seconds: self.number(Number::RebalanceInterval) as u32,
+                threshold_percent: self.number(Number::RebalanceThreshold) as u32,
+                size_percent: self.number(Number::RebalanceSize) as u32,
+            },
             queue_max: self.number(Number::Queue),
             lists: Lists { acls: self.acls.clone(), countries: self.countries.clone() },
         }

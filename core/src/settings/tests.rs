@@ -309,6 +309,9 @@ clone_queue 65536
 policy pen
 queue 0
 queue_timeout 30
+rebalance_interval 30
+rebalance_size 5
+rebalance_threshold 30
 resolve 0
 no resolve_first
 slow_start 0

@@ -269,7 +269,7 @@ const SERVER_COLUMNS: [&str; 13] = [
 fn server_cells(server: &ServerStatus, status: &Status, all: &Sums) -> [String; SERVER_COLUMNS.len()] {
     [
         with_group(server),
-        text(&server.address),
+        with_uris(server),
         server_status(server, status.time_epoch_seconds),
         server.port.to_string(),
         load(server, all.connections),
@@ -291,6 +291,15 @@ fn with_group(server: &ServerStatus) -> String {
         None => number,
         Some(group) if server.in_reserve => beside(number, "off", &format!("group {group}, not in use")),
         Some(group) => beside(number, "", &format!("group {group}, in use")),
+    }
+}
+
+/// The address of a server, and how many URIs it has where that is counted.
+fn with_uris(server: &ServerStatus) -> String {
+    let address = text(&server.address);
+    match server.uris {
+        None => address,
+        Some(uris) => beside(address, "", &counted(uris.into(), "URI")),
     }
 }
 

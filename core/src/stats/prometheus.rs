@@ -186,6 +186,14 @@ impl<'a> Page<'a> {
             let labels = labels.pairs().chain([("group", group.as_str())]);
             self.sample(NAME, labels, u64::from(!server.in_reserve));
         }
+        let counted = labelled.iter().filter_map(|(labels, server)| Some((labels, server.uris?)));
+        for (at, (labels, uris)) in counted.enumerate() {
+            const NAME: &str = "pen_server_uris";
+            if at == 0 {
+                self.head(NAME, GAUGE, "URIs that have the server, with policy uri_hash.");
+            }
+            self.sample(NAME, labels.pairs(), uris);
+        }
         let help = "How long connects to the server took that succeeded, in seconds.";
         self.times("pen_server_connect_seconds", help, &labelled, |times| &times.connect);
         let help = "How long the server took for its first bytes, in seconds.";

@@ -2,8 +2,9 @@
 
 use crate::service::Service;
 use crate::{NOW_SECONDS, server, settings};
-use pen_core::balance::{Admission, Attempt, Released, Rules, ServerId, ServerSetup};
+use pen_core::balance::{Admission, Asker, Attempt, Released, Rules, ServerId, ServerSetup};
 use pen_core::settings::Settings;
+use pen_core::uri::Uri;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{AclEntry, AclMatch, Flag, Number, OneOf, PolicyKind};
 use pen_proto::weight::Weight;
@@ -23,14 +24,14 @@ fn weighing(weight: Weight, port: u16) -> ServerSetup {
 }
 
 /// Clients are forgotten, so that each visit is a choice.
-fn rules(policy: PolicyKind) -> Settings {
+pub fn rules(policy: PolicyKind) -> Settings {
     let mut settings = settings();
     settings.set_flag(Flag::Roundrobin, true);
     settings.set_choice(policy);
     settings
 }
 
-fn farm(policy: PolicyKind, servers: Vec<ServerSetup>) -> Service {
+pub fn farm(policy: PolicyKind, servers: Vec<ServerSetup>) -> Service {
     let mut service = Service::new(16, &rules(policy));
     service.set_servers(servers, None, None);
     service
@@ -41,12 +42,22 @@ fn weighed(policy: PolicyKind, weights: &[&str]) -> Service {
     farm(policy, setups.collect())
 }
 
-fn address(number: u32) -> ClientAddr {
+pub fn address(number: u32) -> ClientAddr {
     ClientAddr::Ip(Ipv4Addr::from_bits(0x0a00_0000 + number).into())
 }
 
 fn come(service: &mut Service, client: ClientAddr) -> Option<Attempt> {
-    match service.at().admit(client, 40_000, NOW_SECONDS) {
+    ask(service, client, None)
+}
+
+/// A client that asks for this, or for what its address says.
+pub fn ask(service: &mut Service, client: ClientAddr, uri: Option<Uri>) -> Option<Attempt> {
+    let own = || match client {
+        ClientAddr::Ip(IpAddr::V4(address)) => Some(Uri(address.to_bits().into())),
+        _ => None,
+    };
+    let asker = Asker { uri: uri.or_else(own), ..Asker::from(client) };
+    match service.at().admit(asker, 40_000, NOW_SECONDS) {
         Admission::Connect(attempt, _) => Some(attempt),
         Admission::Refused(_) => None,
     }

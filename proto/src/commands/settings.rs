@@ -115,6 +115,12 @@ pub enum Number {
     Queue,
     /// Milliseconds that a client waits for one; 0: no limit.
     QueueTimeout,
+    /// Seconds between two looks at whether URIs must move; 0 never.
+    RebalanceInterval,
+    /// Percent of a server's URIs that move.
+    RebalanceSize,
+    /// Percent by which servers must differ for that.
+    RebalanceThreshold,
     /// Seconds after which names of servers are looked up again; 0 never.
     Resolve,
     /// Seconds that open connections get before a restart.

@@ -40,7 +40,10 @@ fn every_value_of_a_choice_has_a_word() {
     }
     assert_eq!(words::<FastClose>(), ["up", "down", "both", "off"]);
     assert_eq!(words::<LogFormat>(), ["pen", "json"]);
-    assert_eq!(words::<PolicyKind>(), ["pen", "round_robin", "least_conn", "single", "random", "source"]);
+    assert_eq!(
+        words::<PolicyKind>(),
+        ["pen", "round_robin", "least_conn", "single", "random", "source", "uri_hash", "uri_static"]
+    );
     assert_eq!(words::<HttpMode>(), ["no", "", "replace", "replace h2", "append"]);
     assert_eq!(words::<ClientCertificate>(), ["off", "optional", "required"]);
 }

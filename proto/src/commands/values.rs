@@ -49,6 +49,17 @@ pub enum PolicyKind {
     Random,
     /// By the client's address, the same on every pen.
     Source,
+    /// By what the client asks for: each URI has its server.
+    UriHash,
+    /// By what the client asks for, as Octopus computes it.
+    UriStatic,
+}
+
+impl PolicyKind {
+    /// Whether a server is chosen when the client has asked for something.
+    pub fn reads_requests(self) -> bool {
+        matches!(self, PolicyKind::UriHash | PolicyKind::UriStatic)
+    }
 }
 
 impl OneOf for PolicyKind {
@@ -60,6 +71,8 @@ impl OneOf for PolicyKind {
         PolicyKind::Single,
         PolicyKind::Random,
         PolicyKind::Source,
+        PolicyKind::UriHash,
+        PolicyKind::UriStatic,
     ];
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Address, Destination};
 use crate::addr::quoted;
-use crate::commands::PolicyKind;
+use crate::commands::{OneOf, PolicyKind};
 
 /// An option: its letter, its long names, and what it takes.
 struct Row(char, &'static [&'static str], Takes);
@@ -42,26 +42,12 @@ const ROWS: &[Row] = &[
     Row('Y', &[], Nothing),
 ];
 
-/// As pen's command `policy` has it.
-pub fn word(policy: PolicyKind) -> &'static str {
-    match policy {
-        PolicyKind::Pen => "pen",
-        PolicyKind::RoundRobin => "round_robin",
-        PolicyKind::LeastConn => "least_conn",
-        PolicyKind::Single => "single",
-        PolicyKind::Random => "random",
-        PolicyKind::Source => "source",
-    }
-}
-
 /// As GLB's banner has it.
 pub fn described(policy: PolicyKind) -> &'static str {
     match policy {
         PolicyKind::LeastConn | PolicyKind::Pen => "least connected",
         PolicyKind::RoundRobin => "round-robin",
-        PolicyKind::Single => "single",
-        PolicyKind::Random => "random",
-        PolicyKind::Source => "source",
+        other => other.word(),
     }
 }
 

@@ -15,6 +15,8 @@ mod ranking;
 mod single;
 mod source;
 mod turns;
+mod uri_hash;
+mod uri_static;
 mod watch;
 
 use super::glance::{AVOIDED, Glance};
@@ -23,6 +25,7 @@ use super::routes::Route;
 use super::rules::Rules;
 use super::servers::{Server, ServerId, Servers};
 use super::tried::ServerSet;
+use crate::uri::Uri;
 pub use pen::Mode;
 use pen::Pen;
 use pen_proto::addr::ClientAddr;
@@ -43,6 +46,8 @@ pub struct Question<'a> {
     pub servers: &'a Servers,
     /// What the client asks for: servers that do not serve it are not chosen.
     pub route: Route,
+    /// What it asks for in its first request, if that is known.
+    pub uri: Option<Uri>,
     pub now_seconds: u32,
     /// Only servers with this number of [`Glance::standby`].
     pub standby: u8,
@@ -241,6 +246,11 @@ trait Policy: fmt::Debug + Send {
 
     /// What is configured of the servers has changed. Those of this role are chosen.
     fn servers_changed(&mut self, _servers: &Servers, _role: Role) {}
+
+    /// How many URIs have this server; `None` where that is no matter.
+    fn uris(&self, _index: usize) -> Option<u32> {
+        None
+    }
 }
 
 fn policy(kind: PolicyKind, seed: u64) -> Box<dyn Policy> {
@@ -251,6 +261,8 @@ fn policy(kind: PolicyKind, seed: u64) -> Box<dyn Policy> {
         PolicyKind::Single => Box::<single::Single>::default(),
         PolicyKind::Random => Box::new(random::Random::new(seed)),
         PolicyKind::Source => Box::<source::Source>::default(),
+        PolicyKind::UriHash => Box::<uri_hash::UriHash>::default(),
+        PolicyKind::UriStatic => Box::<uri_static::UriStatic>::default(),
     }
 }
 
@@ -293,6 +305,11 @@ impl Policies {
     pub fn choose_other(&mut self, question: &Question<'_>, index: usize) -> Option<ServerId> {
         by_standby(&mut *self.policy, question, |policy, question| policy.next(question, index))
             .map(ServerId::regular)
+    }
+
+    /// How many URIs have this server; `None` where that is no matter.
+    pub fn uris(&self, id: ServerId) -> Option<u32> {
+        id.index().and_then(|index| self.policy.uris(index))
     }
 
     /// A server has taken a client that others did not: it has had its turn, if it was theirs.

@@ -99,6 +99,7 @@ proptest! {
             rules: &rules,
             servers: &farm,
             route: farm.route(name),
+            uri: None,
             now_seconds: NOW_SECONDS,
             standby: 0,
             weight_min: Weight::ZERO,

@@ -15,7 +15,8 @@ const LIVE: Row = Row { group: Group::Choosing, ..super::LIVE };
 const NEW: Row = Row { group: Group::Choosing, ..super::NEW };
 const OPTION: Row = Row { kind: Kind::OptionOnly, when: When::Start, ..LIVE };
 
-const POLICIES: &[&str] = &["pen", "round_robin", "least_conn", "single", "random", "source"];
+const POLICIES: &[&str] =
+    &["pen", "round_robin", "least_conn", "single", "random", "source", "uri_hash", "uri_static"];
 
 const SERVER: &[Arg] = &[arg("HOST[:PORT...]", Complete::Address)];
 
@@ -200,7 +201,11 @@ pub const ROWS: &[Row] = &[
                  random server, as often as its weight says. `source`: by the client's address, alike on \
                  every pen with the same servers in any order; when a server goes, hardly any clients but \
                  its own move, and they return with it. `single`: one server for all clients, until it fails \
-                 or one of a higher weight can be used. pen remembers clients under each policy (sticky \
+                 or one of a higher weight can be used. `uri_hash`: each URI has its server, which \
+                 `least_conn` chose when a client first asked for it. `uri_static`: by a hash of the URI, as \
+                 the algorithm STATIC of Octopus. For both, pen waits for the first line of a client; where \
+                 it is no request, or none comes within 200 ms, `least_conn` chooses; not with UDP or \
+                 `dsr_if`. pen remembers clients under each policy (sticky \
                  sessions) unless `roundrobin` is set.",
         ..NEW
     },
@@ -237,6 +242,35 @@ pub const ROWS: &[Row] = &[
         unit: "seconds",
         summary: "how long a client may wait in the queue; 0: no limit",
         detail: "When it is over, the client gets the emergency server, or is closed.",
+        ..NEW
+    },
+    Row {
+        word: "rebalance_interval",
+        args: SECONDS,
+        kind: number(Number::RebalanceInterval, 0, SECONDS_MAX, 30),
+        unit: "seconds",
+        summary: "with policy uri_hash: how often pen looks whether URIs must move; 0: never",
+        detail: "When the busiest server has more to do than the idlest one by `rebalance_threshold`, \
+                 `rebalance_size` percent of its URIs move there, and stay there. pen compares connections \
+                 for the weight.",
+        ..NEW
+    },
+    Row {
+        word: "rebalance_size",
+        args: NUMBER,
+        kind: number(Number::RebalanceSize, 0, 99, 5),
+        unit: "percent",
+        summary: "with policy uri_hash: which part of its URIs the busiest server gives away; 0: none",
+        detail: "A fraction of a URI is none: of 19 URIs, 5 percent are none.",
+        ..NEW
+    },
+    Row {
+        word: "rebalance_threshold",
+        args: NUMBER,
+        kind: number(Number::RebalanceThreshold, 0, 99, 30),
+        unit: "percent",
+        summary: "with policy uri_hash: by how much the busiest server must exceed the idlest one; 0: never",
+        detail: "In percent of what the busiest server has, and two connections at least.",
         ..NEW
     },
     Row {
