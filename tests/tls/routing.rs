@@ -151,3 +151,21 @@ fn hash_weight_and_prio_choose_among_the_servers_of_the_name() {
         }
     }
 }
+
+/// A request is read from inside TLS. The servers are those of Octopus's hashes, 47,567 and 46,548.
+#[test]
+fn what_is_asked_for_inside_tls_chooses_the_server() {
+    let authority = Authority::new("authority");
+    let servers = ["A", "B", "C"].map(Backend::named);
+    let start = Pen::before(&servers).options("-r").command("policy uri_static");
+    let pen = start.certificate(&authority.sign(&["web.test"])).start();
+    let connect = || Speaker::trusting(&authority).connect(pen.address, "web.test");
+    for (path, server) in [("/index.html", "C"), ("/", "A")] {
+        let mut client = connect();
+        for piece in ["GE", "T ", path, "?x HTTP/1.1\r\n"] {
+            client.stream.write_all(piece.as_bytes()).unwrap();
+        }
+        assert_eq!((client.line().as_str(), client.line()), (server, format!("GET {path}?x HTTP/1.1\r")));
+    }
+    assert!(["A", "B", "C"].contains(&connect().line().as_str()), "one that is silent is served");
+}
