@@ -32,9 +32,10 @@ use crate::shared::Detail;
 use crate::sys::clock;
 use crate::sys::errors::reason;
 use pen_proto::commands::{Flag, Number, Text};
-use pen_proto::status::Status;
+use pen_proto::status::{ConnectionStatus, Status};
 use setups::{Setups, SharedPool, client_room, parts, pool, room_for};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::thread;
 
@@ -422,6 +423,10 @@ impl Running for Instance {
             Some(service) => service.with(|selection| selection.free_number(is_configured)),
             None => (0..).find(|index| !is_configured(*index)).unwrap_or_default(),
         }
+    }
+
+    fn seen_from(&mut self, end: SocketAddr) -> Vec<ConnectionStatus> {
+        self.runtime.seen_from(end).into_iter().map(|(_, connection)| connection).collect()
     }
 
     fn act(&mut self, deed: Deed) -> bool {

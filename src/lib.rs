@@ -1,5 +1,6 @@
 //! pen: a load balancer for TCP and UDP in the classic Unix style. See docs/architecture.md for the map.
 
+mod autosave;
 mod calls;
 mod checks;
 mod cli;

@@ -2,6 +2,7 @@
 
 mod ending;
 
+use crate::autosave::Autosave;
 use crate::control::apply::{Engine, Wanted};
 use crate::control::calls::Calls;
 use crate::control::guarded::guarded;
@@ -131,6 +132,7 @@ pub struct Process {
     reload: Reload,
     renewal: Renewal,
     discovery: Discovery,
+    autosave: Autosave,
     ending: Option<Ending>,
     stopping: bool,
 }
@@ -140,7 +142,18 @@ impl Process {
         let bell = bell(&doors.control.waker());
         let (reload, renewal) = (Reload::new(bell.clone()), Renewal::new(bell.clone()));
         let discovery = Discovery::new(bell);
-        Process { engine, doors, supervision, reload, renewal, discovery, ending: None, stopping: false }
+        let autosave = Autosave::new(&engine);
+        Process {
+            engine,
+            doors,
+            supervision,
+            reload,
+            renewal,
+            discovery,
+            autosave,
+            ending: None,
+            stopping: false,
+        }
     }
 
     /// With a file of `-F` that is read in another way.
@@ -158,6 +171,7 @@ impl Process {
     ) -> Result<(), String> {
         let result = self.announce(detached).and_then(|()| self.serve(patience, look));
         self.supervision.stopping();
+        self.autosave.end(&mut self.engine);
         if let Some(instance) = self.instance() {
             instance.say_end();
         }
@@ -205,7 +219,8 @@ impl Process {
             let drain = self.ending.as_ref().map(Ending::patience);
             let status = self.supervision.status_due_ms().map(until);
             let leaving = self.instance().and_then(|instance| instance.leaving_patience());
-            let waits = [patience, drain, status, leaving, self.names_patience(), diag::tick()];
+            let autosave = self.autosave.deadline_ms().map(until);
+            let waits = [autosave, patience, drain, status, leaving, self.names_patience(), diag::tick()];
             let patience = waits.into_iter().flatten().min();
             let turned = self.doors.control.turn(patience, &mut self.engine);
             turned.map_err(|error| format!("control: {}", reason(&error)))?;
@@ -222,6 +237,7 @@ impl Process {
             }
             self.renew_names();
             self.discover();
+            self.autosave.turn(&mut self.engine, clock::monotonic_ms());
             if let Some(instance) = self.instance() {
                 instance.look_at_leaving();
                 let answered = guarded(|| {
@@ -273,6 +289,9 @@ impl Process {
         if !self.reload.is_under_way() {
             self.doors.control.reload_begins();
         }
+        if !self.reload.is_under_way() {
+            self.autosave.reading_begins(&self.engine);
+        }
         self.reload.begin(&mut self.engine, clock::monotonic_ms());
     }
 
@@ -301,6 +320,9 @@ impl Process {
 
     fn finish_reload(&mut self) {
         let Some(outcome) = self.reload.finish(&mut self.engine, clock::monotonic_ms()) else { return };
+        if outcome.is_ok() {
+            self.autosave.reading_ends(&self.engine);
+        }
         self.doors.control.reload_ends(&outcome);
         say(outcome);
         if !self.reload.is_under_way() {

@@ -20,6 +20,7 @@ use alarm::{Alarm, RaisedAtEnd};
 use pen_proto::status::{Calls, ConnectionStatus, ServerTimes, Totals};
 use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -360,6 +361,16 @@ impl Runtime {
             service.connections.sort_by_key(|connection| connection.number);
         }
         snapshot
+    }
+
+    /// The connections and sessions that servers see from this address, each with the number of its service.
+    pub fn seen_from(&self, end: SocketAddr) -> Vec<(u16, ConnectionStatus)> {
+        let answers = self.ask(|asker| Message::SeenFrom(end, asker));
+        let mut found = Vec::new();
+        while let Ok(more) = answers.recv_timeout(ANSWER_WAIT) {
+            found.extend(more);
+        }
+        found
     }
 
     /// Closes a connection by number; false when there is none.

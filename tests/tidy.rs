@@ -19,6 +19,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("config", 2),
     ("control", 2),
     ("discovery", 2),
+    ("autosave", 2),
     ("dsr", 2),
     ("os", 1),
     ("imports", 2),

@@ -167,6 +167,11 @@ fn facts(row: &Row) -> String {
                 "From {min} to {max} seconds, with up to three decimals; the default is {default}."
             ));
         }
+        Kind::Every { seconds_max, count_max, count_default, .. } => facts.push(format!(
+            "From 1 to {seconds_max} seconds, and 1 to {count_max} {} ({count_default} unless given); 0, the default, \
+             is never.",
+            row.unit
+        )),
         Kind::Rate { count_max, seconds_max, .. } => facts.push(format!(
             "From 1 to {count_max} {} within 1 to {seconds_max} seconds; 0, the default, is no limit.",
             row.unit

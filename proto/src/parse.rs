@@ -187,6 +187,19 @@ fn of_row(row: &Row, words: &mut Words) -> Parsed<Command> {
             let Some(word) = words.next() else { return Ok(Command::Show(Setting::Number(number))) };
             Ok(Command::number(number, words.checked(file_mode(word))?))
         }
+        Kind::Every { number, .. } if words.is_at_end() => Ok(Command::Show(Setting::Number(number))),
+        Kind::Every { number, seconds_max, count_max, count_default } => {
+            // The bounds make both fit.
+            let seconds = words.need_number(0, seconds_max.into(), "seconds")? as u32;
+            let count = match words.peek() {
+                Some(_) => words.need_number(1, count_max.into(), row.unit)? as u32,
+                None => count_default,
+            };
+            Ok(Command::number(
+                number,
+                Rate { count: seconds, seconds: if seconds > 0 { count } else { 0 } }.to_bits(),
+            ))
+        }
         Kind::Rate { number, .. } if words.is_at_end() => Ok(Command::Show(Setting::Number(number))),
         Kind::Rate { number, count_max, seconds_max } => {
             // The bounds make both fit.
@@ -286,6 +299,12 @@ fn taking<T>(argument: Argument<T>, row: &Row, words: &mut Words) -> Parsed<T> {
         Argument::Number { max, of, .. } => of(words.need_number(0, max.into(), row.unit)? as u32),
         Argument::File(of) => of(words.need_path()?),
         Argument::OptionalFile(of) => of(words.path()?),
+        Argument::SocketAddress(of) => {
+            const WANT: &str = "HOST:PORT or [IPv6]:PORT, in numbers";
+            let word = words.need(WANT)?;
+            let address = word.parse().map_err(|_| format!("want {WANT}, got {}", quoted(word)));
+            of(words.checked(address)?)
+        }
         Argument::FileWith(word, of) => {
             let file = words.need_path()?;
             of(file, words.choice(&[(word, true)])?.unwrap_or(false))

@@ -14,6 +14,10 @@ impl<R: Running> Engine<R> {
     /// The reply to a question that the configuration alone cannot answer.
     pub(super) fn answer(&mut self, question: &Question, service: &str) -> Result<String, String> {
         match question {
+            Question::ClientOf(end) => {
+                let running = self.running.as_mut();
+                queries::client_of(*end, &running.map(|it| it.seen_from(*end)).unwrap_or_default())
+            }
             Question::Clients(listing) => {
                 Ok(queries::clients(&self.status_of(Wanted::Clients, service), *listing))
             }

@@ -60,6 +60,10 @@ pub struct Engine<R> {
     /// Nothing is written: commands are only tried.
     pub(super) is_trial: bool,
     /// `server N blacklist T` given before there was anything to blacklist.
+    /// How often the configuration may have changed.
+    pub(super) changes: u64,
+    /// What the file of `-F` says since a command wrote or applied it, as [`Config::write`] says it.
+    pub(super) written: Option<String>,
     pub(super) early_blacklists: Vec<(Arc<str>, u16, u32)>,
     pub(super) told: glb::Told,
 }
@@ -83,6 +87,8 @@ impl<R: Running> Engine<R> {
             said: Said::default(),
             places: Arc::default(),
             is_trial: false,
+            changes: 0,
+            written: None,
             early_blacklists: Vec::new(),
             told: glb::Told::default(),
         }
@@ -540,6 +546,7 @@ impl<R: Running> Engine<R> {
         let numeric = self.attempted.take();
         done?;
         self.config = config;
+        self.changes += 1;
         self.followed = numeric.unwrap_or_default();
         Ok(warnings)
     }

@@ -216,9 +216,25 @@ impl<R: Running> Engine<R> {
         let mode = if self.config.has_secret() { 0o600 } else { MODE };
         save(file, &text, mode).map_err(|trouble| format!("write {file}: {trouble}"))?;
         if self.config.process.text(Text::ConfigFile) == Some(file) {
-            self.said = said_in(&text);
+            self.has_saved(&text);
+            self.written = Some(self.config.write(""));
         }
         Ok(String::new())
+    }
+
+    /// The file of `-F` says this from now on.
+    pub fn has_saved(&mut self, text: &str) {
+        self.said = said_in(text);
+    }
+
+    /// What the file of `-F` says, without the time, if a command has written or applied it since this was asked.
+    pub fn take_written(&mut self) -> Option<String> {
+        self.written.take()
+    }
+
+    /// How often the configuration may have changed since start.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 }
 

@@ -7,6 +7,7 @@ use pen_proto::commands::{Number, Text};
 use pen_proto::status::{ConnectionStatus, ServerStatus, Status};
 use std::cell::{Ref, RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -185,6 +186,10 @@ impl Running for FakePen {
 
     fn free_number(&self, _service: &str, is_configured: &dyn Fn(usize) -> bool) -> usize {
         (0..).find(|index| !is_configured(*index)).unwrap_or_default()
+    }
+
+    fn seen_from(&mut self, _end: SocketAddr) -> Vec<ConnectionStatus> {
+        self.told().status.connections.clone()
     }
 
     fn act(&mut self, deed: Deed) -> bool {

@@ -8,6 +8,7 @@ use pen_proto::commands::{Listing, Number, ProxyHeader, Role};
 use pen_proto::status::{ConnectionStatus, GroupLine, ServerState, ServerStatus, ServiceLine, Status, bits};
 use serde_json::to_string;
 use std::fmt::Write;
+use std::net::SocketAddr;
 
 /// What Pen prints as the address of a server that never got one.
 const NO_ADDRESS: &str = "(unknown address family 0";
@@ -77,6 +78,21 @@ pub fn services(services: &[ServiceLine], listing: Listing) -> String {
         add_line(&mut text, format_args!("{name} {kind} conns {connections} servers {servers}{listen}"));
     }
     text
+}
+
+/// `client_of`: the client alone, unless several connections are seen from there.
+pub fn client_of(end: SocketAddr, seen: &[ConnectionStatus]) -> Result<String, String> {
+    let client = |seen: &ConnectionStatus| match &*seen.client {
+        "" => "unix".to_owned(),
+        client => client.to_owned(),
+    };
+    match seen {
+        [] => Err(format!("client_of: no connection to a server comes from {end}")),
+        [only] => Ok(client(only) + "\n"),
+        several => {
+            Ok(several.iter().map(|it| format!("{} server {}\n", client(it), it.server_address)).collect())
+        }
+    }
 }
 
 /// `groups`: each with its name first.

@@ -1,8 +1,9 @@
 //! The running pen as commands see it. `instance.rs` is the one that serves; `fake.rs` only remembers.
 
 use super::plan::Plan;
-use pen_proto::status::Status;
+use pen_proto::status::{ConnectionStatus, Status};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What a question about the running pen needs to know. More may be told.
@@ -66,6 +67,8 @@ pub trait Running {
     /// The smallest number for a new server of `service`: none has it by `is_configured`, and no connection is left of an
     /// earlier one.
     fn free_number(&self, service: &str, is_configured: &dyn Fn(usize) -> bool) -> usize;
+    /// The connections that servers see from this address.
+    fn seen_from(&mut self, end: SocketAddr) -> Vec<ConnectionStatus>;
     /// False when there is nothing to do it to.
     fn act(&mut self, deed: Deed) -> bool;
 }

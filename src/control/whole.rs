@@ -69,6 +69,7 @@ impl<R: Running> Engine<R> {
         let done = self.carry_out(&commands, door)?;
         if self.config.process.text(Text::ConfigFile) == Some(&whole.file) {
             self.said = target.said;
+            self.written = Some(self.config.write(""));
             self.note_places(request);
         }
         Ok(Done { reply, warnings: done.warnings })

@@ -3,11 +3,14 @@
 use crate::balance::{LiveServers, ServerId};
 use crate::clones::Tally;
 use pen_proto::status::{Calls, ConnectionStatus, ServerTimes, Totals};
+use std::net::SocketAddr;
 use std::sync::mpsc::Sender;
 
 #[derive(Debug)]
 pub enum Message {
     Report(Detail, Sender<Report>),
+    /// Connections and sessions that servers see from this address, each with its service.
+    SeenFrom(SocketAddr, Sender<Vec<(u16, ConnectionStatus)>>),
     /// Closes connections; answers how many there were.
     Close(Which, Sender<usize>),
     /// Closes everything and ends.

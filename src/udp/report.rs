@@ -4,10 +4,11 @@ use super::Udp;
 use super::session::Session;
 use super::sessions::Parties;
 use crate::shared::{Detail, ServiceReport};
-use crate::worker::Core;
+use crate::sys::socket::local_address;
+use crate::worker::{Core, Holder};
 use pen_proto::status::{ConnectionStatus, bits};
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 impl Udp {
     /// Adds the sessions to the reports of their services, which are in the places of their numbers.
@@ -24,6 +25,23 @@ impl Udp {
                 report.connections.push(self.describe(core, index, parties, session));
             }
         }
+    }
+
+    /// All sessions.
+    pub fn holders(&self) -> impl Iterator<Item = Holder> {
+        self.sessions.iter().map(|(index, ..)| Holder::Session(index))
+    }
+
+    /// From where the server of a session sees it.
+    pub fn near_end(&self, index: u32) -> Option<SocketAddr> {
+        local_address(self.sessions.get(index)?.socket.as_ref()?.as_fd())
+    }
+
+    /// A session and its service.
+    pub fn describe_session(&self, core: &Core, index: u32) -> Option<(u16, ConnectionStatus)> {
+        let mut sessions = self.sessions.iter();
+        let (_, parties, session) = sessions.find(|(number, ..)| *number == index)?;
+        Some((session.service, self.describe(core, index, parties, session)))
     }
 
     fn describe(&self, core: &Core, index: u32, parties: &Parties, session: &Session) -> ConnectionStatus {

@@ -20,7 +20,7 @@ use crate::proxy_protocol::{Endpoints, Transport, write_v2_with};
 use crate::room::{Room, Want};
 use crate::sys::errors::reason;
 use crate::sys::{clock, socket};
-use crate::worker::{Core, Key, LocalService, local_address, log_read};
+use crate::worker::{Core, Holder, Key, LocalService, local_address, log_read};
 use pen_proto::addr::ClientAddr;
 use pen_proto::called::Called;
 use pen_proto::commands::{Number, ProxyHeader};
@@ -187,6 +187,7 @@ impl Udp {
         if let Some(session) = self.sessions.get_mut(index) {
             session.socket = Some(socket);
             session.takes_runs = false;
+            core.near.begins(Holder::Session(index), core.now_ms);
             session.header = header;
             trace(core, index, || format!("to {endpoint} port {}", endpoint.port()));
         }

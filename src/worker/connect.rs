@@ -1,6 +1,7 @@
 //! Finding a server for a client: choose, connect, and on failure choose again, unseen by the client.
 
 use super::Context;
+use super::near::Holder;
 use super::proxy::greeting;
 use super::request::forget_request;
 use super::services::LocalService;
@@ -158,6 +159,7 @@ impl Context {
             }
         };
         connection.server = Socket { fd: Some(fd), nodelay: !nodelay, ..Socket::default() };
+        self.core.near.begins(Holder::Connection(connection.number), self.core.now_ms);
         let registered = self.register(connection, Side::Client);
         if let Err(reason) = registered.and_then(|()| self.register(connection, Side::Server)) {
             return Ok(Verdict::Close(reason));

@@ -1,6 +1,7 @@
 //! What both sides of a worker need, the one for connections and the one for UDP sessions.
 
 use super::listeners::Listeners;
+use super::near::NearEnds;
 use super::services::LocalServices;
 use crate::conn::Socket;
 use crate::net::poller;
@@ -19,6 +20,8 @@ pub(crate) struct Core {
     pub process: Held<ProcessSettings>,
     pub services: LocalServices,
     pub listeners: Listeners,
+    /// Of its connections and sessions.
+    pub near: NearEnds,
     /// The version of all that is shared that this worker has.
     pub generation: u64,
     /// Monotonic time of this wake-up.
@@ -34,6 +37,7 @@ impl Core {
             process: Held::of(shared.process()),
             services: LocalServices::default(),
             listeners: Listeners::default(),
+            near: NearEnds::default(),
             now_ms: os::monotonic_ms(),
             shared,
         }

@@ -7,6 +7,7 @@
 //! `connect.rs` and `relay.rs`; the connections come from `idlers.rs`.
 
 use super::idlers::ReadyIdler;
+use super::near::Holder;
 use super::request::forget_request;
 use super::reserve::Spot;
 use super::services::LocalService;
@@ -37,6 +38,7 @@ impl Context {
             ..Socket::default()
         };
         connection.asked_ms = NEVER_ASKED;
+        self.core.near.begins(Holder::Connection(connection.number), self.core.now_ms);
         if let Err(reason) = self.register(connection, Side::Client) {
             return Some(Verdict::Close(reason));
         }

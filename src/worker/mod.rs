@@ -20,6 +20,7 @@ mod idlers;
 mod key;
 mod listeners;
 mod log_lines;
+mod near;
 mod polled;
 mod proxy;
 mod queued;
@@ -40,6 +41,7 @@ pub(crate) use connect::local_address;
 pub(crate) use key::Key;
 pub(crate) use listeners::Entry;
 pub(crate) use log_lines::{AddressText, log_read};
+pub(crate) use near::Holder;
 pub(crate) use services::LocalService;
 pub(crate) use trace::{Dump, LIVES};
 

@@ -1,11 +1,14 @@
 //! Answering the main thread.
 
 use super::Worker;
+use super::near::Holder;
 use crate::calls;
 use crate::conn::{CloseReason, Connection};
+use crate::os;
 use crate::shared::{Detail, Message, Report, ServiceReport, Which};
 use pen_proto::addr::ClientAddr;
 use pen_proto::status::{CloneEnd, ConnectionStatus, bits};
+use std::net::SocketAddr;
 
 impl Worker {
     pub(super) fn answer(&mut self, message: Message) {
@@ -14,11 +17,37 @@ impl Worker {
             Message::Report(detail, asker) => {
                 let _ = asker.send(self.report(detail));
             }
+            Message::SeenFrom(end, asker) => {
+                let _ = asker.send(self.seen_from(end));
+            }
             Message::Close(which, asker) => {
                 let _ = asker.send(self.close_these(which));
             }
             Message::Stop => self.stopping = true,
         }
+    }
+
+    /// Those that servers see from this address.
+    fn seen_from(&mut self, end: SocketAddr) -> Vec<(u16, ConnectionStatus)> {
+        let (connections, udp) = (&self.connections, &self.udp);
+        let all = || {
+            let connections = connections.iter().map(|(index, _)| Holder::Connection(index));
+            connections.chain(udp.holders())
+        };
+        let end_of = |holder| match holder {
+            Holder::Connection(index) => os::local_address(connections.get(index)?.server.fd().ok()?),
+            Holder::Session(index) => udp.near_end(index),
+        };
+        let now_ms = self.context.core.now_ms;
+        let found = self.context.core.near.find(end, now_ms, all, end_of);
+        let describe = |holder| match holder {
+            Holder::Connection(index) => {
+                let connection = self.connections.get(index)?;
+                Some((connection.service, self.describe(index, connection)))
+            }
+            Holder::Session(index) => self.udp.describe_session(&self.context.core, index),
+        };
+        found.into_iter().filter_map(describe).collect()
     }
 
     /// How many there were.

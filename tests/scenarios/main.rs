@@ -5,11 +5,13 @@ mod common;
 
 mod access;
 mod affinity;
+mod autosave;
 mod blacklist;
 mod changes;
 mod checks;
 mod checks_exec;
 mod checks_extra;
+mod client_of;
 mod clones;
 mod command_line;
 mod completions;

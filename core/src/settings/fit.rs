@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// no use for, because it could not work; of a service other than `main`, with its name.
 pub fn check(config: &Config) -> Result<(), String> {
     check_process(&config.process)?;
+    if config.process.number(Number::Autosave) > 0 && config.process.text(Text::ConfigFile).is_none() {
+        return Err("autosave: want a configuration file to save into, by -F at start".into());
+    }
     for service in &config.services {
         let fits = check_service(service).and_then(|()| check_clients(config, service));
         fits.map_err(|trouble| service.of(&trouble))?;

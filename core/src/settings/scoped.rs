@@ -109,7 +109,9 @@ impl Scoped {
                 String::new()
             }
             _ => match row.kind.setting().map(|setting| self.values.said(setting)) {
-                Some(Some(value)) if matches!(row.kind, Kind::Rest { .. } | Kind::Rate { .. }) => {
+                Some(Some(value))
+                    if matches!(row.kind, Kind::Rest { .. } | Kind::Rate { .. } | Kind::Every { .. }) =>
+                {
                     format!("{word} {value}\n")
                 }
                 Some(Some(value)) => format!("{word} {}\n", written(&value)),

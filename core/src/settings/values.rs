@@ -154,7 +154,7 @@ impl Values {
             (Setting::Number(number), Kind::Seconds { default_ms, .. }) => {
                 self.set_number(number, default_ms)
             }
-            (Setting::Number(number), Kind::Rate { .. }) => self.set_number(number, 0),
+            (Setting::Number(number), Kind::Rate { .. } | Kind::Every { .. }) => self.set_number(number, 0),
             (Setting::Choice(choice), Kind::Choice { default, .. }) => {
                 self.choices[choice as usize] = default
             }
@@ -192,7 +192,7 @@ impl Values {
                 self.number(number) == default
             }
             (Setting::Number(number), Kind::Seconds { default_ms, .. }) => self.number(number) == default_ms,
-            (Setting::Number(number), Kind::Rate { .. }) => self.number(number) == 0,
+            (Setting::Number(number), Kind::Rate { .. } | Kind::Every { .. }) => self.number(number) == 0,
             (Setting::Choice(choice), Kind::Choice { default, .. }) => {
                 self.choices[choice as usize] == default
             }

@@ -10,6 +10,7 @@ use super::{
 use crate::addr::{ListenAddr, ServerSpec};
 use crate::names::{Name, ServerRef};
 use crate::network::Downstream;
+use std::net::SocketAddr;
 
 /// A line: a command, and the service that it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +115,8 @@ pub enum GroupChange {
 /// What is asked of a pen and changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
+    /// Whose connection it is that a server sees from this address.
+    ClientOf(SocketAddr),
     Clients(Listing),
     /// Members and clones side by side.
     Clones(Listing),
@@ -220,6 +223,7 @@ impl Entries {
 impl Question {
     fn word(&self) -> &'static str {
         match self {
+            Question::ClientOf(_) => "client_of",
             Question::Clients(_) => "clients",
             Question::Clones(_) => "clones",
             Question::Connection(_) => "connection",

@@ -5,6 +5,7 @@ use super::settings::{Address, AddressValue, Choice, Flag, Number, Setting, Text
 use super::{Action, Question, ROWS, Row};
 use std::borrow::Cow;
 use std::fmt;
+use std::net::SocketAddr;
 
 /// How the words after the command are read and what they do.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +35,13 @@ pub enum Kind {
         number: Number,
         count_max: u32,
         seconds_max: u32,
+    },
+    /// `word SECONDS [N]`, `word 0`, and the question `word`. Kept like a rate, seconds first; the default is never.
+    Every {
+        number: Number,
+        seconds_max: u32,
+        count_max: u32,
+        count_default: u32,
     },
     /// `word OCTAL`, the permissions of a file, and the question `word`.
     Mode {
@@ -97,6 +105,7 @@ impl Kind {
             Kind::Number { number, .. }
             | Kind::Seconds { number, .. }
             | Kind::Rate { number, .. }
+            | Kind::Every { number, .. }
             | Kind::Mode { number, .. } => Some(Setting::Number(number)),
             Kind::Choice { choice, .. } => Some(Setting::Choice(choice)),
             Kind::Text { text, .. } | Kind::Rest { text, .. } => Some(Setting::Text(text)),
@@ -113,7 +122,9 @@ impl Kind {
             | Kind::Text { answer, .. }
             | Kind::Rest { answer, .. }
             | Kind::Address { answer, .. } => answer,
-            Kind::Seconds { .. } | Kind::Rate { .. } | Kind::Mode { .. } => Answer::Value,
+            Kind::Seconds { .. } | Kind::Rate { .. } | Kind::Every { .. } | Kind::Mode { .. } => {
+                Answer::Value
+            }
             _ => Answer::Silent,
         }
     }
@@ -165,6 +176,8 @@ pub enum Argument<T> {
     },
     File(fn(String) -> T),
     OptionalFile(fn(Option<String>) -> T),
+    /// A numeric address and a port.
+    SocketAddress(fn(SocketAddr) -> T),
     /// A file, and perhaps this word behind it.
     FileWith(&'static str, fn(String, bool) -> T),
     /// A word of the table, however it is spelled, or nothing.
@@ -188,6 +201,7 @@ impl<T> fmt::Debug for Argument<T> {
             Argument::Number { .. } => "Number",
             Argument::File(_) => "File",
             Argument::OptionalFile(_) => "OptionalFile",
+            Argument::SocketAddress(_) => "SocketAddress",
             Argument::FileWith(..) => "FileWith",
             Argument::Command(_) => "Command",
         })

@@ -82,6 +82,8 @@ pub enum Number {
     ClonePercent,
     /// Bytes that wait for a clone at most, beside those in its socket.
     CloneQueue,
+    /// Seconds between two saves, and how many copies are kept, a [`Rate`].
+    Autosave,
     /// Slots of the client table; only grows.
     ClientsMax,
     /// Simultaneous connections; only grows. 0: what the descriptor limit allows.
@@ -418,7 +420,7 @@ impl fmt::Display for Assignment {
             Assignment::Number(_, Number::NONE) => f.write_str("-1"),
             Assignment::Number(number, value) => match number.row().kind {
                 Kind::Seconds { .. } => Seconds(*value).fmt(f),
-                Kind::Rate { .. } => Rate::from_bits(*value).fmt(f),
+                Kind::Rate { .. } | Kind::Every { .. } => Rate::from_bits(*value).fmt(f),
                 Kind::Mode { .. } => write!(f, "{value:o}"),
                 _ => value.fmt(f),
             },

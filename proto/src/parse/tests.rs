@@ -329,6 +329,7 @@ fn a_command_knows_its_row() {
             "acl" => "acl 1 permit ::1",
             "close" => "close 1",
             "apply" => "apply x",
+            "client_of" => "client_of [::1]:40000",
             "diff" => "diff x reverse",
             "group" => "group blue use",
             "include" => "include x",

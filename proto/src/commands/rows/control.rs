@@ -35,6 +35,39 @@ pub const ROWS: &[Row] = &[
         ..NEW
     },
     Row {
+        word: "autosave",
+        args: &[optional("SECONDS", Complete::Number), optional("KEEP", Complete::Number)],
+        scope: Scope::Process,
+        kind: Kind::Every {
+            number: Number::Autosave,
+            seconds_max: 86_400,
+            count_max: 1_000,
+            count_default: 10,
+        },
+        unit: "copies",
+        summary: "save what commands have changed into the configuration file, so often; 0: never",
+        detail: "Every SECONDS seconds, and at its end, pen writes the file of `-F` as `write` does, if something \
+                 has changed. The file as it was stays beside it as FILE-YYYYmmddHHMMSS; the newest KEEP copies \
+                 are kept. pen does not overwrite a file that others have changed since pen read or wrote it, and \
+                 reports that once: HUP reads it, and `write` replaces it. A full disk or missing rights are \
+                 reported once too, and tried again; the file is replaced as a whole or not at all. A file that \
+                 is a link is left alone.",
+        ..NEW
+    },
+    Row {
+        word: "client_of",
+        args: &[arg("HOST:PORT", Complete::Address)],
+        scope: Scope::Process,
+        kind: Kind::Question(Argument::SocketAddress(Question::ClientOf)),
+        summary: "say who is the client of a connection that a server sees",
+        detail: "HOST:PORT is the address that a server sees as that of its client, which is an address of pen. \
+                 Answers the address and port of the true client, of a connection or of a UDP session. \
+                 Connections to different servers may have the same address here: then prints a line for \
+                 each, with `server` and the server's address behind it. An error when there is no such \
+                 connection. Not with direct server return, where servers see the clients themselves.",
+        ..NEW
+    },
+    Row {
         word: "diff",
         args: &[arg("FILE", Complete::Path), optional("reverse", Complete::Words(&["reverse"]))],
         kind: Kind::Deed(Argument::FileWith("reverse", |file, reverse| Action::Diff { file, reverse })),
