@@ -300,7 +300,7 @@ mod tests {
         }
         let copies = ["pen.conf-20260102030401.2", "pen.conf-20260102030402", "pen.conf-20260102030402.2"];
         let kept: Vec<String> =
-            names(&dir).into_iter().filter(|name| name.contains("-2026010203040")).collect();
+            names(&dir).into_iter().filter(|name| name.starts_with("pen.conf-2026010203040")).collect();
         assert_eq!(kept[..3], copies[..]);
         assert_eq!(copies.map(|name| fs::read_to_string(dir.join(name)).unwrap()), ["2", "3", "4"]);
         assert_eq!(fs::read_to_string(&file).unwrap(), "5");
