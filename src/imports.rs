@@ -6,7 +6,7 @@ use crate::glbd;
 use crate::log::diag::{self, Severity};
 use crate::sys::errors::reason;
 use crate::sys::files::open_regular;
-use pen_core::imports::{Errors, Imported, octopus};
+use pen_core::imports::{Errors, Imported, octopus, txlb};
 use std::io::Read;
 use std::path::Path;
 
@@ -21,12 +21,14 @@ pub type Source = Box<dyn Fn(&str) -> Result<Request, String>>;
 enum Kind {
     Glb,
     Octopus,
+    Xml,
 }
 
 impl Kind {
     fn of(text: &str) -> Option<Kind> {
         match text {
             text if text.lines().any(|line| line.trim_start().starts_with("LISTEN_ADDR=")) => Some(Kind::Glb),
+            text if txlb::is_one(text) => Some(Kind::Xml),
             text if octopus::is_one(text) => Some(Kind::Octopus),
             _ => None,
         }
@@ -38,6 +40,7 @@ pub fn owner_of(file: &str) -> Option<&'static str> {
     match Kind::of(&read(file).ok()?)? {
         Kind::Glb => Some("GLB"),
         Kind::Octopus => Some("Octopus"),
+        Kind::Xml => Some("txLoadBalancer"),
     }
 }
 
@@ -54,9 +57,10 @@ pub fn import(file: &str) -> Result<(String, Vec<String>), String> {
             return Ok((configuration, notes.iter().map(|note| format!("{file}: {note}")).collect()));
         }
         Some(Kind::Octopus) => octopus::import(&text),
+        Some(Kind::Xml) => txlb::import(&text),
         None => {
-            let wanted =
-                "want octopuslb.conf of Octopus, or GLB's file of variables with LISTEN_ADDR=[HOST:]PORT";
+            let wanted = "want octopuslb.conf of Octopus, config.xml of txLoadBalancer, or GLB's file of variables with \
+                          LISTEN_ADDR=[HOST:]PORT";
             return Err(format!("{file}: {wanted}"));
         }
     };

@@ -4,6 +4,10 @@
 
 mod names;
 pub mod octopus;
+#[cfg(feature = "xml")]
+pub mod txlb;
+#[cfg(feature = "xml")]
+mod xml;
 
 use std::fmt;
 

@@ -3,6 +3,7 @@
 //! Owns the arguments and the order of things; `client` talks to pen, `screen` shows, `shell` is the interactive part.
 
 mod candidates;
+mod octopus;
 mod pens;
 mod screen;
 mod shell;
@@ -17,6 +18,7 @@ use pen_sys::control::{Address, Session};
 use pen_sys::program::complain;
 use screen::Screen;
 use std::io::{self, BufRead, IsTerminal};
+use std::path::Path;
 use std::process::ExitCode;
 
 const SYNOPSIS: &str = "\
@@ -31,6 +33,9 @@ Sends commands to the control socket of a running pen and prints the answers.
   -h, --help     print this
       --list         list the pens that run here
       --version  print the version
+      --as octopuslb-admin
+                 stand in for Octopus's program, with its command line; so
+                 does a link of that name
       --completions SHELL
                  print the completion script for bash, zsh or fish
 
@@ -71,7 +76,13 @@ enum Wish {
 }
 
 fn main() -> ExitCode {
-    let wish = pen_sys::program::arguments().and_then(|arguments| read_arguments(&arguments));
+    let arguments = pen_sys::program::arguments();
+    if let Ok(arguments) = &arguments
+        && let Some(words) = octopus_words(arguments)
+    {
+        return octopus::run(words);
+    }
+    let wish = arguments.and_then(|arguments| read_arguments(&arguments));
     let done = wish.and_then(|wish| match wish {
         Wish::Help => Screen::of_stdout().print(&format!("{SYNOPSIS}\n\n{HELP}")),
         Wish::Version => Screen::of_stdout().print(&format!("penctl {}\n", env!("CARGO_PKG_VERSION"))),
@@ -92,6 +103,16 @@ fn main() -> ExitCode {
             complain(format_args!("penctl: {}", table::harmless(&trouble)));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// The words for Octopus's program, if that is what is to be stood in for: by `--as`, or by the program's name.
+fn octopus_words(arguments: &[String]) -> Option<&[String]> {
+    let name = std::env::args_os().next();
+    let name = name.as_deref().and_then(|name| Path::new(name).file_name());
+    match arguments {
+        [option, name, words @ ..] if option == "--as" && name == octopus::NAME => Some(words),
+        words => (name.is_some_and(|name| name == octopus::NAME)).then_some(words),
     }
 }
 

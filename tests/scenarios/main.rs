@@ -52,6 +52,7 @@ mod moving;
 mod named_servers;
 mod names;
 mod octopus;
+mod octopus_admin;
 mod one_connection;
 mod outage;
 mod own_server;

@@ -24,19 +24,19 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// A folder with a configuration and what comes of it.
-struct Farm {
+pub struct Farm {
     folder: TempDir,
-    port: u16,
+    pub port: u16,
 }
 
 impl Farm {
-    fn new(servers: &[&Backend]) -> Farm {
+    pub fn new(servers: &[&Backend]) -> Farm {
         let farm = Farm { folder: TempDir::new(), port: free_port() };
         farm.configure(servers, "");
         farm
     }
 
-    fn configure(&self, servers: &[&Backend], more: &str) {
+    pub fn configure(&self, servers: &[&Backend], more: &str) {
         let directory = self.folder.path().display();
         let mut text = format!(
             "binding_ip=127.0.0.1\nbinding_port={}\nalgorithm=RR\nshm_run_dir={directory}/run\n\
@@ -49,7 +49,7 @@ impl Farm {
         fs::write(self.path("octopuslb.conf"), text).unwrap();
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -57,12 +57,12 @@ impl Farm {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    fn socket(&self) -> PathBuf {
+    pub fn socket(&self) -> PathBuf {
         self.path(&format!("run/octopus-1.14-127.0.0.1-{}", self.port))
     }
 
     /// By a link, in the background.
-    fn start(&self) -> Output {
+    pub fn start(&self) -> Output {
         let link = self.path("octopuslb-server");
         if !link.exists() {
             symlink(PEN, &link).unwrap();
@@ -70,17 +70,21 @@ impl Farm {
         Command::new(link).arg("-c").arg(self.path("octopuslb.conf")).output().unwrap()
     }
 
-    fn control(&self, command: &str) -> String {
+    pub fn control(&self, command: &str) -> String {
         let socket = self.socket().display().to_string();
         crate::common::programs::run("penctl", &[&socket, command], "").stdout
     }
 
-    fn pid(&self) -> Option<Pid> {
+    pub fn pid(&self) -> Option<Pid> {
         self.control("pid").trim().parse().ok().map(Pid::from_raw)
     }
 
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
     fn ask(&self) -> String {
-        Client::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))).line()
+        Client::connect(self.address()).line()
     }
 }
 
@@ -232,4 +236,32 @@ fn the_script_starts_one_server_for_each_file() {
     assert_eq!(again.code, Some(1), "{again:?}");
     assert_eq!(does("stop").code, Some(0));
     assert_eq!(does("status").code, Some(3));
+}
+
+#[test]
+fn xml_of_txloadbalancer_is_a_configuration_of_pens_and_errors_have_their_columns() {
+    let folder = TempDir::new();
+    let file = folder.path().join("config.xml").display().to_string();
+    let config = |scheduler: &str| {
+        format!(
+            "<config>\n<service name=\"web\"><listen ip=\"127.0.0.1:{}\"/>\n<group name=\"main\" \
+             scheduler=\"{scheduler}\" enable=\"yes\"><host name=\"a\" ip=\"127.0.0.1:1\" weight=\"2\"/></group>\n\
+             <group name=\"spare\" scheduler=\"leastc\"><host ip=\"127.0.0.1:2\"/></group></service>\n\
+             <manager><hostCheck interval=\"10\" enable=\"true\"/></manager></config>\n",
+            free_port()
+        )
+    };
+    fs::write(&file, config("weightr")).unwrap();
+    let imported = pen(&["--import", &file]);
+    assert_eq!(imported.status.code(), Some(0), "{imported:?}");
+    let conf = folder.path().join("pen.conf").display().to_string();
+    fs::write(&conf, &imported.stdout).unwrap();
+    let checked = pen(&["--check", "-F", &conf]);
+    assert_eq!(self::text(&checked.stdout), "valid\n", "{checked:?}");
+    fs::write(&file, config("sticky")).unwrap();
+    let broken = self::text(&pen(&["--import", &file]).stderr);
+    assert!(
+        broken.starts_with(&format!("pen: {file}:3:1: <group>: scheduler: want one of rand")),
+        "{broken}"
+    );
 }

@@ -145,8 +145,9 @@ pub const ROWS: &[Row] = &[
         kind: Kind::OptionOnly,
         when: When::Start,
         summary: "print the configuration of another program as pen's and end",
-        detail: "FILE is GLB's file of variables (`glbd.cfg`) or `octopuslb.conf` of Octopus. Standard output has \
-                 pen's commands, standard error what differs, with line numbers.",
+        detail: "FILE is GLB's file of variables (`glbd.cfg`), `octopuslb.conf` of Octopus, or \
+                 `config.xml` of txLoadBalancer or PythonDirector. Standard output has pen's commands, standard \
+                 error what differs, with line numbers.",
         ..NEW
     },
     Row {
