@@ -8,7 +8,8 @@
 use super::parts::{STYLE, STYLE_SHA256, Share, bar, bytes, counted, duration, grouped, table_head, text};
 use super::{json, time_line};
 use pen_proto::status::{
-    ClientStatus, ConnectionStatus, ServerState, ServerStatus, ServiceStatus, ServiceView, Status, special,
+    ClientStatus, ClonesStatus, ConnectionStatus, ServerState, ServerStatus, ServiceStatus, ServiceView,
+    Status, special,
 };
 use std::fmt::Display;
 
@@ -160,6 +161,31 @@ impl Page {
             self.row(server_cells(server, status, &all));
         }
         self.table_end();
+        if let Some(clones) = service.clones {
+            self.clones(clones);
+        }
+    }
+
+    /// Members and clones side by side.
+    fn clones(&mut self, clones: &ClonesStatus) {
+        self.line("<h2>Clones</h2>");
+        let ClonesStatus { state, percent, compared, same, .. } = clones;
+        self.line(format!(
+            "<p>{state}, {percent} % of the connections; {compared} answers compared, {same} the same</p>"
+        ));
+        self.table("clones", &["", "member", "clone"]);
+        for (name, member, clone) in super::clones::rows(clones) {
+            self.row([name, member, clone].map(|cell| text(&cell).to_string()));
+        }
+        self.table_end();
+        if !clones.differences.is_empty() {
+            self.line("<ul class=\"differences\">");
+            for difference in &clones.differences {
+                let told = super::clones::Told(difference).to_string();
+                self.line(format!("<li>{}</li>", text(&told)));
+            }
+            self.line("</ul>");
+        }
     }
 
     fn clients(&mut self, service: &ServiceView) {

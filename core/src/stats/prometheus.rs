@@ -4,6 +4,7 @@
 //! Names start with `pen_`, carry their unit, and end in `_total` when they only ever grow. Those that Prometheus has for
 //! every process start with `process_`. Families of one figure each are lines of `families`.
 
+mod clones;
 mod families;
 
 use families::{DSR_TOTALS, Figure, PROCESS_FAMILIES, SERVER_FAMILIES, TOTALS};
@@ -44,6 +45,9 @@ pub fn render_pens(pens: &[Pen<'_>]) -> String {
     page.load();
     page.totals();
     page.servers();
+    if page.views.iter().any(|(_, view)| view.clones.is_some()) {
+        page.clones();
+    }
     if page.views.iter().any(|(_, view)| view.dsr.is_some()) {
         page.dsr();
     }
