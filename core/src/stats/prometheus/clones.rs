@@ -63,9 +63,11 @@ impl<'a> Page<'a> {
             }
         }
         for (name, help, times) in TIMES {
-            self.head(name, GAUGE, help);
+            self.head(name, "summary", help);
             for (labels, clones) in &told {
                 for (side, spread) in SIDES.into_iter().zip(times(clones)) {
+                    let count = format!("{name}_count");
+                    self.sample(&count, labels.iter().copied().chain([("side", side)]), spread.count);
                     for (quantile, us) in [("0.5", spread.median_us), ("0.99", spread.p99_us)] {
                         let told = [("side", side), ("quantile", quantile)];
                         if let Some(us) = us {
@@ -139,6 +141,7 @@ mod tests {
             "pen_clones_usable 1",
             "pen_clone_connections_total{side=\"member\"} 3",
             "pen_clone_first_byte_seconds{side=\"clone\",quantile=\"0.99\"} 2.000003",
+            "pen_clone_first_byte_seconds_count{side=\"clone\"} 3",
             "pen_clone_ends_total{side=\"clone\",reason=\"queue_full\"} 1",
             "pen_clone_answers_same_total 2",
             "pen_clone_differences_total{kind=\"content\"} 1",
