@@ -5,7 +5,7 @@
 
 use crate::control::apply::{Engine, Wanted};
 use crate::control::rights::Rights;
-use crate::instance::{Instance, OpenService, listen_options};
+use crate::instance::{Extras, Instance, OpenService, listen_options};
 use crate::log::diag;
 use crate::log::target::OpenLog;
 use crate::net::listen::{ListenOptions, Listener};
@@ -61,7 +61,7 @@ pub fn run(address: Option<&str>) -> Result<(), String> {
     let control = Listener::open(&ListenAddr::parse(&socket)?, control).map_err(|error| error.to_string())?;
     let doors = Doors::open(vec![control], Rights::new(None, None), None, None)?;
     let numeric = engine.settle()?.clone();
-    engine.start(Instance::start(&numeric, opened(listener)?, None)?);
+    engine.start(Instance::start(&numeric, opened(listener)?, Extras::default())?);
     explain(&where_to, &socket, servers.iter().map(|(port, _)| *port))?;
     let mut news = News::default();
     let process = Process::new(engine, doors, Supervision::new(Supervisor::from_environment()));
@@ -83,7 +83,8 @@ fn dummy_server(number: usize) -> Result<(u16, Instance), String> {
     let listener = Listener::open(&any, options).map_err(|error| error.to_string())?;
     let port = listener.address.map_or(0, |address| address.port());
     let name = format!("This is {}, on port {port}.\n", name_of(number));
-    Ok((port, Instance::start(&config, opened(listener)?, Some(name))?))
+    let extras = Extras { dummy_name: Some(name), ..Extras::default() };
+    Ok((port, Instance::start(&config, opened(listener)?, extras)?))
 }
 
 /// The only service of a pen, without a log and without TLS.

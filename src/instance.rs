@@ -12,12 +12,13 @@ mod status;
 pub use listeners::listen_options;
 pub use metrics::open_metrics;
 
-use crate::balance::{ClientRoom, ServerId};
-use crate::checks::{Checks, Members};
+use crate::balance::{ClientRoom, Own, ServerId};
+use crate::checks::{Check, Checks, Members};
 use crate::control::apply::{Deed, Open, Running, Wanted};
 use crate::control::plan::{Plan, Read, ServicePlan, Step};
 use crate::dsr::Dsr;
 use crate::dsr::open::Opened;
+use crate::hooks::Embedding;
 use crate::log::diag::{self, Severity};
 use crate::log::messages::OpenMessages;
 use crate::log::target::OpenLog;
@@ -25,8 +26,9 @@ use crate::log::traffic::LogHub;
 use crate::net::itself;
 use crate::net::listen::Listener;
 use crate::net::tls::{Loading, Tls};
+use crate::published::lock;
 use crate::runtime::{Parts, Runtime};
-use crate::service::Service;
+use crate::service::{Service, ServiceParts};
 use crate::settings::{Config, ProcessConfig, ServiceConfig, Settings};
 use crate::shared::Detail;
 use crate::sys::clock;
@@ -56,6 +58,8 @@ pub struct Instance {
     draining: bool,
     /// Open for the next pen, though nobody is accepted there any more.
     kept: Vec<Arc<Listener>>,
+    /// By the name of the service.
+    brought: BTreeMap<Box<str>, Brought>,
 }
 
 /// A service, and what the main thread needs of it.
@@ -87,11 +91,8 @@ impl Instance {
     ///
     /// # Errors
     /// A want of memory, threads or descriptors.
-    pub fn start(
-        config: &Config,
-        opened: Vec<OpenService>,
-        dummy_name: Option<String>,
-    ) -> Result<Instance, String> {
+    pub fn start(config: &Config, opened: Vec<OpenService>, extras: Extras) -> Result<Instance, String> {
+        let Extras { dummy_name, embedding, brought } = extras;
         let cannot = |error: std::io::Error| format!("cannot start: {}", reason(&error));
         itself::look_around();
         let (logs, mut services, mut served) = (LogHub::new(), Vec::new(), BTreeMap::new());
@@ -110,6 +111,7 @@ impl Instance {
             };
             pools.insert(owner.clone(), pool.clone());
             let parts = parts(service, &settings, pool, opened.listeners, opened.tls, log.traffic_log());
+            bring_policy(&brought, &parts);
             services.push(parts);
             let number = number as u16;
             served.insert(
@@ -119,7 +121,7 @@ impl Instance {
         }
         let (workers, process) = (worker_count(&config.process), (&config.process).into());
         let parts = Parts { workers, process, services, dummy_name };
-        let runtime = Runtime::start(parts).map_err(cannot)?;
+        let runtime = Runtime::start_in(parts, embedding).map_err(cannot)?;
         let checks = Checks::new(runtime.shared());
         let mut instance = Instance {
             runtime,
@@ -132,9 +134,13 @@ impl Instance {
             stop_wanted: false,
             draining: false,
             kept: Vec::new(),
+            brought,
         };
         instance.set_environment(&config.process);
-        config.services.iter().for_each(|service| instance.check(service));
+        for service in &config.services {
+            instance.bring_check(&service.name);
+            instance.check(service);
+        }
         Ok(instance)
     }
 
@@ -178,6 +184,32 @@ impl Instance {
         let served = self.served.into_values().map(|served| served.log);
         let leaving = self.leaving.into_iter().map(|(_, log)| log);
         served.chain(leaving).for_each(|log| _ = log.shutdown());
+    }
+}
+
+/// What differs between the program pen, its demonstration and a pen inside of another program.
+#[derive(Default)]
+pub struct Extras {
+    /// What a `dummy` pen answers; `None` for the original's words.
+    pub dummy_name: Option<String>,
+    /// Inside of another program.
+    pub embedding: Option<Embedding>,
+    /// What that brings along, by the name of the service.
+    pub brought: BTreeMap<Box<str>, Brought>,
+}
+
+/// What a program brings along for a service.
+#[derive(Default)]
+pub struct Brought {
+    /// Makes its policy for a selection.
+    pub policy: Option<Box<dyn Fn() -> Box<dyn Own> + Send>>,
+    pub check: Option<Arc<dyn Check>>,
+}
+
+fn bring_policy(brought: &BTreeMap<Box<str>, Brought>, parts: &ServiceParts) {
+    let policy = brought.get(parts.name.as_str()).and_then(|brought| brought.policy.as_ref());
+    if let Some(policy) = policy {
+        lock(&parts.pool).at(parts.selection).bring(policy());
     }
 }
 
@@ -250,6 +282,13 @@ impl Instance {
         self.checks.members()
     }
 
+    fn bring_check(&self, name: &str) {
+        let check = self.brought.get(name).and_then(|brought| brought.check.as_ref());
+        if let (Some(check), Some(service)) = (check, self.present(name)) {
+            service.bring_check(check.clone());
+        }
+    }
+
     /// Has the servers of a service checked as it says.
     fn check(&mut self, service: &ServiceConfig) {
         let Some(served) = self.served.get(&service.name) else { return };
@@ -275,10 +314,12 @@ impl Instance {
         let listeners = change.listeners.unwrap_or_default();
         let tls = change.tls.unwrap_or_default();
         let parts = parts(service, &settings, pool, listeners, tls, log.traffic_log());
+        bring_policy(&self.brought, &parts);
         let clients_from = clients_from(service);
         match self.runtime.add_service(parts) {
             Ok(number) => {
                 self.served.insert(service.name.clone(), Served { number, log, settings, clients_from });
+                self.bring_check(&service.name);
                 self.check(service);
             }
             Err(trouble) => diag::say(Severity::Error, service.of(&trouble)),

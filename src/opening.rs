@@ -3,7 +3,7 @@
 
 use crate::control::apply::Engine;
 use crate::dsr;
-use crate::instance::{self, Instance, OpenService};
+use crate::instance::{self, Extras, Instance, OpenService};
 use crate::log::diag::{self, Severity};
 use crate::log::target::OpenLog;
 use crate::net::listen::{ListenOptions, Listener};
@@ -27,11 +27,11 @@ pub struct Opened {
 ///
 /// # Errors
 /// A want of memory, threads or descriptors.
-pub fn begin(engine: &mut Engine<Instance>, opened: Opened) -> Result<(), String> {
+pub fn begin(engine: &mut Engine<Instance>, opened: Opened, extras: Extras) -> Result<(), String> {
     let Opened { listeners, tls, logs, metrics, dsr } = opened;
     let services = listeners.into_iter().zip(tls).zip(logs);
     let services = services.map(|((listeners, tls), log)| OpenService { listeners, tls, log }).collect();
-    let mut instance = Instance::start(engine.numeric(), services, None)?;
+    let mut instance = Instance::start(engine.numeric(), services, extras)?;
     instance.watch_at(metrics);
     for (service, opened) in engine.numeric().services.iter().zip(dsr) {
         opened.map_or(Ok(()), |opened| instance.start_dsr(&service.name, opened))?;

@@ -7,6 +7,7 @@ mod alarm;
 
 use crate::balance::{LiveServers, ServerId};
 use crate::clones::Tally;
+use crate::hooks::Embedding;
 use crate::net::listen::Listener;
 use crate::net::poller::Poller;
 use crate::net::tls::Tls;
@@ -135,6 +136,14 @@ impl Runtime {
     /// # Errors
     /// When a poller or a thread cannot be made, or there are too many services; then no worker is left running.
     pub fn start(parts: Parts) -> io::Result<Runtime> {
+        Runtime::start_in(parts, None)
+    }
+
+    /// The same inside of another program.
+    ///
+    /// # Errors
+    /// As [`Runtime::start`].
+    pub fn start_in(parts: Parts, embedding: Option<Embedding>) -> io::Result<Runtime> {
         let pollers = (0..parts.workers).map(|_| Poller::new()).collect::<io::Result<Vec<_>>>()?;
         let services = parts.services.into_iter().enumerate();
         let services: Services =
@@ -145,6 +154,7 @@ impl Runtime {
         let sessions_first = services.iter().flatten().next().is_some_and(|service| service.is_udp);
         let wakers = pollers.iter().map(Poller::waker);
         let shared = Arc::new(Shared::new(parts.process, parts.dummy_name, sessions_first, wakers));
+        embedding.into_iter().for_each(|embedding| shared.embed(embedding));
         let (threads, leaving) = (Vec::new(), Vec::new());
         let mut runtime = Runtime { shared, services, leaving, threads, alarm: Arc::default() };
         runtime.services.iter().flatten().for_each(|service| runtime.wake_when_found(service));

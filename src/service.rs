@@ -6,7 +6,7 @@
 mod answers;
 
 use crate::balance::{Chooser, Pool, SelectionKey, ServerId, Waiting};
-use crate::checks::Asking;
+use crate::checks::{Asking, Check};
 use crate::log::traffic::TrafficLog;
 use crate::net::listen::Listener;
 use crate::net::tls::Tls;
@@ -54,6 +54,8 @@ pub struct Service {
     log: TrafficLog,
     /// By what its servers are checked at once, if they are checked.
     asking: Mutex<Option<Asking>>,
+    /// Takes the place of `check dummy`, in a pen inside of another program.
+    own_check: OnceLock<Arc<dyn Check>>,
     /// Who reaches the workers; set by the first of them.
     workers: OnceLock<Weak<Shared>>,
 }
@@ -74,6 +76,7 @@ impl Service {
             answers: Answers::default(),
             log: parts.log,
             asking: Mutex::default(),
+            own_check: OnceLock::new(),
             workers: OnceLock::new(),
         }
     }
@@ -123,6 +126,16 @@ impl Service {
         if let Some(asking) = &*lock(&self.asking) {
             asking.poll(self.number, server);
         }
+    }
+
+    /// Has its servers checked by the program around pen where they would be by `check dummy`.
+    pub fn bring_check(&self, check: Arc<dyn Check>) {
+        // It has one all its life, or none.
+        let _ = self.own_check.set(check);
+    }
+
+    pub fn own_check(&self) -> Option<&Arc<dyn Check>> {
+        self.own_check.get()
     }
 
     /// Reaches its workers by this from now on.

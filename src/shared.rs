@@ -3,6 +3,7 @@
 mod message;
 
 use crate::balance::Waiting;
+use crate::hooks::{Embedding, Hook};
 use crate::published::{Published, lock};
 use crate::room::Room;
 use crate::service::Service;
@@ -10,7 +11,7 @@ use crate::settings::ProcessSettings;
 use crate::sys::waking::Waker;
 pub use message::{Detail, Message, Report, ServiceReport, Which};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// The services by number, with gaps where there are none.
 pub type Services = Vec<Option<Arc<Service>>>;
@@ -24,6 +25,8 @@ pub struct Shared {
     seats: Vec<Seat>,
     /// What a `dummy` pen answers; `None` for the original's words.
     dummy_name: Option<String>,
+    /// In a pen inside of another program.
+    embedding: OnceLock<Embedding>,
     /// Sessions have the numbers from 0, because the first service took datagrams.
     sessions_first: bool,
 }
@@ -64,6 +67,7 @@ impl Shared {
                 })
                 .collect(),
             dummy_name,
+            embedding: OnceLock::new(),
             sessions_first,
         }
     }
@@ -179,6 +183,22 @@ impl Shared {
             true => (worker, Which::Connection(local)),
             false => (worker, Which::Session(local)),
         }
+    }
+
+    /// Is inside of another program, from before the workers start.
+    pub fn embed(&self, embedding: Embedding) {
+        // It is there or not from the start.
+        let _ = self.embedding.set(embedding);
+    }
+
+    pub fn is_embedded(&self) -> bool {
+        self.embedding.get().is_some()
+    }
+
+    /// Whom workers tell what happens to connections.
+    #[inline]
+    pub fn hook(&self) -> Option<&Hook> {
+        self.embedding.get()?.hook.as_ref()
     }
 
     pub fn dummy_name(&self) -> Option<&str> {

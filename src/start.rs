@@ -8,7 +8,7 @@ pub(crate) mod doors;
 use crate::cli::{self, CommandLine, Instead};
 use crate::control::apply::{Door, Engine};
 use crate::imports::{self, Source};
-use crate::instance::{self, Instance};
+use crate::instance::{self, Extras, Instance};
 use crate::log::diag::{self, Severity};
 use crate::log::messages::OpenMessages;
 use crate::log::target::OpenLog;
@@ -245,7 +245,7 @@ fn open_and_run(
     let (_pid_file, logs) = give_up_privileges(&numeric, account.as_ref())?;
     refused.iter().for_each(|trouble| diag::say(Severity::Notice, trouble));
     learn_countries(&mut engine)?;
-    opening::begin(&mut engine, Opened { listeners, tls, logs, metrics, dsr })?;
+    opening::begin(&mut engine, Opened { listeners, tls, logs, metrics, dsr }, Extras::default())?;
     let process = Process::new(engine, doors, supervision).reading(manner.source);
     manner.startup.into_iter().for_each(|text| diag::say(Severity::Notice, text));
     let patience = prints_tables.then_some(Duration::from_millis(TABLE_MS));

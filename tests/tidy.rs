@@ -26,6 +26,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("news", 2),
     ("reload", 2),
     ("renewal", 2),
+    ("hooks", 2),
     ("room", 2),
     ("runtime", 2),
     ("service", 2),

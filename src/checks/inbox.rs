@@ -1,5 +1,6 @@
 //! What the main thread tells the thread that checks.
 
+use super::slot::Outcome;
 use super::target::Target;
 use crate::balance::ServerId;
 use crate::published::lock;
@@ -18,6 +19,12 @@ pub enum Message {
     Forget(u16),
     /// What programs find in their environment from now on.
     Environment(Vec<(OsString, OsString)>),
+    /// The program around pen has checked the server of this slot.
+    Verdict {
+        slot: u32,
+        turn: u32,
+        outcome: Outcome,
+    },
     Stop,
 }
 

@@ -5,6 +5,7 @@
 
 mod inbox;
 mod members;
+mod own;
 mod probe;
 mod program;
 mod rounds;
@@ -16,6 +17,7 @@ mod wire;
 
 pub use inbox::Asking;
 pub use members::Members;
+pub use own::{Check, CheckedServer, Verdict};
 pub use target::Target;
 
 use crate::log::diag::{self, Severity};
@@ -133,10 +135,11 @@ impl Checks {
         let poller = Poller::new()?;
         let (waker, inbox) = (poller.waker(), Arc::new(Inbox::default()));
         let members = self.members.clone();
-        let watcher = Watcher::new(poller, self.shared.clone(), members, self.environment());
-        let theirs = inbox.clone();
+        let asking = Asking { inbox, waker };
+        let watcher = Watcher::new(poller, self.shared.clone(), members, self.environment(), asking.clone());
+        let theirs = asking.inbox.clone();
         let thread = threads::spawn("checks", move || watcher.run(&theirs))?;
-        self.running = Some(Running { asking: Asking { inbox, waker }, thread });
+        self.running = Some(Running { asking, thread });
         Ok(())
     }
 

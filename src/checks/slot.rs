@@ -38,6 +38,11 @@ pub struct Slot {
 
 pub enum Work {
     Nothing,
+    /// A check of the program around pen, on a thread of its own.
+    Own {
+        turn: u32,
+        is_late: bool,
+    },
     Probe(Box<Probe>),
     Program(Box<Job>),
     Snmp(Box<Ask>),
@@ -71,7 +76,7 @@ impl Outcome {
 /// Takes what is under way out of the poller.
 pub fn forget(poller: &Poller, slot: &Slot) {
     match &slot.work {
-        Work::Nothing => {}
+        Work::Nothing | Work::Own { .. } => {}
         Work::Probe(probe) => poller.forget(probe.fd()),
         Work::Snmp(ask) => poller.forget(ask.fd()),
         Work::Program(job) => {
@@ -88,7 +93,7 @@ impl Slot {
     pub fn end(&mut self, now_ms: u64) -> Option<Ending> {
         match std::mem::replace(&mut self.work, Work::Nothing) {
             Work::Program(mut job) => job.end(now_ms),
-            Work::Probe(_) | Work::Snmp(_) | Work::Nothing => None,
+            Work::Probe(_) | Work::Snmp(_) | Work::Own { .. } | Work::Nothing => None,
         }
     }
 

@@ -3,9 +3,10 @@
 //! Owns all probes and programs; whom it watches is in `watcher/follow.rs`, what comes of it in `watcher/results.rs`. It takes the lock of a pool only to hand over what was found.
 
 mod follow;
+mod own;
 mod results;
 
-use super::inbox::{Inbox, Message};
+use super::inbox::{Asking, Inbox, Message};
 use super::members::Members;
 use super::probe::{Probe, Progressed};
 use super::program::{self, Ending};
@@ -29,6 +30,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 /// The first checks of many servers are begun so far apart, at most.
 const FIRST_APART_MS: u64 = 10;
@@ -52,6 +54,10 @@ pub struct Watcher {
     /// When the next check of a slot is due, at twice its number; when the present one has failed, at one more.
     timers: Timers,
     ending: Vec<Ending>,
+    /// By this, threads of checks reach this one.
+    asking: Asking,
+    own_turn: u32,
+    own_threads: Vec<JoinHandle<()>>,
     now_ms: u64,
     scratch: Box<[u8]>,
 }
@@ -62,6 +68,7 @@ impl Watcher {
         shared: Arc<Shared>,
         members: Arc<Members>,
         environment: Vec<(OsString, OsString)>,
+        asking: Asking,
     ) -> Watcher {
         let now_ms = clock::monotonic_ms();
         Watcher {
@@ -76,6 +83,9 @@ impl Watcher {
             by_server: HashMap::new(),
             timers: Timers::new(now_ms),
             ending: Vec::new(),
+            asking,
+            own_turn: 0,
+            own_threads: Vec::new(),
             now_ms,
             scratch: vec![0; SCRATCH_BYTES].into(),
         }
@@ -92,10 +102,8 @@ impl Watcher {
                 self.slots.iter_mut().flatten().for_each(|slot| self.ending.extend(slot.end(self.now_ms)));
             }
             self.ending.retain_mut(|ending| !ending.is_over(self.now_ms));
-            if stops && self.ending.is_empty() {
-                return;
-            }
             if stops {
+                self.end_own();
                 return self.finish();
             }
             let waited = self.poller.wait(&mut events, self.patience_ms());
@@ -154,6 +162,7 @@ impl Watcher {
                 }
             }
             Message::Poll(service, server) => self.poll(service, server),
+            Message::Verdict { slot, turn, outcome } => self.own_verdict(slot, turn, outcome),
             Message::Stop => {}
         }
     }
@@ -230,7 +239,7 @@ impl Watcher {
             Work::Nothing => false,
             Work::Probe(_) => true,
             Work::Program(job) => job.is_asked(),
-            Work::Snmp(_) => true,
+            Work::Snmp(_) | Work::Own { .. } => true,
         };
         if is_under_way {
             return;
@@ -254,7 +263,7 @@ impl Watcher {
         let at_least_ms = self.now_ms + interval_ms / 2 + 1;
         let next_ms = (at_least_ms.saturating_sub(phase_ms)).div_ceil(interval_ms) * interval_ms + phase_ms;
         self.timers.arm(2 * number, next_ms);
-        if matches!(slot.work, Work::Probe(_) | Work::Snmp(_)) {
+        if matches!(slot.work, Work::Probe(_) | Work::Snmp(_) | Work::Own { .. }) {
             return;
         }
         slot.began = clock::now();
@@ -263,7 +272,10 @@ impl Watcher {
         match slot.target.watch.check.clone() {
             // Its load is read by SNMP.
             Check::None => self.ask_snmp(number),
-            Check::Dummy => self.found(number, Outcome::good()),
+            Check::Dummy => match slot.service.own_check().cloned() {
+                Some(check) => self.begin_own(number, check),
+                None => self.found(number, Outcome::good()),
+            },
             Check::Exec { program, arguments } => {
                 let asked = self.ask(number, &program, arguments);
                 match asked {
@@ -390,7 +402,7 @@ impl Watcher {
             Work::Probe(_) => self.go_on(number, event.writable || event.error),
             Work::Program(_) => self.hear(number),
             Work::Snmp(_) => self.hear_snmp(number),
-            Work::Nothing => {}
+            Work::Nothing | Work::Own { .. } => {}
         }
     }
 
@@ -443,6 +455,7 @@ impl Watcher {
                 let reason = job.with_complaint("the program has not answered in time");
                 self.program_failed(number, reason);
             }
+            Work::Own { .. } => self.own_is_late(number),
             Work::Nothing => {}
         }
     }

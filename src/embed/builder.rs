@@ -4,6 +4,7 @@ use super::balancer::Balancer;
 use super::error::Error;
 use super::service::Service;
 use super::start;
+use crate::hooks::{Event, Hook};
 use crate::log::diag::{self, Given};
 use std::path::PathBuf;
 
@@ -18,12 +19,13 @@ pub struct Builder {
     pub(super) control: Option<String>,
     pub(super) file: Option<PathBuf>,
     pub(super) messages: Given,
+    pub(super) hook: Option<Hook>,
 }
 
 impl Builder {
     pub(super) fn new() -> Builder {
         let (lines, services) = (Vec::new(), Vec::new());
-        Builder { lines, services, control: None, file: None, messages: Box::new(|_, _| {}) }
+        Builder { lines, services, control: None, file: None, messages: Box::new(|_, _| {}), hook: None }
     }
 
     /// One more service.
@@ -60,6 +62,32 @@ impl Builder {
     /// It is called by the threads of the balancer, those that serve clients included, and must not block.
     pub fn messages(mut self, hear: impl Fn(Severity, &str) + Send + Sync + 'static) -> Builder {
         self.messages = Box::new(move |severity, text| hear(severity.into(), text));
+        self
+    }
+
+    /// Has `hear` get what happens to connections and UDP sessions: [`Event`]. The last one that is given counts. Without
+    /// this, connections pay nothing for it. Direct server return tells nothing.
+    ///
+    /// It is called by the threads that serve clients, one for each processor, and all connections of the thread wait
+    /// meanwhile: it must be quick, and must not block or call the balancer. Counting in an atomic number, and
+    /// [`try_send`](std::sync::mpsc::SyncSender::try_send) into a channel, are what it is for.
+    ///
+    /// ```
+    /// use pen::{Balancer, EventKind, Service};
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    ///
+    /// let down_bytes = Arc::new(AtomicU64::new(0));
+    /// let counter = down_bytes.clone();
+    /// let builder = Balancer::builder().events(move |event| {
+    ///     if let EventKind::Closed { down_bytes, .. } = event.kind {
+    ///         counter.fetch_add(down_bytes, Ordering::Relaxed);
+    ///     }
+    /// });
+    /// # let _ = builder;
+    /// ```
+    pub fn events(mut self, hear: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Builder {
+        self.hook = Some(Hook::new(hear));
         self
     }
 

@@ -1,13 +1,17 @@
 //! A service and its servers, as a program describes them before the start.
 
 use super::error::Error;
+use super::policy::{Policy, Shared};
+use crate::checks::Check;
 use pen_proto::addr::ServerSpec;
 use pen_proto::commands::{Command, ServerChange};
 use pen_proto::names::{Name, with_name};
 use pen_proto::parse;
 use pen_proto::weight::Weight;
+use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
 
 /// What listens on some addresses and chooses among some servers, under settings of its own.
 ///
@@ -24,13 +28,14 @@ use std::os::fd::OwnedFd;
 ///     .command("blacklist 5");
 /// # let _ = web;
 /// ```
-#[derive(Debug)]
 #[must_use = "a service does nothing until a builder has it"]
 pub struct Service {
     pub(super) name: String,
     pub(super) lines: Vec<String>,
     pub(super) listeners: Vec<Listen>,
     pub(super) servers: Vec<Server>,
+    pub(super) policy: Option<Shared>,
+    pub(super) check: Option<Arc<dyn Check>>,
 }
 
 /// Where a service listens.
@@ -46,7 +51,7 @@ impl Service {
     /// A service without listeners and servers. Its name is a letter, then letters, digits, `-`, `_` and `.`, at most 63.
     pub fn new(name: impl Into<String>) -> Service {
         let (lines, listeners, servers) = (Vec::new(), Vec::new(), Vec::new());
-        Service { name: name.into(), lines, listeners, servers }
+        Service { name: name.into(), lines, listeners, servers, policy: None, check: None }
     }
 
     /// Listens at an address: `127.0.0.1:80`, `[::1]:80`, `80` for all addresses, or the path of a Unix socket. An IP
@@ -71,11 +76,34 @@ impl Service {
         self
     }
 
+    /// Chooses servers by a policy of the program. It stands before the built-in ones, which the command `policy`
+    /// names (`.command("policy least_conn")`): one of these chooses where it has no opinion.
+    pub fn policy(mut self, policy: impl Policy) -> Service {
+        self.policy = Some(Shared(Arc::new(Mutex::new(Box::new(policy)))));
+        self
+    }
+
+    /// Checks servers by a check of the program. It takes the place of `check dummy`, which the service says from now on;
+    /// `check_interval`, `check_timeout`, `check_rise` and `check_fall` count for it as for those of pen, and a server, or
+    /// a later command, may name another check.
+    pub fn check(mut self, check: impl Check) -> Service {
+        self.check = Some(Arc::new(check));
+        self.command("check dummy")
+    }
+
     /// A line of the language of commands for this service, such as `udp` or `idle_timeout 60`. `docs/commands.md` lists
     /// them.
     pub fn command(mut self, line: impl Into<String>) -> Service {
         self.lines.push(line.into());
         self
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut service = f.debug_struct("Service");
+        service.field("name", &self.name).field("commands", &self.lines).field("servers", &self.servers);
+        service.finish_non_exhaustive()
     }
 }
 

@@ -5,8 +5,10 @@ use super::builder::Builder;
 use super::error::Error;
 use super::line::{Line, Questions};
 use super::service::{Listen, Service};
+use crate::balance::Own;
 use crate::control::apply::{Door, Engine, Placed, Request};
-use crate::instance::{self, Instance};
+use crate::hooks::Embedding;
+use crate::instance::{self, Brought, Extras, Instance};
 use crate::log::diag::{self, Severity, Voice};
 use crate::log::target::OpenLog;
 use crate::opening::{self, Opened, check_ports, each, open_listeners};
@@ -72,14 +74,29 @@ fn run(builder: Builder, voice: Arc<Voice>, started: &Sender<Result<Line, Error>
 
 type Orders = Arc<Mutex<Vec<signals::Request>>>;
 
-fn open(builder: Builder, orders: &Orders) -> Result<(Engine<Instance>, Doors), Error> {
+fn open(mut builder: Builder, orders: &Orders) -> Result<(Engine<Instance>, Doors), Error> {
     let mut engine = Engine::new(Config::default());
     let mut inherited = Inherited::default();
     engine.config_mut().process.is_embedded = true;
+    let extras = extras(&mut builder);
     configure(&mut engine, builder, &mut inherited)?;
     let numeric = engine.settle().map_err(Error::refused)?.clone();
     each(&numeric, check_ports).map_err(Error::refused)?;
-    open_all(&mut engine, &numeric, inherited, orders).map_err(Error::system).map(|doors| (engine, doors))
+    open_all(&mut engine, &numeric, inherited, orders, extras)
+        .map_err(Error::system)
+        .map(|doors| (engine, doors))
+}
+
+/// What is no word of the language.
+fn extras(builder: &mut Builder) -> Extras {
+    let brought = builder.services.iter_mut().map(|service| {
+        let policy = service.policy.take().map(|policy| -> Box<dyn Fn() -> Box<dyn Own> + Send> {
+            Box::new(move || Box::new(policy.clone()))
+        });
+        (service.name.as_str().into(), Brought { policy, check: service.check.take() })
+    });
+    let brought = brought.collect();
+    Extras { embedding: Some(Embedding { hook: builder.hook.take() }), brought, ..Extras::default() }
 }
 
 /// Carries out what the program has said.
@@ -226,6 +243,7 @@ fn open_all(
     numeric: &Config,
     mut inherited: Inherited,
     orders: &Orders,
+    extras: Extras,
 ) -> Result<Doors, String> {
     let process = &numeric.process;
     diag::set_level(instance::debug_level(process));
@@ -241,6 +259,6 @@ fn open_all(
     let logs = each(numeric, |service| OpenLog::open(service.log()))?;
     opening::learn_countries(engine)?;
     let doors = Doors::inside(control, rights(None, members), orders.clone())?;
-    opening::begin(engine, Opened { listeners, tls, logs, metrics, dsr })?;
+    opening::begin(engine, Opened { listeners, tls, logs, metrics, dsr }, extras)?;
     Ok(doors)
 }

@@ -3,8 +3,10 @@
 use super::Udp;
 use super::session::Session;
 use super::sessions::Parties;
+use super::tell::tell;
 use crate::balance::{Endpoint, Released, ServerId};
 use crate::conn::CloseReason;
+use crate::hooks::EventKind;
 use crate::log::diag;
 use crate::log::record::ConnectionRecord;
 use crate::log::traffic::Target;
@@ -13,6 +15,7 @@ use crate::sys::clock;
 use crate::worker::{AddressText, Core, LIVES, LocalService};
 use pen_proto::commands::LogFormat;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 impl Udp {
     pub fn close_all(&mut self, core: &mut Core, reason: CloseReason) {
@@ -68,6 +71,12 @@ impl Udp {
         if matches!(reason, CloseReason::NoServer | CloseReason::Shortage) {
             totals.rejected += 1;
         }
+        tell(core, (index, &session), parties.client(), Some(server), || EventKind::Closed {
+            up_bytes,
+            down_bytes,
+            duration: Duration::from_millis(core.now_ms.saturating_sub(session.started_ms)),
+            reason: reason.as_str(),
+        });
         log_end(core, &parties, &session, server, reason);
         core.shared.room().give_session();
     }

@@ -12,6 +12,7 @@ mod relay;
 mod report;
 mod session;
 pub(crate) use pen_core::udp::sessions;
+mod tell;
 mod upstream;
 
 use crate::conn::CloseReason;

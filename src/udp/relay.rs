@@ -5,6 +5,7 @@ use super::downstream::{Word, hear_downstreams};
 use super::session::Session;
 use super::sessions::Parties;
 use super::upstream::Failure;
+use crate::hooks::EventKind;
 use crate::log::diag;
 use crate::log::traffic::Target;
 use crate::news;
@@ -259,6 +260,9 @@ impl Udp {
         }
         if is_first && session.endpoint.is_second_choice() {
             service.with(|chooser| chooser.prefer(attempt.server(), &session.endpoint));
+        }
+        if is_first {
+            self.tell(core, index, EventKind::Connected);
         }
     }
 

@@ -10,8 +10,10 @@ use super::close::trace;
 use super::relay::is_unreachable;
 use super::session::{Kept, Session, Told};
 use super::sessions::Parties;
+use super::tell::tell;
 use crate::balance::{Admission, Asker, Refusal, ServerId};
 use crate::conn::CloseReason;
+use crate::hooks::EventKind;
 use crate::log::diag;
 use crate::net::connect::StartError;
 use crate::net::datagram::connect_to;
@@ -95,6 +97,7 @@ impl Udp {
             None => format!("from {}", parties.peer),
             Some(client) => format!("from {}, for {client}", parties.peer),
         });
+        self.tell(core, index, EventKind::Chosen);
         self.pursue(core, index, None).then_some(index)
     }
 
@@ -142,7 +145,7 @@ impl Udp {
     fn pursue(&mut self, core: &mut Core, index: u32, mut failure: Option<Failure>) -> bool {
         loop {
             if let Some(failure) = &failure
-                && !self.next_server(core, index, failure)
+                && !self.go_to_next(core, index, failure)
             {
                 self.close(core, index, CloseReason::NoServer);
                 return false;
@@ -156,6 +159,23 @@ impl Udp {
                     return false;
                 }
             }
+        }
+    }
+
+    fn go_to_next(&mut self, core: &mut Core, index: u32, failure: &Failure) -> bool {
+        self.tell(core, index, EventKind::Failed);
+        let goes_on = self.next_server(core, index, failure);
+        if goes_on {
+            self.tell(core, index, EventKind::Chosen);
+        }
+        goes_on
+    }
+
+    /// Tells the program around pen.
+    pub(super) fn tell(&self, core: &Core, index: u32, kind: EventKind) {
+        if let (Some(session), Some(parties)) = (self.sessions.get(index), self.sessions.parties(index)) {
+            let server = session.attempt.as_ref().map(|attempt| attempt.server());
+            tell(core, (index, session), parties.client(), server, || kind);
         }
     }
 

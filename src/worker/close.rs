@@ -5,11 +5,13 @@ use super::services::LocalService;
 use super::{Context, Worker};
 use crate::balance::{Endpoint, ServerId};
 use crate::conn::{CloseReason, Connection, Side};
+use crate::hooks::EventKind;
 use crate::log::record::ConnectionRecord;
 use crate::log::traffic::Target;
 use crate::os;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{Flag, LogFormat};
+use std::time::Duration;
 
 impl Worker {
     /// Ends a connection, whatever the reason: sockets, buffers, counters, log, room for the next. Called by what looks
@@ -67,6 +69,12 @@ impl Context {
             CloseReason::ServerReset => totals.resets_by_server += 1,
             _ => {}
         }
+        self.tell_end(&connection, server, || EventKind::Closed {
+            up_bytes: released.up_bytes,
+            down_bytes: released.down_bytes,
+            duration: Duration::from_millis(self.core.now_ms.saturating_sub(connection.started_ms)),
+            reason: reason.as_str(),
+        });
         self.log_end(&connection, server, reason);
         self.leave_clone(&mut connection, reason);
         self.core.listeners.leave(connection.listener);

@@ -8,6 +8,7 @@ use super::services::LocalService;
 use super::verdict::Verdict;
 use crate::balance::{Arrival, Attempt, Endpoint, Poll, Refusal, ServerId, Ticket};
 use crate::conn::{CloseReason, Connection, Limit, Side, Socket, Stage, end};
+use crate::hooks::EventKind;
 use crate::log::diag;
 use crate::log::traffic::Target;
 use crate::net::connect::{self, LocalAddress, StartError};
@@ -112,6 +113,7 @@ impl Context {
         news::tell_outage(&self.service(connection).service, &attempt);
         connection.attempt = Some(attempt);
         connection.endpoint = Some(endpoint);
+        self.tell(connection, EventKind::Chosen);
     }
 
     /// Connects to the chosen server, or to the next ones, until one has accepted or may still accept.
@@ -288,6 +290,7 @@ impl Context {
         connection.server.writable = true;
         self.note_connect_time(connection);
         self.trace_server(connection);
+        self.tell(connection, EventKind::Connected);
         if let (Some(attempt), Some(endpoint)) = (&connection.attempt, &connection.endpoint) {
             let service = &self.core.services[connection.service].service;
             if attempt.clears_failure() {
@@ -326,6 +329,7 @@ impl Context {
 
     /// Blames the server and chooses another.
     fn next_server(&mut self, connection: &mut Connection, failure: &Failure) -> Next {
+        self.tell(connection, EventKind::Failed);
         self.drop_server(connection);
         // What was put off was the connect to the last one: the next has all its time.
         self.enter(connection, Stage::Choosing);

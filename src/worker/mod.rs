@@ -30,6 +30,7 @@ mod request;
 mod reserve;
 mod services;
 mod stage;
+mod tell;
 mod times;
 mod trace;
 mod turn;
@@ -296,7 +297,10 @@ impl Worker {
                 self.context.work.pool.has_spares(),
                 self.context.core.now_ms,
             ) {
-                memory::give_back();
+                // The memory of another program is its own business.
+                if !self.context.core.shared.is_embedded() {
+                    memory::give_back();
+                }
             }
         }
     }

@@ -3,7 +3,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod brought;
 mod calls;
+mod examples;
 mod starting;
 mod stopping;
 

@@ -62,7 +62,7 @@ pub use limits::{ClientLimits, IDLE_CLIENTS_MAX};
 pub use loaded::{AgentWord, Loaded, Reading};
 pub use news::News;
 pub use pen_proto::endpoint::Places;
-pub use policy::Mode;
+pub use policy::{Candidate, Mode, Own, View};
 pub use polls::{Extra, Poll};
 pub use pool::{Pool, SelectionKey};
 pub use queue::{Claim, LOOKED_AT_MAX, Ticket, Waiting};

@@ -8,7 +8,7 @@ use super::keys::ServerKey;
 use super::leaving::Emptied;
 use super::limits::Limiter;
 use super::news::Untold;
-use super::policy::{Mode, Policies};
+use super::policy::{Mode, Own, Policies};
 use super::queue::Queue;
 use super::routes::Route;
 use super::rules::Rules;
@@ -56,6 +56,11 @@ impl Selection {
             queue: Queue::default(),
             limiter: Limiter::default(),
         }
+    }
+
+    /// Asks a policy of the program around pen first.
+    pub fn bring(&mut self, own: Box<dyn Own>) {
+        self.policies.bring(own);
     }
 
     /// Chooses by these rules from now on.

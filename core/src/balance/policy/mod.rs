@@ -8,6 +8,7 @@
 //! file and is a [`Policy`].
 
 mod mix;
+mod own;
 mod pen;
 mod random;
 mod rank;
@@ -26,6 +27,8 @@ use super::rules::Rules;
 use super::servers::{Server, ServerId, Servers};
 use super::tried::ServerSet;
 use crate::uri::Uri;
+use own::Brought;
+pub use own::{Candidate, Own, View};
 pub use pen::Mode;
 use pen::Pen;
 use pen_proto::addr::ClientAddr;
@@ -269,6 +272,7 @@ fn policy(kind: PolicyKind, seed: u64) -> Box<dyn Policy> {
 /// The policy in force.
 #[derive(Debug)]
 pub struct Policies {
+    own: Brought,
     /// Of the servers that it chooses.
     role: Role,
     kind: PolicyKind,
@@ -279,13 +283,19 @@ pub struct Policies {
 impl Policies {
     /// What is drawn by lot follows from `seed`.
     pub fn new(role: Role, kind: PolicyKind, seed: u64) -> Policies {
-        Policies { role, kind, seed, policy: policy(kind, seed) }
+        Policies { own: Brought::default(), role, kind, seed, policy: policy(kind, seed) }
+    }
+
+    /// This one is asked first from now on.
+    pub fn bring(&mut self, own: Box<dyn Own>) {
+        self.own = Brought::of(own);
     }
 
     /// Goes by this one from now on.
     pub fn follow(&mut self, kind: PolicyKind, servers: &Servers) {
         if self.kind != kind {
-            *self = Policies::new(self.role, kind, self.seed);
+            let own = std::mem::take(&mut self.own);
+            *self = Policies { own, ..Policies::new(self.role, kind, self.seed) };
             self.servers_changed(servers);
         }
     }
@@ -297,14 +307,20 @@ impl Policies {
 
     /// The first server to try; [`ServerId::NONE`] when there is none to choose from.
     pub fn choose(&mut self, question: &Question<'_>) -> ServerId {
-        let choice = by_standby(&mut *self.policy, question, |policy, question| policy.choose(question));
+        let Policies { own, policy, .. } = self;
+        let choice = by_standby(&mut **policy, question, |policy, question| {
+            own.choose(question).or_else(|| policy.choose(question))
+        });
         choice.map_or(ServerId::NONE, ServerId::regular)
     }
 
     /// The server to try after `index`, for a [`Question`] about others.
     pub fn choose_other(&mut self, question: &Question<'_>, index: usize) -> Option<ServerId> {
-        by_standby(&mut *self.policy, question, |policy, question| policy.next(question, index))
-            .map(ServerId::regular)
+        let Policies { own, policy, .. } = self;
+        let choice = by_standby(&mut **policy, question, |policy, question| {
+            own.choose(question).or_else(|| policy.next(question, index))
+        });
+        choice.map(ServerId::regular)
     }
 
     /// How many URIs have this server; `None` where that is no matter.
