@@ -1,3 +1,4 @@
 //! UDP without sockets.
 
+pub mod crowd;
 pub mod sessions;

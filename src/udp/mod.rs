@@ -11,6 +11,7 @@ mod listen;
 mod relay;
 mod report;
 mod session;
+use pen_core::udp::crowd::Crowd;
 pub(crate) use pen_core::udp::sessions;
 mod tell;
 mod upstream;
@@ -28,6 +29,8 @@ pub(crate) struct Udp {
     timers: Timers,
     /// The poller refused the listeners: to be tried again at this time.
     listen_again_ms: Option<u64>,
+    /// By listener.
+    crowds: Vec<Crowd>,
     /// From clients. `None` before the first, and while it is worked on.
     inbox: Option<Batch>,
     /// To clients, all from one listener. `None` before the first, and while it is worked on.
@@ -41,6 +44,7 @@ impl Udp {
             sessions: Sessions::default(),
             timers: Timers::new(now_ms),
             listen_again_ms: None,
+            crowds: Vec::new(),
             inbox: None,
             outbox: None,
             outbox_listener: 0,

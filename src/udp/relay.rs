@@ -12,13 +12,12 @@ use crate::news;
 use crate::sys::datagram::{BATCH, Batch, take_error, take_runs};
 use crate::sys::errors::reason;
 use crate::worker::{Core, Dump, Entry, LocalService, log_read};
+use pen_core::udp::crowd::Crowd;
 use pen_proto::commands::Flag;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
 
-/// Batches taken from a listener before others have their turn.
-const CLIENT_BATCHES_MAX: usize = 8;
 /// Batches taken from the server of one session before others have their turn.
 const SERVER_BATCHES_MAX: usize = 4;
 /// So many datagrams of a server that wait together may have been a run.
@@ -29,13 +28,14 @@ impl Udp {
     pub fn hear_clients(&mut self, core: &mut Core, listener: u16) -> bool {
         let Some(open) = core.listeners.listener(listener).cloned() else { return false };
         let mut inbox = self.inbox.take().unwrap_or_default();
-        let mut has_more = true;
-        for _ in 0..CLIENT_BATCHES_MAX {
+        let (mut has_more, mut full_batches) = (true, 0);
+        for _ in 0..self.crowd(listener).begin_turn() {
             match inbox.receive(open.datagram_socket(core.number)) {
                 Ok(0) => has_more = false,
                 Ok(count) => {
                     self.pass_up_runs(core, listener, &mut inbox);
                     has_more = count == BATCH;
+                    full_batches += usize::from(has_more);
                 }
                 Err(error) => {
                     diag::once("receive", format_args!("cannot hear clients: {}", reason(&error)));
@@ -47,7 +47,16 @@ impl Udp {
             }
         }
         self.inbox = Some(inbox);
+        self.crowd(listener).end_turn(full_batches, has_more);
         has_more
+    }
+
+    fn crowd(&mut self, listener: u16) -> &mut Crowd {
+        let index = usize::from(listener);
+        if self.crowds.len() <= index {
+            self.crowds.resize(index + 1, Crowd::default());
+        }
+        &mut self.crowds[index]
     }
 
     /// Where each datagram says for whom it is, a run is none.
@@ -111,7 +120,16 @@ impl Udp {
                 self.sessions.client_spoke(index);
                 Some(index)
             }
-            None => self.open(core, service, parties, word.and_then(Word::take_told)),
+            None if self.crowd(parties.listener).admits() => {
+                self.open(core, service, parties, word.and_then(Word::take_told))
+            }
+            None => {
+                diag::once(
+                    "crowd",
+                    format_args!("UDP: more new clients than can be served; most of them are let go"),
+                );
+                None
+            }
         }
     }
 

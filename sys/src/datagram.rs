@@ -339,7 +339,7 @@ fn own_address(header: &libc::msghdr) -> Option<OwnAddress> {
     }
     let info = told::<libc::in6_pktinfo>(header, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO)?;
     let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr);
-    let interface = if ip.is_unicast_link_local() { info.ipi6_ifindex as u32 } else { 0 };
+    let interface = if ip.is_unicast_link_local() { info.ipi6_ifindex } else { 0 };
     // A group is no address to answer from: the system is to choose one.
     let ip = if ip.is_multicast() { Ipv6Addr::UNSPECIFIED } else { ip };
     Some(OwnAddress { ip: ip.into(), interface })

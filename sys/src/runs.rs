@@ -99,11 +99,11 @@ impl Runs {
         slots: &[libc::mmsghdr],
         pieces: &[u16],
     ) -> Option<io::Result<usize>> {
+        if self.cutting == Cutting::Refused {
+            return None;
+        }
         // SAFETY: as the caller says.
-        if self.cutting == Cutting::Refused
-            || !unsafe { self.gather(slots, pieces) }
-            || !self.is_possible(socket)
-        {
+        if !unsafe { self.gather(slots, pieces) } || !self.is_possible(socket) {
             return None;
         }
         // SAFETY: the headers have pointers of those that the caller answers for, and others to boxes of our own.
