@@ -353,6 +353,7 @@ no geoip
 log_format pen
 no messages
 no metrics_listen
+autosave 0
 no abort_on_error
 restart_timeout 5
 shutdown_timeout 30
