@@ -9,7 +9,7 @@ use penadmin::options::{self, Request, Settings};
 use penadmin::pens::{Pen, watch};
 use penadmin::users::edit;
 use penadmin::users::store::Store;
-use penadmin::{terminal, web};
+use penadmin::{ssh, terminal, web};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -46,10 +46,11 @@ fn serve(settings: Settings) -> Result<(), String> {
             return Err(format!("{} is there twice", pen.name));
         }
     }
+    let ssh = settings.ssh.map(ssh::Door::bind).transpose()?;
     let users = Store::open(settings.users)?;
     let audit = Audit::open(settings.audit)?;
     for pen in &pens {
         watch::start(pen).map_err(|error| format!("cannot start: {}", errors::reason(&error)))?;
     }
-    web::run(settings.web, Arc::new(Office { users, audit, pens }))
+    web::run(settings.web, ssh, Arc::new(Office { users, audit, pens }))
 }

@@ -1,7 +1,7 @@
 //! The command line of penadmin. Pure.
 
 use crate::users::{Access, Key};
-use crate::web;
+use crate::{ssh, web};
 use getopts::{Matches, Options};
 use std::path::PathBuf;
 
@@ -22,6 +22,9 @@ socket, a path or HOST:PORT; NAME is what the page calls that pen.
   --tls-key FILE    its private key, PEM
   --name HOST       a name under which browsers may find the page without TLS,
                     beside localhost and addresses; may be repeated
+  --ssh ADDRESS     HOST:PORT, or PORT of this machine alone, for ssh with the
+                    keys of the users
+  --host-key FILE   its private key, as ssh-keygen makes it; made if missing
   --audit FILE      every change is a line of it; else of standard error
   -h, --help        print this
       --version     print the version
@@ -66,6 +69,7 @@ pub struct Settings {
     /// `[NAME=]CONTROL` each.
     pub pens: Vec<String>,
     pub web: web::Settings,
+    pub ssh: Option<ssh::Settings>,
 }
 
 /// Reads the arguments.
@@ -75,7 +79,7 @@ pub struct Settings {
 pub fn parse(arguments: &[String]) -> Result<Request, String> {
     let mut options = Options::new();
     options.optflag("h", "help", "").optflag("", "version", "").optmulti("", "key", "", "KEY");
-    for name in ["users", "listen", "tls-cert", "tls-key", "audit"] {
+    for name in ["users", "listen", "tls-cert", "tls-key", "ssh", "host-key", "audit"] {
         options.optopt("", name, "", "");
     }
     options.optmulti("", "name", "", "HOST");
@@ -93,7 +97,7 @@ pub fn parse(arguments: &[String]) -> Result<Request, String> {
 }
 
 fn user(matches: &Matches) -> Result<Request, String> {
-    let of_server = ["users", "listen", "tls-cert", "tls-key", "audit", "name"];
+    let of_server = ["users", "listen", "tls-cert", "tls-key", "ssh", "host-key", "audit", "name"];
     if let Some(name) = of_server.into_iter().find(|name| matches.opt_present(name)) {
         return Err(format!("--{name} does not go with penadmin user"));
     }
@@ -121,6 +125,11 @@ fn serve(matches: &Matches) -> Result<Settings, String> {
         (None, None) => None,
         _ => return Err("want both of --tls-cert and --tls-key".into()),
     };
+    let ssh = match (matches.opt_str("ssh"), path("host-key")) {
+        (Some(listen), Some(host_key)) => Some(ssh::Settings { listen, host_key }),
+        (None, None) => None,
+        _ => return Err("want both of --ssh and --host-key".into()),
+    };
     if matches.free.is_empty() {
         return Err("want the control socket of a pen".into());
     }
@@ -133,6 +142,7 @@ fn serve(matches: &Matches) -> Result<Settings, String> {
             tls,
             names: matches.opt_strs("name"),
         },
+        ssh,
     })
 }
 
@@ -171,6 +181,7 @@ mod tests {
             (&["/run/pen"], "want --users FILE"),
             (&["/run/pen", "--users", "u", "--key", "x"], "--key goes with penadmin user alone"),
             (&["/run/pen", "--users", "u", "--tls-key", "x"], "want both of --tls-cert and --tls-key"),
+            (&["/run/pen", "--users", "u", "--ssh", "22"], "want both of --ssh and --host-key"),
             (&["--frob"], "Unrecognized option"),
         ] {
             let error = read(words).unwrap_err();
@@ -197,12 +208,26 @@ mod tests {
 
     #[test]
     fn a_server_has_users_and_pens() {
-        let words = ["--users", "u", "a=/run/a", "/run/b", "--name", "x", "--audit", "l"];
+        let words = [
+            "--users",
+            "u",
+            "a=/run/a",
+            "/run/b",
+            "--name",
+            "x",
+            "--audit",
+            "l",
+            "--ssh",
+            "2222",
+            "--host-key",
+            "k",
+        ];
         let settings = Settings {
             users: "u".into(),
             audit: Some("l".into()),
             pens: vec!["a=/run/a".into(), "/run/b".into()],
             web: web::Settings { listen: LISTEN.into(), tls: None, names: vec!["x".into()] },
+            ssh: Some(ssh::Settings { listen: "2222".into(), host_key: "k".into() }),
         };
         assert_eq!(read(&words), Ok(Request::Serve(settings)));
     }

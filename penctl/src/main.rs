@@ -7,7 +7,6 @@ mod octopus;
 mod pens;
 mod screen;
 mod shell;
-mod table;
 #[cfg(feature = "watch")]
 mod watch;
 
@@ -16,6 +15,7 @@ use pen_proto::help::Shell;
 use pen_proto::words::written;
 use pen_sys::control::{Address, Session};
 use pen_sys::program::complain;
+use penctl::table;
 use screen::Screen;
 use std::io::{self, BufRead, IsTerminal};
 use std::path::Path;

@@ -10,7 +10,7 @@ use draw::{Table, Tone, wrapped};
 #[cfg(feature = "watch")]
 pub use watched::{Facts, watched};
 
-use pen_proto::escape::Escaped;
+pub use pen_proto::escape::harmless;
 use pen_proto::readable::{bytes, duration};
 use pen_proto::status::{
     ClientStatus, ConnectionStatus, GroupLine, Level, MAIN, ServerStatus, ServiceLine, ServiceView, Status,
@@ -52,18 +52,6 @@ pub fn render(command: &str, json: &str, colour: Colour, width: usize) -> Option
         _ => return None,
     };
     Some(table.draw(colour, width))
-}
-
-/// Makes text from pen harmless for a terminal: control characters and what reverses the reading direction become
-/// escapes; newlines and tabs stay.
-pub fn harmless(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for piece in text.split_inclusive(['\n', '\t']) {
-        let line = piece.trim_end_matches(['\n', '\t']);
-        shown.push_str(&Escaped(line).to_string());
-        shown.push_str(&piece[line.len()..]);
-    }
-    shown
 }
 
 fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Option<Vec<T>> {

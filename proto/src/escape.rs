@@ -37,6 +37,18 @@ impl Display for EscapedBytes<'_> {
     }
 }
 
+/// Makes text from pen harmless for a terminal: control characters and what reverses the reading direction become
+/// escapes; newlines and tabs stay.
+pub fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for piece in text.split_inclusive(['\n', '\t']) {
+        let line = piece.trim_end_matches(['\n', '\t']);
+        shown.push_str(&Escaped(line).to_string());
+        shown.push_str(&piece[line.len()..]);
+    }
+    shown
+}
+
 /// Whether the character may not reach a reader as it is: control characters (C0, DEL, C1), line and paragraph
 /// separators, the Unicode marks for direction (the trick of CVE-2021-42574), and what has no width.
 pub fn is_dangerous(c: char) -> bool {

@@ -5,3 +5,4 @@ mod browser;
 #[path = "../common/mod.rs"]
 mod common;
 mod desk;
+mod ssh;

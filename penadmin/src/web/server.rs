@@ -3,7 +3,9 @@
 use super::login::{HASHING_MAX, Peer};
 use super::tls::Certificate;
 use super::{Cookie, House, Inner, api};
+use crate::crowd::Crowd;
 use crate::office::Office;
+use crate::ssh;
 use crate::users::password;
 use axum::Router;
 use axum::extract::Extension;
@@ -16,13 +18,12 @@ use hyper_util::service::TowerToHyperService;
 use pen_sys::notify::Supervisor;
 use pen_sys::program::complain;
 use pen_sys::{clock, errors};
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::net::{IpAddr, SocketAddr, TcpListener as StdListener, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener as StdListener, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -60,11 +61,11 @@ pub struct Settings {
     pub names: Vec<String>,
 }
 
-/// Opens the door and serves until TERM or INT. HUP opens the audit file again and reads the certificate again.
+/// Opens the door, and that for ssh if there is one, and serves until TERM or INT. HUP opens the audit file again and reads the certificate again.
 ///
 /// # Errors
 /// It cannot be opened. Other machines could come in without TLS.
-pub fn run(settings: Settings, office: Arc<Office>) -> Result<(), String> {
+pub fn run(settings: Settings, ssh: Option<ssh::Door>, office: Arc<Office>) -> Result<(), String> {
     let certificate =
         settings.tls.map(|(chain, key)| Certificate::load(chain, key)).transpose()?.map(Arc::new);
     let listeners = bind(&settings.listen, certificate.is_some())?;
@@ -84,7 +85,7 @@ pub fn run(settings: Settings, office: Arc<Office>) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {}", errors::reason(&error)))?;
-    let served = runtime.block_on(serve(listeners, certificate, house));
+    let served = runtime.block_on(serve(listeners, certificate, ssh, house));
     // Somebody may still wait for a pen that hangs.
     runtime.shutdown_background();
     served
@@ -113,13 +114,14 @@ fn bind(listen: &str, is_tls: bool) -> Result<Vec<StdListener>, String> {
 async fn serve(
     listeners: Vec<StdListener>,
     certificate: Option<Arc<Certificate>>,
+    ssh: Option<ssh::Door>,
     house: House,
 ) -> Result<(), String> {
     let cannot_start = |error: std::io::Error| format!("cannot start: {}", errors::reason(&error));
     let mut hangup = signal(SignalKind::hangup()).map_err(cannot_start)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot_start)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_start)?;
-    let crowd = Arc::new(Crowd::default());
+    let crowd = Crowd::new(CONNECTIONS_MAX, OF_ADDRESS_MAX);
     let routes = api::routes(house.clone());
     for listener in listeners {
         let listener = TcpListener::from_std(listener).map_err(cannot_start)?;
@@ -127,6 +129,9 @@ async fn serve(
         let scheme = if certificate.is_some() { "https" } else { "http" };
         complain(format_args!("penadmin: listening at {scheme}://{address}/"));
         tokio::spawn(accept(listener, certificate.clone(), routes.clone(), crowd.clone()));
+    }
+    if let Some(door) = ssh {
+        door.open(&house.office).map_err(cannot_start)?;
     }
     let supervisor = Supervisor::from_environment();
     supervisor.tell("READY=1");
@@ -170,7 +175,7 @@ async fn accept(
                 continue;
             }
         };
-        let Some(place) = Crowd::enter(&crowd, peer.ip()) else { continue };
+        let Some(place) = crowd.enter(peer.ip()) else { continue };
         let (certificate, routes) = (certificate.clone(), routes.clone());
         tokio::spawn(async move {
             // A connection that lasts too long, or breaks, harms only itself.
@@ -224,40 +229,6 @@ async fn converse(
     let _ = connection.await;
 }
 
-/// How many connections there are, by address.
-#[derive(Default)]
-struct Crowd(Mutex<HashMap<IpAddr, usize>>);
-
-/// A connection's place; free again when it is dropped.
-struct InCrowd {
-    crowd: Arc<Crowd>,
-    address: IpAddr,
-}
-
-impl Crowd {
-    fn enter(crowd: &Arc<Crowd>, address: IpAddr) -> Option<InCrowd> {
-        let mut counts = crowd.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = counts.values().sum();
-        let own = counts.get(&address).copied().unwrap_or(0);
-        let is_full = all >= CONNECTIONS_MAX || (own >= OF_ADDRESS_MAX && !address.is_loopback());
-        if is_full {
-            return None;
-        }
-        counts.insert(address, own + 1);
-        Some(InCrowd { crowd: crowd.clone(), address })
-    }
-}
-
-impl Drop for InCrowd {
-    fn drop(&mut self) {
-        let mut counts = self.crowd.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match counts.get_mut(&self.address) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(counts.remove(&self.address)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,22 +243,5 @@ mod tests {
         assert!(bind("0", false).is_ok());
         assert!(bind("0.0.0.0:0", true).is_ok());
         assert!(bind("nonsense", true).is_err());
-    }
-
-    #[test]
-    fn one_address_leaves_room_for_others() {
-        let crowd = Arc::new(Crowd::default());
-        let far: IpAddr = "192.0.2.1".parse().unwrap();
-        let mut inside: Vec<_> = (0..OF_ADDRESS_MAX).map(|_| Crowd::enter(&crowd, far).unwrap()).collect();
-        assert!(Crowd::enter(&crowd, far).is_none());
-        inside.pop();
-        assert!(Crowd::enter(&crowd, far).is_some());
-        let near = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-        while let Some(place) = Crowd::enter(&crowd, near) {
-            inside.push(place);
-        }
-        assert_eq!(inside.len(), CONNECTIONS_MAX);
-        drop(inside);
-        assert!(crowd.0.lock().unwrap().is_empty());
     }
 }
