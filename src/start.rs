@@ -247,7 +247,11 @@ fn open_and_run(
     learn_countries(&mut engine)?;
     opening::begin(&mut engine, Opened { listeners, tls, logs, metrics, dsr }, Extras::default())?;
     let process = Process::new(engine, doors, supervision).reading(manner.source);
-    manner.startup.into_iter().for_each(|text| diag::say(Severity::Notice, text));
+    if let Some(text) = manner.startup {
+        diag::say(Severity::Notice, text);
+        // Whoever started it looks for this as soon as the parent has ended.
+        diag::finish();
+    }
     let patience = prints_tables.then_some(Duration::from_millis(TABLE_MS));
     let mut table_ms = clock::monotonic_ms() + TABLE_MS;
     process.run(waiting.parent.take(), patience, |engine| {

@@ -102,11 +102,8 @@ fn a_link_named_octopuslb_server_serves_as_octopus_does() {
     let farm = Farm::new(&[&a, &b]);
     let started = farm.start();
     assert_eq!(started.status.code(), Some(0), "{started:?}");
-    assert!(
-        farm.text("log").contains(": STARTUP: main: octopus startup completed\n"),
-        "{}",
-        farm.text("log")
-    );
+    let startup = ": STARTUP: main: octopus startup completed\n";
+    eventually("the start message", || farm.text("log"), |log| log.contains(startup));
     let mut names = [farm.ask(), farm.ask()];
     names.sort();
     assert_eq!(names, ["A", "B"]);
