@@ -101,6 +101,8 @@ fn about(service: &ServiceView<'_>) -> Vec<String> {
     parts
 }
 
+/// Where loads do.
+const LOAD: usize = 16;
 /// Where names stand among the columns of servers.
 const NAME: usize = 1;
 /// And their groups.
@@ -127,6 +129,7 @@ fn servers(servers: &[ServerStatus]) -> Table {
             bytes(server.received_bytes),
             server.connections_total.to_string(),
             server.failures_total.to_string(),
+            server.load.map_or_else(|| "-".into(), |load| load.to_string()),
         ];
         (server_tone(server), cells)
     };
@@ -148,10 +151,14 @@ fn servers(servers: &[ServerStatus]) -> Table {
             ("RECEIVED", Right, 6),
             ("TOTAL", Right, 3),
             ("FAILED", Right, 2),
+            ("LOAD", Right, 1),
         ],
         rows: servers.iter().map(row).collect(),
         nothing: "no servers",
     };
+    if servers.iter().all(|server| server.load_from.is_none() && server.load.is_none()) {
+        table.leave_out(LOAD);
+    }
     if servers.iter().all(|server| server.uris.is_none()) {
         table.leave_out(URIS);
     }

@@ -23,7 +23,7 @@ pub use kind::{Answer, Argument, Kind, List, Taken};
 pub use load::{COMMUNITY_BYTES_MAX, LoadSource, SnmpVersion, without_community};
 pub use reach::Reach;
 pub use rows::{DEBUG_LEVELS, ROWS, SERVER_KEYS};
-pub use server::{CheckChange, ServerChange, ServerDeed, ServerKey, ServerValue};
+pub use server::{CheckChange, ServerChange, ServerDeed, ServerKey, ServerValue, YES_NO};
 pub use settings::{
     Address, AddressValue, Assignment, Choice, Flag, LogTarget, Number, OneOf, Setting, Text,
 };
@@ -31,7 +31,9 @@ pub use tls::{
     HOST_NAME_BYTES_MAX, NAMES_MAX, SSL_RECORD_BYTES_MAX, ServerTls, SniNames, TlsOption, host_name,
     protocols,
 };
-pub use values::{ClientCertificate, FastClose, HttpMode, LogFormat, PolicyKind, ProxyHeader, Role};
+pub use values::{
+    ClientCertificate, FastClose, HttpMode, LogFormat, OnDown, Overload, PolicyKind, ProxyHeader, Role,
+};
 
 /// Longest time in seconds that any command takes: about 31 years, "for ever" in practice, and small enough that a
 /// clock in seconds plus this value still fits 32 bits.

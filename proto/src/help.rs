@@ -146,7 +146,9 @@ fn option_names(row: &Row) -> Option<String> {
 fn explained(row: &Row) -> String {
     match row.kind {
         Kind::Number { default, .. } if default != Number::NONE => format!("{} [{default}]", row.summary),
-        Kind::Seconds { default_ms, .. } => format!("{} [{}]", row.summary, Seconds(default_ms)),
+        Kind::Seconds { default_ms: default, .. } | Kind::Decimal { default, .. } => {
+            format!("{} [{}]", row.summary, Seconds(default))
+        }
         Kind::Mode { default, .. } => format!("{} [{default:o}]", row.summary),
         Kind::Flag { default: true, .. } => format!("{} [on]", row.summary),
         _ => row.summary.to_owned(),
@@ -172,6 +174,10 @@ fn facts(row: &Row) -> String {
              is never.",
             row.unit
         )),
+        Kind::Decimal { max, default, .. } => {
+            let [max, default] = [max, default].map(Seconds);
+            facts.push(format!("From 0 to {max}, with up to three decimals; the default is {default}."));
+        }
         Kind::Rate { count_max, seconds_max, .. } => facts.push(format!(
             "From 1 to {count_max} {} within 1 to {seconds_max} seconds; 0, the default, is no limit.",
             row.unit
@@ -205,6 +211,8 @@ fn key_synopsis(key: &ServerKey) -> String {
         ServerValue::Number { unit: "seconds", .. } => "SECONDS",
         ServerValue::Seconds { .. } => "S",
         ServerValue::Check(_) => "none|connect|...",
+        ServerValue::Decimal { .. } => "N",
+        ServerValue::YesNo(_) => "yes|no",
         ServerValue::Load(_) => "none|snmp|agent|exec",
         ServerValue::Weight(_) => "N",
         ServerValue::Name(_) => "NAME",

@@ -1,6 +1,7 @@
 //! How much a server has to do, as it says itself: the load average of Unix, or what an agent makes of it.
 
-use crate::seconds::Seconds;
+use crate::addr::quoted;
+use crate::seconds::{Seconds, decimal};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
@@ -9,6 +10,8 @@ const PARTS: u32 = 1000;
 const DECIMALS: usize = 3;
 /// Largest load, in whole numbers.
 pub const LOAD_MAX: u32 = 1_000_000;
+/// The same in thousandths.
+pub const LOAD_THOUSANDTHS_MAX: u64 = LOAD_MAX as u64 * PARTS as u64;
 
 /// From 0 to [`LOAD_MAX`], in thousandths. Written without decimals that say nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +26,15 @@ impl Load {
 
     pub fn thousandths(self) -> u32 {
         self.0
+    }
+
+    /// Reads a load, or what is reckoned with loads, as a command has it: in thousandths, up to so many.
+    ///
+    /// # Errors
+    /// `want 0..100, got "x"`.
+    pub fn parse(text: &str, max: u64) -> Result<u64, String> {
+        let number = decimal(text).filter(|number| *number <= max);
+        number.ok_or_else(|| format!("want 0..{}, got {}", Seconds(max), quoted(text)))
     }
 
     /// Reads a number that is not negative, as programs and agents write it: `3`, `0.42`, `.5`, ` 12.3456 `. Further

@@ -15,6 +15,7 @@ use crate::commands::{
     Address, Answer, Argument, Assignment, Choice, Command, Entry, Kind, Line, Number, ROWS, Row,
     SECONDS_MAX, SERVER_KEYS, ServerDeed, Setting, Taken, row, row_spelled,
 };
+use crate::load::Load;
 use crate::rate::Rate;
 use crate::seconds::Seconds;
 use crate::words::split;
@@ -199,6 +200,10 @@ fn of_row(row: &Row, words: &mut Words) -> Parsed<Command> {
                 number,
                 Rate { count: seconds, seconds: if seconds > 0 { count } else { 0 } }.to_bits(),
             ))
+        }
+        Kind::Decimal { number, max, .. } => {
+            let Some(word) = words.next() else { return Ok(Command::Show(Setting::Number(number))) };
+            Ok(Command::number(number, words.checked(Load::parse(word, max))?))
         }
         Kind::Rate { number, .. } if words.is_at_end() => Ok(Command::Show(Setting::Number(number))),
         Kind::Rate { number, count_max, seconds_max } => {

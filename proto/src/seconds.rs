@@ -15,19 +15,23 @@ impl Seconds {
     /// # Errors
     /// `want 0.001..60 seconds, got "x"`.
     pub fn parse(text: &str, min_ms: u64, max_ms: u64) -> Result<u64, String> {
-        let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-        let is_number = [whole, decimals]
-            .iter()
-            .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
-        let ms = || {
-            let decimals = (decimals.len() <= DECIMALS).then(|| format!("{decimals:0<DECIMALS$}"))?;
-            whole.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(decimals.parse().ok()?)
-        };
-        let ms = if is_number { ms() } else { None };
-        ms.filter(|ms| (min_ms..=max_ms).contains(ms)).ok_or_else(|| {
+        decimal(text).filter(|ms| (min_ms..=max_ms).contains(ms)).ok_or_else(|| {
             format!("want {}..{} seconds, got {}", Seconds(min_ms), Seconds(max_ms), quoted(text))
         })
     }
+}
+
+/// Reads a number with up to three decimals, as thousandths.
+pub fn decimal(text: &str) -> Option<u64> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number = [whole, decimals]
+        .iter()
+        .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+    let ms = || {
+        let decimals = (decimals.len() <= DECIMALS).then(|| format!("{decimals:0<DECIMALS$}"))?;
+        whole.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(decimals.parse().ok()?)
+    };
+    if is_number { ms() } else { None }
 }
 
 impl fmt::Display for Seconds {

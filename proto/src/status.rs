@@ -74,6 +74,9 @@ pub struct Status {
     /// See [`ServiceStatus::clients_from`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clients_from: Option<String>,
+    /// The load of its servers together, in percent of what they should have; see [`ServiceView::load_percent`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_percent: Option<u32>,
     /// Connections of this service alone, where they are not listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connections_own: Option<u64>,
@@ -227,6 +230,15 @@ pub struct ServerStatus {
     /// What it has to do, as it says itself; nothing while that is unknown.
     #[serde(default)]
     pub load: Option<Load>,
+    /// The load at which it is fully loaded; nothing where there is no such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maxload: Option<Load>,
+    /// Its load in percent of that, where both are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_load: Option<u32>,
+    /// It is used only when others are gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub standby: bool,
     /// Where that is read, as after `load` but without a community; nothing where nobody asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_from: Option<String>,

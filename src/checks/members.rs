@@ -22,6 +22,11 @@ impl Members {
     /// These are the members of a service now.
     pub fn put(&self, service: &str, members: Vec<Member>) {
         lock(&self.named).insert(service.to_owned(), members);
+        self.ring();
+    }
+
+    /// Something has become of servers that the main thread is to look at.
+    pub fn ring(&self) {
         let bell = lock(&self.bell).clone();
         if let Some(bell) = bell {
             bell();

@@ -16,7 +16,7 @@ use crate::settings::{
 };
 use pen_proto::commands::{
     AclEntry, Address, Assignment, Command, Entries, Entry, ServerChange, ServerDeed, ServiceChange, Setting,
-    Text,
+    Text, without_community,
 };
 use pen_proto::parse;
 use std::collections::BTreeSet;
@@ -61,7 +61,8 @@ impl<R: Running> Engine<R> {
             Ok((target, lines, remarks))
         })?;
         let remarks = remarks.iter().map(|remark| format!("# {remark}\n"));
-        let reply = lines.iter().map(|line| format!("{line}\n")).chain(remarks).collect();
+        let reply =
+            lines.iter().map(|line| format!("{}\n", without_community(line))).chain(remarks).collect();
         if whole.wanted != WholeDeed::Apply {
             return Ok(Done { reply, warnings: Vec::new() });
         }

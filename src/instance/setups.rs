@@ -11,7 +11,7 @@ use crate::settings::{ServerEntry, ServiceConfig, Settings};
 use crate::sys::limits;
 use crate::sys::published::lock;
 use pen_proto::addr::{Host, Port};
-use pen_proto::commands::{Check, Number, ServerTls, Text};
+use pen_proto::commands::{Check, Number, OnDown, ServerTls, Text};
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -103,6 +103,10 @@ impl Setups {
         let placed = |entry: &ServerEntry| ServerSetup {
             group: entry.group.as_ref().map(ToString::to_string),
             in_reserve: entry.group.is_some() && entry.group.as_ref() != in_use,
+            standby: config.standby_place(entry),
+            maxload: config.maxload(entry),
+            is_strict: config.is_strict(),
+            is_cut_when_down: config.values.choice::<OnDown>() == OnDown::Close,
             load_source: config.load_watch(entry, &source).map(|load| load.source).unwrap_or_default(),
             ..setup(entry)
         };
@@ -190,7 +194,6 @@ fn server_setup(entry: &ServerEntry, by_host: bool) -> ServerSetup {
         proxy: entry.proxy,
         role: entry.role,
         slow_start_ms: entry.slow_start_ms,
-        standby: entry.standby,
         ..ServerSetup::new(endpoint)
     }
 }

@@ -127,6 +127,7 @@ impl Instance {
         }
         add_live_to_clients(&mut told.clients, &told.connections);
         add_idlers(&mut told.servers, &idlers);
+        told.load_percent = told.view().load_percent();
         (told, flows_max)
     }
 }
@@ -142,6 +143,7 @@ fn tell_own(status: &mut Status, told: ServiceStatus) {
     status.clients = told.clients;
     status.clients_used = told.clients_used;
     status.clients_from = told.clients_from;
+    status.load_percent = told.load_percent;
     status.connections_last = told.connections_last;
     status.connections = told.connections;
     status.idlers = told.idlers;

@@ -11,7 +11,7 @@ use crate::common::real::Server;
 use crate::common::tempdir::TempDir;
 use crate::common::wait::eventually;
 use nix::unistd::Uid;
-use pen_proto::status::{ServerState, ServerStatus};
+use pen_proto::status::{ServerState, ServerStatus, Status};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -251,7 +251,107 @@ fn communities_are_written_and_not_shown() {
         assert!(!pen.control(question).contains("hush"), "{question}");
     }
     assert!(!pen.stderr().contains("hush"), "{}", pen.stderr());
+    pen.control("load snmp hush3");
+    let told = pen.control(&format!("diff {} reverse", file.display()));
+    assert!(told.contains("load snmp v2c ***") && !told.contains("hush"), "{told}");
     let read = Pen::before(Vec::<String>::new()).options("-r").config(&text).start();
     assert_eq!(read.control("load"), "snmp v1 ***\n");
     assert_eq!(statuses(&read)[1].load_from.as_deref(), Some("snmp v2c *** port 1162"));
+}
+
+#[test]
+fn clients_go_to_the_server_with_the_least_load() {
+    let (servers, agents) = (two(), ["0.5\n", "2.5\n"].map(Agent::saying));
+    let start =
+        Pen::before(&servers).options("-r").command("check_interval 0.05").command("policy least_load");
+    let start = start.command("maxload 4").command("session_weight 0.1");
+    let pen = agents.iter().enumerate().fold(start, |start, (index, agent)| {
+        start.command(format!("server {index} load agent {}", agent.door.port()))
+    });
+    let pen = pen.start();
+    let known = |all: &Vec<ServerStatus>| all.iter().all(|server| server.load.is_some());
+    eventually("both loads", || statuses(&pen), known);
+    assert_eq!(pen.asks(4), "AAAA");
+    let told = statuses(&pen);
+    assert_eq!((told[0].effective_load, told[1].effective_load), (Some(12), Some(62)));
+    let status: Status = serde_json::from_str(&pen.control("status json")).unwrap();
+    assert_eq!(status.load_percent, Some(37), "3 of 8");
+    let metrics = pen.control("metrics");
+    assert!(metrics.contains("pen_load_ratio 0.37\n") && metrics.contains("} 0.5\n"), "{metrics}");
+    assert!(pen.control("status").contains("62 % of maxload"));
+    agents[0].says("3\n");
+    first_load(&pen, "3");
+    assert_eq!(pen.asks(4), "BBBB");
+    agents[1].door.pause();
+    eventually("an unknown load", || statuses(&pen), |all| all[1].load.is_none());
+    assert_eq!(pen.asks(2), "AA", "a load that is known is preferred");
+}
+
+#[test]
+fn strict_overload_turns_clients_away_until_a_server_has_time() {
+    let (servers, agents) = (two(), ["5\n", "5\n"].map(Agent::saying));
+    let pen = with_load(&servers, "none").command("overload strict").command("maxload 4").start();
+    for (index, agent) in agents.iter().enumerate() {
+        pen.control(&format!("server {index} load agent {}", agent.door.port()));
+    }
+    first_is(&pen, ServerState::Full, "load 5 of 4");
+    eventually("both", || statuses(&pen), |all| all[1].state == Some(ServerState::Full));
+    assert_eq!(pen.asks(2), "--", "nobody takes them");
+    pen.control("overload relaxed");
+    first_is(&pen, ServerState::Up, "");
+    assert_eq!(pen.asks(2).len(), 2);
+    pen.control("overload strict");
+    pen.control("server 1 maxload 6");
+    eventually("one", || statuses(&pen), |all| all[1].state == Some(ServerState::Up));
+    assert_eq!(pen.asks(3), "BBB");
+}
+
+#[test]
+fn a_standby_server_is_used_when_no_other_can_be() {
+    let servers = two();
+    let pen = with_load(&servers, "none").command("check connect").command("server 1 standby yes").start();
+    let second = |state: ServerState| {
+        eventually("the second", || statuses(&pen).swap_remove(1), |server| server.state == Some(state));
+    };
+    second(ServerState::Standby);
+    assert!(statuses(&pen)[1].standby);
+    assert_eq!(pen.asks(3), "AAA");
+    pen.control("server 0 drain");
+    assert_eq!(pen.asks(2), "BB");
+    pen.control("server 0 enable");
+    servers[0].pause();
+    first_is(&pen, ServerState::Down, "");
+    assert_eq!(pen.asks(2), "BB");
+    servers[0].resume();
+    first_is(&pen, ServerState::Up, "");
+    assert_eq!(pen.asks(2), "AA");
+    let file = pen.path("saved.conf");
+    pen.control(&format!("write {}", file.display()));
+    assert!(fs::read_to_string(&file).unwrap().contains(" standby yes"));
+    pen.control("server 1 standby no");
+    second(ServerState::Up);
+}
+
+#[test]
+fn connections_of_a_server_that_is_down_are_kept_or_closed() {
+    let (servers, agent) = (two(), Agent::saying("up\n"));
+    let pen = with_load(&servers, "none").start();
+    pen.control("server 1 disable");
+    pen.control(&format!("server 0 check agent {}", agent.door.port()));
+    first(&pen, "the first check", |server| server.check_us.is_some());
+    let mut client = pen.connect();
+    assert_eq!(client.line(), "A");
+    agent.says("down\n");
+    first_is(&pen, ServerState::Down, "");
+    client.send("still here\n");
+    assert_eq!(client.line(), "still here", "keep is the default");
+    pen.control("on_down close");
+    client.ending();
+    agent.says("up\n");
+    first_is(&pen, ServerState::Up, "");
+    let mut client = pen.connect();
+    assert_eq!(client.line(), "A");
+    agent.says("down\n");
+    client.ending();
+    assert_eq!(statuses(&pen)[0].connections, 0);
 }

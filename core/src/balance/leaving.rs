@@ -2,6 +2,7 @@
 //!
 //! Owns who has become empty since it was asked last. The caller cuts connections and tells the operator.
 
+use super::loaded::AgentWord;
 use super::selection::Selection;
 use super::servers::{Server, ServerId, ServerSetup};
 use super::standing::Duty;
@@ -39,12 +40,21 @@ impl Selection {
         std::mem::take(&mut self.emptied)
     }
 
-    /// Servers whose time to drain is over while they still have connections: those are to be cut.
+    /// Servers whose connections are to be cut: whose time to drain is over, or that are down where `on_down` says so.
     pub fn overdue(&self, now_seconds: u32) -> Vec<ServerId> {
-        self.deadlines()
-            .filter(|(_, until_seconds)| *until_seconds <= now_seconds)
-            .map(|(id, _)| id)
-            .collect()
+        let drained = self.deadlines().filter(|(_, until_seconds)| *until_seconds <= now_seconds);
+        drained.map(|(id, _)| id).chain(self.fallen()).collect()
+    }
+
+    /// Servers that checks or their agents find down, and whose connections do not survive that.
+    fn fallen(&self) -> impl Iterator<Item = ServerId> {
+        let is_fallen = |server: &Server| {
+            let is_down =
+                server.standing.is_down() || matches!(server.standing.agent, AgentWord::Down { .. });
+            server.setup.is_cut_when_down && server.connections > 0 && is_down
+        };
+        let regular = self.servers.regular().iter().enumerate();
+        regular.filter(move |(_, server)| is_fallen(server)).map(|(index, _)| ServerId::regular(index))
     }
 
     /// When the first server becomes overdue, so far as is known now.
@@ -55,6 +65,7 @@ impl Selection {
     /// Whether any server that gets nobody still has connections, so that it may become empty.
     pub fn awaits_ends(&self) -> bool {
         self.servers.listed().iter().any(|server| server.is_leaving() && server.connections > 0)
+            || self.fallen().next().is_some()
     }
 
     /// The smallest number for a new server: no server has it by `is_configured`, and no connection is left of an

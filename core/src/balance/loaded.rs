@@ -164,6 +164,18 @@ impl Server {
         !is_same
     }
 
+    /// Its load in percent of the most that it should have, where both are known.
+    pub fn effective_load_percent(&self) -> Option<u32> {
+        self.load()
+            .filter(|_| self.setup.maxload > Load::default())
+            .map(|load| load.percent_of(self.setup.maxload))
+    }
+
+    /// Whether it gets no new clients because of its load.
+    pub fn is_overloaded(&self) -> bool {
+        self.setup.is_strict && self.effective_load_percent().is_some_and(|percent| percent > 100)
+    }
+
     /// Its load, as far as it is known.
     pub fn load(&self) -> Option<Load> {
         self.loaded.as_ref()?.load
@@ -182,11 +194,11 @@ impl Selection {
     ) -> Option<Option<String>> {
         self.servers.get(server).filter(|server| server.setup.endpoint.is_same_server(endpoint))?;
         let (is_news, is_weight, reason) = self.servers.change(server, |server| {
-            let before = (server.weight(), server.max());
+            let before = (server.weight(), server.max(), server.is_overloaded());
             let is_news = server.take_load(reading, now_seconds);
             let reason = server.loaded.as_ref().map(|loaded| loaded.reason()).unwrap_or_default();
             (
-                is_news || before != (server.weight(), server.max()),
+                is_news || before != (server.weight(), server.max(), server.is_overloaded()),
                 before.0 != server.weight(),
                 (is_news, reason),
             )
@@ -205,3 +217,7 @@ impl Selection {
 #[cfg(test)]
 #[path = "loaded_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "loaded_policy_tests.rs"]
+mod policy_tests;

@@ -1,7 +1,7 @@
 //! What an agent says, and how it counts beside the words of others.
 
 use super::super::pool::Pool;
-use super::super::{Admission, Finding, Health, ServerSetup, Untested};
+use super::super::{Admission, Finding, Health, Rules, ServerSetup, Untested};
 use super::*;
 use crate::settings::Settings;
 use pen_proto::addr::ClientAddr;
@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 const BLACKLIST_SECONDS: u32 = 30;
 
-fn setup(number: u8) -> ServerSetup {
+pub(super) fn setup(number: u8) -> ServerSetup {
     ServerSetup {
         load_source: LoadSource::Agent { port: 7 },
         ..ServerSetup::new(Endpoint::Inet(([10, 0, 0, number], 80).into()))
@@ -19,29 +19,33 @@ fn setup(number: u8) -> ServerSetup {
 }
 
 /// A pool of so many servers that all weigh one, chosen by the fewest connections.
-struct Farm {
-    pool: Pool,
-    selection: super::super::SelectionKey,
+pub(super) struct Farm {
+    pub pool: Pool,
+    pub selection: super::super::SelectionKey,
     now_seconds: u32,
-    clients: u8,
+    pub clients: u8,
 }
 
 impl Farm {
-    fn of(servers: Vec<ServerSetup>) -> Farm {
+    pub fn of(servers: Vec<ServerSetup>) -> Farm {
+        Farm::with_rules(servers, |rules| rules.policy = PolicyKind::LeastConn)
+    }
+
+    pub fn with_rules(servers: Vec<ServerSetup>, change: impl FnOnce(&mut Rules)) -> Farm {
         let mut pool = Pool::new(64).seeded(1);
         let mut rules = Settings::default().rules();
-        rules.policy = PolicyKind::LeastConn;
+        change(&mut rules);
         rules.blacklist_seconds = BLACKLIST_SECONDS.into();
         let selection = pool.add_selection(rules);
         pool.set_servers(selection, servers, None, None);
         Farm { pool, selection, now_seconds: 1_000, clients: 0 }
     }
 
-    fn hears(&mut self, index: usize, line: &str) -> Option<String> {
+    pub fn hears(&mut self, index: usize, line: &str) -> Option<String> {
         self.reads(index, Reading::Said(Said::parse(line.as_bytes()).unwrap()))
     }
 
-    fn hears_nothing(&mut self, index: usize) {
+    pub fn hears_nothing(&mut self, index: usize) {
         self.reads(index, Reading::Unknown("timed out".into()));
     }
 
@@ -53,17 +57,17 @@ impl Farm {
         chooser.loaded(server, &endpoint, &reading, now_seconds).expect("the server is there")
     }
 
-    fn server(&mut self, index: usize) -> Server {
+    pub fn server(&mut self, index: usize) -> Server {
         self.pool.at(self.selection).servers.get(ServerId::regular(index)).unwrap().clone()
     }
 
-    fn state(&mut self, index: usize) -> ServerState {
+    pub fn state(&mut self, index: usize) -> ServerState {
         let now_seconds = self.now_seconds;
         self.server(index).state(BLACKLIST_SECONDS.into(), now_seconds)
     }
 
     /// Where a new client goes; its connection stays.
-    fn goes_to(&mut self) -> Option<i32> {
+    pub fn goes_to(&mut self) -> Option<i32> {
         self.clients += 1;
         let client = ClientAddr::from(std::net::SocketAddr::new(
             IpAddr::V4(Ipv4Addr::new(192, 0, 2, self.clients)),

@@ -35,6 +35,8 @@ pub struct Rules {
     /// How many of 100 connections have a clone.
     pub clone_percent: u64,
     pub rebalance: Rebalance,
+    /// What a connection counts for under [`PolicyKind::LeastLoad`].
+    pub session_weight_thousandths: u32,
     /// How many clients may wait when every server is full.
     pub queue_max: u64,
 }

@@ -22,6 +22,7 @@ use super::standing::{Duty, Standing};
 use pen_proto::called::Called;
 use pen_proto::commands::{LoadSource, ProxyHeader, Role};
 pub use pen_proto::endpoint::{Endpoint, TlsEndpoint};
+use pen_proto::load::Load;
 use pen_proto::weight::Weight;
 use std::sync::Arc;
 
@@ -66,6 +67,12 @@ pub struct ServerSetup {
     pub untested: Untested,
     /// Its check as a line has it; empty: none.
     pub check_text: String,
+    /// Load at which it is fully loaded; 0: none.
+    pub maxload: Load,
+    /// With more load than that it gets no new clients.
+    pub is_strict: bool,
+    /// Its connections are cut when checks or its agent find it down.
+    pub is_cut_when_down: bool,
     /// Where its load is read.
     pub load_source: LoadSource,
     /// When a client waits for a check of it; `None`: never.
@@ -204,7 +211,8 @@ impl Server {
     /// Whether one more connection fits; `sticky` clients belong to the server already.
     pub fn has_room(&self, sticky: bool) -> bool {
         let (max, hard) = (self.max(), self.setup.hard);
-        max == 0 || self.connections < max || (sticky && self.connections < hard)
+        let fits = max == 0 || self.connections < max;
+        (fits && (sticky || !self.is_overloaded())) || (sticky && self.connections < hard)
     }
 
     /// What counts when servers are chosen by weight.
@@ -300,6 +308,8 @@ pub struct Servers {
     clone_glances: Vec<Glance>,
     /// Of the glances.
     changes: Changes,
+    /// Of the slots, as far as they are known.
+    loads: Vec<Option<Load>>,
     /// Regular servers that failed, the one that failed longest ago first. Some may be well again.
     failed: Vec<ServerId>,
     count: usize,
@@ -360,6 +370,7 @@ impl Servers {
         self.glances = members;
         self.clone_glances = if are_clones { clones } else { Vec::new() };
         self.changes.note_all();
+        self.loads = self.slots.iter().map(Server::load).collect();
         self.left = self.regular().iter().filter(|server| server.is_left()).count();
     }
 
@@ -501,6 +512,11 @@ impl Servers {
         servers.filter(|(_, server)| server.standing.has_failed())
     }
 
+    /// The load of a regular server, as far as it is known.
+    pub fn load_at(&self, index: usize) -> Option<Load> {
+        self.loads.get(index).copied().flatten()
+    }
+
     /// A server by number; `None` for [`ServerId::NONE`] and numbers never configured.
     pub fn get(&self, id: ServerId) -> Option<&Server> {
         match id {
@@ -531,6 +547,7 @@ impl Servers {
                 if let Some(seen) = self.clone_glances.get_mut(index) {
                     *seen = Glance::of(server, Role::Clone, self.blacklist_seconds);
                 }
+                self.loads[index] = server.load();
                 let before = std::mem::replace(&mut self.glances[index], glance).usable_from_seconds();
                 if before != glance.usable_from_seconds() {
                     self.note_return(index, before, glance.usable_from_seconds());

@@ -9,6 +9,7 @@ use super::servers::{Server, ServerId, ServerSetup, TlsEndpoint};
 use super::{Chooser, Selection};
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{LoadSource, Role, ServerTls};
+use pen_proto::load::Load;
 use pen_proto::status::{ClientStatus, ConnectionStatus, ServerState, ServerStatus, ServerTimes, bits};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -100,6 +101,9 @@ fn server_status(id: ServerId, server: &Server, blacklist_seconds: u64, now_seco
         check: (!setup.check_text.is_empty()).then(|| setup.check_text.clone()),
         check_us: server.checked.took_us,
         load: server.load(),
+        maxload: Some(setup.maxload).filter(|maxload| *maxload > Load::default()),
+        effective_load: server.effective_load_percent(),
+        standby: setup.standby > 0,
         load_from: (setup.load_source != LoadSource::None).then(|| setup.load_source.shown()),
         load_error: server.loaded.as_ref().and_then(|loaded| loaded.error.as_deref()).map(String::from),
         uris: None, // the policy has them
@@ -122,7 +126,10 @@ fn reason(state: ServerState, server: &Server) -> Option<String> {
             Some("by command")
         }
         ServerState::Down => Some("connect failed"),
-        ServerState::Full => Some("maximum of connections"),
+        ServerState::Full => match (server.is_overloaded(), server.load()) {
+            (true, Some(load)) => return Some(format!("load {load} of {}", server.setup.maxload)),
+            _ => Some("maximum of connections"),
+        },
         ServerState::Standby if server.setup.in_reserve => Some("another group is in use"),
         ServerState::Standby => Some("waits for others to be gone"),
     };

@@ -4,7 +4,7 @@
 use super::{ServerEntry, ServiceConfig};
 use crate::balance::{Duty, Extra, Untested};
 use crate::checks::Turns;
-use pen_proto::commands::{Check, CheckChange, Flag, Number, Text};
+use pen_proto::commands::{Check, CheckChange, Flag, Number, OnDown, Overload, Text};
 
 /// What a server says of its checks; `None`: as its service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -134,9 +134,11 @@ impl ServiceConfig {
             Number::CheckFall,
             Number::CheckPort,
             Number::Latency,
+            Number::Maxload,
         ];
         let numbers = numbers.map(|number| self.number(number));
-        (self.text(Text::Check), self.text(Text::Load), numbers, self.flag(Flag::Discover))
+        let choices = (self.values.choice::<Overload>(), self.values.choice::<OnDown>());
+        (choices, self.text(Text::Check), self.text(Text::Load), numbers, self.flag(Flag::Discover))
     }
 
     /// Whether any server is checked by TLS although it is not spoken to by TLS.

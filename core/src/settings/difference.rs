@@ -374,6 +374,7 @@ impl Said {
             ServerChange::Proxy(_) => Some(ServerChange::Proxy(ProxyHeader::None)),
             ServerChange::Tls(_) => Some(ServerChange::Tls(ServerTls::Off)),
             ServerChange::Group(_) => Some(ServerChange::Group(None)),
+            ServerChange::Standby(_) => Some(ServerChange::Standby(false)),
             _ => None,
         };
         let mut changes = lost.map(taken_back).collect::<Option<Vec<_>>>()?;

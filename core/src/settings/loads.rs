@@ -1,7 +1,8 @@
 //! Where the load of servers is read, as it was configured.
 
 use super::{Config, ServerEntry, ServiceConfig};
-use pen_proto::commands::{LoadSource, Number, ServerChange, Text};
+use pen_proto::commands::{LoadSource, Number, Overload, ServerChange, Text};
+use pen_proto::load::Load;
 
 /// How the load of a server is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,28 @@ impl ServiceConfig {
             interval_ms: own.interval_ms.unwrap_or_else(|| self.number(Number::CheckInterval)),
             timeout_ms: own.timeout_ms.unwrap_or_else(|| self.number(Number::CheckTimeout)),
         })
+    }
+
+    /// The load at which a server is fully loaded; none is 0.
+    pub fn maxload(&self, entry: &ServerEntry) -> Load {
+        Load::of_thousandths(entry.maxload.unwrap_or_else(|| self.number(Number::Maxload)))
+    }
+
+    /// Whether servers with more load than that get no new clients.
+    pub fn is_strict(&self) -> bool {
+        self.values.choice::<Overload>() == Overload::Strict
+    }
+
+    /// Which place a server has among those that stand by: 0 for one that does not. Those that `standby` names come after
+    /// all that a name server names.
+    pub fn standby_place(&self, entry: &ServerEntry) -> u8 {
+        match entry.is_standby {
+            false => entry.standby,
+            true => {
+                let others = self.servers.iter().flatten().map(|entry| entry.standby).max().unwrap_or(0);
+                entry.standby.saturating_add(others).saturating_add(1)
+            }
+        }
     }
 
     fn has_secret(&self) -> bool {

@@ -40,6 +40,8 @@ impl Settings {
                 threshold_percent: self.number(Number::RebalanceThreshold) as u32,
                 size_percent: self.number(Number::RebalanceSize) as u32,
             },
+            // The bounds of the row make it fit.
+            session_weight_thousandths: self.number(Number::SessionWeight) as u32,
             queue_max: self.number(Number::Queue),
             lists: Lists { acls: self.acls.clone(), countries: self.countries.clone() },
         }

@@ -35,6 +35,10 @@ pub struct ServerEntry {
     pub tls: ServerTls,
     pub sni: SniNames,
     pub check: OwnCheck,
+    /// It is used only when no other can be chosen.
+    pub is_standby: bool,
+    /// In thousandths, 0 for none; `None`: as its service.
+    pub maxload: Option<u64>,
     /// Where its load is read; `None`: as its service.
     pub load: Option<LoadSource>,
     /// A check named it, and no person configured it.
@@ -62,6 +66,8 @@ impl From<ServerSpec> for ServerEntry {
             tls,
             sni,
             check: OwnCheck::default(),
+            is_standby: false,
+            maxload: None,
             load: None,
             is_discovered: false,
         }
@@ -88,6 +94,8 @@ impl ServerEntry {
             ServerChange::Source(source) => self.source = *source,
             ServerChange::Check(check) => self.check.check = Some(check.clone()),
             ServerChange::CheckBy(change) => self.check.change(*change),
+            ServerChange::Standby(yes) => self.is_standby = *yes,
+            ServerChange::Maxload(load) => self.maxload = Some(*load),
             ServerChange::Load(source) => self.load = Some(source.clone()),
             ServerChange::SlowStart(ms) => self.slow_start_ms = Some(*ms),
             ServerChange::Blacklist(_) => {}
@@ -113,6 +121,8 @@ impl ServerEntry {
             ServerChange::Source(_) => self.source = base.source,
             ServerChange::Check(_) => self.check.check = base.check.check.clone(),
             ServerChange::CheckBy(change) => self.check.take_back(*change, &base.check),
+            ServerChange::Standby(_) => self.is_standby = base.is_standby,
+            ServerChange::Maxload(_) => self.maxload = base.maxload,
             ServerChange::Load(_) => self.load = base.load.clone(),
             ServerChange::SlowStart(_) => self.slow_start_ms = base.slow_start_ms,
             ServerChange::Blacklist(_) => {}

@@ -326,6 +326,10 @@ check_fall 1
 check_port 0
 no discover
 latency 0
+maxload 0
+on_down keep
+overload relaxed
+session_weight 0.1
 no load
 conn_max 800
 no defer_accept

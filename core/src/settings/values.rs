@@ -154,6 +154,7 @@ impl Values {
             (Setting::Number(number), Kind::Seconds { default_ms, .. }) => {
                 self.set_number(number, default_ms)
             }
+            (Setting::Number(number), Kind::Decimal { default, .. }) => self.set_number(number, default),
             (Setting::Number(number), Kind::Rate { .. } | Kind::Every { .. }) => self.set_number(number, 0),
             (Setting::Choice(choice), Kind::Choice { default, .. }) => {
                 self.choices[choice as usize] = default
@@ -192,6 +193,7 @@ impl Values {
                 self.number(number) == default
             }
             (Setting::Number(number), Kind::Seconds { default_ms, .. }) => self.number(number) == default_ms,
+            (Setting::Number(number), Kind::Decimal { default, .. }) => self.number(number) == default,
             (Setting::Number(number), Kind::Rate { .. } | Kind::Every { .. }) => self.number(number) == 0,
             (Setting::Choice(choice), Kind::Choice { default, .. }) => {
                 self.choices[choice as usize] == default

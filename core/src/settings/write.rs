@@ -204,6 +204,8 @@ pub(super) fn changes_of_entry(entry: &ServerEntry, prio_mode: bool) -> Vec<Serv
     changes.extend((!entry.sni.0.is_empty()).then(|| ServerChange::Sni(entry.sni.clone())));
     changes.extend(entry.slow_start_ms.map(ServerChange::SlowStart));
     changes.extend(entry.check.changes().map(ServerChange::CheckBy));
+    changes.extend(entry.is_standby.then_some(ServerChange::Standby(true)));
+    changes.extend(entry.maxload.map(ServerChange::Maxload));
     // It takes the rest of the line.
     changes.extend(entry.check.check.clone().map(ServerChange::Check));
     changes

@@ -131,6 +131,9 @@ impl Page {
         if totals.queued > 0 {
             self.card("waiting in the queue", &grouped(totals.waiting), "");
         }
+        if let Some(percent) = service.load_percent() {
+            self.card("load, in percent of maxload", &format!("{percent} %"), "");
+        }
         self.card("accepted so far", &grouped(totals.accepted), "");
         self.card("to servers", &bytes(totals.up_bytes), "");
         self.card("to clients", &bytes(totals.down_bytes), "");
@@ -155,10 +158,14 @@ impl Page {
 
     fn servers(&mut self, service: &ServiceView, status: &Status) {
         self.line("<h2>Servers</h2>");
-        self.table("servers", &SERVER_COLUMNS);
+        let tell_load =
+            service.servers.iter().any(|server| server.load_from.is_some() || server.load.is_some());
+        let columns: Vec<&str> = SERVER_COLUMNS.into_iter().chain(tell_load.then_some("load")).collect();
+        self.table("servers", &columns);
         let all = Sums::of(service.servers);
         for server in service.servers {
-            self.row(server_cells(server, status, &all));
+            let cells = server_cells(server, status, &all).into_iter();
+            self.row(cells.chain(tell_load.then(|| own_load(server))));
         }
         self.table_end();
         if let Some(clones) = service.clones {
@@ -339,11 +346,24 @@ fn server_status(server: &ServerStatus, now_epoch_seconds: u64) -> String {
         ServerState::Blacklisted | ServerState::Down => {
             beside(raw, class, &format!("{} left", server.state_words(", ")))
         }
-        ServerState::Removing | ServerState::Disabled | ServerState::Draining => {
+        ServerState::Removing | ServerState::Disabled | ServerState::Draining | ServerState::Standby => {
             beside(raw, class, state.word())
         }
         _ if raw > 0 => beside(raw, "warn", &format!("failed {} ago", duration(ago_seconds))),
         _ => raw.to_string(),
+    }
+}
+
+/// What it says itself, or why it is unknown.
+fn own_load(server: &ServerStatus) -> String {
+    match (server.load, server.effective_load) {
+        (Some(load), Some(percent)) => {
+            let share = Share::of(percent.into(), 100);
+            beside(load, share.fill_class(), &format!("{percent} % of maxload"))
+                + &bar(share, share.fill_class(), "load")
+        }
+        (Some(load), None) => load.to_string(),
+        (None, _) => beside("-", "", &text(server.load_error.as_deref().unwrap_or("unknown"))),
     }
 }
 

@@ -8,6 +8,7 @@ mod clones;
 mod families;
 
 use families::{DSR_TOTALS, Figure, PROCESS_FAMILIES, SERVER_FAMILIES, TOTALS};
+use pen_proto::load::Load;
 use pen_proto::status::{
     CloseReason, DsrStatus, Histogram, ServerStatus, ServerTimes, ServiceView, Status, Totals, special,
 };
@@ -117,6 +118,15 @@ impl<'a> Page<'a> {
         self.one("pen_connects_pending", GAUGE, help, |status| status.totals.pending_connects);
         let help = "Clients that wait for a server that is not full.";
         self.each("pen_clients_waiting", GAUGE, help, |service| service.totals.waiting);
+        let loads: Vec<_> = self.views.iter().map(|(pen, view)| (*pen, *view, view.load_percent())).collect();
+        let known = loads.into_iter().filter_map(|(pen, view, percent)| Some((pen, view, percent?)));
+        for (at, (pen, view, percent)) in known.enumerate() {
+            const NAME: &str = "pen_load_ratio";
+            if at == 0 {
+                self.head(NAME, GAUGE, "Load of all servers together, in parts of their maxload.");
+            }
+            self.sample(NAME, labels(pen, &view), ratio(percent));
+        }
         self.each("pen_idlers", GAUGE, "Connections to servers ready for clients.", |service| service.idlers);
         self.each("pen_idlers_wanted", GAUGE, "How many there are to be.", |service| service.idlers_wanted);
         self.each("pen_clients", GAUGE, "Clients remembered.", |service| service.clients_used);
@@ -197,6 +207,22 @@ impl<'a> Page<'a> {
                 self.head(NAME, GAUGE, "URIs that have the server, with policy uri_hash.");
             }
             self.sample(NAME, labels.pairs(), uris);
+        }
+        let loads = labelled.iter().filter_map(|(labels, server)| Some((labels, server.load?)));
+        for (at, (labels, load)) in loads.enumerate() {
+            if at == 0 {
+                let help = "Load of the server, as it says itself; none while it is unknown.";
+                self.head("pen_server_load", GAUGE, help);
+            }
+            self.sample("pen_server_load", labels.pairs(), load);
+        }
+        let percents = labelled.iter().filter_map(|(labels, server)| Some((labels, server.effective_load?)));
+        for (at, (labels, percent)) in percents.enumerate() {
+            const NAME: &str = "pen_server_load_ratio";
+            if at == 0 {
+                self.head(NAME, GAUGE, "Load of the server in parts of its maxload.");
+            }
+            self.sample(NAME, labels.pairs(), ratio(percent));
         }
         let help = "How long connects to the server took that succeeded, in seconds.";
         self.times("pen_server_connect_seconds", help, &labelled, |times| &times.connect);
@@ -322,6 +348,11 @@ impl<'a> Page<'a> {
     fn put(&mut self, arguments: std::fmt::Arguments<'_>) {
         self.text.write_fmt(arguments).expect("a String takes everything");
     }
+}
+
+/// Percent as parts of a whole.
+fn ratio(percent: u32) -> Load {
+    Load::of_thousandths(u64::from(percent) * 10)
 }
 
 fn pen_label(pen: Option<&str>) -> Option<Label<'_>> {

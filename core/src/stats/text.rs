@@ -31,6 +31,7 @@ pub fn blocks(status: &Status) -> Vec<String> {
         }
         let waiting = service.totals.waiting;
         blocks.extend((waiting > 0).then(|| format!("Clients in the queue: {waiting}")));
+        blocks.extend(service.load_percent().map(|percent| format!("Load: {percent} % of maxload")));
         blocks.push("Active connections:".into());
         blocks.extend(service.connections.iter().map(connection));
         blocks.extend(service.dsr.map(dsr));

@@ -30,6 +30,12 @@ pub enum Kind {
         max_ms: u64,
         default_ms: u64,
     },
+    /// `word N`, with up to three decimals, and the question `word`. Kept in thousandths.
+    Decimal {
+        number: Number,
+        max: u64,
+        default: u64,
+    },
     /// `word N SECONDS`, `word 0`, and the question `word`. Kept as a [`crate::rate::Rate`]; the default is none.
     Rate {
         number: Number,
@@ -104,6 +110,7 @@ impl Kind {
             Kind::Flag { flag, .. } => Some(Setting::Flag(flag)),
             Kind::Number { number, .. }
             | Kind::Seconds { number, .. }
+            | Kind::Decimal { number, .. }
             | Kind::Rate { number, .. }
             | Kind::Every { number, .. }
             | Kind::Mode { number, .. } => Some(Setting::Number(number)),
@@ -122,9 +129,11 @@ impl Kind {
             | Kind::Text { answer, .. }
             | Kind::Rest { answer, .. }
             | Kind::Address { answer, .. } => answer,
-            Kind::Seconds { .. } | Kind::Rate { .. } | Kind::Every { .. } | Kind::Mode { .. } => {
-                Answer::Value
-            }
+            Kind::Seconds { .. }
+            | Kind::Decimal { .. }
+            | Kind::Rate { .. }
+            | Kind::Every { .. }
+            | Kind::Mode { .. } => Answer::Value,
             _ => Answer::Silent,
         }
     }

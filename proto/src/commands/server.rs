@@ -1,6 +1,6 @@
 //! What `server N` changes: its keys, and what follows each.
 
-use super::{Check, LoadSource, ProxyHeader, Role, ServerTls, SniNames};
+use super::{Check, LoadSource, ProxyHeader, Role, ServerTls, SniNames, word_of};
 use crate::addr::{Host, Port};
 use crate::names::Name;
 use crate::seconds::Seconds;
@@ -10,6 +10,9 @@ use std::fmt;
 use std::mem::discriminant;
 use std::net::IpAddr;
 
+/// The words of a key that is on or off.
+pub const YES_NO: [(&str, bool); 2] = [("yes", true), ("no", false)];
+
 /// One `key value` pair of `server N`, applied in the order written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerChange {
@@ -17,6 +20,9 @@ pub enum ServerChange {
     Check(Check),
     CheckBy(CheckChange),
     Load(LoadSource),
+    /// In thousandths; 0 is none.
+    Maxload(u64),
+    Standby(bool),
     Address(Host),
     Port(Port),
     Max(u32),
@@ -89,6 +95,8 @@ impl fmt::Display for ServerChange {
             ServerChange::Acl(list) => write!(f, "acl {list}"),
             ServerChange::Check(check) => write!(f, "check {check}"),
             ServerChange::CheckBy(change) => change.fmt(f),
+            ServerChange::Maxload(load) => write!(f, "maxload {}", Seconds(*load)),
+            ServerChange::Standby(yes) => write!(f, "standby {}", word_of(&YES_NO, yes)),
             ServerChange::Load(source) => write!(f, "load {source}"),
             ServerChange::Address(host) => write!(f, "address {}", written(&host.to_string())),
             ServerChange::Port(port) => write!(f, "port {port}"),
@@ -165,6 +173,13 @@ pub enum ServerValue {
     Group(fn(Option<Name>) -> ServerChange),
     /// The rest of the line.
     Check(fn(Check) -> ServerChange),
+    /// One of two words.
+    YesNo(fn(bool) -> ServerChange),
+    /// With up to three decimals, in thousandths.
+    Decimal {
+        max: u64,
+        change: fn(u64) -> ServerChange,
+    },
     /// The rest of the line.
     Load(fn(LoadSource) -> ServerChange),
     /// With up to three decimals.

@@ -107,6 +107,8 @@ pub enum Number {
     Latency,
     /// listen(2) backlog.
     ListenQueue,
+    /// Load of a server from which it counts as fully loaded, in thousandths; 0: none.
+    Maxload,
     /// Accepts per wake-up.
     MultiAccept,
     /// Connects that may be under way at once, per process.
@@ -125,6 +127,8 @@ pub enum Number {
     RebalanceThreshold,
     /// Seconds after which names of servers are looked up again; 0 never.
     Resolve,
+    /// Load that a connection counts for, in thousandths.
+    SessionWeight,
     /// Seconds that open connections get before a restart.
     RestartTimeout,
     /// Seconds that open connections get after a graceful stop; 0 waits for the last one.
@@ -172,6 +176,8 @@ impl Number {
 pub enum Choice {
     Http,
     LogFormat,
+    OnDown,
+    Overload,
     Policy,
     SslClientCertificate,
     TcpFastclose,
@@ -419,7 +425,7 @@ impl fmt::Display for Assignment {
             Assignment::Flag(_, on) => f.write_str(if *on { "on" } else { "off" }),
             Assignment::Number(_, Number::NONE) => f.write_str("-1"),
             Assignment::Number(number, value) => match number.row().kind {
-                Kind::Seconds { .. } => Seconds(*value).fmt(f),
+                Kind::Seconds { .. } | Kind::Decimal { .. } => Seconds(*value).fmt(f),
                 Kind::Rate { .. } | Kind::Every { .. } => Rate::from_bits(*value).fmt(f),
                 Kind::Mode { .. } => write!(f, "{value:o}"),
                 _ => value.fmt(f),

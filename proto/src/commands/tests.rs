@@ -42,8 +42,20 @@ fn every_value_of_a_choice_has_a_word() {
     assert_eq!(words::<LogFormat>(), ["pen", "json"]);
     assert_eq!(
         words::<PolicyKind>(),
-        ["pen", "round_robin", "least_conn", "single", "random", "source", "uri_hash", "uri_static"]
+        [
+            "pen",
+            "round_robin",
+            "least_conn",
+            "single",
+            "random",
+            "source",
+            "uri_hash",
+            "uri_static",
+            "least_load"
+        ]
     );
+    assert_eq!(words::<Overload>(), ["relaxed", "strict"]);
+    assert_eq!(words::<OnDown>(), ["keep", "close"]);
     assert_eq!(words::<HttpMode>(), ["no", "", "replace", "replace h2", "append"]);
     assert_eq!(words::<ClientCertificate>(), ["off", "optional", "required"]);
 }
@@ -75,6 +87,7 @@ fn every_row_is_told_properly() {
                 assert!((min_ms..=max_ms).contains(&default_ms), "{word}: default");
             }
             Kind::Mode { default, .. } => assert!(default <= 0o777, "{word}: default"),
+            Kind::Decimal { max, default, .. } => assert!(default <= max, "{word}: default"),
             Kind::Rate { .. } => assert_eq!(row.args.len(), 2, "{word}: arguments"),
             Kind::Text { .. } | Kind::Address { .. } | Kind::Rest { .. } => {
                 // `listen` may also add an address to those there are.

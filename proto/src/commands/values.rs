@@ -53,6 +53,8 @@ pub enum PolicyKind {
     UriHash,
     /// By what the client asks for, as Octopus computes it.
     UriStatic,
+    /// The least load, as servers tell it.
+    LeastLoad,
 }
 
 impl PolicyKind {
@@ -73,7 +75,36 @@ impl OneOf for PolicyKind {
         PolicyKind::Source,
         PolicyKind::UriHash,
         PolicyKind::UriStatic,
+        PolicyKind::LeastLoad,
     ];
+}
+
+/// What becomes of servers that have more load than `maxload`: `overload`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overload {
+    /// Their load does not matter to who may have them.
+    Relaxed,
+    /// No client that does not belong to one is sent there.
+    Strict,
+}
+
+impl OneOf for Overload {
+    const SETTING: Choice = Choice::Overload;
+    const ALL: &'static [Overload] = &[Overload::Relaxed, Overload::Strict];
+}
+
+/// What becomes of the open connections of a server that checks find down: `on_down`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDown {
+    /// They go on.
+    Keep,
+    /// They are cut.
+    Close,
+}
+
+impl OneOf for OnDown {
+    const SETTING: Choice = Choice::OnDown;
+    const ALL: &'static [OnDown] = &[OnDown::Keep, OnDown::Close];
 }
 
 /// Whether clients show a certificate: `ssl_client_certificate`.

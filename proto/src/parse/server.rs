@@ -5,8 +5,9 @@ use super::{ParseError, Parsed, Unknown, keys, similar};
 use crate::addr::{Host, Port, ServerSpec, file_name, quoted};
 use crate::commands::{
     Check, Command, LoadSource, ProxyHeader, Role, SECONDS_MAX, SERVER_KEYS, SERVER_LAST, ServerChange,
-    ServerDeed, ServerKey, ServerTls, ServerValue, SniNames, host_name,
+    ServerDeed, ServerKey, ServerTls, ServerValue, SniNames, YES_NO, host_name,
 };
+use crate::load::Load;
 use crate::names::{Name, ServerRef, with_name};
 use crate::seconds::Seconds;
 use crate::weight::{WEIGHT_MAX, Weight};
@@ -131,6 +132,14 @@ fn server_change(key: &ServerKey, words: &mut Words) -> Parsed<ServerChange> {
         ServerValue::Check(change) => {
             let check = Check::read(words.take_rest());
             words.checked(check).map(change)
+        }
+        ServerValue::YesNo(change) => match words.choice(&YES_NO)? {
+            Some(yes) => Ok(change(yes)),
+            None => Err(words.error("want yes or no, got nothing")),
+        },
+        ServerValue::Decimal { max, change } => {
+            let word = words.need("a number")?;
+            words.checked(Load::parse(word, max)).map(change)
         }
         ServerValue::Load(change) => {
             let source = LoadSource::read(words.take_rest());

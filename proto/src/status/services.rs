@@ -1,6 +1,8 @@
 //! Services beside the one that a snapshot is about, and how renderers see each of them.
 
 use super::{ClientStatus, ClonesStatus, ConnectionStatus, DsrStatus, ServerStatus, Status, Totals};
+use crate::commands::Role;
+use crate::load::Load;
 use serde::{Deserialize, Serialize};
 
 /// The service that is meant where none is named.
@@ -25,6 +27,9 @@ pub struct ServiceStatus {
     /// The service that it shares the client table of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clients_from: Option<String>,
+    /// The load of its servers together, in percent of what they should have; see [`ServiceView::load_percent`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_percent: Option<u32>,
     /// Of this service alone.
     pub connections_used: u64,
     pub connections_last: u64,
@@ -140,6 +145,21 @@ impl<'a> ServiceView<'a> {
         Some(self.name).filter(|name| !name.is_empty() && *name != MAIN)
     }
 
+    /// The load of all its servers together in percent of what they should have, of those of which both are known. Only the
+    /// regular members count.
+    pub fn load_percent(&self) -> Option<u32> {
+        let known = |server: &ServerStatus| {
+            Some((server.load?, server.maxload?)).filter(|(load, _)| *load > Load::default())
+        };
+        let members = self.regular_servers().filter(|server| server.role == Role::Member);
+        let known = members.filter_map(known);
+        let sums = known.fold((0u64, 0u64), |(loads, most), (load, maxload)| {
+            (loads + u64::from(load.thousandths()), most + u64::from(maxload.thousandths()))
+        });
+        let percent = (sums.0 * 100).checked_div(sums.1)?;
+        Some(u32::try_from(percent).unwrap_or(u32::MAX))
+    }
+
     /// The servers that have a number; the emergency and the abuse server do not count.
     pub fn regular_servers(&self) -> impl Iterator<Item = &'a ServerStatus> {
         self.servers.iter().filter(|server| server.index >= 0)
@@ -156,6 +176,21 @@ mod tests {
         assert!(!json.contains("service") && !json.contains("clients_from"), "{json}");
         let status: Status = serde_json::from_str(&json).unwrap();
         assert_eq!(status.views().map(|view| view.named()).collect::<Vec<_>>(), [None]);
+    }
+
+    #[test]
+    fn the_load_of_a_service_is_that_of_the_servers_that_tell_theirs() {
+        let server = |load: Option<u64>, maxload: u64| ServerStatus {
+            load: load.map(Load::of_thousandths),
+            maxload: Some(Load::of_thousandths(maxload)).filter(|load| *load > Load::default()),
+            ..Default::default()
+        };
+        let percent =
+            |servers: Vec<ServerStatus>| Status { servers, ..Default::default() }.own().load_percent();
+        assert_eq!(percent(vec![server(Some(1_500), 4_000), server(Some(500), 4_000)]), Some(25));
+        let with_others = vec![server(Some(3_000), 2_000), server(None, 4_000), server(Some(9_000), 0)];
+        assert_eq!(percent(with_others), Some(150), "those that do not tell do not count");
+        assert_eq!(percent(vec![server(None, 4_000), server(Some(0), 4_000)]), None);
     }
 
     #[test]

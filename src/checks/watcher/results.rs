@@ -128,6 +128,8 @@ impl Watcher {
             slot.tell(before, health);
             // Idlers, and clients that wait, may have another server now.
             self.shared.announce();
+            // Their connections may be to be cut.
+            self.members.ring();
         }
     }
 
@@ -165,6 +167,8 @@ impl Watcher {
         if let Some(word) = word.flatten() {
             slot.tell_word(&word);
             self.shared.announce();
+            // Their connections may be to be cut.
+            self.members.ring();
         }
     }
 }

@@ -7,6 +7,7 @@
 //! Rankings without memory live together in `rank.rs`. A policy that remembers something from one choice to the next has a
 //! file and is a [`Policy`].
 
+mod least_load;
 mod mix;
 mod own;
 mod pen;
@@ -266,6 +267,7 @@ fn policy(kind: PolicyKind, seed: u64) -> Box<dyn Policy> {
         PolicyKind::Source => Box::<source::Source>::default(),
         PolicyKind::UriHash => Box::<uri_hash::UriHash>::default(),
         PolicyKind::UriStatic => Box::<uri_static::UriStatic>::default(),
+        PolicyKind::LeastLoad => Box::<least_load::LeastLoad>::default(),
     }
 }
 

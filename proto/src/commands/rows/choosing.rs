@@ -15,8 +15,17 @@ const LIVE: Row = Row { group: Group::Choosing, ..super::LIVE };
 const NEW: Row = Row { group: Group::Choosing, ..super::NEW };
 const OPTION: Row = Row { kind: Kind::OptionOnly, when: When::Start, ..LIVE };
 
-const POLICIES: &[&str] =
-    &["pen", "round_robin", "least_conn", "single", "random", "source", "uri_hash", "uri_static"];
+const POLICIES: &[&str] = &[
+    "pen",
+    "round_robin",
+    "least_conn",
+    "single",
+    "random",
+    "source",
+    "uri_hash",
+    "uri_static",
+    "least_load",
+];
 
 const SERVER: &[Arg] = &[arg("HOST[:PORT...]", Complete::Address)];
 
@@ -200,7 +209,9 @@ pub const ROWS: &[Row] = &[
                  the server with the fewest connections for its weight; equal ones take turns. `random`: a \
                  random server, as often as its weight says. `source`: by the client's address, alike on \
                  every pen with the same servers in any order; when a server goes, hardly any clients but \
-                 its own move, and they return with it. `single`: one server for all clients, until it fails \
+                 its own move, and they return with it. `least_load`: the server with the least load, \
+                 each connection counting for `session_weight`, for its weight; see `load`. Servers of unknown load \
+                 come last, those with the fewest connections first. `single`: one server for all clients, until it fails \
                  or one of a higher weight can be used. `uri_hash`: each URI has its server, which \
                  `least_conn` chose when a client first asked for it. `uri_static`: by a hash of the URI, as \
                  the algorithm STATIC of Octopus. For both, pen waits for the first line of a client; where \
@@ -355,6 +366,8 @@ pub const ROWS: &[Row] = &[
                     "check_fall",
                     "check_port",
                     "check",
+                    "standby",
+                    "maxload",
                     "load",
                 ]),
             ),

@@ -2,6 +2,7 @@
 
 use crate::addr::SERVER_LIMIT_MAX;
 use crate::commands::{ACL_LAST, CheckChange, SECONDS_MAX, ServerChange, ServerKey, ServerValue};
+use crate::load::LOAD_THOUSANDTHS_MAX;
 
 /// A day.
 pub const SLOW_START_MAX_MS: u64 = 86_400_000;
@@ -169,6 +170,16 @@ pub static SERVER_KEYS: &[ServerKey] = &[
         word: "check",
         value: ServerValue::Check(ServerChange::Check),
         summary: "how it is checked, in place of the check of the service: the rest of the line",
+    },
+    ServerKey {
+        word: "standby",
+        value: ServerValue::YesNo(ServerChange::Standby),
+        summary: "used only when no other server can be chosen",
+    },
+    ServerKey {
+        word: "maxload",
+        value: ServerValue::Decimal { max: LOAD_THOUSANDTHS_MAX, change: ServerChange::Maxload },
+        summary: "load at which it counts as fully loaded, in place of that of the service; 0 is none",
     },
     ServerKey {
         word: "load",

@@ -1,0 +1,180 @@
+//! Choosing by load: who comes first, whose load is too much, who stands by, and whose connections do not survive.
+
+use super::tests::{Farm, setup};
+use super::*;
+use crate::balance::{Finding, Health, ServerSetup, Untested};
+use pen_proto::commands::PolicyKind;
+use pen_proto::status::ServerState;
+use proptest::prelude::*;
+
+fn farm(servers: Vec<ServerSetup>, session_weight_thousandths: u32) -> Farm {
+    Farm::with_rules(servers, |rules| {
+        rules.policy = PolicyKind::LeastLoad;
+        rules.session_weight_thousandths = session_weight_thousandths;
+    })
+}
+
+/// Where so many new clients go.
+fn counts(farm: &mut Farm, clients: usize, servers: usize) -> Vec<usize> {
+    let mut counts = vec![0; servers];
+    for _ in 0..clients {
+        if let Some(server) = farm.goes_to() {
+            counts[server as usize] += 1;
+        }
+    }
+    counts
+}
+
+#[test]
+fn the_load_and_the_connections_decide_together() {
+    let mut farm = farm(vec![setup(1), setup(2)], 100);
+    farm.hears(0, "0.5");
+    farm.hears(1, "1.0");
+    // Ten connections weigh a load of 1, as in the example of Octopus's manual.
+    assert_eq!(counts(&mut farm, 5, 2), [5, 0]);
+    assert_eq!(counts(&mut farm, 10, 2), [5, 5], "equal ones take turns");
+    farm.hears(0, "3");
+    assert_eq!(counts(&mut farm, 10, 2), [0, 10]);
+}
+
+#[test]
+fn without_a_weight_of_sessions_the_load_alone_decides() {
+    let mut farm = farm(vec![setup(1), setup(2)], 0);
+    farm.hears(0, "0.501");
+    farm.hears(1, "0.5");
+    assert_eq!(counts(&mut farm, 20, 2), [0, 20]);
+}
+
+#[test]
+fn a_load_counts_for_the_weight() {
+    let mut farm = farm(vec![ServerSetup { weight: Some(Weight::whole(4)), ..setup(1) }, setup(2)], 0);
+    farm.hears(0, "3.9");
+    farm.hears(1, "1");
+    assert_eq!(counts(&mut farm, 4, 2), [4, 0]);
+    farm.hears(0, "4.1");
+    assert_eq!(counts(&mut farm, 4, 2), [0, 4]);
+}
+
+#[test]
+fn unknown_loads_come_last_with_the_fewest_connections_first() {
+    let mut farm = farm(vec![setup(1), setup(2), setup(3)], 100);
+    farm.hears(2, "50");
+    assert_eq!(counts(&mut farm, 6, 3), [0, 0, 6], "a load that is known is preferred, however high");
+    farm.hears(2, "maint");
+    assert_eq!(counts(&mut farm, 6, 3), [3, 3, 0]);
+    farm.hears(0, "9");
+    assert_eq!(counts(&mut farm, 2, 3), [2, 0, 0]);
+    farm.hears_nothing(0);
+    assert_eq!(counts(&mut farm, 2, 3), [0, 2, 0]);
+}
+
+#[test]
+fn too_much_load_keeps_new_clients_away_where_that_is_strict() {
+    let maxload = Load::of_thousandths(4_000);
+    let limited = |number, is_strict| ServerSetup { maxload, is_strict, ..setup(number) };
+    for (is_strict, load, expected) in [
+        (false, "9", Some(ServerState::Up)),
+        (true, "4.03", Some(ServerState::Up)),
+        (true, "4.04", Some(ServerState::Full)),
+    ] {
+        let mut farm = Farm::of(vec![limited(1, is_strict)]);
+        farm.hears(0, load);
+        assert_eq!(Some(farm.state(0)), expected, "{load}");
+        assert_eq!(farm.goes_to().is_some(), expected == Some(ServerState::Up), "{load}");
+        farm.hears_nothing(0);
+        assert_eq!(farm.goes_to(), Some(0), "an unknown load is not too much");
+    }
+    let mut farm = Farm::of(vec![limited(1, true), setup(2)]);
+    farm.hears(0, "5");
+    assert_eq!(farm.server(0).effective_load_percent(), Some(125));
+    assert_eq!((farm.goes_to(), farm.goes_to()), (Some(1), Some(1)));
+    farm.hears(0, "1");
+    assert_eq!(farm.goes_to(), Some(0));
+}
+
+#[test]
+fn a_client_keeps_its_server_under_load() {
+    let maxload = Load::of_thousandths(1_000);
+    let mut farm = Farm::of(vec![ServerSetup { maxload, is_strict: true, ..setup(1) }, setup(2)]);
+    assert_eq!(farm.goes_to(), Some(0));
+    farm.hears(0, "2");
+    farm.clients -= 1;
+    assert_eq!(farm.goes_to(), Some(0), "the same client again");
+    assert_eq!(farm.goes_to(), Some(1));
+}
+
+#[test]
+fn those_that_stand_by_are_used_when_no_other_can_be() {
+    let standby = ServerSetup { standby: 1, ..setup(2) };
+    let mut farm = Farm::of(vec![ServerSetup { max: 2, ..setup(1) }, standby]);
+    assert_eq!(farm.state(1), ServerState::Standby);
+    let used: Vec<_> = (0..3).map(|_| farm.goes_to()).collect();
+    assert_eq!(used, [Some(0), Some(0), Some(1)], "the first is full");
+    farm.hears(0, "maxconn:1 down");
+    assert_eq!(farm.goes_to(), Some(1));
+    farm.hears(0, "up maxconn:0");
+    assert_eq!(farm.state(0), ServerState::Full);
+}
+
+#[test]
+fn connections_of_a_server_that_is_down_are_cut_where_that_is_wanted() {
+    for is_cut_when_down in [false, true] {
+        let checked = ServerSetup { untested: Untested::Used, is_cut_when_down, ..setup(1) };
+        let mut farm = Farm::of(vec![checked, setup(2)]);
+        assert_eq!(farm.goes_to(), Some(0));
+        let overdue = |farm: &mut Farm| farm.pool.at(farm.selection).overdue(1_000);
+        assert_eq!(overdue(&mut farm), []);
+        let cut: &[ServerId] = if is_cut_when_down { &[ServerId::regular(0)] } else { &[] };
+        let finding = |health| Finding {
+            health,
+            reason: "gone".into(),
+            connected_since_seconds: None,
+            took_us: None,
+            served_ms: None,
+        };
+        let endpoint = farm.server(0).setup.endpoint;
+        farm.pool.at(farm.selection).checked(ServerId::regular(0), &endpoint, &finding(Health::Down), 1_000);
+        assert_eq!(overdue(&mut farm), cut);
+        assert_eq!(farm.pool.at(farm.selection).awaits_ends(), is_cut_when_down);
+        farm.pool.at(farm.selection).checked(ServerId::regular(0), &endpoint, &finding(Health::Up), 1_000);
+        assert_eq!(overdue(&mut farm), []);
+        farm.hears(0, "down");
+        assert_eq!(overdue(&mut farm), cut);
+        farm.hears(0, "up drain");
+        assert_eq!(overdue(&mut farm), [], "who drains is not down");
+        // A connect that fails says nothing of those that are open.
+        farm.hears(0, "ready");
+        farm.pool
+            .at(farm.selection)
+            .servers
+            .change(ServerId::regular(0), |server| server.standing.fail(1_000));
+        assert_eq!(overdue(&mut farm), []);
+    }
+}
+
+proptest! {
+    /// Nobody is chosen who has more to do for its weight than another that could be.
+    #[test]
+    fn nobody_else_has_less_to_do(
+        loads in prop::collection::vec(prop::option::of(0..5_000u64), 1..8),
+        clients in 1..30usize, session_weight in 0..300u32,
+    ) {
+        let mut farm = farm((0..loads.len()).map(|index| setup(index as u8 + 1)).collect(), session_weight);
+        for (index, load) in loads.iter().enumerate() {
+            if let Some(load) = load {
+                farm.hears(index, &Load::of_thousandths(*load).to_string());
+            }
+        }
+        let mut connections = vec![0u64; loads.len()];
+        for _ in 0..clients {
+            let chosen = farm.goes_to().unwrap() as usize;
+            let cost = |index: usize| match loads[index] {
+                Some(load) => (false, load + connections[index] * u64::from(session_weight)),
+                None => (true, connections[index]),
+            };
+            let least = (0..loads.len()).map(cost).min().unwrap();
+            prop_assert_eq!(cost(chosen), least);
+            connections[chosen] += 1;
+        }
+    }
+}
