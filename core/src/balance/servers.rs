@@ -208,24 +208,6 @@ impl Server {
         if self.routes.is_empty() { &[Route::DEFAULT] } else { &self.routes }
     }
 
-    /// Whether one more connection fits; `sticky` clients belong to the server already.
-    pub fn has_room(&self, sticky: bool) -> bool {
-        let (max, hard) = (self.max(), self.setup.hard);
-        let fits = max == 0 || self.connections < max;
-        (fits && (sticky || !self.is_overloaded())) || (sticky && self.connections < hard)
-    }
-
-    /// What counts when servers are chosen by weight.
-    pub fn weight(&self) -> Weight {
-        let weight = self.checked.share_of(self.setup.weight.unwrap_or(Weight::ONE));
-        self.loaded.as_ref().map_or(weight, |loaded| loaded.share_of(weight))
-    }
-
-    /// Connections that it may have; 0 is no limit.
-    pub fn max(&self) -> u32 {
-        self.loaded.as_ref().map_or(self.setup.max, |loaded| loaded.max_of(self.setup.max))
-    }
-
     /// Forgets its totals.
     pub(super) fn reset(&mut self) {
         self.connections_total = 0;

@@ -1,9 +1,10 @@
-//! How a server is doing, in a word, and since when.
+//! How a server is doing, in a word, and since when; and what it takes.
 
 use super::super::loaded::AgentWord;
 use super::super::standing::Duty;
 use super::Server;
 use pen_proto::status::ServerState;
+use pen_proto::weight::Weight;
 
 impl Server {
     /// The first of the words that holds.
@@ -44,5 +45,23 @@ impl Server {
             (ServerState::Draining | ServerState::Disabled, _) => self.standing.agent.since_seconds(),
             _ => None,
         }
+    }
+
+    /// Whether one more connection fits; `sticky` clients belong to the server already.
+    pub fn has_room(&self, sticky: bool) -> bool {
+        let (max, hard) = (self.max(), self.setup.hard);
+        let fits = max == 0 || self.connections < max;
+        (fits && (sticky || !self.is_overloaded())) || (sticky && self.connections < hard)
+    }
+
+    /// What counts when servers are chosen by weight.
+    pub fn weight(&self) -> Weight {
+        let weight = self.checked.share_of(self.setup.weight.unwrap_or(Weight::ONE));
+        self.loaded.as_ref().map_or(weight, |loaded| loaded.share_of(weight))
+    }
+
+    /// Connections that it may have; 0 is no limit.
+    pub fn max(&self) -> u32 {
+        self.loaded.as_ref().map_or(self.setup.max, |loaded| loaded.max_of(self.setup.max))
     }
 }
