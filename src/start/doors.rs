@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn the_name_is_the_first_address() {
         for (listen, name) in
-            [("80", "pen-80"), ("[::1]:80", "pen-[::1]:80"), ("/tmp/a b/web", "pen-tmp_a b_web")]
+            [("80", "pen-80"), ("[::1]:80", "pen-[::1]:80"), ("/tmp/a/web", "pen-tmp_a_web")]
         {
             let mut config = Config::default();
             let listen = AddressValue::listen(listen).unwrap();

@@ -208,9 +208,9 @@ impl Clones {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there is nothing to do: neither a clone, nor one noted that has gone since.
     pub fn is_empty(&self) -> bool {
-        self.sides.is_empty()
+        self.sides.is_empty() && self.unfinished.is_empty()
     }
 
     #[cfg(test)]

@@ -217,7 +217,8 @@ impl Chooser<'_> {
                 let first = first.and_then(|slot| selection.queue.waiters.0.get(slot));
                 first.is_some_and(|waiter| waiter.since_seconds <= now_seconds)
             };
-            server.is_usable(selection.rules.blacklist_seconds, now_seconds)
+            server.role() == Role::Member
+                && server.is_usable(selection.rules.blacklist_seconds, now_seconds)
                 && server.has_room(false)
                 && !selection.is_for_its_own(server)
                 && server.setup.acl == 0
