@@ -262,7 +262,7 @@ fn word(client: usize, run: u64) -> [u8; WORD_BYTES] {
 
 fn read_word(bytes: &[u8]) -> io::Result<(usize, u64)> {
     let number = u64::from_be_bytes(bytes.try_into().map_err(|_| wrong("a word has another length"))?);
-    Ok(((number >> 56) as usize, number & (1 << 56) - 1))
+    Ok(((number >> 56) as usize, number & ((1 << 56) - 1)))
 }
 
 impl Generator for RunLoad {

@@ -71,7 +71,7 @@ impl Desk {
             .spawn()
             .unwrap();
         let said = dir.path().join("stderr");
-        let listening = |text: &String| text.contains("listening at ");
+        let listening = |text: &String| text.contains("listening at ") && text.ends_with('\n');
         let text = eventually("penadmin listens", || fs::read_to_string(&said).unwrap(), listening);
         let url = text.split("listening at ").nth(1).unwrap().split_whitespace().next().unwrap();
         let address = url.trim_end_matches('/').split("://").nth(1).unwrap().parse().unwrap();

@@ -165,7 +165,7 @@ fn a_shell_completes_shows_tables_and_ends_when_its_user_is_removed() {
     client.arg("-tt");
     let mut shell = Terminal::start(client, (100, 30));
     shell.until("pens: shop mail");
-    shell.write("sh\t blackl\t 18\r");
+    shell.write("shop: blackl\t 18\r");
     shell.until("18\r\n");
     assert_eq!(pens[0].control("blacklist"), "18\n");
     shell.write("shop:\rservers\r");

@@ -125,7 +125,15 @@ fn every_start_script_and_packaging_script_is_sound() {
     let packaging = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging");
     let scripts =
         ["sysv/pen", "openrc/pen", "runit/pen/run", "freebsd/pen"].map(|name| format!("{CONTRIB}/{name}"));
-    let parts = ["installed", "removing", "removed"].map(|name| format!("{packaging}/scripts/{name}"));
+    let parts = [
+        "pen/installed",
+        "pen/removing",
+        "pen/removed",
+        "penadmin/installed",
+        "penadmin/removing",
+        "penadmin/removed",
+    ]
+    .map(|name| format!("{packaging}/scripts/{name}"));
     for script in scripts.iter().chain(&parts).chain(&[format!("{packaging}/stage")]) {
         assert!(Path::new(script).exists(), "{script}");
         let ended = run("sh", &["-n", script], "");

@@ -161,7 +161,7 @@ fn uris_move_from_the_busiest_server_to_the_idlest() {
 
 #[test]
 fn udp_has_no_requests() {
-    let pen = Pen::before(&three()).options("-U").start();
+    let pen = Pen::before(three()).options("-U").start();
     let refused = pen.control("policy uri_hash");
     assert!(refused.contains("policy uri_hash: not with UDP (-U), where pen reads no requests"), "{refused}");
 }

@@ -38,9 +38,9 @@ SetEnv PENCTL_CONTROL @CONTROL@
 /// A pen before two servers, and an Apache that controls it.
 fn under_apache() -> (Pen, [Backend; 2], Apache) {
     let servers = ["A", "B"].map(Backend::named);
-    let pen = Pen::before(&servers).options("-r").start();
-    // Apache's user may not use a control socket, unless the administrator lets it.
-    fs::set_permissions(pen.path("control"), fs::Permissions::from_mode(0o666)).unwrap();
+    // Apache's user may not use a control socket, unless the administrator lets its group.
+    let start = Pen::before(&servers).options("-r").command("control_mode 666");
+    let pen = start.command("control_group nogroup").start();
     let dir = TempDir::new();
     fs::create_dir(dir.path().join("cgi-bin")).unwrap();
     let program = dir.path().join("cgi-bin/penctl.cgi");

@@ -71,8 +71,8 @@ fn prometheus_scrapes_pen_and_rules_and_dashboard_ask_for_what_is_there() {
     }
     let [server, copy] = ["A", "B"].map(Backend::named);
     let (metrics, port) = (free_port(), free_port());
-    let start = Pen::before([&server]).command(format!("metrics_listen 127.0.0.1:{metrics}"));
-    let pen = start.command(format!("server add copy={copy} role clone")).start();
+    let start = Pen::before([&server, &copy]).command(format!("metrics_listen 127.0.0.1:{metrics}"));
+    let pen = start.command("server 1 role clone").start();
     assert_eq!(pen.asks(3), "AAA");
     let page = run("curl", &["-s", &format!("http://127.0.0.1:{metrics}/metrics")], "").stdout;
     let checked = run("promtool", &["check", "metrics"], &page);

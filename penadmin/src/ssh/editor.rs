@@ -153,6 +153,7 @@ mod tests {
             assert_eq!(editor.press(key), Outcome::Edited);
         }
         editor.press(Key::Backspace);
+        editor.press(Key::Backspace);
         typed(&mut editor, "s");
         assert_eq!(line(&mut editor), "servers");
         typed(&mut editor, "ab");

@@ -98,13 +98,13 @@ impl<'a> Page<'a> {
     }
 
     fn clone_answers(&mut self, told: &Told<'a>) {
-        let counts: [(&str, &str, fn(&ClonesStatus) -> u64); 2] = [
-            ("pen_clone_answers_compared_total", "Answers of clones that were compared.", |told| {
-                told.compared
-            }),
-            ("pen_clone_answers_same_total", "Those that were the same as the member's.", |told| told.same),
-        ];
-        for (name, help, count) in counts {
+        type Count = fn(&ClonesStatus) -> u64;
+        let compared: Count = |clones| clones.compared;
+        let same: Count = |clones| clones.same;
+        for (name, help, count) in [
+            ("pen_clone_answers_compared_total", "Answers of clones that were compared.", compared),
+            ("pen_clone_answers_same_total", "Those that were the same as the member's.", same),
+        ] {
             self.head(name, COUNTER, help);
             for (labels, clones) in told {
                 self.sample(name, labels.iter().copied(), count(clones));
