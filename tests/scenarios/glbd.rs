@@ -191,7 +191,7 @@ fn a_file_of_variables_becomes_a_configuration_that_pen_takes() {
     assert!(checked.status.success(), "{checked:?}");
     let other = directory.file("other", "nothing of GLB\n");
     let refused = Command::new(PEN).arg("--import").arg(other).output().unwrap();
-    assert!(String::from_utf8(refused.stderr).unwrap().contains("GLB's variables"));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("GLB's file of variables"));
 }
 
 #[test]
