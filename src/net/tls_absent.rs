@@ -12,6 +12,7 @@ const ABSENT: &str = "this pen was built without TLS";
 /// See the module `tls` of a build with the feature.
 #[derive(Debug, Default)]
 pub struct Tls {
+    /// Whether clients are sent to servers by the name that they ask for.
     pub routes: bool,
 }
 
@@ -39,10 +40,12 @@ impl Tls {
         if plan.is_needed() { Err(ABSENT.into()) } else { Ok(Tls { routes: plan.routes }) }
     }
 
+    /// Clients speak none.
     pub fn is_spoken(&self) -> bool {
         false
     }
 
+    /// Nothing is ever looked for.
     pub fn on_found(&self, _: impl Fn() + Send + Sync + 'static) {}
 
     /// # Errors
