@@ -3,12 +3,12 @@
 //! Doors, such as the one for browsers, stand on four parts that know no door: [`users`] (names, passwords, keys, access),
 //! [`rights`] (which lines a user may say), [`audit`] (what was changed, and by whom) and [`pens`] (control sockets).
 //! [`office`] is the four together, with what every door does: carry out a line for a user. [`web`] is the door for browsers, [`ssh`] that for
-//! terminals; [`crowd`] limits how many stand in one.
+//! terminals; [`connection_limit`] limits how many stand in one.
 //! [`options`] reads the command line, [`terminal`] a password.
 #![forbid(unsafe_code)]
 
 pub mod audit;
-pub mod crowd;
+pub mod connection_limit;
 pub mod office;
 pub mod options;
 pub mod pens;

@@ -4,7 +4,7 @@
 pub use crate::net::connect::{Started, start as connect};
 #[cfg(not(test))]
 pub use crate::net::poller::Poller;
-pub use crate::sys::clock::{epoch_ms, monotonic_ms, monotonic_us, steady_epoch_seconds};
+pub use crate::sys::clock::{epoch_ms, monotonic_ms, monotonic_us, ms_until_second, steady_epoch_seconds};
 pub use crate::sys::pipe::Pipe;
 pub use crate::sys::socket::{
     accept, close, end_writing, has_something, local_address, nothing_arrived, peek, receive, reset_on_close,

@@ -74,8 +74,7 @@ impl Context {
         }
         match claim {
             Claim::Waits(ticket, look_seconds) => {
-                let wait_ms = look_seconds.map(|at| u64::from(at.saturating_sub(now_seconds)) * 1000);
-                let look_ms = wait_ms.map(|wait_ms| self.core.now_ms + wait_ms);
+                let look_ms = look_seconds.map(|at| now_ms + os::ms_until_second(now_ms, at));
                 connection.extras().wait = Some(Wait { ticket, deadline_ms, look_ms });
                 self.arm(connection);
                 Verdict::Stay

@@ -51,3 +51,8 @@ pub fn wait_ms(duration_ms: u64) {
 pub fn steady_epoch_seconds(monotonic_ms: u64) -> u32 {
     ((origin().epoch_ms + monotonic_ms) / 1000) as u32
 }
+
+/// Milliseconds until this second of [`steady_epoch_seconds`] begins; 0 when it has.
+pub fn ms_until_second(monotonic_ms: u64, epoch_seconds: u32) -> u64 {
+    (u64::from(epoch_seconds) * 1000).saturating_sub(origin().epoch_ms + monotonic_ms)
+}

@@ -106,8 +106,6 @@ fn prometheus_scrapes_pen_and_rules_and_dashboard_ask_for_what_is_there() {
         assert_eq!(answer["status"], "success", "{plain}: {answer}");
     }
     pen.control("server 0 blacklist 3600");
-    // What a clone is well for helps no client, but the rule counts it.
-    pen.control("server 1 remove now");
     let pending = "count(ALERTS{alertname=\"PenNoServer\"})";
     eventually(
         "an alert that counts its time",

@@ -8,6 +8,7 @@ mod clones;
 mod families;
 
 use families::{DSR_TOTALS, Figure, PROCESS_FAMILIES, SERVER_FAMILIES, TOTALS};
+use pen_proto::commands::Role;
 use pen_proto::load::Load;
 use pen_proto::status::{
     CloseReason, DsrStatus, Histogram, ServerStatus, ServerTimes, ServiceView, Status, Totals, special,
@@ -370,17 +371,21 @@ struct Labels<'a> {
     before: Vec<Label<'a>>,
     server: String,
     address: String,
+    is_clone: bool,
 }
 
 impl<'a> Labels<'a> {
     fn of(before: Vec<Label<'a>>, server: &ServerStatus) -> Labels<'a> {
         let name = special::name(server.index).map_or_else(|| server.index.to_string(), String::from);
-        Labels { before, server: name, address: endpoint(&server.address, server.port) }
+        let address = endpoint(&server.address, server.port);
+        Labels { before, server: name, address, is_clone: server.role == Role::Clone }
     }
 
     fn pairs(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let own = [("server", self.server.as_str()), ("address", self.address.as_str())];
-        self.before.iter().copied().chain(own)
+        // What serves nobody is to be left out of sums with one word, and nothing changes where there are no clones.
+        let role = self.is_clone.then_some(("role", "clone"));
+        self.before.iter().copied().chain(own).chain(role)
     }
 }
 

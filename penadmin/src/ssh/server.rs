@@ -2,7 +2,7 @@
 
 use super::guest::{Guest, Seen};
 use super::host_key;
-use crate::crowd::{Crowd, Place};
+use crate::connection_limit::{ConnectionLimit, Place};
 use crate::office::Office;
 use pen_sys::program::complain;
 use pen_sys::{clock, errors};
@@ -86,8 +86,8 @@ impl Door {
     pub fn open(self, office: &Arc<Office>) -> std::io::Result<()> {
         let fingerprint = host_key::fingerprint(&self.key);
         let config = Arc::new(config(self.key));
-        let crowd = Crowd::new(CONNECTIONS_MAX, OF_ADDRESS_MAX);
-        let strangers = Crowd::new(STRANGERS_MAX, STRANGERS_OF_ADDRESS_MAX);
+        let limit = ConnectionLimit::new(CONNECTIONS_MAX, OF_ADDRESS_MAX);
+        let strangers = ConnectionLimit::new(STRANGERS_MAX, STRANGERS_OF_ADDRESS_MAX);
         for listener in self.listeners {
             let listener = TcpListener::from_std(listener)?;
             let address = listener.local_addr()?;
@@ -95,7 +95,7 @@ impl Door {
             let hall = Hall {
                 office: office.clone(),
                 config: config.clone(),
-                crowd: crowd.clone(),
+                limit: limit.clone(),
                 strangers: strangers.clone(),
             };
             tokio::spawn(hall.accept(listener));
@@ -128,8 +128,8 @@ fn config(key: PrivateKey) -> Config {
 struct Hall {
     office: Arc<Office>,
     config: Arc<Config>,
-    crowd: Arc<Crowd>,
-    strangers: Arc<Crowd>,
+    limit: Arc<ConnectionLimit>,
+    strangers: Arc<ConnectionLimit>,
 }
 
 impl Hall {
@@ -140,7 +140,7 @@ impl Hall {
                 sleep(SHORTAGE).await;
                 continue;
             };
-            let places = self.crowd.enter(peer.ip()).zip(self.strangers.enter(peer.ip()));
+            let places = self.limit.enter(peer.ip()).zip(self.strangers.enter(peer.ip()));
             let Some((place, stranger)) = places else { continue };
             let (config, office) = (self.config.clone(), self.office.clone());
             tokio::spawn(async move {

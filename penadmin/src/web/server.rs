@@ -3,7 +3,7 @@
 use super::login::{HASHING_MAX, Peer};
 use super::tls::Certificate;
 use super::{Cookie, House, Inner, api};
-use crate::crowd::Crowd;
+use crate::connection_limit::ConnectionLimit;
 use crate::office::Office;
 use crate::ssh;
 use crate::users::password;
@@ -121,14 +121,14 @@ async fn serve(
     let mut hangup = signal(SignalKind::hangup()).map_err(cannot_start)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot_start)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_start)?;
-    let crowd = Crowd::new(CONNECTIONS_MAX, OF_ADDRESS_MAX);
+    let limit = ConnectionLimit::new(CONNECTIONS_MAX, OF_ADDRESS_MAX);
     let routes = api::routes(house.clone());
     for listener in listeners {
         let listener = TcpListener::from_std(listener).map_err(cannot_start)?;
         let address = listener.local_addr().map_err(cannot_start)?;
         let scheme = if certificate.is_some() { "https" } else { "http" };
         complain(format_args!("penadmin: listening at {scheme}://{address}/"));
-        tokio::spawn(accept(listener, certificate.clone(), routes.clone(), crowd.clone()));
+        tokio::spawn(accept(listener, certificate.clone(), routes.clone(), limit.clone()));
     }
     if let Some(door) = ssh {
         door.open(&house.office).map_err(cannot_start)?;
@@ -164,7 +164,7 @@ async fn accept(
     listener: TcpListener,
     certificate: Option<Arc<Certificate>>,
     routes: Router,
-    crowd: Arc<Crowd>,
+    limit: Arc<ConnectionLimit>,
 ) {
     loop {
         let (stream, peer) = match listener.accept().await {
@@ -175,7 +175,7 @@ async fn accept(
                 continue;
             }
         };
-        let Some(place) = crowd.enter(peer.ip()) else { continue };
+        let Some(place) = limit.enter(peer.ip()) else { continue };
         let (certificate, routes) = (certificate.clone(), routes.clone());
         tokio::spawn(async move {
             // A connection that lasts too long, or breaks, harms only itself.

@@ -225,6 +225,11 @@ pub fn steady_epoch_seconds(now_ms: u64) -> u32 {
     with_if(|_| (now_ms / 1000) as u32).unwrap_or_else(|| system::steady_epoch_seconds(now_ms))
 }
 
+pub fn ms_until_second(now_ms: u64, epoch_seconds: u32) -> u64 {
+    let simulated = |_: &mut Network| (u64::from(epoch_seconds) * 1000).saturating_sub(now_ms);
+    with_if(simulated).unwrap_or_else(|| system::ms_until_second(now_ms, epoch_seconds))
+}
+
 /// A real poller, which simulated sockets are kept away from.
 pub struct Poller(poller::Poller);
 

@@ -77,6 +77,17 @@ fn a_place_without_a_server_is_not_up() {
 }
 
 #[test]
+fn a_clone_says_that_it_is_one() {
+    let server = |index, role| ServerStatus { index, role, ..ServerStatus::default() };
+    let servers = vec![server(0, Role::Member), server(1, Role::Clone)];
+    let page = render(&Status { servers, ..Status::default() });
+    check_grammar(&page).unwrap();
+    let clones = page.lines().filter(|line| line.contains("role=\"clone\""));
+    let servers = page.lines().filter(|line| line.contains("server=\"1\""));
+    assert!(servers.eq(clones) && page.contains("pen_server_up{server=\"1\""), "{page}");
+}
+
+#[test]
 fn direct_server_return_has_its_own() {
     let server = |address: &str, mac: &str| NeighbourStatus { address: address.into(), mac: mac.into() };
     let servers = vec![server("10.0.0.1", "02:00:00:00:00:01"), server("10.0.0.2", "")];

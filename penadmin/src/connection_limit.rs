@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Those who are inside, and how many there may be.
-pub struct Crowd {
+pub struct ConnectionLimit {
     counts: Mutex<HashMap<IpAddr, usize>>,
     all_max: usize,
     of_address_max: usize,
@@ -13,18 +13,18 @@ pub struct Crowd {
 
 /// A connection's place; free again when it is dropped.
 pub struct Place {
-    crowd: Arc<Crowd>,
+    limit: Arc<ConnectionLimit>,
     address: IpAddr,
 }
 
-impl Crowd {
+impl ConnectionLimit {
     /// So many in all, and from one address that is not this machine.
-    pub fn new(all_max: usize, of_address_max: usize) -> Arc<Crowd> {
-        Arc::new(Crowd { counts: Mutex::default(), all_max, of_address_max })
+    pub fn new(all_max: usize, of_address_max: usize) -> Arc<ConnectionLimit> {
+        Arc::new(ConnectionLimit { counts: Mutex::default(), all_max, of_address_max })
     }
 
     /// A place for somebody from this address, if there is one.
-    pub fn enter(self: &Arc<Crowd>, address: IpAddr) -> Option<Place> {
+    pub fn enter(self: &Arc<ConnectionLimit>, address: IpAddr) -> Option<Place> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = counts.values().sum();
         let own = counts.get(&address).copied().unwrap_or(0);
@@ -33,13 +33,13 @@ impl Crowd {
             return None;
         }
         counts.insert(address, own + 1);
-        Some(Place { crowd: self.clone(), address })
+        Some(Place { limit: self.clone(), address })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut counts = self.crowd.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.limit.counts.lock().unwrap_or_else(PoisonError::into_inner);
         match counts.get_mut(&self.address) {
             Some(count) if *count > 1 => *count -= 1,
             _ => drop(counts.remove(&self.address)),
@@ -53,18 +53,18 @@ mod tests {
 
     #[test]
     fn one_address_leaves_room_for_others() {
-        let crowd = Crowd::new(20, 4);
+        let limit = ConnectionLimit::new(20, 4);
         let far: IpAddr = "192.0.2.1".parse().unwrap();
-        let mut inside: Vec<_> = (0..4).map(|_| crowd.enter(far).unwrap()).collect();
-        assert!(crowd.enter(far).is_none());
+        let mut inside: Vec<_> = (0..4).map(|_| limit.enter(far).unwrap()).collect();
+        assert!(limit.enter(far).is_none());
         inside.pop();
-        assert!(crowd.enter(far).is_some());
+        assert!(limit.enter(far).is_some());
         let near = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-        while let Some(place) = crowd.enter(near) {
+        while let Some(place) = limit.enter(near) {
             inside.push(place);
         }
         assert_eq!(inside.len(), 20);
         drop(inside);
-        assert!(crowd.counts.lock().unwrap().is_empty());
+        assert!(limit.counts.lock().unwrap().is_empty());
     }
 }
