@@ -194,6 +194,7 @@ fn server_setup(entry: &ServerEntry, by_host: bool) -> ServerSetup {
         proxy: entry.proxy,
         role: entry.role,
         slow_start_ms: entry.slow_start_ms,
+        warm_up_ms: entry.warm_up_ms,
         ..ServerSetup::new(endpoint)
     }
 }

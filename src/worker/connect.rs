@@ -63,7 +63,8 @@ impl Context {
         let (asker, port) = (connection.asker(), connection.port);
         let (arrival, clone) = service.with(|chooser| {
             let arrival = chooser.arrive(asker, port, now_seconds, who, now_ms);
-            let clone = arrival.server().and_then(|_| chooser.admit_clone(asker, port, now_seconds));
+            let clone =
+                arrival.server().and_then(|member| chooser.admit_clone(member, asker, port, now_seconds));
             (arrival, clone)
         });
         if let Some(clone) = clone {

@@ -66,7 +66,8 @@ impl Context {
         let now_seconds = os::steady_epoch_seconds(now_ms);
         let (claim, clone) = self.service(connection).service.with(|chooser| {
             let claim = chooser.claim(ticket, who, now_ms);
-            let clone = claim.server().and_then(|_| chooser.admit_clone(asker, port, now_seconds));
+            let clone =
+                claim.server().and_then(|member| chooser.admit_clone(member, asker, port, now_seconds));
             (claim, clone)
         });
         if let Some(clone) = clone {

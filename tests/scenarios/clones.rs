@@ -261,3 +261,33 @@ fn answers_are_compared_and_each_kind_of_difference_has_an_example() {
     client.rest();
     assert_eq!(over(&pen, 5)["same"], 2);
 }
+
+/// Role, state and reason of the second server.
+fn standing(pen: &Pen) -> (String, String, String) {
+    let servers: Value = serde_json::from_str(&pen.control("servers json")).unwrap();
+    let [role, state, reason] =
+        ["role", "state", "reason"].map(|key| servers[1][key].as_str().unwrap_or_default().to_owned());
+    (role, state, reason)
+}
+
+#[test]
+fn a_new_server_warms_up_as_a_clone_and_then_serves() {
+    let (old, new) = (Backend::named("A"), Backend::named("B"));
+    let pen = Pen::before([&old]).options("-r").start();
+    let add = |seconds: u32| pen.control(&format!("server add web={new} warm_up {seconds}"));
+    let words = |role: &str, state: &str, reason: &str| (role.into(), state.into(), reason.into());
+
+    assert_eq!(add(300), "1\n");
+    assert_eq!(pen.asks(3), "AAA");
+    eventually("the new server to get copies", || new.accepted(), |count| *count == 3);
+    assert_eq!(standing(&pen), words("clone", "warming", "warm_up"));
+    assert_eq!(pen.control("server web warm_up 0"), "");
+    assert_eq!(standing(&pen), words("member", "up", ""));
+    assert!(["ABAB", "BABA"].contains(&&*pen.asks(4)));
+
+    pen.control("server web remove now");
+    assert_eq!(add(1), "1\n");
+    assert_eq!(pen.ask(), "A");
+    eventually("the new server to be warm", || standing(&pen), |told| *told == words("member", "up", ""));
+    assert!(["ABAB", "BABA"].contains(&&*pen.asks(4)));
+}

@@ -75,7 +75,7 @@ impl Chooser<'_> {
     /// Counts the client and says where it is to go first; and how it is refused when it cannot be helped.
     fn receive(&mut self, walk: Walk, port: u16) -> (Attempt, Refusal) {
         let Walk { asker: Asker { client, is_over_limit, .. }, now_seconds } = walk;
-        self.selection.servers.settle(now_seconds);
+        self.selection.settle(now_seconds);
         let slot = self.clients.touch(client, now_seconds, self.selection.rules.tracking_seconds);
         let (initial, refusal) = match (self.selection.rules.permit(client), is_over_limit) {
             (true, false) => (self.initial_server(walk, port, slot), Refusal::NoServer),

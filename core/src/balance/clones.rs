@@ -122,9 +122,10 @@ impl Selection {
 }
 
 impl Chooser<'_> {
-    /// Reserves a place at a clone for a client that has been admitted, if it is to have one and one takes it.
+    /// Reserves a place at a clone for a client that has been admitted to `member`, if it is to have one and one takes it.
     pub fn admit_clone(
         &mut self,
+        member: ServerId,
         asker: impl Into<Asker>,
         client_port: u16,
         now_seconds: u32,
@@ -134,6 +135,10 @@ impl Chooser<'_> {
             return None;
         }
         let choice = selection.choose_clone(&asker.into(), client_port, now_seconds)?;
+        // A new server may have the client itself, where there is no other.
+        if choice == member {
+            return None;
+        }
         let mut attempt = Attempt::of_copy();
         let endpoint = selection.servers.change(choice, |server| {
             server.connections += 1;

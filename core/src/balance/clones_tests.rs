@@ -50,7 +50,7 @@ fn visit(pool: &mut Pool, key: SelectionKey, number: u32) -> Visit {
         }
         Admission::Refused(_) => None,
     };
-    let clone = chooser.admit_clone(client(number), 0, NOW).and_then(|(attempt, _)| {
+    let clone = chooser.admit_clone(ServerId::NONE, client(number), 0, NOW).and_then(|(attempt, _)| {
         let index = attempt.server().index();
         chooser.release_clone(attempt, Released::default());
         index
@@ -123,21 +123,24 @@ fn a_clone_that_fails_or_is_full_is_passed_over_and_counts_as_no_server() {
     let (mut pool, key) = farm(rules(PolicyKind::RoundRobin), vec![setup(0, Role::Member), full]);
     let mut chooser = pool.at(key);
     assert_eq!(chooser.count_up(NOW), (1, 1));
-    let (held, endpoint) = chooser.admit_clone(client(1), 0, NOW).expect("it has room");
+    let (held, endpoint) = chooser.admit_clone(ServerId::NONE, client(1), 0, NOW).expect("it has room");
     assert_eq!(endpoint.ip(), Some([10, 0, 0, 2].into()));
-    assert!(chooser.admit_clone(client(2), 0, NOW).is_none(), "it is full");
+    assert!(chooser.admit_clone(ServerId::NONE, client(2), 0, NOW).is_none(), "it is full");
     assert_eq!(chooser.server_statuses(NOW)[1].connections, 1);
     chooser.release_clone(held, Released { established: true, up_bytes: 7, down_bytes: 9 });
     let status = &chooser.server_statuses(NOW)[1];
     assert_eq!((status.connections, status.connections_total), (0, 1));
     assert_eq!((status.sent_bytes, status.received_bytes, status.role), (7, 9, Role::Clone));
-    let (failed, _) = chooser.admit_clone(client(3), 0, NOW).expect("it has room again");
+    let (failed, _) = chooser.admit_clone(ServerId::NONE, client(3), 0, NOW).expect("it has room again");
     assert!(!failed.clears_failure());
     chooser.clone_failed(&failed, NOW);
     chooser.release_clone(failed, Released::default());
-    assert!(!chooser.has_usable_clone(NOW) && chooser.admit_clone(client(4), 0, NOW).is_none());
+    assert!(
+        !chooser.has_usable_clone(NOW) && chooser.admit_clone(ServerId::NONE, client(4), 0, NOW).is_none()
+    );
     let later = NOW + 30;
-    let (again, _) = chooser.admit_clone(client(5), 0, later).expect("its blacklist time is over");
+    let (again, _) =
+        chooser.admit_clone(ServerId::NONE, client(5), 0, later).expect("its blacklist time is over");
     assert!(again.clears_failure());
     chooser.clone_connected(&again);
     chooser.release_clone(again, Released::default());
@@ -162,4 +165,68 @@ fn a_client_of_a_server_that_becomes_a_clone_goes_elsewhere_and_its_connection_i
     chooser.release(own, Released::default());
     chooser.release(next, Released::default());
     assert!(chooser.server_statuses(NOW).iter().all(|server| server.connections == 0));
+}
+
+fn warm_up(index: usize, seconds: u64) -> ServerSetup {
+    ServerSetup { warm_up_ms: seconds * 1_000, ..setup(index, Role::Member) }
+}
+
+/// Who serves a client now, and who gets the copy.
+fn visit_at(pool: &mut Pool, key: SelectionKey, now_seconds: u32) -> Visit {
+    let mut chooser = pool.at(key);
+    let Admission::Connect(attempt, _) = chooser.admit(client(now_seconds), 0, now_seconds) else {
+        return (None, None);
+    };
+    let member = attempt.server();
+    let clone = chooser.admit_clone(member, client(now_seconds), 0, now_seconds);
+    let copied = clone.as_ref().and_then(|(clone, _)| clone.server().index());
+    if let Some((clone, _)) = clone {
+        chooser.release_clone(clone, Released::default());
+    }
+    chooser.release(attempt, Released::default());
+    (member.index(), copied)
+}
+
+fn state(pool: &mut Pool, key: SelectionKey, index: usize, now_seconds: u32) -> String {
+    let status = pool.at(key).server_statuses(now_seconds).swap_remove(index);
+    let reason = status.reason.unwrap_or_default();
+    format!("{} {} {reason}", status.role, status.state.unwrap()).trim_end().to_string()
+}
+
+#[test]
+fn a_new_server_is_a_clone_until_it_is_warm_and_then_a_member() {
+    for policy in POLICIES {
+        let (mut pool, key) = farm(rules(policy), vec![warm_up(0, 60)]);
+        assert_eq!(state(&mut pool, key, 0, NOW), "member up", "it was there from the beginning");
+        let both = || vec![warm_up(0, 60), warm_up(1, 60)];
+        pool.set_servers(key, both(), None, None);
+        assert_eq!(state(&mut pool, key, 1, NOW), "clone warming warm_up");
+        for seconds in [0, 1, 59] {
+            assert_eq!(visit_at(&mut pool, key, NOW + seconds), (Some(0), Some(1)), "{policy:?} {seconds}");
+        }
+        pool.set_servers(key, both(), None, None);
+        assert_eq!(state(&mut pool, key, 1, NOW + 59), "clone warming warm_up");
+        assert_eq!(pool.at(key).server_statuses(NOW + 59)[1].since_epoch_seconds, Some(NOW.into()));
+        assert_eq!(state(&mut pool, key, 1, NOW + 60), "member up", "without a choice");
+        let visits: Vec<_> = (60..360).map(|seconds| visit_at(&mut pool, key, NOW + seconds)).collect();
+        assert!(visits.iter().all(|visit| visit.1.is_none()), "{policy:?}");
+        let served = visits.iter().filter(|visit| visit.0 == Some(1)).count();
+        assert!(policy == PolicyKind::Single || served > 50, "{policy:?}: {served}");
+        pool.at(key).blacklist(ServerId::regular(1), 5, NOW + 400);
+        assert_eq!(state(&mut pool, key, 1, NOW + 405), "member up", "it is not new when it is back");
+    }
+}
+
+#[test]
+fn a_server_that_warms_up_serves_where_no_other_does() {
+    let rules = rules(PolicyKind::RoundRobin);
+    let (mut pool, key) = farm(rules, vec![setup(0, Role::Member)]);
+    pool.set_servers(key, vec![setup(0, Role::Member), warm_up(1, 60), warm_up(2, 0)], None, None);
+    assert_eq!(state(&mut pool, key, 2, NOW), "member up", "it has no warm_up");
+    pool.set_servers(key, vec![setup(0, Role::Member), warm_up(1, 60)], None, None);
+    pool.at(key).blacklist(ServerId::regular(0), 10, NOW);
+    assert_eq!(visit_at(&mut pool, key, NOW), (Some(1), None), "nobody gets a copy of its own clients");
+    assert_eq!(visit_at(&mut pool, key, NOW + 10), (Some(0), Some(1)));
+    pool.set_servers(key, vec![setup(0, Role::Member), warm_up(1, 0)], None, None);
+    assert_eq!(state(&mut pool, key, 1, NOW + 11), "member up", "it need not be warm any more");
 }

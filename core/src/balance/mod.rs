@@ -50,6 +50,7 @@ mod standing;
 mod status;
 mod tried;
 mod walk;
+mod warmth;
 
 pub use attempt::{Admission, Arrival, Asker, Attempt, Refusal, Released};
 pub use checked::{Finding, Health, Untested};

@@ -73,6 +73,16 @@ impl Selection {
         self.queue.changed();
     }
 
+    /// Servers that came back, or are warm by now, count from now on.
+    #[inline]
+    pub(super) fn settle(&mut self, now_seconds: u32) {
+        if self.servers.settle(now_seconds) {
+            self.policies.servers_changed(&self.servers);
+            self.clones.servers_changed(&self.servers);
+            self.queue.changed();
+        }
+    }
+
     /// See [`super::Pool::set_servers`].
     pub(super) fn set_servers(
         &mut self,

@@ -3,6 +3,7 @@
 //! Owns connection counts, standings and totals. It does not choose: policies and the chooser read it, and only the
 //! selection changes it, through [`Servers::change`], which keeps the glances true.
 
+mod failures;
 mod names;
 mod returns;
 mod roles;
@@ -19,6 +20,7 @@ use super::polls::{Extra, Polls};
 use super::ramp::Ramp;
 use super::routes::{Route, Routes};
 use super::standing::{Duty, Standing};
+use super::warmth::Warmth;
 use pen_proto::called::Called;
 use pen_proto::commands::{LoadSource, ProxyHeader, Role};
 pub use pen_proto::endpoint::{Endpoint, TlsEndpoint};
@@ -61,6 +63,8 @@ pub struct ServerSetup {
     pub role: Role,
     /// In which time it is ramped up when it comes back; `None`: as the rules say.
     pub slow_start_ms: Option<u64>,
+    /// How long it is a clone when it is new.
+    pub warm_up_ms: u64,
     /// It takes new clients only when none with a smaller number does; 0 for most servers.
     pub standby: u8,
     /// Whether checks have a say, and how it counts before their first word.
@@ -121,6 +125,7 @@ pub struct Server {
     pub standing: Standing,
     /// Since when it may be used, and how its share grows.
     pub(super) ramp: Ramp,
+    pub(super) warmth: Warmth,
     /// What checks found, beside their verdict.
     pub(super) checked: Checked,
     /// What was read of its load; `None` before that.
@@ -185,7 +190,7 @@ impl Server {
     pub fn is_last_resort(&self, blacklist_seconds: u64, now_seconds: u32) -> bool {
         self.is_complete
             && !self.is_leaving()
-            && self.role() == Role::Member
+            && self.setup.role == Role::Member
             && !self.standing.is_kept_away()
             && !self.standing.is_commanded(blacklist_seconds, now_seconds)
     }
@@ -253,6 +258,10 @@ impl Server {
             self.era = self.era.wrapping_add(1);
             // A change of a check starts anew as well; here nothing of the old address may be left.
             self.setup.untested = Untested::default();
+            self.warmth = Warmth::Cold;
+        }
+        if setup.warm_up_ms == 0 || setup.role == Role::Clone {
+            self.warmth = Warmth::Warm;
         }
         let is_asked_elsewhere =
             (&self.setup.load_source, &self.setup.check_text) != (&setup.load_source, &setup.check_text);
@@ -316,6 +325,8 @@ pub struct Servers {
     are_new: bool,
     /// From this second on none is ramped up.
     ramped_up_seconds: u32,
+    /// At this second the next is warm.
+    warm_seconds: Option<u32>,
 }
 
 impl Servers {
@@ -345,6 +356,7 @@ impl Servers {
         }
         let ends = self.slots.iter().map(|server| server.ramp.until_seconds());
         self.ramped_up_seconds = ends.max().unwrap_or(0);
+        self.warm_seconds = self.slots.iter().filter_map(Server::warm_from_seconds).min();
         let glances =
             |role| self.slots.iter().map(|server| Glance::of(server, role, self.blacklist_seconds)).collect();
         let (members, clones) = (glances(Role::Member), glances(Role::Clone));
@@ -377,6 +389,9 @@ impl Servers {
                 None => server.remove(),
             }
         }
+        if before.is_empty() {
+            self.slots.iter_mut().for_each(|server| server.warmth = Warmth::Warm);
+        }
         let regular = &self.slots[..self.count];
         self.standby_max = regular.iter().map(|server| server.setup.standby).max().unwrap_or(0);
         self.weights_changed();
@@ -398,15 +413,6 @@ impl Servers {
         self.note_returns(&before);
         self.emergency.set_up(emergency.unwrap_or_default(), self.emergency.key);
         self.abuse.set_up(abuse.unwrap_or_default(), self.abuse.key);
-    }
-
-    /// The weights that count have changed.
-    pub(super) fn weights_changed(&mut self) {
-        let regular = &self.slots[..self.count];
-        self.have_fractions = regular.iter().any(|server| !server.weight().is_whole());
-        let counts =
-            |server: &Server| server.is_complete && !server.setup.in_reserve && server.role() == Role::Member;
-        self.weigh = regular.iter().any(|server| counts(server) && server.weight() > Weight::ZERO);
     }
 
     /// The server that a client remembers; [`ServerId::NONE`] when it is not configured here.
@@ -487,13 +493,6 @@ impl Servers {
         &self.changes
     }
 
-    /// The regular servers that failed and are not known to be well again, the one that failed longest ago first.
-    pub fn failed(&self) -> impl Iterator<Item = (usize, &Server)> {
-        let indices = self.failed.iter().filter_map(|id| id.index());
-        let servers = indices.filter_map(|index| Some((index, self.regular().get(index)?)));
-        servers.filter(|(_, server)| server.standing.has_failed())
-    }
-
     /// The load of a regular server, as far as it is known.
     pub fn load_at(&self, index: usize) -> Option<Load> {
         self.loads.get(index).copied().flatten()
@@ -528,6 +527,7 @@ impl Servers {
                 let glance = Glance::of(server, Role::Member, self.blacklist_seconds);
                 if let Some(seen) = self.clone_glances.get_mut(index) {
                     *seen = Glance::of(server, Role::Clone, self.blacklist_seconds);
+                    self.are_new |= server.warmth == Warmth::Cold;
                 }
                 self.loads[index] = server.load();
                 let before = std::mem::replace(&mut self.glances[index], glance).usable_from_seconds();
@@ -552,42 +552,5 @@ impl Servers {
         let setup = std::mem::take(&mut server.setup);
         self.change(id, Server::remove);
         Some(setup)
-    }
-
-    /// A connect that began in this era failed. What it says of another era is not about the server as it is now.
-    pub(super) fn connect_failed(&mut self, id: ServerId, era: u16, now_seconds: u32) {
-        let failed = self.change(id, |server| {
-            server.failures_total += 1;
-            let is_news = server.era == era;
-            if is_news {
-                server.standing.fail(now_seconds);
-            }
-            is_news
-        });
-        if failed == Some(true) {
-            self.remember_failure(id);
-        }
-    }
-
-    /// The server has failed without a connect. A blacklisting that was commanded and is not over stays as it is.
-    pub(super) fn vanished(&mut self, id: ServerId, now_seconds: u32) {
-        let blacklist_seconds = self.blacklist_seconds;
-        let failed = self.change(id, |server| {
-            let stands = server.standing.is_commanded(blacklist_seconds, now_seconds);
-            if !stands {
-                server.standing.fail(now_seconds);
-            }
-            !stands
-        });
-        if failed == Some(true) {
-            self.remember_failure(id);
-        }
-    }
-
-    fn remember_failure(&mut self, id: ServerId) {
-        if id.index().is_some() {
-            self.failed.retain(|failed| *failed != id);
-            self.failed.push(id);
-        }
     }
 }

@@ -6,6 +6,7 @@
 use super::checked::Untested;
 use super::clients::Client;
 use super::servers::{Server, ServerId, ServerSetup, TlsEndpoint};
+use super::warmth::Warmth;
 use super::{Chooser, Selection};
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{LoadSource, Role, ServerTls};
@@ -23,7 +24,7 @@ impl Selection {
 
     /// How many regular servers would take clients, and how many there are, those of groups that are not in use left out.
     pub fn count_up(&self, now_seconds: u32) -> (u64, u64) {
-        let is_counted = |server: &&Server| !server.setup.in_reserve && server.role() == Role::Member;
+        let is_counted = |server: &&Server| !server.setup.in_reserve && server.setup.role == Role::Member;
         let of_group = self.servers.regular().iter().filter(is_counted);
         let states = of_group.map(|server| server.state(self.rules.blacklist_seconds, now_seconds));
         states.fold((0, 0), |(up, all), state| match state {
@@ -83,7 +84,7 @@ fn server_status(id: ServerId, server: &Server, blacklist_seconds: u64, now_seco
         prio: setup.prio,
         acl: setup.acl,
         proxy: setup.proxy.to_string(),
-        role: server.role(),
+        role: server.role_at(now_seconds),
         tls: setup.endpoint.tls().map_or(ServerTls::Off, TlsEndpoint::said).to_string(),
         sent_bytes: server.sent_bytes,
         received_bytes: server.received_bytes,
@@ -114,6 +115,7 @@ fn server_status(id: ServerId, server: &Server, blacklist_seconds: u64, now_seco
 fn reason(state: ServerState, server: &Server) -> Option<String> {
     let reason = match state {
         ServerState::Up => None,
+        ServerState::Warming if server.warmth != Warmth::Warm => Some("warm_up"),
         ServerState::Warming => Some("slow_start"),
         ServerState::Avoid => return Some(server.verdict_reason()),
         ServerState::Down if server.standing.is_down() => return Some(server.verdict_reason()),

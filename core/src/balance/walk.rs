@@ -26,6 +26,8 @@ pub(super) struct Walk {
 pub(super) enum Failed {
     PassedOver,
     TriedAgain,
+    /// Passed over; but a new server that is not warm takes the client.
+    ForCold,
 }
 
 impl Chooser<'_> {
@@ -107,6 +109,9 @@ impl Chooser<'_> {
         if !is_stubborn && let Some(other) = self.other_server(walk, attempt) {
             return self.reserve(walk, attempt, other, Failed::PassedOver);
         }
+        if !is_stubborn && let Some(cold) = self.cold_server(walk, attempt) {
+            return self.reserve(walk, attempt, cold, Failed::ForCold);
+        }
         let failed = self.failed_server(walk, attempt, is_stubborn)?;
         self.reserve(walk, attempt, failed, Failed::TriedAgain)
     }
@@ -133,6 +138,17 @@ impl Chooser<'_> {
         selection.policies.choose_other(&question, present)
     }
 
+    /// Of those that are not warm yet and would take the client, its own, or else the one with the fewest connections.
+    fn cold_server(&self, walk: Walk, attempt: &Attempt) -> Option<ServerId> {
+        let tried = self.selection.tried.of(attempt.tried);
+        let own = self.selection.servers.known(self.clients.server(attempt.slot));
+        let cold = self.selection.servers.warming_up().filter(|(index, _)| !tried.contains(*index));
+        let cold = cold.map(|(index, server)| (ServerId::regular(index), server));
+        let takes =
+            |(id, server): &(ServerId, &Server)| self.takes(walk, attempt.slot, *id, server, Failed::ForCold);
+        cold.filter(takes).min_by_key(|(id, server)| (*id != own, server.connections)).map(|(id, _)| id)
+    }
+
     /// Of those that failed and would take the client, the one that failed longest ago. For a stubborn client its first
     /// server is the only one.
     fn failed_server(&self, walk: Walk, attempt: &Attempt, is_stubborn: bool) -> Option<ServerId> {
@@ -152,9 +168,10 @@ impl Chooser<'_> {
         let is_special = id.index().is_none();
         // Nobody comes after the emergency server, nor after the abuse server.
         let blacklist_seconds = self.selection.rules.blacklist_seconds;
-        let may_be_tried = match failed == Failed::TriedAgain || is_special {
-            true => server.is_last_resort(blacklist_seconds, walk.now_seconds),
-            false => server.is_usable(blacklist_seconds, walk.now_seconds),
+        let may_be_tried = match failed {
+            Failed::PassedOver if !is_special => server.is_usable(blacklist_seconds, walk.now_seconds),
+            Failed::ForCold => server.is_usable_cold(blacklist_seconds, walk.now_seconds),
+            _ => server.is_last_resort(blacklist_seconds, walk.now_seconds),
         };
         let belongs = || self.selection.servers.known(self.clients.server(slot)) == id;
         may_be_tried

@@ -9,7 +9,7 @@ use super::{Config, ServerEntry, ServiceConfig};
 use crate::acl::Acl;
 use crate::balance::Duty;
 use pen_proto::commands::{
-    Address, Command, Kind, List, ProxyHeader, Row, Scope, ServerChange, ServerTls, Setting, Text, When,
+    Address, Command, Kind, List, ProxyHeader, Role, Row, Scope, ServerChange, ServerTls, Setting, Text, When,
 };
 use pen_proto::parse;
 use std::collections::HashSet;
@@ -375,6 +375,9 @@ impl Said {
             ServerChange::Tls(_) => Some(ServerChange::Tls(ServerTls::Off)),
             ServerChange::Group(_) => Some(ServerChange::Group(None)),
             ServerChange::Standby(_) => Some(ServerChange::Standby(false)),
+            ServerChange::Role(_) => Some(ServerChange::Role(Role::Member)),
+            ServerChange::Source(_) => Some(ServerChange::Source(None)),
+            ServerChange::WarmUp(_) => Some(ServerChange::WarmUp(0)),
             _ => None,
         };
         let mut changes = lost.map(taken_back).collect::<Option<Vec<_>>>()?;

@@ -54,7 +54,7 @@ fn said(config: &Config) -> BTreeMap<String, Vec<String>> {
 fn service_line() -> impl Strategy<Value = String> {
     let line = prop_oneof![
         3 => "server [0-4] address 10\\.0\\.0\\.[1-4] port 8[0-3] (max|weight|hard|prio) [0-3]",
-        2 => "server [0-4] (name [abc]|group (blue|green|all)|proxy (v1|none)|slow_start [1-9]|acl [0-9])",
+        2 => "server [0-4] (name [abc]|group (blue|green|all)|proxy (v1|none)|(slow_start|warm_up) [1-9]|acl [0-9])",
         1 => "server [0-4] (weight [1-3]|check connect|check_rise [2-4]|tls (off|verify|noverify x\\.test)|sni a\\.test)",
         1 => "server [0-4] (drain|disable|enable|remove)",
         1 => "server (all disable|all enable|add [abd]=10\\.0\\.0\\.[5-7]:80)",

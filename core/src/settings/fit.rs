@@ -79,16 +79,16 @@ fn check_service(config: &ServiceConfig) -> Result<(), String> {
     if config.text(Text::DsrIf).is_some() && config.has_extra_checks() {
         return Err("check_extra: not with dsr_if".into());
     }
-    let is_clone = |entry: &ServerEntry| entry.role == Role::Clone;
-    let clone = config.servers.iter().position(|entry| entry.as_ref().is_some_and(is_clone));
-    if let (Some(_), Some(at)) = (config.text(Text::DsrIf), clone) {
-        return Err(format!("server {at}: role clone: not with dsr_if"));
+    let servers = config.servers.iter().enumerate();
+    let clone = servers.filter_map(|(at, entry)| Some((at, clone_words(entry.as_ref()?)?))).next();
+    if let (Some(_), Some((at, words))) = (config.text(Text::DsrIf), clone) {
+        return Err(format!("server {at}: {words}: not with dsr_if"));
     }
     if !config.flag(Flag::Udp) {
         return Ok(());
     }
-    if let Some(at) = clone {
-        return Err(format!("server {at}: role clone: not with UDP (-U)"));
+    if let Some((at, words)) = clone {
+        return Err(format!("server {at}: {words}: not with UDP (-U)"));
     }
     if config.flag(Flag::Dummy) {
         return Err("dummy: not with UDP (-U)".into());
@@ -209,5 +209,13 @@ pub fn settle_ports(config: &mut Config) {
                 entry.spec.port = Some(port.clone());
             }
         }
+    }
+}
+
+/// What makes a server a clone, if only for some time.
+fn clone_words(entry: &ServerEntry) -> Option<&'static str> {
+    match entry.role {
+        Role::Clone => Some("role clone"),
+        Role::Member => (entry.warm_up_ms > 0).then_some("warm_up"),
     }
 }

@@ -32,6 +32,8 @@ pub struct ServerEntry {
     pub source: Option<IpAddr>,
     /// `None`: as its service.
     pub slow_start_ms: Option<u64>,
+    /// How long it is a clone when it is new.
+    pub warm_up_ms: u64,
     pub tls: ServerTls,
     pub sni: SniNames,
     pub check: OwnCheck,
@@ -63,6 +65,7 @@ impl From<ServerSpec> for ServerEntry {
             role: Role::Member,
             source: None,
             slow_start_ms: None,
+            warm_up_ms: 0,
             tls,
             sni,
             check: OwnCheck::default(),
@@ -98,6 +101,7 @@ impl ServerEntry {
             ServerChange::Maxload(load) => self.maxload = Some(*load),
             ServerChange::Load(source) => self.load = Some(source.clone()),
             ServerChange::SlowStart(ms) => self.slow_start_ms = Some(*ms),
+            ServerChange::WarmUp(ms) => self.warm_up_ms = *ms,
             ServerChange::Blacklist(_) => {}
         }
     }
@@ -125,6 +129,7 @@ impl ServerEntry {
             ServerChange::Maxload(_) => self.maxload = base.maxload,
             ServerChange::Load(_) => self.load = base.load.clone(),
             ServerChange::SlowStart(_) => self.slow_start_ms = base.slow_start_ms,
+            ServerChange::WarmUp(_) => self.warm_up_ms = base.warm_up_ms,
             ServerChange::Blacklist(_) => {}
         }
     }

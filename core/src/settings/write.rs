@@ -203,6 +203,7 @@ pub(super) fn changes_of_entry(entry: &ServerEntry, prio_mode: bool) -> Vec<Serv
     changes.extend(entry.group.clone().map(|group| ServerChange::Group(Some(group))));
     changes.extend((!entry.sni.0.is_empty()).then(|| ServerChange::Sni(entry.sni.clone())));
     changes.extend(entry.slow_start_ms.map(ServerChange::SlowStart));
+    changes.extend((entry.warm_up_ms > 0).then_some(ServerChange::WarmUp(entry.warm_up_ms)));
     changes.extend(entry.check.changes().map(ServerChange::CheckBy));
     changes.extend(entry.is_standby.then_some(ServerChange::Standby(true)));
     changes.extend(entry.maxload.map(ServerChange::Maxload));

@@ -40,6 +40,8 @@ pub enum ServerChange {
     Source(Option<IpAddr>),
     /// Milliseconds in which it is ramped up.
     SlowStart(u64),
+    /// Milliseconds for which it is a clone when it is new.
+    WarmUp(u64),
     /// Blacklists the server for so many seconds from now; 0 releases it.
     Blacklist(u32),
 }
@@ -114,6 +116,7 @@ impl fmt::Display for ServerChange {
             ServerChange::Source(None) => write!(f, "source {}", ServerValue::NO_ADDRESS),
             ServerChange::Source(Some(ip)) => write!(f, "source {ip}"),
             ServerChange::SlowStart(ms) => write!(f, "slow_start {}", Seconds(*ms)),
+            ServerChange::WarmUp(ms) => write!(f, "warm_up {}", Seconds(*ms)),
             ServerChange::Blacklist(seconds) => write!(f, "blacklist {seconds}"),
         }
     }

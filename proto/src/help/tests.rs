@@ -133,14 +133,14 @@ fn what_may_come_next_is_offered() {
     assert_eq!(words("tcp_fastclose "), ["up", "down", "both", "off"]);
     assert_eq!(words("servers "), ["json"]);
     assert_eq!(words("help tcp_n"), ["tcp_nodelay"]);
-    assert_eq!(words("server 1 w"), ["weight"]);
+    assert_eq!(words("server 1 w"), ["weight", "warm_up"]);
     assert_eq!(words("server 1 max 5 p"), ["port", "prio", "proxy"]);
     assert_eq!(completions("server 1 max "), []);
     let word = Completion::Word;
     assert_eq!(completions("server "), [Completion::Server, word("add"), word("all")]);
     assert_eq!(words("server all "), ["enable", "disable", "reset"]);
     assert_eq!(words("server web d"), ["disable", "drain"]);
-    assert_eq!(words("server add ::1 w"), ["weight"]);
+    assert_eq!(words("server add ::1 w"), ["weight", "warm_up"]);
     assert_eq!(completions("server add "), []);
     assert_eq!(completions("close 1"), [Completion::Connection]);
     assert_eq!(completions("include /e"), [Completion::Path]);

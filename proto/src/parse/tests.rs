@@ -260,7 +260,7 @@ fn wrong_lines_are_explained() {
         ("server 3 drian", r#"server 3: "drian": no such word; did you mean "drain"?"#),
         (
             "server 3",
-            "server 3: want enable or disable or reset or drain or remove or acl or address or port or max or hard or blacklist or name or group or weight or prio or slow_start or tls or sni or proxy or role or source or check_interval or check_timeout or check_extra or check_rise or check_fall or check_port or check or standby or maxload or load, got nothing",
+            "server 3: want enable or disable or reset or drain or remove or acl or address or port or max or hard or blacklist or name or group or weight or prio or slow_start or tls or sni or proxy or role or warm_up or source or check_interval or check_timeout or check_extra or check_rise or check_fall or check_port or check or standby or maxload or load, got nothing",
         ),
         (
             "ssl_option",

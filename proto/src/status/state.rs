@@ -56,7 +56,7 @@ pub enum ServerState {
     Down,
     /// A check says that it is to be used only where no other is left.
     Avoid,
-    /// It has come back, and its share grows (`slow_start`).
+    /// It has come back, and its share grows (`slow_start`); or it is new, and a clone until it is warm (`warm_up`).
     Warming,
     /// It has as many connections as it may have; clients that are new go elsewhere.
     Full,

@@ -1,5 +1,6 @@
 //! Which servers have come back, and are ramped up.
 
+use super::super::warmth::Warmth;
 use super::{Glance, Server, Servers};
 
 impl Servers {
@@ -16,15 +17,20 @@ impl Servers {
         self.ramped_up_seconds > now_seconds
     }
 
-    /// Servers that came back since the last choice did so now at the latest.
+    /// Servers that came back since the last choice did so now at the latest. True when some have another role now.
     #[inline]
-    pub fn settle(&mut self, now_seconds: u32) {
+    pub fn settle(&mut self, now_seconds: u32) -> bool {
+        let are_warm = self.warm_seconds.is_some_and(|warm_seconds| warm_seconds <= now_seconds);
+        if are_warm || (self.are_new && self.has_clones()) {
+            self.settle_warmth(now_seconds);
+        }
         if std::mem::take(&mut self.are_new) {
             let blacklist_seconds = self.blacklist_seconds;
             let usable = |server: &&mut Server| server.is_usable(blacklist_seconds, now_seconds);
             self.slots.iter_mut().filter(usable).for_each(|server| server.ramp.settle(now_seconds));
             self.look_again();
         }
+        are_warm
     }
 
     /// A regular server was usable from this second, and now is from that one.
@@ -60,6 +66,7 @@ impl Servers {
                 self.note_return(index, from, after);
             }
         }
+        self.are_new |= self.regular().iter().any(|server| server.warmth == Warmth::Cold);
         self.look_again();
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::loaded::AgentWord;
 use super::super::standing::Duty;
+use super::super::warmth::Warmth;
 use super::Server;
 use pen_proto::status::ServerState;
 use pen_proto::weight::Weight;
@@ -20,6 +21,7 @@ impl Server {
             () if self.standing.is_kept_away() => ServerState::Down,
             () if self.blacklisted_seconds(blacklist_seconds, now_seconds) > 0 => ServerState::Down,
             () if self.standing.is_avoided() => ServerState::Avoid,
+            () if self.is_warming_up(now_seconds) => ServerState::Warming,
             () if self.ramp.until_seconds() > now_seconds => ServerState::Warming,
             () if !self.has_room(false) => ServerState::Full,
             () if self.setup.standby > 0 || self.setup.in_reserve => ServerState::Standby,
@@ -35,7 +37,11 @@ impl Server {
             {
                 self.standing.verdict_since_seconds()
             }
-            (ServerState::Warming, _) => self.ramp.since_seconds(),
+            (ServerState::Warming, _) => match self.warmth {
+                Warmth::Warm => self.ramp.since_seconds(),
+                Warmth::Cold => None,
+                Warmth::Since(since_seconds) => Some(since_seconds),
+            },
             (ServerState::Blacklisted, _) => self.standing.setback_since_seconds(),
             (ServerState::Down, _) => {
                 self.standing.setback_since_seconds().or(self.standing.agent.since_seconds())

@@ -358,6 +358,7 @@ pub const ROWS: &[Row] = &[
                     "sni",
                     "proxy",
                     "role",
+                    "warm_up",
                     "source",
                     "check_interval",
                     "check_timeout",

@@ -105,6 +105,11 @@ pub static SERVER_KEYS: &[ServerKey] = &[
         summary: "clone: it serves nobody, and gets a copy of what clients send to a member",
     },
     ServerKey {
+        word: "warm_up",
+        value: ServerValue::Seconds { min_ms: 0, max_ms: SLOW_START_MAX_MS, change: ServerChange::WarmUp },
+        summary: "seconds for which it is a clone when it is new to a service that runs; 0: it serves at once",
+    },
+    ServerKey {
         word: "source",
         value: ServerValue::Ip(ServerChange::Source),
         summary: "local address of connections to it, in place of the service's; none: as the service says",
