@@ -1,24 +1,15 @@
-//! Checks of servers: one thread for those of all services, with a poller of its own and the programs that it runs.
+//! Checks of servers: one thread for those of all services. What it does is in the crate `checks`.
 //!
 //! Owns the thread, which is there as long as any server is checked. It changes nothing but what selections know of their
 //! servers (`balance/checked.rs`), and nobody waits for it. Called by `instance`, which tells it whom to check.
 
-mod inbox;
+mod heard;
 mod members;
 mod own;
-mod probe;
-mod program;
-mod rounds;
-mod slot;
-mod snmp;
-mod target;
-mod watcher;
-mod wire;
 
-pub use inbox::Asking;
 pub use members::Members;
 pub use own::{Check, CheckedServer, Verdict};
-pub use target::Target;
+pub use pen_checks::{Asking, Target};
 
 use crate::log::diag::{self, Severity};
 use crate::net::poller::Poller;
@@ -27,14 +18,14 @@ use crate::settings::Rounds;
 use crate::shared::Shared;
 use crate::sys::errors::reason;
 use crate::sys::threads;
-use inbox::{Inbox, Message};
+use heard::{Heard, Here};
+use pen_checks::{Inbox, Message, Watcher};
 use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsString;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use watcher::Watcher;
 
 /// What every program finds in its environment, if pen has it.
 const ENVIRONMENT: [&str; 3] = ["PATH", "HOME", "LANG"];
@@ -89,7 +80,9 @@ impl Checks {
         if let Err(error) = self.start() {
             diag::say(Severity::Error, format_args!("checks: cannot start: {}", reason(&error)));
         }
-        self.tell(Message::Follow(service.clone(), targets, rounds));
+        let (shared, members) = (self.shared.clone(), self.members.clone());
+        let heard = Heard { service: service.clone(), shared, members };
+        self.tell(Message::Follow(Arc::new(heard), targets, rounds));
         service.ask_for_checks_by(self.running.as_ref().map(|running| running.asking.clone()));
     }
 
@@ -134,9 +127,8 @@ impl Checks {
         }
         let poller = Poller::new()?;
         let (waker, inbox) = (poller.waker(), Arc::new(Inbox::default()));
-        let members = self.members.clone();
         let asking = Asking { inbox, waker };
-        let watcher = Watcher::new(poller, self.shared.clone(), members, self.environment(), asking.clone());
+        let watcher = Watcher::new(poller, Box::new(Here), self.environment(), asking.clone());
         let theirs = asking.inbox.clone();
         let thread = threads::spawn("checks", move || watcher.run(&theirs))?;
         self.running = Some(Running { asking, thread });

@@ -1,10 +1,8 @@
 //! Checks that the program brings along which has pen inside of it: each runs on a thread of its own, and may wait.
 
-use super::inbox::{Asking, Message};
-use super::slot::Outcome;
-use super::target::Target;
 use crate::balance::Health;
 use crate::sys::threads;
+use pen_checks::{Asking, Message, Outcome, Target};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

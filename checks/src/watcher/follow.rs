@@ -1,24 +1,24 @@
 //! Whom the thread watches: who comes, goes, or is watched in another way.
 
 use super::{FIRST_APART_MS, Watcher};
-use crate::checks::slot::{Slot, Work, forget};
-use crate::checks::target::{Target, TargetKey};
-use crate::service::Service;
-use crate::sys::clock;
+use crate::slot::{Slot, Work, forget};
+use crate::target::{Target, TargetKey};
+use crate::watched::Watched;
 use pen_core::checks::Tracker;
 use pen_core::checks::latency::Latency;
 use pen_core::loads::snmp::Object;
+use pen_sys::clock;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 impl Watcher {
     /// Checks these servers of a service from now on, and no others of it.
-    pub(super) fn follow(&mut self, service: &Arc<Service>, targets: Vec<Target>) {
+    pub(super) fn follow(&mut self, service: &Arc<dyn Watched>, targets: Vec<Target>) {
         let wanted = targets.iter().map(|target| (target.key(), target)).collect();
-        self.keep_only(service.number, &wanted);
+        self.keep_only(service.number(), &wanted);
         let newcomers = targets.len() as u64;
         for (index, target) in targets.into_iter().enumerate() {
-            let key = (service.number, target.key());
+            let key = (service.number(), target.key());
             match self.by_server.get(&key) {
                 Some(number) => self.change(*number, target),
                 None => self.add(service, target, index as u64, newcomers),
@@ -47,13 +47,13 @@ impl Watcher {
         }
     }
 
-    fn add(&mut self, service: &Arc<Service>, target: Target, index: u64, of: u64) {
+    fn add(&mut self, service: &Arc<dyn Watched>, target: Target, index: u64, of: u64) {
         let number = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() as u32 - 1
         });
         let interval_ms = target.watch.interval_ms;
-        self.by_server.insert((service.number, target.key()), number);
+        self.by_server.insert((service.number(), target.key()), number);
         self.slots[number as usize] = Some(Slot {
             service: service.clone(),
             target,

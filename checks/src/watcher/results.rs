@@ -1,12 +1,13 @@
 //! What comes of checks and of questions for a load, and whom the thread tells.
 
 use super::{Watcher, key_of};
-use crate::balance::{Finding, Health, Reading};
-use crate::checks::slot::{Outcome, Work, forget};
-use crate::checks::target::Target;
-use crate::sys::clock;
+use crate::slot::{Outcome, Work, forget};
+use crate::target::Target;
+use pen_core::balance::{Finding, Health, Reading};
 use pen_core::checks::program::{Answer, State};
 use pen_core::loads::agent::{Finds, Said};
+use pen_sys::clock;
+use pen_sys::errors::reason;
 
 impl Watcher {
     pub(super) fn ask(&mut self, number: u32, program: &str, arguments: Vec<String>) -> Result<bool, String> {
@@ -17,17 +18,14 @@ impl Watcher {
         let Work::Program(job) = &mut slot.work else { return Ok(false) };
         let was_running = job.is_running();
         let address = slot.target.address();
-        let arguments = std::iter::once(address).chain(arguments);
-        let asked = job.ask(program, arguments, &self.environment, self.now_ms)?;
+        let arguments: Vec<String> = std::iter::once(address).chain(arguments).collect();
+        let asked = job.ask(program, &arguments, &self.environment, &*self.here, self.now_ms)?;
         if !was_running && let Some(outputs) = job.outputs() {
             slot.turn = slot.turn.wrapping_add(1);
             for output in outputs {
                 let added = self.poller.add_reader(output, key_of(number, slot.turn));
                 added.map_err(|error| {
-                    format!(
-                        "the output of the program cannot be read: {}",
-                        crate::sys::errors::reason(&error)
-                    )
+                    format!("the output of the program cannot be read: {}", reason(&error))
                 })?;
             }
         }
@@ -109,7 +107,7 @@ impl Watcher {
         }
         let took_us = clock::now().duration_since(slot.began).as_micros();
         let took_us = u32::try_from(took_us).unwrap_or(u32::MAX);
-        if let Some(round) = self.rounds.get(&slot.service.number)
+        if let Some(round) = self.rounds.get(&slot.service.number())
             && outcome.is_answered
         {
             slot.latency.take(took_us, round.rounds.latency);
@@ -125,11 +123,8 @@ impl Watcher {
         let now_seconds = clock::steady_epoch_seconds(self.now_ms);
         slot.service.with(|chooser| chooser.checked(target.server, &target.endpoint, &finding, now_seconds));
         if before != Some(health) {
-            slot.tell(before, health);
-            // Idlers, and clients that wait, may have another server now.
-            self.shared.announce();
-            // Their connections may be to be cut.
-            self.members.ring();
+            slot.tell(&*self.here, before, health);
+            slot.service.changed();
         }
     }
 
@@ -154,7 +149,7 @@ impl Watcher {
     pub(super) fn loaded(&mut self, number: u32, reading: Reading) {
         self.leave(number);
         if let Some(slot) = self.slots[number as usize].as_mut() {
-            slot.tell_load(&reading);
+            slot.tell_load(&*self.here, &reading);
         }
         self.tell_selection(number, &reading);
     }
@@ -164,11 +159,9 @@ impl Watcher {
         let now_seconds = clock::steady_epoch_seconds(self.now_ms);
         let Target { server, endpoint, .. } = &slot.target;
         let word = slot.service.with(|chooser| chooser.loaded(*server, endpoint, reading, now_seconds));
-        if let Some(word) = word.flatten() {
-            slot.tell_word(&word);
-            self.shared.announce();
-            // Their connections may be to be cut.
-            self.members.ring();
+        if let Some(word) = word.flatten().flatten() {
+            slot.tell_word(&*self.here, &word);
+            slot.service.changed();
         }
     }
 }

@@ -2,8 +2,7 @@
 //!
 //! Owns single reads and writes, and nothing of what they mean.
 
-use crate::net::tls::{Session, Trouble};
-use crate::sys::socket;
+use pen_sys::socket;
 use std::io::{self, IoSlice, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -19,7 +18,8 @@ pub const SCRATCH_BYTES: usize = READ_BYTES_MAX + PLAIN_BYTES_MAX;
 /// Why a connection cannot go on.
 pub enum Broken {
     Socket(io::Error),
-    Tls(Trouble),
+    /// Why, in words for the operator.
+    Tls(String),
     /// The server sends without end.
     Flood,
 }
@@ -30,15 +30,49 @@ impl From<io::Error> for Broken {
     }
 }
 
-impl From<Trouble> for Broken {
-    fn from(trouble: Trouble) -> Broken {
+impl From<String> for Broken {
+    fn from(trouble: String) -> Broken {
         Broken::Tls(trouble)
     }
 }
 
+/// A TLS session with a server, without its socket. Errors are words for the operator.
+pub trait Session: Send {
+    fn is_handshaking(&self) -> bool;
+
+    /// Takes bytes of the handshake.
+    ///
+    /// # Errors
+    /// One refuses the other; what is still to be written says why.
+    fn shake(&mut self, bytes: &[u8]) -> Result<(), String>;
+
+    /// Takes bytes behind the handshake. Returns how much of `plain` is filled.
+    ///
+    /// # Errors
+    /// They are broken.
+    fn decrypt(&mut self, bytes: &[u8], plain: &mut [u8]) -> Result<usize, String>;
+
+    /// What was decrypted and had no room.
+    fn read_plain(&mut self, plain: &mut [u8]) -> usize;
+
+    /// Whether the server has said that it sends no more.
+    fn peer_closed(&self) -> bool;
+
+    fn encrypt(&mut self, plain: &[u8]);
+
+    /// Has the server hear that nothing follows.
+    fn close(&mut self);
+
+    fn wants_write(&self) -> bool;
+
+    /// # Errors
+    /// The socket's.
+    fn write_to(&mut self, out: &mut dyn Write) -> io::Result<usize>;
+}
+
 pub struct Wire {
     fd: OwnedFd,
-    pub session: Option<Session>,
+    pub session: Option<Box<dyn Session>>,
     /// Not encrypted any more, and not taken by the socket yet.
     out: Vec<u8>,
     received_bytes: usize,
@@ -94,7 +128,7 @@ impl Wire {
                 return Ok(false);
             };
             if count == 0 {
-                return Err(Trouble("the server ended the connection in the handshake".into()).into());
+                return Err("the server ended the connection in the handshake".to_owned().into());
             }
             if let Err(trouble) = session.shake(&wire[..count]) {
                 // It is told why, if it takes that at once.

@@ -1,18 +1,19 @@
 //! What the main thread tells the thread that checks.
 
-use super::slot::Outcome;
-use super::target::Target;
-use crate::balance::ServerId;
-use crate::published::lock;
-use crate::service::Service;
-use crate::settings::Rounds;
-use crate::sys::waking::Waker;
+use crate::slot::Outcome;
+use crate::target::Target;
+use crate::watched::Watched;
+use pen_core::balance::ServerId;
+use pen_core::settings::Rounds;
+use pen_sys::published::lock;
+use pen_sys::waking::Waker;
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex};
 
+/// What it is told.
 pub enum Message {
     /// Check these servers of the service, and no others of it, and make this of all their checks.
-    Follow(Arc<Service>, Vec<Target>, Rounds),
+    Follow(Arc<dyn Watched>, Vec<Target>, Rounds),
     /// A client waits for a check of this server of this service.
     Poll(u16, ServerId),
     /// The service with this number is gone, or has none to be checked.

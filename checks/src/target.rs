@@ -1,10 +1,10 @@
 //! A server that is to be checked, and what its check needs to know.
 
-use crate::balance::{Endpoint, ServerId, ServerSetup, TlsEndpoint, Untested};
-use crate::proxy_protocol::{self, Transport};
-use crate::settings::{LoadWatch, Watch};
+use pen_core::balance::{Endpoint, ServerId, ServerSetup, TlsEndpoint, Untested};
 use pen_core::checks::{Search, Turns, http};
 use pen_core::loads::agent;
+use pen_core::proxy_protocol::{self, Transport};
+use pen_core::settings::{LoadWatch, Watch};
 use pen_proto::called::Called;
 use pen_proto::commands::{Check, LoadSource, ProxyHeader};
 use std::net::{Ipv4Addr, SocketAddr};

@@ -3,14 +3,14 @@
 //! Owns the socket, which takes datagrams from the agent alone. What is asked and what an answer means is in
 //! `pen_core::loads`; `watcher.rs` calls this when something has come, and gives it up when its time is over.
 
-use crate::net::connect::{LocalAddress, StartError};
-use crate::net::datagram;
-use crate::sys::errors::reason;
-use crate::sys::socket;
 use pen_core::loads::snmp::{ANSWER_BYTES_MAX, Answer, Object, Question};
 use pen_proto::commands::SnmpVersion;
 use pen_proto::endpoint::Endpoint;
 use pen_proto::load::Load;
+use pen_sys::errors::reason;
+use pen_sys::net::connect::{LocalAddress, StartError};
+use pen_sys::net::datagram;
+use pen_sys::socket;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

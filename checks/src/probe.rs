@@ -2,18 +2,17 @@
 //!
 //! Owns its connection. `watcher.rs` calls it when something has happened there, and gives it up when its time is over.
 
-use super::target::{Answer, Target};
-use super::wire::{Broken, Wire};
-use crate::net::connect::{self, LocalAddress, StartError, Started};
-use crate::net::keepalive::Keepalive;
-use crate::net::tls::Tls;
-use crate::sys::errors::reason;
+use crate::target::{Answer, Target};
+use crate::watched::Watched;
+use crate::wire::{Broken, Wire};
 use nix::sys::socket::{getsockopt, sockopt};
 use pen_core::checks::http::Progress;
 use pen_core::checks::{SEARCH_BYTES_MAX, Seen};
 use pen_core::loads::agent::{self, Said};
 use pen_proto::commands::Check;
 use pen_proto::endpoint::Endpoint;
+use pen_sys::errors::reason;
+use pen_sys::net::connect::{self, StartError, Started};
 use std::io;
 use std::os::fd::BorrowedFd;
 
@@ -48,23 +47,10 @@ impl Probe {
     ///
     /// # Errors
     /// How it stands: it has failed.
-    pub fn start(
-        target: &Target,
-        place: &Endpoint,
-        tls: &Tls,
-        local: LocalAddress,
-        keepalive: Keepalive,
-    ) -> Result<Probe, Progressed> {
-        let session = match &target.tls {
-            Some(server) => {
-                let session = tls
-                    .to_server(server, None)
-                    .map_err(|trouble| Progressed::Ours(format!("TLS: {trouble}")))?;
-                Some(session)
-            }
-            None => None,
-        };
-        let (fd, is_connected) = match connect::start(place, local, keepalive) {
+    pub fn start(target: &Target, place: &Endpoint, service: &dyn Watched) -> Result<Probe, Progressed> {
+        let session = target.tls.as_ref().map(|server| service.session(server)).transpose();
+        let session = session.map_err(|trouble| Progressed::Ours(format!("TLS: {trouble}")))?;
+        let (fd, is_connected) = match connect::start(place, service.local(), service.keepalive()) {
             Ok(Started::Connected(fd)) => (fd, true),
             Ok(Started::UnderWay(fd)) => (fd, false),
             Err(StartError::Server(error)) => return Err(refused(&error)),

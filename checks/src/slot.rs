@@ -1,23 +1,24 @@
 //! A server under check: what is under way, what was found out so far, and what the operator hears of it.
 
-use super::probe::Probe;
-use super::program::{Ending, Job};
-use super::snmp::Ask;
-use super::target::Target;
-use crate::balance::{Health, Reading};
-use crate::log::diag::{self, Severity};
-use crate::net::poller::Poller;
-use crate::service::Service;
+use crate::probe::Probe;
+use crate::program::{Ending, Job};
+use crate::snmp::Ask;
+use crate::target::Target;
+use crate::watched::{Surroundings, Watched};
+use pen_core::balance::{Health, Reading};
 use pen_core::checks::Tracker;
 use pen_core::checks::latency::Latency;
 use pen_core::checks::program::Member;
 use pen_core::loads::snmp::Object;
+use pen_core::settings::of_service;
+use pen_sys::diag::Severity;
+use pen_sys::net::poller::Poller;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// A server under check.
 pub struct Slot {
-    pub service: Arc<Service>,
+    pub service: Arc<dyn Watched>,
     pub target: Target,
     pub tracker: Tracker,
     /// Why it is not up, as was told last.
@@ -98,7 +99,7 @@ impl Slot {
     }
 
     /// What was read of its load, if that is news.
-    pub fn tell_load(&mut self, reading: &Reading) {
+    pub fn tell_load(&mut self, here: &dyn Surroundings, reading: &Reading) {
         let called = &self.target.called;
         let (severity, text) = match reading {
             Reading::Unknown(why) if self.is_load_known || self.reason != *why => {
@@ -111,16 +112,16 @@ impl Slot {
         };
         self.is_load_known = matches!(reading, Reading::Said(_));
         self.reason = if let Reading::Unknown(why) = reading { why.clone() } else { "".into() };
-        diag::say(severity, crate::settings::of_service(&self.service.name, &text));
+        here.say(severity, &of_service(self.service.name(), &text));
     }
 
     /// The word of its agent is another than before.
-    pub fn tell_word(&self, word: &str) {
+    pub fn tell_word(&self, here: &dyn Surroundings, word: &str) {
         let text = format!("{}: {word}", self.target.called);
-        diag::say(Severity::Notice, crate::settings::of_service(&self.service.name, &text));
+        here.say(Severity::Notice, &of_service(self.service.name(), &text));
     }
 
-    pub fn tell(&self, before: Option<Health>, health: Health) {
+    pub fn tell(&self, here: &dyn Surroundings, before: Option<Health>, health: Health) {
         let (called, reason) = (&self.target.called, &self.reason);
         let text = match (before, health) {
             (None, Health::Up) if !self.target.is_news => return,
@@ -132,6 +133,6 @@ impl Slot {
             Health::Up => Severity::Notice,
             Health::Avoid | Health::Down => Severity::Warning,
         };
-        diag::say(severity, crate::settings::of_service(&self.service.name, &text));
+        here.say(severity, &of_service(self.service.name(), &text));
     }
 }

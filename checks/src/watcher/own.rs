@@ -1,25 +1,24 @@
-//! Checks of the program around pen: begun here, awaited by their threads.
+//! Checks that a service brings along: begun here, awaited by their threads.
 
 use super::Watcher;
-use crate::checks::own::{self, Check};
-use crate::checks::slot::{Outcome, Work};
-use crate::sys::errors::reason;
-use std::sync::Arc;
+use crate::slot::{Outcome, Work};
+use pen_sys::errors::reason;
 
 impl Watcher {
-    pub(super) fn begin_own(&mut self, number: u32, check: Arc<dyn Check>) {
+    pub(super) fn begin_own(&mut self, number: u32) {
         self.own_threads.retain(|thread| !thread.is_finished());
         let Some(slot) = self.slots[number as usize].as_mut() else { return };
         // No other check has this number, in whatever slot.
         self.own_turn = self.own_turn.wrapping_add(1);
         let turn = self.own_turn;
-        match own::begin(check, &slot.target, self.asking.clone(), (number, turn)) {
-            Ok(thread) => {
+        match slot.service.begin_own(&slot.target, self.asking.clone(), (number, turn)) {
+            None => self.found(number, Outcome::good()),
+            Some(Ok(thread)) => {
                 self.own_threads.push(thread);
                 slot.work = Work::Own { turn, is_late: false };
                 self.timers.arm(2 * number + 1, self.now_ms + slot.target.watch.timeout_ms);
             }
-            Err(error) => self.ours(number, reason(&error)),
+            Some(Err(error)) => self.ours(number, reason(&error)),
         }
     }
 

@@ -6,30 +6,26 @@ mod follow;
 mod own;
 mod results;
 
-use super::inbox::{Asking, Inbox, Message};
-use super::members::Members;
-use super::probe::{Probe, Progressed};
-use super::program::{self, Ending};
-use super::rounds::{Round, Seen};
-use super::slot::{Outcome, Slot, Work, forget};
-use super::snmp::{Ask, Asked, SILENCE};
-use super::target::TargetKey;
-use super::wire::SCRATCH_BYTES;
-use crate::balance::{Health, Reading, ServerId};
-use crate::log::diag;
-use crate::net::connect::LocalAddress;
-use crate::net::keepalive_of;
-use crate::net::poller::{Poller, Readiness};
-use crate::settings::Rounds;
-use crate::shared::Shared;
-use crate::sys::clock;
-use crate::timers::Timers;
+use crate::inbox::{Asking, Inbox, Message};
+use crate::probe::{Probe, Progressed};
+use crate::program::{self, Ending};
+use crate::rounds::{Round, Seen};
+use crate::slot::{Outcome, Slot, Work, forget};
+use crate::snmp::{Ask, Asked, SILENCE};
+use crate::target::TargetKey;
+use crate::watched::Surroundings;
+use crate::wire::SCRATCH_BYTES;
+use pen_core::balance::{Health, Reading, ServerId};
 use pen_core::loads::agent::Said;
+use pen_core::settings::{Rounds, of_service};
+use pen_core::timers::Timers;
 use pen_proto::commands::{Check, LoadSource};
+use pen_sys::clock;
+use pen_sys::errors::reason;
+use pen_sys::net::poller::{Poller, Readiness};
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::thread::JoinHandle;
 
 /// The first checks of many servers are begun so far apart, at most.
@@ -41,8 +37,7 @@ const GOLDEN: u32 = 0x9E37_79B9;
 
 pub struct Watcher {
     poller: Poller,
-    shared: Arc<Shared>,
-    members: Arc<Members>,
+    here: Box<dyn Surroundings>,
     environment: Vec<(OsString, OsString)>,
     /// Makes numbers of questions.
     ids: RandomState,
@@ -65,16 +60,14 @@ pub struct Watcher {
 impl Watcher {
     pub fn new(
         poller: Poller,
-        shared: Arc<Shared>,
-        members: Arc<Members>,
+        here: Box<dyn Surroundings>,
         environment: Vec<(OsString, OsString)>,
         asking: Asking,
     ) -> Watcher {
         let now_ms = clock::monotonic_ms();
         Watcher {
             poller,
-            shared,
-            members,
+            here,
             environment,
             ids: RandomState::new(),
             rounds: HashMap::new(),
@@ -109,10 +102,7 @@ impl Watcher {
             let waited = self.poller.wait(&mut events, self.patience_ms());
             self.now_ms = clock::monotonic_ms();
             if let Err(error) = waited {
-                diag::once(
-                    "checks",
-                    format_args!("checks: cannot wait: {}", crate::sys::errors::reason(&error)),
-                );
+                self.here.once("checks", &format!("checks: cannot wait: {}", reason(&error)));
                 clock::wait_ms(program::LOOK_MS);
             }
             events.drain(..).for_each(|event| self.happened(event));
@@ -143,7 +133,7 @@ impl Watcher {
         match message {
             Message::Follow(service, targets, rounds) => {
                 self.follow(&service, targets);
-                self.change_rounds(service.number, rounds);
+                self.change_rounds(service.number(), rounds);
             }
             Message::Forget(number) => {
                 self.keep_only(number, &HashMap::new());
@@ -170,7 +160,7 @@ impl Watcher {
     fn change_rounds(&mut self, service: u16, rounds: Rounds) {
         if rounds.latency == 0 {
             // Weights that followed the time of checks do not any more.
-            for slot in self.slots.iter_mut().flatten().filter(|slot| slot.service.number == service) {
+            for slot in self.slots.iter_mut().flatten().filter(|slot| slot.service.number() == service) {
                 if slot.latency.forget_share() {
                     slot.service.with(|chooser| chooser.share(slot.target.server, 0));
                 }
@@ -196,7 +186,7 @@ impl Watcher {
             }
             round.next_ms = self.now_ms + round.rounds.interval_ms.max(1);
             let mut service = None;
-            let own = self.slots.iter_mut().flatten().filter(|slot| slot.service.number == *number);
+            let own = self.slots.iter_mut().flatten().filter(|slot| slot.service.number() == *number);
             let up = own.filter(|slot| slot.tracker.health() == Some(Health::Up));
             let mut seen: Vec<Seen<'_>> = up
                 .map(|slot| {
@@ -207,7 +197,7 @@ impl Watcher {
             let (members, shares) = round.end(&mut seen);
             let Some(service) = service else { continue };
             if let Some(members) = members {
-                self.members.put(&service.name, members);
+                service.named(members);
             }
             if !shares.is_empty() {
                 service.with(|chooser| {
@@ -272,10 +262,7 @@ impl Watcher {
         match slot.target.watch.check.clone() {
             // Its load is read by SNMP.
             Check::None => self.ask_snmp(number),
-            Check::Dummy => match slot.service.own_check().cloned() {
-                Some(check) => self.begin_own(number, check),
-                None => self.found(number, Outcome::good()),
-            },
+            Check::Dummy => self.begin_own(number),
             Check::Exec { program, arguments } => {
                 let asked = self.ask(number, &program, arguments);
                 match asked {
@@ -296,7 +283,7 @@ impl Watcher {
     fn ask_snmp(&mut self, number: u32) {
         let Some(slot) = self.slots[number as usize].as_mut() else { return };
         let Some(LoadSource::Snmp { version, community, .. }) = &slot.target.load else { return };
-        let local = slot.service.settings().get().source().map_or(LocalAddress::Any, LocalAddress::Source);
+        let local = slot.service.local();
         slot.turn = slot.turn.wrapping_add(1);
         // A number that is not negative and that nobody can guess.
         let id = (self.ids.hash_one((number, slot.turn)) >> 33) as i32;
@@ -308,7 +295,7 @@ impl Watcher {
                 slot.work = Work::Snmp(Box::new(ask));
                 match added {
                     Ok(()) => self.timers.arm(2 * number + 1, self.now_ms + half_ms),
-                    Err(error) => self.ours(number, crate::sys::errors::reason(&error)),
+                    Err(error) => self.ours(number, reason(&error)),
                 }
             }
             Err(reason) => self.loaded(number, Reading::Unknown(reason.into())),
@@ -321,7 +308,7 @@ impl Watcher {
         match ask.go_on(&slot.target.place) {
             Asked::Waits => {
                 if let Err(error) = self.poller.rearm(ask.fd(), key_of(number, slot.turn), true, false) {
-                    self.ours(number, crate::sys::errors::reason(&error));
+                    self.ours(number, reason(&error));
                 }
             }
             Asked::Load(load) => {
@@ -335,18 +322,15 @@ impl Watcher {
     /// Connects to one of the addresses of a server.
     fn probe(&mut self, number: u32, place: &pen_proto::endpoint::Endpoint) {
         let Some(slot) = self.slots[number as usize].as_mut() else { return };
-        let settings = slot.service.settings().get();
-        let local = settings.source().map_or(LocalAddress::Any, LocalAddress::Source);
-        let tls = slot.service.tls().get();
         slot.turn = slot.turn.wrapping_add(1);
-        match Probe::start(&slot.target, place, &tls, local, keepalive_of(&settings)) {
+        match Probe::start(&slot.target, place, &*slot.service) {
             Ok(probe) => {
                 let key = key_of(number, slot.turn);
                 let added = self.poller.add(probe.fd(), key);
                 slot.work = Work::Probe(Box::new(probe));
                 match added {
                     Ok(()) => self.go_on(number, false),
-                    Err(error) => self.ours(number, crate::sys::errors::reason(&error)),
+                    Err(error) => self.ours(number, reason(&error)),
                 }
             }
             Err(Progressed::Bad(reason)) => self.try_next_place(number, place.clone(), reason),
@@ -371,8 +355,8 @@ impl Watcher {
         }
         // It is the same trouble for all servers of the service.
         let text = format!("{} cannot be checked: {reason}", slot.target.called);
-        let key = format!("check {} {reason}", slot.service.number);
-        diag::once(&key, crate::settings::of_service(&slot.service.name, &text));
+        let key = format!("check {} {reason}", slot.service.number());
+        self.here.once(&key, &of_service(slot.service.name(), &text));
         slot.service.with(|chooser| chooser.void_poll(slot.target.server));
     }
 
@@ -415,7 +399,7 @@ impl Watcher {
                 let key = key_of(number, slot.turn);
                 // Where registrations do not last, a socket that is connected is mostly read.
                 if let Err(error) = self.poller.rearm(probe.fd(), key, true, !probe.has_connected()) {
-                    self.ours(number, crate::sys::errors::reason(&error));
+                    self.ours(number, reason(&error));
                 }
             }
             Progressed::Good => self.found(number, Outcome::good()),

@@ -1,11 +1,11 @@
 //! What is made of the checks of all servers of a service together, once in each interval: members that were named, and
 //! weights that follow the time that checks take.
 
-use crate::balance::ServerId;
-use crate::settings::Rounds;
+use pen_core::balance::ServerId;
 use pen_core::checks::discovery::{Discovery, Named};
 use pen_core::checks::latency::Latency;
 use pen_core::checks::program::Member;
+use pen_core::settings::Rounds;
 use std::collections::BTreeMap;
 
 /// The rounds of one service.

@@ -2,12 +2,12 @@
 //!
 //! Owns its process and how long one waits before it is started again. What it answers is read by `pen_core::checks`.
 
-use crate::log::diag;
-use crate::sys::child::Program;
-use crate::sys::errors::reason;
+use crate::watched::Surroundings;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use pen_core::checks::program::{Lines, POLL, QUIT};
+use pen_sys::child::Program;
+use pen_sys::errors::reason;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -66,20 +66,21 @@ impl Job {
     pub fn ask(
         &mut self,
         program: &str,
-        arguments: impl Iterator<Item = String>,
+        arguments: &[String],
         environment: &[(OsString, OsString)],
+        here: &dyn Surroundings,
         now_ms: u64,
     ) -> Result<bool, String> {
         if self.running.is_none() {
             if now_ms < self.start_at_ms {
                 return Ok(false);
             }
-            let started = Program::start(OsStr::new(program), arguments, environment.iter().cloned());
+            let started = here.start(OsStr::new(program), arguments, environment);
             let program = match started {
                 Ok(program) => program,
                 // Nothing that would be the server's fault, and it passes.
                 Err(error) if is_shortage(&error) => {
-                    diag::once("check program", format_args!("cannot start {program}: {}", reason(&error)));
+                    here.once("check program", &format!("cannot start {program}: {}", reason(&error)));
                     return Ok(false);
                 }
                 Err(error) => return Err(format!("cannot start {program}: {}", reason(&error))),
