@@ -5,9 +5,8 @@ use crate::control::apply::Request;
 use crate::glbd;
 use crate::log::diag::{self, Severity};
 use crate::sys::errors::reason;
-use crate::sys::files::open_regular;
+use crate::sys::files::read_text;
 use pen_core::imports::{Errors, Imported, octopus, txlb};
-use std::io::Read;
 use std::path::Path;
 
 /// Longest file.
@@ -89,19 +88,10 @@ pub fn request_of(file: &str, imported: &Imported) -> Result<Request, String> {
 }
 
 fn located(file: &str, notes: &Errors) -> Vec<String> {
-    notes.iter().map(|note| format!("{file}:{}{note}", if note.place.line == 0 { " " } else { "" })).collect()
+    notes.iter().map(|note| note.of_file(file)).collect()
 }
 
 fn read(file: &str) -> Result<String, String> {
-    let read = open_regular(Path::new(file)).and_then(|opened| {
-        let mut bytes = Vec::new();
-        opened.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    });
-    let bytes = read.map_err(|error| format!("{file}: {}", reason(&error)))?;
-    match bytes.len() as u64 > FILE_BYTES_MAX {
-        true => Err(format!("{file}: more than {FILE_BYTES_MAX} bytes")),
-        // Old files have names in old encodings.
-        false => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-    }
+    // Old files have names in old encodings, so what is not UTF-8 is no error.
+    read_text(Path::new(file), FILE_BYTES_MAX).map_err(|error| format!("{file}: {}", reason(&error)))
 }

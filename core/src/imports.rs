@@ -66,6 +66,13 @@ impl fmt::Display for Place {
     }
 }
 
+impl Note {
+    /// `FILE:LINE: text`, or `FILE: text`.
+    pub fn of_file(&self, file: impl fmt::Display) -> String {
+        format!("{file}:{}{self}", if self.place.line == 0 { " " } else { "" })
+    }
+}
+
 /// `LINE: text`, or only the text.
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,8 +7,8 @@ use penadmin::audit::Audit;
 use penadmin::office::Office;
 use penadmin::options::{self, Request, Settings};
 use penadmin::pens::{Pen, watch};
-use penadmin::users::edit;
 use penadmin::users::store::Store;
+use penadmin::users::{edit, import};
 use penadmin::{ssh, terminal, web};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,6 +29,9 @@ fn main() -> ExitCode {
                 Err(error) => Err(error),
             },
             Request::RemoveUser(file, name) => edit::remove(&file, &name),
+            Request::Import { config, file } => import::import(&config, &file).map(|told| {
+                told.iter().for_each(|line| PROGRAM.say(line));
+            }),
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,

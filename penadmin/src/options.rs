@@ -11,6 +11,7 @@ usage: penadmin [OPTION]... --users FILE [NAME=]CONTROL...
        penadmin user FILE NAME full|readonly [--key KEY]...
        penadmin user FILE list
        penadmin user FILE remove NAME
+       penadmin import CONFIG.XML FILE
 
 Lets people administer one pen or many in a browser. CONTROL is a control
 socket, a path or HOST:PORT; NAME is what the page calls that pen.
@@ -37,6 +38,10 @@ hashed with argon2id. An empty one leaves the user the password that is there.
 
   --key KEY         a public key of OpenSSH, \"ssh-ed25519 AAAA...\", added to
                     those that the user has; may be repeated
+
+penadmin import adds the users of a configuration of txLoadBalancer or
+PythonDirector to the file of users. Those who are in it stay as they are. The
+others have no password before penadmin user sets one.
 ";
 
 /// Where the page is if nothing is said.
@@ -59,6 +64,11 @@ pub enum Request {
     ListUsers(PathBuf),
     /// `penadmin user FILE remove NAME`.
     RemoveUser(PathBuf, String),
+    /// `penadmin import CONFIG.XML FILE`.
+    Import {
+        config: PathBuf,
+        file: PathBuf,
+    },
 }
 
 /// What the server needs to know.
@@ -79,7 +89,7 @@ pub struct Settings {
 pub fn parse(arguments: &[String]) -> Result<Request, String> {
     let mut options = Options::new();
     options.optflag("h", "help", "").optflag("", "version", "").optmulti("", "key", "", "KEY");
-    for name in ["users", "listen", "tls-cert", "tls-key", "ssh", "host-key", "audit"] {
+    for name in OF_SERVER.into_iter().filter(|name| *name != "name") {
         options.optopt("", name, "", "");
     }
     options.optmulti("", "name", "", "HOST");
@@ -92,13 +102,25 @@ pub fn parse(arguments: &[String]) -> Result<Request, String> {
     }
     match matches.free.first().map(String::as_str) {
         Some("user") => user(&matches),
+        Some("import") => import(&matches),
         _ => serve(&matches).map(Request::Serve),
     }
 }
 
+const OF_SERVER: [&str; 8] = ["users", "listen", "tls-cert", "tls-key", "ssh", "host-key", "audit", "name"];
+
+fn import(matches: &Matches) -> Result<Request, String> {
+    if let Some(name) = OF_SERVER.iter().chain(&["key"]).find(|name| matches.opt_present(name)) {
+        return Err(format!("--{name} does not go with penadmin import"));
+    }
+    match &matches.free[1..] {
+        [config, file] => Ok(Request::Import { config: config.into(), file: file.into() }),
+        _ => Err("import: want CONFIG.XML FILE".into()),
+    }
+}
+
 fn user(matches: &Matches) -> Result<Request, String> {
-    let of_server = ["users", "listen", "tls-cert", "tls-key", "ssh", "host-key", "audit", "name"];
-    if let Some(name) = of_server.into_iter().find(|name| matches.opt_present(name)) {
+    if let Some(name) = OF_SERVER.into_iter().find(|name| matches.opt_present(name)) {
         return Err(format!("--{name} does not go with penadmin user"));
     }
     let keys = matches.opt_strs("key").iter().map(|key| Key::parse(key)).collect::<Result<Vec<_>, _>>();
@@ -155,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn users_are_set_listed_and_removed() {
+    fn users_are_set_listed_removed_and_imported() {
         let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGOOZ2UWwG2hYJgPUxgDK5kKFqH3TYxJTdNMCwPiB1lz";
         assert_eq!(
             read(&["user", "u", "anna", "full", "--key", key]),
@@ -171,8 +193,15 @@ mod tests {
             read(&["user", "u", "remove", "anna"]),
             Ok(Request::RemoveUser("u".into(), "anna".into()))
         );
+        assert_eq!(
+            read(&["import", "config.xml", "u"]),
+            Ok(Request::Import { config: "config.xml".into(), file: "u".into() })
+        );
         for (words, reason) in [
             (&["user", "u"][..], "user: want FILE NAME"),
+            (&["import", "config.xml"], "import: want CONFIG.XML FILE"),
+            (&["import", "c", "u", "--audit", "a"], "--audit does not go with penadmin import"),
+            (&["import", "c", "u", "--key", key], "--key does not go with penadmin import"),
             (&["user", "u", "list", "--key", key], "user: want FILE NAME"),
             (&["user", "u", "anna", "all"], "want full or readonly"),
             (&["user", "u", "anna", "full", "--key", "x"], "--key: want a public key"),

@@ -3,9 +3,11 @@
 //! A line for each user, its parts with colons between them, as in /etc/passwd:
 //! `NAME:full|readonly:HASH:KEY...`. HASH is argon2id in the PHC format, or `-` for somebody who has no password; each
 //! KEY is a public key of OpenSSH without its remark. Lines that begin with `#` are remarks. This file reads and writes
-//! lines; [`store`] is the file on the disk, [`password`] the hashes, and [`edit`] what `penadmin user` does.
+//! lines; [`store`] is the file on the disk, [`password`] the hashes, [`edit`] what `penadmin user` does, and
+//! [`import`] takes the users of txLoadBalancer.
 
 pub mod edit;
+pub mod import;
 pub mod password;
 pub mod store;
 

@@ -244,6 +244,19 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     }
 }
 
+/// The text of a file of at most `bytes_max` bytes; what is not UTF-8 in it is replaced.
+///
+/// # Errors
+/// As [`open_regular`], or it cannot be read, or is longer.
+pub fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    open_regular(path)?.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > bytes_max {
+        true => Err(io::Error::other(format!("more than {bytes_max} bytes"))),
+        false => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+    }
+}
+
 /// As [`open_regular`], but takes /dev/null too: the file of who has nothing to say.
 ///
 /// # Errors

@@ -38,19 +38,13 @@ const CONFIG_CHECK_SECONDS: f64 = 30.0;
 pub struct User {
     pub name: String,
     pub access: Access,
+    pub place: Place,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     Full,
     ReadOnly,
-}
-
-/// The users of a file, and what is to be told of them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Users {
-    pub users: Vec<User>,
-    pub notes: Vec<Note>,
 }
 
 /// Whether a text looks as such a file.
@@ -94,24 +88,19 @@ pub fn import(text: &str) -> Result<Imported, Errors> {
 ///
 /// # Errors
 /// What is wrong, each with line and column.
-pub fn users(text: &str) -> Result<Users, Errors> {
+pub fn users(text: &str) -> Result<Vec<User>, Errors> {
     let root = root(text)?;
-    let (mut users, mut errors) = (Users::default(), Errors::new());
+    let (mut users, mut errors) = (Vec::<User>::new(), Errors::new());
     let admins = root.children.iter().filter(|child| child.name == "admin");
     for element in admins.flat_map(|admin| &admin.children).filter(|child| child.name == "user") {
         match user(element) {
-            Ok(user) if users.users.iter().any(|known| known.name == user.name) => {
+            Ok(user) if users.iter().any(|known| known.name == user.name) => {
                 errors.push(Note {
                     place: element.place,
                     text: format!("<user>: there is a {} already", quoted(&user.name)),
                 });
             }
-            Ok(user) => {
-                let text =
-                    format!("{} needs a new password: crypt hashes are not carried over", quoted(&user.name));
-                users.notes.push(Note { place: element.place, text });
-                users.users.push(user);
-            }
+            Ok(user) => users.push(user),
             Err(text) => errors.push(Note { place: element.place, text }),
         }
     }
@@ -145,7 +134,7 @@ fn user(element: &Element) -> Result<User, String> {
             return Err(format!("<user>: access: want full or readonly, got {got}"));
         }
     };
-    Ok(User { name: name.to_owned(), access })
+    Ok(User { name: name.to_owned(), access, place: element.place })
 }
 
 /// What the manager does, for all services.

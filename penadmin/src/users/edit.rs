@@ -67,7 +67,10 @@ pub fn list(path: &Path) -> Result<String, String> {
 }
 
 /// Reads the file, changes it and writes it, while no other penadmin does.
-fn change(path: &Path, change: impl FnOnce(&mut Users) -> Result<(), String>) -> Result<(), String> {
+pub(super) fn change(
+    path: &Path,
+    change: impl FnOnce(&mut Users) -> Result<(), String>,
+) -> Result<(), String> {
     let trouble = |error: std::io::Error| format!("{}: {}", path.display(), errors::reason(&error));
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
