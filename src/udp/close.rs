@@ -14,6 +14,7 @@ use crate::shared::Which;
 use crate::sys::clock;
 use crate::worker::{AddressText, Core, LIVES, LocalService};
 use pen_proto::commands::LogFormat;
+use pen_proto::status::CloneEnd;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -27,6 +28,9 @@ impl Udp {
     pub fn close_these(&mut self, core: &mut Core, which: Which) -> usize {
         let meant = self.these(which);
         meant.iter().for_each(|index| self.close(core, *index, CloseReason::Closed));
+        if let Which::Server(service, server) = which {
+            self.cut_clones(core, CloneEnd::WithClient, |of, clone| (of, clone) == (service, server));
+        }
         meant.len()
     }
 
@@ -48,6 +52,7 @@ impl Udp {
 
     /// The only exit of a session: socket, counters, log, room for the next.
     pub fn close(&mut self, core: &mut Core, index: u32, reason: CloseReason) {
+        self.leave_clone(core, index, reason);
         let Some((parties, mut session)) = self.sessions.remove(index) else { return };
         self.timers.disarm(index);
         if let Some(socket) = session.socket.take() {

@@ -1,10 +1,11 @@
 //! The side of a worker that serves UDP: its sessions, and datagrams on their way. Nothing here blocks.
 //!
 //! `relay` moves datagrams both ways, `downstream` hears from proxies for whom they send, `upstream` finds servers and leaves
-//! those that fail, `listen` watches the sockets to which clients send, `close` ends sessions, `report` tells of them.
+//! those that fail, `clones` has copies of sessions, `listen` watches the sockets to which clients send, `close` ends sessions, `report` tells of them.
 //! `sessions` knows whose datagram it is and who must go. What this side shares with that for connections is in
 //! `worker/core.rs`; [`crate::worker`] calls it.
 
+mod clones;
 mod close;
 mod downstream;
 mod listen;
@@ -33,6 +34,8 @@ pub(crate) struct Udp {
     crowds: Vec<Crowd>,
     /// From clients. `None` before the first, and while it is worked on.
     inbox: Option<Batch>,
+    /// For runs that are taken apart, and for what clones answer. `None` before the first, and while it is worked on.
+    spare: Option<Batch>,
     /// To clients, all from one listener. `None` before the first, and while it is worked on.
     outbox: Option<Batch>,
     outbox_listener: u16,
@@ -46,6 +49,7 @@ impl Udp {
             listen_again_ms: None,
             crowds: Vec::new(),
             inbox: None,
+            spare: None,
             outbox: None,
             outbox_listener: 0,
         }

@@ -9,7 +9,7 @@ use crate::hooks::EventKind;
 use crate::log::diag;
 use crate::log::traffic::Target;
 use crate::news;
-use crate::sys::datagram::{BATCH, Batch, take_error, take_runs};
+use crate::sys::datagram::{BATCH, Batch, Place, take_error, take_runs};
 use crate::sys::errors::reason;
 use crate::worker::{Core, Dump, Entry, LocalService, log_read};
 use pen_core::udp::crowd::Crowd;
@@ -19,9 +19,9 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 
 /// Batches taken from the server of one session before others have their turn.
-const SERVER_BATCHES_MAX: usize = 4;
+pub(super) const SERVER_BATCHES_MAX: usize = 4;
 /// So many datagrams of a server that wait together may have been a run.
-const RUN_AT_LEAST: usize = 8;
+pub(super) const RUN_AT_LEAST: usize = 8;
 
 impl Udp {
     /// A listener has datagrams. What is left over, if true, brings another event.
@@ -65,11 +65,11 @@ impl Udp {
         if core.services[service].settings.proxy_accept.is_empty() || !inbox.has_runs() {
             return self.pass_up(core, listener, inbox);
         }
-        let (mut singles, mut done) = (Batch::new(), 0);
-        while singles.copy_singly(inbox, done) > 0 {
-            done += singles.len();
+        let (mut singles, mut place) = (self.spare.take().unwrap_or_default(), Place::default());
+        while singles.copy_singly(inbox, &mut place) > 0 {
             self.pass_up(core, listener, &mut singles);
         }
+        self.spare = Some(singles);
     }
 
     /// Finds the session of each datagram. What follows one another in the same session goes in one system call.
@@ -146,8 +146,12 @@ impl Udp {
                     let sent = range.start..range.start + sent;
                     range.start = sent.end;
                     session.sent(inbox, sent.clone(), now_ms);
-                    core.services[service].totals.up_datagrams += inbox.datagrams_in(sent) as u64;
+                    let has_clone = session.clone.is_some();
+                    core.services[service].totals.up_datagrams += inbox.datagrams_in(sent.clone()) as u64;
                     self.await_answer(core, index);
+                    if has_clone {
+                        self.copy_to_clone(core, index, inbox, sent);
+                    }
                 }
                 Err(error) if is_unreachable(&error) => {
                     // Of an earlier datagram; this one has not been sent.
@@ -233,6 +237,9 @@ impl Udp {
             for datagram in outbox.datagrams(first..first + count) {
                 bytes += datagram.len();
                 dump.inspect(|dump| dump.down(datagram));
+            }
+            if let Some(clone) = self.sessions.get_mut(index).and_then(|session| session.clone.as_mut()) {
+                clone.member_says(outbox.datagrams(first..first + count));
             }
             self.answered(core, index, bytes as u64);
             self.expect_runs(index, count);
@@ -353,6 +360,6 @@ pub(super) fn is_unreachable(error: &io::Error) -> bool {
 }
 
 /// More than the network takes at the moment: as on the network itself, the datagram is lost.
-fn is_congestion(error: &io::Error) -> bool {
+pub(super) fn is_congestion(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(nix::libc::ENOBUFS)
 }

@@ -21,6 +21,11 @@ impl Udp {
             if let Some(attempt) = &session.attempt {
                 report.live.add(attempt.server(), session.up_bytes, session.down_bytes);
             }
+            if let Some((clone, up_bytes, down_bytes)) =
+                session.clone.as_ref().and_then(|clone| clone.moved())
+            {
+                report.live.add(clone, up_bytes, down_bytes);
+            }
             if detail == Detail::Each {
                 report.connections.push(self.describe(core, index, parties, session));
             }

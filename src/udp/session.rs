@@ -1,5 +1,6 @@
 //! What a UDP session is: the socket to its server, and what is known of the two ends.
 
+use super::clones::CloneSide;
 use crate::balance::{Attempt, Endpoint};
 use pen_proto::addr::ClientAddr;
 use std::net::SocketAddr;
@@ -65,6 +66,8 @@ pub struct Session {
     pub is_counted: bool,
     /// What a downstream has said of the client beside its address.
     pub told: Option<Box<Told>>,
+    /// Gets a copy of what the client sends.
+    pub clone: Option<Box<CloneSide>>,
 }
 
 /// What servers are told that a downstream has said.
@@ -101,6 +104,7 @@ impl Session {
             takes_runs: false,
             is_counted: false,
             told: None,
+            clone: None,
         }
     }
 }

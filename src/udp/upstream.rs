@@ -6,6 +6,7 @@
 //! nothing to anybody else, when it is known that servers answer at all, and when there is another to go to.
 
 use super::Udp;
+use super::clones::CloneSide;
 use super::close::trace;
 use super::relay::is_unreachable;
 use super::session::{Kept, Session, Told};
@@ -59,15 +60,21 @@ impl Udp {
         let now_seconds = clock::steady_epoch_seconds(core.now_ms);
         let local = &mut core.services[service];
         let is_limited = local.settings.client_limits().are_set();
-        let (admission, is_counted) = local.service.with(|chooser| {
+        let (admission, clone, is_counted) = local.service.with(|chooser| {
             let is_over_limit = is_limited && !chooser.enter(address, now_seconds);
             let asker = Asker { is_over_limit, ..Asker::from(address) };
             let admission = chooser.admit(asker, port, now_seconds);
             let is_counted = is_limited && !is_over_limit;
+            let clone = match &admission {
+                Admission::Connect(attempt, _) => {
+                    chooser.admit_clone(attempt.server(), asker, port, now_seconds)
+                }
+                Admission::Refused(_) => None,
+            };
             if is_counted && matches!(admission, Admission::Refused(_)) {
                 chooser.leave(address);
             }
-            (admission, is_counted)
+            (admission, clone, is_counted)
         });
         let (attempt, endpoint) = match admission {
             Admission::Connect(attempt, endpoint) => (attempt, endpoint),
@@ -89,8 +96,9 @@ impl Udp {
                 false => local.totals.denied += 1,
             }
         }
-        let session =
-            Session { told, is_counted, ..Session::new(service, address, attempt, endpoint, core.now_ms) };
+        let clone = clone.map(|chosen| Box::new(CloneSide::new(chosen, &local.settings.clone_ignore)));
+        let begun = Session::new(service, address, attempt, endpoint, core.now_ms);
+        let session = Session { told, is_counted, clone, ..begun };
         let index = self.sessions.insert(parties, session);
         local.last = Some((index, core.now_ms));
         trace(core, index, || match parties.named {
@@ -98,7 +106,11 @@ impl Udp {
             Some(client) => format!("from {}, for {client}", parties.peer),
         });
         self.tell(core, index, EventKind::Chosen);
-        self.pursue(core, index, None).then_some(index)
+        if !self.pursue(core, index, None) {
+            return None;
+        }
+        self.connect_clone(core, index);
+        Some(index)
     }
 
     /// Takes a place for one more session, if need be that of another, and memory.
@@ -191,7 +203,7 @@ impl Udp {
                 note_full(core, Want::Descriptors);
                 diag::once("socket", format_args!("cannot open a socket to a server: {}", reason(&error)));
                 // One session for another, as if there were no room.
-                if !self.evict(core, Some(index)) {
+                if !self.clones_make_way(core) && !self.evict(core, Some(index)) {
                     return Err(StartError::Shortage(error));
                 }
                 connect_to(&endpoint, local)
@@ -199,7 +211,9 @@ impl Udp {
             opened => opened,
         };
         let socket = opened?;
-        let header = self.header(core, index);
+        let session = self.sessions.get(index);
+        let wanted = session.and_then(|session| session.attempt.as_ref()).map(|attempt| attempt.proxy());
+        let header = self.header(core, index, wanted.unwrap_or_default());
         core.poller.add_reader(socket.as_fd(), Key::Session(index).pack()).map_err(|error| {
             diag::once("register", format_args!("cannot watch a socket: {}", reason(&error)));
             StartError::Shortage(error)
@@ -239,14 +253,14 @@ impl Udp {
         Ok(())
     }
 
-    /// The PROXY header for the server of a session; empty when it wants none.
-    fn header(&self, core: &Core, index: u32) -> Box<[u8]> {
+    /// The PROXY header that the server or the clone of a session wants; empty when it wants none.
+    pub(super) fn header(&self, core: &Core, index: u32, wanted: ProxyHeader) -> Box<[u8]> {
         let Some(session) = self.sessions.get(index) else { return Box::default() };
         let Some(parties) = self.sessions.parties(index) else { return Box::default() };
         let told = session.told.as_deref();
-        let extensions = match session.attempt.as_ref().map(|attempt| attempt.proxy()) {
-            Some(ProxyHeader::V2) => &[],
-            Some(ProxyHeader::V2Ssl) => told.map_or(&[][..], |told| &told.extensions),
+        let extensions = match wanted {
+            ProxyHeader::V2 => &[],
+            ProxyHeader::V2Ssl => told.map_or(&[][..], |told| &told.extensions),
             _ => return Box::default(),
         };
         let listener = core.listeners.listener(parties.listener).and_then(|listener| listener.address);

@@ -11,19 +11,22 @@ pub(crate) enum Key {
     Idler(u32),
     /// Of UDP; the socket to its server.
     Session(u32),
+    /// The same, to its clone.
+    SessionClone(u32),
     /// For connections or for datagrams.
     Listener(u16),
 }
 
 /// The kind is in the lowest bits, so that there are numbers enough where a word has 32.
-const KIND_BITS: u32 = 3;
+const KIND_BITS: u32 = 4;
 const KIND_MASK: usize = (1 << KIND_BITS) - 1;
 const CLIENT: usize = 0;
 const SERVER: usize = 1;
 const CLONE: usize = 2;
 const IDLER: usize = 3;
 const SESSION: usize = 4;
-const LISTENER: usize = 5;
+const SESSION_CLONE: usize = 5;
+const LISTENER: usize = 6;
 
 impl Key {
     #[inline]
@@ -34,6 +37,7 @@ impl Key {
             Key::Clone(number) => (number, CLONE),
             Key::Idler(number) => (number, IDLER),
             Key::Session(number) => (number, SESSION),
+            Key::SessionClone(number) => (number, SESSION_CLONE),
             Key::Listener(number) => (number.into(), LISTENER),
         };
         (number as usize) << KIND_BITS | kind
@@ -49,6 +53,7 @@ impl Key {
             CLONE => Key::Clone(number),
             IDLER => Key::Idler(number),
             SESSION => Key::Session(number),
+            SESSION_CLONE => Key::SessionClone(number),
             LISTENER => Key::Listener(number as u16),
             _ => return None,
         })
@@ -68,6 +73,7 @@ mod tests {
                 Key::Clone(number),
                 Key::Idler(number),
                 Key::Session(number),
+                Key::SessionClone(number),
                 Key::Listener(number as u16),
             ];
             keys.into_iter().for_each(|key| assert_eq!(Key::unpack(key.pack()), Some(key)));

@@ -264,6 +264,9 @@ impl Worker {
                 worker.udp.close(&mut worker.context.core, index, CloseReason::InternalError)
             }
             Some(Key::Clone(number)) => worker.cut_clone(number),
+            Some(Key::SessionClone(index)) => {
+                worker.udp.end_clone(&mut worker.context.core, index, CloneEnd::Shortage)
+            }
             Some(Key::Idler(_) | Key::Listener(_)) | None => {}
         });
     }
@@ -311,6 +314,9 @@ impl Worker {
             Some(Key::Listener(number)) => return self.listener_event(number),
             Some(Key::Session(index)) => {
                 return self.udp.hear_server(&mut self.context.core, index, event.error);
+            }
+            Some(Key::SessionClone(index)) => {
+                return self.udp.hear_clone(&mut self.context.core, index, event.error);
             }
             Some(Key::Idler(index)) => return self.context.idler_event(index, event),
             Some(Key::Clone(number)) => return self.hear_clone(number, event),

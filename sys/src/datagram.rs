@@ -61,6 +61,13 @@ impl Control {
     }
 }
 
+/// Where in a batch the next datagram begins.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Place {
+    slot: usize,
+    byte: usize,
+}
+
 /// Buffers for a batch of datagrams, in the form in which the system takes them.
 pub struct Batch {
     buffers: Box<[u8]>,
@@ -143,14 +150,13 @@ impl Batch {
         self.pieces[..self.count].iter().any(|size| *size > 0)
     }
 
-    /// Takes copies of the datagrams of another batch, each in a slot of its own, in place of what was here: the next ones
-    /// after the first `done`, as far as there is room. Returns how many.
-    pub fn copy_singly(&mut self, other: &Batch, done: usize) -> usize {
+    /// Takes copies of the datagrams of another batch from this place on, each in a slot of its own, in place of what was
+    /// here, as far as there is room, and moves the place on. Returns how many.
+    pub fn copy_singly(&mut self, other: &Batch, from: &mut Place) -> usize {
         self.count = 0;
-        let slots = (0..other.count).flat_map(|slot| {
-            pieces_of(other.bytes(slot), other.pieces[slot]).map(move |datagram| (slot, datagram))
-        });
-        for (slot, datagram) in slots.skip(done).take(BATCH) {
+        while !self.is_full()
+            && let Some((slot, datagram)) = other.next_single(from)
+        {
             let index = self.count;
             self.buffers[index * STRIDE_BYTES..][..datagram.len()].copy_from_slice(datagram);
             self.names[index] = other.names[slot];
@@ -165,6 +171,24 @@ impl Batch {
             self.count += 1;
         }
         self.count
+    }
+
+    /// The datagram at this place, with the number of its slot; moves the place behind it.
+    fn next_single(&self, place: &mut Place) -> Option<(usize, &[u8])> {
+        let slot = place.slot;
+        if slot >= self.count {
+            return None;
+        }
+        let rest = &self.bytes(slot)[place.byte..];
+        let size = match self.pieces[slot] {
+            0 => rest.len(),
+            size => rest.len().min(size.into()),
+        };
+        *place = match size < rest.len() {
+            true => Place { slot, byte: place.byte + size },
+            false => Place { slot: slot + 1, byte: 0 },
+        };
+        Some((slot, &rest[..size]))
     }
 
     /// Takes so many bytes away from the beginning of a single datagram.

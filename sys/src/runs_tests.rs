@@ -1,6 +1,6 @@
 //! Runs through real sockets on loopback.
 
-use super::super::datagram::Batch;
+use super::super::datagram::{Batch, Place};
 use super::*;
 use crate::datagram::take_runs;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
@@ -193,9 +193,9 @@ fn a_run_that_came_whole_goes_on_whole_and_arrives_as_it_was() {
         let headed = [&b"single"[..]].into_iter().chain(expected.iter().map(Vec::as_slice));
         let headed = headed.map(|datagram| [b"to ", datagram].concat());
         assert!(std::iter::from_fn(|| next(&receiver)).eq(headed), "behind a prefix: {size}");
-        let mut singles = Batch::new();
+        let (mut singles, mut place) = (Batch::new(), Place::default());
         let mut copied = Vec::new();
-        while singles.copy_singly(&batch, copied.len()) > 0 {
+        while singles.copy_singly(&batch, &mut place) > 0 {
             assert!(!singles.has_runs());
             copied.extend((0..singles.len()).map(|slot| singles.bytes(slot).to_vec()));
         }

@@ -82,6 +82,7 @@ mod stopping;
 mod supervisor;
 mod transfer;
 mod udp;
+mod udp_clones;
 mod udp_downstreams;
 mod udp_failover;
 mod udp_limits;

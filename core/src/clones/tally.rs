@@ -18,7 +18,8 @@ pub struct Half {
     pub received_bytes: u64,
     /// `None`: nothing came.
     pub first_byte_us: Option<u64>,
-    pub duration_us: u64,
+    /// `None`: it never began.
+    pub duration_us: Option<u64>,
     pub answer: Answer,
 }
 
@@ -29,6 +30,8 @@ pub struct Pair {
     pub member_end: CloseReason,
     pub clone: Half,
     pub clone_end: CloneEnd,
+    /// The member has said all it had to say, and the clone had the time for it.
+    pub is_whole: bool,
     /// What the client said first.
     pub asked: Vec<u8>,
     pub epoch_seconds: u64,
@@ -63,15 +66,15 @@ pub struct Tally {
 }
 
 impl Side {
-    fn note(&mut self, half: &Half, was_established: bool) {
+    fn note(&mut self, half: &Half) {
         self.connections += 1;
         self.sent_bytes += half.sent_bytes;
         self.received_bytes += half.received_bytes;
         if let Some(us) = half.first_byte_us {
             self.first_byte.note(us);
         }
-        if was_established {
-            self.duration.note(half.duration_us);
+        if let Some(us) = half.duration_us {
+            self.duration.note(us);
         }
     }
 
@@ -128,13 +131,12 @@ impl Tally {
     pub fn note(&mut self, mut pair: Pair) {
         pair.member.answer.finish();
         pair.clone.answer.finish();
-        self.member.note(&pair.member, true);
-        self.clone.note(&pair.clone, pair.clone_end.was_established());
+        self.member.note(&pair.member);
+        self.clone.note(&pair.clone);
         self.member_ends.count(pair.member_end);
         self.clone_ends.count(pair.clone_end);
-        let is_whole = matches!(pair.member_end, CloseReason::Finished | CloseReason::FastClose);
         // Who was cut off with the client, or by pen, has not said all it had to say.
-        if !is_whole || pair.clone_end.is_ours() {
+        if !pair.is_whole || pair.clone_end.is_ours() {
             return;
         }
         self.compared += 1;
@@ -205,7 +207,7 @@ mod tests {
     fn half(answer: &[u8]) -> Half {
         let mut told = Answer::new(Ignored::new(["Date:".to_owned()]));
         told.push(answer);
-        Half { received_bytes: answer.len() as u64, duration_us: 100, answer: told, ..Half::default() }
+        Half { received_bytes: answer.len() as u64, duration_us: Some(100), answer: told, ..Half::default() }
     }
 
     fn pair(member: &[u8], clone: &[u8]) -> Pair {
@@ -214,6 +216,7 @@ mod tests {
             member_end: CloseReason::Finished,
             clone: half(clone),
             clone_end: CloneEnd::Finished,
+            is_whole: true,
             asked: b"GET /\x1b[0m HTTP/1.1\r\nHost: x\r\n".to_vec(),
             epoch_seconds: 7,
         }

@@ -87,9 +87,6 @@ fn check_service(config: &ServiceConfig) -> Result<(), String> {
     if !config.flag(Flag::Udp) {
         return Ok(());
     }
-    if let Some((at, words)) = clone {
-        return Err(format!("server {at}: {words}: not with UDP (-U)"));
-    }
     if config.flag(Flag::Dummy) {
         return Err("dummy: not with UDP (-U)".into());
     }

@@ -130,7 +130,7 @@ impl Context {
         let member = &mut side.story.member;
         member.sent_bytes = connection.from_client.bytes;
         member.received_bytes = connection.from_server.bytes;
-        member.duration_us = os::monotonic_us().saturating_sub(side.story.member_began_us);
+        member.duration_us = Some(os::monotonic_us().saturating_sub(side.story.member_began_us));
         side.story.member_end = Some(reason);
         if side.terms.is_none() {
             return self.discard_clone(number); // the member had nothing of it
@@ -421,7 +421,8 @@ impl Context {
             let half = &mut side.story.clone;
             half.sent_bytes = side.to.bytes;
             let ended_us = side.story.clone_ended_us.unwrap_or_else(os::monotonic_us);
-            half.duration_us = ended_us.saturating_sub(side.story.clone_began_us);
+            let lasted_us = ended_us.saturating_sub(side.story.clone_began_us);
+            half.duration_us = end.was_established().then_some(lasted_us);
             let released = Released {
                 established: side.stage == Stage::Open,
                 up_bytes: half.sent_bytes,
@@ -439,7 +440,16 @@ impl Context {
             let Story { member, clone, asked, member_end, .. } = story;
             let member_end = member_end.unwrap_or(CloseReason::Finished);
             let epoch_seconds = os::epoch_ms() / 1000;
-            local.clones.note(Pair { member, member_end, clone, clone_end: end, asked, epoch_seconds });
+            let is_whole = matches!(member_end, CloseReason::Finished | CloseReason::FastClose);
+            local.clones.note(Pair {
+                member,
+                member_end,
+                clone,
+                clone_end: end,
+                is_whole,
+                asked,
+                epoch_seconds,
+            });
         }
     }
 

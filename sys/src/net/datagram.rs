@@ -95,11 +95,12 @@ fn set_up(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
     Ok(setsockopt(socket, sockopt::RcvBuf, &RECEIVE_BUFFER_BYTES)?)
 }
 
-/// Opens a socket for one session, connected to its server.
+/// Opens a socket for one session, connected to its server, from `local` unless the server has a source of its own.
 ///
 /// # Errors
 /// As for TCP. That no local port is left is a shortage.
 pub fn connect_to(endpoint: &Endpoint, local: LocalAddress) -> Result<OwnedFd, StartError> {
+    let local = endpoint.source().map_or(local, LocalAddress::Source);
     let Some(address) = endpoint.internet_address() else {
         return Err(StartError::Local(io::Error::other("UDP needs an Internet address")));
     };
