@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
-const ROUNDS: usize = 500;
+const ROUNDS: usize = 200;
 /// A round trip takes several reads and writes.
 const BYTES: usize = 30_000;
 
