@@ -6,6 +6,7 @@ mod common;
 
 mod agreed;
 mod certificates;
+mod clones;
 mod crowd;
 mod ends;
 mod files;
