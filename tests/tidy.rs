@@ -323,6 +323,7 @@ fn the_fuzz_targets_lock_what_the_crates_depend_on() {
     let lock = read("fuzz/Cargo.lock");
     for (name, manifest) in [
         ("pen", "Cargo.toml"),
+        ("pen-checks", "checks/Cargo.toml"),
         ("pen-core", "core/Cargo.toml"),
         ("pen-proto", "proto/Cargo.toml"),
         ("pen-sys", "sys/Cargo.toml"),
