@@ -46,5 +46,7 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
         servers[0].address, servers[0].state, servers[1].address, servers[1].state
     );
     assert_eq!(servers[1].state, ServerState::Up);
+    // A connection counts once, whether pen has seen its end already or only the client has.
+    assert_eq!(servers[1].connections_total, 4);
     Ok(())
 }

@@ -26,8 +26,13 @@ pub struct Detached {
 pub fn detach(failed: u8) -> io::Result<Detached> {
     let (mut child_end, parent_end) = nix::unistd::pipe()?;
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
-    let mask = umask(Mode::empty());
-    umask(mask);
+    // There is one thread, and no other way to read it.
+    #[allow(clippy::disallowed_methods)]
+    let mask = {
+        let mask = umask(Mode::empty());
+        umask(mask);
+        mask
+    };
     let daemon = Daemonize::new().working_directory(".").umask(mask.bits()).stderr(Stdio::keep());
     match daemon.execute() {
         Outcome::Parent(Ok(_)) => {

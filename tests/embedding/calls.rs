@@ -124,3 +124,15 @@ fn a_service_may_be_made_while_others_serve() {
     assert_eq!(Client::connect(late.addresses().unwrap()[0]).line(), "late");
     assert_eq!(balancer.services().unwrap(), ["first", "late"]);
 }
+
+#[test]
+fn a_connection_counts_once_while_it_ends() {
+    let server = Backend::named("one");
+    let balancer = Balancer::builder().service(web(&[&server])).start().unwrap();
+    for count in 1..=100 {
+        assert_eq!(Client::connect(address(&balancer)).line(), "one");
+        // Its end is seen while this asks, or before, or after.
+        let servers = balancer.service("web").servers().unwrap();
+        assert_eq!(servers[0].connections_total, count);
+    }
+}

@@ -4,6 +4,8 @@
 mod balanced_web_server;
 #[path = "../../examples/balancer_in_a_test.rs"]
 mod balancer_in_a_test;
+#[path = "../../examples/beside_tokio.rs"]
+mod beside_tokio;
 #[path = "../../examples/custom_policy.rs"]
 mod custom_policy;
 
@@ -15,6 +17,11 @@ fn a_web_server_balances_itself() {
 #[test]
 fn a_policy_and_a_check_of_the_program() {
     custom_policy::main().unwrap();
+}
+
+#[test]
+fn tasks_of_tokio_are_servers_and_clients() {
+    beside_tokio::main().unwrap();
 }
 
 #[test]

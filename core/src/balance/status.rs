@@ -50,6 +50,13 @@ impl Selection {
         };
         regular.chain(special).map(status).collect()
     }
+
+    /// How many connections to its servers have ended.
+    pub fn connections_ended(&self) -> u64 {
+        let special =
+            [ServerId::EMERGENCY, ServerId::ABUSE].into_iter().filter_map(|id| self.servers.get(id));
+        self.servers.listed().iter().chain(special).map(|server| server.connections_total).sum()
+    }
 }
 
 impl Chooser<'_> {

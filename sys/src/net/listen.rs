@@ -12,7 +12,7 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect, getsockopt, listen,
     setsockopt, sockopt,
 };
-use nix::sys::stat::{Mode, fstat, umask};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat, fstat};
 use nix::unistd::{Gid, Uid, fchown, fchownat};
 use pen_proto::addr::{Host, ListenAddr};
 use std::io;
@@ -81,7 +81,7 @@ pub struct ListenOptions {
     pub backlog: u64,
     /// Accepted sockets inherit it.
     pub nodelay: bool,
-    /// Permissions of a Unix socket's file; `None`: what the umask leaves.
+    /// Permissions of a Unix socket's file, whatever the umask is; `None`: what the umask leaves.
     pub mode: Option<u32>,
     /// For UDP, with so many sockets among which the system divides the clients; 0: for TCP.
     pub datagram_sockets: usize,
@@ -371,14 +371,19 @@ fn open_unix(path: &str, options: ListenOptions) -> io::Result<(OwnedFd, SocketF
         std::fs::remove_file(path)?;
     }
     let socket = new_socket(AddressFamily::Unix)?;
-    // Set before bind(2) makes the file, so that there is no moment at which others could connect.
-    let before = options.mode.map(|mode| umask(Mode::from_bits_truncate((!mode & 0o777) as libc::mode_t)));
-    let bound = bind(socket.as_raw_fd(), &address);
-    if let Some(before) = before {
-        umask(before);
+    let mode = options.mode.map(|mode| Mode::from_bits_truncate(mode as libc::mode_t));
+    if let Some(mode) = mode {
+        // On Linux bind(2) gives the file what the socket has of it, less the umask; elsewhere this may be an error.
+        let _ = fchmod(&socket, mode);
     }
-    bound?;
+    bind(socket.as_raw_fd(), &address)?;
     let file = SocketFile::at(path.into())?;
+    // The umask is every thread's and stays. Nobody connects before listen(2), whatever the file allows until then.
+    if let Some(mode) = mode
+        && std::fs::symlink_metadata(path)?.mode() as libc::mode_t & 0o777 != mode.bits()
+    {
+        fchmodat(AT_FDCWD, path, mode, FchmodatFlags::NoFollowSymlink)?;
+    }
     start(&socket, options)?;
     Ok((socket, file))
 }
@@ -396,9 +401,22 @@ fn is_answered(address: &UnixAddr) -> io::Result<bool> {
 mod tests {
     use super::*;
     use crate::tempdir::TempDir;
+    use std::os::unix::fs::PermissionsExt;
 
     const OPTIONS: ListenOptions =
         ListenOptions { backlog: 0, nodelay: true, mode: Some(0o600), datagram_sockets: 0, shared: false };
+
+    #[test]
+    fn a_unix_socket_has_the_mode_that_is_wanted_and_no_other() {
+        let directory = TempDir::new();
+        for mode in [0o600, 0o660, 0o666, 0o777] {
+            let path = directory.join(&format!("socket-{mode:o}"));
+            let address = ListenAddr::parse(path.to_str().unwrap()).unwrap();
+            let _listener = Listener::open(&address, ListenOptions { mode: Some(mode), ..OPTIONS }).unwrap();
+            let got = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(got, mode, "{got:o} instead of {mode:o}");
+        }
+    }
 
     #[test]
     fn a_unix_socket_with_a_full_queue_is_in_use() {
