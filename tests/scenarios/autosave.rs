@@ -2,8 +2,10 @@
 
 use crate::common::backend::Backend;
 use crate::common::pen::Pen;
+use crate::common::skip::skip;
 use crate::common::wait::eventually;
 use nix::sys::signal::Signal;
+use nix::unistd::geteuid;
 use std::fs;
 use std::path::PathBuf;
 
@@ -84,4 +86,61 @@ fn it_wants_a_file() {
     let want = "error: autosave: want a configuration file to save into, by -F at start\n";
     assert_eq!(pen.control("autosave 5"), want);
     assert_eq!(pen.control("autosave"), "0\n");
+}
+
+#[test]
+fn a_full_disk_costs_neither_the_file_nor_its_copies_nor_clients() {
+    if !geteuid().is_root() {
+        return skip("a small file system needs root");
+    }
+    let a = Backend::named("A");
+    let pen = Pen::before([&a])
+        .through("unshare --mount sh -c")
+        .through_script(
+            "mount -t tmpfs -o size=64k tmpfs small && echo autosave 1 2 >small/pen.conf && exec \"$0\" \"$@\"",
+        )
+        .directory("small")
+        .options("-F small/pen.conf")
+        .start();
+    let small = PathBuf::from(format!("/proc/{}/root{}", pen.pid(), pen.path("small").display()));
+    let text = || fs::read_to_string(small.join("pen.conf")).unwrap();
+    let others = || {
+        let names =
+            fs::read_dir(&small).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.filter(|name| name != "pen.conf").collect();
+        names.sort();
+        names
+    };
+    let is_saved = |line: &'static str| eventually("it to be saved", text, move |text| text.contains(line));
+    pen.control("blacklist 41");
+    is_saved("\nblacklist 41\n");
+    let (before, copies) = (text(), others());
+    assert_eq!(copies.len(), 1, "{copies:?}");
+
+    let filler = small.join("filler");
+    // The end of the room is an error, and that is wanted.
+    let _ = fs::write(&filler, vec![0; 256 * 1024]);
+    pen.control("blacklist 42");
+    let word = "autosave: small/pen.conf: no space left on device";
+    eventually("a word about it", || pen.stderr(), |said| said.contains(word));
+    // Each further try makes a file that does not stay, which changes the directory.
+    for _ in 0..2 {
+        let changed = || fs::metadata(&small).unwrap().modified().unwrap();
+        let last = changed();
+        eventually("another try", changed, |now| *now != last);
+    }
+    assert_eq!(pen.connect().line(), "A");
+    assert_eq!(text(), before);
+    let left = [copies.clone(), vec!["filler".to_owned()]].concat();
+    eventually("no file of a try to be left", others, |names| {
+        let mut wanted = left.clone();
+        wanted.sort();
+        *names == wanted
+    });
+    assert_eq!(fs::read_to_string(small.join(&copies[0])).unwrap(), "autosave 1 2\n");
+    assert_eq!(pen.stderr().matches("autosave: ").count(), 1, "once: {}", pen.stderr());
+
+    fs::remove_file(&filler).unwrap();
+    is_saved("\nblacklist 42\n");
+    eventually("a second copy", || others().len(), |count| *count == 2);
 }

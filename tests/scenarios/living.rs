@@ -135,3 +135,31 @@ fn what_was_applied_of_the_configuration_file_is_taken_back_by_hup() {
     eventually("the second server to go", || pen.control("blacklist"), |got| got == "30\n");
     assert_eq!(pen.control("server beta max 3"), "error: server beta: no such server\n");
 }
+
+#[test]
+fn a_community_is_made_that_of_the_file_and_what_is_shown_of_it_is_no_command() {
+    let a = Backend::named("A");
+    let pen = Pen::before([&a]).start();
+    does(&pen, "load snmp quiet");
+    let saved = pen.path("saved").display().to_string();
+    does(&pen, &format!("write {saved}"));
+    let file = write(&pen, "file", &pen.text("saved").replace("quiet", "hush"));
+    let shown = "load snmp v2c (hidden)\n";
+    let diff = pen.control(&format!("diff {file}"));
+    assert_eq!(diff, shown);
+    // What was shown is refused, be it as a line or as a file, and changes nothing.
+    let again = write(&pen, "again", &format!("timeout 9\n{diff}"));
+    let refused = "load: snmp: (hidden) stands for a community that is not shown: write the community\n";
+    assert_eq!(pen.control(diff.trim_end()), format!("error: {refused}"));
+    for command in ["apply", "include"] {
+        let reply = pen.control(&format!("{command} {again}"));
+        assert!(reply.starts_with("error: ") && reply.ends_with(&format!("{again}:2: {refused}")), "{reply}");
+    }
+    assert_eq!(pen.control("timeout"), "3\n");
+    assert_eq!(pen.control(&format!("diff {file}")), shown, "the one of before is in force");
+    // The file itself says it.
+    assert_eq!(pen.control(&format!("apply {file}")), shown);
+    assert_eq!(pen.control(&format!("diff {file}")), "");
+    does(&pen, &format!("write {saved}"));
+    assert!(pen.text("saved").contains("load snmp v2c hush\n"), "{}", pen.text("saved"));
+}

@@ -109,7 +109,7 @@ fn a_real_snmp_agent_tells_the_load_or_pen_tells_why_not() {
         };
         let server = first(&pen, "the load average of this machine", is_near);
         assert_eq!(server.load_error, None);
-        assert_eq!(server.load_from, Some(format!("snmp {version} *** port {port}")));
+        assert_eq!(server.load_from, Some(format!("snmp {version} (hidden) port {port}")));
     }
     for version in ["v1", "v2c"] {
         pen.control(&format!("load snmp {version} hidden port {port}"));
@@ -239,7 +239,7 @@ fn communities_are_written_and_not_shown() {
     let pen = with_load(&servers, "snmp v1 hush").command("debug 1").start();
     pen.control("server 1 load snmp hush2 port 1161");
     pen.control("server 1 max 7 load snmp \"hush2\" port 1162");
-    assert_eq!(pen.control("load"), "snmp v1 ***\n");
+    assert_eq!(pen.control("load"), "snmp v1 (hidden)\n");
     let file = pen.path("saved.conf");
     pen.control(&format!("write {}", file.display()));
     let text = fs::read_to_string(&file).unwrap();
@@ -253,10 +253,10 @@ fn communities_are_written_and_not_shown() {
     assert!(!pen.stderr().contains("hush"), "{}", pen.stderr());
     pen.control("load snmp hush3");
     let told = pen.control(&format!("diff {} reverse", file.display()));
-    assert!(told.contains("load snmp v2c ***") && !told.contains("hush"), "{told}");
+    assert!(told.contains("load snmp v2c (hidden)") && !told.contains("hush"), "{told}");
     let read = Pen::before(Vec::<String>::new()).options("-r").config(&text).start();
-    assert_eq!(read.control("load"), "snmp v1 ***\n");
-    assert_eq!(statuses(&read)[1].load_from.as_deref(), Some("snmp v2c *** port 1162"));
+    assert_eq!(read.control("load"), "snmp v1 (hidden)\n");
+    assert_eq!(statuses(&read)[1].load_from.as_deref(), Some("snmp v2c (hidden) port 1162"));
 }
 
 #[test]

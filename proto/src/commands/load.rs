@@ -9,8 +9,8 @@ const KINDS: &str = "none or snmp or agent or exec";
 /// Bytes of a community.
 pub const COMMUNITY_BYTES_MAX: usize = 255;
 const SNMP_PORT: u16 = 161;
-/// Stands for a community where it is shown.
-const HIDDEN: &str = "***";
+/// Stands for a community where it is shown. It is none, so that what was shown is not taken for a command again.
+const HIDDEN: &str = "(hidden)";
 const SNMP: &str = "snmp";
 
 /// Where the load of a server is read.
@@ -127,6 +127,9 @@ fn snmp(words: &mut Words<'_>) -> Result<LoadSource, String> {
     if community.is_empty() || community.len() > COMMUNITY_BYTES_MAX {
         return Err(format!("snmp: want a community of 1..{COMMUNITY_BYTES_MAX} bytes"));
     }
+    if community == HIDDEN {
+        return Err(format!("snmp: {HIDDEN} stands for a community that is not shown: write the community"));
+    }
     let port = match words.takes("port") {
         true => port("snmp", words.need("a port")?)?,
         false => SNMP_PORT,
@@ -182,6 +185,10 @@ mod tests {
             ("snmp", "want v1 or v2c or a community, got nothing"),
             ("snmp v1", "want a community, got nothing"),
             ("snmp \"\"", "snmp: want a community of 1..255 bytes"),
+            (
+                "snmp v1 (hidden)",
+                "snmp: (hidden) stands for a community that is not shown: write the community",
+            ),
             ("snmp public port", "want a port, got nothing"),
             ("snmp public port 0", "snmp: want a port, 1..65535, got \"0\""),
             ("snmp public 161", "nothing may follow here, got \"161\""),
@@ -197,16 +204,16 @@ mod tests {
 
     #[test]
     fn a_community_is_never_shown() {
-        assert_eq!(LoadSource::parse("snmp v1 hush port 7").unwrap().shown(), "snmp v1 *** port 7");
+        assert_eq!(LoadSource::parse("snmp v1 hush port 7").unwrap().shown(), "snmp v1 (hidden) port 7");
         assert_eq!(LoadSource::parse("agent 7").unwrap().shown(), "agent 7");
         for (line, shown) in [
-            ("load snmp hush", "load snmp ***"),
-            ("server 1 max 7 load snmp v2c hush port 1", "server 1 max 7 load snmp v2c *** port 1"),
-            ("service web load snmp \"hu sh\"", "service web load snmp ***"),
+            ("load snmp hush", "load snmp (hidden)"),
+            ("server 1 max 7 load snmp v2c hush port 1", "server 1 max 7 load snmp v2c (hidden) port 1"),
+            ("service web load snmp \"hu sh\"", "service web load snmp (hidden)"),
             ("load snmp v1", "load snmp v1"),
             ("server 0 name snmp", "server 0 name snmp"),
             ("load agent 7", "load agent 7"),
-            ("load snmp \"hush", "load snmp ***"),
+            ("load snmp \"hush", "load snmp (hidden)"),
         ] {
             assert_eq!(without_community(line), shown);
         }
