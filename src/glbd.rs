@@ -1,13 +1,11 @@
 //! `pen --as glbd`: GLB's command line as a command line of pen, with what the system has to say to it. `--import`: its
 //! file of variables as pen's configuration.
 
-use crate::sys::privileges;
+use crate::sys::{child, privileges};
 use pen_core::glbd::{self, Translation, shell};
 use pen_proto::glb::options::Options;
 use pen_proto::words::written;
 use std::env;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 
 /// The user of a daemon that root starts.
 const USER: &str = "daemon";
@@ -98,21 +96,9 @@ fn translate(options: &Options) -> Result<Translation, String> {
     if let Some(program) = &translation.program {
         let words = shell::split(program, &|name| env::var(name).ok())?;
         let (program, arguments) = words.split_first().ok_or("the exec watchdog wants a program")?;
-        let program = find(program).ok_or_else(|| format!("{program}: there is no such program"))?;
+        let program = child::find(program).ok_or_else(|| format!("{program}: there is no such program"))?;
         let arguments: String = arguments.iter().map(|word| format!(" {}", written(word))).collect();
         translation.lines.push(format!("check exec {}{arguments}", written(&program.to_string_lossy())));
     }
     Ok(translation)
-}
-
-/// A program as a shell finds it.
-fn find(program: &str) -> Option<PathBuf> {
-    let is_program = |path: &Path| {
-        path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-    };
-    if program.contains('/') {
-        return std::path::absolute(program).ok().filter(|path| is_program(path));
-    }
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).map(|directory| directory.join(program)).find(|path| is_program(path))
 }

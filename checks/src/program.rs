@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use pen_core::checks::program::{Lines, POLL, QUIT};
 use pen_sys::child::Program;
+use pen_sys::clock;
 use pen_sys::errors::reason;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -24,6 +25,8 @@ const COMPLAINT_BYTES_MAX: usize = 200;
 /// After which it gets each signal when it has to go; see [`Ending`].
 const TERM_AFTER_MS: u64 = 250;
 const KILL_AFTER_MS: u64 = 500;
+/// How often one looks, a millisecond apart, whether a program that has closed its output has ended.
+const END_LOOKS: u32 = 10;
 /// How often a program that has to go is looked after.
 pub const LOOK_MS: u64 = 20;
 
@@ -126,7 +129,7 @@ impl Job {
             match running.program.read(scratch) {
                 None => break,
                 Some(0) => {
-                    let end = running.program.take_end();
+                    let end = running.await_end();
                     let end = end.unwrap_or_else(|| "has closed its output".to_owned());
                     heard.failed = Some(running.with_complaint(&format!("the program {end}")));
                 }
@@ -175,6 +178,18 @@ fn is_shortage(error: &io::Error) -> bool {
 }
 
 impl Running {
+    /// Its output has ended. How it ended itself follows at once, mostly.
+    fn await_end(&mut self) -> Option<String> {
+        for _ in 0..END_LOOKS {
+            let end = self.program.take_end();
+            if end.is_some() {
+                return end;
+            }
+            clock::wait_ms(1);
+        }
+        None
+    }
+
     fn take(&mut self, bytes: &[u8], heard: &mut Heard) {
         let is_asked = self.is_asked;
         let mut keep = |line: &[u8]| {

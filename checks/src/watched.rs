@@ -21,6 +21,9 @@ pub trait Surroundings: Send {
     /// The same for what would be said again and again; `key` is what it is known by.
     fn once(&self, key: &str, text: &str);
 
+    /// The program that checks this server has failed.
+    fn lost(&self, _called: &str, _reason: &str) {}
+
     /// Starts a program with this environment and no other.
     ///
     /// # Errors

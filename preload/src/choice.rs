@@ -2,18 +2,36 @@
 //!
 //! Owns the servers of this process and how they stand. Opens nothing; the caller says what time it is.
 
-use pen_core::balance::{Admission, Attempt, Endpoint, Pool, Released, Rules, SelectionKey, ServerSetup};
+use crate::settings::Settings;
+use pen_checks::Target;
+use pen_core::balance::{
+    Admission, Attempt, Chooser, Endpoint, Pool, Released, Rules, SelectionKey, ServerId, ServerSetup,
+    Untested,
+};
 use pen_core::settings::Settings as Defaults;
+use pen_core::settings::Watch;
 use pen_core::stats::glb::Destination as Row;
 use pen_proto::addr::ClientAddr;
+use pen_proto::called::Called;
 use pen_proto::commands::PolicyKind;
 use pen_proto::glb::Share;
 use pen_proto::status::ServerState;
 use pen_proto::weight::Weight;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The first choices of a process are thrown away, so that many short processes do not all begin with the same server.
 const THROWN_AWAY_MAX: u64 = 64;
+
+/// Servers that were found by checks, by their addresses, with the weights that those named.
+pub type Members = BTreeMap<SocketAddr, Option<Weight>>;
+
+struct Server {
+    address: SocketAddr,
+    weight: Weight,
+    /// A check named it, and nobody else.
+    is_discovered: bool,
+}
 
 pub struct Choice {
     pool: Pool,
@@ -21,13 +39,22 @@ pub struct Choice {
     /// Who asks. It is the same for the whole process, and with `source` it decides.
     client: ClientAddr,
     has_counts: bool,
+    /// How servers count that are checked and were not yet; [`Untested::Unchecked`]: they are not.
+    untested: Untested,
     /// By their numbers; removed ones leave a gap.
-    servers: Vec<Option<(SocketAddr, Weight)>>,
+    servers: Vec<Option<Server>>,
 }
 
 impl Choice {
     /// Without servers; `seed` differs from process to process.
-    pub fn new(policy: PolicyKind, top: bool, blacklist_seconds: u64, seed: u64) -> Choice {
+    pub fn new(settings: &Settings, seed: u64) -> Choice {
+        let Settings { policy, top, blacklist_seconds, .. } = *settings;
+        let untested = match &settings.watchdog {
+            None => Untested::Unchecked,
+            // What it knows is more than whether it can be reached.
+            Some(watchdog) if watchdog.watch.check.is_program() => Untested::Avoided,
+            Some(_) => Untested::Used,
+        };
         let mut pool = Pool::new(1).seeded(seed);
         let key = pool.add_selection(Rules {
             policy,
@@ -37,34 +64,96 @@ impl Choice {
             ..Defaults::default().rules()
         });
         let has_counts = policy == PolicyKind::LeastConn;
-        Choice { pool, key, client: ClientAddr::Unix, has_counts, servers: Vec::new() }
+        Choice { pool, key, client: ClientAddr::Unix, has_counts, untested, servers: Vec::new() }
     }
 
     /// Adds a server, changes its weight, or removes it. False when there is none to remove.
     pub fn put(&mut self, address: SocketAddr, share: Share) -> bool {
-        let is_it = |server: &&mut Option<(SocketAddr, Weight)>| {
-            server.as_ref().is_some_and(|(known, _)| *known == address)
-        };
-        match (self.servers.iter_mut().find(is_it), share) {
-            (Some(server), Share::Weight(weight)) => *server = Some((address, weight)),
-            (Some(server), Share::Nothing) => *server = None,
+        let present = self.place_of(address);
+        match (present, share) {
             (None, Share::Nothing) => return false,
-            (None, Share::Weight(weight)) => {
-                let server = Some((address, weight));
-                match self.servers.iter_mut().find(|server| server.is_none()) {
-                    Some(gap) => *gap = server,
-                    None => self.servers.push(server),
-                }
+            (Some(index), Share::Nothing) => self.servers[index] = None,
+            (_, Share::Weight(weight)) => self.place(Server { address, weight, is_discovered: false }),
+        }
+        self.servers_changed();
+        true
+    }
+
+    /// These are all that checks name. Those that a person configured stay as they are. Whether anything has changed.
+    pub fn follow(&mut self, members: &Members) -> bool {
+        let mut is_changed = false;
+        for server in &mut self.servers {
+            let is_gone = |server: &Server| server.is_discovered && !members.contains_key(&server.address);
+            if server.as_ref().is_some_and(is_gone) {
+                *server = None;
+                is_changed = true;
             }
         }
-        let setups = self.servers.iter().map(|server| match server {
-            None => ServerSetup::default(),
-            Some((address, weight)) => {
-                ServerSetup { weight: Some(*weight), ..ServerSetup::new(Endpoint::Inet(*address)) }
+        for (address, weight) in members {
+            let present = self.place_of(*address).and_then(|index| self.servers[index].as_ref());
+            let known = match present {
+                Some(server) if !server.is_discovered => continue,
+                present => present.map(|server| server.weight),
+            };
+            let weight = weight.or(known).unwrap_or(Weight::ONE);
+            if known != Some(weight) {
+                self.place(Server { address: *address, weight, is_discovered: true });
+                is_changed = true;
             }
-        });
-        self.pool.set_servers(self.key, setups.collect(), None, None);
-        true
+        }
+        if is_changed {
+            self.servers_changed();
+        }
+        is_changed
+    }
+
+    fn place_of(&self, address: SocketAddr) -> Option<usize> {
+        let is_it = |server: &Option<Server>| server.as_ref().is_some_and(|server| server.address == address);
+        self.servers.iter().position(is_it)
+    }
+
+    fn place(&mut self, server: Server) {
+        let gap = || self.servers.iter().position(Option::is_none);
+        match self.place_of(server.address).or_else(gap) {
+            Some(index) => self.servers[index] = Some(server),
+            None => self.servers.push(Some(server)),
+        }
+    }
+
+    fn setup(&self, server: &Server) -> ServerSetup {
+        let untested = match self.untested {
+            Untested::Used | Untested::Avoided if server.is_discovered => Untested::NotUsed,
+            untested => untested,
+        };
+        ServerSetup {
+            weight: Some(server.weight),
+            untested,
+            ..ServerSetup::new(Endpoint::Inet(server.address))
+        }
+    }
+
+    fn servers_changed(&mut self) {
+        let setup = |server: &Option<Server>| {
+            server.as_ref().map_or_else(ServerSetup::default, |server| self.setup(server))
+        };
+        let setups = self.servers.iter().map(setup).collect();
+        self.pool.set_servers(self.key, setups, None, None);
+    }
+
+    /// The servers to be checked.
+    pub fn targets(&self, watch: &Watch) -> Vec<Target> {
+        let servers = self.servers.iter().enumerate();
+        let target = |(index, server): (usize, &Option<Server>)| {
+            let setup = self.setup(server.as_ref()?);
+            let called = Called::numbered(index as i32, &setup.endpoint);
+            Target::of(ServerId::regular(index), called, &setup, watch.clone())
+        };
+        servers.filter_map(target).collect()
+    }
+
+    /// For what checks have to say.
+    pub fn chooser(&mut self) -> Chooser<'_> {
+        self.pool.at(self.key)
     }
 
     /// Whether there is any server.
@@ -76,11 +165,11 @@ impl Choice {
     pub fn rows(&mut self, now_seconds: u32) -> Vec<Row> {
         let statuses = self.pool.at(self.key).server_statuses(now_seconds);
         let rows = statuses.iter().zip(&self.servers).filter_map(|(status, server)| {
-            let (address, weight) = (*server)?;
+            let Server { address, weight, .. } = server.as_ref()?;
             Some(Row {
                 host: address.ip().to_string(),
                 port: address.port(),
-                weight,
+                weight: *weight,
                 connections: status.connections,
                 is_good: status.state == Some(ServerState::Up),
             })

@@ -6,8 +6,9 @@
 
 use crate::door;
 use crate::shim;
+use crate::thread;
+use crate::watchdog;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use pen_proto::addr::Host;
 use pen_proto::glb::Request;
 use pen_sys::net::resolve;
@@ -15,17 +16,15 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 const DONE: &str = "Ok\n";
 const REFUSED: &str = "Error\n";
 /// Of more, the one that has been silent longest makes room: one that was forgotten must not lock others out.
-const CALLERS_MAX: usize = door::HIDDEN_MAX - 1;
+const CALLERS_MAX: usize = door::HIDDEN_MAX - 3;
 /// The longest line; what is longer ends the conversation.
 const LINE_BYTES_MAX: usize = 8192;
 /// A line without an end counts as whole after this silence.
 const QUIET_MS: u16 = 1000;
-const STACK_BYTES: usize = 256 << 10;
 
 /// The process has no thread yet, and may try to have one.
 static MAY_TRY: AtomicBool = AtomicBool::new(true);
@@ -49,13 +48,7 @@ pub fn may_try_again() {
 fn open(host: &Host, port: u16) -> Option<()> {
     let address = resolve::socket_address(host, port).ok()?;
     let listener = door::hide(TcpListener::bind(address).ok()?)?;
-    let all = SigSet::all();
-    let mut before = SigSet::empty();
-    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&all), Some(&mut before)).ok()?;
-    let thread = thread::Builder::new().name("libpen".into()).stack_size(STACK_BYTES);
-    let started = thread.spawn(move || serve(&listener));
-    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None).ok()?;
-    started.ok().map(drop)
+    thread::start("libpen", move || serve(&listener))
 }
 
 struct Caller {
@@ -137,7 +130,9 @@ fn reply_to(line: &str) -> Option<String> {
         Request::Destination(destination) => {
             let port = destination.port.or(shim::bind_port())?;
             let address: SocketAddr = resolve::socket_address(&destination.host, port).ok()?;
-            shim::put(address, destination.share)?.then(|| DONE.to_owned())
+            let is_done = shim::put(address, destination.share)?;
+            watchdog::follow();
+            is_done.then(|| DONE.to_owned())
         }
     }
 }

@@ -15,6 +15,7 @@ pub use hidden::{HIDDEN_MAX, hide, unhide};
 use crate::control;
 use crate::registrations::Registration;
 use crate::shim::{self, State};
+use crate::{sockets, watchdog};
 use nix::errno::Errno;
 use nix::libc::{
     self, c_int, c_long, c_uint, c_void, epoll_event, fd_set, nfds_t, pollfd, sigset_t, sockaddr, socklen_t,
@@ -98,6 +99,8 @@ static REMEMBERED: Remembered =
 thread_local! {
     /// The thread is at work for the library.
     static IS_INSIDE: Cell<bool> = const { Cell::new(false) };
+    /// The thread is the library's, and its descriptors are not those of the program.
+    static IS_APART: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The process that has the memory. Between vfork(2) and exec(2) a child works on its parent's.
@@ -133,6 +136,38 @@ impl Drop for Inside {
 pub fn unobserved<T>(work: impl FnOnce() -> T) -> Option<T> {
     let _inside = Inside::enter()?;
     Some(work())
+}
+
+/// What this thread calls is the system's from now on.
+pub fn stand_apart() {
+    IS_APART.set(true);
+}
+
+/// Whether this thread's descriptors are not those of the program.
+pub fn is_apart() -> bool {
+    IS_APART.get()
+}
+
+// What is remembered of descriptors says nothing about those of a thread that stands apart.
+
+fn is_tracked(fd: c_int) -> bool {
+    sockets::is_tracked(fd) && !is_apart()
+}
+
+fn is_unsettled(fd: c_int) -> bool {
+    sockets::is_unsettled(fd) && !is_apart()
+}
+
+fn anything_is_unsettled() -> bool {
+    sockets::anything_is_unsettled() && !is_apart()
+}
+
+fn is_hidden(fd: c_int) -> bool {
+    hidden::is_hidden(fd) && !is_apart()
+}
+
+fn is_active() -> bool {
+    shim::is_active() && !is_apart()
 }
 
 /// Works on what is remembered. `None` when the thread does so already.
@@ -198,6 +233,9 @@ extern "C" fn loaded() {
         };
         guarded(|| {
             control::try_once();
+            if shim::watchdog().is_some() {
+                watchdog::prepare();
+            }
             // Whoever has the port may be gone when the program connects.
             if !hidden::anything_is_hidden() {
                 control::may_try_again();
@@ -206,6 +244,18 @@ extern "C" fn loaded() {
     }
     Errno::set_raw(errno);
 }
+
+/// Called when the program calls exit(3), or comes back from main().
+extern "C" fn ended() {
+    if is_active() && !is_borrowed() {
+        guarded(watchdog::end);
+    }
+}
+
+#[cfg(not(test))]
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static ENDED: extern "C" fn() = ended;
 
 #[cfg(not(test))]
 #[used]
@@ -220,7 +270,7 @@ pub fn say(message: &str) {
 }
 
 /// A panic means that the library does nothing.
-fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+pub fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
@@ -312,6 +362,21 @@ pub fn disconnect(fd: c_int) {
         address.sa_family = libc::AF_UNSPEC as libc::sa_family_t;
         system::connect(fd, &address, size_of::<sockaddr>() as socklen_t);
     }
+}
+
+/// Lets time pass. Not by a call at which a thread of the program may be cancelled.
+pub fn pause_ms(duration_ms: u64) {
+    let nanoseconds = (duration_ms % 1000 * 1_000_000) as libc::c_long;
+    let pause = timespec { tv_sec: (duration_ms / 1000) as libc::time_t, tv_nsec: nanoseconds };
+    // SAFETY: the time is one, and what is left of it is not wanted.
+    unsafe { libc::syscall(libc::SYS_nanosleep, &raw const pause, std::ptr::null_mut::<timespec>()) };
+}
+
+/// Whether a connect of this socket waits for its outcome.
+pub fn is_blocking(fd: c_int) -> bool {
+    // SAFETY: the command gives a number.
+    let flags = unsafe { system::fcntl(fd, libc::F_GETFL, 0) };
+    flags >= 0 && flags & libc::O_NONBLOCK == 0
 }
 
 /// Returns 0 or an error. A socket that is blocking by now is not for the moment of the call.

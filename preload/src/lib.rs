@@ -20,4 +20,6 @@ mod registrations;
 mod settings;
 mod shim;
 mod sockets;
+mod thread;
 mod wait;
+mod watchdog;

@@ -1,10 +1,13 @@
 //! What the environment says: GLB's variables, and the same with `PEN_` before them, which count first.
 
+mod watchdog;
+
 use pen_proto::addr::Host;
 use pen_proto::commands::PolicyKind;
 use pen_proto::glb::options::Options;
 use pen_proto::glb::{Address, Destination};
 use std::net::{IpAddr, Ipv4Addr};
+pub use watchdog::Watchdog;
 
 /// Seconds between two checks when nothing else is said; a server that failed is passed over for a second more.
 const INTERVAL_SECONDS: f64 = 1.0;
@@ -22,6 +25,10 @@ pub struct Settings {
     pub top: bool,
     /// A server that failed is passed over for so long.
     pub blacklist_seconds: u64,
+    /// How servers are watched, if they are.
+    pub watchdog: Option<Watchdog>,
+    /// What becomes of servers is told.
+    pub verbose: bool,
 }
 
 impl Settings {
@@ -35,7 +42,7 @@ impl Settings {
             let found = names.into_iter().find_map(|name| variable(&name).map(|value| (name, value)));
             found.filter(|(_, value)| !value.trim().is_empty())
         };
-        let options = match find("OPTIONS") {
+        let mut options = match find("OPTIONS") {
             Some((name, text)) => {
                 let words: Vec<&str> = text.split_whitespace().collect();
                 Options::parse(&words).map_err(|reason| format!("{name}: {reason}"))?
@@ -46,7 +53,7 @@ impl Settings {
             Some((name, text)) => {
                 Some(Address::parse(text.trim()).map_err(|reason| format!("{name}: {reason}"))?)
             }
-            None => options.listen,
+            None => options.listen.take(),
         };
         let bind = bind.ok_or("want PEN_BIND or GLB_BIND, the address whose connections go to servers")?;
         if bind.port == 0 {
@@ -56,7 +63,7 @@ impl Settings {
             Some((name, text)) => {
                 Destination::parse_list(&text).map_err(|reason| format!("{name}: {reason}"))?
             }
-            None => options.destinations,
+            None => std::mem::take(&mut options.destinations),
         };
         let policy = match find("POLICY") {
             Some((name, text)) => Some(policy(text.trim()).map_err(|reason| format!("{name}: {reason}"))?),
@@ -66,11 +73,21 @@ impl Settings {
             Some((name, text)) => {
                 Some(Address::parse(text.trim()).map_err(|reason| format!("{name}: {reason}"))?)
             }
-            None => options.control,
+            None => options.control.take(),
         };
-        if let Some((name, _)) = find("WATCHDOG") {
-            return Err(format!("{name}: this build has no watchdog"));
-        }
+        let of_option = options.watchdog.clone().map(|text| ("-w".to_owned(), text));
+        let watchdog = match find("WATCHDOG").or(of_option) {
+            Some((name, text)) => {
+                Watchdog::read(text.trim(), &options, &find, &variable).map_err(|reason| {
+                    if reason.starts_with("PEN_") || reason.starts_with("GLB_") {
+                        reason
+                    } else {
+                        format!("{name}: {reason}")
+                    }
+                })?
+            }
+            None => None,
+        };
         if destinations.is_empty() && control.is_none() {
             return Err("want PEN_TARGETS or GLB_TARGETS, the servers".to_owned());
         }
@@ -84,6 +101,8 @@ impl Settings {
             destinations,
             policy,
             top: options.top || policy == PolicyKind::Single,
+            watchdog,
+            verbose: options.verbose,
             blacklist_seconds: options.interval_seconds.unwrap_or(INTERVAL_SECONDS) as u64 + 1,
         })
     }
@@ -107,6 +126,7 @@ fn policy(text: &str) -> Result<PolicyKind, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pen_proto::commands::Check;
 
     fn read(variables: &[(&str, &str)]) -> Result<Settings, String> {
         let find = |name: &str| variables.iter().find(|(known, _)| *known == name);
@@ -138,6 +158,40 @@ mod tests {
     }
 
     #[test]
+    fn a_watchdog_is_asked_for_as_glb_does_or_as_pen_does() {
+        let watchdog = |variables: &[(&str, &str)]| {
+            let given = [("GLB_BIND", "1"), ("GLB_TARGETS", "a"), ("NAME", "a b")];
+            let all: Vec<_> = given.into_iter().chain(variables.iter().copied()).collect();
+            read(&all).unwrap().watchdog
+        };
+        for none in ["dummy", "dummy:x", "none"] {
+            assert_eq!(watchdog(&[("GLB_WATCHDOG", none)]), None);
+        }
+        let options = ("GLB_OPTIONS", "-i 0.25 -D -L 3 1");
+        let found = watchdog(&[("GLB_WATCHDOG", "exec:sh -c 'a b' \"$NAME\""), options]).unwrap();
+        let Check::Exec { program, arguments } = &found.watch.check else { panic!("{found:?}") };
+        assert!(program.starts_with('/') && program.ends_with("/sh"), "{program}");
+        assert_eq!(arguments, &["-c", "a b", "a b"]);
+        assert_eq!((found.watch.interval_ms, found.watch.timeout_ms), (250, 1000));
+        assert_eq!((found.rounds.discover, found.rounds.latency), (Some(1), 3));
+        let of_pen = [
+            options,
+            ("GLB_WATCHDOG", "connect"),
+            ("PEN_WATCHDOG", "http /health"),
+            ("PEN_CHECK_INTERVAL", "5"),
+            ("PEN_CHECK_TIMEOUT", "0.5"),
+            ("PEN_CHECK_RISE", "2"),
+            ("PEN_CHECK_FALL", "3"),
+            ("PEN_CHECK_PORT", "8080"),
+        ];
+        let found = watchdog(&of_pen).unwrap();
+        assert_eq!(found.watch.check.to_string(), "http /health");
+        assert_eq!((found.watch.interval_ms, found.watch.timeout_ms), (5000, 500));
+        assert_eq!((found.watch.turns.rise, found.watch.turns.fall), (2, 3));
+        assert_eq!((found.watch.port, found.rounds.discover), (Some(8080), Some(3)));
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_variable() {
         let bind = ("GLB_BIND", "1");
         let targets = ("GLB_TARGETS", "a");
@@ -150,6 +204,20 @@ mod tests {
             (&[bind, ("PEN_TARGETS", "a:b")], "PEN_TARGETS: port: want 0..65535"),
             (&[bind, targets, ("GLB_POLICY", "best")], "GLB_POLICY: want round_robin, least_conn"),
             (&[bind, targets, ("GLB_OPTIONS", "-Z")], "GLB_OPTIONS: option \"-Z\" is unknown"),
+            (&[bind, targets, ("GLB_WATCHDOG", "foo:x")], "GLB_WATCHDOG: want none or connect or send"),
+            (&[bind, targets, ("GLB_WATCHDOG", "exec:")], "GLB_WATCHDOG: exec: want a program"),
+            (&[bind, targets, ("GLB_WATCHDOG", "exec:a | b")], "GLB_WATCHDOG: \"|\": no shell reads this"),
+            (&[bind, targets, ("PEN_WATCHDOG", "exec /no/such")], "PEN_WATCHDOG: \"/no/such\": there is no"),
+            (&[bind, targets, ("PEN_WATCHDOG", "tls")], "PEN_WATCHDOG: tls: libpen has no TLS"),
+            (&[bind, targets, ("GLB_OPTIONS", "-w tls 1")], "-w: tls: libpen has no TLS"),
+            (
+                &[bind, targets, ("PEN_WATCHDOG", "connect"), ("PEN_CHECK_INTERVAL", "0")],
+                "PEN_CHECK_INTERVAL: want 0.001..86400 seconds, got \"0\"",
+            ),
+            (
+                &[bind, targets, ("GLB_WATCHDOG", "connect"), ("PEN_CHECK_FALL", "x")],
+                "PEN_CHECK_FALL: want 1..1000, got \"x\"",
+            ),
         ] {
             let error = read(variables).unwrap_err();
             assert!(error.starts_with(beginning), "{variables:?}: {error}");

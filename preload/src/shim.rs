@@ -8,8 +8,11 @@ use crate::choice::Choice;
 use crate::control;
 use crate::door::{self, Progress};
 use crate::settings::Settings;
+use crate::settings::Watchdog;
 use crate::sockets::{Socket, Sockets, Stage, is_unsettled};
+use crate::watchdog::{self, News};
 use nix::libc;
+use pen_checks::Asking;
 use pen_core::balance::Attempt;
 use pen_core::stats::glb::library_info;
 use pen_proto::addr::Host;
@@ -33,8 +36,11 @@ static IS_MISTAKE_TOLD: AtomicBool = AtomicBool::new(false);
 
 /// Servers and sockets of this process.
 pub struct State {
-    choice: Choice,
+    pub choice: Choice,
     sockets: Sockets,
+    /// By this the thread is reached that watches the servers.
+    pub watching: Option<Asking>,
+    pub news: News,
 }
 
 /// The library was loaded: reads the environment.
@@ -105,8 +111,7 @@ fn seed() -> u64 {
 /// The servers, looked up; `None` when there is none, which is said once.
 fn make_state() -> Option<State> {
     let settings = SETTINGS.get()?;
-    let (policy, top) = (settings.policy, settings.top);
-    let mut choice = Choice::new(policy, top, settings.blacklist_seconds, seed());
+    let mut choice = Choice::new(settings, seed());
     for destination in &settings.destinations {
         let port = destination.port.unwrap_or(settings.bind.1);
         match (destination.share, resolve::socket_address(&destination.host, port)) {
@@ -120,12 +125,22 @@ fn make_state() -> Option<State> {
         return None;
     }
     choice.begin_anew(seed());
-    Some(State { choice, sockets: Sockets::default() })
+    Some(State { choice, sockets: Sockets::default(), watching: None, news: News::default() })
 }
 
 /// Where lines of GLB's language are taken.
 pub fn control_address() -> Option<&'static (Host, u16)> {
     SETTINGS.get()?.control.as_ref()
+}
+
+/// How the servers are watched, if they are.
+pub fn watchdog() -> Option<&'static Watchdog> {
+    SETTINGS.get()?.watchdog.as_ref()
+}
+
+/// Whether what becomes of servers is told.
+pub fn is_verbose() -> bool {
+    SETTINGS.get().is_some_and(|settings| settings.verbose)
 }
 
 /// The port that is intercepted.
@@ -143,7 +158,7 @@ pub fn put(address: SocketAddr, share: Share) -> Option<bool> {
     with_made_state(|state| state.choice.put(address, share))
 }
 
-fn with_made_state<T>(work: impl FnOnce(&mut State) -> T) -> Option<T> {
+pub fn with_made_state<T>(work: impl FnOnce(&mut State) -> T) -> Option<T> {
     if !door::with_state(|state| state.is_some())? {
         let made = door::unobserved(make_state)??;
         // Another thread may have been faster.
@@ -155,6 +170,12 @@ fn with_made_state<T>(work: impl FnOnce(&mut State) -> T) -> Option<T> {
 /// A child that was forked does not go its parent's way.
 pub fn forked(state: &mut State) {
     state.choice.begin_anew(seed());
+    state.news = News::default();
+    if let Some(asking) = state.watching.take() {
+        // Its thread is not here, and its descriptor is closed.
+        std::mem::forget(asking);
+    }
+    watchdog::may_try_again();
 }
 
 /// A connect of the program that is ours.
@@ -196,6 +217,7 @@ pub fn begin(fd: i32, asked: SocketAddr) -> Way {
     if !door::prepare_tcp(fd) {
         return Way::Plain;
     }
+    watchdog::before_connect(fd);
     let is_v6 = asked.is_ipv6();
     let begun = match door::with_state(|state| state.as_mut().map(|state| state.begin(is_v6))) {
         // The first connect of the process.

@@ -3,76 +3,15 @@
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
+mod common;
+
+use common::{Refusing, library, program, server};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::OnceLock;
-use std::thread;
-use std::time::SystemTime;
-
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, socket};
-
-/// The library, which cargo does not build for a test: built if it is older than its sources.
-fn library() -> &'static Path {
-    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| {
-        let test = std::env::current_exe().unwrap();
-        let library = test.parent().unwrap().parent().unwrap().join("libpen.so");
-        let modified = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
-        if modified(&library) < newest(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
-            let mut cargo = Command::new(env!("CARGO"));
-            cargo.args(["build", "--quiet", "--package", "pen-preload", "--target-dir"]);
-            let target = library.parent().unwrap().parent().unwrap();
-            assert!(cargo.arg(target).status().unwrap().success(), "{cargo:?}");
-        }
-        library
-    })
-}
-
-/// When something below was changed last.
-fn newest(directory: &Path) -> Option<SystemTime> {
-    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let modified = |path: PathBuf| match path.is_dir() {
-        true => newest(&path),
-        false => Some(fs::metadata(path).unwrap().modified().unwrap()),
-    };
-    entries.filter_map(modified).max()
-}
-
-fn program(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(name)
-}
-
-/// Accepts, says its name, and ends the connection.
-fn server(name: &'static str) -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for client in listener.incoming() {
-            // A client that left is its own business.
-            let _: Result<(), _> = client.and_then(|mut client: TcpStream| client.write_all(name.as_bytes()));
-        }
-    });
-    port
-}
-
-/// A port at which nobody listens, as long as this is held.
-struct Refusing {
-    port: u16,
-    _socket: OwnedFd,
-}
-
-impl Refusing {
-    fn new() -> Refusing {
-        let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
-        bind(std::os::fd::AsRawFd::as_raw_fd(&socket), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
-        let address: SockaddrIn = getsockname(std::os::fd::AsRawFd::as_raw_fd(&socket)).unwrap();
-        Refusing { port: address.port(), _socket: socket }
-    }
-}
 
 /// Two servers that accept, two that refuse, and the address that programs connect to.
 struct Farm {

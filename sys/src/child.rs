@@ -5,26 +5,41 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(target_os = "linux")]
+mod apart;
+
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
+use std::env;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 /// A program that runs, or has ended and is not forgotten yet.
 #[derive(Debug)]
 pub struct Program {
-    child: Child,
+    process: Process,
     group: Pid,
-    stdin: Option<ChildStdin>,
-    stdout: ChildStdout,
-    stderr: ChildStderr,
+    stdin: Option<File>,
+    stdout: File,
+    stderr: File,
+}
+
+#[derive(Debug)]
+enum Process {
+    Child(Child),
+    /// No child of this process.
+    #[cfg(target_os = "linux")]
+    Apart(apart::Keeper),
 }
 
 impl Program {
@@ -49,15 +64,36 @@ impl Program {
         else {
             unreachable!("all three are pipes");
         };
-        for pipe in [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()] {
+        Program::with(Process::Child(child), group, [stdin.into(), stdout.into(), stderr.into()])
+    }
+
+    /// Starts a program as [`Program::start`] does, from its path, so that it is no child of this process: whoever here
+    /// waits for any child does not meet it, and no signal tells of its end. It is ended when the calling thread is gone.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    #[cfg(target_os = "linux")]
+    pub fn start_apart(
+        program: &OsStr,
+        arguments: &[String],
+        environment: &[(OsString, OsString)],
+    ) -> io::Result<Program> {
+        keep_descriptors();
+        let (process, group, pipes) = apart::start(program, arguments, environment)?;
+        Program::with(Process::Apart(process), group, pipes)
+    }
+
+    fn with(process: Process, group: Pid, pipes: [OwnedFd; 3]) -> io::Result<Program> {
+        for pipe in &pipes {
             fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
-        Ok(Program { child, group, stdin: Some(stdin), stdout, stderr })
+        let [stdin, stdout, stderr] = pipes.map(File::from);
+        Ok(Program { process, group, stdin: Some(stdin), stdout, stderr })
     }
 
     /// Its number.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.group.as_raw() as u32
     }
 
     /// What it writes on standard output and on standard error: readable when there is something, or it has ended.
@@ -94,26 +130,32 @@ impl Program {
 
     /// Whether it has ended; what it has started and left behind is killed then. Answers how it ended, in words.
     pub fn take_end(&mut self) -> Option<String> {
+        let child = match &mut self.process {
+            Process::Child(child) => child,
+            #[cfg(target_os = "linux")]
+            Process::Apart(keeper) => return keeper.take_end().map(in_words),
+        };
         let options = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         match waitid(Id::Pid(self.group), options) {
             Ok(WaitStatus::StillAlive) => return None,
             // As long as it is not reaped, its number is not given to another group.
-            Ok(_) => self.signal(Signal::SIGKILL),
+            Ok(_) => _ = killpg(self.group, Signal::SIGKILL),
             Err(_) => {}
         }
-        let status = self.child.try_wait().ok().flatten();
-        Some(match status {
-            Some(status) => match (status.code(), status.signal()) {
-                (Some(code), _) => format!("ended with status {code}"),
-                (None, Some(signal)) => format!("was ended by signal {signal}"),
-                (None, None) => "ended".into(),
-            },
-            None => "ended".into(),
-        })
+        let status = child.try_wait().ok().flatten();
+        Some(status.map_or_else(|| "ended".into(), in_words))
     }
 }
 
-fn read(pipe: &mut impl Read, buffer: &mut [u8]) -> Option<usize> {
+fn in_words(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with status {code}"),
+        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, None) => "ended".into(),
+    }
+}
+
+fn read(pipe: &mut File, buffer: &mut [u8]) -> Option<usize> {
     match pipe.read(buffer) {
         Ok(count) => Some(count),
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => None,
@@ -148,9 +190,25 @@ impl Drop for Program {
     fn drop(&mut self) {
         if self.take_end().is_none() {
             self.signal(Signal::SIGKILL);
-            let _ = self.child.wait();
+            match &mut self.process {
+                Process::Child(child) => _ = child.wait(),
+                #[cfg(target_os = "linux")]
+                Process::Apart(keeper) => keeper.wait(),
+            }
         }
     }
+}
+
+/// Where a program is, as a shell finds it: by its path, or in PATH.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let is_program = |path: &Path| {
+        path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    if program.contains('/') {
+        return std::path::absolute(program).ok().filter(|path| is_program(path));
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).map(|directory| directory.join(program)).find(|path| is_program(path))
 }
 
 #[cfg(test)]
@@ -201,6 +259,36 @@ mod tests {
         assert_eq!(said(&mut program), "hello this \n");
         assert_eq!(wait(|| program.take_end()), "ended with status 3");
         assert!(Program::start(OsStr::new("/no/such"), [""], []).is_err());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn one_apart_is_the_same_and_nobodys_child() {
+        let start = |program: &str, script: &str| {
+            let environment = [("PATH".into(), "/usr/bin:/bin".into()), ("ONLY".into(), "this".into())];
+            Program::start_apart(OsStr::new(program), &["-c".into(), script.into()], &environment)
+        };
+        let mut program = start("/bin/sh", "read word; echo \"$word $ONLY $HOME $PPID\"; exit 3").unwrap();
+        let pid = Pid::from_raw(program.pid() as i32);
+        assert!(waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG).is_err());
+        assert!(program.take_end().is_none() && program.tell(b"hello\n"));
+        let said = said(&mut program);
+        assert!(
+            said.starts_with("hello this  ") && !said.ends_with(&format!(" {}\n", std::process::id())),
+            "{said}"
+        );
+        assert_eq!(wait(|| program.take_end()), "ended with status 3");
+        let missing = start("/no/such", "").unwrap_err();
+        assert_eq!(missing.raw_os_error(), Some(libc::ENOENT));
+        // TERM ends it although this thread takes no signals, and what it has started goes with it.
+        use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+        let mut before = SigSet::empty();
+        pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before)).unwrap();
+        let mut sleeping = start("/bin/sh", "sleep 1000 & wait").unwrap();
+        pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None).unwrap();
+        sleeping.signal(Signal::SIGTERM);
+        assert_eq!(wait(|| sleeping.take_end()), "was ended by signal 15");
+        drop(start("/bin/sh", "trap '' TERM; while :; do sleep 1; done").unwrap());
     }
 
     #[test]

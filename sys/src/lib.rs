@@ -1,6 +1,8 @@
 //! What pen and the programs around it ask of the operating system, one mechanism a file: mechanism without policy, and
 //! the only home of `unsafe`.
 
+#[cfg(target_os = "linux")]
+pub mod apart;
 pub mod capabilities;
 pub mod child;
 pub mod clock;

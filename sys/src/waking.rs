@@ -10,6 +10,15 @@ use std::sync::Arc;
 pub struct Waker(Arc<UnixStream>);
 
 impl Waker {
+    /// Over one end of a pair of sockets; for a thread that cannot have the other from [`waker`].
+    ///
+    /// # Errors
+    /// It is no socket.
+    pub fn over(socket: UnixStream) -> io::Result<Waker> {
+        socket.set_nonblocking(true)?;
+        Ok(Waker(Arc::new(socket)))
+    }
+
     /// Waking twice before the other looks is waking once.
     pub fn wake(&self) {
         // A full socket buffer means that a wake-up is already under way.
@@ -30,6 +39,15 @@ impl Waker {
 pub struct Wakeups(UnixStream);
 
 impl Wakeups {
+    /// Over the other end of that pair.
+    ///
+    /// # Errors
+    /// It is no socket.
+    pub fn over(socket: UnixStream) -> io::Result<Wakeups> {
+        socket.set_nonblocking(true)?;
+        Ok(Wakeups(socket))
+    }
+
     /// Forgets that it was woken. Called before one looks at what there is to do.
     pub fn drain(&self) {
         let mut sink = [0; 64];
@@ -47,9 +65,7 @@ impl AsFd for Wakeups {
 /// Out of descriptors.
 pub fn waker() -> io::Result<(Waker, Wakeups)> {
     let (wakeups, waker) = UnixStream::pair()?;
-    wakeups.set_nonblocking(true)?;
-    waker.set_nonblocking(true)?;
-    Ok((Waker(Arc::new(waker)), Wakeups(wakeups)))
+    Ok((Waker::over(waker)?, Wakeups::over(wakeups)?))
 }
 
 #[cfg(test)]

@@ -81,6 +81,7 @@ impl Watcher {
         forget(&self.poller, slot);
         if let Work::Program(job) = &mut slot.work {
             self.ending.extend(job.fail(self.now_ms));
+            self.here.lost(&slot.target.called.to_string(), &reason);
         }
         self.found(number, Outcome::lost(reason));
     }

@@ -6,11 +6,13 @@
     reason = "what is passed on is what the program gave, under that contract"
 )]
 
-use super::hidden::{anything_is_hidden, is_hidden, without_hidden};
-use super::{guarded, is_borrowed, quietly, read_address, system, with_sockaddr, with_state};
+use super::hidden::{anything_is_hidden, without_hidden};
+use super::{
+    anything_is_unsettled, guarded, is_active, is_apart, is_borrowed, is_hidden, is_tracked, is_unsettled,
+    quietly, read_address, system, with_sockaddr, with_state,
+};
 use crate::registrations::{self, Registration};
 use crate::shim::{self, Outcome, State, Way};
-use crate::sockets::{anything_is_unsettled, is_tracked, is_unsettled};
 use crate::wait;
 use nix::errno::Errno;
 use nix::libc::{
@@ -192,8 +194,8 @@ exported! {
     fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) {
         // SAFETY: the program gave the address with its length.
         let asked = unsafe { read_address(address, length) };
-        if !shim::is_active() {
-            if asked.is_some() {
+        if !is_active() {
+            if asked.is_some() && !is_apart() {
                 quietly(shim::tell_mistake);
             }
             return unsafe { system::connect(fd, address, length) };
@@ -273,11 +275,11 @@ exported! {
     }
 
     fn close_range(first: c_uint, last: c_uint, flags: c_int) {
-        if shim::is_active() && flags & libc::CLOSE_RANGE_CLOEXEC as c_int == 0 {
+        if is_active() && flags & libc::CLOSE_RANGE_CLOEXEC as c_int == 0 {
             let number = |fd: c_uint| c_int::try_from(fd).unwrap_or(c_int::MAX);
             remember(|state| state.close_between(number(first), number(last)));
         }
-        if anything_is_hidden() && flags & libc::CLOSE_RANGE_CLOEXEC as c_int == 0 {
+        if anything_is_hidden() && !is_apart() && flags & libc::CLOSE_RANGE_CLOEXEC as c_int == 0 {
             for (first, last) in without_hidden(first, last) {
                 let result = unsafe { system::close_range(first, last, flags) };
                 if result != 0 {
@@ -323,7 +325,7 @@ exported! {
     }
 
     fn poll(descriptors: *mut pollfd, count: nfds_t, timeout: c_int) {
-        if !shim::is_active() {
+        if !is_active() {
             return unsafe { system::poll(descriptors, count, timeout) };
         }
         waiting(
@@ -337,7 +339,7 @@ exported! {
     }
 
     fn ppoll(descriptors: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t) {
-        if !shim::is_active() {
+        if !is_active() {
             return unsafe { system::ppoll(descriptors, count, timeout, mask) };
         }
         waiting(
@@ -362,7 +364,7 @@ exported! {
 
     /// Linux writes the time that is left to where the program gave it, so the next call goes on with that.
     fn select(count: c_int, read: *mut fd_set, write: *mut fd_set, other: *mut fd_set, timeout: *mut timeval) {
-        if !shim::is_active() {
+        if !is_active() {
             return unsafe { system::select(count, read, write, other, timeout) };
         }
         let asked = unsafe { Asked::copy(count, [read, write, other]) };
@@ -391,7 +393,7 @@ exported! {
         timeout: *const timespec,
         mask: *const sigset_t,
     ) {
-        if !shim::is_active() {
+        if !is_active() {
             return unsafe { system::pselect(count, read, write, other, timeout, mask) };
         }
         let asked = unsafe { Asked::copy(count, [read, write, other]) };
@@ -411,7 +413,7 @@ exported! {
 
     fn epoll_ctl(set: c_int, what: c_int, fd: c_int, event: *mut epoll_event) {
         let result = unsafe { system::epoll_ctl(set, what, fd, event) };
-        if result == 0 && shim::is_active() {
+        if result == 0 && is_active() {
             match what {
                 libc::EPOLL_CTL_DEL => registrations::clear(fd, set),
                 _ => {
@@ -426,7 +428,7 @@ exported! {
     }
 
     fn epoll_wait(set: c_int, events: *mut epoll_event, max: c_int, timeout: c_int) {
-        if !shim::is_active() {
+        if !is_active() {
             return unsafe { system::epoll_wait(set, events, max, timeout) };
         }
         waiting(
@@ -440,7 +442,7 @@ exported! {
     }
 
     fn epoll_pwait(set: c_int, events: *mut epoll_event, max: c_int, timeout: c_int, mask: *const sigset_t) {
-        if !shim::is_active() {
+        if !is_active() {
             return unsafe { system::epoll_pwait(set, events, max, timeout, mask) };
         }
         waiting(
@@ -460,7 +462,7 @@ exported! {
         timeout: *const timespec,
         mask: *const sigset_t,
     ) {
-        if !shim::is_active() {
+        if !is_active() {
             return unsafe { system::epoll_pwait2(set, events, max, timeout, mask) };
         }
         waiting(

@@ -5,8 +5,8 @@ use nix::libc::{self, c_int, c_uint};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
-/// How many there may be.
-pub const HIDDEN_MAX: usize = 9;
+/// How many there may be: of the control socket, and two that wake the thread of the watchdog.
+pub const HIDDEN_MAX: usize = 11;
 /// Their numbers are at least this where the limit allows it, because programs expect the small ones.
 const HIDDEN_FROM: c_int = 700;
 

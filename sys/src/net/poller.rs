@@ -42,6 +42,11 @@ pub struct Poller {
 impl Poller {
     pub fn new() -> io::Result<Poller> {
         let (waker, wakeups) = waker()?;
+        Poller::woken_by(waker, wakeups)
+    }
+
+    /// One whose waker was made before it.
+    pub fn woken_by(waker: Waker, wakeups: Wakeups) -> io::Result<Poller> {
         let poller = Poller {
             inner: polling::Poller::new()?,
             #[cfg(not(all(target_os = "linux", not(polling_test_poll_backend))))]
