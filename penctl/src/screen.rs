@@ -1,6 +1,7 @@
 //! Where answers go: aligned tables and harmless text for a terminal, the plain bytes for anything else.
 
 use crate::table::{Colour, harmless, listing, render};
+use pen_sys::clock;
 use pen_sys::control::Reply;
 use pen_sys::terminal::columns;
 use std::io::{self, IsTerminal, Write};
@@ -47,7 +48,7 @@ impl Screen {
         let listing = listing(command).filter(|_| self.is_terminal);
         let Some(listing) = listing else { return self.print_reply(&ask(command)??) };
         let reply = ask(&format!("{} json", command.trim()))??;
-        match render(listing, &reply, self.colour, self.width()) {
+        match render(listing, &reply, clock::epoch_ms() / 1000, self.colour, self.width()) {
             Some(table) => self.print(&table),
             None => self.print_reply(&reply),
         }

@@ -40,11 +40,17 @@ pub enum Colour {
 }
 
 /// Renders the JSON answer of a listing command; `None` when it is not what `command` answers (an original Pen sends
-/// text).
-pub fn render(command: &str, json: &str, colour: Colour, width: usize) -> Option<String> {
+/// text). `now_epoch_seconds` is for answers that do not tell the time.
+pub fn render(
+    command: &str,
+    json: &str,
+    now_epoch_seconds: u64,
+    colour: Colour,
+    width: usize,
+) -> Option<String> {
     let table = match command {
         "status" => return Some(status(&serde_json::from_str(json).ok()?, colour, width)),
-        "servers" => servers(&parse::<ServerStatus>(json)?),
+        "servers" => servers(&parse::<ServerStatus>(json)?, now_epoch_seconds),
         "clients" => clients(&parse::<ClientStatus>(json)?),
         "connections" => connections(&parse::<ConnectionStatus>(json)?),
         "groups" => groups(&parse::<GroupLine>(json)?),
@@ -68,7 +74,7 @@ fn status(status: &Status, colour: Colour, width: usize) -> String {
     ];
     process.extend(status.full.then(|| "no room for more".to_owned()));
     let services = status.views().map(|service| {
-        let table = servers(service.servers).draw(colour, width);
+        let table = servers(service.servers, status.time_epoch_seconds).draw(colour, width);
         format!("\n{}{table}", wrapped(&about(&service), width))
     });
     wrapped(&process, width) + &services.collect::<String>()
@@ -103,6 +109,8 @@ fn about(service: &ServiceView<'_>) -> Vec<String> {
 
 /// Where loads do.
 const LOAD: usize = 16;
+/// And why they are as they are.
+const WHY: usize = 17;
 /// Where names stand among the columns of servers.
 const NAME: usize = 1;
 /// And their groups.
@@ -110,7 +118,7 @@ const GROUP: usize = 2;
 /// And how many URIs they have.
 const URIS: usize = 6;
 
-fn servers(servers: &[ServerStatus]) -> Table {
+fn servers(servers: &[ServerStatus], now_epoch_seconds: u64) -> Table {
     let row = |server: &ServerStatus| {
         let cells = vec![
             server_name(server.index),
@@ -130,6 +138,7 @@ fn servers(servers: &[ServerStatus]) -> Table {
             server.connections_total.to_string(),
             server.failures_total.to_string(),
             server.load.map_or_else(|| "-".into(), |load| load.to_string()),
+            or_dash(&server.why(now_epoch_seconds).unwrap_or_default()),
         ];
         (server_tone(server), cells)
     };
@@ -152,10 +161,14 @@ fn servers(servers: &[ServerStatus]) -> Table {
             ("TOTAL", Right, 3),
             ("FAILED", Right, 2),
             ("LOAD", Right, 1),
+            ("WHY", Left, 10),
         ],
         rows: servers.iter().map(row).collect(),
         nothing: "no servers",
     };
+    if servers.iter().all(|server| server.why(now_epoch_seconds).is_none()) {
+        table.leave_out(WHY);
+    }
     if servers.iter().all(|server| server.load_from.is_none() && server.load.is_none()) {
         table.leave_out(LOAD);
     }
@@ -365,6 +378,8 @@ mod tests {
     use pen_proto::status::ServerState;
     use pen_proto::weight::Weight;
 
+    const NOW: u64 = 1_700_000_000;
+
     #[test]
     fn servers_are_aligned_and_trouble_stands_out() {
         let servers = [
@@ -381,6 +396,8 @@ mod tests {
                 port: 8080,
                 blacklisted_seconds: 12,
                 state: Some(ServerState::Down),
+                reason: Some("refused\x1b[2J".into()),
+                since_epoch_seconds: Some(NOW - 18),
                 weight: Some(Weight::ZERO),
                 ..Default::default()
             },
@@ -394,16 +411,16 @@ mod tests {
             },
         ];
         let json = serde_json::to_string(&servers).unwrap();
-        let plain = render("servers", &json, Colour::Never, 200).unwrap();
+        let plain = render("servers", &json, NOW, Colour::Never, 200).unwrap();
         let expected = [
-            "   SERVER  ADDRESS             STATE      CONN  MAX  HARD  WEIGHT  PRIO  ACL     SENT  RECEIVED  TOTAL  FAILED",
-            "        0  10.0.0.1:80         up            0    -     -       -     0    0  2.0 KiB       0 B      0       0",
-            "        1  [2001:db8::1]:8080  down 12 s     0    -     -       0     0    0      0 B       0 B      0       0",
-            "        2  -                   unset         0    -     -       -     0    0      0 B       0 B      0       0",
-            "emergency  /run/sorry          full          7    7     -       -     0    0      0 B       0 B      0       0",
+            "   SERVER  ADDRESS             STATE      CONN  MAX  HARD  WEIGHT  PRIO  ACL     SENT  RECEIVED  TOTAL  FAILED  WHY",
+            "        0  10.0.0.1:80         up            0    -     -       -     0    0  2.0 KiB       0 B      0       0  -",
+            "        1  [2001:db8::1]:8080  down 12 s     0    -     -       0     0    0      0 B       0 B      0       0  refused\\x1b[2J, for 18 s",
+            "        2  -                   unset         0    -     -       -     0    0      0 B       0 B      0       0  -",
+            "emergency  /run/sorry          full          7    7     -       -     0    0      0 B       0 B      0       0  -",
         ];
         assert_eq!(plain.lines().collect::<Vec<_>>(), expected);
-        let coloured = render("servers", &json, Colour::Always, 80).unwrap();
+        let coloured = render("servers", &json, NOW, Colour::Always, 80).unwrap();
         assert!(coloured.contains("\x1b[31m        1  "), "{coloured}");
         assert!(!plain.contains('\x1b'));
     }
@@ -429,12 +446,12 @@ mod tests {
             ..Default::default()
         };
         let json = serde_json::to_string(&status).unwrap();
-        let shown = render("status", &json, Colour::Never, 80).unwrap();
+        let shown = render("status", &json, NOW, Colour::Never, 80).unwrap();
         let is_short = |line: &str| line.chars().count() <= 80;
         assert!(shown.lines().all(is_short), "{shown}");
         assert!(shown.starts_with("pen 0.1.0, pid 0, up for ") && shown.contains("\nmain (tcp),"), "{shown}");
         let servers = serde_json::to_string(&status.servers).unwrap();
-        let table = render("servers", &servers, Colour::Never, 80).unwrap();
+        let table = render("servers", &servers, NOW, Colour::Never, 80).unwrap();
         let heading = table.lines().next().unwrap();
         assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
         assert!(
@@ -448,7 +465,7 @@ mod tests {
         assert!(heading.contains("NAME") && table.contains("web1."), "servers keep their names: {table}");
         let line = ServiceLine { listen, ..Default::default() };
         let services =
-            render("services", &serde_json::to_string(&[line]).unwrap(), Colour::Never, 80).unwrap();
+            render("services", &serde_json::to_string(&[line]).unwrap(), NOW, Colour::Never, 80).unwrap();
         assert!(services.lines().all(|line| line.chars().count() <= 80), "{services}");
     }
 
@@ -456,9 +473,10 @@ mod tests {
     fn connections_say_their_state_in_words() {
         let connection = ConnectionStatus { state: 2 | 8, client: "1.2.3.4:5".into(), ..Default::default() };
         let table =
-            render("connections", &serde_json::to_string(&[connection]).unwrap(), Colour::Never, 80).unwrap();
+            render("connections", &serde_json::to_string(&[connection]).unwrap(), NOW, Colour::Never, 80)
+                .unwrap();
         assert!(table.contains("open, client ended"), "{table}");
-        assert_eq!(render("connections", "[]", Colour::Always, 80).unwrap(), "no connections\n");
+        assert_eq!(render("connections", "[]", NOW, Colour::Always, 80).unwrap(), "no connections\n");
     }
 
     #[test]
@@ -478,7 +496,7 @@ mod tests {
             "a\\x1b    udp      7        0  -",
         ];
         assert_eq!(
-            render("services", &json, Colour::Never, 80).unwrap().lines().collect::<Vec<_>>(),
+            render("services", &json, NOW, Colour::Never, 80).unwrap().lines().collect::<Vec<_>>(),
             expected
         );
     }
@@ -503,15 +521,16 @@ mod tests {
 
     #[test]
     fn what_is_no_listing_is_left_to_the_caller() {
-        assert_eq!(render("servers", "0 addr 127.0.0.1 port 80\n", Colour::Never, 80), None);
-        assert_eq!(render("mode", "[]", Colour::Never, 80), None);
+        assert_eq!(render("servers", "0 addr 127.0.0.1 port 80\n", NOW, Colour::Never, 80), None);
+        assert_eq!(render("mode", "[]", NOW, Colour::Never, 80), None);
     }
 
     #[test]
     fn nothing_from_pen_moves_the_cursor() {
         assert_eq!(harmless("a\x1b[2Jb\r\u{202e}\u{9b}\n\tü"), "a\\x1b[2Jb\\r\\u{202e}\\u{9b}\n\tü");
         let client = ClientStatus { address: "\x1b]0;x\x07".into(), ..Default::default() };
-        let table = render("clients", &serde_json::to_string(&[client]).unwrap(), Colour::Never, 80).unwrap();
+        let table =
+            render("clients", &serde_json::to_string(&[client]).unwrap(), NOW, Colour::Never, 80).unwrap();
         assert!(!table.contains('\x1b') && !table.contains('\x07'));
     }
 }

@@ -8,8 +8,8 @@ use crate::net::resolve;
 use crate::net::tls::Tls;
 use crate::service::{Service, ServiceParts};
 use crate::settings::{ServerEntry, ServiceConfig, Settings};
-use crate::sys::limits;
 use crate::sys::published::lock;
+use crate::sys::{clock, limits};
 use pen_proto::addr::{Host, Port};
 use pen_proto::commands::{Check, Number, OnDown, ServerTls, Text};
 use std::hash::{BuildHasher, RandomState};
@@ -137,6 +137,7 @@ impl Setups {
 
     /// Has clients of the service sent to them.
     pub fn put(self, pool: &mut Pool, selection: SelectionKey) {
+        pool.at(selection).tell_time(clock::steady_epoch_seconds(clock::monotonic_ms()));
         pool.set_servers(selection, self.regular, self.emergency, self.abuse);
     }
 }

@@ -115,6 +115,7 @@ impl Selection {
         if !self.servers.get(server).is_some_and(is_about) {
             return false;
         }
+        self.servers.tell_time(now_seconds);
         self.servers.change(server, |server| server.take_in(finding, now_seconds));
         self.end_poll(server, finding.served_ms);
         self.queue.changed();

@@ -193,6 +193,7 @@ impl Selection {
         now_seconds: u32,
     ) -> Option<Option<String>> {
         self.servers.get(server).filter(|server| server.setup.endpoint.is_same_server(endpoint))?;
+        self.servers.tell_time(now_seconds);
         let (is_news, is_weight, reason) = self.servers.change(server, |server| {
             let before = (server.weight(), server.max(), server.is_overloaded());
             let is_news = server.take_load(reading, now_seconds);

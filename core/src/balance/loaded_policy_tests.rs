@@ -4,7 +4,7 @@ use super::tests::{Farm, setup};
 use super::*;
 use crate::balance::{Finding, Health, ServerSetup, Untested};
 use pen_proto::commands::PolicyKind;
-use pen_proto::status::ServerState;
+use pen_proto::status::{ServerState, ServerStatus};
 use proptest::prelude::*;
 
 fn farm(servers: Vec<ServerSetup>, session_weight_thousandths: u32) -> Farm {
@@ -177,4 +177,38 @@ proptest! {
             connections[chosen] += 1;
         }
     }
+}
+
+#[test]
+fn every_state_but_up_has_a_reason_and_a_beginning() {
+    let lone = |number, standby, max| ServerSetup { standby, max, ..setup(number) };
+    let gap = || ServerSetup::new(Endpoint::Unset);
+    let mut farm = Farm::of(vec![lone(1, 0, 1), lone(2, 1, 0)]);
+    let said = |farm: &mut Farm, now_seconds| -> Vec<String> {
+        let statuses = farm.pool.at(farm.selection).server_statuses(now_seconds);
+        let said = |status: ServerStatus| {
+            assert_eq!(status.state == Some(ServerState::Up), status.reason.is_none());
+            format!("{} {:?}", status.state(), status.since_epoch_seconds.unwrap_or(0))
+        };
+        statuses.into_iter().map(said).collect()
+    };
+    let servers = |farm: &mut Farm, now_seconds, setups: Vec<ServerSetup>| {
+        farm.pool.at(farm.selection).tell_time(now_seconds);
+        farm.pool.set_servers(farm.selection, setups, None, None);
+    };
+    servers(&mut farm, 100, vec![lone(1, 0, 1), lone(2, 1, 0), gap()]);
+    assert_eq!(said(&mut farm, 100)[2], "unset 100");
+    servers(&mut farm, 110, vec![lone(1, 0, 1), lone(2, 0, 0), gap()]);
+    servers(&mut farm, 120, vec![lone(1, 0, 1), lone(2, 1, 0), gap()]);
+    assert_eq!(said(&mut farm, 200), ["up 0", "standby 120", "unset 100"]);
+
+    assert_eq!(farm.goes_to(), Some(0), "at 1000");
+    assert_eq!(said(&mut farm, 1_010), ["full 1000", "standby 120", "unset 100"]);
+    farm.pool.at(farm.selection).blacklist(ServerId::regular(1), 30, 1_010);
+    assert_eq!(said(&mut farm, 1_020)[1], "blacklisted 1010");
+    assert_eq!(said(&mut farm, 1_050)[1], "standby 1040", "when that was over");
+    servers(&mut farm, 1_060, vec![gap(), lone(2, 1, 0)]);
+    assert_eq!(said(&mut farm, 1_070), ["removing 1060", "standby 1040"]);
+    servers(&mut farm, 1_080, vec![lone(1, 0, 1), lone(2, 1, 0)]);
+    assert_eq!(said(&mut farm, 1_090), ["full 1080", "standby 1040"], "it takes clients again, in vain");
 }

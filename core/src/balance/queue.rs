@@ -241,6 +241,7 @@ impl Chooser<'_> {
 
     /// Gives places that have come free to those who are next. Whoever is returned is to ask with its ticket.
     pub fn serve_queue(&mut self, now_seconds: u32) -> Vec<Waiting> {
+        self.selection.tell_time(now_seconds);
         let mut told = std::mem::take(&mut self.selection.queue.told);
         let freed = std::mem::take(&mut self.selection.queue.freed);
         if std::mem::take(&mut self.selection.queue.is_changed) {

@@ -83,6 +83,11 @@ impl Selection {
         }
     }
 
+    /// What is changed from now on has this time. Choices say it themselves.
+    pub fn tell_time(&mut self, now_seconds: u32) {
+        self.servers.tell_time(now_seconds);
+    }
+
     /// See [`super::Pool::set_servers`].
     pub(super) fn set_servers(
         &mut self,
@@ -124,6 +129,7 @@ impl Selection {
     /// exist is ignored.
     pub fn blacklist(&mut self, server: ServerId, seconds: u32, now_seconds: u32) {
         let blacklist_seconds = self.rules.blacklist_seconds;
+        self.servers.tell_time(now_seconds);
         self.servers.change(server, |server| server.blacklist(seconds, blacklist_seconds, now_seconds));
         self.queue.changed();
     }

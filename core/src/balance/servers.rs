@@ -4,6 +4,7 @@
 //! selection changes it, through [`Servers::change`], which keeps the glances true.
 
 mod failures;
+mod moments;
 mod names;
 mod returns;
 mod roles;
@@ -21,6 +22,7 @@ use super::ramp::Ramp;
 use super::routes::{Route, Routes};
 use super::standing::{Duty, Standing};
 use super::warmth::Warmth;
+use moments::Moments;
 use pen_proto::called::Called;
 use pen_proto::commands::{LoadSource, ProxyHeader, Role};
 pub use pen_proto::endpoint::{Endpoint, TlsEndpoint};
@@ -126,6 +128,7 @@ pub struct Server {
     /// Since when it may be used, and how its share grows.
     pub(super) ramp: Ramp,
     pub(super) warmth: Warmth,
+    moments: Moments,
     /// What checks found, beside their verdict.
     pub(super) checked: Checked,
     /// What was read of its load; `None` before that.
@@ -259,6 +262,7 @@ impl Server {
             // A change of a check starts anew as well; here nothing of the old address may be left.
             self.setup.untested = Untested::default();
             self.warmth = Warmth::Cold;
+            self.moments.begin_anew();
         }
         if setup.warm_up_ms == 0 || setup.role == Role::Clone {
             self.warmth = Warmth::Warm;
@@ -283,7 +287,7 @@ impl Server {
         self.is_removed = self.connections > 0;
         if !self.is_removed {
             // A connect that was under way ends in another era.
-            *self = Server { era: self.era.wrapping_add(1), ..Server::default() };
+            *self = Server { era: self.era.wrapping_add(1), moments: self.moments, ..Server::default() };
         }
     }
 }
@@ -327,6 +331,7 @@ pub struct Servers {
     ramped_up_seconds: u32,
     /// At this second the next is warm.
     warm_seconds: Option<u32>,
+    now_seconds: u32,
 }
 
 impl Servers {
@@ -392,6 +397,8 @@ impl Servers {
         if before.is_empty() {
             self.slots.iter_mut().for_each(|server| server.warmth = Warmth::Warm);
         }
+        let now_seconds = self.now_seconds;
+        self.slots.iter_mut().for_each(|server| server.note_place(now_seconds));
         let regular = &self.slots[..self.count];
         self.standby_max = regular.iter().map(|server| server.setup.standby).max().unwrap_or(0);
         self.weights_changed();
@@ -530,9 +537,12 @@ impl Servers {
                     self.are_new |= server.warmth == Warmth::Cold;
                 }
                 self.loads[index] = server.load();
-                let before = std::mem::replace(&mut self.glances[index], glance).usable_from_seconds();
-                if before != glance.usable_from_seconds() {
-                    self.note_return(index, before, glance.usable_from_seconds());
+                let before = std::mem::replace(&mut self.glances[index], glance);
+                if before.is_full() != glance.is_full() {
+                    self.note_filled(index);
+                }
+                if before.usable_from_seconds() != glance.usable_from_seconds() {
+                    self.note_return(index, before.usable_from_seconds(), glance.usable_from_seconds());
                     self.glances[index] =
                         Glance::of(&self.slots[index], Role::Member, self.blacklist_seconds);
                     let until_seconds = self.slots[index].ramp.until_seconds();

@@ -342,7 +342,7 @@ fn server_status(server: &ServerStatus, now_epoch_seconds: u64) -> String {
     let ago_seconds = now_epoch_seconds.saturating_sub(raw);
     let state = server.state();
     let class = state.level().class();
-    match state {
+    let said = match state {
         ServerState::Blacklisted | ServerState::Down => {
             beside(raw, class, &format!("{} left", server.state_words(", ")))
         }
@@ -351,7 +351,9 @@ fn server_status(server: &ServerStatus, now_epoch_seconds: u64) -> String {
         }
         _ if raw > 0 => beside(raw, "warn", &format!("failed {} ago", duration(ago_seconds))),
         _ => raw.to_string(),
-    }
+    };
+    let why = server.why(now_epoch_seconds).map(|why| format!(" <small>{}</small>", text(&why)));
+    said + &why.unwrap_or_default()
 }
 
 /// What it says itself, or why it is unknown.

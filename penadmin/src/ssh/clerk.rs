@@ -6,6 +6,7 @@ use crate::office::{Failure, Office, Visitor};
 use crate::rights::LINE_BYTES_MAX;
 use crate::users::Access;
 use pen_proto::escape::harmless;
+use pen_sys::clock;
 use penctl::table::{Colour, listing, render};
 use std::sync::Arc;
 
@@ -106,7 +107,9 @@ impl Clerk {
         let table = self.screen.and_then(|screen| Some((screen, listing(line)?)));
         let Some((screen, listing)) = table else { return Ok(shown(&self.ask(pen, line).await?)) };
         let reply = self.ask(pen, &format!("{line} json")).await?;
-        Ok(render(listing, &reply, screen.colour, screen.columns).unwrap_or_else(|| shown(&reply)))
+        let now_epoch_seconds = clock::epoch_ms() / 1000;
+        let table = render(listing, &reply, now_epoch_seconds, screen.colour, screen.columns);
+        Ok(table.unwrap_or_else(|| shown(&reply)))
     }
 
     /// Says a line to a pen, as it is.

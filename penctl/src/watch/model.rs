@@ -5,7 +5,7 @@ use super::feed::{News, Snapshot};
 use super::history::{Counts, History, Rates};
 use crate::table::harmless;
 use pen_proto::readable::duration;
-use pen_proto::status::{Level, ServerState, ServerStatus, ServiceLine, special};
+use pen_proto::status::{ServerState, ServerStatus, ServiceLine, special};
 use std::collections::HashMap;
 
 /// A server as it was seen last, with what came of comparing it with before.
@@ -342,7 +342,7 @@ impl Model {
     pub fn about(&self, row: &Row) -> String {
         let state = row.status.state();
         let reason = row.status.reason.as_deref().map(|reason| format!(": {}", harmless(reason)));
-        let since = row.status.since_epoch_seconds.filter(|_| state.level() > Level::Good);
+        let since = row.status.since_epoch_seconds;
         let since = since.map(|since| format!(" for {}", duration(self.epoch_seconds.saturating_sub(since))));
         format!(
             "{} is {}{}{}",

@@ -189,6 +189,15 @@ impl ServerStatus {
         }
     }
 
+    /// Why it is in its state, and for how long at this second, as far as that is known: `connect failed, for 12 s`. Escape
+    /// it: the reason may hold what a server said.
+    pub fn why(&self, now_epoch_seconds: u64) -> Option<String> {
+        let since = self.since_epoch_seconds;
+        let time = since.map(|since| format!("for {}", duration(now_epoch_seconds.saturating_sub(since))));
+        let parts: Vec<String> = self.reason.clone().into_iter().chain(time).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+
     /// Its weight as people read it.
     pub fn weight_text(&self) -> String {
         self.weight.map_or_else(|| "-".into(), |weight| weight.to_string())

@@ -20,6 +20,7 @@ impl Servers {
     /// Servers that came back since the last choice did so now at the latest. True when some have another role now.
     #[inline]
     pub fn settle(&mut self, now_seconds: u32) -> bool {
+        self.tell_time(now_seconds);
         let are_warm = self.warm_seconds.is_some_and(|warm_seconds| warm_seconds <= now_seconds);
         if are_warm || (self.are_new && self.has_clones()) {
             self.settle_warmth(now_seconds);
@@ -35,13 +36,19 @@ impl Servers {
 
     /// A regular server was usable from this second, and now is from that one.
     pub(super) fn note_return(&mut self, index: usize, before: u32, after: u32) {
-        let ramp = &mut self.slots[index].ramp;
+        let Server { ramp, moments, .. } = &mut self.slots[index];
         match (before, after) {
             (_, Glance::NEVER) => return,
-            (Glance::NEVER, 0) => ramp.begin_now(),
+            (Glance::NEVER, from_seconds) if from_seconds <= self.now_seconds => {
+                ramp.begin_now();
+                moments.is_back(self.now_seconds);
+            }
             // Where it failed the ramp has begun with the end of that.
             (_, 0) => {}
-            (_, usable_from_seconds) => ramp.begin(usable_from_seconds),
+            (_, usable_from_seconds) => {
+                ramp.begin(usable_from_seconds);
+                moments.is_back(usable_from_seconds);
+            }
         }
         self.are_new = true;
     }

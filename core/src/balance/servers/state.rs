@@ -29,7 +29,7 @@ impl Server {
         }
     }
 
-    /// Since when it is in a state that has a beginning.
+    /// Since when it is in this state, which it has now.
     pub fn since_seconds(&self, state: ServerState) -> Option<u32> {
         match (state, self.setup.duty) {
             (ServerState::Down | ServerState::Avoid, _)
@@ -38,18 +38,23 @@ impl Server {
                 self.standing.verdict_since_seconds()
             }
             (ServerState::Warming, _) => match self.warmth {
-                Warmth::Warm => self.ramp.since_seconds(),
-                Warmth::Cold => None,
+                Warmth::Warm => self.ramp.since_seconds().or(self.moments.back_seconds()),
+                Warmth::Cold => self.moments.placed_seconds(),
                 Warmth::Since(since_seconds) => Some(since_seconds),
             },
             (ServerState::Blacklisted, _) => self.standing.setback_since_seconds(),
             (ServerState::Down, _) => {
-                self.standing.setback_since_seconds().or(self.standing.agent.since_seconds())
+                let since_seconds = self.standing.setback_since_seconds();
+                since_seconds.or(self.standing.agent.since_seconds()).or(self.moments.placed_seconds())
             }
+            (ServerState::Avoid | ServerState::Unset | ServerState::Removing, _) => {
+                self.moments.placed_seconds()
+            }
+            (ServerState::Full | ServerState::Standby, _) => self.at_hand_since_seconds(),
             (ServerState::Draining, Duty::Draining { since_seconds, .. })
             | (ServerState::Disabled, Duty::Disabled { since_seconds }) => Some(since_seconds),
             (ServerState::Draining | ServerState::Disabled, _) => self.standing.agent.since_seconds(),
-            _ => None,
+            (ServerState::Up, _) => None,
         }
     }
 
