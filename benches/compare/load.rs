@@ -58,11 +58,17 @@ enum Role {
 struct Socket {
     wire: Wire,
     role: Role,
+    /// It is that of a clone.
+    is_copy: bool,
+    /// When the client asked.
+    asked: Option<Instant>,
 }
 
 pub struct Load {
     poller: Poller,
     servers: Vec<TcpListener>,
+    /// Those behind them are clones.
+    members: usize,
     sockets: Slab<Socket>,
     target: SocketAddrV4,
     /// What clients ask for when they speak TLS.
@@ -76,6 +82,10 @@ pub struct Load {
     pub answers: u64,
     /// Bytes of streams that came, and right.
     pub bytes: u64,
+    /// Those of clones, either way.
+    pub copied_bytes: u64,
+    /// How long answers took in which clients ask again and again, while it is wanted.
+    pub trip_us: Option<Vec<u32>>,
     /// Connections that reached a server.
     pub accepted: u64,
     /// Answers on connections whose TLS session had been taken up again.
@@ -107,16 +117,19 @@ fn answer(id: u64) -> Vec<u8> {
 }
 
 impl Load {
-    /// Servers that listen on free ports, and clients that will connect to `target`.
+    /// Servers that listen on free ports, and clients that will connect to `target`. `copies`: a clone.
     /// `tls`: what clients ask for, if they speak it.
     pub fn new(
         target: SocketAddrV4,
-        servers: Vec<TcpListener>,
+        mut servers: Vec<TcpListener>,
+        copies: Option<TcpListener>,
         sources: u32,
         tls: Option<Arc<ClientConfig>>,
     ) -> io::Result<Load> {
         assert!(request(0).len() == MESSAGE_BYTES && answer(0).len() == MESSAGE_BYTES);
         let poller = Poller::new()?;
+        let members = servers.len();
+        servers.extend(copies);
         for (index, server) in servers.iter().enumerate() {
             server.set_nonblocking(true)?;
             poller.add_listener(server.as_fd(), LISTENER_KEYS + index)?;
@@ -125,6 +138,7 @@ impl Load {
         Ok(Load {
             poller,
             servers,
+            members,
             sockets: Slab::default(),
             target,
             tls,
@@ -134,6 +148,8 @@ impl Load {
             pattern: (0..PATTERN_BYTES + CHUNK_BYTES).map(byte).collect(),
             answers: 0,
             bytes: 0,
+            copied_bytes: 0,
+            trip_us: None,
             accepted: 0,
             resumed: 0,
         })
@@ -152,7 +168,7 @@ impl Load {
             Task::Give => Role::Giver { position: 0 },
             _ => Role::Client { task, id, asked: false, received: 0 },
         };
-        self.watch(wire, role)
+        self.watch(wire, role, false)
     }
 
     /// A connect under way.
@@ -173,8 +189,8 @@ impl Load {
         Ok(stream)
     }
 
-    fn watch(&mut self, wire: Wire, role: Role) -> io::Result<()> {
-        let key = self.sockets.insert(Socket { wire, role }) as usize;
+    fn watch(&mut self, wire: Wire, role: Role, is_copy: bool) -> io::Result<()> {
+        let key = self.sockets.insert(Socket { wire, role, is_copy, asked: None }) as usize;
         let socket = self.sockets.get(key as u32).expect("just inserted");
         self.poller.add(socket.wire.socket(), key)
     }
@@ -212,7 +228,8 @@ impl Load {
                     stream.set_nonblocking(true)?;
                     stream.set_nodelay(true)?;
                     self.accepted += 1;
-                    self.watch(Wire::plain(stream), Role::Server { request: Vec::new() })?;
+                    let is_copy = listener >= self.members;
+                    self.watch(Wire::plain(stream), Role::Server { request: Vec::new() }, is_copy)?;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
@@ -224,8 +241,8 @@ impl Load {
         let index = event.key as u32;
         let Some(socket) = self.sockets.get_mut(index) else { return Ok(()) };
         if event.writable {
-            socket.begin()?;
-            socket.give(&self.pattern)?;
+            socket.begin(self.trip_us.is_some())?;
+            self.copied_bytes += socket.give(&self.pattern)?;
         }
         if !event.readable {
             return Ok(());
@@ -245,21 +262,22 @@ impl Load {
     fn take(&mut self, index: u32, count: usize) -> io::Result<()> {
         let (bytes, pattern) = (&self.buffer[..count], &self.pattern);
         let Some(socket) = self.sockets.get_mut(index) else { return Ok(()) };
+        let taken_bytes = if socket.is_copy { &mut self.copied_bytes } else { &mut self.bytes };
         match &mut socket.role {
             Role::Server { request } => {
                 if request.is_empty() && bytes.starts_with(&pattern[..bytes.len().min(8)]) {
-                    self.bytes += check(pattern, 0, bytes)?;
+                    *taken_bytes += check(pattern, 0, bytes)?;
                     socket.role = Role::Taker { position: count };
                 } else if bytes == [Task::Take as u8] {
                     socket.role = Role::Giver { position: 0 };
-                    socket.give(pattern)?;
+                    self.copied_bytes += socket.give(pattern)?;
                 } else {
                     request.extend_from_slice(bytes);
                     socket.respond()?;
                 }
             }
             Role::Client { task: Task::Take, .. } => {
-                self.bytes += check(pattern, 0, bytes)?;
+                *taken_bytes += check(pattern, 0, bytes)?;
                 socket.role = Role::Taker { position: count };
             }
             Role::Client { id, received, .. } => {
@@ -272,7 +290,7 @@ impl Load {
                 }
             }
             Role::Taker { position } => {
-                self.bytes += check(pattern, *position, bytes)?;
+                *taken_bytes += check(pattern, *position, bytes)?;
                 *position += count;
             }
             Role::Giver { .. } => return Err(wrong("the sender of a stream got bytes")),
@@ -287,7 +305,11 @@ impl Load {
         let Some(socket) = self.sockets.get_mut(index) else { return Ok(()) };
         if let Role::Client { task: Task::Ask, id, asked, received } = &mut socket.role {
             (*id, *asked, *received) = (next_id, false, 0);
-            return socket.begin();
+            let began = socket.asked.take();
+            if let (Some(trips), Some(began)) = (&mut self.trip_us, began) {
+                trips.push(began.elapsed().as_micros() as u32);
+            }
+            return socket.begin(self.trip_us.is_some());
         }
         self.resumed += u64::from(socket.wire.is_resumed());
         socket.wire.say_end()?;
@@ -318,11 +340,12 @@ impl Generator for Load {
 
 impl Socket {
     /// A client that is connected says what it wants.
-    fn begin(&mut self) -> io::Result<()> {
+    fn begin(&mut self, is_timed: bool) -> io::Result<()> {
         let Role::Client { task, id, asked, .. } = &mut self.role else { return Ok(()) };
         if std::mem::replace(asked, true) || *task == Task::Rest {
             return Ok(());
         }
+        self.asked = is_timed.then(clock::now);
         if *task == Task::Take {
             return send(&mut self.wire, &[Task::Take as u8]);
         }
@@ -345,13 +368,16 @@ impl Socket {
         send(&mut self.wire, &answer(id))
     }
 
-    /// Sends of a stream what goes.
-    fn give(&mut self, pattern: &[u8]) -> io::Result<()> {
-        let Role::Giver { position } = &mut self.role else { return Ok(()) };
+    /// Sends of a stream what goes; how much that was, if it is a clone that sends it.
+    fn give(&mut self, pattern: &[u8]) -> io::Result<u64> {
+        let Role::Giver { position } = &mut self.role else { return Ok(0) };
+        let before = *position;
         loop {
             match self.wire.write(&pattern[*position % PATTERN_BYTES..][..CHUNK_BYTES]) {
                 Ok(count) => *position += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return Ok(if self.is_copy { (*position - before) as u64 } else { 0 });
+                }
                 Err(error) => return Err(error),
             }
         }

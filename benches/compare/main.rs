@@ -41,7 +41,8 @@ usage: cargo bench --bench compare -- [OPTION]... [WORKLOAD]...
   --write FILE        puts the tables between the marks for figures in this file; only with all workloads
   --only A,B          these workloads; the same as their names as words
 workloads: connections, one, trips, down, up, idle, two, tls-full, tls-resumed, tls-stream, udp-known, udp-new, calls,
-start, options (default: all); tls and udp stand for all that begin like this";
+start, options, clones-connections, clones-up, clones-down, clones-trips (default: all); tls, udp and clones stand for all that
+begin like this";
 
 struct Options {
     rounds: usize,

@@ -2,7 +2,7 @@
 
 use super::datagrams::{DatagramLoad, Habit};
 use super::load::{Generator, Load, Task};
-use super::peers::{Peer, Running, Speech, free_datagram_socket, free_listener, long_configuration};
+use super::peers::{Copying, Peer, Running, Speech, free_datagram_socket, free_listener, long_configuration};
 use super::process;
 use super::runs::{RunLoad, Way};
 use super::wire;
@@ -30,6 +30,8 @@ const UNDER_WAY: usize = 64;
 const TLS_CLIENTS: u64 = 4;
 /// So many of a hundred TLS connections must have taken up a session where they are counted as such.
 const RESUMED_PERCENT: u64 = 99;
+/// `clone_queue`.
+const QUEUE_BYTES: usize = 64 << 20;
 const GIB: f64 = (1_u64 << 30) as f64;
 
 /// What all measurements have in common.
@@ -51,6 +53,8 @@ pub struct Bench<'a> {
 struct Scene<L> {
     running: Running,
     load: L,
+    /// A clone that reads nothing.
+    _stalled: Option<TcpListener>,
 }
 
 impl Bench<'_> {
@@ -62,10 +66,23 @@ impl Bench<'_> {
         let servers = [free_listener()?, free_listener()?];
         let addresses: Vec<SocketAddrV4> = servers.iter().map(address_of).collect::<io::Result<_>>()?;
         let cores = if peer.workers > 1 { &self.all_cores } else { &self.cores };
-        let running = peer.start(self.directory, cores, &addresses, extra)?;
-        let mut load = Load::new(running.address, servers.into(), self.sources, tls)?;
+        let (mut copies, mut stalled) = (None, None);
+        let mut lines = extra.to_owned();
+        if let Some(copying) = peer.clone {
+            let listener = free_listener()?;
+            let port = listener.local_addr()?.port();
+            // With room for what waits while the load, which is one thread, serves others.
+            lines +=
+                &format!("server 2 address 127.0.0.1 port {port} role clone\nclone_queue {QUEUE_BYTES}\n");
+            match copying {
+                Copying::Served => copies = Some(listener),
+                Copying::Stalled => stalled = Some(listener),
+            }
+        }
+        let running = peer.start(self.directory, cores, &addresses, &lines)?;
+        let mut load = Load::new(running.address, servers.into(), copies, self.sources, tls)?;
         load.run_for(Duration::from_millis(50))?; // the connection that found it listening ends
-        Ok(Scene { running, load })
+        Ok(Scene { running, load, _stalled: stalled })
     }
 
     /// Processor microseconds for a short connection, with so many clients at a time; connections in a second.
@@ -126,7 +143,7 @@ impl Bench<'_> {
             Habit::Leave => UNDER_WAY,
         };
         let load = DatagramLoad::new(running.address, servers.into(), habit, clients)?;
-        let mut scene = Scene { running, load };
+        let mut scene = Scene { running, load, _stalled: None };
         scene.load.run(|load| load.answers() + load.lost >= CLIENTS_FORGOTTEN)?;
         let lost_before = scene.load.lost;
         let answers_before = scene.load.answers();
@@ -145,7 +162,7 @@ impl Bench<'_> {
         let peer = peer.clone().speaking(Speech::Udp { once: false });
         let running = peer.start(self.directory, &self.cores, &addresses, "")?;
         let load = RunLoad::new(running.address, servers.into(), way)?;
-        let mut scene = Scene { running, load };
+        let mut scene = Scene { running, load, _stalled: None };
         scene.load.run_for(WARM_UP)?;
         let (lost_before, came_before) = (scene.load.lost, scene.load.datagrams());
         let (cost, rate) = scene.count(self.time, RunLoad::bytes)?;
@@ -164,6 +181,32 @@ impl Bench<'_> {
         scene.load.run_for(WARM_UP)?;
         let (cost, rate) = scene.count(self.time, |load| load.bytes)?;
         Ok(vec![cost * GIB, rate * 8.0 / 1e9])
+    }
+
+    /// The same, and how much of it a clone got too, in percent.
+    pub fn copied_stream(&self, peer: &Peer, task: Task) -> io::Result<Vec<f64>> {
+        let mut scene = self.scene(peer, "")?;
+        scene.add_clients(task, 4)?;
+        scene.load.run_for(WARM_UP)?;
+        let (bytes_before, copied_before) = (scene.load.bytes, scene.load.copied_bytes);
+        let (cost, rate) = scene.count(self.time, |load| load.bytes)?;
+        let bytes = (scene.load.bytes - bytes_before) as f64;
+        let copied = (scene.load.copied_bytes - copied_before) as f64;
+        Ok(vec![cost * GIB, rate * 8.0 / 1e9, copied / bytes * 100.0])
+    }
+
+    /// Processor microseconds for a round trip on connections that stay; round trips in a second; microseconds that 99 of
+    /// 100 took at most.
+    pub fn timed_round_trips(&self, peer: &Peer) -> io::Result<Vec<f64>> {
+        let mut scene = self.scene(peer, "")?;
+        scene.add_clients(Task::Ask, 100)?;
+        scene.load.run_for(WARM_UP)?;
+        scene.load.trip_us = Some(Vec::new());
+        let (cost, rate) = scene.count(self.time, Load::answers)?;
+        let mut trips = scene.load.trip_us.take().unwrap_or_default();
+        trips.sort_unstable();
+        let p99_us = trips.get(trips.len() * 99 / 100).map_or(f64::NAN, |us| f64::from(*us));
+        Ok(vec![cost * 1e6, rate, p99_us])
     }
 
     /// All memory for each idle connection; what each added; processor microseconds for a round trip on ten other

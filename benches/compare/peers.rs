@@ -43,6 +43,15 @@ pub enum Speech {
     },
 }
 
+/// What a clone does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copying {
+    /// What servers do.
+    Served,
+    /// It is connected to and reads nothing.
+    Stalled,
+}
+
 /// A program with its settings.
 #[derive(Debug, Clone)]
 pub struct Peer {
@@ -57,6 +66,8 @@ pub struct Peer {
     options: Vec<String>,
     /// For pen: how many servers; half of them are the first, half the second.
     servers: usize,
+    /// For pen: it has a clone too.
+    pub clone: Option<Copying>,
 }
 
 /// One that runs. Ended by its own process number.
@@ -119,6 +130,7 @@ impl Peer {
             speech: Speech::Tcp,
             options: Vec::new(),
             servers: 2,
+            clone: None,
         }
     }
 
@@ -169,6 +181,11 @@ impl Peer {
 
     pub fn with_servers(mut self, servers: usize) -> Peer {
         self.servers = servers;
+        self
+    }
+
+    pub fn with_clone(mut self, clone: Option<Copying>) -> Peer {
+        self.clone = clone;
         self
     }
 

@@ -3,7 +3,7 @@
 use super::datagrams::Habit;
 use super::load::Task;
 use super::measure::Bench;
-use super::peers::{Peer, Speech};
+use super::peers::{Copying, Peer, Speech};
 use super::runs::Way;
 use std::io;
 use std::net::Ipv4Addr;
@@ -108,10 +108,38 @@ pub const WORKLOADS: &[Workload] = &[
         ],
     },
     Workload {
-        name: "options",
+        name: SETTINGS,
         title: "Settings: short connections, 64 at a time",
         columns: &["CPU µs per connection", "connections per second"],
     },
+    Workload {
+        name: "clones-connections",
+        title: "Clones: short connections, 64 at a time",
+        columns: &["CPU µs per connection", "connections per second"],
+    },
+    Workload {
+        name: "clones-up",
+        title: "Clones: streams from 4 clients",
+        columns: &["CPU seconds per GiB", "Gbit per second", "% that the clone got"],
+    },
+    Workload {
+        name: "clones-down",
+        title: "Clones: streams to 4 clients",
+        columns: &["CPU seconds per GiB", "Gbit per second", "% that the clone got"],
+    },
+    Workload {
+        name: "clones-trips",
+        title: "Clones: round trips on 100 connections",
+        columns: &["CPU µs per round trip", "round trips per second", "µs for 99 of 100 at most"],
+    },
+];
+
+const SETTINGS: &str = "options";
+/// With whom a pen is compared that has a clone.
+const CLONES: [(&str, Option<Copying>); 3] = [
+    ("pen", None),
+    ("pen with a clone", Some(Copying::Served)),
+    ("pen with a clone that stalls", Some(Copying::Stalled)),
 ];
 
 impl Workload {
@@ -126,7 +154,11 @@ impl Workload {
 
     /// Whether pen is compared with itself, under different settings.
     pub fn is_of_settings(&self) -> bool {
-        self.name == "options"
+        self.name == SETTINGS || self.is_of_clones()
+    }
+
+    fn is_of_clones(&self) -> bool {
+        self.name.starts_with("clones-")
     }
 
     /// What the programs must be able to speak; which certificate and how often does not matter here.
@@ -156,6 +188,15 @@ pub fn programs(workload: &Workload, others: &Others) -> Vec<(Peer, String)> {
         lines.chain(["client_acl 1\n".to_owned()]).collect::<String>()
     };
     let (list, long_list) = (denied(1_000), denied(100_000));
+    if workload.is_of_clones() {
+        // One that stalls is no matter where connections are short: it takes some hundred, and is passed over then.
+        let matters =
+            |copying: &Option<Copying>| *copying != Some(Copying::Stalled) || workload.name == "clones-trips";
+        let variants = CLONES.into_iter().filter(|(_, copying)| matters(copying));
+        return variants
+            .map(|(name, copying)| (Peer::ours(name).with_clone(copying), String::new()))
+            .collect();
+    }
     if workload.is_of_settings() {
         let variants = [
             ("pen", "", &[][..], 2),
@@ -191,7 +232,7 @@ pub fn programs(workload: &Workload, others: &Others) -> Vec<(Peer, String)> {
 
 pub fn measure(bench: &Bench<'_>, workload: &Workload, peer: &Peer, extra: &str) -> io::Result<Vec<f64>> {
     match workload.name {
-        "connections" | "two" | "options" => bench.connections(peer, 64, extra),
+        "connections" | "two" | SETTINGS | "clones-connections" => bench.connections(peer, 64, extra),
         "one" => bench.connections(peer, 1, extra),
         "trips" => bench.round_trips(peer),
         "down" => bench.stream(peer, Task::Take),
@@ -200,6 +241,9 @@ pub fn measure(bench: &Bench<'_>, workload: &Workload, peer: &Peer, extra: &str)
         "tls-full" => bench.handshakes(peer, false),
         "tls-resumed" => bench.handshakes(peer, true),
         "tls-stream" => bench.tls_stream(peer),
+        "clones-up" => bench.copied_stream(peer, Task::Give),
+        "clones-down" => bench.copied_stream(peer, Task::Take),
+        "clones-trips" => bench.timed_round_trips(peer),
         "udp-known" => bench.datagrams(peer, Habit::Stay { window: 8 }),
         "udp-new" => bench.datagrams(peer, Habit::Leave),
         "udp-up" => bench.datagram_stream(peer, Way::Up),

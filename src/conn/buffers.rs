@@ -6,7 +6,7 @@ use crate::os::Pipe;
 const POOL_BUFFERS_MAX: usize = 64;
 
 /// Bytes read from one side that the other has not taken yet; never empty while it exists. They are in memory or, of a
-/// stream, in a pipe.
+/// stream, in a pipe; where both have some, those in the pipe are before the others.
 #[derive(Debug, Default)]
 pub struct Pending {
     bytes: Vec<u8>,
@@ -23,6 +23,11 @@ impl Pending {
     /// The pipe, if they are there.
     pub fn pipe_mut(&mut self) -> Option<&mut Pipe> {
         self.pipe.as_mut()
+    }
+
+    /// Whether those in memory are the next.
+    pub fn has_empty_pipe(&self) -> bool {
+        self.pipe.as_ref().is_none_or(|pipe| pipe.held_bytes() == 0)
     }
 
     pub fn len(&self) -> usize {

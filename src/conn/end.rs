@@ -249,9 +249,11 @@ fn broken(trouble: Trouble) -> io::Error {
 /// Writes kept bytes; true when none are left.
 fn flush(receiver: &mut Socket, direction: &mut Direction, pool: &mut BufferPool) -> bool {
     let Some(mut pending) = direction.pending.take() else { return true };
-    match pending.pipe_mut() {
-        Some(pipe) => drain(receiver, direction, pipe),
-        None => pending.take(put(receiver, direction, pending.unsent())),
+    if let Some(pipe) = pending.pipe_mut() {
+        drain(receiver, direction, pipe);
+    }
+    if pending.has_empty_pipe() {
+        pending.take(put(receiver, direction, pending.unsent()));
     }
     if pending.is_empty() || direction.receiver_gone {
         pool.give_back(pending);

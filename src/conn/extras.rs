@@ -72,6 +72,14 @@ pub struct Chain {
     pub unproven: Option<Box<Pending>>,
 }
 
+impl Chain {
+    /// The clone, if nobody else looks at the bytes.
+    pub fn copied_only_to(&self) -> Option<u32> {
+        let Chain { http, unlogged, clone, unproven } = self;
+        clone.filter(|_| http.is_none() && unlogged.is_empty() && unproven.is_none())
+    }
+}
+
 impl Extras {
     /// Frees them when nothing is left in them.
     pub fn free_if_unused(extras: &mut Option<Box<Extras>>) {

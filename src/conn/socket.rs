@@ -58,8 +58,22 @@ impl Socket {
     /// The peer has reset the connection, or it failed.
     #[inline]
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        self.read_by(os::receive, buffer)
+    }
+
+    /// The same for nothing: what the buffer has then is of no use.
+    pub fn discard(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        self.read_by(os::discard, buffer)
+    }
+
+    #[inline]
+    fn read_by(
+        &mut self,
+        read: impl FnOnce(FdRef<'_>, &mut [u8]) -> io::Result<usize>,
+        buffer: &mut [u8],
+    ) -> io::Result<Option<usize>> {
         calls::count(|calls| calls.receives += 1);
-        match os::receive(self.fd()?, buffer) {
+        match read(self.fd()?, buffer) {
             Ok(0) if self.peer_reset => Err(io::ErrorKind::ConnectionReset.into()),
             Ok(count) => {
                 if count > 0 && count < buffer.len() && !self.drain_before_end {

@@ -9,8 +9,42 @@ use super::end::End;
 use super::relay::{self, Flow, Passage, Workspace};
 use super::{Direction, Socket};
 use crate::calls;
+use crate::os::Pipe;
 use nix::errno::Errno;
 use std::io;
+
+/// Who gets a copy of a stream.
+pub trait Tap {
+    /// Whether it can take a copy of what is read next. Asked when the receiver has what was read before.
+    fn is_ready(&mut self) -> bool;
+    /// The pipe has what the receiver gets next.
+    fn copy(&mut self, pipe: &Pipe);
+    /// Nothing more comes.
+    fn end(&mut self);
+}
+
+/// Nobody.
+impl Tap for () {
+    fn is_ready(&mut self) -> bool {
+        true
+    }
+
+    fn copy(&mut self, _: &Pipe) {}
+
+    fn end(&mut self) {}
+}
+
+/// Moves what can be moved if it is a stream, a pipe is free and a copy can be taken. `None`: the rest must be copied.
+pub fn pump_tapped(
+    sender: &mut Socket,
+    receiver: &mut Socket,
+    direction: &mut Direction,
+    pool: &mut BufferPool,
+    tap: &mut impl Tap,
+) -> Option<Flow> {
+    let is_spliced = !direction.waits && is_stream(sender, direction);
+    if is_spliced { splice(sender, receiver, direction, pool, tap) } else { None }
+}
 
 /// Moves what can be moved, as [`relay::pump`] does: through a pipe if it is a stream and a pipe is free, else by copying.
 #[inline]
@@ -30,8 +64,11 @@ fn pump_some(
     direction: &mut Direction,
     work: &mut Workspace,
 ) -> Flow {
-    let flow =
-        if is_stream(sender, direction) { splice(sender, receiver, direction, &mut work.pool) } else { None };
+    let flow = if is_stream(sender, direction) {
+        splice(sender, receiver, direction, &mut work.pool, &mut ())
+    } else {
+        None
+    };
     flow.unwrap_or_else(|| {
         relay::pump(&mut End::plain(sender), &mut End::plain(receiver), direction, work, |_, _| {
             Passage::AsRead
@@ -51,6 +88,7 @@ fn splice(
     receiver: &mut Socket,
     direction: &mut Direction,
     pool: &mut BufferPool,
+    tap: &mut impl Tap,
 ) -> Option<Flow> {
     let mut moved_bytes = 0;
     loop {
@@ -60,7 +98,7 @@ fn splice(
         if moved_bytes >= relay::TURN_BYTES_MAX {
             return Some(Flow::TurnOver);
         }
-        if direction.receiver_gone {
+        if direction.receiver_gone || !tap.is_ready() {
             return None;
         }
         let mut pipe = pool.pipe()?;
@@ -68,11 +106,17 @@ fn splice(
         let filled = sender.fd().and_then(|fd| pipe.fill(fd));
         match pipe.held_bytes() {
             0 => pool.give_back_pipe(pipe),
-            _ => direction.pending = Some(pool.hold_pipe(pipe)),
+            _ => {
+                tap.copy(&pipe);
+                direction.pending = Some(pool.hold_pipe(pipe));
+            }
         }
         match filled {
             Ok(0) if sender.peer_reset => return Some(Flow::SenderFailed),
-            Ok(0) => direction.eof = true,
+            Ok(0) => {
+                direction.eof = true;
+                tap.end();
+            }
             Ok(count) => moved_bytes += count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => sender.readable = false,
             // A kind of socket that knows no splice.

@@ -158,3 +158,62 @@ fn a_sender_that_resets_has_failed() {
     while line.pump() != Flow::SenderFailed {}
     assert_eq!(line.free_pipes(), PIPES);
 }
+
+/// Gets a copy of a stream, and gives it to a connection.
+struct Copier {
+    pipe: Pipe,
+    to: TcpStream,
+    is_ready: bool,
+    has_ended: bool,
+}
+
+impl Tap for Copier {
+    fn is_ready(&mut self) -> bool {
+        self.is_ready
+    }
+
+    fn copy(&mut self, pipe: &Pipe) {
+        assert!(pipe.copy_to(&mut self.pipe).unwrap(), "a part of it");
+        while self.pipe.held_bytes() > 0 {
+            self.pipe.drain(std::os::fd::AsFd::as_fd(&self.to).into()).unwrap();
+        }
+    }
+
+    fn end(&mut self) {
+        self.has_ended = true;
+    }
+}
+
+#[test]
+fn who_taps_a_stream_gets_the_same() {
+    let mut line = Line::new();
+    let (to, mut copied) = pair();
+    let mut tap = Copier { pipe: Pipe::new().unwrap(), to, is_ready: true, has_ended: false };
+    let pump = |line: &mut Line, tap: &mut Copier| {
+        (line.sender.readable, line.receiver.writable) = (true, true);
+        let Line { sender, receiver, direction, work, .. } = line;
+        pump_tapped(sender, receiver, direction, &mut work.pool, tap)
+    };
+    for size in [1, 50_000, 100_000] {
+        let bytes = pattern(size);
+        line.from.write_all(&bytes).unwrap();
+        let (mut taken, mut buffer) = (Vec::new(), vec![0; 100_000]);
+        let mut got = Vec::new();
+        while got.len() < size || taken.len() < size {
+            assert_eq!(pump(&mut line, &mut tap), Some(Flow::Waits));
+            for (stream, bytes) in [(&mut copied, &mut got), (&mut line.to, &mut taken)] {
+                let count = stream.read(&mut buffer).unwrap_or(0); // nothing has come yet
+                bytes.extend_from_slice(&buffer[..count]);
+            }
+        }
+        assert!(got == bytes && taken == bytes, "{size}");
+    }
+    tap.is_ready = false;
+    assert_eq!(pump(&mut line, &mut tap), None, "the rest is read in the ordinary way");
+    tap.is_ready = true;
+    line.from.shutdown(std::net::Shutdown::Write).unwrap();
+    while !tap.has_ended {
+        pump(&mut line, &mut tap);
+    }
+    assert!(line.direction.eof && line.work.pool.is_balanced());
+}

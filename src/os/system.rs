@@ -7,8 +7,8 @@ pub use crate::net::poller::Poller;
 pub use crate::sys::clock::{epoch_ms, monotonic_ms, monotonic_us, ms_until_second, steady_epoch_seconds};
 pub use crate::sys::pipe::Pipe;
 pub use crate::sys::socket::{
-    accept, close, end_writing, has_something, local_address, nothing_arrived, peek, receive, reset_on_close,
-    send, send_parts,
+    accept, close, discard, end_writing, has_something, local_address, nothing_arrived, peek, receive,
+    reset_on_close, send, send_parts,
 };
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 #[cfg(not(test))]

@@ -11,11 +11,12 @@ use crate::balance::{CloneAttempt, Endpoint};
 use crate::clones::Half;
 use crate::conn::buffers::BufferPool;
 use crate::conn::end::End;
+use crate::conn::splice;
 use crate::conn::{CloseReason, Direction, Socket};
 use crate::net::connect::LocalAddress;
 use crate::net::keepalive::Keepalive;
 use crate::net::tls::Session;
-use crate::os;
+use crate::os::{self, Pipe};
 use crate::service::Service;
 use crate::slab::Slab;
 use crate::timers::Timers;
@@ -140,11 +141,12 @@ pub(super) struct Clones {
 }
 
 impl Clones {
-    pub fn new(now_ms: u64) -> Clones {
+    /// With so many pipes at most.
+    pub fn new(now_ms: u64, pipes_max: usize) -> Clones {
         Clones {
             sides: Slab::default(),
             timers: Timers::new(now_ms),
-            pool: BufferPool::default(),
+            pool: BufferPool::with_pipes(pipes_max),
             unfinished: Vec::new(),
             now_ms,
             turn: 1,
@@ -178,6 +180,21 @@ impl Clones {
             }
         }
         side.to.eof |= is_end;
+    }
+
+    /// Who copies to this clone what goes to the member as a stream, through pipes.
+    pub fn tap(&mut self, number: u32) -> Tap<'_> {
+        Tap { clones: self, number, pipe: None }
+    }
+
+    /// Gives up buffers that nobody needs, and says how many bytes that are.
+    pub fn shrink(&mut self) -> usize {
+        self.pool.shrink()
+    }
+
+    /// Whether there is something to [`Clones::shrink`], now or later.
+    pub fn has_spares(&self) -> bool {
+        self.pool.has_spares()
     }
 
     /// Whether what the member of this clone's connection says is to be shown by [`Clones::member_says`].
@@ -216,6 +233,59 @@ impl Clones {
     #[cfg(test)]
     pub fn has_timer(&self) -> bool {
         self.timers.next_deadline_ms().is_some()
+    }
+}
+
+/// See [`Clones::tap`].
+pub(super) struct Tap<'a> {
+    clones: &'a mut Clones,
+    number: u32,
+    /// For what is copied next.
+    pipe: Option<Pipe>,
+}
+
+impl splice::Tap for Tap<'_> {
+    /// A clone that has not taken all that there was before gets the next bytes through its queue.
+    fn is_ready(&mut self) -> bool {
+        let Clones { sides, pool, now_ms, .. } = &mut *self.clones;
+        let Some(side) = sides.get_mut(self.number).filter(|side| side.fate.is_none()) else { return true };
+        if side.stage != Stage::Open || side.session.is_some() {
+            return false;
+        }
+        side.flush(pool, *now_ms);
+        if side.to.pending.is_some() {
+            return false;
+        }
+        if self.pipe.is_none() {
+            self.pipe = pool.pipe();
+        }
+        self.pipe.as_ref().is_some_and(Pipe::is_whole)
+    }
+
+    fn copy(&mut self, pipe: &Pipe) {
+        let Clones { sides, pool, .. } = &mut *self.clones;
+        let Some(side) = sides.get_mut(self.number).filter(|side| side.fate.is_none()) else { return };
+        let Some(mut copy) = self.pipe.take() else { return };
+        let is_all = pipe.copy_to(&mut copy).unwrap_or(false);
+        match copy.held_bytes() {
+            0 => pool.give_back_pipe(copy),
+            _ => side.to.pending = Some(pool.hold_pipe(copy)),
+        }
+        if !is_all {
+            side.fate = Some(CloneEnd::QueueFull);
+        }
+    }
+
+    fn end(&mut self) {
+        self.clones.copy(self.number, &[], true);
+    }
+}
+
+impl Drop for Tap<'_> {
+    fn drop(&mut self) {
+        if let Some(pipe) = self.pipe.take() {
+            self.clones.pool.give_back_pipe(pipe);
+        }
     }
 }
 

@@ -153,7 +153,7 @@ impl Worker {
                 timers: Timers::new(os::monotonic_ms()),
                 accepting: Accepting::default(),
                 idlers: Idlers::default(),
-                clones: Clones::new(os::monotonic_ms()),
+                clones: Clones::new(os::monotonic_ms(), (PIPES_MAX / workers).max(2)),
                 work: Workspace::new(BufferPool::with_pipes((PIPES_MAX / workers).max(2))),
                 awaiting: Vec::new(),
                 dropped: Vec::new(),
@@ -292,16 +292,13 @@ impl Worker {
     /// Gives up buffers that nobody needs, and what connections had that are gone.
     fn save_memory(&mut self) {
         let count = (self.connections.len() + self.udp.len()) as u64;
-        if self.thrift.is_due(count, self.context.work.pool.has_spares(), self.context.core.now_ms) {
-            let freed_bytes = self.context.work.pool.shrink();
-            if self.thrift.looked(
-                count,
-                freed_bytes,
-                self.context.work.pool.has_spares(),
-                self.context.core.now_ms,
-            ) {
+        let Context { core, work, clones, .. } = &mut self.context;
+        if self.thrift.is_due(count, work.pool.has_spares() || clones.has_spares(), core.now_ms) {
+            let freed_bytes = work.pool.shrink() + clones.shrink();
+            let has_spares = work.pool.has_spares() || clones.has_spares();
+            if self.thrift.looked(count, freed_bytes, has_spares, core.now_ms) {
                 // The memory of another program is its own business.
-                if !self.context.core.shared.is_embedded() {
+                if !core.shared.is_embedded() {
                     memory::give_back();
                 }
             }

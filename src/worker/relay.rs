@@ -52,22 +52,31 @@ impl Context {
         if let Some(pending) = &mut connection.from_client.pending {
             greeting.take().inspect(|greeting| pending.put_before(greeting));
         }
+        let logs = logs_reads(&core.services[connection.service]);
         let LocalService { log, settings, .. } = &mut core.services[connection.service];
-        let mut seen = FromClient::new(log, settings.choice(), dump, connection.address, clones);
+        let address = connection.address;
         let Parts { mut client, mut server, from_client, from_server, mut chain, endpoint } =
             connection.parts();
+        let is_plain = client.session.is_none() && server.session.is_none();
+        // Nobody but a clone wants to see the bytes.
+        let copied_to = chain.as_ref().and_then(|chain| chain.copied_only_to());
+        let copied_to = copied_to.filter(|_| is_plain && dump.is_none() && !logs && greeting.is_none());
+        let streamed = copied_to.and_then(|number| {
+            let tap = &mut clones.tap(number);
+            splice::pump_tapped(client.socket, server.socket, from_client, &mut work.pool, tap)
+        });
+        let mut seen = FromClient::new(log, settings.choice(), dump, address, clones);
         seen.server = endpoint;
         seen.chain = chain.as_deref_mut();
         seen.greeting = greeting;
         let look = |bytes: &[u8], instead: &mut Vec<u8>| seen.pass(bytes, bytes.is_empty(), instead);
-        let up = relay::pump(&mut client, &mut server, from_client, work, look);
+        let up = streamed.unwrap_or_else(|| relay::pump(&mut client, &mut server, from_client, work, look));
         let clone = seen.clone_number();
         let FromClient { greeting, remark, .. } = seen;
         if let Some(greeting) = greeting {
             server.offer(from_client, &greeting, &mut work.pool); // a client that waits for the server to speak
         }
         let mut answered = Answered::Nothing;
-        let is_plain = client.session.is_none() && server.session.is_none();
         let unheard_bytes = bytes::unheard_bytes(chain.as_deref());
         let is_compared = clones.hears_member(clone);
         let down = if is_plain && dump.is_none() && !is_compared && unheard_bytes >= UNHEARD_BYTES_MIN {

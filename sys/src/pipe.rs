@@ -14,6 +14,8 @@ pub struct Pipe {
     entry: OwnedFd,
     exit: OwnedFd,
     held_bytes: usize,
+    /// It holds as much as it is made to.
+    is_whole: bool,
 }
 
 impl Pipe {
@@ -22,8 +24,8 @@ impl Pipe {
     /// # Errors
     /// Without descriptors, and on systems that have no splice(2).
     pub fn new() -> io::Result<Pipe> {
-        let (exit, entry) = platform::pipe()?;
-        Ok(Pipe { entry, exit, held_bytes: 0 })
+        let (exit, entry, room_bytes) = platform::pipe()?;
+        Ok(Pipe { entry, exit, held_bytes: 0, is_whole: room_bytes >= PIPE_BYTES })
     }
 
     pub fn held_bytes(&self) -> usize {
@@ -37,6 +39,22 @@ impl Pipe {
         let count = retry(|| platform::splice(from, self.entry.as_fd(), PIPE_BYTES))?;
         self.held_bytes = count;
         Ok(count)
+    }
+
+    /// Whether it holds [`PIPE_BYTES`], and so a copy of all that any other holds.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// Puts a copy of what it holds into an empty pipe, without copying it: tee(2). True when that has all of it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn copy_to(&self, other: &mut Pipe) -> io::Result<bool> {
+        debug_assert_eq!(other.held_bytes, 0);
+        let count = retry(|| platform::tee(self.exit.as_fd(), other.entry.as_fd(), self.held_bytes))?;
+        other.held_bytes = count;
+        Ok(count == self.held_bytes)
     }
 
     /// Gives the socket what it takes now.
@@ -63,11 +81,16 @@ mod platform {
     use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl};
     use std::os::fd::{BorrowedFd, OwnedFd};
 
-    pub fn pipe() -> nix::Result<(OwnedFd, OwnedFd)> {
+    /// Its two ends, and how much it holds.
+    pub fn pipe() -> nix::Result<(OwnedFd, OwnedFd, usize)> {
         let (exit, entry) = nix::unistd::pipe2(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)?;
         // A smaller one works too.
-        let _ = fcntl(&entry, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES as i32));
-        Ok((exit, entry))
+        let room_bytes = fcntl(&entry, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES as i32)).unwrap_or(0);
+        Ok((exit, entry, room_bytes as usize))
+    }
+
+    pub fn tee(from: BorrowedFd<'_>, to: BorrowedFd<'_>, count: usize) -> nix::Result<usize> {
+        nix::fcntl::tee(from, to, count, SpliceFFlags::SPLICE_F_NONBLOCK)
     }
 
     pub fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, count: usize) -> nix::Result<usize> {
@@ -81,7 +104,11 @@ mod platform {
     use nix::errno::Errno;
     use std::os::fd::{BorrowedFd, OwnedFd};
 
-    pub fn pipe() -> nix::Result<(OwnedFd, OwnedFd)> {
+    pub fn pipe() -> nix::Result<(OwnedFd, OwnedFd, usize)> {
+        Err(Errno::ENOSYS)
+    }
+
+    pub fn tee(_: BorrowedFd<'_>, _: BorrowedFd<'_>, _: usize) -> nix::Result<usize> {
         Err(Errno::ENOSYS)
     }
 

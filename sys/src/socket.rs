@@ -67,10 +67,22 @@ pub(super) fn internet_address(storage: &libc::sockaddr_storage) -> Option<Socke
     }
 }
 
+/// Elsewhere the flag means something else.
+#[cfg(target_os = "linux")]
+const DISCARD: RecvFlags = RecvFlags::TRUNC;
+#[cfg(not(target_os = "linux"))]
+const DISCARD: RecvFlags = RecvFlags::empty();
+
 /// Reads what is there. `Ok(0)` is end of file.
 #[inline]
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(retry_on_intr(|| net::recv(socket, &mut *buffer, RecvFlags::empty()))?.0)
+}
+
+/// Takes away what is there, at most as much as the buffer has room for, whose contents are of no use then: of a TCP socket
+/// Linux copies nothing. Otherwise as [`receive`].
+pub fn discard(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    Ok(retry_on_intr(|| net::recv(socket, &mut *buffer, DISCARD))?.1)
 }
 
 /// Reads what is there and leaves it there. `Ok(0)` is end of file.

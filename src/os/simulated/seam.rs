@@ -88,6 +88,13 @@ pub fn receive(socket: FdRef<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
+pub fn discard(socket: FdRef<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    match socket {
+        FdRef::Real(fd) => system::discard(fd, buffer),
+        FdRef::Simulated(_) => receive(socket, buffer),
+    }
+}
+
 pub fn peek(socket: FdRef<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     match socket {
         FdRef::Real(fd) => system::peek(fd, buffer),
@@ -311,6 +318,20 @@ impl Pipe {
 
     pub fn held_bytes(&self) -> usize {
         self.real.held_bytes() + self.bytes.len()
+    }
+
+    pub fn is_whole(&self) -> bool {
+        self.real.is_whole()
+    }
+
+    pub fn copy_to(&self, other: &mut Pipe) -> io::Result<bool> {
+        match self.bytes.is_empty() {
+            true => self.real.copy_to(&mut other.real),
+            false => {
+                other.bytes.clone_from(&self.bytes);
+                Ok(true)
+            }
+        }
     }
 
     pub fn fill(&mut self, from: FdRef<'_>) -> io::Result<usize> {

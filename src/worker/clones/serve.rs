@@ -7,7 +7,7 @@ use super::super::{Context, Key, Worker};
 use super::{CloneSide, Clones, Stage, Story, Terms, note_first_byte};
 use crate::balance::{CloneAttempt, Endpoint, Released, ServerId};
 use crate::clones::{Answer, Half, Pair};
-use crate::conn::end::Read;
+use crate::conn::end::{End, Read};
 use crate::conn::handshake::{self, Handshake};
 use crate::conn::relay::SCRATCH_BYTES;
 use crate::conn::{CloseReason, Connection, Direction, Socket, Stage as ConnectionStage};
@@ -502,9 +502,12 @@ fn hear(side: &mut CloneSide, scratch: &mut [u8]) -> bool {
         if turn_bytes >= TURN_BYTES_MAX {
             return true;
         }
-        let CloneSide { socket, session, from, .. } = side;
-        let mut end = crate::conn::end::End { socket, session: session.as_mut() };
-        let Read { plain_bytes, wire_bytes } = match end.read(from, scratch) {
+        let CloneSide { socket, session, from, story, .. } = side;
+        let read = match session {
+            None if !story.clone.answer.is_looked_at() => pass_over(socket, from, scratch),
+            session => End { socket, session: session.as_mut() }.read(from, scratch),
+        };
+        let Read { plain_bytes, wire_bytes } = match read {
             Ok(Some(read)) => read,
             Ok(None) => return false,
             Err(_) => {
@@ -519,6 +522,16 @@ fn hear(side: &mut CloneSide, scratch: &mut [u8]) -> bool {
         half.answer.push(&scratch[..plain_bytes]);
     }
     false
+}
+
+/// As [`End::read`], of what nobody looks at.
+fn pass_over(socket: &mut Socket, direction: &mut Direction, scratch: &mut [u8]) -> io::Result<Option<Read>> {
+    if !socket.readable {
+        return Ok(None);
+    }
+    let count = socket.discard(scratch)?;
+    direction.eof |= count == Some(0);
+    Ok(count.map(|count| Read { plain_bytes: count, wire_bytes: count }))
 }
 
 impl Worker {
