@@ -1,4 +1,5 @@
 //! UDP without sockets.
 
+pub mod burst;
 pub mod crowd;
 pub mod sessions;

@@ -15,7 +15,7 @@ use crate::net::connect::StartError;
 use crate::net::datagram::connect_to;
 use crate::news;
 use crate::sys::clock;
-use crate::sys::datagram::{Batch, take_error, take_runs};
+use crate::sys::datagram::{BATCH, Batch, take_error, take_runs};
 use crate::sys::errors::reason;
 use crate::worker::{Core, Key, local_address};
 use pen_proto::status::CloneEnd;
@@ -238,7 +238,7 @@ impl Udp {
         let had_none = side.clone.half.first_byte_us.is_none();
         let mut met = None;
         for _ in 0..SERVER_BATCHES_MAX {
-            match answers.receive(socket.as_fd()) {
+            match answers.receive(socket.as_fd(), BATCH) {
                 Ok(0) => break,
                 Ok(count) => {
                     side.clone.heard(answers.datagrams(0..count));

@@ -12,6 +12,7 @@ mod listen;
 mod relay;
 mod report;
 mod session;
+use pen_core::udp::burst::Burst;
 use pen_core::udp::crowd::Crowd;
 pub(crate) use pen_core::udp::sessions;
 mod tell;
@@ -22,7 +23,7 @@ use crate::sys::datagram::Batch;
 use crate::timers::Timers;
 use crate::worker::{Core, LocalService};
 use pen_proto::commands::{Flag, Number};
-use session::Session;
+use session::{Seat, Session};
 use sessions::Sessions;
 
 pub(crate) struct Udp {
@@ -31,7 +32,7 @@ pub(crate) struct Udp {
     /// The poller refused the listeners: to be tried again at this time.
     listen_again_ms: Option<u64>,
     /// By listener.
-    crowds: Vec<Crowd>,
+    queues: Vec<Queue>,
     /// From clients. `None` before the first, and while it is worked on.
     inbox: Option<Batch>,
     /// For runs that are taken apart, and for what clones answer. `None` before the first, and while it is worked on.
@@ -39,6 +40,15 @@ pub(crate) struct Udp {
     /// To clients, all from one listener. `None` before the first, and while it is worked on.
     outbox: Option<Batch>,
     outbox_listener: u16,
+    /// Of the session that was the last to make room.
+    seat: Option<Seat>,
+}
+
+/// What is known of the queue of a listener.
+#[derive(Debug, Clone, Copy, Default)]
+struct Queue {
+    crowd: Crowd,
+    burst: Burst,
 }
 
 impl Udp {
@@ -47,11 +57,12 @@ impl Udp {
             sessions: Sessions::default(),
             timers: Timers::new(now_ms),
             listen_again_ms: None,
-            crowds: Vec::new(),
+            queues: Vec::new(),
             inbox: None,
             spare: None,
             outbox: None,
             outbox_listener: 0,
+            seat: None,
         }
     }
 
@@ -73,6 +84,7 @@ impl Udp {
     /// After all that has happened in a turn.
     pub fn end_turn(&mut self, core: &Core) {
         self.listen_again(core);
+        self.let_seat_go(core);
         self.sessions.recycle();
     }
 

@@ -1,10 +1,10 @@
 //! Datagrams on their way: from clients to the servers of their sessions, and back.
 
-use super::Udp;
 use super::downstream::{Word, hear_downstreams};
 use super::session::Session;
 use super::sessions::Parties;
 use super::upstream::Failure;
+use super::{Queue, Udp};
 use crate::hooks::EventKind;
 use crate::log::diag;
 use crate::log::traffic::Target;
@@ -12,7 +12,6 @@ use crate::news;
 use crate::sys::datagram::{BATCH, Batch, Place, take_error, take_runs};
 use crate::sys::errors::reason;
 use crate::worker::{Core, Dump, Entry, LocalService, log_read};
-use pen_core::udp::crowd::Crowd;
 use pen_proto::commands::Flag;
 use std::io;
 use std::ops::Range;
@@ -29,34 +28,33 @@ impl Udp {
         let Some(open) = core.listeners.listener(listener).cloned() else { return false };
         let mut inbox = self.inbox.take().unwrap_or_default();
         let (mut has_more, mut full_batches) = (true, 0);
-        for _ in 0..self.crowd(listener).begin_turn() {
-            match inbox.receive(open.datagram_socket(core.number)) {
-                Ok(0) => has_more = false,
-                Ok(count) => {
-                    self.pass_up_runs(core, listener, &mut inbox);
-                    has_more = count == BATCH;
-                    full_batches += usize::from(has_more);
-                }
-                Err(error) => {
-                    diag::once("receive", format_args!("cannot hear clients: {}", reason(&error)));
-                    has_more = false;
-                }
+        for _ in 0..self.queue(listener).crowd.begin_turn() {
+            let asked = self.queue(listener).burst.ask(BATCH);
+            let count = inbox.receive(open.datagram_socket(core.number), asked).unwrap_or_else(|error| {
+                diag::once("receive", format_args!("cannot hear clients: {}", reason(&error)));
+                0
+            });
+            self.queue(listener).burst.took(count, asked);
+            if count > 0 {
+                self.pass_up_runs(core, listener, &mut inbox);
             }
-            if !has_more {
+            has_more = count == asked;
+            full_batches += usize::from(count == BATCH);
+            if count < BATCH {
                 break;
             }
         }
         self.inbox = Some(inbox);
-        self.crowd(listener).end_turn(full_batches, has_more);
+        self.queue(listener).crowd.end_turn(full_batches, full_batches > 0 && has_more);
         has_more
     }
 
-    fn crowd(&mut self, listener: u16) -> &mut Crowd {
+    fn queue(&mut self, listener: u16) -> &mut Queue {
         let index = usize::from(listener);
-        if self.crowds.len() <= index {
-            self.crowds.resize(index + 1, Crowd::default());
+        if self.queues.len() <= index {
+            self.queues.resize(index + 1, Queue::default());
         }
-        &mut self.crowds[index]
+        &mut self.queues[index]
     }
 
     /// Where each datagram says for whom it is, a run is none.
@@ -120,7 +118,7 @@ impl Udp {
                 self.sessions.client_spoke(index);
                 Some(index)
             }
-            None if self.crowd(parties.listener).admits() => {
+            None if self.queue(parties.listener).crowd.admits() => {
                 self.open(core, service, parties, word.and_then(Word::take_told))
             }
             None => {
@@ -221,18 +219,21 @@ impl Udp {
                 self.flush(core, &mut outbox);
                 self.outbox_listener = listener;
             }
-            let Some(socket) = self.sessions.get(index).and_then(|session| session.socket.as_ref()) else {
-                break;
-            };
+            let Some(session) = self.sessions.get_mut(index) else { break };
+            let Some(socket) = &session.socket else { break };
             let first = outbox.len();
-            let count = match outbox.relay(socket.as_fd(), &peer, &local) {
-                Ok(0) => break,
+            let asked = session.burst.ask(BATCH - first);
+            let count = match outbox.relay(socket.as_fd(), asked, &peer, &local) {
                 Ok(count) => count,
                 Err(error) => {
                     met = Some(error);
                     break;
                 }
             };
+            session.burst.took(count, asked);
+            if count == 0 {
+                break;
+            }
             let mut bytes = 0;
             for datagram in outbox.datagrams(first..first + count) {
                 bytes += datagram.len();
@@ -244,7 +245,7 @@ impl Udp {
             self.answered(core, index, bytes as u64);
             self.expect_runs(index, count);
             if !outbox.is_full() {
-                break; // the system had room for more and had no more
+                break; // what is left brings another event
             }
         }
         self.outbox = Some(outbox);

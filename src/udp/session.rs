@@ -2,6 +2,7 @@
 
 use super::clones::CloneSide;
 use crate::balance::{Attempt, Endpoint};
+use pen_core::udp::burst::Burst;
 use pen_proto::addr::ClientAddr;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -62,6 +63,10 @@ pub struct Session {
     pub header: Box<[u8]>,
     /// Its socket has been asked for runs of datagrams.
     pub takes_runs: bool,
+    /// How many datagrams its server sends at once.
+    pub burst: Burst,
+    /// Its socket has the address that the settings say.
+    pub is_bound: bool,
     /// It counts towards what its client may have.
     pub is_counted: bool,
     /// What a downstream has said of the client beside its address.
@@ -102,10 +107,29 @@ impl Session {
             kept: Some(Kept::default()),
             header: Box::default(),
             takes_runs: false,
+            burst: Burst::default(),
+            is_bound: false,
             is_counted: false,
             told: None,
             clone: None,
         }
+    }
+}
+
+/// The socket of a session that had to go, for the one that takes its place.
+#[derive(Debug)]
+pub struct Seat {
+    pub socket: OwnedFd,
+    pub is_ipv4: bool,
+    pub takes_runs: bool,
+}
+
+impl Session {
+    /// Takes away its socket, if another session could use it.
+    pub fn take_seat(&mut self) -> Option<Seat> {
+        let is_ipv4 = self.endpoint.internet_address()?.is_ipv4();
+        let socket = self.socket.take_if(|_| !self.is_bound)?;
+        Some(Seat { socket, is_ipv4, takes_runs: self.takes_runs })
     }
 }
 

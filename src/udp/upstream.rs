@@ -9,15 +9,15 @@ use super::Udp;
 use super::clones::CloneSide;
 use super::close::trace;
 use super::relay::is_unreachable;
-use super::session::{Kept, Session, Told};
+use super::session::{Kept, Seat, Session, Told};
 use super::sessions::Parties;
 use super::tell::tell;
-use crate::balance::{Admission, Asker, Refusal, ServerId};
+use crate::balance::{Admission, Asker, Endpoint, Refusal, ServerId};
 use crate::conn::CloseReason;
 use crate::hooks::EventKind;
 use crate::log::diag;
-use crate::net::connect::StartError;
-use crate::net::datagram::connect_to;
+use crate::net::connect::{LocalAddress, StartError};
+use crate::net::datagram::{connect_again, connect_to};
 use crate::news;
 use crate::proxy_protocol::{Endpoints, Transport, write_v2_with};
 use crate::room::{Room, Want};
@@ -29,7 +29,7 @@ use pen_proto::called::Called;
 use pen_proto::commands::{Number, ProxyHeader};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 /// Why a session leaves its server.
@@ -139,8 +139,11 @@ impl Udp {
         let Some(victim) = self.sessions.victim().filter(|victim| Some(*victim) != except) else {
             return false;
         };
-        if let Some(session) = self.sessions.get(victim) {
+        if let Some(session) = self.sessions.get_mut(victim) {
             core.services[session.service].totals.sessions_evicted += 1;
+            let seat = session.take_seat();
+            self.let_seat_go(core);
+            self.seat = seat;
         }
         self.close(core, victim, CloseReason::Evicted);
         true
@@ -197,30 +200,18 @@ impl Udp {
         let service = session.service;
         let local = local_address(&core.services[service].settings, session.address);
         let endpoint = session.endpoint.clone();
-        let opened = match connect_to(&endpoint, local) {
-            Err(StartError::Shortage(error)) => {
-                core.services[service].totals.descriptor_shortages += 1;
-                note_full(core, Want::Descriptors);
-                diag::once("socket", format_args!("cannot open a socket to a server: {}", reason(&error)));
-                // One session for another, as if there were no room.
-                if !self.clones_make_way(core) && !self.evict(core, Some(index)) {
-                    return Err(StartError::Shortage(error));
-                }
-                connect_to(&endpoint, local)
-            }
-            opened => opened,
+        let is_bound = local != LocalAddress::Any;
+        let (socket, takes_runs) = match self.connect_seat(core, index, &endpoint, is_bound) {
+            Some(Seat { socket, takes_runs, .. }) => (socket, takes_runs),
+            None => (self.connect_new(core, index, &endpoint, local)?, false),
         };
-        let socket = opened?;
         let session = self.sessions.get(index);
         let wanted = session.and_then(|session| session.attempt.as_ref()).map(|attempt| attempt.proxy());
         let header = self.header(core, index, wanted.unwrap_or_default());
-        core.poller.add_reader(socket.as_fd(), Key::Session(index).pack()).map_err(|error| {
-            diag::once("register", format_args!("cannot watch a socket: {}", reason(&error)));
-            StartError::Shortage(error)
-        })?;
         if let Some(session) = self.sessions.get_mut(index) {
             session.socket = Some(socket);
-            session.takes_runs = false;
+            session.takes_runs = takes_runs;
+            session.is_bound = is_bound;
             core.near.begins(Holder::Session(index), core.now_ms);
             session.header = header;
             trace(core, index, || format!("to {endpoint} port {}", endpoint.port()));
@@ -228,6 +219,65 @@ impl Udp {
         let resent = self.send_again(core, index).map_err(StartError::Server);
         self.arm_timer(core, index);
         resent
+    }
+
+    /// Opens a socket to this server that is watched.
+    fn connect_new(
+        &mut self,
+        core: &mut Core,
+        index: u32,
+        endpoint: &Endpoint,
+        local: LocalAddress,
+    ) -> Result<OwnedFd, StartError> {
+        let opened = match connect_to(endpoint, local) {
+            Err(StartError::Shortage(error)) => {
+                if let Some(session) = self.sessions.get(index) {
+                    core.services[session.service].totals.descriptor_shortages += 1;
+                }
+                note_full(core, Want::Descriptors);
+                diag::once("socket", format_args!("cannot open a socket to a server: {}", reason(&error)));
+                // One session for another, as if there were no room.
+                if !self.clones_make_way(core) && !self.evict(core, Some(index)) {
+                    return Err(StartError::Shortage(error));
+                }
+                self.let_seat_go(core);
+                connect_to(endpoint, local)
+            }
+            opened => opened,
+        };
+        let socket = opened?;
+        core.poller.add_reader(socket.as_fd(), Key::Session(index).pack()).map_err(|error| {
+            diag::once("register", format_args!("cannot watch a socket: {}", reason(&error)));
+            StartError::Shortage(error)
+        })?;
+        Ok(socket)
+    }
+
+    /// Connects the socket of the session that made room for this one, if there is one and it will do.
+    fn connect_seat(
+        &mut self,
+        core: &mut Core,
+        index: u32,
+        endpoint: &Endpoint,
+        is_bound: bool,
+    ) -> Option<Seat> {
+        let is_ipv4 = endpoint.internet_address()?.is_ipv4();
+        let seat = self.seat.take_if(|seat| !is_bound && seat.is_ipv4 == is_ipv4)?;
+        let socket = seat.socket.as_fd();
+        if connect_again(socket, endpoint)
+            && core.poller.rekey_reader(socket, Key::Session(index).pack()).is_ok()
+        {
+            return Some(seat);
+        }
+        core.poller.forget(socket);
+        None
+    }
+
+    /// Closes the socket that no session has taken.
+    pub(super) fn let_seat_go(&mut self, core: &Core) {
+        if let Some(seat) = self.seat.take() {
+            core.poller.forget(seat.socket.as_fd());
+        }
     }
 
     /// # Errors

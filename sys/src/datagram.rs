@@ -205,31 +205,37 @@ impl Batch {
         Some((from, own_address(&self.headers[index].msg_hdr)?))
     }
 
-    /// Takes what waits at a listening socket, in place of what was in the batch. Returns how many slots it filled; 0 when
-    /// nothing waits.
+    /// Takes what waits at a listening socket, `most` at most, in place of what was in the batch. Returns how many slots it
+    /// filled; 0 when nothing waits.
     ///
     /// # Errors
     /// What the system says.
-    pub fn receive(&mut self, listener: BorrowedFd<'_>) -> io::Result<usize> {
+    pub fn receive(&mut self, listener: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
         self.count = 0;
-        for (header, name) in self.headers.iter_mut().zip(&mut self.names) {
+        for (header, name) in self.headers.iter_mut().zip(&mut self.names).take(most) {
             header.msg_hdr.msg_name = (&raw mut *name).cast();
             header.msg_hdr.msg_namelen = mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
         }
-        self.take(listener)
+        self.take(listener, most)
     }
 
-    /// Takes what waits at a connected socket, behind what is in the batch, as far as there is room; it is to go to
-    /// `to`, from the address `from`. Returns how many slots it filled; 0 when nothing waits.
+    /// Takes what waits at a connected socket, `most` at most, behind what is in the batch, as far as there is room; it is to
+    /// go to `to`, from the address `from`. Returns how many slots it filled; 0 when nothing waits.
     ///
     /// # Errors
     /// What the system says, such as that the peer is unreachable.
-    pub fn relay(&mut self, socket: BorrowedFd<'_>, to: &SocketAddr, from: &OwnAddress) -> io::Result<usize> {
+    pub fn relay(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        most: usize,
+        to: &SocketAddr,
+        from: &OwnAddress,
+    ) -> io::Result<usize> {
         let first = self.count;
-        for header in &mut self.headers[first..] {
+        for header in self.headers[first..].iter_mut().take(most) {
             forget_addresses(&mut header.msg_hdr);
         }
-        let taken = self.take(socket)?;
+        let taken = self.take(socket, most)?;
         for index in first..first + taken {
             let header = &mut self.headers[index].msg_hdr;
             header.msg_namelen = write_address(&mut self.names[index], to, from);
@@ -240,25 +246,16 @@ impl Batch {
         Ok(taken)
     }
 
-    fn take(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
-        let room = self.count..BATCH;
+    fn take(&mut self, socket: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
+        let room = self.count..BATCH.min(self.count + most);
         for index in room.clone() {
             self.vectors[index].iov_len = STRIDE_BYTES.min(DATAGRAM_BYTES_MAX + 1);
             self.headers[index].msg_hdr.msg_control = self.controls[index].as_mut_ptr();
             self.headers[index].msg_hdr.msg_controllen = CONTROL_BYTES as _;
         }
-        let headers = &mut self.headers[room];
         // SAFETY: each header names buffers of this batch with their sizes, or null with 0, and all live through the
         // call.
-        let taken = retry(|| unsafe {
-            libc::recvmmsg(
-                socket.as_raw_fd(),
-                headers.as_mut_ptr(),
-                headers.len() as libc::c_uint,
-                libc::MSG_DONTWAIT as _,
-                ptr::null_mut(),
-            )
-        });
+        let taken = unsafe { receive_messages(socket, &mut self.headers[room]) };
         match taken {
             Ok(taken) => {
                 for index in self.count..self.count + taken {
@@ -330,7 +327,30 @@ pub(super) fn pieces_in(length: usize, size: u16) -> usize {
     if size == 0 { 1 } else { length.div_ceil(usize::from(size)) }
 }
 
-/// Sends with one sendmmsg(2), and returns how many messages the system took.
+/// Receives with one system call, and returns how many messages came.
+///
+/// # Safety
+/// Pointers in the headers must lead to as much room as they say.
+///
+/// # Errors
+/// Why there is not even one.
+unsafe fn receive_messages(socket: BorrowedFd<'_>, messages: &mut [libc::mmsghdr]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT;
+    if let [message] = messages {
+        // SAFETY: the caller answers for the header.
+        let length =
+            retry(|| unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message.msg_hdr, flags as _) })?;
+        message.msg_len = length as libc::c_uint;
+        return Ok(1);
+    }
+    let count = messages.len() as libc::c_uint;
+    // SAFETY: as above, for all headers.
+    retry(|| unsafe {
+        libc::recvmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), count, flags as _, ptr::null_mut())
+    })
+}
+
+/// Sends with one system call, and returns how many messages the system took.
 ///
 /// # Safety
 /// Pointers in the headers must lead to as much as they say.
@@ -342,6 +362,11 @@ pub(super) unsafe fn send_messages(
     messages: &mut [libc::mmsghdr],
 ) -> io::Result<usize> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    if let [message] = messages {
+        // SAFETY: the caller answers for the header.
+        retry(|| unsafe { libc::sendmsg(socket.as_raw_fd(), &message.msg_hdr, flags as _) })?;
+        return Ok(1);
+    }
     let count = messages.len() as libc::c_uint;
     // SAFETY: the caller answers for the headers.
     retry(|| unsafe { libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), count, flags as _) })

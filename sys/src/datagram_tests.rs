@@ -15,7 +15,7 @@ fn bound(address: &str) -> UdpSocket {
 
 /// Loopback delivers at once.
 fn receive(batch: &mut Batch, socket: &UdpSocket, count: usize) {
-    assert_eq!(batch.receive(socket.as_fd()).unwrap(), count);
+    assert_eq!(batch.receive(socket.as_fd(), BATCH).unwrap(), count);
     assert_eq!(batch.len(), count);
 }
 
@@ -57,7 +57,7 @@ fn an_answer_leaves_from_the_address_that_was_spoken_to() {
             server.send_to(answer.as_bytes(), upstream.local_addr().unwrap()).unwrap();
         }
         batch.clear();
-        assert_eq!(batch.relay(upstream.as_fd(), &from, &own).unwrap(), 2);
+        assert_eq!(batch.relay(upstream.as_fd(), BATCH, &from, &own).unwrap(), 2);
         assert_eq!(batch.send(listener.as_fd(), 0..2).unwrap(), 2);
         let mut buffer = [0; 64];
         for answer in ["first", "second"] {
@@ -82,7 +82,7 @@ fn a_batch_is_filled_from_several_sockets() {
         }
         let room = BATCH - batch.len();
         let wanted = room.min(20);
-        let taken = batch.relay(upstream.as_fd(), &client.local_addr().unwrap(), &own).unwrap();
+        let taken = batch.relay(upstream.as_fd(), BATCH, &client.local_addr().unwrap(), &own).unwrap();
         assert!(taken >= wanted, "{taken}");
         if batch.is_full() {
             break;

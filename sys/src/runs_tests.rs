@@ -25,7 +25,7 @@ fn datagrams(sizes: &[usize]) -> Vec<Vec<u8>> {
 /// Puts what `from` has waiting into the batch, for `to`.
 fn fill(batch: &mut Batch, from: &UdpSocket, to: &UdpSocket) {
     let own = OwnAddress { ip: [127, 0, 0, 1].into(), interface: 0 };
-    batch.relay(from.as_fd(), &to.local_addr().unwrap(), &own).unwrap();
+    batch.relay(from.as_fd(), BATCH, &to.local_addr().unwrap(), &own).unwrap();
 }
 
 fn next(receiver: &UdpSocket) -> Option<Vec<u8>> {
@@ -152,7 +152,7 @@ fn a_run_leaves_from_the_address_that_was_spoken_to() {
         let mut batch = Batch::new();
         let own: IpAddr = own.parse().unwrap();
         let spoken_to = OwnAddress { ip: own, interface: 0 };
-        batch.relay(inbox.as_fd(), &receiver.local_addr().unwrap(), &spoken_to).unwrap();
+        batch.relay(inbox.as_fd(), BATCH, &receiver.local_addr().unwrap(), &spoken_to).unwrap();
         assert_eq!(batch.send(listener.as_fd(), 0..3).unwrap(), 3);
         for _ in 0..3 {
             let mut buffer = [0; 8];

@@ -7,8 +7,8 @@ use crate::common::process::{descriptors, rss_kib};
 use crate::common::wait::{eventually, meanwhile};
 use serde_json::Value;
 use std::net::{Ipv4Addr, UdpSocket};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 fn status(pen: &Pen) -> Value {
@@ -54,6 +54,35 @@ fn a_session_lasts_while_either_side_speaks() {
     }
     pen.control("udp_idle_timeout 1");
     eventually("the end of the session", || status(&pen)["connections_used"].clone(), |used| used == 0);
+}
+
+/// The session that takes the place of another takes its socket too.
+#[test]
+fn what_comes_too_late_for_a_session_that_had_to_go_reaches_nobody() {
+    let waiting = Mutex::new(Vec::new());
+    let address = format!("127.0.0.1:{}", free_port());
+    let server = UdpServer::handling(&address, move |socket, datagram, peer| {
+        let mut waiting = waiting.lock().expect("lock");
+        if datagram == b"later" {
+            return waiting.push(peer);
+        }
+        for peer in waiting.drain(..) {
+            socket.send_to(b"too late", peer).expect("send");
+        }
+        socket.send_to(b"at once", peer).expect("answer");
+    });
+    let pen = Pen::before([&server]).options("-U --threads 1").command("udp_sessions_max 1").start();
+    for round in 1..=5 {
+        let (patient, other) = (UdpClient::new(pen.address), UdpClient::new(pen.address));
+        patient.send("later");
+        eventually(
+            "its session",
+            || status(&pen)["totals"]["up_datagrams"].clone(),
+            |up| up == 3 * round - 2,
+        );
+        assert_eq!(other.ask("now"), "at once");
+        assert_eq!(other.ask("again"), "at once");
+    }
 }
 
 #[test]

@@ -13,10 +13,13 @@ use nix::sys::socket::{
 use pen_proto::endpoint::Endpoint;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Asked for as receive buffer of a listener, so that a burst is not lost while a worker is busy; the system may grant less.
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
+
+/// So many datagrams that came too late are dropped before a socket is thrown away with them.
+const LATE_MAX: usize = 4;
 
 fn new_socket(family: AddressFamily) -> nix::Result<OwnedFd> {
     socket(family, SockType::Datagram, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)
@@ -127,6 +130,26 @@ fn open(address: &SocketAddr, local: LocalAddress) -> Result<OwnedFd, StartError
     }
 }
 
+/// Connects a socket of [`connect_to`] that has served its turn to another server with the same kind of address, from
+/// another port, for half of what it costs to close it and open one. What its former server has sent too late is dropped.
+/// False: another is to be opened, because this one has an error, or the system does not do this.
+pub fn connect_again(socket: BorrowedFd<'_>, endpoint: &Endpoint) -> bool {
+    let Some(address) = endpoint.internet_address() else { return false };
+    // Elsewhere it would keep its port. On Linux it has none from here on, and nothing more comes.
+    cfg!(target_os = "linux")
+        && rustix::net::connect_unspec(socket).is_ok()
+        && drop_late(socket)
+        && rustix::net::connect(socket, &address).is_ok()
+        && !itself::has_met_itself(socket, &address)
+}
+
+/// Drops what waits at a socket; false when that is too much, or an error.
+fn drop_late(socket: BorrowedFd<'_>) -> bool {
+    let mut received = (0..LATE_MAX).map(|_| crate::socket::receive(socket, &mut [0]));
+    let error = received.find_map(Result::err);
+    error.is_some_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,5 +199,31 @@ mod tests {
         assert_ne!(address(&a).port(), address(&b).port());
         assert_eq!(address(&b).ip().to_string(), "127.0.0.9");
         assert!(matches!(connect_to(&Endpoint::Unset, source), Err(StartError::Local(_))));
+    }
+
+    #[test]
+    fn a_socket_that_is_used_again_hears_nothing_of_its_former_server() {
+        let servers = [0, 1].map(|_| UdpSocket::bind("127.0.0.1:0").unwrap());
+        let endpoints = servers.each_ref().map(|server| Endpoint::Inet(address(server)));
+        let socket = connect_to(&endpoints[0], LocalAddress::Any).unwrap();
+        let former = address(&socket);
+        servers[0].send_to(b"waits", former).unwrap();
+        assert!(connect_again(socket.as_fd(), &endpoints[1]));
+        servers[0].send_to(b"late", former).unwrap();
+        servers[1].send_to(b"mine", address(&socket)).unwrap();
+        let socket = UdpSocket::from(socket);
+        let mut buffer = [0; 9];
+        assert_eq!(socket.recv(&mut buffer).map(|count| &buffer[..count]).unwrap(), b"mine");
+        assert_eq!(socket.recv(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_socket_with_an_error_is_not_used_again() {
+        let [server, nobody] = [0, 1].map(|_| UdpSocket::bind("127.0.0.1:0").unwrap());
+        let [here, gone] = [&server, &nobody].map(|server| Endpoint::Inet(address(server)));
+        drop(nobody);
+        let socket = connect_to(&gone, LocalAddress::Any).unwrap();
+        crate::socket::send(socket.as_fd(), b"1").unwrap();
+        assert!(!connect_again(socket.as_fd(), &here));
     }
 }

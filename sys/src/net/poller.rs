@@ -118,6 +118,11 @@ mod backend {
             Ok(epoll::modify(&self.inner, socket, EventData::new_u64(key as u64), BOTH)?)
         }
 
+        /// Gives a socket that is only read another key.
+        pub fn rekey_reader(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+            Ok(epoll::modify(&self.inner, socket, EventData::new_u64(key as u64), EventFlags::IN)?)
+        }
+
         /// Takes a listener out; its descriptor stays open.
         pub fn remove_listener(&self, listener: BorrowedFd<'_>) -> io::Result<()> {
             Ok(epoll::delete(&self.inner, listener)?)
@@ -222,6 +227,11 @@ mod backend {
         pub fn add_reader(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
             // SAFETY: listeners and the waker are taken out by `remove_listener` or live as long as the poller.
             unsafe { self.inner.add_with_mode(socket.as_raw_fd(), Event::readable(key), PollMode::Level) }
+        }
+
+        /// Gives a socket that is only read another key.
+        pub fn rekey_reader(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+            self.inner.modify_with_mode(socket, Event::readable(key), PollMode::Level)
         }
 
         pub fn remove_listener(&self, listener: BorrowedFd<'_>) -> io::Result<()> {
