@@ -12,6 +12,7 @@ mod edit;
 mod first_line;
 mod framing;
 mod names;
+mod ours;
 
 use answers::{Answers, Event, Question};
 use edit::{Editor, Request, Step};

@@ -32,6 +32,10 @@ impl Begun {
         &self.get()[usize::from(self.written)..]
     }
 
+    pub(super) fn clear(&mut self) {
+        (self.length, self.written) = (0, 0);
+    }
+
     /// Forgets what is behind so many bytes, which have gone out.
     pub(super) fn shorten(&mut self, length: u8) {
         self.length = self.length.min(length);

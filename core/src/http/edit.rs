@@ -12,11 +12,11 @@ use super::Refusal;
 use super::begun::{BEGUN_BYTES_MAX, Begun};
 use super::first_line::{FirstLine, Method, Verdict};
 use super::framing::{Body, Framing};
-use super::names::{Look, Name, is_blank, is_token, look};
+use super::names::{Look, Name, is_blank, is_of_no_concern, is_token, look};
+use super::ours::{List, write_address};
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::HttpMode;
 use second_line::Second;
-use std::io::Write;
 
 /// A head longer than this is taken by no server.
 const HEAD_BYTES_MAX: u32 = 16 << 20;
@@ -124,16 +124,6 @@ enum Part {
     Fold,
 }
 
-/// The list that was read last.
-#[derive(Debug, Default)]
-struct List {
-    /// From its line end on, while `is_held`: then the end of the list is not written yet.
-    held: Vec<u8>,
-    is_held: bool,
-    has_colon: bool,
-    has_value: bool,
-}
-
 impl Editor {
     pub(super) fn new(client: ClientAddr, proto: &'static str, mode: HttpMode) -> Editor {
         Editor {
@@ -162,10 +152,23 @@ impl Editor {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let before = at;
-            let step = match self.place {
+            let step = match &mut self.place {
                 Place::Line => {
                     at += self.read_line(rest, out);
                     Step::More
+                }
+                Place::Name if self.begun.length == 0 && is_of_no_concern(rest[0]) => {
+                    (self.fate, self.part, self.after_length) = (Fate::Kept, Part::Name, false);
+                    self.place = Place::Line;
+                    continue;
+                }
+                Place::First(line) => {
+                    let most = HEAD_BYTES_MAX.saturating_sub(self.seen_bytes) as usize + 1;
+                    let rest = &rest[..rest.len().min(most)];
+                    let (length, verdict) = line.read_on(rest);
+                    out.extend_from_slice(&rest[..length]);
+                    at += length + usize::from(length < rest.len());
+                    rest.get(length).map_or(Step::More, |&byte| self.judge_first(verdict, byte, out))
                 }
                 _ => {
                     at += 1;
@@ -241,18 +244,18 @@ impl Editor {
 
     fn read(&mut self, byte: u8, out: &mut Vec<u8>) -> Step {
         match self.place {
-            Place::First(_) => self.read_first(byte, out),
             Place::Second(second) => self.read_second(second, byte, out),
             Place::Name => self.read_name(byte, out),
             Place::Field(name) => self.read_field(name, byte, out),
-            Place::Line => Step::More, // read as a whole
+            Place::First(_) | Place::Line => Step::More, // read as a whole
         }
     }
 
-    fn read_first(&mut self, byte: u8, out: &mut Vec<u8>) -> Step {
+    /// What the first line says of a byte.
+    fn judge_first(&mut self, verdict: Verdict, byte: u8, out: &mut Vec<u8>) -> Step {
         let edits = self.edits();
         let Place::First(line) = &mut self.place else { return Step::More };
-        match line.read(byte) {
+        match verdict {
             Verdict::Superfluous if edits => {
                 self.seen_bytes = 0; // however many there are
                 return Step::More;
@@ -289,8 +292,7 @@ impl Editor {
     /// The beginning of a line, as far as it is there.
     fn read_name(&mut self, byte: u8, out: &mut Vec<u8>) -> Step {
         self.begun.push(byte);
-        let begun = self.begun;
-        let line = begun.get();
+        let line = self.begun.get();
         match line {
             b"\n" | b"\r\n" => return self.end_head(out),
             b"\r" => return Step::More,
@@ -298,16 +300,22 @@ impl Editor {
         }
         let blanks = line.iter().take_while(|&&byte| is_blank(byte)).count();
         let text = &line[blanks..];
-        if text.is_empty() && byte != b'\n' && !begun.is_full() {
+        if text.is_empty() && byte != b'\n' && !self.begun.is_full() {
             return Step::More;
         }
         let is_fold = matches!(line[0], b' ' | b'\t' | b'\r');
         if is_fold && self.is_trailer {
             self.head.framing.spoil();
         }
-        match if text.is_empty() { Look::Other } else { look(text) } {
-            Look::Open if !begun.is_full() => return Step::More,
-            Look::Open | Look::Other if is_fold => self.begin_fold(text.is_empty()),
+        let found = if text.is_empty() { Look::Other } else { look(text) };
+        if found == Look::Open && !self.begun.is_full() {
+            return Step::More;
+        }
+        // Copied only when it is clear what it is.
+        let is_empty = text.is_empty();
+        let begun = self.begun;
+        match found {
+            Look::Open | Look::Other if is_fold => self.begin_fold(is_empty),
             Look::Open | Look::Other => {
                 (self.fate, self.part) = (Fate::Kept, Part::Name);
             }
@@ -331,9 +339,9 @@ impl Editor {
             }
         }
         self.after_length &= is_fold;
-        self.begun = Begun::EMPTY;
+        self.begun.clear();
         self.place = Place::Line;
-        self.feed(line, out);
+        self.feed(begun.get(), out);
         Step::More
     }
 
@@ -531,23 +539,27 @@ impl Editor {
     fn add_ours(&mut self, line_end: &str, out: &mut Vec<u8>) {
         let (proto, client) = (self.proto, self.client);
         let is_listed = self.list.is_held;
-        // Writing to a vector cannot fail.
         if is_listed {
             out.extend_from_slice(if self.list.has_value { b", " } else { b" " });
-            let _ = match client {
-                ClientAddr::Ip(ip) => write!(out, "{ip}"),
-                ClientAddr::Unix => write!(out, "unknown"),
-            };
+            match client {
+                ClientAddr::Ip(ip) => write_address(ip, out),
+                ClientAddr::Unix => out.extend_from_slice(b"unknown"),
+            }
             self.release(out);
         }
         if !self.has_proto {
-            let _ = write!(out, "X-Forwarded-Proto: {proto}{line_end}");
+            [b"X-Forwarded-Proto: ", proto.as_bytes(), line_end.as_bytes()]
+                .iter()
+                .for_each(|part| out.extend_from_slice(part));
         }
         if !(is_listed || self.has_for) {
-            let _ = match client {
-                ClientAddr::Unix if self.edits() => write!(out, "X-Forwarded-For: unknown{line_end}"),
-                client => write!(out, "X-Forwarded-For: {client}{line_end}"), // Pen's: empty for a Unix socket
-            };
+            out.extend_from_slice(b"X-Forwarded-For: ");
+            match client {
+                ClientAddr::Ip(ip) => write_address(ip, out),
+                ClientAddr::Unix if self.edits() => out.extend_from_slice(b"unknown"),
+                ClientAddr::Unix => {} // as Pen
+            }
+            out.extend_from_slice(line_end.as_bytes());
         }
     }
 

@@ -76,9 +76,17 @@ struct Strict {
 }
 
 impl FirstLine {
+    /// Reads on; how many bytes leave it open, and what the next one says.
+    pub(super) fn read_on(&mut self, bytes: &[u8]) -> (usize, Verdict) {
+        let said = bytes.iter().map(|&byte| self.read(byte)).enumerate();
+        let mut said = said.skip_while(|(_, verdict)| *verdict == Verdict::Open);
+        said.next().unwrap_or((bytes.len(), Verdict::Open))
+    }
+
     /// A request is a line in which some word behind the first begins as `HTTP/1.1` does, with any blanks between the
     /// words that some server takes for such. Empty lines before it are passed over.
-    pub(super) fn read(&mut self, byte: u8) -> Verdict {
+    #[inline]
+    fn read(&mut self, byte: u8) -> Verdict {
         if std::mem::take(&mut self.after_cr) && self.words > 0 {
             return match byte {
                 b'\n' => self.ended(Verdict::Ended { crlf: true }),

@@ -53,6 +53,11 @@ pub(super) fn look(line: &[u8]) -> Look {
     Look::Other
 }
 
+/// Whether a line that begins with this byte is a header that is none of those looked at.
+pub(super) fn is_of_no_concern(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() && look(&[byte]) == Look::Other
+}
+
 fn folded(byte: u8) -> u8 {
     match byte {
         b':' => byte,
@@ -68,12 +73,29 @@ pub(super) fn is_blank(byte: u8) -> bool {
 
 /// The characters of a token (RFC 9110, section 5.6.2).
 pub(crate) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    /// Looked up, because every name of a header is held against it.
+    const TOKENS: [bool; 256] = {
+        let mut tokens = [false; 256];
+        let mut byte = 0;
+        while byte < 128 {
+            tokens[byte] = matches!(byte as u8, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
+                || (byte as u8).is_ascii_alphanumeric();
+            byte += 1;
+        }
+        tokens
+    };
+    TOKENS[usize::from(byte)]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tokens() {
+        let wanted = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        (0..=u8::MAX).for_each(|byte| assert_eq!(is_token(byte), wanted(byte), "{byte}"));
+    }
 
     #[test]
     fn spellings() {
