@@ -9,6 +9,7 @@ mod load;
 mod measure;
 mod peers;
 mod process;
+mod reader;
 mod report;
 mod runs;
 mod table;
@@ -40,9 +41,9 @@ usage: cargo bench --bench compare -- [OPTION]... [WORKLOAD]...
   --remark TEXT       is added to the conditions that are told with the tables
   --write FILE        puts the tables between the marks for figures in this file; only with all workloads
   --only A,B          these workloads; the same as their names as words
-workloads: connections, one, trips, down, up, idle, two, tls-full, tls-resumed, tls-stream, udp-known, udp-new, calls,
-start, options, clones-connections, clones-up, clones-down, clones-trips (default: all); tls, udp and clones stand for all that
-begin like this";
+workloads: connections, one, trips, down, up, idle, two, tls-full, tls-resumed, tls-stream, tls-idle, udp-known, udp-new,
+udp-up, udp-down, calls, start, options, clones-connections, clones-up, clones-down, clones-trips (default: all); tls, udp
+and clones stand for all that begin like this";
 
 struct Options {
     rounds: usize,

@@ -4,6 +4,7 @@ use super::datagrams::{DatagramLoad, Habit};
 use super::load::{Generator, Load, Task};
 use super::peers::{Copying, Peer, Running, Speech, free_datagram_socket, free_listener, long_configuration};
 use super::process;
+use super::reader::Reader;
 use super::runs::{RunLoad, Way};
 use super::wire;
 use nix::sys::signal::Signal;
@@ -32,6 +33,9 @@ const TLS_CLIENTS: u64 = 4;
 const RESUMED_PERCENT: u64 = 99;
 /// `clone_queue`.
 const QUEUE_BYTES: usize = 64 << 20;
+/// In lines of configuration: where a server listens, and where metrics are read once a second.
+pub const SERVER_PORT: &str = "SERVER_PORT";
+pub const METRICS_ADDRESS: &str = "METRICS_ADDRESS";
 const GIB: f64 = (1_u64 << 30) as f64;
 
 /// What all measurements have in common.
@@ -51,6 +55,8 @@ pub struct Bench<'a> {
 
 /// A program at work, and the load for it.
 struct Scene<L> {
+    /// Whoever reads its metrics: gone before it is.
+    _reader: Option<Reader>,
     running: Running,
     load: L,
     /// A clone that reads nothing.
@@ -79,10 +85,15 @@ impl Bench<'_> {
                 Copying::Stalled => stalled = Some(listener),
             }
         }
+        let metrics = address_of(&free_listener()?)?;
+        let lines = lines
+            .replace(SERVER_PORT, &addresses[0].port().to_string())
+            .replace(METRICS_ADDRESS, &metrics.to_string());
         let running = peer.start(self.directory, cores, &addresses, &lines)?;
+        let reader = lines.contains("metrics_listen").then(|| Reader::begin(metrics));
         let mut load = Load::new(running.address, servers.into(), copies, self.sources, tls)?;
         load.run_for(Duration::from_millis(50))?; // the connection that found it listening ends
-        Ok(Scene { running, load, _stalled: stalled })
+        Ok(Scene { running, load, _reader: reader, _stalled: stalled })
     }
 
     /// Processor microseconds for a short connection, with so many clients at a time; connections in a second.
@@ -143,7 +154,7 @@ impl Bench<'_> {
             Habit::Leave => UNDER_WAY,
         };
         let load = DatagramLoad::new(running.address, servers.into(), habit, clients)?;
-        let mut scene = Scene { running, load, _stalled: None };
+        let mut scene = Scene { running, load, _reader: None, _stalled: None };
         scene.load.run(|load| load.answers() + load.lost >= CLIENTS_FORGOTTEN)?;
         let lost_before = scene.load.lost;
         let answers_before = scene.load.answers();
@@ -162,7 +173,7 @@ impl Bench<'_> {
         let peer = peer.clone().speaking(Speech::Udp { once: false });
         let running = peer.start(self.directory, &self.cores, &addresses, "")?;
         let load = RunLoad::new(running.address, servers.into(), way)?;
-        let mut scene = Scene { running, load, _stalled: None };
+        let mut scene = Scene { running, load, _reader: None, _stalled: None };
         scene.load.run_for(WARM_UP)?;
         let (lost_before, came_before) = (scene.load.lost, scene.load.datagrams());
         let (cost, rate) = scene.count(self.time, RunLoad::bytes)?;
@@ -228,6 +239,21 @@ impl Bench<'_> {
         let idle = self.idle_clients as f64;
         let growth = after_bytes.saturating_sub(before_bytes) as f64;
         Ok(vec![after_bytes as f64 / idle, growth / idle, before_cost * 1e6, after_cost * 1e6])
+    }
+
+    /// What each idle connection with TLS added; all memory for each.
+    pub fn tls_idle(&self, peer: &Peer) -> io::Result<Vec<f64>> {
+        let mut scene = self.tls_scene(peer, false)?;
+        let before_bytes = scene.running.resident_bytes();
+        while scene.load.accepted < self.idle_clients {
+            scene.add_clients(Task::Rest, 10)?;
+            let wanted = scene.load.accepted + 10;
+            scene.load.run(|load| load.accepted >= wanted)?;
+        }
+        scene.load.run_for(WARM_UP)?;
+        let after_bytes = scene.running.resident_bytes();
+        let idle = self.idle_clients as f64;
+        Ok(vec![after_bytes.saturating_sub(before_bytes) as f64 / idle, after_bytes as f64 / idle])
     }
 
     /// Milliseconds until it takes connections; the same with a configuration of 10,000 lines; KiB of memory then and

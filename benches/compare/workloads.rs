@@ -2,7 +2,7 @@
 
 use super::datagrams::Habit;
 use super::load::Task;
-use super::measure::Bench;
+use super::measure::{Bench, METRICS_ADDRESS, SERVER_PORT};
 use super::peers::{Copying, Peer, Speech};
 use super::runs::Way;
 use std::io;
@@ -70,6 +70,11 @@ pub const WORKLOADS: &[Workload] = &[
         name: "tls-stream",
         title: "TLS: streams to 4 clients",
         columns: &["CPU seconds per GiB", "Gbit per second"],
+    },
+    Workload {
+        name: "tls-idle",
+        title: "TLS: idle connections",
+        columns: &["bytes that each added", "bytes per connection, all memory"],
     },
     Workload {
         name: "udp-known",
@@ -180,6 +185,18 @@ pub struct Others {
     pub like: Vec<Peer>,
 }
 
+/// 63 services beside the first, with 998 servers beside the two of that one; each has these settings.
+fn services(settings: &str) -> String {
+    let service = |number: usize| {
+        // So that they are a thousand in all.
+        let servers = 15 + usize::from(number < 53);
+        let lines =
+            (0..servers).map(|server| format!("server {server} address 127.0.0.1 port {SERVER_PORT}\n"));
+        format!("service s{number}\nlisten 127.0.0.1:0\n{settings}{}", lines.collect::<String>())
+    };
+    settings.to_owned() + &(0..63).map(service).collect::<String>()
+}
+
 /// The programs that take part in a workload, and what is added to the configuration of each.
 pub fn programs(workload: &Workload, others: &Others) -> Vec<(Peer, String)> {
     let denied = |count: u32| {
@@ -197,12 +214,17 @@ pub fn programs(workload: &Workload, others: &Others) -> Vec<(Peer, String)> {
             .map(|(name, copying)| (Peer::ours(name).with_clone(copying), String::new()))
             .collect();
     }
+    let quiet = services("");
+    let checked = services("check connect\ncheck_interval 1\n");
+    let busy = format!("log traffic.log\nlog_format json\nmetrics_listen {METRICS_ADDRESS}\n{checked}");
     if workload.is_of_settings() {
         let variants = [
             ("pen", "", &[][..], 2),
             ("pen with a log", "log traffic.log\n", &[], 2),
             ("pen with a JSON log", "log traffic.log\nlog_format json\n", &[], 2),
             ("pen -H", "", &["-H"], 2),
+            ("pen with 64 services and 1,000 servers", &quiet, &[], 2),
+            ("the same, servers checked and metrics read each second, JSON log", &busy, &[], 2),
             ("pen with 1,000 entries in an access list", &list, &[], 2),
             ("pen with 100,000 entries in an access list", &long_list, &[], 2),
             ("pen with 1,000 servers", "", &["-r"], 1_000),
@@ -241,6 +263,7 @@ pub fn measure(bench: &Bench<'_>, workload: &Workload, peer: &Peer, extra: &str)
         "tls-full" => bench.handshakes(peer, false),
         "tls-resumed" => bench.handshakes(peer, true),
         "tls-stream" => bench.tls_stream(peer),
+        "tls-idle" => bench.tls_idle(peer),
         "clones-up" => bench.copied_stream(peer, Task::Give),
         "clones-down" => bench.copied_stream(peer, Task::Take),
         "clones-trips" => bench.timed_round_trips(peer),
