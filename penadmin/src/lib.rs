@@ -3,7 +3,8 @@
 //! Doors, such as the one for browsers, stand on four parts that know no door: [`users`] (names, passwords, keys, access),
 //! [`rights`] (which lines a user may say), [`audit`] (what was changed, and by whom) and [`pens`] (control sockets).
 //! [`office`] is the four together, with what every door does: carry out a line for a user. [`web`] is the door for browsers, [`ssh`] that for
-//! terminals; [`connection_limit`] limits how many stand in one.
+//! terminals; [`connection_limit`] limits how many stand in one,
+//! `throttle` how often somebody fails to enter.
 //! [`options`] reads the command line, [`terminal`] a password.
 #![forbid(unsafe_code)]
 
@@ -19,5 +20,6 @@ pub mod ssh;
 #[path = "without_ssh.rs"]
 pub mod ssh;
 pub mod terminal;
+pub mod throttle;
 pub mod users;
 pub mod web;

@@ -1,7 +1,7 @@
 //! The door for browsers and scripts: a page, and an API over HTTP that the page uses too.
 //!
 //! The way of a request: `server` (sockets, TLS, limits) → `guard` (is it meant for us, headers of every answer) →
-//! `api` (who is it, what is wanted) → the office on a thread that may block. `sessions` and `throttle` decide, without
+//! `api` (who is it, what is wanted) → the office on a thread that may block. `sessions` and `crate::throttle` decide, without
 //! clock and sockets; `assets` is the page.
 
 mod answers;
@@ -11,7 +11,6 @@ mod guard;
 mod login;
 mod server;
 mod sessions;
-mod throttle;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(not(feature = "tls"))]
@@ -21,11 +20,11 @@ mod tls;
 pub use server::{Settings, run};
 
 use crate::office::Office;
+use crate::throttle::Throttle;
 use pen_sys::program::complain;
 use sessions::Sessions;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
-use throttle::Throttle;
 use tokio::sync::Semaphore;
 
 /// What requests share.

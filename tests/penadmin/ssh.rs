@@ -1,5 +1,6 @@
 //! The door for terminals, with OpenSSH's client: keys, rights, answers, and who is out.
 
+use crate::agent;
 use crate::common::backend::Backend;
 use crate::common::pen::Pen;
 use crate::common::programs::{all_installed, command, ours};
@@ -10,16 +11,16 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 
-const NEEDED: [(&str, &str); 2] = [("ssh", "openssh-client"), ("ssh-keygen", "openssh-client")];
+pub const NEEDED: [(&str, &str); 2] = [("ssh", "openssh-client"), ("ssh-keygen", "openssh-client")];
 
 /// A penadmin with a door for ssh, `anna` (full) and `rob` (readonly) with keys of those names.
-struct Door {
-    desk: Desk,
-    port: String,
+pub struct Door {
+    pub desk: Desk,
+    pub port: String,
 }
 
 impl Door {
-    fn before(pens: &[&str]) -> Door {
+    pub fn before(pens: &[&str]) -> Door {
         let keys = crate::common::tempdir::TempDir::new();
         let host_key = keys.path().join("host_key");
         let desk = Desk::with(&["--ssh", "127.0.0.1:0", "--host-key", host_key.to_str().unwrap()], pens);
@@ -47,7 +48,7 @@ impl Door {
     }
 
     /// OpenSSH's client with the key of this name, for this user.
-    fn client(&self, key: &str, user: &str) -> Command {
+    pub fn client(&self, key: &str, user: &str) -> Command {
         let mut client = command("ssh");
         client.args([
             "-F",
@@ -73,13 +74,13 @@ impl Door {
         assert!(remove.status().unwrap().success());
     }
 
-    fn says(&self, user: &str, words: &[&str]) -> Output {
+    pub fn says(&self, user: &str, words: &[&str]) -> Output {
         self.client(user, user).args(words).output().unwrap()
     }
 }
 
 #[track_caller]
-fn assert_said(output: &Output, status: i32, stdout: &str, stderr: &str) {
+pub fn assert_said(output: &Output, status: i32, stdout: &str, stderr: &str) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let said = (output.status.code(), text(&output.stdout), text(&output.stderr));
     assert_eq!(said, (Some(status), stdout.into(), stderr.into()));
@@ -110,6 +111,33 @@ fn a_command_is_carried_out_for_whom_the_key_belongs_to() {
     assert_eq!(lines, ["anna\tssh\tshop\tblacklist 17", "anna\tssh\tshop\tserver 9 disable"]);
     let json = door.says("rob", &["servers", "json"]);
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&json.stdout).unwrap()[0]["index"], 0, "{json:?}");
+}
+
+#[test]
+fn a_security_key_opens_and_one_that_is_of_no_use_is_refused_when_it_is_given() {
+    if !all_installed(&NEEDED) {
+        return;
+    }
+    let a = Backend::named("A");
+    let pen = Pen::before([&a]).start();
+    let door = Door::before(&[&control(&pen)]);
+    let agent = agent::start(door.desk.dir.path(), "token");
+    let token = door.desk.text("token.pub");
+    let ask = |user: &str| {
+        let mut client = door.client("token.pub", user);
+        client.env("SSH_AUTH_SOCK", &agent).arg("pid").output().unwrap()
+    };
+    assert_eq!(ask("anna").status.code(), Some(255), "a key of nobody");
+    add_user(&door.desk.path("users"), &["anna", "full", "--key", &token]);
+    assert_said(&ask("anna"), 0, &pen.control("pid"), "");
+    assert_eq!(ask("rob").status.code(), Some(255), "another's key");
+
+    let rsa = door.make_key("old", "rsa");
+    let mut user = Command::new(ours("penadmin"));
+    let refused = user.arg("user").arg(door.desk.path("users")).args(["rob", "readonly", "--key", &rsa]);
+    let said = String::from_utf8(refused.stdin(Stdio::null()).output().unwrap().stderr).unwrap();
+    assert!(said.starts_with("penadmin: --key: want a key that is one of ssh-ed25519, "), "{said}");
+    assert!(said.contains(", got ssh-rsa\n"), "{said}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::guest::{Guest, Seen};
 use super::host_key;
 use crate::connection_limit::{ConnectionLimit, Place};
 use crate::office::Office;
+use crate::throttle::Throttle;
 use pen_sys::program::complain;
 use pen_sys::{clock, errors};
 use russh::keys::PrivateKey;
@@ -12,7 +13,7 @@ use russh::{MethodKind, MethodSet, Preferred, SshId, compression};
 use std::borrow::Cow;
 use std::net::{Shutdown, SocketAddr, TcpListener as StdListener, TcpStream as StdStream, ToSocketAddrs};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
@@ -88,6 +89,7 @@ impl Door {
         let config = Arc::new(config(self.key));
         let limit = ConnectionLimit::new(CONNECTIONS_MAX, OF_ADDRESS_MAX);
         let strangers = ConnectionLimit::new(STRANGERS_MAX, STRANGERS_OF_ADDRESS_MAX);
+        let failures = Arc::<Mutex<Throttle>>::default();
         for listener in self.listeners {
             let listener = TcpListener::from_std(listener)?;
             let address = listener.local_addr()?;
@@ -97,6 +99,7 @@ impl Door {
                 config: config.clone(),
                 limit: limit.clone(),
                 strangers: strangers.clone(),
+                failures: failures.clone(),
             };
             tokio::spawn(hall.accept(listener));
         }
@@ -130,6 +133,7 @@ struct Hall {
     config: Arc<Config>,
     limit: Arc<ConnectionLimit>,
     strangers: Arc<ConnectionLimit>,
+    failures: Arc<Mutex<Throttle>>,
 }
 
 impl Hall {
@@ -140,37 +144,60 @@ impl Hall {
                 sleep(SHORTAGE).await;
                 continue;
             };
+            if is_over(&self.failures, peer) {
+                continue;
+            }
             let places = self.limit.enter(peer.ip()).zip(self.strangers.enter(peer.ip()));
             let Some((place, stranger)) = places else { continue };
-            let (config, office) = (self.config.clone(), self.office.clone());
+            let (config, office, failures) =
+                (self.config.clone(), self.office.clone(), self.failures.clone());
             tokio::spawn(async move {
-                attend(stream, peer, config, office, stranger).await;
+                if !attend(stream, peer, config, office, stranger).await {
+                    has_failed(&failures, peer);
+                }
                 drop(place);
             });
         }
     }
 }
 
-/// Serves one connection until it ends or must.
+/// Whether nobody comes in from there for now. This machine is none of those: its users could do worse.
+fn is_over(failures: &Mutex<Throttle>, peer: SocketAddr) -> bool {
+    let address = peer.ip().to_canonical();
+    let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+    !address.is_loopback() && failures.is_over(address, clock::monotonic_ms())
+}
+
+fn has_failed(failures: &Mutex<Throttle>, peer: SocketAddr) {
+    let address = peer.ip().to_canonical();
+    let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+    if !address.is_loopback() && failures.failed(address, clock::monotonic_ms()) {
+        complain(format_args!(
+            "penadmin: nobody comes in by ssh from {address} for a minute: too many failures"
+        ));
+    }
+}
+
+/// Serves one connection until it ends or must. Whether somebody came in.
 async fn attend(
     stream: TcpStream,
     peer: SocketAddr,
     config: Arc<Config>,
     office: Arc<Office>,
     stranger: Place,
-) {
-    let Some((stream, handle)) = twice(stream) else { return };
+) -> bool {
+    let Some((stream, handle)) = twice(stream) else { return false };
     let seen = Arc::new(Seen::default());
     let guest = Guest::new(office.clone(), seen.clone(), peer);
     let began_ms = clock::monotonic_ms();
-    let Ok(Ok(session)) = timeout(LOGIN, run_stream(config, stream, guest)).await else { return };
+    let Ok(Ok(session)) = timeout(LOGIN, run_stream(config, stream, guest)).await else { return false };
     let farewell = session.handle();
     let mut stranger = Some(stranger);
     let mut session = Box::pin(session);
     let reason = loop {
         // What breaks a connection, its other end knows.
         if timeout(LOOK, &mut session).await.is_ok() {
-            return;
+            return seen.user().is_some();
         }
         let waited = Duration::from_millis(clock::monotonic_ms().saturating_sub(began_ms));
         match seen.user() {
@@ -193,6 +220,7 @@ async fn attend(
     .await;
     // One that does not read would keep the session.
     let _ = handle.shutdown(Shutdown::Both);
+    seen.user().is_some()
 }
 
 /// The connection, and a way to end it from outside.

@@ -1,6 +1,8 @@
-//! How many wrong passwords there may be: five in a minute for each name and for each address. Pure: time is an argument.
+//! How often somebody may fail to come in: five times in a minute for each name and for each address. Pure: time is an
+//! argument.
 //!
-//! An attempt counts as wrong from its beginning, so that many at once do not slip through.
+//! With a password an attempt counts as wrong from its beginning, so that many at once do not slip through. With keys, of
+//! which a client may try several, a connection counts when it has ended without a right one.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -56,6 +58,21 @@ impl Throttle {
         }
     }
 
+    /// Whether connections from there have failed too often.
+    pub fn is_over(&mut self, address: IpAddr, now_ms: u64) -> bool {
+        self.wait_ms(&Who::Address(network(address)), now_ms).is_some()
+    }
+
+    /// A connection from there has failed. Whether that is once too often.
+    pub fn failed(&mut self, address: IpAddr, now_ms: u64) -> bool {
+        let who = Who::Address(network(address));
+        self.make_room(&who, now_ms);
+        let times = self.wrong.entry(who).or_default();
+        times.retain(|time| now_ms < time + SPAN_MS);
+        times.push_back(now_ms);
+        times.len() == WRONG_MAX
+    }
+
     fn wait_ms(&mut self, who: &Who, now_ms: u64) -> Option<u64> {
         let times = self.wrong.get_mut(who)?;
         times.retain(|time| now_ms < time + SPAN_MS);
@@ -79,13 +96,16 @@ impl Throttle {
     }
 }
 
-/// IPv6 by /64, which is what one customer has.
 fn both(name: &str, address: IpAddr) -> [Who; 2] {
-    let address = match address.to_canonical() {
+    [Who::Name(name.into()), Who::Address(network(address))]
+}
+
+/// IPv6 by /64, which is what one customer has.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
         address => address,
-    };
-    [Who::Name(name.into()), Who::Address(address)]
+    }
 }
 
 #[cfg(test)]
@@ -123,6 +143,15 @@ mod tests {
         throttle.was_right("anna", HERE, 4);
         assert_eq!(throttle.attempt("anna", HERE, 5), Ok(()), "the name");
         assert!(throttle.attempt("anna", HERE, 6).is_err(), "the address still has five");
+    }
+
+    #[test]
+    fn connections_that_fail_close_the_door_for_their_address() {
+        let (mut throttle, far) = (Throttle::default(), address("192.0.2.1"));
+        let told: Vec<bool> = (0..6).map(|at| throttle.failed(far, at * 1000)).collect();
+        assert_eq!(told, [false, false, false, false, true, false], "told once");
+        assert!(throttle.is_over(far, 6_000) && !throttle.is_over(address("192.0.2.2"), 6_000));
+        assert!(throttle.is_over(far, 60_999) && !throttle.is_over(far, 61_000));
     }
 
     #[test]
