@@ -202,6 +202,42 @@ fn an_imported_file_is_a_configuration_of_pens_and_notes_have_their_lines() {
     assert!(errors.contains("octopuslb.conf:3: ip: want an IPv4 address, got \"name\"\n"), "{errors}");
 }
 
+/// Every directive and every word of a block, and for each line that means something else its note.
+#[test]
+fn pen_takes_every_word_of_an_octopus_file() {
+    const FILE: &str = "# all of them\nbinding_ip = 127.0.0.1\nbinding_port=8080 # a remark\nmember_outbound_ip=127.0.0.2\n\
+        clone_outbound_ip=127.0.0.3\nalgorithm=HASH\nclone_mode=enabled\nsession_weight=0.2\n\
+        hash_rebalance_interval=60\nhash_rebalance_threshold=20\nhash_rebalance_size=10\n\
+        overload_mode=STRICT\ndefault_maxc=1000\ndefault_maxl=8.0\nshm_run_dir=DIR/run\nshm_perms=640\n\
+        fd_limit=0\nsession_limit=900\nlog_file=DIR/log\ndebug_level=4\nuse_syslog=1\n\
+        monitor_interval=10\nconnect_timeout=2\nsnmp_enable=on\nsnmp_community_pw=secret\n\
+        [web 1]\nip=127.0.0.1\n[/]\n\
+        [copy]\nip=127.0.0.1\nport=81\nmaxc=7\nmaxl=2\nclone=true\nstandby=true\nstatus=disabled\n[/]\n\
+        [late]\nip=127.0.0.1\nclone=yes\ncolour=red\n[/]\n";
+    let folder = TempDir::new();
+    let path = |name: &str| folder.path().join(name);
+    let file = path("octopuslb.conf");
+    fs::write(&file, FILE.replace("DIR", &folder.path().display().to_string())).unwrap();
+    let imported = pen(&["--import", file.to_str().unwrap()]);
+    assert_eq!(imported.status.code(), Some(0), "{imported:?}");
+    let start = format!("pen: {}:", file.display());
+    let notes = text(&imported.stderr);
+    let lines: Vec<&str> = notes.lines().map(|note| note.strip_prefix(&start).unwrap_or(note)).collect();
+    for (line, words) in [
+        (21, "use_syslog: messages go to one place"),
+        (26, "\"web 1\" is called web-1 here"),
+        (40, "clone: want true or false, got \"yes\""),
+        (41, "\"colour\": want one of "),
+    ] {
+        let told = lines.iter().any(|note| note.starts_with(&format!("{line}: {words}")));
+        assert!(told, "{line}: {words}: {notes}");
+    }
+    assert_eq!(lines.len(), 4, "{notes}");
+    fs::write(path("pen.conf"), &imported.stdout).unwrap();
+    let checked = pen(&["--check", "-F", path("pen.conf").to_str().unwrap()]);
+    assert_eq!(text(&checked.stdout), "valid\n", "{checked:?}");
+}
+
 /// Without root there is no `-u root`, and nothing else of it matters.
 #[test]
 fn the_script_starts_one_server_for_each_file() {

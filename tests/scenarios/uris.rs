@@ -3,10 +3,12 @@
 use crate::common::backend::{Backend, echo};
 use crate::common::client::Client;
 use crate::common::pen::{Pen, Start};
-use crate::common::wait::eventually;
+use crate::common::wait::{eventually, meanwhile};
 use pen_core::uri::{self, Asked, Uri};
 use pen_proto::commands::PolicyKind;
 use pen_proto::status::ServerStatus;
+use std::io::Write;
+use std::time::Duration;
 
 fn before(servers: &[Backend; 3], policy: &str) -> Start {
     Pen::before(servers).options("-r").command(format!("policy {policy}"))
@@ -156,6 +158,40 @@ fn uris_move_from_the_busiest_server_to_the_idlest() {
         let _ = request("/0").line();
         uris(&pen)
     };
+    eventually("two of four move", ask, |uris| *uris == [2, 6]);
+}
+
+/// Both servers have the same connections, and say themselves what they have to do.
+#[test]
+fn uris_move_by_the_load_that_agents_tell() {
+    let servers = ["A", "B"].map(Backend::named);
+    let agents = ["90\n", "10\n"].map(|load| {
+        Backend::serving(move |mut stream| {
+            let _ = stream.write_all(load.as_bytes());
+        })
+    });
+    let start = Pen::before(&servers).options("-r --threads 1").command("policy uri_hash");
+    let start = start.command("check_interval 0.1").command("maxload 100").command("rebalance_size 50");
+    let start = (0..2).fold(start, |start, index| {
+        start.command(format!("server {index} load agent {}", agents[index].port()))
+    });
+    let pen = start.start();
+    (0..8).for_each(|number| drop(server_of(&pen, &format!("/{number}"))));
+    assert_eq!(uris(&pen), [4, 4]);
+    let loads = || {
+        let servers: serde_json::Value = serde_json::from_str(&pen.control("servers json")).unwrap();
+        [0, 1].map(|index: usize| servers[index]["effective_load"].as_u64())
+    };
+    eventually("the loads to be known", loads, |loads| *loads == [Some(90), Some(10)]);
+    pen.control("rebalance_threshold 81");
+    pen.control("rebalance_interval 1");
+    let ask = || {
+        let _ = server_of(&pen, "/0");
+        uris(&pen)
+    };
+    meanwhile(Duration::from_millis(2_100));
+    assert_eq!(ask(), [4, 4], "80 percentage points are too few");
+    pen.control("rebalance_threshold 80");
     eventually("two of four move", ask, |uris| *uris == [2, 6]);
 }
 

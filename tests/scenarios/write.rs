@@ -4,6 +4,7 @@ use crate::common::backend::Backend;
 use crate::common::client::Client;
 use crate::common::pen::Pen;
 use crate::common::ports::free_port;
+use std::fs;
 
 const COMMANDS: &[&str] = &[
     "acl 1 permit 10.0.0.0 255.0.0.0",
@@ -110,4 +111,53 @@ fn a_link_is_not_written_through_by_surprise() {
     pen.control("write precious/below");
     assert_eq!(pen.text("precious"), "precious");
     assert_eq!(pen.control("blacklist"), "30\n");
+}
+
+/// What cloning, loads and states are told by, each other than its default.
+const FARM: &[&str] = &[
+    "clone_percent 50",
+    "clone_queue 2048",
+    r#"clone_ignore "Set-Cookie: id""#,
+    "load agent 9",
+    "maxload 4.5",
+    "session_weight 0.25",
+    "overload strict",
+    "on_down close",
+    "rebalance_interval 60",
+    "rebalance_size 7",
+    "rebalance_threshold 20",
+    "server a source 127.0.0.2",
+    "server a load snmp v1 a-community port 1161",
+    "server a maxload 8",
+    "server b role clone",
+    "server c standby yes",
+    "server c warm_up 2.5",
+];
+
+#[test]
+fn no_word_of_clones_and_loads_is_lost_by_write_and_reload() {
+    let servers = ["a", "b", "c"].map(|name| format!("{name}=127.0.0.1:{}", free_port()));
+    let pen = Pen::before(&servers).config("").start();
+    for command in FARM {
+        let reply = pen.control(command);
+        assert!(!reply.starts_with("error: "), "{command}: {reply}");
+    }
+    let saved = written(&pen, "saved.conf");
+    for command in FARM {
+        let value = command.split_once(' ').map_or(*command, |(_, value)| value);
+        let value = value.split_once(' ').filter(|_| command.starts_with("server ")).map_or(value, |it| it.1);
+        assert!(saved.contains(value), "{command}: {saved}");
+    }
+
+    assert_eq!(pen.control("diff saved.conf"), "");
+    let bare = pen.path("bare.conf");
+    fs::write(&bare, servers.iter().map(|server| format!("server add {server}\n")).collect::<String>())
+        .unwrap();
+    assert!(pen.control("apply bare.conf").contains("no clone_ignore\n"));
+    assert_ne!(written(&pen, "other.conf"), saved);
+    pen.control("apply saved.conf");
+    assert_eq!(written(&pen, "other.conf"), saved);
+
+    let other = Pen::before([] as [&str; 0]).config(&pen.text("saved.conf")).start();
+    assert_eq!(written(&other, "saved.conf"), saved);
 }

@@ -2,7 +2,7 @@
 
 use super::tests::{Farm, setup};
 use super::*;
-use crate::balance::{Finding, Health, ServerSetup, Untested};
+use crate::balance::{Finding, Health, Rebalance, ServerSetup, Untested};
 use pen_proto::commands::PolicyKind;
 use pen_proto::status::{ServerState, ServerStatus};
 use proptest::prelude::*;
@@ -211,4 +211,53 @@ fn every_state_but_up_has_a_reason_and_a_beginning() {
     assert_eq!(said(&mut farm, 1_070), ["removing 1060", "standby 1040"]);
     servers(&mut farm, 1_080, vec![lone(1, 0, 1), lone(2, 1, 0)]);
     assert_eq!(said(&mut farm, 1_090), ["full 1080", "standby 1040"], "it takes clients again, in vain");
+}
+
+/// Has a hundred URIs at each of two servers that have told these loads, waits for the interval, and counts them again.
+fn rebalanced(
+    maxload: u64,
+    weights: [&str; 2],
+    loads: [Option<&str>; 2],
+    threshold_percent: u32,
+) -> [u32; 2] {
+    let servers = [0, 1].map(|index| ServerSetup {
+        maxload: Load::of_thousandths(maxload),
+        weight: Some(Weight::parse(weights[index]).unwrap()),
+        ..setup(index as u8 + 1)
+    });
+    let mut farm = Farm::with_rules(servers.to_vec(), |rules| {
+        (rules.policy, rules.forgets_clients) = (PolicyKind::UriHash, true);
+        rules.rebalance = Rebalance { interval_seconds: 30, threshold_percent, size_percent: 5 };
+    });
+    // Each has half, whatever it weighs: they are taken by turns.
+    for uri in 0..200 {
+        let other = ServerId::regular((uri % 2) as usize ^ 1);
+        farm.pool.at(farm.selection).blacklist(other, 30, 1_000);
+        farm.asks_for(uri, 1_000);
+        farm.pool.at(farm.selection).blacklist(other, 0, 1_000);
+    }
+    for (index, load) in loads.into_iter().enumerate() {
+        load.map(|load| farm.hears(index, load));
+    }
+    farm.asks_for(0, 1_030);
+    let statuses = farm.pool.at(farm.selection).server_statuses(1_030);
+    [0, 1].map(|index: usize| statuses[index].uris.unwrap())
+}
+
+/// Octopus's example: 90 % and 10 % of the load that they may have.
+#[test]
+fn uris_go_from_the_most_loaded_server_to_the_least_loaded() {
+    let half = Load::of_thousandths(4_000).thousandths().into();
+    let even = ["1", "1"];
+    let (told, turned) = ([Some("3.6"), Some("0.4")], [Some("0.4"), Some("3.6")]);
+    assert_eq!(rebalanced(half, even, told, 30), [95, 105]);
+    assert_eq!(rebalanced(half, even, turned, 30), [105, 95]);
+    assert_eq!(rebalanced(half, even, told, 80), [95, 105], "in percentage points");
+    assert_eq!(rebalanced(half, even, told, 81), [100, 100]);
+    assert_eq!(rebalanced(half, even, told, 0), [100, 100], "never");
+    assert_eq!(rebalanced(half, even, [Some("3.6"), None], 30), [100, 100], "unknown is not idle");
+    assert_eq!(rebalanced(0, even, told, 80), [95, 105], "in percent of the greater load");
+    assert_eq!(rebalanced(0, even, [Some("0.09"), Some("0")], 30), [100, 100], "nobody has anything to do");
+    assert_eq!(rebalanced(0, ["9", "1"], told, 30), [100, 100], "the same for the weight");
+    assert_eq!(rebalanced(0, ["18", "1"], told, 30), [105, 95]);
 }

@@ -1,9 +1,10 @@
 //! What an agent says, and how it counts beside the words of others.
 
 use super::super::pool::Pool;
-use super::super::{Admission, Finding, Health, Rules, ServerSetup, Untested};
+use super::super::{Admission, Asker, Finding, Health, Rules, ServerSetup, Untested};
 use super::*;
 use crate::settings::Settings;
+use crate::uri::Uri;
 use pen_proto::addr::ClientAddr;
 use pen_proto::commands::{LoadSource, PolicyKind};
 use pen_proto::status::ServerState;
@@ -64,6 +65,16 @@ impl Farm {
     pub fn state(&mut self, index: usize) -> ServerState {
         let now_seconds = self.now_seconds;
         self.server(index).state(BLACKLIST_SECONDS.into(), now_seconds)
+    }
+
+    /// A client asks for this, and has gone again.
+    pub fn asks_for(&mut self, uri: u64, now_seconds: u32) {
+        let client = ClientAddr::from(std::net::SocketAddr::from(([192, 0, 2, 1], 1)));
+        let asker = Asker { uri: Some(Uri(uri)), ..Asker::from(client) };
+        let mut chooser = self.pool.at(self.selection);
+        if let Admission::Connect(attempt, _) = chooser.admit(asker, 1, now_seconds) {
+            chooser.abandon(attempt);
+        }
     }
 
     /// Where a new client goes; its connection stays.

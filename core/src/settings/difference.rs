@@ -195,6 +195,11 @@ impl Way {
                     false => after.lines().map(str::to_owned).collect(),
                 }
             }
+            // Texts are added behind those that stay; the first line takes all away.
+            Kind::List(List::CloneIgnore) => {
+                let stay = after.starts_with(&before);
+                after[if stay { before.len() } else { 0 }..].lines().map(str::to_owned).collect()
+            }
             Kind::List(_) => {
                 let known: HashSet<&str> = before.lines().collect();
                 after.lines().filter(|line| !known.contains(line)).map(str::to_owned).collect()

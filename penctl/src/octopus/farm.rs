@@ -26,6 +26,7 @@ struct Told {
     /// `true` or `"yes"`.
     standby: serde_json::Value,
     load: Option<f64>,
+    load_error: Option<String>,
     maxload: Option<f64>,
     uris: Option<u64>,
 }
@@ -50,6 +51,8 @@ pub struct Server {
     pub received_bytes: u64,
     /// `None` while it is not known.
     pub load: Option<f64>,
+    /// It was asked for its load, in vain.
+    pub has_no_answer: bool,
     pub max_load: f64,
     /// Addresses of requests that belong to it.
     pub uris: u64,
@@ -157,6 +160,8 @@ impl Told {
             sent_bytes: self.sent_bytes,
             received_bytes: self.received_bytes,
             load: self.load,
+            // Octopus asks no server that has failed.
+            has_no_answer: self.load_error.is_some() && self.state != "down",
             max_load: self.maxload.unwrap_or(MAX_LOAD),
             uris: self.uris.unwrap_or(0),
         }

@@ -75,9 +75,18 @@ fn kind(server: &Server) -> &'static str {
     if server.is_clone { "Clone" } else { "Member" }
 }
 
-/// `-`: not known. A failed query leaves a load that is not known, too.
+/// `-`: not known yet. `???`: nobody answered.
 fn load(server: &Server) -> String {
-    server.load.map_or_else(|| "-".to_owned(), |load| format!("{load:.2}"))
+    match server.load {
+        Some(load) => format!("{load:.2}"),
+        None if server.has_no_answer => "???".to_owned(),
+        None => "-".to_owned(),
+    }
+}
+
+/// The same in Octopus's numbers.
+fn load_number(server: &Server) -> f64 {
+    server.load.unwrap_or(if server.has_no_answer { -2.0 } else { -1.0 })
 }
 
 /// A line for each server, 15 fields, without a heading.
@@ -97,7 +106,7 @@ pub fn machine(farm: &Farm) -> String {
             server.completed,
             server.sent_bytes,
             server.received_bytes,
-            server.load.unwrap_or(-1.0),
+            load_number(server),
             server.max_load,
             server.effective_load()
         )
@@ -140,12 +149,14 @@ mod tests {
             sent_bytes: 1000,
             received_bytes: 20000,
             load: Some(1.5),
+            has_no_answer: false,
             max_load: 4.0,
             uris: 3,
         };
         let clone =
             Server { is_clone: true, name: "test".into(), is_standby: false, load: None, ..member.clone() };
-        Farm { servers: vec![member, clone] }
+        let silent = Server { is_clone: false, id: 1, has_no_answer: true, ..clone.clone() };
+        Farm { servers: vec![member, silent, clone] }
     }
 
     fn head(loads: bool) -> Head {
@@ -164,7 +175,8 @@ mod tests {
             table(&head(false), &farm(), false),
             "0.0.0.0:80, Algorithm: Least Connections, Cloning: Enabled\n     \
              type   #             name    status       ip-address port     c\n\
-             (S)Member   0             web1   Enabled         10.0.0.1   80     2\n    \
+             (S)Member   0             web1   Enabled         10.0.0.1   80     2\n   \
+             Member   1             test   Enabled         10.0.0.1   80     2\n    \
              Clone   0             test   Enabled         10.0.0.1   80     2\n"
         );
         let extended = table(&head(true), &farm(), true);
@@ -175,7 +187,8 @@ mod tests {
         );
         assert!(lines[1].ends_with("     c  maxc      hc        bsent        brecv  load  maxl loading"));
         assert!(lines[2].ends_with("     2   500      17         1000        20000  1.50  4.00     37%"));
-        assert!(lines[3].ends_with("         1000        20000     -  4.00        "));
+        assert!(lines[3].ends_with("         1000        20000   ???  4.00        "));
+        assert!(lines[4].ends_with("         1000        20000     -  4.00        "));
     }
 
     #[test]
@@ -184,6 +197,7 @@ mod tests {
         assert_eq!(
             text,
             "Member,0,web1,Enabled,(S),10.0.0.1,80,2,500,17,1000,20000,1.500000,4.000000,37\n\
+             Member,1,test,Enabled,,10.0.0.1,80,2,500,17,1000,20000,-2.000000,4.000000,0\n\
              Clone,0,test,Enabled,,10.0.0.1,80,2,500,17,1000,20000,-1.000000,4.000000,0\n"
         );
         assert!(text.lines().all(|line| line.split(',').count() == 15));

@@ -6,14 +6,17 @@
 
 mod assignments;
 
-use super::turns::{Turns, load};
-use super::{Glance, Policy, Question, Server, Servers};
+use super::turns::Turns;
+use super::{Policy, Question, Server, Servers};
 use assignments::Assignments;
 use pen_proto::commands::Role;
 use pen_proto::weight::Weight;
+use std::cmp::Ordering;
 
 /// As little as this is no difference, whatever it is in percent.
-const DIFFERENCE_MIN: u32 = 2;
+const CONNECTIONS_MIN: u32 = 2;
+/// The same of loads, a tenth.
+const LOAD_THOUSANDTHS_MIN: u32 = 100;
 
 /// Which URI has which server.
 #[derive(Debug)]
@@ -56,26 +59,84 @@ impl UriHash {
     }
 }
 
-/// The busiest and the idlest of the servers that clients may be sent to, if they differ by as much as the rules want.
+/// The busiest and the idlest of the servers that clients may be sent to, if they differ by as much as the rules want: by
+/// what at least two of them say of their load, or by connections where no two do. Who says nothing is not compared with
+/// those who do.
 fn unequal(question: &Question<'_>) -> Option<(usize, usize)> {
+    let threshold_percent = question.rules.rebalance.threshold_percent;
+    if threshold_percent == 0 {
+        return None;
+    }
     let compared = question.glances().iter().enumerate().filter(|(_, glance)| {
         glance.is_usable(question.now_seconds) && glance.standby() == 0 && glance.weight() >= Weight::LEAST
     });
-    let of = |glance: &Glance| load(glance.connections(), glance.weight().thousandths().into());
-    let busiest = compared.clone().max_by_key(|(_, glance)| of(glance))?;
-    let idlest = compared.min_by_key(|(_, glance)| of(glance))?;
-    differ(question.rules.rebalance.threshold_percent, busiest.1, idlest.1).then_some((busiest.0, idlest.0))
+    let servers = question.servers;
+    let effective = compared.clone().filter_map(|(index, _)| {
+        let percent = servers.regular().get(index)?.effective_load_percent()?;
+        Some((index, Busy { amount: percent.into(), weight: 1 }))
+    });
+    let loads = compared.clone().filter_map(|(index, glance)| {
+        Some((index, Busy::of(servers.load_at(index)?.thousandths(), glance.weight())))
+    });
+    let connections =
+        compared.map(|(index, glance)| (index, Busy::of(glance.connections(), glance.weight())));
+    let known = loads.clone().count();
+    match known {
+        0 | 1 => extremes(connections, |most, least| most.exceeds(least, threshold_percent, CONNECTIONS_MIN)),
+        _ if effective.clone().count() == known => {
+            extremes(effective, |most, least| most.amount - least.amount >= threshold_percent.into())
+        }
+        _ => extremes(loads, |most, least| most.exceeds(least, threshold_percent, LOAD_THOUSANDTHS_MIN)),
+    }
 }
 
-fn differ(threshold_percent: u32, busiest: &Glance, idlest: &Glance) -> bool {
-    // What the idlest one would have with the weight of the busiest.
-    let (most, weight) = (u128::from(busiest.connections()), u128::from(busiest.weight().thousandths()));
-    let scaled = u128::from(idlest.connections()) * weight;
-    let divisor = u128::from(idlest.weight().thousandths());
-    let gap = (most * divisor).saturating_sub(scaled);
-    threshold_percent > 0
-        && gap >= u128::from(DIFFERENCE_MIN) * divisor
-        && gap * 100 >= most * divisor * u128::from(threshold_percent)
+/// The first of those that have most to do and the first of those that have least, if they differ.
+fn extremes(
+    compared: impl Iterator<Item = (usize, Busy)> + Clone,
+    differ: impl FnOnce(Busy, Busy) -> bool,
+) -> Option<(usize, usize)> {
+    let most = compared.clone().reduce(|most, other| if other.1 > most.1 { other } else { most })?;
+    let least = compared.reduce(|least, other| if other.1 < least.1 { other } else { least })?;
+    differ(most.1, least.1).then_some((most.0, least.0))
+}
+
+/// What a server has to do, for its weight.
+#[derive(Debug, Clone, Copy)]
+struct Busy {
+    /// Connections, thousandths of a load, or percent of the load that it may have.
+    amount: u64,
+    /// In thousandths; at least 1.
+    weight: u64,
+}
+
+impl Busy {
+    fn of(amount: u32, weight: Weight) -> Busy {
+        Busy { amount: amount.into(), weight: weight.thousandths().into() }
+    }
+
+    /// Whether it has so many percent of its own more to do than the other, and at least so much.
+    fn exceeds(self, other: Busy, percent: u32, amount_min: u32) -> bool {
+        // What the other would have with this weight, times its own weight.
+        let (most, scaled) = (self.times(other.weight), other.times(self.weight));
+        let gap = most.saturating_sub(scaled);
+        gap >= u128::from(amount_min) * u128::from(other.weight) && gap * 100 >= most * u128::from(percent)
+    }
+
+    fn times(self, weight: u64) -> u128 {
+        u128::from(self.amount) * u128::from(weight)
+    }
+}
+
+impl PartialEq for Busy {
+    fn eq(&self, other: &Busy) -> bool {
+        self.partial_cmp(other) == Some(Ordering::Equal)
+    }
+}
+
+impl PartialOrd for Busy {
+    fn partial_cmp(&self, other: &Busy) -> Option<Ordering> {
+        Some(self.times(other.weight).cmp(&other.times(self.weight)))
+    }
 }
 
 /// Whether the server is well and only does not take this client: its list denies it, or it could not be reached for a reason

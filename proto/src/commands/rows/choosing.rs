@@ -262,8 +262,9 @@ pub const ROWS: &[Row] = &[
         unit: "seconds",
         summary: "with policy uri_hash: how often pen looks whether URIs must move; 0: never",
         detail: "When the busiest server has more to do than the idlest one by `rebalance_threshold`, \
-                 `rebalance_size` percent of its URIs move there, and stay there. pen compares connections \
-                 for the weight.",
+                 `rebalance_size` percent of its URIs move there, and stay there. pen compares the loads in \
+                 percent of `maxload`; where servers have none, the loads for the weight; and \
+                 connections for the weight where fewer than two loads are known.",
         ..NEW
     },
     Row {
@@ -281,7 +282,8 @@ pub const ROWS: &[Row] = &[
         kind: number(Number::RebalanceThreshold, 0, 99, 30),
         unit: "percent",
         summary: "with policy uri_hash: by how much the busiest server must exceed the idlest one; 0: never",
-        detail: "In percent of what the busiest server has, and two connections at least.",
+        detail: "Loads with a `maxload`: in percentage points of it. Otherwise in percent of what the busiest server \
+                 has, and at least a load of 0.1 or two connections.",
         ..NEW
     },
     Row {
