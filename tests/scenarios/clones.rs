@@ -131,7 +131,7 @@ fn a_bad_clone_costs_the_client_nothing() {
 }
 
 #[test]
-fn a_clone_that_keeps_the_queue_full_is_cut_off_and_one_that_is_slow_is_not() {
+fn a_clone_that_reads_nothing_is_kept_while_its_queue_has_room() {
     let held: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
     let holding = held.clone();
     let stalled = Backend::serving(move |stream| holding.lock().unwrap().push(stream));
