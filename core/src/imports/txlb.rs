@@ -349,19 +349,22 @@ impl Reader {
 
     fn admin(&mut self, element: &Element) {
         if let Some(listen) = element.get("listen") {
-            self.note(element, format!("the page is penadmin's: penadmin --listen {listen}"));
+            self.note(element, page_at(listen));
         }
         let mut users = 0;
         for child in &element.children {
             match child.name.as_str() {
                 "web" | "ssh" if !self.is_on(child, "enable") => {}
                 "web" => {
-                    let listen = child.get("listen").unwrap_or("ADDRESS");
-                    self.note(child, format!("the page is penadmin's: penadmin --listen {listen}"));
+                    self.note(child, page_at(child.get("listen").unwrap_or("ADDRESS")));
                 }
                 "ssh" => {
                     let listen = child.get("listen").unwrap_or("2222");
-                    self.note(child, format!("the shell is penadmin's: penadmin --ssh {listen}"));
+                    let text = format!(
+                        "the shell is penadmin's, with keys alone: penadmin --ssh {} --host-key FILE",
+                        everywhere(listen)
+                    );
+                    self.note(child, text);
                 }
                 "user" => match user(child) {
                     Ok(_) => users += 1,
@@ -471,6 +474,18 @@ impl Reader {
         }
         imported
     }
+}
+
+/// Where the page is: penadmin wants TLS where other machines could connect.
+fn page_at(listen: &str) -> String {
+    let is_near = ["localhost:", "127.", "[::1]:"].iter().any(|start| listen.starts_with(start));
+    let tls = if is_near { "" } else { " --tls-cert FILE --tls-key FILE" };
+    format!("the page is penadmin's: penadmin --listen {}{tls}", everywhere(listen))
+}
+
+/// An address in which `*` is every IPv4 address.
+fn everywhere(listen: &str) -> String {
+    listen.strip_prefix("*:").map_or_else(|| listen.to_owned(), |port| format!("0.0.0.0:{port}"))
 }
 
 /// Host and port of the attribute `ip`.

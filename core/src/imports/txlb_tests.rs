@@ -65,8 +65,8 @@ fn the_sample_becomes_services_groups_and_checks() {
         [
             "5:3: <service>: \"twisted lorien\" is called twisted-lorien here",
             "14:7: <host>: \"host1\" is called host1-2 here",
-            "18:5: <web>: the page is penadmin's: penadmin --listen *:7000",
-            "19:5: <ssh>: the shell is penadmin's: penadmin --ssh localhost:2222",
+            "18:5: <web>: the page is penadmin's: penadmin --listen 0.0.0.0:7000 --tls-cert FILE --tls-key FILE",
+            "19:5: <ssh>: the shell is penadmin's, with keys alone: penadmin --ssh localhost:2222 --host-key FILE",
             "17:3: <admin>: penadmin import CONFIG.XML FILE makes a users file; passwords must be set anew",
             "hostCheck: here servers that are well are checked, too, not only those that failed",
         ]
