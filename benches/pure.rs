@@ -129,6 +129,27 @@ fn choice(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The choice alone: nobody is looked up, counted or gets a place.
+fn choice_alone(criterion: &mut Criterion) {
+    let mut forgetful = Settings::default();
+    forgetful.set_flag(Flag::Roundrobin, true);
+    let mut group = criterion.benchmark_group("choose alone");
+    for (name, settings) in policies(&forgetful) {
+        for servers in SERVER_COUNTS {
+            group.bench_function(BenchmarkId::new(name, servers), |bencher| {
+                let ((mut pool, selection), mut client) = (service(&settings, 2_048, servers), 0_u32);
+                bencher.iter(|| {
+                    client = client.wrapping_add(1);
+                    let address = ClientAddr::Ip(Ipv4Addr::from_bits(client).into());
+                    let asker = Asker { uri: Some(Uri(client.into())), ..Asker::from(address) };
+                    pool.at(selection).choose_only(asker, NOW_SECONDS)
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
 /// Those that are chosen by `policy`.
 fn policies(settings: &Settings) -> Vec<(&'static str, Settings)> {
     let kinds = PolicyKind::ALL.iter().filter(|kind| **kind != PolicyKind::Pen);
@@ -261,5 +282,5 @@ fn parsers(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, client_table, choice, choice_in_a_busy_farm, access_lists, parsers);
+criterion_group!(benches, client_table, choice, choice_alone, choice_in_a_busy_farm, access_lists, parsers);
 criterion_main!(benches);

@@ -47,6 +47,24 @@ impl Chooser<'_> {
                 }
             }
         }
+        let choice = self.choice(walk, client_port);
+        // Where only such are left, it stays with its own.
+        let is_better = |index: usize| !self.selection.servers.glances()[index].is_avoided();
+        match avoided {
+            Some(own) if !choice.index().is_some_and(is_better) => ServerId::regular(own),
+            _ => choice,
+        }
+    }
+
+    /// What the policy chooses for a client that is not remembered. Nobody is counted, or gets a place: this is for whoever
+    /// measures what a choice costs.
+    #[doc(hidden)]
+    pub fn choose_only(&mut self, asker: impl Into<Asker>, now_seconds: u32) -> ServerId {
+        self.choice(Walk { asker: asker.into(), now_seconds }, 0)
+    }
+
+    fn choice(&mut self, walk: Walk, client_port: u16) -> ServerId {
+        let selection = &mut *self.selection;
         let strangers = Others { own: ServerId::NONE, tried: ServerSet::EMPTY };
         let question = Question {
             role: Role::Member,
@@ -62,13 +80,7 @@ impl Chooser<'_> {
             // Pen's first choice knows of no maximum and no list.
             others: selection.rules.weigh_all().then_some(strangers),
         };
-        let choice = selection.policies.choose(&question);
-        // Where only such are left, it stays with its own.
-        let is_better = |index: usize| !selection.servers.glances()[index].is_avoided();
-        match avoided {
-            Some(own) if !choice.index().is_some_and(is_better) => ServerId::regular(own),
-            _ => choice,
-        }
+        selection.policies.choose(&question)
     }
 
     /// Takes a place at the initial server, or at the next that takes the client, the emergency server excluded.
