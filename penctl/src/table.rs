@@ -10,6 +10,7 @@ use draw::{Table, Tone, wrapped};
 #[cfg(feature = "watch")]
 pub use watched::{Facts, watched};
 
+use pen_proto::commands::Role;
 pub use pen_proto::escape::harmless;
 use pen_proto::readable::{bytes, duration};
 use pen_proto::status::{
@@ -125,7 +126,7 @@ fn servers(servers: &[ServerStatus], now_epoch_seconds: u64) -> Table {
             or_dash(server.name.as_deref().unwrap_or("")),
             or_dash(server.group.as_deref().unwrap_or("")),
             endpoint(&server.address, server.port),
-            server.state_words(" "),
+            state(server),
             server.connections.to_string(),
             server.uris.map_or_else(|| "-".into(), |uris| uris.to_string()),
             limit(server.max),
@@ -182,6 +183,12 @@ fn servers(servers: &[ServerStatus], now_epoch_seconds: u64) -> Table {
         table.leave_out(NAME);
     }
     table
+}
+
+/// How it is doing, and whether it serves clients at all.
+fn state(server: &ServerStatus) -> String {
+    let words = server.state_words(" ");
+    if server.role == Role::Clone { format!("{words} (clone)") } else { words }
 }
 
 fn server_tone(server: &ServerStatus) -> Tone {
@@ -387,6 +394,7 @@ mod tests {
                 index: 0,
                 address: "10.0.0.1".into(),
                 port: 80,
+                role: Role::Clone,
                 sent_bytes: 2048,
                 ..Default::default()
             },
@@ -413,11 +421,11 @@ mod tests {
         let json = serde_json::to_string(&servers).unwrap();
         let plain = render("servers", &json, NOW, Colour::Never, 200).unwrap();
         let expected = [
-            "   SERVER  ADDRESS             STATE      CONN  MAX  HARD  WEIGHT  PRIO  ACL     SENT  RECEIVED  TOTAL  FAILED  WHY",
-            "        0  10.0.0.1:80         up            0    -     -       -     0    0  2.0 KiB       0 B      0       0  -",
-            "        1  [2001:db8::1]:8080  down 12 s     0    -     -       0     0    0      0 B       0 B      0       0  refused\\x1b[2J, for 18 s",
-            "        2  -                   unset         0    -     -       -     0    0      0 B       0 B      0       0  -",
-            "emergency  /run/sorry          full          7    7     -       -     0    0      0 B       0 B      0       0  -",
+            "   SERVER  ADDRESS             STATE       CONN  MAX  HARD  WEIGHT  PRIO  ACL     SENT  RECEIVED  TOTAL  FAILED  WHY",
+            "        0  10.0.0.1:80         up (clone)     0    -     -       -     0    0  2.0 KiB       0 B      0       0  -",
+            "        1  [2001:db8::1]:8080  down 12 s      0    -     -       0     0    0      0 B       0 B      0       0  refused\\x1b[2J, for 18 s",
+            "        2  -                   unset          0    -     -       -     0    0      0 B       0 B      0       0  -",
+            "emergency  /run/sorry          full           7    7     -       -     0    0      0 B       0 B      0       0  -",
         ];
         assert_eq!(plain.lines().collect::<Vec<_>>(), expected);
         let coloured = render("servers", &json, NOW, Colour::Always, 80).unwrap();

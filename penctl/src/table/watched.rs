@@ -3,7 +3,7 @@
 use super::Colour;
 use super::draw::Side::{Left, Right};
 use super::draw::{Table, Tone};
-use super::limit;
+use super::{limit, state};
 use pen_proto::status::ServerStatus;
 
 /// A server, and what was computed of it. All texts are harmless already.
@@ -35,7 +35,7 @@ pub fn watched(servers: &[Facts], width: usize) -> String {
             if status.index < 0 { "-".into() } else { status.index.to_string() },
             facts.name.clone(),
             facts.address.clone(),
-            status.state_words(" "),
+            state(status),
             status.connections.to_string(),
             limit(status.max),
             facts.rate.clone(),
