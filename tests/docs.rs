@@ -488,7 +488,10 @@ fn the_changelog_has_this_version() {
 fn the_first_command_of_the_readme_starts_pen() {
     assert_eq!(shell_lines(&read("README.md")).first().map(String::as_str), Some("cargo demo"));
     let aliases = read(".cargo/config.toml");
-    assert!(aliases.contains(r#"demo = ["run", "--no-default-features", "--", "--demo"]"#), "{aliases}");
+    assert!(
+        aliases.contains(r#"demo = ["run", "--profile", "demo", "--no-default-features", "--", "--demo"]"#),
+        "{aliases}"
+    );
     let manifest = read("Cargo.toml");
     let package = manifest.split("\n[package]").nth(1).and_then(|rest| rest.split("\n[").next());
     let named = package.expect("a package").lines().any(|line| line == "default-run = \"pen\"");

@@ -253,6 +253,8 @@ impl Load {
                 Ok(0) => return self.ended(index),
                 Ok(count) => self.take(index, count)?,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                // As checks of servers end.
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return self.ended(index),
                 Err(error) => return Err(error),
             }
         }
@@ -342,8 +344,11 @@ impl Socket {
     /// A client that is connected says what it wants.
     fn begin(&mut self, is_timed: bool) -> io::Result<()> {
         let Role::Client { task, id, asked, .. } = &mut self.role else { return Ok(()) };
-        if std::mem::replace(asked, true) || *task == Task::Rest {
+        if std::mem::replace(asked, true) {
             return Ok(());
+        }
+        if *task == Task::Rest {
+            return self.wire.flush();
         }
         self.asked = is_timed.then(clock::now);
         if *task == Task::Take {

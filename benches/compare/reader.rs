@@ -43,11 +43,11 @@ impl Drop for Reader {
 
 fn read(address: SocketAddrV4) -> io::Result<()> {
     let mut stream = TcpStream::connect(address)?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: pen\r\nConnection: close\r\n\r\n")?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut page = String::new();
     stream.read_to_string(&mut page)?;
     match page.contains("pen_") {
         true => Ok(()),
-        false => Err(io::Error::other("no metrics")),
+        false => Err(io::Error::other(page)),
     }
 }

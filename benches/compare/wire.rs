@@ -80,8 +80,9 @@ impl Write for Wire {
         Ok(count)
     }
 
+    /// Begins the handshake of one who has nothing to write.
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.session.as_mut().map_or(Ok(()), |session| write_out(session, &mut self.stream))
     }
 }
 

@@ -192,7 +192,8 @@ fn services(settings: &str) -> String {
         let servers = 15 + usize::from(number < 53);
         let lines =
             (0..servers).map(|server| format!("server {server} address 127.0.0.1 port {SERVER_PORT}\n"));
-        format!("service s{number}\nlisten 127.0.0.1:0\n{settings}{}", lines.collect::<String>())
+        let lines = lines.collect::<String>();
+        format!("service s{number}\nlisten 127.4.0.{}:10000\n{settings}{lines}", number + 1)
     };
     settings.to_owned() + &(0..63).map(service).collect::<String>()
 }
