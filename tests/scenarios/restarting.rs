@@ -40,7 +40,8 @@ fn whoever_comes_during_a_restart_is_served_by_the_next_pen() {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let mut old = supervisor.start(&words, vec![]);
     assert_eq!(supervisor.kept().len(), 3, "{:?}", supervisor.kept());
-    assert!(supervisor.has_heard("STATUS=3 of 3 servers up, 0 connections"));
+    let status = || supervisor.has_heard("STATUS=3 of 3 servers up, 0 connections");
+    eventually("the status", status, |told| *told);
     let mut held = Client::connect(tcp);
     assert_eq!(held.line(), "A");
     assert_eq!(UdpClient::new(udp).ask("before"), "U:before");

@@ -410,7 +410,7 @@ mod tests {
     fn a_unix_socket_has_the_mode_that_is_wanted_and_no_other() {
         let directory = TempDir::new();
         for mode in [0o600, 0o660, 0o666, 0o777] {
-            let path = directory.join(&format!("socket-{mode:o}"));
+            let path = directory.join(format!("socket-{mode:o}"));
             let address = ListenAddr::parse(path.to_str().unwrap()).unwrap();
             let _listener = Listener::open(&address, ListenOptions { mode: Some(mode), ..OPTIONS }).unwrap();
             let got = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
