@@ -8,7 +8,6 @@ use pen_core::balance::{
     Admission, Attempt, Chooser, Endpoint, Pool, Released, Rules, SelectionKey, ServerId, ServerSetup,
     Untested,
 };
-use pen_core::settings::Settings as Defaults;
 use pen_core::settings::Watch;
 use pen_core::stats::glb::Destination as Row;
 use pen_proto::addr::ClientAddr;
@@ -57,11 +56,10 @@ impl Choice {
         };
         let mut pool = Pool::new(1).seeded(seed);
         let key = pool.add_selection(Rules {
-            policy,
             top,
             forgets_clients: true,
             blacklist_seconds,
-            ..Defaults::default().rules()
+            ..Rules::of_policy(policy)
         });
         let has_counts = policy == PolicyKind::LeastConn;
         Choice { pool, key, client: ClientAddr::Unix, has_counts, untested, servers: Vec::new() }

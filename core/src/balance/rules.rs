@@ -68,6 +68,27 @@ impl Lists {
 }
 
 impl Rules {
+    /// The policy alone: nobody is limited, delayed, cloned, moved or blacklisted. For programs that have no settings.
+    pub fn of_policy(policy: PolicyKind) -> Rules {
+        Rules {
+            policy,
+            mode: Mode::RoundRobin,
+            top: false,
+            forgets_clients: false,
+            stubborn: false,
+            blacklist_seconds: 0,
+            tracking_seconds: 0,
+            client_acl: 0,
+            lists: Lists::default(),
+            client_limits: ClientLimits::default(),
+            slow_start_ms: 0,
+            clone_percent: 0,
+            rebalance: Rebalance { interval_seconds: 0, threshold_percent: 0, size_percent: 0 },
+            session_weight_thousandths: 0,
+            queue_max: 0,
+        }
+    }
+
     /// Whether all weights count, and 0 is for nobody but clients that belong to the server.
     pub(super) fn weigh_all(&self) -> bool {
         self.policy != PolicyKind::Pen
