@@ -37,7 +37,8 @@ impl Container {
             command.arg("--bind").arg(format!("{}:{to}", from.display()));
         }
         let packaging = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging:/packaging");
-        command.args(["--bind", packaging]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let contrib = concat!(env!("CARGO_MANIFEST_DIR"), "/contrib:/contrib");
+        command.args(["--bind", packaging, "--bind", contrib]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut pid = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut pid).unwrap();

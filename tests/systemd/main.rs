@@ -1,4 +1,4 @@
-//! The units of `packaging/` under a real systemd, in a container of its own (`tests/systemd/container`).
+//! The units of `packaging/` and `contrib/` under a real systemd, in a container of its own (`tests/systemd/container`).
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -42,6 +42,8 @@ fn the_units_do_what_the_page_says() {
         several_pens_leave_each_other_alone(&container, server.port());
         it_runs_in_a_jail(&container);
         a_name_that_nobody_knows_at_boot_is_tried_again(&container, server.port());
+        octopus_is_served_by_its_units(&container, server.port());
+        glb_is_served_by_its_unit(&container, server.port());
     });
 }
 
@@ -149,4 +151,42 @@ fn a_name_that_nobody_knows_at_boot_is_tried_again(container: &Container, port: 
     let state = || container.output("systemctl show pen -P ActiveState");
     eventually("it to be started again", state, |state| state.trim() == "active");
     assert_eq!(Client::connect(at(80)).line(), "A");
+}
+
+/// One server of the plain unit, and two of the template, each with its file.
+fn octopus_is_served_by_its_units(container: &Container, port: u16) {
+    container.done("install -m 644 /contrib/octopus/*.service /etc/systemd/system/; systemctl daemon-reload; mkdir /etc/octopuslb");
+    for (name, listen) in [("octopuslb", 91), ("a", 92), ("b", 93)] {
+        container.done(&format!(
+            "printf 'binding_ip=127.0.0.1\\nbinding_port={listen}\\nalgorithm=RR\\nshm_run_dir=/run/octopuslb\\n\
+             log_file=/var/log/octopuslb/{name}.log\\n[web]\\nip=127.0.0.1\\nport={port}\\n[/]\\n' >/etc/octopuslb/{name}.conf"
+        ));
+    }
+    container.done("systemctl start octopuslb octopuslb@a octopuslb@b");
+    for listen in [91, 92, 93] {
+        assert_eq!(Client::connect(at(listen)).line(), "A");
+    }
+    container.done("systemctl stop octopuslb@a; systemctl reload octopuslb octopuslb@b");
+    TcpStream::connect(at(92)).expect_err("nobody listens");
+    for listen in [91, 93] {
+        assert_eq!(Client::connect(at(listen)).line(), "A");
+    }
+    container.done(
+        "penctl /run/octopuslb/octopus-1.14-127.0.0.1-93 status >/dev/null; test -s /var/log/octopuslb/b.log",
+    );
+    container.done("systemctl stop octopuslb octopuslb@b");
+}
+
+/// With the file of variables of GLB's start script.
+fn glb_is_served_by_its_unit(container: &Container, port: u16) {
+    container.done(&format!(
+        "ln -s /usr/local/bin/pen /usr/bin/pen; install -m 644 /contrib/glbd.service /etc/systemd/system/; systemctl daemon-reload; \
+         printf 'LISTEN_ADDR=127.0.0.1:94\\nCONTROL_ADDR=127.0.0.1:95\\nDEFAULT_TARGETS=127.0.0.1:{port}\\n' >/etc/default/glbd"
+    ));
+    container.done("systemctl start glbd");
+    assert_eq!(Client::connect(at(94)).line(), "A");
+    let table = container
+        .output("bash -c 'exec 3<>/dev/tcp/127.0.0.1/95; echo getinfo >&3; timeout 5 head -n 3 <&3'");
+    assert!(table.contains("Router:"), "{table}");
+    container.done("systemctl stop glbd");
 }
