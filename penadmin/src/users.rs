@@ -110,7 +110,11 @@ pub struct User {
 
 /// All users, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Users(BTreeMap<String, User>);
+pub struct Users {
+    by_name: BTreeMap<String, User>,
+    /// The lines that begin with `#`. They are written before all users, wherever they stood.
+    remarks: Vec<String>,
+}
 
 /// The longest name of a user.
 const NAME_BYTES_MAX: usize = 64;
@@ -144,11 +148,15 @@ impl Users {
     pub fn parse(text: &str) -> Result<Users, String> {
         let mut users = Users::default();
         for (index, line) in text.lines().enumerate() {
-            if line.trim().is_empty() || line.starts_with('#') {
+            if line.starts_with('#') {
+                users.remarks.push(line.to_owned());
+                continue;
+            }
+            if line.trim().is_empty() {
                 continue;
             }
             let (name, user) = user(line).map_err(|reason| format!("{}: {reason}", index + 1))?;
-            if users.0.insert(name.clone(), user).is_some() {
+            if users.by_name.insert(name.clone(), user).is_some() {
                 return Err(format!("{}: {name} is there twice", index + 1));
             }
         }
@@ -156,21 +164,21 @@ impl Users {
     }
 
     pub fn get(&self, name: &str) -> Option<&User> {
-        self.0.get(name)
+        self.by_name.get(name)
     }
 
     pub fn set(&mut self, name: &str, user: User) {
-        self.0.insert(name.into(), user);
+        self.by_name.insert(name.into(), user);
     }
 
     /// Whether there was one of this name.
     pub fn remove(&mut self, name: &str) -> bool {
-        self.0.remove(name).is_some()
+        self.by_name.remove(name).is_some()
     }
 
     /// In the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &User)> {
-        self.0.iter().map(|(name, user)| (name.as_str(), user))
+        self.by_name.iter().map(|(name, user)| (name.as_str(), user))
     }
 }
 
@@ -195,6 +203,7 @@ fn user(line: &str) -> Result<(String, User), String> {
 /// As [`Users::parse`] reads it.
 impl fmt::Display for Users {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.remarks.iter().try_for_each(|remark| writeln!(f, "{remark}"))?;
         for (name, user) in self.iter() {
             write!(f, "{name}:{}:{}", user.access.word(), user.hash.as_deref().unwrap_or("-"))?;
             for key in &user.keys {
@@ -220,7 +229,9 @@ mod tests {
         users.set("anna", User { access: Access::Full, hash: Some(hash), keys: vec![key.clone(), key] });
         users.set("bob@example.org", User { access: Access::ReadOnly, hash: None, keys: Vec::new() });
         let text = users.to_string();
-        assert_eq!(Users::parse(&format!("# who\n\n{text}")), Ok(users));
+        assert_eq!(Users::parse(&format!("\n{text}")), Ok(users));
+        let remarked = Users::parse(&format!("# who\n\n{text}# and who else\n")).unwrap();
+        assert_eq!(remarked.to_string(), format!("# who\n# and who else\n{text}"));
         assert!(text.contains(&format!(":{KEY}:{KEY}\nbob@example.org:readonly:-\n")), "{text}");
     }
 

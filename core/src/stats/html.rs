@@ -7,6 +7,7 @@
 
 use super::parts::{STYLE, STYLE_SHA256, Share, bar, bytes, counted, duration, grouped, table_head, text};
 use super::{json, time_line};
+use pen_proto::commands::Role;
 use pen_proto::status::{
     ClientStatus, ClonesStatus, ConnectionStatus, ServerState, ServerStatus, ServiceStatus, ServiceView,
     Status, special,
@@ -302,7 +303,7 @@ const SERVER_COLUMNS: [&str; 13] = [
 fn server_cells(server: &ServerStatus, status: &Status, all: &Sums) -> [String; SERVER_COLUMNS.len()] {
     [
         with_group(server),
-        with_uris(server),
+        address(server),
         server_status(server, status.time_epoch_seconds),
         server.port.to_string(),
         load(server, all.connections),
@@ -327,12 +328,14 @@ fn with_group(server: &ServerStatus) -> String {
     }
 }
 
-/// The address of a server, and how many URIs it has where that is counted.
-fn with_uris(server: &ServerStatus) -> String {
-    let address = text(&server.address);
-    match server.uris {
-        None => address,
-        Some(uris) => beside(address, "", &counted(uris.into(), "URI")),
+/// The address of a server, whether it is a clone, and how many URIs it has where that is counted.
+fn address(server: &ServerStatus) -> String {
+    let clone = (server.role == Role::Clone).then(|| Role::Clone.to_string());
+    let uris = server.uris.map(|uris| counted(uris.into(), "URI"));
+    let remarks: Vec<String> = clone.into_iter().chain(uris).collect();
+    match text(&server.address) {
+        address if remarks.is_empty() => address,
+        address => beside(address, "", &remarks.join(", ")),
     }
 }
 

@@ -55,6 +55,15 @@ fn every_state_is_said_with_its_word_and_the_servers_in_trouble_first() {
 }
 
 #[test]
+fn a_clone_is_called_one() {
+    let mut status = samples::busy();
+    status.servers[0].role = Role::Clone;
+    status.servers[0].uris = Some(2);
+    let page = render(&status);
+    assert_eq!(page.matches(" <small>clone, 2 URIs</small></td>\n").count(), 1, "{page}");
+}
+
+#[test]
 fn nothing_from_outside_becomes_markup() {
     let page = render(&samples::hostile());
     assert!(!page.contains("<script"));
