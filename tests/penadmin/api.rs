@@ -227,6 +227,8 @@ fn a_pen_that_hangs_harms_nobody() {
         assert_eq!(pens[1]["reachable"], true);
         assert_eq!(pens[0]["reachable"], false);
         // The sixth and the fifth are told; the others wait for it to answer, which it does by closing.
+        let told = || asking.iter().any(std::thread::ScopedJoinHandle::is_finished);
+        eventually("one without a place to be told", told, |told| *told);
         drop(deaf);
         let statuses: Vec<u16> = asking.into_iter().map(|thread| thread.join().unwrap()).collect();
         assert!(statuses.iter().all(|status| [502, 503].contains(status)), "{statuses:?}");
