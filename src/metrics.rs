@@ -66,6 +66,8 @@ struct Shared {
 struct Told {
     answers: [Option<Response>; Document::ALL.len()],
     listener: Option<Arc<Listener>>,
+    /// Nobody comes in any more; the thread ends when the last visitor has gone.
+    leaving: bool,
     /// pen ends: nothing is waited for.
     ending: bool,
     /// The thread is to end.
@@ -85,6 +87,7 @@ impl Metrics {
             news: wakeups,
             doors: vec![door(&listener)],
             known: Default::default(),
+            leaving: false,
             ending: false,
             now_ms: clock::monotonic_ms(),
         };
@@ -121,6 +124,16 @@ impl Metrics {
         self.tell(|told| told.listener = Some(listener));
     }
 
+    /// Lets nobody in any more, and ends the thread when the last visitor has its answer.
+    pub fn leave(&self) {
+        self.tell(|told| told.leaving = true);
+    }
+
+    /// Whether the thread has ended.
+    pub fn has_left(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// The main thread answers nothing any more: pen ends.
     pub fn say_end(&self) {
         self.tell(|told| told.ending = true);
@@ -150,6 +163,7 @@ struct Answers {
     doors: Vec<Door>,
     /// What the main thread said, and until when that is fresh.
     known: [Option<(Response, u64)>; Document::ALL.len()],
+    leaving: bool,
     ending: bool,
     now_ms: u64,
 }
@@ -183,8 +197,16 @@ impl Site for Answers {
         if let Some(listener) = told.listener {
             self.doors = vec![door(&listener)];
         }
+        if told.leaving {
+            self.leaving = true;
+            self.doors.clear();
+        }
         self.ending |= told.ending;
         !told.over
+    }
+
+    fn leaves(&self) -> bool {
+        self.leaving
     }
 
     fn turn(&mut self, now_ms: u64) {

@@ -104,6 +104,5 @@ pub fn open_or_adopt(
     options: ListenOptions,
     inherited: &mut Inherited,
 ) -> Result<Listener, String> {
-    let adopted = Listener::adopt(address, options, inherited);
-    adopted.unwrap_or_else(|| Listener::open(address, options)).map_err(|error| error.to_string())
+    Listener::adopt_or_open(address, options, inherited).map_err(|error| error.to_string())
 }

@@ -170,6 +170,9 @@ impl Process {
         look: impl FnMut(&mut Engine<Instance>),
     ) -> Result<(), String> {
         let result = self.announce(detached).and_then(|()| self.serve(patience, look));
+        if self.hands_over() {
+            self.leave_doors();
+        }
         self.supervision.stopping();
         self.autosave.end(&mut self.engine);
         if let Some(instance) = self.instance() {
@@ -362,7 +365,9 @@ impl Process {
             && self.supervision.keeps_sockets()
             && let Some(instance) = self.engine.running()
         {
-            self.supervision.keep(instance.listeners());
+            let own = instance.metrics_listener().into_iter().chain(self.doors.control.listeners());
+            let own: Vec<_> = own.cloned().collect();
+            self.supervision.keep([instance.listeners(), own].concat());
         }
     }
 }

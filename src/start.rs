@@ -225,7 +225,7 @@ fn open_and_run(
     let control = open_control(&numeric, members, &mut inherited, explain)?;
     let glb = process.values.control_glb().map(|address| open_or_adopt(address, PRIVATE, &mut inherited));
     let glb = glb.transpose()?;
-    let metrics = instance::open_metrics(process)?;
+    let metrics = instance::open_metrics(process, &mut inherited)?;
     let supervision = Supervision::new(Supervisor::from_environment());
     let messages = OpenMessages::without_file(process)?;
     if !process.flag(Flag::Foreground) {

@@ -88,13 +88,19 @@ impl Supervision {
                 ),
             );
         }
-        // It knows those that it has already.
-        for listener in &listeners {
+        let is_stored =
+            |listener: &&Arc<Listener>| self.stored.iter().any(|stored| Arc::ptr_eq(stored, listener));
+        for listener in listeners.iter().filter(|listener| !is_stored(listener)) {
             if let Some(name) = listener.stored_as() {
                 listener.sockets().for_each(|socket| self.supervisor.store(&name, socket));
             }
         }
         self.stored = listeners;
+    }
+
+    /// Leaves the files of the Unix sockets that it keeps where they are, for the next pen.
+    pub fn keep_files(&self) {
+        self.stored.iter().for_each(|listener| listener.keep_file());
     }
 
     /// Has it close what it keeps: nobody takes over.

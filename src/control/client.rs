@@ -15,6 +15,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// How long a client that sends no line end may think before its line counts as whole.
 pub const QUIET_MS: u64 = 1_000;
+/// A client that says nothing for so long is not in the middle of a conversation of programs.
+const PAUSE_MS: u64 = 100;
 /// Silence after which a client that asked nothing is dropped; also how long a reply may stand still.
 pub const IDLE_MS: u64 = 60_000;
 /// Silence after which a session is dropped.
@@ -125,6 +127,12 @@ impl Client {
             Phase::Leaving { .. } | Phase::Gone => true,
             Phase::Waiting => false,
         }
+    }
+
+    /// Whether it waits for an answer, or came or spoke so short a time ago that it may go on.
+    pub fn is_busy(&self, now_ms: u64) -> bool {
+        let is_person = matches!(self.line, Line::Socket(_));
+        is_person && (!self.is_silent() || self.has_work() || now_ms < self.active_ms + PAUSE_MS)
     }
 
     /// When bytes last moved.

@@ -42,7 +42,7 @@ pub type Clock = Box<dyn Fn() -> u64>;
 
 /// The control sockets and those who talk on them.
 pub struct ControlServer {
-    listeners: Vec<Listener>,
+    listeners: Vec<Arc<Listener>>,
     /// From this one on they take lines of GLB's language.
     glb_from: usize,
     /// By the order in which they came.
@@ -75,7 +75,7 @@ impl ControlServer {
         let (waker, wakeups) = waker()?;
         Ok(ControlServer {
             glb_from: listeners.len(),
-            listeners,
+            listeners: listeners.into_iter().map(Arc::new).collect(),
             clients: BTreeMap::new(),
             next: 0,
             lookups: Lookups::new(bell(&waker)),
@@ -105,7 +105,7 @@ impl ControlServer {
 
     /// Takes lines of GLB's language as well, from those who call at this listener or write to the FIFO.
     pub fn speak_glb(&mut self, listener: Option<Listener>, fifo: Option<Fifo>) {
-        self.listeners.extend(listener);
+        self.listeners.extend(listener.map(Arc::new));
         if let Some(fifo) = fifo {
             let now_ms = (self.clock)();
             self.clients.insert(self.next, Client::behind(fifo, now_ms));
@@ -123,8 +123,7 @@ impl ControlServer {
     }
 
     /// Where callers are awaited.
-    #[cfg(test)]
-    pub fn listeners(&self) -> &[Listener] {
+    pub fn listeners(&self) -> &[Arc<Listener>] {
         &self.listeners
     }
 
@@ -173,6 +172,17 @@ impl ControlServer {
             self.accept_from(listener, engine, now_ms);
         }
         Ok(())
+    }
+
+    /// Takes no more callers in; those who call now are for the next pen.
+    pub fn accept_no_more(&mut self) {
+        self.listeners.clear();
+    }
+
+    /// Whether a client is in the middle of something, or may be about to say it.
+    pub fn is_busy(&self) -> bool {
+        let now_ms = (self.clock)();
+        self.clients.values().any(|client| client.is_busy(now_ms))
     }
 
     /// Gives clients what is still pending for them, for at most `patience`; for the end of pen, so that whoever said

@@ -252,10 +252,10 @@ fn open_all(
     let listeners = each(numeric, |service| open_listeners(process, service, &mut inherited))?;
     let members = Members::look_up(process, warn)?;
     let control = open_control(numeric, members, &mut inherited, warn)?;
+    let metrics = instance::open_metrics(process, &mut inherited)?;
     if let Some(unfit) = inherited.into_rest().first() {
         return Err(format!("a socket to listen on: {}: the service does not take it", unfit.place));
     }
-    let metrics = instance::open_metrics(process)?;
     let logs = each(numeric, |service| OpenLog::open(service.log()))?;
     opening::learn_countries(engine)?;
     let doors = Doors::inside(control, rights(None, members), orders.clone())?;

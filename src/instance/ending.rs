@@ -41,7 +41,6 @@ impl Instance {
             dsr.drain();
         }
         self.kept = self.listeners();
-        self.kept.iter().for_each(|listener| listener.keep_file());
         let (datagrams, connections) = self.by_kind();
         datagrams.iter().for_each(|served| self.runtime.hear_no_more(served.number));
         connections.iter().for_each(|served| self.runtime.set_listeners(served.number, Vec::new()));

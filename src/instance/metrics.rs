@@ -10,6 +10,7 @@ use crate::net::listen::{ListenOptions, Listener};
 use crate::settings::{MAIN, ProcessConfig};
 use crate::stats;
 use crate::sys::errors::reason;
+use crate::sys::inherited::Inherited;
 use pen_proto::status::{ServerState, ServerStatus, ServiceView, Status, special};
 use pen_web::Response;
 use std::sync::Arc;
@@ -26,13 +27,17 @@ pub(super) struct Watched {
     server: Option<Metrics>,
 }
 
-/// Opens what `metrics_listen` asks for, at start.
+/// Opens what `metrics_listen` asks for, at start, or takes what was handed down.
 ///
 /// # Errors
 /// The address, with the reason.
-pub fn open_metrics(process: &ProcessConfig) -> Result<Option<Arc<Listener>>, String> {
+pub fn open_metrics(
+    process: &ProcessConfig,
+    inherited: &mut Inherited,
+) -> Result<Option<Arc<Listener>>, String> {
     let Some(address) = process.values.metrics_listen() else { return Ok(None) };
-    let opened = Listener::open(address, OPTIONS).map(|listener| Some(Arc::new(listener)));
+    let opened =
+        Listener::adopt_or_open(address, OPTIONS, inherited).map(|listener| Some(Arc::new(listener)));
     opened.map_err(|error| format!("metrics_listen: {error}"))
 }
 
@@ -62,10 +67,14 @@ impl Instance {
             return Ok(None);
         }
         let Some(address) = plan.to.process.values.metrics_listen() else { return Ok(Some(None)) };
-        let old = self.watched.server.as_ref().map(Metrics::listener).or(self.watched.waiting.as_ref());
-        let opened = open_beside(old.map(Arc::as_ref), address, OPTIONS);
+        let opened = open_beside(self.metrics_listener().map(Arc::as_ref), address, OPTIONS);
         let opened = opened.map_err(|error| format!("metrics_listen: {}", refused(&error)))?;
         Ok(Some(Some(Arc::new(opened))))
+    }
+
+    /// Where metrics are served.
+    pub fn metrics_listener(&self) -> Option<&Arc<Listener>> {
+        self.watched.server.as_ref().map(Metrics::listener).or(self.watched.waiting.as_ref())
     }
 
     /// Serves metrics there from now on, or nowhere.
@@ -116,6 +125,13 @@ impl Instance {
             .filter(|service| !service.servers.iter().any(is_of_use))
             .map(|service| no_server(&status, &service))
             .collect()
+    }
+
+    /// Lets no more visitors in: those who come now are for the next pen. True when nobody waits for an answer any more.
+    pub fn leave_metrics(&self) -> bool {
+        let Some(server) = &self.watched.server else { return true };
+        server.leave();
+        server.has_left()
     }
 
     /// pen ends, and visitors are told so.

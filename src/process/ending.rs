@@ -12,6 +12,11 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long answers to UDP clients are awaited before another pen takes over: their sessions have no end of their own.
 const ANSWERS_MS: u64 = 200;
 
+/// How long those who asked for something shortly before the next pen takes over have to get it.
+const LEAVE_MS: u64 = 500;
+/// How often it is looked whether they have it.
+const LEAVE_LOOK: Duration = Duration::from_millis(10);
+
 /// A graceful end under way.
 pub struct Ending {
     began_ms: u64,
@@ -40,8 +45,9 @@ impl Process {
         let until_ms = if seconds == 0 { u64::MAX } else { began_ms + seconds * 1000 };
         self.ending = Some(Ending { began_ms, until_ms, hands_over });
         self.supervision.stopping();
-        if !hands_over {
-            self.supervision.close_kept();
+        match hands_over {
+            true => self.supervision.keep_files(),
+            false => self.supervision.close_kept(),
         }
         if let Some(instance) = self.engine.running() {
             match hands_over {
@@ -70,6 +76,29 @@ impl Process {
             _ => diag::say(Severity::Notice, format_args!("drained: {} cut", counted(left, "connection"))),
         }
         true
+    }
+
+    /// Whether another pen is about to take over.
+    pub(super) fn hands_over(&self) -> bool {
+        self.ending.as_ref().is_some_and(|ending| ending.hands_over)
+    }
+
+    /// Answers those who have called at the control sockets or asked for metrics, and leaves whoever comes now to the next
+    /// pen.
+    pub(super) fn leave_doors(&mut self) {
+        let until_ms = clock::monotonic_ms() + LEAVE_MS;
+        self.doors.control.accept_no_more();
+        while let Some(instance) = self.engine.running() {
+            instance.answer_visitors();
+            let is_over = instance.leave_metrics() && !self.doors.control.is_busy();
+            if is_over || clock::monotonic_ms() >= until_ms {
+                return;
+            }
+            // Trouble with the sockets ends pen a little earlier.
+            if self.doors.control.turn(Some(LEAVE_LOOK), &mut self.engine).is_err() {
+                return;
+            }
+        }
     }
 
     /// Connections that are waited for.

@@ -74,7 +74,7 @@ pub fn open_control(
         listeners.push(open_or_adopt(address, options, inherited)?);
     }
     if let Some(directory) = wanted_directory(process) {
-        listeners.push(open_in(directory, &name_in_run_dir(config), options)?);
+        listeners.push(open_in(directory, &name_in_run_dir(config), options, inherited)?);
     }
     for (members, listener) in
         members.into_iter().flat_map(|members| listeners.iter().map(move |it| (members, it)))
@@ -118,15 +118,20 @@ fn name_in_run_dir(config: &Config) -> String {
     )
 }
 
-fn open_in(directory: &Path, name: &str, options: ListenOptions) -> Result<Listener, String> {
+fn open_in(
+    directory: &Path,
+    name: &str,
+    options: ListenOptions,
+    inherited: &mut Inherited,
+) -> Result<Listener, String> {
     let cannot = |error: &io::Error| format!("run_dir: {}: {}", directory.display(), reason(error));
     match DirBuilder::new().mode(0o755).create(directory) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(cannot(&error)),
         _ => {}
     }
-    let open = |path: PathBuf| {
-        let address = ListenAddr::parse(&path.to_string_lossy()).map_err(io::Error::other);
-        address.and_then(|address| Listener::open(&address, options))
+    let mut open = |path: PathBuf| {
+        let address = ListenAddr::parse(&path.to_string_lossy()).map_err(io::Error::other)?;
+        Listener::adopt_or_open(&address, options, inherited)
     };
     let opened = match open(directory.join(name)) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {

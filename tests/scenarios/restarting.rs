@@ -9,10 +9,14 @@ use crate::common::process::listening;
 use crate::common::wait::{PATIENCE, eventually};
 use crate::supervisor::Supervisor;
 use nix::sys::signal::{SIGKILL, SIGQUIT, SIGTERM, SIGUSR2};
-use std::io::{BufRead, BufReader};
+use pen_sys::control::{self, Session};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::thread;
 
 fn address() -> SocketAddr {
     ([127, 0, 0, 1], free_port()).into()
@@ -82,6 +86,79 @@ fn whoever_comes_during_a_restart_is_served_by_the_next_pen() {
 }
 
 #[test]
+fn nobody_who_watches_or_commands_pen_is_refused_during_restarts() {
+    let server = Backend::named("A").to_string();
+    let supervisor = Supervisor::new();
+    let (tcp, metrics, control) = (address().to_string(), address(), supervisor.path("control"));
+    let at = control.display().to_string();
+    let start = |mode: u32, handed_down| {
+        let (mode, metrics) = (format!("control_mode {mode:o}"), format!("metrics_listen {metrics}"));
+        let words = ["-u", "root", "-C", &at, "-O", &mode, "-O", &metrics, "-O", "threads 1", &tcp, &server];
+        supervisor.start(if crate::common::root() { &words } else { &words[2..] }, handed_down)
+    };
+    let mut pen = start(0o600, vec![]);
+    let (is_over, done) = (AtomicBool::new(false), [const { AtomicUsize::new(0) }; 2]);
+    let address = control::Address::parse(&at).unwrap();
+    let mut held = Session::open(address.clone()).unwrap();
+    let again = |number: usize, ask: &dyn Fn()| {
+        while !is_over.load(SeqCst) {
+            ask();
+            done[number].fetch_add(1, SeqCst);
+        }
+    };
+    let [scrapes, commands] = [0, 1].map(|number| {
+        let done = &done;
+        move || done[number].load(SeqCst)
+    });
+    thread::scope(|scope| {
+        // Whatever fails below, the loops end.
+        let _over = Over(&is_over);
+        scope.spawn(|| {
+            again(0, &|| {
+                let mut stream = TcpStream::connect(metrics).expect("whoever scrapes is not refused");
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+                let mut page = String::new();
+                stream.read_to_string(&mut page).expect("a page");
+                assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
+            });
+        });
+        scope.spawn(|| {
+            again(1, &|| {
+                let mut session = Session::open(address.clone()).expect("whoever commands is not refused");
+                assert_eq!(session.ask("threads").unwrap(), Ok("1\n".into()));
+            });
+        });
+        for mode in [0o660, 0o600, 0o660] {
+            assert_eq!(supervisor.kept().len(), 3, "{:?}", supervisor.kept());
+            let before = [scrapes(), commands()];
+            eventually(
+                "both loops to go on",
+                || [scrapes(), commands()],
+                |now| now[0] > before[0] + 1 && now[1] > before[1] + 1,
+            );
+            pen.signal(SIGQUIT);
+            assert_eq!(pen.wait(), Some(0), "{}", supervisor.said());
+            pen = start(mode, supervisor.take_kept());
+            assert_eq!(std::fs::metadata(&control).unwrap().mode() & 0o777, mode);
+            assert!(held.ask("threads").unwrap().is_ok(), "a session is opened anew");
+        }
+    });
+    // A stop takes everything away.
+    pen.signal(SIGUSR2);
+    assert_eq!(pen.wait(), Some(0));
+    assert!(supervisor.kept().is_empty() && !control.exists() && !listening(metrics.port()));
+}
+
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+#[test]
 fn a_stop_closes_the_port_and_what_is_not_configured_any_more_is_closed() {
     let server = Backend::named("A");
     let supervisor = Supervisor::new();
@@ -93,7 +170,7 @@ fn a_stop_closes_the_port_and_what_is_not_configured_any_more_is_closed() {
     let old = supervisor.start(words, vec![]);
     let kept = supervisor.kept();
     control_over_tcp("127.0.0.1", control, &format!("listen {second}"));
-    eventually("the other to be kept", || supervisor.kept(), |now| now.len() == 1 && *now != kept);
+    eventually("the other to be kept", || supervisor.kept(), |now| now.len() == kept.len() && *now != kept);
     drop(old);
     // The file says the first address: nobody listens at the second any more.
     let mut new = supervisor.start(words, supervisor.take_kept());

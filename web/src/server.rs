@@ -33,6 +33,11 @@ pub trait Site {
     /// There is news. False ends the server.
     fn take_news(&mut self) -> bool;
 
+    /// Whether the server ends as soon as the last visitor has gone.
+    fn leaves(&self) -> bool {
+        false
+    }
+
     /// When [`Site::turn`] wants to be called even if nothing happens; monotonic.
     fn due_ms(&self) -> Option<u64> {
         None
@@ -132,7 +137,7 @@ impl<S: Site> Server<S> {
         if ready.callers {
             self.accept(now_ms);
         }
-        Ok(true)
+        Ok(!(self.site.leaves() && self.clients.is_empty()))
     }
 
     fn wait(&self) -> io::Result<Ready> {

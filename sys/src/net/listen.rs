@@ -60,6 +60,20 @@ impl SocketFile {
         }
         Ok(SocketFile { path, device: made.dev(), inode: made.ino(), is_kept: AtomicBool::new(false) })
     }
+
+    /// Makes it a file of this mode and of our group, if a mode is wanted: the pen before may have been told otherwise.
+    fn set_mode(&self, mode: Option<u32>) -> io::Result<()> {
+        let Some(mode) = mode else { return Ok(()) };
+        let now = std::fs::symlink_metadata(&self.path)?;
+        if now.gid() != Gid::effective().as_raw() {
+            fchownat(AT_FDCWD, &self.path, None, Some(Gid::effective()), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        }
+        if now.mode() & 0o777 != mode {
+            let mode = Mode::from_bits_truncate(mode as libc::mode_t);
+            fchmodat(AT_FDCWD, &self.path, mode, FchmodatFlags::NoFollowSymlink)?;
+        }
+        Ok(())
+    }
 }
 
 impl Drop for SocketFile {
@@ -115,11 +129,23 @@ impl Listener {
         Ok(Listener { socket, more, text, address: address_bound, file, is_borrowed: false })
     }
 
+    /// Takes the socket that was handed down for this address, or opens one.
+    ///
+    /// # Errors
+    /// The address with the reason.
+    pub fn adopt_or_open(
+        address: &ListenAddr,
+        options: ListenOptions,
+        inherited: &mut Inherited,
+    ) -> io::Result<Listener> {
+        Listener::adopt(address, options, inherited).unwrap_or_else(|| Listener::open(address, options))
+    }
+
     /// The listener at this address among the sockets handed down; `None` where there is none that serves.
     ///
     /// # Errors
     /// The address and what the system refuses.
-    pub fn adopt(
+    fn adopt(
         address: &ListenAddr,
         options: ListenOptions,
         inherited: &mut Inherited,
@@ -134,12 +160,14 @@ impl Listener {
             _ => None,
         };
         file.iter().for_each(|file| file.is_kept.store(is_borrowed, Ordering::Relaxed));
+        let own_file = file.as_ref().filter(|_| !is_borrowed);
         let (socket, mut more) = (first.fd, sockets.map(|socket| socket.fd).collect::<Vec<_>>());
         let mut set_up = || {
             if let Place::Datagram(address) = place {
                 return datagram::adopt(&socket, &mut more, address, options.datagram_sockets);
             }
             more.clear();
+            own_file.map_or(Ok(()), |file| file.set_mode(options.mode))?;
             set_up_stream(&socket, options, matches!(place, Place::Unix(_)))
         };
         if let Err(error) = set_up() {
