@@ -13,6 +13,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 #[allow(dead_code, reason = "each test target uses its part")]
+#[path = "../../tests/common/ports.rs"]
+mod ports;
+#[allow(dead_code, reason = "each test target uses its part")]
 #[path = "../../tests/common/process.rs"]
 mod process;
 #[allow(dead_code, reason = "each test target uses its part")]
@@ -197,7 +200,7 @@ fn a_command_is_answered() {
 fn what_is_wrong_is_said_and_fails() {
     let pen = FakePen::new(Kind::Ours);
     assert_done(&penctl(&[&pen.address, "bogus"], ""), 1, "", "penctl: \"bogus\": no such command\n");
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let free = format!("127.0.0.1:{}", ports::free_port());
     let refused = format!("penctl: {free}: connection refused\n");
     assert_done(&penctl(&[&free, "mode"], ""), 1, "", &refused);
     assert_done(&penctl(&[&free], "mode\n"), 1, "", &refused);

@@ -8,7 +8,7 @@ mod common;
 use common::{Refusing, library, program, server};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -172,9 +172,7 @@ struct OnDemand {
 
 impl OnDemand {
     fn start(farm: &Farm) -> OnDemand {
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let control = free.local_addr().unwrap().port();
-        drop(free);
+        let control = common::ports::free_port();
         let mut command = Command::new("/usr/bin/python3");
         command.arg(program("client.py")).args(["on_demand", &farm.bind.port.to_string(), "1"]);
         command.env("LD_PRELOAD", library()).env("GLB_TARGETS", &farm.targets);

@@ -10,14 +10,14 @@ mod starting;
 mod stopping;
 
 use common::backend::Backend;
+use common::ports::free_port;
 use pen::{Balancer, Service};
 use std::net::SocketAddr;
 
 /// A service `web` on a free port before these servers.
 fn web(servers: &[&Backend]) -> Service {
-    servers
-        .iter()
-        .fold(Service::new("web").listen("127.0.0.1:0"), |service, server| service.server(server.address()))
+    let service = Service::new("web").listen(format!("127.0.0.1:{}", free_port()));
+    servers.iter().fold(service, |service, server| service.server(server.address()))
 }
 
 /// Its address.

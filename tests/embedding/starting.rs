@@ -2,6 +2,7 @@
 
 use crate::common::backend::Backend;
 use crate::common::client::Client;
+use crate::common::ports::bound_port;
 use crate::common::tempdir::TempDir;
 use crate::common::wait::{eventually, received};
 use crate::{address, web};
@@ -35,7 +36,7 @@ fn services_of_both_kinds_get_free_ports() {
 #[test]
 fn sockets_of_the_program_are_listened_on() {
     let (server, directory) = (Backend::named("one"), TempDir::new());
-    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let socket = bound_port();
     let (place, path) = (socket.local_addr().unwrap(), directory.join("socket"));
     let service = Service::new("web").listen_on(socket).listen_on(UnixListener::bind(&path).unwrap());
     let balancer = Balancer::builder().service(service.server(server.address())).start().unwrap();

@@ -165,7 +165,8 @@ fn denied_clients_reach_nobody_or_the_abuse_server() {
     denied.send("?");
     assert_eq!(UdpClient::new(pen.address).server(), "A");
     assert!(denied.hears_nothing());
-    assert!(pen.control("status json").contains("\"denied\":1,"));
+    let status = || pen.control("status json");
+    eventually("the denial", status, |status| status.contains("\"denied\":1,"));
     let pen = lists(Pen::before([&server])).word("-B").word(&abuse).start();
     assert_eq!(UdpClient::from("127.0.0.5", pen.address).server(), "abuse");
     assert_eq!(UdpClient::new(pen.address).server(), "A");

@@ -7,14 +7,16 @@ use std::fs;
 use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
+#[path = "../../../tests/common/ports.rs"]
+mod ports;
 #[path = "../../../tests/common/skip.rs"]
 pub mod skip;
 #[path = "../../../tests/common/wait.rs"]
 mod wait;
 
 pub use pen_sys::tempdir::TempDir;
+pub use ports::free_port;
 pub use wait::eventually;
 
 pub const OURS: &str = env!("CARGO_BIN_EXE_penlogd");
@@ -24,16 +26,6 @@ pub const ORIGINAL: &str = "/usr/bin/penlogd";
 /// Whether the tests run as root. What needs root says so and is skipped otherwise.
 pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
-}
-
-/// A port that nobody receives on, below the range from which the kernel gives ports away.
-pub fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let start = std::process::id().wrapping_mul(7_919);
-    (0..20_000)
-        .map(|_| 10_000 + (start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000) as u16)
-        .find(|&port| UdpSocket::bind(("0.0.0.0", port)).is_ok() && UdpSocket::bind(("::", port)).is_ok())
-        .expect("no free port")
 }
 
 /// Whether somebody receives on the port.

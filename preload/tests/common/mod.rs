@@ -11,6 +11,10 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::SystemTime;
 
+#[allow(dead_code, reason = "each test target uses its part")]
+#[path = "../../../tests/common/ports.rs"]
+pub mod ports;
+
 /// The library, which cargo does not build for a test: built if it is older than its sources.
 pub fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
