@@ -109,11 +109,13 @@ fn wrong(what: &str) -> io::Error {
 }
 
 fn request(id: u64) -> Vec<u8> {
-    format!("GET /{id:020} HTTP/1.1\r\nX-Fill: {:f>52}\r\n\r\n", "").into_bytes()
+    format!("GET /{id:020} HTTP/1.1\r\nHost: pen\r\nX-Fill: {:f>41}\r\n\r\n", "").into_bytes()
 }
 
 fn answer(id: u64) -> Vec<u8> {
-    format!("HTTP/1.1 200 OK\r\nX-Id: {id:020}\r\nX-Fill: {:f>43}\r\n\r\n", "").into_bytes()
+    // Without a length an answer would last as long as its connection.
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n";
+    format!("{head}X-Id: {id:020}\r\nX-Fill: {:f>24}\r\n\r\n", "").into_bytes()
 }
 
 impl Load {

@@ -4,6 +4,7 @@
 //! `cargo bench --bench compare`, or `benches/figures` for all of it. Programs that are not installed are left out. With
 //! root it works in a network namespace of its own, otherwise on the loopback of the machine.
 
+mod builds;
 mod datagrams;
 mod load;
 mod measure;
@@ -42,7 +43,7 @@ usage: cargo bench --bench compare -- [OPTION]... [WORKLOAD]...
   --write FILE        puts the tables between the marks for figures in this file; only with all workloads
   --only A,B          these workloads; the same as their names as words
 workloads: connections, one, trips, down, up, idle, two, tls-full, tls-resumed, tls-stream, tls-idle, udp-known, udp-new,
-udp-up, udp-down, calls, start, options, clones-connections, clones-up, clones-down, clones-trips (default: all); tls, udp
+udp-up, udp-down, calls, start, build, options, http, clones-connections, clones-up, clones-down, clones-trips (default: all); tls, udp
 and clones stand for all that begin like this";
 
 struct Options {
@@ -149,7 +150,8 @@ fn divide_cores() -> nix::Result<(Vec<usize>, Vec<usize>)> {
     Ok((all.clone(), all))
 }
 
-fn run(options: &Options) -> io::Result<Report> {
+/// What came of it, and what pen could not do.
+fn run(options: &Options) -> io::Result<(Report, Vec<String>)> {
     let own_network = own_network();
     raise_descriptor_limit()?;
     let (cores, all_cores) = divide_cores()?;
@@ -165,8 +167,10 @@ fn run(options: &Options) -> io::Result<Report> {
         certificate: wire::make_certificate(&directory).map_err(|error| error.to_string()),
     };
     let mut results = Results::default();
+    let mut failures = Vec::new();
     for round in 0..options.rounds {
-        for workload in &options.workloads {
+        let due = |workload: &&&Workload| round == 0 || !workload.is_done_once();
+        for workload in options.workloads.iter().filter(due) {
             eprintln!("round {} of {}: {}", round + 1, options.rounds, workload.name);
             let mut programs = programs(workload, &options.others);
             let first = round % programs.len();
@@ -175,7 +179,11 @@ fn run(options: &Options) -> io::Result<Report> {
                 match measure(&bench, workload, peer, extra) {
                     Ok(values) => results.add(workload.name, &peer.name, values),
                     Err(error) => {
-                        eprintln!("{}, {}: {error}", workload.name, peer.name);
+                        let text = format!("{}, {}: {error}", workload.name, peer.name);
+                        eprintln!("{text}");
+                        if peer.is_ours() {
+                            failures.push(text);
+                        }
                         let unknown = vec![f64::NAN; workload.columns.len()];
                         results.add(workload.name, &peer.name, unknown);
                     }
@@ -184,7 +192,7 @@ fn run(options: &Options) -> io::Result<Report> {
         }
     }
     fs::remove_dir_all(&directory)?;
-    Ok(report(&results, options, &bench, own_network))
+    Ok((report(&results, options, &bench, own_network), failures))
 }
 
 fn report(results: &Results, options: &Options, bench: &Bench<'_>, own_network: bool) -> Report {
@@ -232,10 +240,14 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS; // cargo test: there is nothing to test
     }
     let outcome = options(words.into_iter()).and_then(|options| {
-        let report = run(&options).map_err(|error| error.to_string())?;
+        let (report, failures) = run(&options).map_err(|error| error.to_string())?;
         println!("{report}");
         let written = options.write.as_ref().map(|file| report.write_to(file));
-        written.transpose().map(|_| ()).map_err(|error| error.to_string())
+        written.transpose().map_err(|error| error.to_string())?;
+        match failures.is_empty() {
+            true => Ok(()),
+            false => Err(format!("pen has failed:\n{}", failures.join("\n"))),
+        }
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

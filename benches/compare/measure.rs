@@ -101,9 +101,21 @@ impl Bench<'_> {
         self.operations(peer, Task::Connect, clients, extra)
     }
 
+    /// The same for a pen, and behind the first what of it its workers alone need.
+    pub fn connections_by_workers(&self, peer: &Peer, clients: usize, extra: &str) -> io::Result<Vec<f64>> {
+        let mut scene = self.scene(peer, extra)?;
+        scene.add_clients(Task::Connect, clients as u64)?;
+        scene.load.run_for(WARM_UP)?;
+        let (used_before, answers_before) = (scene.running.processor_time_of_workers()?, scene.load.answers);
+        let (cost, rate) = scene.count(self.time, Load::answers)?;
+        let used = scene.running.processor_time_of_workers()? - used_before;
+        let answers = (scene.load.answers - answers_before) as f64;
+        Ok(vec![cost * 1e6, used.as_secs_f64() / answers * 1e6, rate])
+    }
+
     /// Processor microseconds for a round trip on connections that stay; round trips in a second.
-    pub fn round_trips(&self, peer: &Peer) -> io::Result<Vec<f64>> {
-        self.operations(peer, Task::Ask, 100, "")
+    pub fn round_trips(&self, peer: &Peer, extra: &str) -> io::Result<Vec<f64>> {
+        self.operations(peer, Task::Ask, 100, extra)
     }
 
     fn operations(&self, peer: &Peer, task: Task, clients: usize, extra: &str) -> io::Result<Vec<f64>> {

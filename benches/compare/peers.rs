@@ -1,7 +1,7 @@
 //! The programs that are compared, and how each is started so that all have the same work to do.
 
 use super::process;
-use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::Pid;
 use pen_sys::clock;
@@ -91,6 +91,11 @@ impl Running {
         process::processor_time(self.child.id())
     }
 
+    /// Of pen: what those of its threads have taken that serve connections.
+    pub fn processor_time_of_workers(&self) -> io::Result<Duration> {
+        process::processor_time_of_threads(self.child.id(), "worker")
+    }
+
     pub fn resident_bytes(&self) -> u64 {
         process::resident_bytes(self.child.id())
     }
@@ -155,6 +160,11 @@ impl Peer {
         self.splice
     }
 
+    /// Whether it is the pen that was built with this.
+    pub fn is_ours(&self) -> bool {
+        self.program == Path::new(env!("CARGO_BIN_EXE_pen"))
+    }
+
     /// Whether it is a Pen of any kind, which can be given more options.
     pub fn is_pen(&self) -> bool {
         self.kind == Kind::Pen
@@ -210,12 +220,9 @@ impl Peer {
         let mut command = self.command(directory, address, servers, extra)?;
         let output = fs::File::create(directory.join("output"))?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).current_dir(directory);
-        let own_cores = nix::sched::sched_getaffinity(Pid::from_raw(0))?;
-        sched_setaffinity(Pid::from_raw(0), &set_of(cores)?)?;
         let start = clock::now();
-        let child = command.spawn();
-        sched_setaffinity(Pid::from_raw(0), &own_cores)?;
-        let mut running = Running { child: child?, address, start: Duration::ZERO };
+        let child = spawn_on(&mut command, cores)?;
+        let mut running = Running { child, address, start: Duration::ZERO };
         while !self.listens(address) {
             if start.elapsed() > START_PATIENCE || running.child.try_wait()?.is_some() {
                 let said = fs::read_to_string(directory.join("output")).unwrap_or_default();
@@ -329,6 +336,15 @@ impl Peer {
             2 * connections_possible(),
         )
     }
+}
+
+/// Starts a program that may use these cores.
+pub fn spawn_on(command: &mut Command, cores: &[usize]) -> io::Result<Child> {
+    let own_cores = sched_getaffinity(Pid::from_raw(0))?;
+    sched_setaffinity(Pid::from_raw(0), &set_of(cores)?)?;
+    let child = command.spawn();
+    sched_setaffinity(Pid::from_raw(0), &own_cores)?;
+    child
 }
 
 fn set_of(cores: &[usize]) -> nix::Result<CpuSet> {

@@ -30,8 +30,22 @@ fn tasks(pid: u32) -> Vec<PathBuf> {
 /// # Errors
 /// When the kernel keeps no `schedstat`.
 pub fn processor_time(pid: u32) -> io::Result<Duration> {
+    time_of(family(pid).into_iter().flat_map(tasks))
+}
+
+/// That of the threads whose names begin like this.
+///
+/// # Errors
+/// As above.
+pub fn processor_time_of_threads(pid: u32, name: &str) -> io::Result<Duration> {
+    let is_meant =
+        |task: &PathBuf| fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.starts_with(name));
+    time_of(tasks(pid).into_iter().filter(is_meant))
+}
+
+fn time_of(tasks: impl Iterator<Item = PathBuf>) -> io::Result<Duration> {
     let mut nanoseconds = 0;
-    for task in family(pid).into_iter().flat_map(tasks) {
+    for task in tasks {
         let text = fs::read_to_string(task.join("schedstat"))?;
         nanoseconds += text.split(' ').next().and_then(|time| time.parse::<u64>().ok()).unwrap_or(0);
     }

@@ -113,9 +113,19 @@ pub const WORKLOADS: &[Workload] = &[
         ],
     },
     Workload {
+        name: BUILD,
+        title: "Building pen from nothing, on all cores",
+        columns: &["seconds from `cargo demo` to its first answer", "seconds for `cargo build --release`"],
+    },
+    Workload {
         name: SETTINGS,
         title: "Settings: short connections, 64 at a time",
-        columns: &["CPU µs per connection", "connections per second"],
+        columns: &["CPU µs per connection", "of its workers alone", "connections per second"],
+    },
+    Workload {
+        name: HTTP,
+        title: "Settings: round trips on 100 connections, a request of HTTP each",
+        columns: &["CPU µs per round trip", "round trips per second"],
     },
     Workload {
         name: "clones-connections",
@@ -140,6 +150,8 @@ pub const WORKLOADS: &[Workload] = &[
 ];
 
 const SETTINGS: &str = "options";
+const HTTP: &str = "http";
+const BUILD: &str = "build";
 /// With whom a pen is compared that has a clone.
 const CLONES: [(&str, Option<Copying>); 3] = [
     ("pen", None),
@@ -159,7 +171,12 @@ impl Workload {
 
     /// Whether pen is compared with itself, under different settings.
     pub fn is_of_settings(&self) -> bool {
-        self.name == SETTINGS || self.is_of_clones()
+        matches!(self.name, SETTINGS | HTTP) || self.is_of_clones()
+    }
+
+    /// Whether one round says enough, and takes long enough.
+    pub fn is_done_once(&self) -> bool {
+        self.name == BUILD
     }
 
     fn is_of_clones(&self) -> bool {
@@ -215,6 +232,18 @@ pub fn programs(workload: &Workload, others: &Others) -> Vec<(Peer, String)> {
             .map(|(name, copying)| (Peer::ours(name).with_clone(copying), String::new()))
             .collect();
     }
+    if workload.name == HTTP {
+        let variants = [
+            ("pen", ""),
+            ("pen -H", "http\n"),
+            ("pen with `http append`", "http append\n"),
+            ("pen with `http replace`", "http replace\n"),
+        ];
+        return variants.map(|(name, extra)| (Peer::ours(name), extra.to_owned())).into();
+    }
+    if workload.name == BUILD {
+        return vec![(Peer::ours("pen"), String::new())];
+    }
     let quiet = services("");
     let checked = services("check connect\ncheck_interval 1\n");
     let busy = format!("log traffic.log\nlog_format json\nmetrics_listen {METRICS_ADDRESS}\n{checked}");
@@ -255,9 +284,10 @@ pub fn programs(workload: &Workload, others: &Others) -> Vec<(Peer, String)> {
 
 pub fn measure(bench: &Bench<'_>, workload: &Workload, peer: &Peer, extra: &str) -> io::Result<Vec<f64>> {
     match workload.name {
-        "connections" | "two" | SETTINGS | "clones-connections" => bench.connections(peer, 64, extra),
+        "connections" | "two" | "clones-connections" => bench.connections(peer, 64, extra),
+        SETTINGS => bench.connections_by_workers(peer, 64, extra),
         "one" => bench.connections(peer, 1, extra),
-        "trips" => bench.round_trips(peer),
+        "trips" | HTTP => bench.round_trips(peer, extra),
         "down" => bench.stream(peer, Task::Take),
         "up" => bench.stream(peer, Task::Give),
         "idle" => bench.idle(peer),
@@ -273,6 +303,7 @@ pub fn measure(bench: &Bench<'_>, workload: &Workload, peer: &Peer, extra: &str)
         "udp-up" => bench.datagram_stream(peer, Way::Up),
         "udp-down" => bench.datagram_stream(peer, Way::Down),
         "calls" => bench.system_calls(peer),
+        BUILD => bench.builds(),
         _ => bench.start(peer),
     }
 }
