@@ -173,17 +173,28 @@ mod backend {
 mod backend {
     use super::*;
     use polling::{Event, PollMode};
-    use std::os::fd::AsRawFd;
+    use std::cell::RefCell;
+    use std::collections::{HashMap, HashSet};
+    use std::os::fd::{AsRawFd, RawFd};
     use std::time::Duration;
 
     pub struct State {
         events: polling::Events,
+        quiet: RefCell<Quiet>,
+    }
+
+    /// Sockets of which nothing is wanted. Their errors and hang-ups are: poll(2) reports these unasked, and again and again.
+    /// A socket is therefore taken out once its hang-up was reported, and comes back when something is wanted of it.
+    #[derive(Default)]
+    struct Quiet {
+        watched: HashMap<usize, RawFd>,
+        hung_up: HashSet<RawFd>,
     }
 
     impl State {
         pub fn new() -> State {
             let capacity = std::num::NonZeroUsize::new(EVENTS_MAX).expect("not zero");
-            State { events: polling::Events::with_capacity(capacity) }
+            State { events: polling::Events::with_capacity(capacity), quiet: RefCell::default() }
         }
     }
 
@@ -194,9 +205,16 @@ mod backend {
         read: bool,
         write: bool,
     ) -> io::Result<()> {
-        if !read && !write {
-            // poll(2) reports a hang-up even where nothing is asked for: it would be the same event for ever.
-            return poller.inner.delete(socket);
+        let quiet = &mut *poller.backend.quiet.borrow_mut();
+        if read || write {
+            quiet.watched.remove(&key);
+        } else if quiet.hung_up.contains(&socket.as_raw_fd()) {
+            return match poller.inner.delete(socket) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                deleted => deleted,
+            };
+        } else {
+            quiet.watched.insert(key, socket.as_raw_fd());
         }
         match poller.inner.modify(socket, Event::new(key, read, write)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -239,6 +257,9 @@ mod backend {
         }
 
         pub fn forget(&self, socket: BorrowedFd<'_>) {
+            let quiet = &mut *self.backend.quiet.borrow_mut();
+            quiet.watched.retain(|_, watched| *watched != socket.as_raw_fd());
+            quiet.hung_up.remove(&socket.as_raw_fd());
             // Fails only for a socket that was never added.
             let _ = self.inner.delete(socket);
         }
@@ -255,6 +276,12 @@ mod backend {
                 if event.key == WAKER_KEY {
                     woken = true;
                     continue;
+                }
+                let quiet = self.backend.quiet.get_mut();
+                if let Some(socket) = quiet.watched.remove(&event.key) {
+                    quiet.hung_up.insert(socket);
+                    // SAFETY: `forget` takes it out of `quiet` before its owner closes it.
+                    self.inner.delete(unsafe { BorrowedFd::borrow_raw(socket) })?;
                 }
                 let error = event.is_err().unwrap_or(false);
                 ready.push(Readiness {
@@ -276,3 +303,40 @@ mod backend {
 
 /// Whether registrations last, so that no event needs a [`Poller::rearm`].
 pub const REGISTRATIONS_LAST: bool = cfg!(all(target_os = "linux", not(polling_test_poll_backend)));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socket::reset_on_close;
+    use std::net::{TcpListener, TcpStream};
+
+    fn waited(poller: &mut Poller, timeout_ms: u64) -> Vec<Readiness> {
+        let mut ready = Vec::new();
+        poller.wait(&mut ready, Some(timeout_ms)).unwrap();
+        ready
+    }
+
+    #[test]
+    fn a_reset_is_reported_once_though_nothing_is_wanted_and_again_when_something_is() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (own, _) = listener.accept().unwrap();
+        let mut poller = Poller::new().unwrap();
+        poller.add(own.as_fd(), 7).unwrap();
+        assert!(waited(&mut poller, 10_000).iter().any(|event| event.key == 7 && event.writable));
+        poller.rearm(own.as_fd(), 7, false, false).unwrap();
+        assert!(waited(&mut poller, 0).is_empty());
+        reset_on_close(peer.as_fd()).unwrap();
+        drop(peer);
+        assert!(waited(&mut poller, 10_000).iter().any(|event| event.key == 7 && event.error));
+        for _ in 0..2 {
+            poller.rearm(own.as_fd(), 7, false, false).unwrap();
+            assert!(waited(&mut poller, 0).is_empty(), "it would be reported for ever");
+        }
+        if !REGISTRATIONS_LAST {
+            poller.rearm(own.as_fd(), 7, true, false).unwrap();
+            assert!(waited(&mut poller, 10_000).iter().any(|event| event.key == 7 && event.readable));
+        }
+        poller.forget(own.as_fd());
+    }
+}
