@@ -85,7 +85,8 @@ fn weight_prio_and_maxima_hold() {
     let late = UdpClient::new(pen.address);
     late.send("?");
     assert!(late.hears_nothing(), "every server has its maximum");
-    assert!(pen.control("status json").contains("\"rejected\":1,"));
+    let status = || pen.control("status json");
+    eventually("the rejection", status, |status| status.contains("\"rejected\":1,"));
     let number = pen.control("connections").split(' ').next().unwrap().to_string();
     assert!(pen.control(&format!("close {number}")).starts_with("Forcibly closing"));
     assert_ne!(late.server(), "", "a place is free again");

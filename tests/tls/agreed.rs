@@ -1,5 +1,6 @@
 //! What pen and its peers agree on: keys of every kind, the group in which session keys are agreed on, tickets, records.
 
+use crate::PATIENT;
 use crate::certificates::{Authority, WithCertificate};
 use crate::common::backend::Backend;
 use crate::common::pattern;
@@ -85,7 +86,7 @@ fn servers_are_offered_the_same_group() {
         let _ = writeln!(stream, "{group:?}");
     });
     let line = format!("server 0 address 127.0.0.1 port {} tls noverify\n", server.port());
-    let pen = Pen::before([] as [&str; 0]).config(&line).start();
+    let pen = Pen::before([] as [&str; 0]).options(PATIENT).config(&line).start();
     assert_eq!(pen.connect().line(), "Some(X25519MLKEM768)");
 }
 

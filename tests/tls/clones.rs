@@ -1,5 +1,6 @@
 //! Clones with TLS: decrypted by pen on either side, or passed through as it is.
 
+use crate::PATIENT;
 use crate::certificates::{Authority, WithCertificate};
 use crate::common::backend::{Backend, Unresponsive};
 use crate::common::client::read;
@@ -23,7 +24,7 @@ fn before(member: (u16, &str), clone: (u16, &str), authority: &Authority, is_sec
          server 1 address 127.0.0.1 port {} role clone {}\n",
         member.0, member.1, clone.0, clone.1
     );
-    let start = Pen::before([] as [&str; 0]).file("ca.pem", &authority.pem).config(&lines);
+    let start = Pen::before([] as [&str; 0]).options(PATIENT).file("ca.pem", &authority.pem).config(&lines);
     if is_secure { start.certificate(&authority.sign(&["pen.test"])) } else { start }
 }
 
@@ -109,7 +110,7 @@ fn a_clone_whose_tls_fails_or_stalls_costs_the_client_nothing() {
     ];
     for (port, end) in cases {
         let start = before((member.port(), ""), (port, "tls verify web.test"), &authority, true);
-        let pen = start.options("-t 1").start();
+        let pen = start.options("-t 2").start();
         let mut client = Speaker::trusting(&authority).connect(pen.address, "pen.test");
         assert_eq!((client.line(), client.exchange("hello")), ("M".into(), "hello".into()), "{end}");
         client.end();

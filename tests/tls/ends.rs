@@ -1,5 +1,6 @@
 //! How connections with TLS end, on either side.
 
+use crate::PATIENT;
 use crate::certificates::{Authority, WithCertificate};
 use crate::common::backend::{Backend, echo};
 use crate::common::client::{End, ending, reset};
@@ -156,6 +157,7 @@ fn a_server_that_ends_within_a_record_is_a_reset_for_a_client_without_tls() {
         let _ = stream.sock.write_all(&record[..record.len() / 2]);
     });
     let pen = Pen::before([] as [&str; 0])
+        .options(PATIENT)
         .config(&format!("server 0 address 127.0.0.1 port {} tls noverify\n", server.port()))
         .start();
     let mut client = pen.connect();

@@ -1,5 +1,6 @@
 //! The certificate that pen shows to servers: `server N tls ... certificate FILE`.
 
+use crate::PATIENT;
 use crate::certificates::{Authority, Pair};
 use crate::common::backend::Backend;
 use crate::common::pen::{Pen, Start};
@@ -34,6 +35,7 @@ fn number_of(pair: &Pair) -> String {
 
 fn before(words: &str, authority: &Authority) -> Start {
     Pen::before([] as [&str; 0])
+        .options(PATIENT)
         .file("ca.pem", &authority.pem)
         .config(&format!("ssl_server_ca_file ca.pem\nserver 0 address 127.0.0.1 {words}\n"))
 }

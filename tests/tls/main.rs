@@ -25,3 +25,6 @@ mod staple;
 mod strange;
 mod words;
 mod workshop;
+
+/// On a busy machine a handshake with a server may take longer than pen waits by default.
+const PATIENT: &str = "-t 20";

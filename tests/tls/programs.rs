@@ -1,5 +1,6 @@
 //! TLS with what people have: openssl, curl, Apache, testssl.sh.
 
+use crate::PATIENT;
 use crate::certificates::{Authority, WithCertificate};
 use crate::common::backend::{Backend, read_line};
 use crate::common::pattern;
@@ -182,6 +183,7 @@ fn openssl_s_server_and_apache_are_servers() {
     let _apache = start("/usr/sbin/apache2", &["-X", "-f", &conf], &dir, ports[1]);
     for port in ports {
         let pen = Pen::before([] as [&str; 0])
+            .options(PATIENT)
             .file("ca.pem", &authority.pem)
             .config(&format!(
                 "ssl_server_ca_file ca.pem\nserver 0 address 127.0.0.1 port {port} tls verify web.test\n"

@@ -1,5 +1,6 @@
 //! TLS towards servers: `server N tls`.
 
+use crate::PATIENT;
 use crate::certificates::{Authority, WithCertificate};
 use crate::common::backend::{Backend, Unresponsive};
 use crate::common::pattern;
@@ -16,6 +17,7 @@ fn before(servers: &[(u16, &str)], authority: &Authority) -> Start {
     };
     let lines: String = servers.iter().enumerate().map(line).collect();
     Pen::before([] as [&str; 0])
+        .options(PATIENT)
         .file("ca.pem", &authority.pem)
         .config(&format!("roundrobin\nssl_server_ca_file ca.pem\n{lines}"))
 }
@@ -71,7 +73,7 @@ fn a_server_that_does_not_answer_the_handshake_is_left_after_the_timeout() {
     let full = Unresponsive::new();
     let good = tls_backend("A", &authority.sign(&["web.test"]));
     let servers = [good.port(), silent.port(), full.port()].map(|port| (port, "tls verify web.test"));
-    let pen = before(&servers, &authority).options("-t 1").start();
+    let pen = before(&servers, &authority).options("-t 2").start();
     let mut client = pen.connect();
     client.send("patience\n");
     assert_eq!((client.line(), client.line()), ("A".into(), "patience".into()));

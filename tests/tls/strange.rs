@@ -1,6 +1,7 @@
 //! Certificates that careful programs do not make and others do: of version 1, signed by themselves, with short keys, out of
 //! date, with names in the wrong place. Who is believed, who is not, and what is said.
 
+use crate::PATIENT;
 use crate::common::backend::Backend;
 use crate::common::pen::{Pen, Start};
 use crate::common::ports::free_port;
@@ -76,6 +77,7 @@ impl Workshop {
 
 pub fn before(port: u16, words: &str) -> Start {
     Pen::before([] as [&str; 0])
+        .options(PATIENT)
         .config(&format!("blacklist 0\nserver 0 address 127.0.0.1 port {port} tls {words}\n"))
 }
 
