@@ -44,13 +44,13 @@ pub trait Session: Send {
     ///
     /// # Errors
     /// One refuses the other; what is still to be written says why.
-    fn shake(&mut self, bytes: &[u8]) -> Result<(), String>;
+    fn shake(&mut self, bytes: &mut [u8]) -> Result<(), String>;
 
     /// Takes bytes behind the handshake. Returns how much of `plain` is filled.
     ///
     /// # Errors
     /// They are broken.
-    fn decrypt(&mut self, bytes: &[u8], plain: &mut [u8]) -> Result<usize, String>;
+    fn decrypt(&mut self, bytes: &mut [u8], plain: &mut [u8]) -> Result<usize, String>;
 
     /// What was decrypted and had no room.
     fn read_plain(&mut self, plain: &mut [u8]) -> usize;
@@ -130,7 +130,7 @@ impl Wire {
             if count == 0 {
                 return Err("the server ended the connection in the handshake".to_owned().into());
             }
-            if let Err(trouble) = session.shake(&wire[..count]) {
+            if let Err(trouble) = session.shake(&mut wire[..count]) {
                 // It is told why, if it takes that at once.
                 let _ = session.write_to(&mut Raw(self.fd.as_fd()));
                 return Err(trouble.into());
@@ -160,7 +160,7 @@ impl Wire {
                 None => return Ok(None),
                 Some(0) => return Ok(Some(&plain[..0])),
                 Some(count) => {
-                    let count = session.decrypt(&wire[..count], plain)?;
+                    let count = session.decrypt(&mut wire[..count], plain)?;
                     if count > 0 {
                         return Ok(Some(&plain[..count]));
                     }

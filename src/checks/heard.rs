@@ -99,12 +99,12 @@ impl Session for tls::Session {
         self.is_handshaking()
     }
 
-    fn shake(&mut self, bytes: &[u8]) -> Result<(), String> {
+    fn shake(&mut self, bytes: &mut [u8]) -> Result<(), String> {
         self.shake(bytes).map_err(|trouble| trouble.0)
     }
 
-    fn decrypt(&mut self, bytes: &[u8], plain: &mut [u8]) -> Result<usize, String> {
-        self.decrypt(bytes, plain).map_err(|trouble| trouble.0)
+    fn decrypt(&mut self, bytes: &mut [u8], plain: &mut [u8]) -> Result<usize, String> {
+        self.decrypt(bytes, 0, plain).map_err(|trouble| trouble.0)
     }
 
     fn read_plain(&mut self, plain: &mut [u8]) -> usize {

@@ -220,9 +220,10 @@ fn read_session(
     if kept > 0 {
         return Ok(Some(Read { plain_bytes: kept, wire_bytes: 0 }));
     }
+    let laid_out = session.lay_out(wire);
     let count = match session.peer_closed() {
         true => Some(0),
-        false if socket.readable => socket.read(&mut wire[..READ_BYTES_MAX])?,
+        false if socket.readable => socket.read(&mut wire[laid_out..laid_out + READ_BYTES_MAX])?,
         false => None,
     };
     match count {
@@ -235,7 +236,8 @@ fn read_session(
             Ok(Some(Read::END))
         }
         Some(wire_bytes) => {
-            let plain_bytes = session.decrypt(&wire[..wire_bytes], plain).map_err(broken)?;
+            let wire = &mut wire[..laid_out + wire_bytes];
+            let plain_bytes = session.decrypt(wire, laid_out, plain).map_err(broken)?;
             Ok(Some(Read { plain_bytes, wire_bytes }))
         }
     }

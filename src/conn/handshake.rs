@@ -48,7 +48,7 @@ pub fn step(
             None => return Ok(Handshake::Waits),
             Some(0) => return Ok(Handshake::Ended),
             Some(count) => {
-                if let Err(trouble) = session.shake(&wire[..count]) {
+                if let Err(trouble) = session.shake(&mut wire[..count]) {
                     return Ok(Handshake::Failed(trouble));
                 }
             }

@@ -65,7 +65,7 @@ impl Session {
     pub fn with_client() -> Session {
         unreachable!("{ABSENT}")
     }
-    pub fn shake(&mut self, _: &[u8]) -> Result<(), Trouble> {
+    pub fn shake(&mut self, _: &mut [u8]) -> Result<(), Trouble> {
         match *self {}
     }
     pub fn choose(&mut self, _: &Tls, _: u64) -> Result<bool, Trouble> {
@@ -74,7 +74,10 @@ impl Session {
     pub fn is_handshaking(&self) -> bool {
         match *self {}
     }
-    pub fn decrypt(&mut self, _: &[u8], _: &mut [u8]) -> Result<usize, Trouble> {
+    pub fn lay_out(&self, _: &mut [u8]) -> usize {
+        match *self {}
+    }
+    pub fn decrypt(&mut self, _: &mut [u8], _: usize, _: &mut [u8]) -> Result<usize, Trouble> {
         match *self {}
     }
     pub fn read_plain(&mut self, _: &mut [u8]) -> usize {

@@ -5,6 +5,7 @@
 //! a build without the feature `tls`.
 
 mod authorities;
+mod channel;
 mod directory;
 mod files;
 mod front;

@@ -6,7 +6,7 @@ use super::{Loading, Session, Trouble, default_provider, files, signature};
 use crate::balance::TlsEndpoint;
 use crate::tls::TlsPlan;
 use pen_proto::commands::Text;
-use rustls::client::ClientConnection;
+use rustls::client::UnbufferedClientConnection;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -93,8 +93,8 @@ impl Servers {
             }
         };
         let protocols = protocol.map(<[u8]>::to_vec).into_iter().collect();
-        let connection = ClientConnection::new_with_alpn(config.clone(), name, protocols);
-        connection.map(|connection| Session::open(connection.into())).map_err(Trouble::from)
+        let connection = UnbufferedClientConnection::new_with_alpn(config.clone(), name, protocols);
+        connection.and_then(Session::with_server).map_err(Trouble::from)
     }
 }
 

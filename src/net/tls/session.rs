@@ -4,6 +4,7 @@
 //! to write.
 
 use super::Tls;
+use super::channel::{Channel, End};
 use super::front::Choice;
 use super::words::words;
 use crate::proxy_protocol::extensions::{ClientTls, Shown};
@@ -11,10 +12,11 @@ use crate::tls::certificate::Certificate;
 use crate::tls::ciphers;
 use crate::tls::hello;
 use crate::tls::record::Boundaries;
-use rustls::server::{Accepted, AcceptedAlert, Acceptor};
-use rustls::{Connection, ProtocolVersion};
+use rustls::ProtocolVersion;
+use rustls::client::UnbufferedClientConnection;
+use rustls::server::{Accepted, AcceptedAlert, Acceptor, UnbufferedServerConnection};
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 
 /// Why a session cannot go on, in words for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,9 +37,7 @@ impl From<rustls::Error> for Trouble {
 /// A session, from the first byte to the last.
 pub struct Session {
     state: State,
-    /// The peer has said that it sends no more.
-    peer_closed: bool,
-    /// So have we.
+    /// We have said that we send no more.
     closed: bool,
     received: Boundaries,
 }
@@ -45,9 +45,9 @@ pub struct Session {
 enum State {
     /// The ClientHello is still coming.
     Hello(Box<Beginning>),
-    /// It is here, and the certificate for its name is not; what came behind it waits.
+    /// It is here, and the certificate for its name is not; all that came waits.
     Waiting(Box<Accepted>, Vec<u8>),
-    Open(Box<Connection>),
+    Open(Box<Open>),
     /// It failed before it was open; this is to be said.
     Broken(AcceptedAlert),
     /// The client speaks nothing newer than TLS 1.1; so does this, which is to be said.
@@ -57,8 +57,16 @@ enum State {
 #[derive(Default)]
 struct Beginning {
     acceptor: Acceptor,
-    /// The first bytes of the client, up to [`hello::VERSION_BYTES`].
-    first: Vec<u8>,
+    /// All that came of the client, for the connection that is made when its certificate is known.
+    bytes: Vec<u8>,
+}
+
+struct Open {
+    channel: Channel,
+    /// The name that the client asks for, in lower case.
+    server_name: Option<Box<str>>,
+    /// Plain bytes that nobody has taken yet: what came with the end of the handshake.
+    plain: Vec<u8>,
 }
 
 /// TLS 1.2, the oldest version that is spoken, on the wire.
@@ -75,7 +83,7 @@ impl fmt::Debug for Session {
         let state = match &self.state {
             State::Hello(_) => "hello",
             State::Waiting(..) => "waiting",
-            State::Open(connection) if connection.is_handshaking() => "handshaking",
+            State::Open(open) if open.channel.common().is_handshaking() => "handshaking",
             State::Open(_) => "open",
             State::Broken(_) | State::TooOld(_) => "broken",
         };
@@ -89,13 +97,16 @@ impl Session {
         Session::new(State::Hello(Box::default()))
     }
 
-    pub(super) fn open(mut connection: Connection) -> Session {
-        connection.set_buffer_limit(None); // the caller limits what it gives
-        Session::new(State::Open(Box::new(connection)))
+    /// With a server.
+    ///
+    /// # Errors
+    /// The library has nothing to begin with.
+    pub(super) fn with_server(connection: UnbufferedClientConnection) -> Result<Session, rustls::Error> {
+        Ok(Session::new(State::open(End::Client(Box::new(connection)), None)?))
     }
 
     fn new(state: State) -> Session {
-        Session { state, peer_closed: false, closed: false, received: Boundaries::default() }
+        Session { state, closed: false, received: Boundaries::default() }
     }
 
     /// Takes what the peer sent during the handshake. Plain bytes that came with its end are kept for
@@ -103,33 +114,29 @@ impl Session {
     ///
     /// # Errors
     /// The peer broke the protocol or is refused; what is to be said to it can be written.
-    pub fn shake(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+    pub fn shake(&mut self, mut bytes: &mut [u8]) -> Result<(), Trouble> {
         self.received.pass(bytes);
-        self.go_on(bytes)
-    }
-
-    fn go_on(&mut self, mut bytes: &[u8]) -> Result<(), Trouble> {
         while !bytes.is_empty() {
             match &mut self.state {
                 State::Hello(beginning) => {
-                    let Beginning { acceptor, first } = &mut **beginning;
-                    let missing = hello::VERSION_BYTES.saturating_sub(first.len());
-                    first.extend_from_slice(&bytes[..missing.min(bytes.len())]);
-                    acceptor.read_tls(&mut bytes).map_err(|error| Trouble(error.to_string()))?;
+                    let Beginning { acceptor, bytes: came } = &mut **beginning;
+                    let count =
+                        acceptor.read_tls(&mut &*bytes).map_err(|error| Trouble(error.to_string()))?;
+                    came.extend_from_slice(&bytes[..count]);
+                    bytes = &mut bytes[count..];
                     match acceptor.accept() {
                         Ok(None) => {}
-                        Ok(Some(accepted)) => self.state = State::Waiting(Box::new(accepted), Vec::new()),
+                        Ok(Some(accepted)) => {
+                            self.state = State::Waiting(Box::new(accepted), std::mem::take(came));
+                        }
                         Err((error, alert)) => return Err(self.break_off(error, alert)),
                     }
                 }
-                State::Waiting(_, behind) => {
-                    behind.extend_from_slice(bytes);
+                State::Waiting(_, came) => {
+                    came.extend_from_slice(bytes);
                     return Ok(());
                 }
-                State::Open(connection) => {
-                    connection.read_tls(&mut bytes).map_err(|error| Trouble(error.to_string()))?;
-                    self.peer_closed |= connection.process_new_packets()?.peer_has_closed();
-                }
+                State::Open(open) => return open.take(bytes),
                 State::Broken(_) | State::TooOld(_) => return Ok(()),
             }
         }
@@ -141,26 +148,23 @@ impl Session {
     /// # Errors
     /// As [`Session::shake`].
     pub fn choose(&mut self, tls: &Tls, now_ms: u64) -> Result<bool, Trouble> {
-        let State::Waiting(accepted, _) = &self.state else { return Ok(true) };
+        let State::Waiting(accepted, came) = &mut self.state else { return Ok(true) };
         let Some(front) = &tls.front else { return Err(Trouble("TLS was switched off".into())) };
-        let Choice::Made(config) = front.config_for(&accepted.client_hello(), now_ms) else {
-            return Ok(false);
-        };
-        let State::Waiting(accepted, behind) =
-            std::mem::replace(&mut self.state, State::Hello(Box::default()))
-        else {
-            unreachable!("looked at above");
-        };
-        match accepted.into_connection(config) {
-            Ok(connection) => self.state = Session::open(connection.into()).state,
-            Err((error, alert)) => return Err(self.break_off(error, alert)),
-        }
-        self.go_on(&behind).map(|()| true)
+        let hello = accepted.client_hello();
+        let Choice::Made(config) = front.config_for(&hello, now_ms) else { return Ok(false) };
+        let server_name = hello.server_name().map(Box::from);
+        let mut came = std::mem::take(came);
+        let connection = UnbufferedServerConnection::new(config)?;
+        self.state = State::open(End::Server(Box::new(connection)), server_name)?;
+        let State::Open(open) = &mut self.state else { unreachable!("just made") };
+        open.take(&mut came).map(|()| true)
     }
 
     fn break_off(&mut self, error: rustls::Error, alert: AcceptedAlert) -> Trouble {
         let first = match &self.state {
-            State::Hello(beginning) => beginning.first.clone(),
+            State::Hello(beginning) => {
+                beginning.bytes[..beginning.bytes.len().min(hello::VERSION_BYTES)].to_vec()
+            }
             _ => Vec::new(),
         };
         if let Some(version) = hello::version(&first).filter(|version| *version < OLDEST_VERSION) {
@@ -183,65 +187,86 @@ impl Session {
     }
 
     pub fn is_handshaking(&self) -> bool {
-        match &self.state {
-            State::Open(connection) => connection.is_handshaking(),
-            _ => true,
-        }
+        self.channel().is_none_or(|channel| channel.common().is_handshaking())
     }
 
-    /// Decrypts what the peer sent and fills `plain` from the beginning, which must have room for as much as `bytes`
-    /// and the 32 KiB that may have been kept. Returns how many plain bytes there are.
+    /// Puts what is kept of a record that is not whole to the front of `wire`, which must have room for it and for what
+    /// is read next, behind it. Returns its length, which is below 64 KiB.
+    pub fn lay_out(&self, wire: &mut [u8]) -> usize {
+        self.channel().map_or(0, |channel| channel.lay_out(wire))
+    }
+
+    /// Decrypts what the peer sent, which lies in `wire` behind what [`Session::lay_out`] put there, if it was called
+    /// (`laid_out` bytes), and fills `plain` from the beginning. Returns how many plain bytes there are;
+    /// [`Session::read_plain`] gives those for which there was no room.
     ///
     /// # Errors
     /// As [`Session::shake`]; what could be decrypted before is lost, because nobody knows where it came from.
-    pub fn decrypt(&mut self, mut bytes: &[u8], plain: &mut [u8]) -> Result<usize, Trouble> {
-        self.received.pass(bytes);
-        let State::Open(connection) = &mut self.state else { return Ok(0) };
+    pub fn decrypt(&mut self, wire: &mut [u8], laid_out: usize, plain: &mut [u8]) -> Result<usize, Trouble> {
+        self.received.pass(&wire[laid_out..]);
+        let State::Open(open) = &mut self.state else { return Ok(0) };
+        let Open { channel, plain: left, .. } = &mut **open;
         let mut count = 0;
-        while !bytes.is_empty() {
-            connection.read_tls(&mut bytes).map_err(|error| Trouble(error.to_string()))?;
-            self.peer_closed |= connection.process_new_packets()?.peer_has_closed();
-            while let Ok(more @ 1..) = connection.reader().read(&mut plain[count..]) {
-                count += more;
-            }
-        }
+        channel.take(wire, laid_out, &mut |piece| {
+            let (fits, rest) = piece.split_at(piece.len().min(plain.len() - count));
+            plain[count..count + fits.len()].copy_from_slice(fits);
+            count += fits.len();
+            left.extend_from_slice(rest);
+        })?;
         Ok(count)
     }
 
     /// Plain bytes that were kept.
     pub fn read_plain(&mut self, plain: &mut [u8]) -> usize {
-        let State::Open(connection) = &mut self.state else { return 0 };
-        connection.reader().read(plain).unwrap_or(0) // it has only reasons to wait
+        let State::Open(open) = &mut self.state else { return 0 };
+        let left = &mut open.plain;
+        let count = left.len().min(plain.len());
+        plain[..count].copy_from_slice(&left[..count]);
+        match count == left.len() {
+            true => *left = Vec::new(),
+            false => _ = left.drain(..count),
+        }
+        count
+    }
+
+    fn channel(&self) -> Option<&Channel> {
+        match &self.state {
+            State::Open(open) => Some(&open.channel),
+            _ => None,
+        }
+    }
+
+    fn channel_mut(&mut self) -> Option<&mut Channel> {
+        match &mut self.state {
+            State::Open(open) => Some(&mut open.channel),
+            _ => None,
+        }
     }
 
     /// Whether the peer has said that it sends no more.
     pub fn peer_closed(&self) -> bool {
-        self.peer_closed
+        self.channel().is_some_and(|channel| channel.peer_closed)
     }
 
     /// Encrypts bytes, all of them; they are to be written by [`Session::write_to`].
     pub fn encrypt(&mut self, plain: &[u8]) {
-        if let State::Open(connection) = &mut self.state {
-            // Cannot fail without a limit.
-            let _ = connection.writer().write_all(plain);
+        if let Some(channel) = self.channel_mut() {
+            channel.encrypt(plain);
         }
     }
 
     /// Says that nothing more comes from us; once.
     pub fn close(&mut self) {
-        if let State::Open(connection) = &mut self.state
-            && !std::mem::replace(&mut self.closed, true)
+        if !std::mem::replace(&mut self.closed, true)
+            && let Some(channel) = self.channel_mut()
         {
-            connection.send_close_notify();
+            channel.close();
         }
     }
 
     /// Whether there is something for the peer. What a failed beginning left to be said is not counted.
     pub fn wants_write(&self) -> bool {
-        match &self.state {
-            State::Open(connection) => connection.wants_write(),
-            _ => false,
-        }
+        self.channel().is_some_and(Channel::wants_write)
     }
 
     /// Writes some of what is there for the peer; 0 when there is nothing.
@@ -250,7 +275,7 @@ impl Session {
     /// Those of `out`.
     pub fn write_to(&mut self, out: &mut dyn Write) -> io::Result<usize> {
         match &mut self.state {
-            State::Open(connection) if connection.wants_write() => connection.write_tls(out),
+            State::Open(open) => open.channel.write_to(out),
             State::Broken(alert) => alert.write(out),
             State::TooOld(alert) => alert.take().map_or(Ok(0), |alert| out.write(&alert)),
             _ => Ok(0),
@@ -260,38 +285,32 @@ impl Session {
     /// The name that the client asks for, in lower case.
     pub fn server_name(&self) -> Option<&str> {
         match &self.state {
-            State::Open(connection) => match &**connection {
-                Connection::Server(server) => server.server_name(),
-                Connection::Client(_) => None,
-            },
+            State::Open(open) => open.server_name.as_deref(),
             _ => None,
         }
     }
 
     /// The protocol that was agreed on inside TLS.
     pub fn protocol(&self) -> Option<&[u8]> {
-        match &self.state {
-            State::Open(connection) => connection.alpn_protocol(),
-            _ => None,
-        }
+        self.channel()?.common().alpn_protocol()
     }
 
     /// What a server may be told of a client that has TLS with us.
     pub fn client_tls(&self) -> Option<ClientTls<'_>> {
-        let State::Open(connection) = &self.state else { return None };
-        let Connection::Server(server) = &**connection else { return None };
-        let version = match server.protocol_version()? {
+        let channel = self.channel().filter(|channel| matches!(channel.end, End::Server(_)))?;
+        let common = channel.common();
+        let version = match common.protocol_version()? {
             ProtocolVersion::TLSv1_3 => "TLSv1.3",
             _ => "TLSv1.2",
         };
-        let suite = format!("{:?}", server.negotiated_cipher_suite()?.suite());
+        let suite = format!("{:?}", common.negotiated_cipher_suite()?.suite());
         let known = ciphers::TLS13.iter().chain(&ciphers::TLS12).find(|known| known.standard_name == suite);
-        let certificate = server.peer_certificates().and_then(|chain| chain.first());
+        let certificate = common.peer_certificates().and_then(|chain| chain.first());
         Some(ClientTls {
             version,
             cipher: known.map_or("", |cipher| cipher.name),
-            server_name: server.server_name(),
-            protocol: server.alpn_protocol(),
+            server_name: self.server_name(),
+            protocol: common.alpn_protocol(),
             certificate: certificate.map(|certificate| Shown {
                 common_name: Certificate::read(certificate).and_then(|certificate| certificate.common_name()),
                 earlier: self.is_resumed(),
@@ -301,9 +320,21 @@ impl Session {
 
     /// Whether the session was taken up again, without a full handshake.
     pub fn is_resumed(&self) -> bool {
-        match &self.state {
-            State::Open(connection) => connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
-            _ => false,
-        }
+        self.channel()
+            .is_some_and(|channel| channel.common().handshake_kind() == Some(rustls::HandshakeKind::Resumed))
+    }
+}
+
+impl State {
+    fn open(end: End, server_name: Option<Box<str>>) -> Result<State, rustls::Error> {
+        Ok(State::Open(Box::new(Open { channel: Channel::new(end)?, server_name, plain: Vec::new() })))
+    }
+}
+
+impl Open {
+    /// Takes what came during the handshake.
+    fn take(&mut self, bytes: &mut [u8]) -> Result<(), Trouble> {
+        let Open { channel, plain, .. } = self;
+        Ok(channel.take(bytes, 0, &mut |piece| plain.extend_from_slice(piece))?)
     }
 }
