@@ -34,6 +34,26 @@ impl<K: Ord + Clone> Ranking<K> {
         self.winners.get(1).map_or(0, |winner| usize::from(*winner))
     }
 
+    /// The place of the least key, the first after this place among equals, and round.
+    pub fn first_after(&self, place: usize) -> usize {
+        let first = self.first();
+        let mut node = self.keys.len() + place;
+        if place >= self.keys.len() {
+            return first;
+        }
+        while node > 1 {
+            // What lies to the right of a left child comes after it.
+            if node.is_multiple_of(2) {
+                let winner = usize::from(self.known(node + 1));
+                if self.keys[winner] == self.keys[first] {
+                    return winner;
+                }
+            }
+            node /= 2;
+        }
+        first
+    }
+
     /// Gives the place another key.
     ///
     /// # Panics
@@ -55,13 +75,16 @@ impl<K: Ord + Clone> Ranking<K> {
         }
     }
 
-    fn winner(&self, node: usize) -> u16 {
-        let places = self.keys.len();
-        let of = |child: usize| match child.checked_sub(places) {
+    /// The winner of a node, or the place of a leaf.
+    fn known(&self, node: usize) -> u16 {
+        match node.checked_sub(self.keys.len()) {
             Some(place) => place as u16,
-            None => self.winners[child],
-        };
-        let (left, right) = (of(2 * node), of(2 * node + 1));
+            None => self.winners[node],
+        }
+    }
+
+    fn winner(&self, node: usize) -> u16 {
+        let (left, right) = (self.known(2 * node), self.known(2 * node + 1));
         if self.keys[usize::from(right)] < self.keys[usize::from(left)] { right } else { left }
     }
 }
@@ -83,6 +106,11 @@ mod tests {
             for (place, key) in changes {
                 let least = (0..keys.len()).min_by_key(|place| keys[*place]);
                 prop_assert_eq!(ranking.first(), least.unwrap_or(0));
+                for after in 0..=keys.len() {
+                    let is_least = |place: &usize| Some(keys[*place]) == least.map(|least| keys[least]);
+                    let next = (after + 1..keys.len()).find(is_least).or(least);
+                    prop_assert_eq!(ranking.first_after(after), next.unwrap_or(0));
+                }
                 if !keys.is_empty() {
                     let place = place.index(keys.len());
                     keys[place] = key;

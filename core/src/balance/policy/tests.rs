@@ -3,12 +3,14 @@
 use super::*;
 use crate::balance::selection::keyed;
 use crate::balance::servers::{Endpoint, Server, ServerSetup};
+use crate::balance::tried::Tried;
 use crate::settings::Settings;
+use pen_proto::load::Load;
 use pen_proto::weight::Weight;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{Index, select};
 use std::net::Ipv4Addr;
 
 const NOW_SECONDS: u32 = 1_000;
@@ -82,7 +84,87 @@ fn told(farm: &Servers, route: Route, hash: usize, last: usize) -> [Option<usize
     ]
 }
 
+/// What changes between two choices by load.
+#[derive(Debug, Clone)]
+enum Event {
+    Connections(Index, u32),
+    Load(Index, Option<u32>),
+    Fails(Index),
+    Passes(u32),
+    Weighs(u32, bool),
+    Choices,
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let index = any::<Index>;
+    prop_oneof![
+        (index(), 0..4u32).prop_map(|(server, count)| Event::Connections(server, count)),
+        (index(), option::of(0..4u32)).prop_map(|(server, load)| Event::Load(server, load)),
+        index().prop_map(Event::Fails),
+        (0..40u32).prop_map(Event::Passes),
+        (0..2u32, any::<bool>()).prop_map(|(weight, top)| Event::Weighs(weight * 1_000, top)),
+        Just(Event::Choices),
+    ]
+}
+
 proptest! {
+    /// The ranking says what comparing all servers says.
+    #[test]
+    fn least_load_misses_no_change(
+        servers in vec((any_server(), 0..4u32, 0..2u8), 1..12),
+        events in vec(any_event(), 0..40),
+        tried in any::<Index>(),
+    ) {
+        let servers: Vec<_> = servers.into_iter().map(|((setup, fate), max, standby)| {
+            (ServerSetup { max, standby, ..setup }, fate)
+        }).collect();
+        let mut farm = farm(&servers);
+        let mut rules = Settings::default().rules();
+        rules.policy = PolicyKind::LeastLoad;
+        let (mut policy, mut now_seconds) = (least_load::LeastLoad::default(), NOW_SECONDS);
+        let at = |server: Index| ServerId::regular(server.index(servers.len()));
+        let (mut sets, mut key) = (Tried::default(), None);
+        sets.add(&mut key, at(tried));
+        for event in events {
+            match event {
+                Event::Connections(server, count) => {
+                    farm.change(at(server), |server| server.connections = count);
+                }
+                Event::Load(server, load) => {
+                    let load = load.map(|load| Load::of_thousandths(u64::from(load) * 500));
+                    farm.change(at(server), |server| server.loaded.get_or_insert_default().load = load);
+                }
+                Event::Fails(server) => {
+                    farm.change(at(server), |server| server.standing.fail(now_seconds));
+                }
+                Event::Passes(seconds) => now_seconds += seconds,
+                Event::Weighs(session_weight, top) => {
+                    (rules.session_weight_thousandths, rules.top) = (session_weight, top);
+                }
+                Event::Choices => {}
+            }
+            for tried in [ServerSet::EMPTY, ServerSet::EMPTY, sets.of(key)] {
+                let question = Question {
+                    role: Role::Member,
+                    client: ClientAddr::Ip(Ipv4Addr::LOCALHOST.into()),
+                    client_port: 0,
+                    rules: &rules,
+                    servers: &farm,
+                    route: Route::DEFAULT,
+                    uri: None,
+                    now_seconds,
+                    standby: 0,
+                    weight_min: Weight::LEAST,
+                    others: Some(Others { own: ServerId::NONE, tried }),
+                };
+                let top = question.top().filter(|_| rules.top).unwrap_or(Weight::LEAST);
+                let question = Question { weight_min: top, ..question };
+                let compared = policy.compare_all(&question);
+                prop_assert_eq!(policy.choose(&question), compared);
+            }
+        }
+    }
+
     #[test]
     fn choices_are_those_of_the_rules(
         servers in vec(any_server(), 0..12),
