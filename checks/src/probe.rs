@@ -35,6 +35,8 @@ pub struct Probe {
     /// Where it is connected to: one of the addresses of the server.
     pub place: Endpoint,
     is_connected: bool,
+    /// Whether the poller knows it: a server that refuses at once is not worth the call.
+    pub is_watched: bool,
     greeting: Vec<u8>,
     /// Said and waited for when hands are shaken.
     question: Option<(Vec<u8>, Answer)>,
@@ -65,6 +67,7 @@ impl Probe {
             wire,
             place: place.clone(),
             is_connected,
+            is_watched: false,
             greeting: target.greeting(),
             question: Some(target.question()),
             answer: Answer::Nothing,

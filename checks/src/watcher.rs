@@ -13,21 +13,25 @@ use crate::rounds::{Round, Seen};
 use crate::slot::{Outcome, Slot, Work, forget};
 use crate::snmp::{Ask, Asked, SILENCE};
 use crate::target::TargetKey;
-use crate::watched::Surroundings;
+use crate::watched::{Surroundings, Watched};
 use crate::wire::SCRATCH_BYTES;
 use pen_core::balance::{Health, Reading, ServerId};
 use pen_core::loads::agent::Said;
 use pen_core::settings::{Rounds, of_service};
-use pen_core::timers::Timers;
+use pen_core::timers::Wheel;
 use pen_proto::commands::{Check, LoadSource};
 use pen_sys::clock;
 use pen_sys::errors::reason;
 use pen_sys::net::poller::{Poller, Readiness};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
+/// Checks that are due within this time begin together. Were it longer, thousands of servers would bring bunches of checks,
+/// and clients that share the processor would wait for all of a bunch.
+const TICK_MS: u64 = 4;
 /// The first checks of many servers are begun so far apart, at most.
 const FIRST_APART_MS: u64 = 10;
 /// Bits of a poller's key that are the number of a slot; above them is which of its probes.
@@ -47,8 +51,10 @@ pub struct Watcher {
     free: Vec<u32>,
     by_server: HashMap<(u16, TargetKey), u32>,
     /// When the next check of a slot is due, at twice its number; when the present one has failed, at one more.
-    timers: Timers,
+    timers: Wheel<TICK_MS>,
     ending: Vec<Ending>,
+    /// Services that are to hear of a change before the next wait, however many servers of theirs have changed.
+    changed: BTreeMap<u16, Arc<dyn Watched>>,
     /// By this, threads of checks reach this one.
     asking: Asking,
     own_turn: u32,
@@ -74,8 +80,9 @@ impl Watcher {
             slots: Vec::new(),
             free: Vec::new(),
             by_server: HashMap::new(),
-            timers: Timers::new(now_ms),
+            timers: Wheel::new(now_ms),
             ending: Vec::new(),
+            changed: BTreeMap::new(),
             asking,
             own_turn: 0,
             own_threads: Vec::new(),
@@ -99,6 +106,7 @@ impl Watcher {
                 self.end_own();
                 return self.finish();
             }
+            std::mem::take(&mut self.changed).values().for_each(|service| service.changed());
             let waited = self.poller.wait(&mut events, self.patience_ms());
             self.now_ms = clock::monotonic_ms();
             if let Err(error) = waited {
@@ -325,13 +333,8 @@ impl Watcher {
         slot.turn = slot.turn.wrapping_add(1);
         match Probe::start(&slot.target, place, &*slot.service) {
             Ok(probe) => {
-                let key = key_of(number, slot.turn);
-                let added = self.poller.add(probe.fd(), key);
                 slot.work = Work::Probe(Box::new(probe));
-                match added {
-                    Ok(()) => self.go_on(number, false),
-                    Err(error) => self.ours(number, reason(&error)),
-                }
+                self.go_on(number, false);
             }
             Err(Progressed::Bad(reason)) => self.try_next_place(number, place.clone(), reason),
             Err(Progressed::Ours(reason)) => self.ours(number, reason),
@@ -397,8 +400,13 @@ impl Watcher {
         match progressed {
             Progressed::Waits => {
                 let key = key_of(number, slot.turn);
-                // Where registrations do not last, a socket that is connected is mostly read.
-                if let Err(error) = self.poller.rearm(probe.fd(), key, true, !probe.has_connected()) {
+                let watched = if std::mem::replace(&mut probe.is_watched, true) {
+                    // Where registrations do not last, a socket that is connected is mostly read.
+                    self.poller.rearm(probe.fd(), key, true, !probe.has_connected())
+                } else {
+                    self.poller.add(probe.fd(), key)
+                };
+                if let Err(error) = watched {
                     self.ours(number, reason(&error));
                 }
             }

@@ -1,7 +1,7 @@
 //! One timer for each of many small numbers, such as the connections of a worker. Pure: the time is an argument.
 //!
 //! Owns deadlines and nothing about their meaning: a connection has a deadline for its connect, later one for being
-//! idle. Each worker has a [`Timers`] of its own, and calls [`Timers::expire`] with its coarse clock at each wake-up.
+//! idle. Each worker has a [`Timers`] of its own, and calls [`Wheel::expire`] with its coarse clock at each wake-up.
 //!
 //! A wheel of wheels: the lowest has a slot for each tick, each higher one a slot for a whole turn of the one below, and
 //! a timer moves down as its time comes near. Arming, disarming and moving are O(1) on lists threaded through the
@@ -9,7 +9,7 @@
 
 use crate::chunked::Chunked;
 
-/// The unit of time: a timer may fire this much after its deadline, never before it.
+/// The tick of [`Timers`].
 pub const TICK_MS: u64 = 64;
 
 const LEVEL_BITS: u32 = 6;
@@ -56,8 +56,12 @@ impl When {
     }
 }
 
-/// Timers by number. Memory grows with the highest number ever armed.
-pub struct Timers {
+/// Timers of connections.
+pub type Timers = Wheel<TICK_MS>;
+
+/// Timers by number. Memory grows with the highest number ever armed. `TICK` is the unit of time, in milliseconds: a timer
+/// may fire this much after its deadline, never before it, and all that are due within one fire together.
+pub struct Wheel<const TICK: u64> {
     timers: Chunked<Timer>,
     heads: [[Link; SLOTS]; LEVELS],
     /// For each level, a bit for each slot with timers in it.
@@ -66,21 +70,21 @@ pub struct Timers {
     now_tick: u64,
 }
 
-impl Timers {
+impl<const TICK: u64> Wheel<TICK> {
     /// `now_ms` is milliseconds since any fixed moment, as in all the calls to come.
-    pub fn new(now_ms: u64) -> Timers {
-        Timers {
+    pub fn new(now_ms: u64) -> Wheel<TICK> {
+        Wheel {
             timers: Chunked::default(),
             heads: [[END; SLOTS]; LEVELS],
             occupied: [0; LEVELS],
-            now_tick: (now_ms / TICK_MS).min(TICK_LAST),
+            now_tick: (now_ms / TICK).min(TICK_LAST),
         }
     }
 
     /// Lets `id` fire once `deadline_ms` has come, instead of at any deadline it had. A deadline in the past fires at the
-    /// next [`Timers::expire`].
+    /// next [`Wheel::expire`].
     pub fn arm(&mut self, id: u32, deadline_ms: u64) {
-        let deadline_tick = deadline_ms.div_ceil(TICK_MS).clamp(self.now_tick, TICK_LAST);
+        let deadline_tick = deadline_ms.div_ceil(TICK).clamp(self.now_tick, TICK_LAST);
         let index = id as usize;
         while index >= self.timers.len() {
             self.timers.push(DISARMED);
@@ -111,7 +115,7 @@ impl Timers {
     /// Calls `fire` for every timer whose deadline has come, in no particular order; they are disarmed. Time that goes
     /// back is taken for standing still.
     pub fn expire(&mut self, now_ms: u64, mut fire: impl FnMut(u32)) {
-        let end_tick = (now_ms / TICK_MS).clamp(self.now_tick, TICK_LAST);
+        let end_tick = (now_ms / TICK).clamp(self.now_tick, TICK_LAST);
         while let Some((level, slot, start_tick)) = self.earliest_slot() {
             if start_tick > end_tick {
                 break;
@@ -130,10 +134,10 @@ impl Timers {
         self.now_tick = end_tick;
     }
 
-    /// When to call [`Timers::expire`] next so that no timer is late by more than a tick; `None` without timers. For a
+    /// When to call [`Wheel::expire`] next so that no timer is late by more than a tick; `None` without timers. For a
     /// deadline more than some seconds away it may name an earlier time.
     pub fn next_deadline_ms(&self) -> Option<u64> {
-        self.earliest_slot().map(|(_, _, start_tick)| start_tick.max(self.now_tick) * TICK_MS)
+        self.earliest_slot().map(|(_, _, start_tick)| start_tick.max(self.now_tick) * TICK)
     }
 
     /// Level, number and first tick of the slot whose time comes first. All timers of a level lie ahead in the present

@@ -125,7 +125,7 @@ impl Watcher {
         slot.service.with(|chooser| chooser.checked(target.server, &target.endpoint, &finding, now_seconds));
         if before != Some(health) {
             slot.tell(&*self.here, before, health);
-            slot.service.changed();
+            self.changed.insert(slot.service.number(), slot.service.clone());
         }
     }
 
@@ -162,7 +162,7 @@ impl Watcher {
         let word = slot.service.with(|chooser| chooser.loaded(*server, endpoint, reading, now_seconds));
         if let Some(word) = word.flatten().flatten() {
             slot.tell_word(&*self.here, &word);
-            slot.service.changed();
+            self.changed.insert(slot.service.number(), slot.service.clone());
         }
     }
 }
