@@ -8,6 +8,7 @@ use crate::pens::{Pen, Trouble};
 use crate::rights::{self, Effect, Refusal};
 use crate::users::Access;
 use crate::users::store::Store;
+use pen_proto::commands::without_community;
 use std::sync::Arc;
 
 /// Everything that doors share.
@@ -128,7 +129,9 @@ impl Office {
     }
 
     fn record(&self, visitor: &Visitor, pen: &Pen, line: &str) -> Result<(), Failure> {
-        let recorded = self.audit.record(&visitor.name, visitor.door, &pen.name, line);
+        // The file is read by more people than may know a community.
+        let line = without_community(line);
+        let recorded = self.audit.record(&visitor.name, visitor.door, &pen.name, &line);
         recorded.map_err(|reason| {
             pen_sys::program::complain(format_args!("penadmin: {reason}"));
             Failure::Unavailable("changes cannot be written down, so none are made".into())

@@ -117,7 +117,7 @@ pub struct Users {
 }
 
 /// The longest name of a user.
-const NAME_BYTES_MAX: usize = 64;
+pub const NAME_BYTES_MAX: usize = 64;
 
 /// Whether somebody may be called so: a letter or digit, then letters, digits, `-`, `_`, `.` and `@`.
 ///

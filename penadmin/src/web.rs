@@ -1,14 +1,15 @@
 //! The door for browsers and scripts: a page, and an API over HTTP that the page uses too.
 //!
 //! The way of a request: `server` (sockets, TLS, limits) → `guard` (is it meant for us, headers of every answer) →
-//! `api` (who is it, what is wanted) → the office on a thread that may block. `sessions` and `crate::throttle` decide, without
-//! clock and sockets; `assets` is the page.
+//! `api` (who is it, what is wanted) → the office on a thread that may block. `login` lets people in, `looks` bounds what their
+//! passwords cost. `sessions` and `crate::throttle` decide, without clock and sockets; `assets` is the page.
 
 mod answers;
 mod api;
 mod assets;
 mod guard;
 mod login;
+mod looks;
 mod server;
 mod sessions;
 #[cfg(feature = "tls")]
@@ -21,11 +22,10 @@ pub use server::{Settings, run};
 
 use crate::office::Office;
 use crate::throttle::Throttle;
+use looks::Looks;
 use pen_sys::program::complain;
 use sessions::Sessions;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Semaphore;
 
 /// What requests share.
 #[derive(Clone)]
@@ -35,10 +35,7 @@ struct Inner {
     office: Arc<Office>,
     sessions: Mutex<Sessions>,
     throttle: Mutex<Throttle>,
-    /// Places for those whose password is looked at.
-    hashing: Semaphore,
-    /// How many wait for such a place.
-    waiting: AtomicUsize,
+    looks: Looks,
     /// Names under which browsers may find us, beside addresses and `localhost`.
     names: Vec<String>,
     cookie: Cookie,
@@ -46,7 +43,6 @@ struct Inner {
 
 /// The name and the attributes of the cookie.
 struct Cookie {
-    /// Cookies know no ports: two penadmins on a host must not take each other's.
     name: String,
     is_secure: bool,
 }

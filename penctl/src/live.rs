@@ -1,5 +1,6 @@
 //! Names and numbers that only the running pen knows, for what may be typed next.
 
+use pen_proto::escape::is_dangerous;
 use pen_proto::help::Completion;
 use pen_proto::status::{ConnectionStatus, GroupLine, ServerStatus, ServiceLine};
 
@@ -18,14 +19,17 @@ pub fn question(kind: Completion, typed: &str) -> String {
     }
 }
 
-/// The names and numbers in the answer; none when it is not one.
+/// The names and numbers in the answer; none when it is not one. What would steer the terminal that shows it is no name: a
+/// pen has none such, but something else may stand behind its address.
 pub fn names(kind: Completion, json: &str) -> Vec<String> {
-    match kind {
+    let mut names = match kind {
         Completion::Server => servers(json),
         Completion::Service => services(json),
         Completion::Group => groups(json),
         _ => connections(json),
-    }
+    };
+    names.retain(|name| !name.contains(is_dangerous));
+    names
 }
 
 /// Their names, and the numbers of all.
@@ -80,5 +84,8 @@ mod tests {
         let listed = [ServerStatus::default(), named, ServerStatus { index: -1, ..Default::default() }];
         assert_eq!(servers(&serde_json::to_string(&listed).unwrap()), ["b", "0", "1"]);
         assert_eq!(servers("0 addr 127.0.0.1"), Vec::<String>::new());
+        let hostile = [ServiceLine { name: "a\u{1b}]0;evil\u{7}".into(), ..Default::default() }];
+        let listed = serde_json::to_string(&hostile).unwrap();
+        assert_eq!(names(Completion::Service, &listed), Vec::<String>::new());
     }
 }

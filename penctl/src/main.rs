@@ -31,7 +31,7 @@ Sends commands to the control socket of a running pen and prints the answers.
   -e COMMAND     send this command; may be repeated, all go through one
                  connection, and the first error ends it
   -h, --help     print this
-      --list         list the pens that run here
+      --list     list the pens that run here
       --version  print the version
       --as octopuslb-admin
                  stand in for Octopus's program, with its command line; so

@@ -1,14 +1,14 @@
 //! An agent of ssh with one security key in it that always finds itself touched.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
 use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-const KIND: &str = "sk-ssh-ed25519@openssh.com";
 const APPLICATION: &str = "ssh:";
 /// Touched, and how often it has signed.
 const FLAGS_AND_COUNTER: [u8; 5] = [1, 0, 0, 0, 7];
@@ -19,27 +19,71 @@ const IDENTITIES_ANSWER: u8 = 12;
 const SIGN_REQUEST: u8 = 13;
 const SIGN_RESPONSE: u8 = 14;
 
+/// The key in a token, of one of the two kinds that there are.
+pub enum Token {
+    Ed25519(Ed25519KeyPair),
+    Ecdsa(EcdsaKeyPair),
+}
+
+impl Token {
+    pub fn ed25519() -> Token {
+        Token::Ed25519(Ed25519KeyPair::generate().unwrap())
+    }
+
+    pub fn ecdsa() -> Token {
+        Token::Ecdsa(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
+    }
+
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Token::Ed25519(_) => "sk-ssh-ed25519@openssh.com",
+            Token::Ecdsa(_) => "sk-ecdsa-sha2-nistp256@openssh.com",
+        }
+    }
+
+    fn public(&self) -> Vec<u8> {
+        let key: &[&[u8]] = match self {
+            Token::Ed25519(key) => &[key.public_key().as_ref()],
+            Token::Ecdsa(key) => &[b"nistp256", key.public_key().as_ref()],
+        };
+        let parts = [&[self.kind().as_bytes()], key, &[APPLICATION.as_bytes()]].concat();
+        parts.into_iter().flat_map(string).collect()
+    }
+
+    fn sign(&self, data: &[u8]) -> Vec<u8> {
+        let hash = |bytes: &[u8]| digest(&SHA256, bytes).as_ref().to_vec();
+        let whole = [hash(APPLICATION.as_bytes()), FLAGS_AND_COUNTER.to_vec(), hash(data)].concat();
+        let signature = match self {
+            Token::Ed25519(key) => key.sign(&whole).as_ref().to_vec(),
+            Token::Ecdsa(key) => {
+                let both = key.sign(&SystemRandom::new(), &whole).unwrap();
+                both.as_ref().chunks(32).flat_map(number).collect()
+            }
+        };
+        [string(self.kind().as_bytes()), string(&signature), FLAGS_AND_COUNTER.to_vec()].concat()
+    }
+}
+
 /// Starts one; the file `NAME.pub` beside its socket is its public key.
-pub fn start(directory: &Path, name: &str) -> PathBuf {
+pub fn start(directory: &Path, name: &str, token: Token) -> PathBuf {
     let socket = directory.join(format!("{name}.agent"));
     let listener = UnixListener::bind(&socket).unwrap();
-    let key = Ed25519KeyPair::generate().unwrap();
-    let blob = public(&key);
+    let blob = token.public();
     let path = directory.join(format!("{name}.blob"));
     std::fs::write(&path, &blob).unwrap();
     let text = Command::new("base64").arg("-w0").arg(path).output().unwrap().stdout;
-    let line = format!("{KIND} {} {name}\n", String::from_utf8(text).unwrap());
+    let line = format!("{} {} {name}\n", token.kind(), String::from_utf8(text).unwrap());
     std::fs::write(directory.join(format!("{name}.pub")), line).unwrap();
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
             // The client ends with the connection.
-            let _ = serve(client, &key, &blob);
+            let _ = serve(client, &token, &blob);
         }
     });
     socket
 }
 
-fn serve(mut client: UnixStream, key: &Ed25519KeyPair, blob: &[u8]) -> io::Result<()> {
+fn serve(mut client: UnixStream, token: &Token, blob: &[u8]) -> io::Result<()> {
     loop {
         let mut length = [0; 4];
         client.read_exact(&mut length)?;
@@ -49,16 +93,11 @@ fn serve(mut client: UnixStream, key: &Ed25519KeyPair, blob: &[u8]) -> io::Resul
             REQUEST_IDENTITIES => {
                 [&[IDENTITIES_ANSWER, 0, 0, 0, 1], &string(blob)[..], &string(b"key")[..]].concat()
             }
-            SIGN_REQUEST => [&[SIGN_RESPONSE], &string(&sign(key, signed(&request[1..])))[..]].concat(),
+            SIGN_REQUEST => [&[SIGN_RESPONSE], &string(&token.sign(signed(&request[1..])))[..]].concat(),
             _ => vec![FAILURE],
         };
         client.write_all(&string(&answer))?;
     }
-}
-
-fn public(key: &Ed25519KeyPair) -> Vec<u8> {
-    let parts = [KIND.as_bytes(), key.public_key().as_ref(), APPLICATION.as_bytes()];
-    parts.map(string).concat()
 }
 
 /// What is to be signed: behind the key that is to sign it.
@@ -67,10 +106,11 @@ fn signed(request: &[u8]) -> &[u8] {
     take(rest).0
 }
 
-fn sign(key: &Ed25519KeyPair, data: &[u8]) -> Vec<u8> {
-    let hash = |bytes: &[u8]| digest(&SHA256, bytes).as_ref().to_vec();
-    let whole = [hash(APPLICATION.as_bytes()), FLAGS_AND_COUNTER.to_vec(), hash(data)].concat();
-    [string(KIND.as_bytes()), string(key.sign(&whole).as_ref()), FLAGS_AND_COUNTER.to_vec()].concat()
+/// A number of the protocol: without zeros before it, but with one where it would look negative.
+fn number(bytes: &[u8]) -> Vec<u8> {
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    let sign = if bytes.get(zeros).is_some_and(|byte| *byte >= 0x80) { &[0][..] } else { &[] };
+    string(&[sign, &bytes[zeros..]].concat())
 }
 
 fn string(bytes: &[u8]) -> Vec<u8> {

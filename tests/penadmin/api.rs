@@ -49,6 +49,7 @@ fn a_user_sees_and_changes_servers_and_that_is_written_down() {
     assert_eq!(wrong.status, 400);
     assert!(wrong.error().starts_with("server 1: weight: want"), "{wrong:?}");
     assert_eq!(desk.command(&anna, "blacklist").json(), json!({"reply": "17\n"}));
+    assert_eq!(desk.command(&anna, "server 1 load snmp hush").status, 200);
 
     let audit = desk.text("audit");
     let lines: Vec<_> = audit.lines().map(|line| line.split_once('\t').unwrap().1).collect();
@@ -57,7 +58,8 @@ fn a_user_sees_and_changes_servers_and_that_is_written_down() {
         [
             "anna\tweb\tshop\tblacklist 17",
             "anna\tweb\tshop\tserver 1 disable",
-            "anna\tweb\tshop\tserver 1 weight x"
+            "anna\tweb\tshop\tserver 1 weight x",
+            "anna\tweb\tshop\tserver 1 load snmp (hidden)"
         ]
     );
     fs::rename(desk.path("audit"), desk.path("audit.1")).unwrap();
@@ -164,9 +166,9 @@ fn without_a_login_or_a_token_nothing_is_done() {
 }
 
 #[test]
-fn after_five_wrong_passwords_nobody_looks() {
+fn after_five_wrong_passwords_nobody_looks_at_more_from_there() {
     let desk = Desk::before(&["/nowhere/control"]);
-    for name in ["anna", "nobody", "anna", "x y", "anna"] {
+    for name in ["anna", "nobody", "anna", "x y", "anna", "anna", "anna"] {
         let answer = desk.try_login(name, "wrong");
         assert_eq!(answer.status, 401, "{answer:?}");
         assert_eq!(answer.error(), "wrong name or password");
@@ -174,7 +176,28 @@ fn after_five_wrong_passwords_nobody_looks() {
     let answer = desk.try_login("anna", PASSWORD);
     assert_eq!(answer.status, 429);
     assert!(answer.head.contains("retry-after: "), "{answer:?}");
-    assert!(desk.text("stderr").contains("wrong password for \"anna\" from 127.0.0.1"));
+    let said = desk.text("stderr");
+    assert!(said.contains("wrong password for \"anna\" from 127.0.0.1\n"), "{said}");
+    // A stranger keeps out nobody who comes from elsewhere, and no other name.
+    assert_eq!(desk.try_login_from("127.0.0.2", "anna", PASSWORD).status, 200);
+    assert_eq!(desk.try_login("rob", PASSWORD).status, 200);
+    let said = desk.text("stderr");
+    assert!(said.contains("penadmin: anna came in by web from 127.0.0.2\n"), "{said}");
+    assert_eq!(desk.try_login("anna", PASSWORD).status, 429);
+}
+
+/// Memory of strangers is bounded: their bodies are not waited for.
+#[test]
+fn who_has_not_logged_in_sends_nothing_long() {
+    let desk = Desk::before(&["/nowhere/control"]);
+    let headers = ["Content-Type: application/json", "Content-Length: 5000000"];
+    for path in ["command", "settings", "logout"] {
+        assert_eq!(desk.send("POST", &format!("/api/{path}"), &headers, "").status, 401, "{path}");
+    }
+    let long = "x".repeat(10_000);
+    assert_eq!(desk.send("POST", "/api/login", &headers[..1], &long).status, 413);
+    let long = "\u{1}".repeat(1024);
+    assert_eq!(desk.try_login("anna", &long).status, 401, "in JSON, that is six times as long");
 }
 
 #[test]
@@ -257,7 +280,8 @@ fn with_tls_the_cookie_stays_inside_of_it() {
     );
     let head = answer.stdout.to_lowercase();
     assert!(head.starts_with("http/1.1 200"), "{answer:?}");
-    assert!(head.contains("; samesite=strict; secure\r\n"), "{answer:?}");
+    let cookie = format!("set-cookie: __host-penadmin-{}=", desk.address.port());
+    assert!(head.contains(&cookie) && head.contains("; samesite=strict; secure\r\n"), "{answer:?}");
     assert!(head.contains("strict-transport-security: max-age="), "{answer:?}");
     // Who speaks no TLS harms nobody.
     assert!(TcpStream::connect(desk.address).unwrap().write_all(b"GET / HTTP/1.1\r\n\r\n").is_ok());

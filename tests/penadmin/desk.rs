@@ -1,5 +1,6 @@
 //! A penadmin that runs, and a client that talks HTTP to it.
 
+use crate::common::client::Client;
 use crate::common::pen::Pen;
 use crate::common::programs::ours;
 use crate::common::tempdir::TempDir;
@@ -9,7 +10,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -92,9 +93,15 @@ impl Desk {
 
     /// Sends a request with these header lines and returns the answer.
     pub fn send(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        let mut head =
-            format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+        self.send_from("127.0.0.1", method, path, headers, body)
+    }
+
+    fn send_from(&self, source: &str, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
+        let mut stream = Client::connect_from(source, self.address).stream;
+        let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+        if !headers.iter().any(|header| header.starts_with("Content-Length:")) {
+            head += &format!("Content-Length: {}\r\n", body.len());
+        }
         if !headers.iter().any(|header| header.starts_with("Host:")) {
             head += &format!("Host: {}\r\n", self.address);
         }
@@ -111,8 +118,12 @@ impl Desk {
     }
 
     pub fn try_login(&self, name: &str, password: &str) -> Answer {
+        self.try_login_from("127.0.0.1", name, password)
+    }
+
+    pub fn try_login_from(&self, source: &str, name: &str, password: &str) -> Answer {
         let body = json!({"name": name, "password": password}).to_string();
-        self.send("POST", "/api/login", &["Content-Type: application/json"], &body)
+        self.send_from(source, "POST", "/api/login", &["Content-Type: application/json"], &body)
     }
 
     pub fn login(&self, name: &str) -> Login {

@@ -1,6 +1,6 @@
 //! The door for terminals, with OpenSSH's client: keys, rights, answers, and who is out.
 
-use crate::agent;
+use crate::agent::{self, Token};
 use crate::common::backend::Backend;
 use crate::common::pen::Pen;
 use crate::common::programs::{all_installed, command, ours};
@@ -121,16 +121,19 @@ fn a_security_key_opens_and_one_that_is_of_no_use_is_refused_when_it_is_given() 
     let a = Backend::named("A");
     let pen = Pen::before([&a]).start();
     let door = Door::before(&[&control(&pen)]);
-    let agent = agent::start(door.desk.dir.path(), "token");
-    let token = door.desk.text("token.pub");
-    let ask = |user: &str| {
-        let mut client = door.client("token.pub", user);
-        client.env("SSH_AUTH_SOCK", &agent).arg("pid").output().unwrap()
-    };
-    assert_eq!(ask("anna").status.code(), Some(255), "a key of nobody");
-    add_user(&door.desk.path("users"), &["anna", "full", "--key", &token]);
-    assert_said(&ask("anna"), 0, &pen.control("pid"), "");
-    assert_eq!(ask("rob").status.code(), Some(255), "another's key");
+    for (name, token) in [("token", Token::ed25519()), ("older", Token::ecdsa())] {
+        let kind = token.kind();
+        let agent = agent::start(door.desk.dir.path(), name, token);
+        let public = format!("{name}.pub");
+        let ask = |user: &str| {
+            let mut client = door.client(&public, user);
+            client.env("SSH_AUTH_SOCK", &agent).arg("pid").output().unwrap()
+        };
+        assert_eq!(ask("anna").status.code(), Some(255), "{kind}: a key of nobody");
+        add_user(&door.desk.path("users"), &["anna", "full", "--key", &door.desk.text(&public)]);
+        assert_said(&ask("anna"), 0, &pen.control("pid"), "");
+        assert_eq!(ask("rob").status.code(), Some(255), "{kind}: another's key");
+    }
 
     let rsa = door.make_key("old", "rsa");
     let mut user = Command::new(ours("penadmin"));

@@ -18,12 +18,12 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
-/// Connections at once, and from one address that is not this machine.
+/// Connections at once, and from one network that is not this machine.
 const CONNECTIONS_MAX: usize = 64;
-const OF_ADDRESS_MAX: usize = 16;
+const OF_NETWORK_MAX: usize = 16;
 /// Of them those who have not shown a key yet.
 const STRANGERS_MAX: usize = 32;
-const STRANGERS_OF_ADDRESS_MAX: usize = 8;
+const STRANGERS_OF_NETWORK_MAX: usize = 8;
 /// How long somebody may take to come in.
 const LOGIN: Duration = Duration::from_secs(30);
 /// Keys that may be tried, and how long a wrong one takes.
@@ -87,8 +87,8 @@ impl Door {
     pub fn open(self, office: &Arc<Office>) -> std::io::Result<()> {
         let fingerprint = host_key::fingerprint(&self.key);
         let config = Arc::new(config(self.key));
-        let limit = ConnectionLimit::new(CONNECTIONS_MAX, OF_ADDRESS_MAX);
-        let strangers = ConnectionLimit::new(STRANGERS_MAX, STRANGERS_OF_ADDRESS_MAX);
+        let limit = ConnectionLimit::new(CONNECTIONS_MAX, OF_NETWORK_MAX);
+        let strangers = ConnectionLimit::new(STRANGERS_MAX, STRANGERS_OF_NETWORK_MAX);
         let failures = Arc::<Mutex<Throttle>>::default();
         for listener in self.listeners {
             let listener = TcpListener::from_std(listener)?;

@@ -4,13 +4,14 @@
 //! somebody wants them. Rows are pen's own, with the names of pen and service.
 
 use super::answers::{Answer, Problem, json};
-use super::login::{self, read};
+use super::login::{self, Changing, read};
 use super::{House, assets, guard};
 use crate::office::Failure;
 use crate::pens::exchange::{Deed, TEXT_BYTES_MAX};
 use crate::pens::watch::{self, Row};
 use crate::pens::{Pen, Trouble};
 use crate::rights::LINE_BYTES_MAX;
+use crate::users::{NAME_BYTES_MAX, password};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{BytesRejection, QueryRejection};
@@ -30,6 +31,8 @@ const ROWS_MAX: usize = 10_000;
 /// What every program that reads JSON has exactly.
 const SINCE_MAX: u64 = 1 << 53;
 
+/// The body of a login, with room for every letter to be written as six. Strangers send it.
+const LOGIN_BYTES_MAX: usize = 6 * (NAME_BYTES_MAX + password::BYTES_MAX) + 1024;
 /// A body with a line: JSON may write a byte in six letters.
 const COMMAND_BYTES_MAX: usize = 6 * LINE_BYTES_MAX + 4096;
 const SETTINGS_BYTES_MAX: usize = 6 * TEXT_BYTES_MAX as usize + 4096;
@@ -37,7 +40,7 @@ const SETTINGS_BYTES_MAX: usize = 6 * TEXT_BYTES_MAX as usize + 4096;
 /// All routes.
 pub fn routes(house: House) -> Router {
     Router::new()
-        .route("/api/login", post(login::login))
+        .route("/api/login", post(login::login).layer(DefaultBodyLimit::max(LOGIN_BYTES_MAX)))
         .route("/api/logout", post(login::logout))
         .route("/api/session", get(login::session))
         .route("/api/pens", get(pens))
@@ -237,10 +240,10 @@ struct CommandBody {
 
 async fn command(
     State(house): State<House>,
+    Changing(visitor): Changing,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer {
-    let visitor = house.changing_visitor(&headers)?;
     let CommandBody { pen, line } = read(&headers, body)?;
     let office = house.office.clone();
     reply(move || office.carry_out(&visitor, pen.as_deref(), &line)).await
@@ -263,10 +266,10 @@ struct SettingsBody {
 
 async fn compare(
     State(house): State<House>,
+    Changing(visitor): Changing,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer {
-    let visitor = house.changing_visitor(&headers)?;
     let SettingsBody { pen, text, apply } = read(&headers, body)?;
     let deed = if apply { Deed::Apply } else { Deed::Diff };
     let office = house.office.clone();

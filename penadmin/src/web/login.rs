@@ -1,13 +1,15 @@
 //! Coming in and going: passwords become sessions, and requests belong to one.
 
 use super::answers::{Answer, Problem, json};
+use super::looks::Crowded;
 use super::sessions::Session;
 use super::{Cookie, House};
 use crate::office::Visitor;
-use crate::users::{check_name, password};
+use crate::users::check_name;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Extension, State};
+use axum::extract::{Extension, FromRequestParts, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use pen_proto::escape::Escaped;
 use pen_sys::clock;
@@ -15,12 +17,6 @@ use pen_sys::program::complain;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// Passwords that are looked at, at once: each takes a core for a while, and 19 MiB.
-pub const HASHING_MAX: usize = 2;
-/// Those that may wait for that.
-const WAITING_MAX: usize = 16;
 
 /// Where the other end of a connection is.
 #[derive(Debug, Clone, Copy)]
@@ -51,8 +47,13 @@ pub async fn login(
     })?;
     let user = house.users().get(&name).cloned();
     let (access, hash) = user.map_or((None, None), |user| (Some(user.access), user.hash));
-    let (Some(access), Some(hash)) = (access, is_right(&house, password, hash).await?) else {
-        say_wrong(&name, peer.ip());
+    let is_known = house.throttle().is_known(peer.ip());
+    let looked = house.looks.look(is_known, password, hash).await.map_err(|Crowded| Problem {
+        retry_after: Some(1),
+        ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many log in at once")
+    })?;
+    let (Some(access), Some(hash)) = (access, looked) else {
+        say(format_args!("wrong password for \"{}\"", Escaped(&name)), peer.ip());
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "wrong name or password"));
     };
     house.throttle().was_right(&name, peer.ip(), at_ms);
@@ -61,45 +62,15 @@ pub async fn login(
         complain(format_args!("penadmin: no random numbers: {error}"));
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the system has no random numbers")
     })?;
+    say(format_args!("{name} came in by web"), peer.ip());
     let mut response = json(&serde_json::json!({ "csrf": session.csrf, "access": access.word() }));
     response.headers_mut().insert(header::SET_COOKIE, house.cookie.with(&secret));
     Ok(response)
 }
 
-/// Looks at the password where that keeps nobody else waiting; returns the hash if it is right.
-async fn is_right(house: &House, password: String, hash: Option<String>) -> Result<Option<String>, Problem> {
-    let busy = || Problem {
-        retry_after: Some(1),
-        ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many log in at once")
-    };
-    let _waits = Waiting::begin(&house.waiting).ok_or_else(busy)?;
-    let _place = house.hashing.acquire().await.map_err(|_| busy())?;
-    let looked = tokio::task::spawn_blocking(move || {
-        let is_right = password::verify(&password, hash.as_deref());
-        hash.filter(|_| is_right)
-    });
-    looked.await.map_err(|_| busy())
-}
-
-/// Somebody who waits for a look at a password.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl Waiting<'_> {
-    fn begin(waiting: &AtomicUsize) -> Option<Waiting<'_>> {
-        let more = |count| (count < WAITING_MAX + HASHING_MAX).then_some(count + 1);
-        waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok().map(|_| Waiting(waiting))
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 /// For fail2ban and its like.
-fn say_wrong(name: &str, from: IpAddr) {
-    complain(format_args!("penadmin: wrong password for \"{}\" from {from}", Escaped(name)));
+fn say(what: std::fmt::Arguments<'_>, from: IpAddr) {
+    complain(format_args!("penadmin: {what} from {from}"));
 }
 
 /// `GET /api/session`: who am I?
@@ -114,8 +85,7 @@ pub async fn session(State(house): State<House>, headers: HeaderMap) -> Answer {
 }
 
 /// `POST /api/logout`.
-pub async fn logout(State(house): State<House>, headers: HeaderMap) -> Answer {
-    house.changing_visitor(&headers)?;
+pub async fn logout(State(house): State<House>, _: Changing, headers: HeaderMap) -> Answer {
     if let Some(secret) = house.cookie.of(&headers) {
         house.sessions().end(secret);
     }
@@ -146,7 +116,7 @@ impl House {
     }
 
     /// Whose request it is, if it was surely sent by the page, or by a program that knows the token.
-    pub fn changing_visitor(&self, headers: &HeaderMap) -> Result<Visitor, Problem> {
+    fn changing_visitor(&self, headers: &HeaderMap) -> Result<Visitor, Problem> {
         let (visitor, session) = self.visitor(headers)?;
         let token = headers.get("x-csrf-token").and_then(|token| token.to_str().ok());
         match token {
@@ -156,7 +126,26 @@ impl House {
     }
 }
 
+/// Who wants to change something. What stands before the body of a request is enough to know that, so that nobody else
+/// has his body read.
+pub struct Changing(pub Visitor);
+
+impl FromRequestParts<House> for Changing {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, house: &House) -> Result<Changing, Problem> {
+        house.changing_visitor(&parts.headers).map(Changing)
+    }
+}
+
 impl Cookie {
+    /// Cookies know no ports: two penadmins on a host must not take each other's. With this prefix a browser takes it
+    /// from this very host alone, so that one next door under the same domain cannot give visitors a session of its own.
+    pub fn new(port: u16, is_secure: bool) -> Cookie {
+        let prefix = if is_secure { "__Host-" } else { "" };
+        Cookie { name: format!("{prefix}penadmin-{port}"), is_secure }
+    }
+
     /// The secret that the browser has of us.
     fn of<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
         let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
@@ -166,13 +155,16 @@ impl Cookie {
     }
 
     fn with(&self, secret: &str) -> HeaderValue {
-        let secure = if self.is_secure { "; Secure" } else { "" };
-        let text = format!("{}={secret}; Path=/; HttpOnly; SameSite=Strict{secure}", self.name);
-        HeaderValue::from_str(&text).expect("letters and digits")
+        self.header(secret, "")
     }
 
     fn gone(&self) -> HeaderValue {
-        let text = format!("{}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0", self.name);
+        self.header("", "; Max-Age=0")
+    }
+
+    fn header(&self, secret: &str, more: &str) -> HeaderValue {
+        let secure = if self.is_secure { "; Secure" } else { "" };
+        let text = format!("{}={secret}; Path=/; HttpOnly; SameSite=Strict{secure}{more}", self.name);
         HeaderValue::from_str(&text).expect("letters and digits")
     }
 }

@@ -1,6 +1,7 @@
 //! Sockets, TLS and limits: one task for each connection, none of which can hold up another.
 
-use super::login::{HASHING_MAX, Peer};
+use super::login::Peer;
+use super::looks::Looks;
 use super::tls::Certificate;
 use super::{Cookie, House, Inner, api};
 use crate::connection_limit::ConnectionLimit;
@@ -22,19 +23,17 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener as StdListener, ToSocketAddrs};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-/// Connections at once, and from one address that is not this machine.
+/// Connections at once, and from one network that is not this machine.
 const CONNECTIONS_MAX: usize = 256;
-const OF_ADDRESS_MAX: usize = 32;
+const OF_NETWORK_MAX: usize = 32;
 /// How long a TLS handshake may take, and the head of a request; a connection that asks for nothing more ends then too.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const HEAD: Duration = Duration::from_secs(30);
@@ -75,10 +74,9 @@ pub fn run(settings: Settings, ssh: Option<ssh::Door>, office: Arc<Office>) -> R
         office,
         sessions: Mutex::default(),
         throttle: Mutex::default(),
-        hashing: Semaphore::new(HASHING_MAX),
-        waiting: AtomicUsize::new(0),
+        looks: Looks::default(),
         names: settings.names,
-        cookie: Cookie { name: format!("penadmin-{port}"), is_secure: certificate.is_some() },
+        cookie: Cookie::new(port, certificate.is_some()),
     }));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
@@ -121,7 +119,7 @@ async fn serve(
     let mut hangup = signal(SignalKind::hangup()).map_err(cannot_start)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot_start)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_start)?;
-    let limit = ConnectionLimit::new(CONNECTIONS_MAX, OF_ADDRESS_MAX);
+    let limit = ConnectionLimit::new(CONNECTIONS_MAX, OF_NETWORK_MAX);
     let routes = api::routes(house.clone());
     for listener in listeners {
         let listener = TcpListener::from_std(listener).map_err(cannot_start)?;

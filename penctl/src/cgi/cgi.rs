@@ -9,7 +9,7 @@ use super::page::{Said, Sheet, policy, render};
 use super::views::{Ask, Content, View};
 use pen_core::stats::parts::body_headers;
 use pen_proto::addr::quoted;
-use pen_proto::commands::{Line, Reach};
+use pen_proto::commands::{Line, Reach, without_community};
 use pen_proto::parse;
 use std::io::Read;
 
@@ -205,7 +205,7 @@ impl Request {
         };
         let reach = if wanted.is_post { self.visit.reach(self.allowed) } else { Reach::Asks };
         if parsed.reach() > reach {
-            notes.push(format!("refused: {}: {}", self.who(), quoted(&line)));
+            notes.push(format!("refused: {}: {}", self.who(), quoted(&without_community(&line))));
             let reason = match (wanted.is_post, self.visit.user.is_empty()) {
                 (false, _) => "A link cannot change anything.",
                 (true, true) => "Only a user whom the web server knows may do that.",
@@ -223,7 +223,7 @@ impl Request {
         };
         if changes {
             let outcome = if reply.is_ok() { "done" } else { "failed" };
-            notes.push(format!("{outcome}: {}: {}", self.who(), quoted(&line)));
+            notes.push(format!("{outcome}: {}: {}", self.who(), quoted(&without_community(&line))));
         }
         (Code::Ok, Some(Said { command: line, outcome: reply }))
     }
