@@ -142,7 +142,7 @@ fn every_start_script_and_packaging_script_is_sound() {
         let ended = run("shellcheck", &["--shell=sh", "--exclude=SC1091", script], "");
         assert_eq!(ended.code, Some(0), "{script}: {}", ended.stdout);
     }
-    for script in ["packaging/build", "tests/builds", "tests/packages", "tests/run"] {
+    for script in ["packaging/build", "tests/build_before", "tests/builds", "tests/packages", "tests/run"] {
         let path = format!("{}/{script}", env!("CARGO_MANIFEST_DIR"));
         let ended = run("shellcheck", &["--exclude=SC1091,SC2317", &path], "");
         assert_eq!(ended.code, Some(0), "{script}: {}", ended.stdout);
