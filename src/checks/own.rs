@@ -58,6 +58,13 @@ pub struct CheckedServer {
     pub timeout: Duration,
 }
 
+impl CheckedServer {
+    /// For a program that tries its own check.
+    pub fn new(number: usize, address: impl Into<String>, timeout: Duration) -> CheckedServer {
+        CheckedServer { number, address: address.into(), timeout }
+    }
+}
+
 /// What a [`Check`] has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -77,11 +84,8 @@ pub(super) fn begin(
     asking: Asking,
     (slot, turn): (u32, u32),
 ) -> io::Result<JoinHandle<()>> {
-    let server = CheckedServer {
-        number: target.server.index().unwrap_or_default(),
-        address: target.address(),
-        timeout: Duration::from_millis(target.watch.timeout_ms),
-    };
+    let number = target.server.index().unwrap_or_default();
+    let server = CheckedServer::new(number, target.address(), Duration::from_millis(target.watch.timeout_ms));
     threads::spawn("check", move || {
         let verdict = catch_unwind(AssertUnwindSafe(|| check.check(&server)));
         let verdict = verdict.unwrap_or_else(|_| Verdict::Down("the check has panicked".into()));

@@ -61,7 +61,7 @@ impl Builder {
     ///
     /// It is called by the threads of the balancer, those that serve clients included, and must not block.
     pub fn messages(mut self, hear: impl Fn(Severity, &str) + Send + Sync + 'static) -> Builder {
-        self.messages = Box::new(move |severity, text| hear(severity.into(), text));
+        self.messages = Box::new(move |severity, text| hear(Severity::of(severity), text));
         self
     }
 
@@ -117,8 +117,8 @@ pub enum Severity {
     Error,
 }
 
-impl From<diag::Severity> for Severity {
-    fn from(severity: diag::Severity) -> Severity {
+impl Severity {
+    fn of(severity: diag::Severity) -> Severity {
         match severity {
             diag::Severity::Debug => Severity::Debug,
             diag::Severity::Info => Severity::Info,

@@ -42,7 +42,7 @@ impl ServerInfo {
                 (v6, port) if v6.contains(':') => format!("[{v6}]:{port}"),
                 (host, port) => format!("{host}:{port}"),
             },
-            state: status.state().into(),
+            state: ServerState::of(status.state()),
             reason: status.reason.clone(),
             weight: status.weight.map_or(1.0, |weight| f64::from(weight.thousandths()) / 1000.0),
             connections: status.connections.into(),
@@ -85,7 +85,7 @@ pub enum ServerState {
 impl ServerState {
     /// The word of commands, tables and metrics: `up`, `draining` and so on.
     pub fn word(self) -> &'static str {
-        status::ServerState::from(self).word()
+        self.of_status().word()
     }
 }
 
@@ -95,19 +95,18 @@ impl fmt::Display for ServerState {
     }
 }
 
+// No conversions that everybody sees: they would make a promise of types that are ours alone.
 macro_rules! same_states {
     ($($state:ident)*) => {
-        impl From<status::ServerState> for ServerState {
-            fn from(state: status::ServerState) -> ServerState {
+        impl ServerState {
+            fn of(state: status::ServerState) -> ServerState {
                 match state {
                     $(status::ServerState::$state => ServerState::$state,)*
                 }
             }
-        }
 
-        impl From<ServerState> for status::ServerState {
-            fn from(state: ServerState) -> status::ServerState {
-                match state {
+            fn of_status(self) -> status::ServerState {
+                match self {
                     $(ServerState::$state => status::ServerState::$state,)*
                 }
             }
