@@ -2,13 +2,14 @@
 
 use crate::common::backend::{Backend, Unresponsive, echo, greet_and_echo};
 use crate::common::pen::{Pen, Start};
-use crate::common::wait::eventually;
+use crate::common::wait::{eventually, meanwhile};
 use pen_proto::status::{ServerState, ServerStatus};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 fn two() -> [Backend; 2] {
     ["A", "B"].map(Backend::named)
@@ -228,10 +229,14 @@ fn what_drains_is_checked_and_what_is_disabled_is_not() {
     first_is(&pen, ServerState::Down, "refused");
     pen.control("server 0 disable");
     servers[0].resume();
+    let ten_checks_of_the_other = || {
+        let seen = servers[1].accepted();
+        eventually("ten checks of the other", || servers[1].accepted(), |now| *now >= seen + 10);
+    };
+    // Meanwhile a check that was under way ends.
+    ten_checks_of_the_other();
     let before = servers[0].accepted();
-    let others = || servers[1].accepted();
-    let seen = others();
-    eventually("ten checks of the other", others, |now| *now >= seen + 10);
+    ten_checks_of_the_other();
     assert_eq!(servers[0].accepted(), before);
     pen.control("server 0 drain");
     eventually("a check", || servers[0].accepted(), |now| *now > before);
@@ -246,8 +251,14 @@ fn interval_zero_stops_checks_and_keeps_what_they_found() {
     servers[0].pause();
     first_is(&pen, ServerState::Down, "refused");
     pen.control("check_interval 0");
+    // The thread that checks may be at it.
+    let checks_in_a_while = || {
+        let seen = servers[1].accepted();
+        meanwhile(Duration::from_millis(300));
+        servers[1].accepted() - seen
+    };
+    eventually("no check any more", checks_in_a_while, |checks| *checks == 0);
     servers[0].resume();
-    // What was under way has ended when others have been served.
     assert_eq!(pen.asks(3), "BBB");
     assert_eq!(states(&pen)[0].0, ServerState::Down);
     pen.control("check_interval 0.05");
