@@ -23,6 +23,9 @@ const REQUEST_END: &[u8] = b"\r\n\r\n";
 const PATTERN_BYTES: usize = 65_521;
 /// The largest read and write.
 const CHUNK_BYTES: usize = 256 << 10;
+/// So much of one stream moves before the others have their turn. A load that reads one until it is dry, while the program
+/// goes on to fill it, lets all others fall behind by whole buffers: a clone by megabytes, as no server does.
+const TURN_BYTES: usize = 4 * CHUNK_BYTES;
 /// Longer than this nothing stands still unless something is wrong.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// Keys from here on are the servers' listeners.
@@ -70,6 +73,8 @@ pub struct Load {
     /// Those behind them are clones.
     members: usize,
     sockets: Slab<Socket>,
+    /// What those may do yet that used up their turn.
+    unfinished: Vec<Readiness>,
     target: SocketAddrV4,
     /// What clients ask for when they speak TLS.
     tls: Option<Arc<ClientConfig>>,
@@ -142,6 +147,7 @@ impl Load {
             servers,
             members,
             sockets: Slab::default(),
+            unfinished: Vec::new(),
             target,
             tls,
             sources,
@@ -206,7 +212,9 @@ impl Load {
         let mut last_event = clock::now();
         while !done(self) {
             ready.clear();
-            self.poller.wait(&mut ready, Some(100))?;
+            ready.append(&mut self.unfinished);
+            let wait_ms = if ready.is_empty() { 100 } else { 0 };
+            self.poller.wait(&mut ready, Some(wait_ms))?;
             if !ready.is_empty() {
                 last_event = clock::now();
             } else if last_event.elapsed() > PATIENCE {
@@ -244,16 +252,24 @@ impl Load {
         let Some(socket) = self.sockets.get_mut(index) else { return Ok(()) };
         if event.writable {
             socket.begin(self.trip_us.is_some())?;
-            self.copied_bytes += socket.give(&self.pattern)?;
+            self.give(index)?;
         }
         if !event.readable {
             return Ok(());
         }
+        let mut turn_bytes = 0;
         loop {
             let Some(socket) = self.sockets.get_mut(index) else { return Ok(()) };
+            if turn_bytes >= TURN_BYTES {
+                self.unfinished.push(Readiness { writable: false, ..*event });
+                return Ok(());
+            }
             match socket.wire.read(&mut self.buffer) {
                 Ok(0) => return self.ended(index),
-                Ok(count) => self.take(index, count)?,
+                Ok(count) => {
+                    turn_bytes += count;
+                    self.take(index, count)?;
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 // As checks of servers end.
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return self.ended(index),
@@ -274,7 +290,7 @@ impl Load {
                     socket.role = Role::Taker { position: count };
                 } else if bytes == [Task::Take as u8] {
                     socket.role = Role::Giver { position: 0 };
-                    self.copied_bytes += socket.give(pattern)?;
+                    self.give(index)?;
                 } else {
                     request.extend_from_slice(bytes);
                     socket.respond()?;
@@ -298,6 +314,28 @@ impl Load {
                 *position += count;
             }
             Role::Giver { .. } => return Err(wrong("the sender of a stream got bytes")),
+        }
+        Ok(())
+    }
+
+    /// Sends of a stream what goes, in one turn.
+    fn give(&mut self, index: u32) -> io::Result<()> {
+        let Some(socket) = self.sockets.get_mut(index) else { return Ok(()) };
+        let Role::Giver { position } = &mut socket.role else { return Ok(()) };
+        let before = *position;
+        while *position - before < TURN_BYTES {
+            match socket.wire.write(&self.pattern[*position % PATTERN_BYTES..][..CHUNK_BYTES]) {
+                Ok(count) => *position += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        let sent_bytes = *position - before;
+        if sent_bytes >= TURN_BYTES {
+            self.unfinished.push(writable(index));
+        }
+        if socket.is_copy {
+            self.copied_bytes += sent_bytes as u64;
         }
         Ok(())
     }
@@ -374,21 +412,12 @@ impl Socket {
         got.clear();
         send(&mut self.wire, &answer(id))
     }
+}
 
-    /// Sends of a stream what goes; how much that was, if it is a clone that sends it.
-    fn give(&mut self, pattern: &[u8]) -> io::Result<u64> {
-        let Role::Giver { position } = &mut self.role else { return Ok(0) };
-        let before = *position;
-        loop {
-            match self.wire.write(&pattern[*position % PATTERN_BYTES..][..CHUNK_BYTES]) {
-                Ok(count) => *position += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    return Ok(if self.is_copy { (*position - before) as u64 } else { 0 });
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
+/// As if this socket had had the event that it takes more.
+fn writable(index: u32) -> Readiness {
+    let key = index as usize;
+    Readiness { key, readable: false, writable: true, until_dry: false, urgent: false, error: false }
 }
 
 /// A message is smaller than any socket buffer.

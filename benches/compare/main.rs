@@ -4,6 +4,7 @@
 //! `cargo bench --bench compare`, or `benches/figures` for all of it. Programs that are not installed are left out. With
 //! root it works in a network namespace of its own, otherwise on the loopback of the machine.
 
+mod bare;
 mod builds;
 mod datagrams;
 mod load;
@@ -128,6 +129,8 @@ fn own_network() -> bool {
     // Without these it works as well, with more noise.
     let _ = fs::write("/proc/sys/net/ipv4/ip_local_port_range", "16000 64999");
     let _ = fs::write("/proc/sys/net/ipv4/tcp_max_tw_buckets", "0");
+    // The host may prefer one that paces what is sent, with a timer for each piece, even on loopback: bbr.
+    let _ = fs::write("/proc/sys/net/ipv4/tcp_congestion_control", "reno");
     up.is_ok_and(|status| status.success())
 }
 
@@ -236,6 +239,15 @@ fn report(results: &Results, options: &Options, bench: &Bench<'_>, own_network: 
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    if words.first().is_some_and(|word| word == bare::WORD) {
+        return match bare::serve(&words[1..]) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("bare loop: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     if !words.iter().any(|word| word == "--bench") {
         return ExitCode::SUCCESS; // cargo test: there is nothing to test
     }

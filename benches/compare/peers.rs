@@ -1,5 +1,6 @@
 //! The programs that are compared, and how each is started so that all have the same work to do.
 
+use super::bare;
 use super::process;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{Resource, getrlimit};
@@ -29,6 +30,8 @@ enum Kind {
     Pen,
     Haproxy,
     Nginx,
+    /// See `bare`.
+    Bare,
 }
 
 /// What clients speak with it.
@@ -137,6 +140,12 @@ impl Peer {
             servers: 2,
             clone: None,
         }
+    }
+
+    /// What is left when everything is left out but the streams.
+    pub fn bare(name: &str) -> Peer {
+        let program = std::env::current_exe().unwrap_or_default();
+        Peer { kind: Kind::Bare, ..Peer::like_pen(name, &program) }
     }
 
     /// The others that are installed.
@@ -280,6 +289,12 @@ impl Peer {
                 fs::write(&file, self.nginx(directory, address, servers, extra))?;
                 command.arg("-p").arg(directory).arg("-c").arg(&file);
             }
+            Kind::Bare => {
+                // Of the lines it understands the one with a clone's address.
+                let clone = extra.split_once(" port ").and_then(|(_, rest)| rest.split(' ').next());
+                command.args([bare::WORD, &address.to_string(), &servers[0].to_string()]);
+                command.args(clone.map(|port| format!("127.0.0.1:{port}")));
+            }
         }
         Ok(command)
     }
@@ -380,6 +395,7 @@ pub fn long_configuration(peer: &Peer, server: SocketAddrV4) -> String {
             lines(9_000, &|index| format!("acl 1 deny {}\n", denied(index)))
                 + &lines(1_000, &|index| format!("server {index} address 127.0.0.1 port {port}\n"))
         }
+        Kind::Bare => String::new(),
         Kind::Haproxy => {
             lines(9_000, &|index| format!("  tcp-request connection reject if {{ src {} }}\n", denied(index)))
                 + &lines(1_000, &|index| format!("  server t{index} {server}\n"))

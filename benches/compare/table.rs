@@ -40,7 +40,7 @@ impl Results {
         table
     }
 
-    /// The table of one workload, a row for each program; the last column is the first program's first figure divided by
+    /// The table of one workload, a row for each program, with the spread of the rounds; the last column is the first program's first figure divided by
     /// that of each.
     pub fn table(&self, workload: &'static Workload, programs: &[String]) -> String {
         let Some(first) = programs.first() else { return String::new() };
@@ -51,14 +51,27 @@ impl Results {
             "|---:".repeat(columns.len())
         );
         for program in programs {
-            let figures: Vec<String> =
-                (0..columns.len()).filter_map(|column| self.median(workload.name, program, column)).collect();
-            let Some((figure, first)) = figures.first().zip(self.median(workload.name, first, 0)) else {
-                continue;
-            };
-            table += &format!("| {program} | {} | {} |\n", figures.join(" | "), relation(&first, figure));
+            let own = self.median(workload.name, program, 0);
+            let Some((figure, first)) = own.zip(self.median(workload.name, first, 0)) else { continue };
+            let figures = (0..columns.len()).filter_map(|column| {
+                let median = self.median(workload.name, program, column)?;
+                Some(median + &self.spread(workload.name, program, column))
+            });
+            let figures: Vec<String> = figures.collect();
+            table += &format!("| {program} | {} | {} |\n", figures.join(" | "), relation(&first, &figure));
         }
         table
+    }
+
+    /// The least and the most of the rounds, in parentheses; nothing where all were the same.
+    fn spread(&self, workload: &'static str, program: &str, column: usize) -> String {
+        let rounds = self.rounds.get(&(workload, program.to_owned())).map_or(&[][..], Vec::as_slice);
+        let values = || rounds.iter().map(|round| round[column]).filter(|value| value.is_finite());
+        let (least, most) = (values().fold(f64::NAN, f64::min), values().fold(f64::NAN, f64::max));
+        match least < most {
+            true => format!(" ({} to {})", shown(least), shown(most)),
+            false => String::new(),
+        }
     }
 
     /// The median of the rounds, as it is shown; `None` for a program that took no part.

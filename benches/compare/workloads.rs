@@ -159,6 +159,10 @@ const CLONES: [(&str, Option<Copying>); 3] = [
     ("pen with a clone that stalls", Some(Copying::Stalled)),
 ];
 
+/// How near pen comes to what the system takes for a copy.
+const BARE: [(&str, Option<Copying>); 2] =
+    [("a bare loop", None), ("a bare loop with a clone", Some(Copying::Served))];
+
 impl Workload {
     /// Those with this name or in this family: `tls` is all that begin with `tls-`.
     pub fn named(name: &str) -> Vec<&'static Workload> {
@@ -228,9 +232,12 @@ pub fn programs(workload: &Workload, others: &Others) -> Vec<(Peer, String)> {
         let matters =
             |copying: &Option<Copying>| *copying != Some(Copying::Stalled) || workload.name == "clones-trips";
         let variants = CLONES.into_iter().filter(|(_, copying)| matters(copying));
-        return variants
-            .map(|(name, copying)| (Peer::ours(name).with_clone(copying), String::new()))
-            .collect();
+        let ours = variants.map(|(name, copying)| Peer::ours(name).with_clone(copying));
+        // It knows streams only.
+        let is_stream = matches!(workload.name, "clones-up" | "clones-down");
+        let bare = BARE.into_iter().filter(|_| is_stream);
+        let bare = bare.map(|(name, copying)| Peer::bare(name).with_clone(copying));
+        return ours.chain(bare).map(|peer| (peer, String::new())).collect();
     }
     if workload.name == HTTP {
         let variants = [

@@ -6,7 +6,7 @@ use crate::common::pattern;
 use crate::common::pen::{Pen, Start};
 use crate::common::wait::{eventually, meanwhile, received};
 use serde_json::Value;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -148,6 +148,50 @@ fn a_clone_that_reads_nothing_is_kept_while_its_queue_has_room() {
     client.rest();
     drop(held.lock().unwrap().drain(..));
     over(&pen, 1);
+}
+
+/// Has a clone that reads nothing fall behind by as much as its queue holds, or by more, and says how it ended.
+fn falls_behind(goes_on: bool) -> Value {
+    const PIECE_BYTES: usize = 100_000;
+    const QUEUE_BYTES: u64 = 1_000_000;
+    let held: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+    let holding = held.clone();
+    let idle = Backend::serving(move |stream| holding.lock().unwrap().push(stream));
+    let member = Backend::serving(|mut stream| {
+        let mut piece = vec![0; PIECE_BYTES];
+        while stream.read_exact(&mut piece).is_ok() && stream.write_all(b"has it\n").is_ok() {}
+    });
+    let pen = before(&member, &[&idle]).command(format!("clone_queue {QUEUE_BYTES}")).start();
+    let servers = || serde_json::from_str::<Value>(&pen.control("servers json")).unwrap();
+    let mut client = pen.connect();
+    let mut send = || {
+        client.stream.write_all(&[b'x'; PIECE_BYTES]).unwrap();
+        assert_eq!(client.line(), "has it");
+    };
+    send();
+    eventually("the clone to be open", || idle.open_most(), |open| *open == 1);
+    let behind_bytes = || {
+        let servers = servers();
+        let sent_bytes = |index: usize| servers[index]["sent_bytes"].as_u64().unwrap();
+        sent_bytes(0) - sent_bytes(1)
+    };
+    while behind_bytes() < QUEUE_BYTES {
+        send();
+    }
+    if goes_on {
+        send();
+    }
+    eventually("the clone to be cut off", servers, |servers| servers[1]["connections"] == 0);
+    send();
+    client.end();
+    client.rest();
+    over(&pen, 1)["clone"]["ends"].clone()
+}
+
+#[test]
+fn a_full_queue_is_told_from_one_that_more_is_to_go_into() {
+    assert_eq!(falls_behind(false), serde_json::json!({"stalled": 1}));
+    assert_eq!(falls_behind(true), serde_json::json!({"queue_full": 1}));
 }
 
 #[test]

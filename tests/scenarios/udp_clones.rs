@@ -178,3 +178,32 @@ fn a_clone_gets_nothing_twice_when_a_server_fails() {
     assert_eq!(over(&pen, 2)["clone"]["ends"], json!({"finished": 2}));
     assert_eq!(clone.datagrams(), [b"one", b"two"]);
 }
+
+#[test]
+fn a_new_server_warms_up_as_a_clone_of_sessions() {
+    let [old, new] = ["A", "B"].map(UdpServer::named);
+    let pen = Pen::before([&old]).options("-U -r").start();
+    let standing = || {
+        let servers: Value = serde_json::from_str(&pen.control("servers json")).unwrap();
+        ["role", "state"].map(|key| servers[1][key].as_str().unwrap_or_default().to_owned()).join(" ")
+    };
+    let asks = |count: usize| {
+        let ask = |_| UdpClient::new(pen.address).ask("x");
+        let mut answers: Vec<String> = (0..count).map(ask).collect();
+        answers.sort_unstable();
+        answers.join(" ")
+    };
+    assert_eq!(pen.control(&format!("server add web={new} warm_up 300")), "1\n");
+    assert_eq!(asks(3), "A:x A:x A:x");
+    assert_eq!(got(&new, 3), [b"x"; 3]);
+    assert_eq!(standing(), "clone warming");
+    assert_eq!(pen.control("server web warm_up 0"), "");
+    assert_eq!(standing(), "member up");
+    assert_eq!(asks(4), "A:x A:x B:x B:x");
+
+    pen.control("server web remove now");
+    assert_eq!(pen.control(&format!("server add web={new} warm_up 1")), "1\n");
+    assert_eq!(asks(1), "A:x");
+    eventually("the new server to be warm", standing, |standing| standing == "member up");
+    assert_eq!(asks(4), "A:x A:x B:x B:x");
+}
