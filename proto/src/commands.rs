@@ -20,7 +20,7 @@ pub use access::{AclEntry, AclMatch, By, Country};
 pub use check::{CHECK_TEXT_BYTES_MAX, Check};
 pub use command::{Action, Command, Entries, Entry, GroupChange, Line, Listing, Question, ServiceChange};
 pub use kind::{Answer, Argument, Kind, List, Taken};
-pub use load::{COMMUNITY_BYTES_MAX, LoadSource, SnmpVersion, without_community};
+pub use load::{COMMUNITY_BYTES_MAX, LoadSource, SnmpVersion, before_community, without_community};
 pub use reach::Reach;
 pub use rows::{DEBUG_LEVELS, ROWS, SERVER_KEYS};
 pub use server::{CheckChange, ServerChange, ServerDeed, ServerKey, ServerValue, YES_NO};

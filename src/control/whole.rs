@@ -16,7 +16,7 @@ use crate::settings::{
 };
 use pen_proto::commands::{
     AclEntry, Address, Assignment, Command, Entries, Entry, ServerChange, ServerDeed, ServiceChange, Setting,
-    Text, without_community,
+    Text, before_community, without_community,
 };
 use pen_proto::parse;
 use std::collections::BTreeSet;
@@ -61,8 +61,11 @@ impl<R: Running> Engine<R> {
             Ok((target, lines, remarks))
         })?;
         let remarks = remarks.iter().map(|remark| format!("# {remark}\n"));
-        let reply =
-            lines.iter().map(|line| format!("{}\n", without_community(line))).chain(remarks).collect();
+        let shown: String = match whole.wanted {
+            WholeDeed::Apply => lines.iter().map(|line| format!("{}\n", without_community(line))).collect(),
+            WholeDeed::Compare { reverse } => lines.iter().map(|line| to_carry_out(line, reverse)).collect(),
+        };
+        let reply = remarks.fold(shown, |reply, remark| reply + &remark);
         if whole.wanted != WholeDeed::Apply {
             return Ok(Done { reply, warnings: Vec::new() });
         }
@@ -179,6 +182,21 @@ fn configures(command: &Command) -> bool {
         }
         _ => true,
     }
+}
+
+/// As a line of a file that can be carried out. A community is not shown, so a remark tells how it is set, behind what
+/// else the line says.
+fn to_carry_out(line: &str, reverse: bool) -> String {
+    let Some(before) = before_community(line) else { return format!("{line}\n") };
+    let command = parse::line(&before).ok().flatten().and_then(|line| line.command);
+    let rest = match command {
+        Some(Command::Server { changes, .. }) if changes.is_empty() => String::new(),
+        Some(_) => format!("{before}\n"),
+        None => String::new(),
+    };
+    let way = if reverse { "" } else { "apply the file, or " };
+    let shown = without_community(line);
+    format!("{rest}# {shown}: the community is not shown: {way}say the line with the community\n")
 }
 
 /// The address that only the command line gives.

@@ -137,28 +137,42 @@ fn what_was_applied_of_the_configuration_file_is_taken_back_by_hup() {
 }
 
 #[test]
-fn a_community_is_made_that_of_the_file_and_what_is_shown_of_it_is_no_command() {
+fn a_community_is_made_that_of_the_file_and_what_is_shown_of_it_is_a_remark() {
     let a = Backend::named("A");
     let pen = Pen::before([&a]).start();
     does(&pen, "load snmp quiet");
+    does(&pen, "server 0 max 7 load snmp quiet");
     let saved = pen.path("saved").display().to_string();
     does(&pen, &format!("write {saved}"));
-    let file = write(&pen, "file", &pen.text("saved").replace("quiet", "hush"));
-    let shown = "load snmp v2c (hidden)\n";
+    let text = pen.text("saved").replace("quiet", "hush").replace("max 7", "max 8");
+    let file = write(&pen, "file", &text);
+    let remark = |line: &str, way: &str| {
+        format!("# {line}: the community is not shown: {way}say the line with the community\n")
+    };
+    let (of_service, forth) = ("load snmp v2c (hidden)", "apply the file, or ");
     let diff = pen.control(&format!("diff {file}"));
-    assert_eq!(diff, shown);
-    // What was shown is refused, be it as a line or as a file, and changes nothing.
+    let of_server = remark("server 0 max 8 load snmp v2c (hidden)", forth);
+    assert_eq!(diff, format!("server 0 max 8\n{of_server}{}", remark(of_service, forth)));
+    let back = pen.control(&format!("diff {file} reverse"));
+    let of_server = remark("server 0 max 7 load snmp v2c (hidden)", "");
+    assert_eq!(back, format!("server 0 max 7\n{of_server}{}", remark(of_service, "")));
+    // What was shown can be carried out, all but the communities.
     let again = write(&pen, "again", &format!("timeout 9\n{diff}"));
+    does(&pen, &format!("include {again}"));
+    assert_eq!(pen.control("timeout"), "9\n");
+    does(&pen, "timeout 3");
+    let rest = "server 0 load snmp v2c (hidden)";
+    assert_eq!(pen.control(&format!("diff {file}")), remark(rest, forth) + &remark(of_service, forth));
     let refused = "load: snmp: (hidden) stands for a community that is not shown: write the community\n";
-    assert_eq!(pen.control(diff.trim_end()), format!("error: {refused}"));
+    assert_eq!(pen.control(of_service), format!("error: {refused}"));
+    let wrong = write(&pen, "wrong", &format!("timeout 9\n{of_service}\n"));
     for command in ["apply", "include"] {
-        let reply = pen.control(&format!("{command} {again}"));
-        assert!(reply.starts_with("error: ") && reply.ends_with(&format!("{again}:2: {refused}")), "{reply}");
+        let reply = pen.control(&format!("{command} {wrong}"));
+        assert!(reply.starts_with("error: ") && reply.ends_with(&format!("{wrong}:2: {refused}")), "{reply}");
     }
     assert_eq!(pen.control("timeout"), "3\n");
-    assert_eq!(pen.control(&format!("diff {file}")), shown, "the one of before is in force");
     // The file itself says it.
-    assert_eq!(pen.control(&format!("apply {file}")), shown);
+    assert_eq!(pen.control(&format!("apply {file}")), format!("{rest}\n{of_service}\n"));
     assert_eq!(pen.control(&format!("diff {file}")), "");
     does(&pen, &format!("write {saved}"));
     assert!(pen.text("saved").contains("load snmp v2c hush\n"), "{}", pen.text("saved"));

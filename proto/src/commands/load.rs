@@ -106,8 +106,7 @@ pub fn without_community(line: &str) -> Cow<'_, str> {
             .split_once(SNMP)
             .map_or(line.into(), |(before, _)| format!("{before}{SNMP} {HIDDEN}").into());
     };
-    let names_load = |pair: &[Cow<'_, str>]| pair[0] == "load" && pair[1] == SNMP;
-    let Some(at) = words.windows(2).position(names_load) else { return Cow::Borrowed(line) };
+    let Some(at) = load_snmp(&words) else { return Cow::Borrowed(line) };
     let has_version = words.get(at + 2).is_some_and(|word| SnmpVersion::of_word(word).is_some());
     let secret = at + 2 + usize::from(has_version);
     let shown = words.iter().enumerate().map(|(index, word)| match index == secret {
@@ -115,6 +114,17 @@ pub fn without_community(line: &str) -> Cow<'_, str> {
         false => written(word).to_string(),
     });
     Cow::Owned(shown.collect::<Vec<_>>().join(" "))
+}
+
+/// What stands before the `load snmp` of a line; `None` where there is none.
+pub fn before_community(line: &str) -> Option<String> {
+    let words = split(line).ok()?;
+    let before = words[..load_snmp(&words)?].iter().map(|word| written(word));
+    Some(before.collect::<Vec<_>>().join(" "))
+}
+
+fn load_snmp(words: &[Cow<'_, str>]) -> Option<usize> {
+    words.windows(2).position(|pair| pair[0] == "load" && pair[1] == SNMP)
 }
 
 /// `[v1|v2c] COMMUNITY [port P]`. A community that is called like a version follows one.
@@ -216,6 +226,13 @@ mod tests {
             ("load snmp \"hush", "load snmp (hidden)"),
         ] {
             assert_eq!(without_community(line), shown);
+        }
+        for (line, before) in [
+            ("load snmp hush", Some("")),
+            ("service web server 1 max 7 load snmp v2c hush", Some("service web server 1 max 7")),
+            ("load agent 7", None),
+        ] {
+            assert_eq!(before_community(line).as_deref(), before);
         }
     }
 
