@@ -38,7 +38,9 @@ impl ServerInfo {
             number: usize::try_from(status.index).ok()?,
             name: status.name.clone(),
             address: match (status.address.as_str(), status.port) {
-                (path, 0) => path.to_owned(),
+                // A path has a port that means nothing.
+                (path, _) if path.starts_with('/') => path.to_owned(),
+                (none, 0) => none.to_owned(),
                 (v6, port) if v6.contains(':') => format!("[{v6}]:{port}"),
                 (host, port) => format!("{host}:{port}"),
             },
@@ -115,3 +117,22 @@ macro_rules! same_states {
 }
 
 same_states! { Unset Removing Disabled Draining Blacklisted Down Avoid Warming Full Standby Up }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_written_as_commands_take_it() {
+        for (address, port, written) in [
+            ("10.0.0.1", 80, "10.0.0.1:80"),
+            ("::1", 80, "[::1]:80"),
+            ("/run/app", 1, "/run/app"),
+            ("", 0, ""),
+        ] {
+            let status = ServerStatus { address: address.into(), port, ..Default::default() };
+            assert_eq!(ServerInfo::of(&status).unwrap().address, written);
+        }
+        assert!(ServerInfo::of(&ServerStatus { index: -1, ..Default::default() }).is_none());
+    }
+}
