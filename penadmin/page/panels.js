@@ -225,29 +225,66 @@ export function clients(app) {
     });
 }
 
-const inWords = (value) => {
-  if (value === null || value === undefined) return "–";
-  if (Array.isArray(value)) return value.map(inWords).join(", ") || "–";
-  if (typeof value === "object") return Object.entries(value).map(([key, one]) => `${key.replaceAll("_", " ")} ${inWords(one)}`).join("\n");
-  return typeof value === "number" ? count(value) : String(value);
-};
+const milliseconds = (figures, name) =>
+  Number.isFinite(figures?.[name]) ? `${rate(figures[name] / 1000)} ms` : "–";
+const inWords = (counts) =>
+  Object.entries(counts ?? {}).map(([word, number]) => `${word.replaceAll("_", " ")} ${count(number)}`).join(", ") || "–";
+const COMPARED = [
+  ["Connections", (side) => count(side.connections)],
+  ["Sent to it", (side) => bytes(side.sent_bytes)],
+  ["Answered", (side) => bytes(side.received_bytes)],
+  ["First byte, median", (side) => milliseconds(side.first_byte, "median_us")],
+  ["First byte, 99 %", (side) => milliseconds(side.first_byte, "p99_us")],
+  ["Duration, median", (side) => milliseconds(side.duration, "median_us")],
+  ["Duration, 99 %", (side) => milliseconds(side.duration, "p99_us")],
+  ["Ended", (side) => inWords(side.ends)],
+];
 
-// Member and clone side by side; what they are said to have is pen's business.
-export function clones(app) {
-  return listing(app, "Clones", "clones", [["Connection"], ["Member"], ["Clone"], ["Differences"]], {
-    create: () => {
-      const [row, made] = cells(["Connection"], ["Member"], ["Clone"], ["Differences"]);
-      for (const one of made) one.style.whiteSpace = "pre-line";
-      row.show = (one) => {
-        const { pen, service, member, clone, differences, ...rest } = one;
-        say(made[0], inWords(rest));
-        say(made[1], inWords(member));
-        say(made[2], inWords(clone));
-        say(made[3], inWords(differences));
+// Members and clones of one service, side by side, and how their answers differ.
+function comparison() {
+  const [title, state, answers] = [h("h1"), h("span.soft"), h("p.soft")];
+  const [figures, body] = table("Member and clone", [[""], ["Member", true], ["Clone", true]], false);
+  const [scroll, differences] = table("Differences", [["Difference"], ["Times", true], ["Asked"], ["Member"], ["Clone"]]);
+  figures.classList.add("narrow");
+  const sides = COMPARED.map(([label, figure]) => {
+    const row = h("tr", null, h("th", { scope: "row" }, label));
+    const [member, clone] = [cell(row, "Member", "td.number"), cell(row, "Clone", "td.number")];
+    body.append(row);
+    return (one) => (say(member, figure(one.member)), say(clone, figure(one.clone)));
+  });
+  const element = h("section.card.stack", null, h("header", null, title, state), figures, answers, scroll);
+  element.show = (one, name) => {
+    say(title, name);
+    say(state, `${one.state} · ${one.percent} % of connections`);
+    sides.forEach((show) => show(one));
+    say(answers, one.compared ? `${count(one.same)} of ${count(one.compared)} answers were the same.` : "No answers were compared yet.");
+    scroll.hidden = one.differences.length === 0;
+    keyed(differences, one.differences, (each) => each.kind, () => {
+      const [row, made] = cells(["Difference"], ["Times", "td.number"], ["Asked", "td.mono"], ["Member", "td.mono"], ["Clone", "td.mono"]);
+      row.show = ({ kind, count: times, example }) => {
+        const at = example?.line ? `, line ${count(example.line)}` : "";
+        [`${kind.replaceAll("_", " ")}${at}`, count(times), example?.asked, example?.member, example?.clone]
+          .forEach((text, place) => say(made[place], text ?? "–"));
       };
       return row;
-    },
-  });
+    }, (row, each) => row.show(each));
+  };
+  return element;
+}
+
+export function clones(app) {
+  const none = h("section.card", null, h("p.soft", null, "No service has a clone: server N role clone makes one."));
+  const all = h("div.stack");
+  const element = h("div", null, none, all);
+  element.fetch = () => app.fetchRows("clones");
+  element.show = () => {
+    const { rows } = app.rows("clones");
+    none.hidden = rows.length > 0;
+    const several = new Set(rows.map((row) => row.pen)).size > 1;
+    keyed(all, rows, (row) => keyOf(row.pen, row.service), comparison,
+      (card, row) => card.show(row, several ? `${row.service} of ${row.pen}` : row.service));
+  };
+  return element;
 }
 
 export function terminal(app) {

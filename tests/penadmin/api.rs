@@ -125,6 +125,22 @@ fn who_may_only_look_only_looks() {
 }
 
 #[test]
+fn clones_are_shown_for_each_service_that_has_some() {
+    let servers = ["A", "B"].map(Backend::named);
+    let pen = Pen::before(&servers).command("server 1 role clone").start();
+    pen.control("service add other");
+    let desk = Desk::before(&[&format!("shop={}", control(&pen))]);
+    let anna = desk.login("anna");
+    assert_eq!(pen.ask(), "A");
+    let rows = || desk.get(&anna, "/api/clones").json();
+    let rows = eventually("a comparison", rows, |rows| rows[0]["compared"] == 1);
+    assert_eq!(rows.as_array().map(Vec::len), Some(1), "{rows}");
+    let named = ["pen", "service", "state"].map(|key| rows[0][key].as_str().unwrap_or_default());
+    assert_eq!(named, ["shop", "main", "enabled"]);
+    assert_eq!(rows[0]["differences"][0]["example"]["clone"], "B");
+}
+
+#[test]
 fn without_a_login_or_a_token_nothing_is_done() {
     let pen = Pen::before(["127.0.0.1:1"]).start();
     let desk = Desk::before(&[&control(&pen)]);

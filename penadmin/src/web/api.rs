@@ -221,7 +221,15 @@ fn rows_of(pen: &Pen, wanted: &Wanted, what: &str) -> Result<Vec<Value>, Failure
         services.iter().filter(|service| wanted.is_meant(&service.name) && view.words.contains(what))
     {
         let Ok(text) = pen.ask(&format!("service {} {what} json", service.name))? else { continue };
-        let own = watch::parse(&text).map_err(Trouble::Lost)?;
+        let own = match what {
+            // All that a service's clones did is one row; one that has none has nothing to show.
+            "clones" => watch::parse(&format!("[{text}]")).map(|mut own| {
+                own.retain(has_clones);
+                own
+            }),
+            _ => watch::parse(&text),
+        };
+        let own = own.map_err(Trouble::Lost)?;
         rows.extend(own.iter().map(|row| placed(pen, &service.name, row)));
     }
     // The newest are of most interest, and have the highest numbers.
@@ -229,6 +237,12 @@ fn rows_of(pen: &Pen, wanted: &Wanted, what: &str) -> Result<Vec<Value>, Failure
         rows.reverse();
     }
     Ok(rows)
+}
+
+/// Whether what pen says of a service's clones is about any.
+fn has_clones(row: &Row) -> bool {
+    let had_some = row.get("clone").and_then(|clone| clone.get("connections")).and_then(Value::as_u64);
+    row.get("state").and_then(Value::as_str) != Some("disabled") || had_some.is_some_and(|count| count > 0)
 }
 
 #[derive(Deserialize)]
