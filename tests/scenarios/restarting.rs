@@ -147,7 +147,9 @@ fn nobody_who_watches_or_commands_pen_is_refused_during_restarts() {
     // A stop takes everything away.
     pen.signal(SIGUSR2);
     assert_eq!(pen.wait(), Some(0));
-    assert!(supervisor.kept().is_empty() && !control.exists() && !listening(metrics.port()));
+    // A process that another test is about to start may hold the socket for a moment more.
+    let left = || (supervisor.kept(), control.exists(), listening(metrics.port()));
+    eventually("nothing to be left", left, |left| *left == (vec![], false, false));
 }
 
 struct Over<'a>(&'a AtomicBool);
