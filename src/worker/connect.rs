@@ -249,7 +249,11 @@ impl Context {
         let Ok(count) = end::read(client, from_client, &mut self.work.scratch) else {
             return Ok(Verdict::Close(CloseReason::ClientReset));
         };
-        let verdict = self.pass_early(connection, count.unwrap_or(0));
+        let count = count.unwrap_or(0);
+        if count > 0 && !self.is_seen(connection) {
+            return self.send_early(connection, count).map(|()| Verdict::Stay);
+        }
+        let verdict = self.pass_early(connection, count);
         // penlogd must hear of the request before the server can answer and log it: the line is sent when it is certain
         // which server gets the bytes, and before they go.
         let is_told_first = self.service(connection).log.target() == Target::Network;
@@ -257,6 +261,29 @@ impl Context {
             self.offer_early(connection)?;
         }
         Ok(verdict)
+    }
+
+    /// Offers so many bytes in the scratch buffer to a server that may have accepted, and keeps what it does not take:
+    /// nobody looks at them.
+    fn send_early(&mut self, connection: &mut Connection, count: usize) -> Result<(), Failure> {
+        let bytes = &self.work.scratch[..count];
+        let taken = connection.server.fd().and_then(|fd| os::send(fd, bytes));
+        let sent = *taken.as_ref().unwrap_or(&0);
+        if sent < count {
+            connection.from_client.pending = Some(self.work.pool.hold(&bytes[sent..]));
+        }
+        match taken {
+            Ok(_) => {
+                connection.from_client.bytes += sent as u64;
+                self.established(connection);
+                connection.server.writable = sent == count;
+                Ok(())
+            }
+            Err(error) => {
+                connection.unlogged = true;
+                if error.kind() == io::ErrorKind::WouldBlock { Ok(()) } else { Err(Failure::of(error)) }
+            }
+        }
     }
 
     /// Offers what is kept of the client to a server that may have accepted.

@@ -107,7 +107,7 @@ impl Context {
 
     /// Something happened to a socket.
     fn hear(&mut self, connection: &mut Connection, side: Side, event: Readiness) -> Verdict {
-        if side == Side::Server && self.dropped.contains(&connection.number) {
+        if !self.dropped.is_empty() && side == Side::Server && self.dropped.contains(&connection.number) {
             return Verdict::Stay; // the last word of a socket that is gone
         }
         connection.active_ms = self.core.now_ms;
@@ -196,20 +196,13 @@ impl Worker {
     fn turn(&mut self, ready: &[Readiness], expired: &mut Vec<u32>) {
         self.context.core.now_ms = os::monotonic_ms();
         self.context.clones.begin_turn(self.context.core.now_ms);
-        calls::count(|calls| {
-            calls.wakeups += 1;
-            calls.readable += ready.iter().filter(|event| event.readable).count() as u64;
-            calls.writable += ready.iter().filter(|event| event.writable).count() as u64;
-        });
+        calls::count_events(ready);
         let unfinished = std::mem::take(&mut self.unfinished);
         self.guard(None, Worker::catch_up);
         for index in self.context.core.take_called() {
             self.guard(connection(index), |worker| worker.step(index, Context::called));
         }
-        for event in ready {
-            let key = Key::unpack(event.key);
-            self.guard(key, |worker| worker.dispatch(key, *event));
-        }
+        self.hear_all(ready);
         for index in unfinished {
             self.guard(connection(index), |worker| worker.step(index, Context::serve));
         }
@@ -258,17 +251,36 @@ impl Worker {
 
     /// A mistake of ours costs the connection that met it, not all the others.
     fn guard(&mut self, key: Option<Key>, work: impl FnOnce(&mut Worker)) {
-        turn::guard(self, work, |worker| match key {
-            Some(Key::Connection(index, _)) => worker.close(index, CloseReason::InternalError),
+        turn::guard(self, work, |worker| worker.give_up(key));
+    }
+
+    /// Serves all events under one guard, and after a mistake those that are left under another.
+    fn hear_all(&mut self, ready: &[Readiness]) {
+        let mut at = (self, None, ready.iter());
+        while !at.2.as_slice().is_empty() {
+            let work = |(worker, key, events): &mut (&mut Worker, _, std::slice::Iter<'_, Readiness>)| {
+                for event in events {
+                    *key = Key::unpack(event.key);
+                    worker.dispatch(*key, *event);
+                }
+            };
+            turn::guard(&mut at, work, |(worker, key, _)| worker.give_up(*key));
+        }
+    }
+
+    /// Ends what has met a mistake.
+    fn give_up(&mut self, key: Option<Key>) {
+        match key {
+            Some(Key::Connection(index, _)) => self.close(index, CloseReason::InternalError),
             Some(Key::Session(index)) => {
-                worker.udp.close(&mut worker.context.core, index, CloseReason::InternalError)
+                self.udp.close(&mut self.context.core, index, CloseReason::InternalError)
             }
-            Some(Key::Clone(number)) => worker.cut_clone(number),
+            Some(Key::Clone(number)) => self.cut_clone(number),
             Some(Key::SessionClone(index)) => {
-                worker.udp.end_clone(&mut worker.context.core, index, CloneEnd::Shortage)
+                self.udp.end_clone(&mut self.context.core, index, CloneEnd::Shortage)
             }
             Some(Key::Idler(_) | Key::Listener(_)) | None => {}
-        });
+        }
     }
 
     fn wait_ms(&self) -> Option<u64> {

@@ -30,9 +30,15 @@ impl Context {
         verdict
     }
 
+    /// Whether somebody looks at its bytes, or it has TLS or something to say of its own.
+    #[inline]
+    pub(super) fn is_seen(&self, connection: &Connection) -> bool {
+        let looks = diag::is_on(BYTES) || logs_reads(&self.core.services[connection.service]);
+        looks || connection.extras.is_some() || connection.greeting_due
+    }
+
     fn relay_both_ways(&mut self, connection: &mut Connection) -> Verdict {
-        let looks = diag::is_on(BYTES) || logs_reads(self.service(connection));
-        if looks || connection.extras.is_some() || connection.greeting_due {
+        if self.is_seen(connection) {
             return self.relay_seen(connection);
         }
         let Connection { client, server, from_client, from_server, .. } = connection;

@@ -22,6 +22,9 @@ impl Context {
     /// Brings a connection to another stage, or to the same once more: its timer runs anew, and it counts as a connect under
     /// way or does not.
     pub(super) fn enter(&mut self, connection: &mut Connection, stage: Stage) {
+        if (connection.stage, stage) == (Stage::Choosing, Stage::Choosing) {
+            return; // it has no timer, and remains what it was: an ordinary connect passes here three times
+        }
         connection.stage = stage;
         let is_pending = match stage {
             Stage::Connecting | Stage::Busy => true,
