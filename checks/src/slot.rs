@@ -49,6 +49,17 @@ pub enum Work {
     Snmp(Box<Ask>),
 }
 
+impl Work {
+    /// Whether an answer is due; a program that runs may have given its own.
+    pub fn is_under_way(&self) -> bool {
+        match self {
+            Work::Nothing => false,
+            Work::Program(job) => job.is_asked(),
+            Work::Own { .. } | Work::Probe(_) | Work::Snmp(_) => true,
+        }
+    }
+}
+
 /// What has come of a check.
 pub struct Outcome {
     pub health: Health,

@@ -233,13 +233,7 @@ impl Watcher {
     fn poll(&mut self, service: u16, server: ServerId) {
         let Some(number) = self.by_server.get(&(service, (server, false))).copied() else { return };
         let Some(slot) = self.slots[number as usize].as_ref() else { return };
-        let is_under_way = match &slot.work {
-            Work::Nothing => false,
-            Work::Probe(_) => true,
-            Work::Program(job) => job.is_asked(),
-            Work::Snmp(_) | Work::Own { .. } => true,
-        };
-        if is_under_way {
+        if slot.work.is_under_way() {
             return;
         }
         self.begin(number);
@@ -261,7 +255,8 @@ impl Watcher {
         let at_least_ms = self.now_ms + interval_ms / 2 + 1;
         let next_ms = (at_least_ms.saturating_sub(phase_ms)).div_ceil(interval_ms) * interval_ms + phase_ms;
         self.timers.arm(2 * number, next_ms);
-        if matches!(slot.work, Work::Probe(_) | Work::Snmp(_) | Work::Own { .. }) {
+        // A slower check goes on: it counts from when it began, however short the interval.
+        if slot.work.is_under_way() {
             return;
         }
         slot.began = clock::now();
