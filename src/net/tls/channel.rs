@@ -32,6 +32,8 @@ pub struct Channel {
     pub peer_closed: bool,
     /// The library must not be asked any more: it would look for bytes that are gone.
     failed: bool,
+    /// The keys have encrypted as much as is safe, and this version of TLS has no way to new ones.
+    exhausted: bool,
 }
 
 pub enum End {
@@ -87,6 +89,7 @@ struct Step {
     /// Bytes that are done with.
     used: usize,
     peer_closed: bool,
+    exhausted: bool,
 }
 
 impl Channel {
@@ -94,7 +97,7 @@ impl Channel {
     /// The library has nothing to begin with.
     pub fn new(end: End) -> Result<Channel, Error> {
         let (kept, out) = (Vec::new(), Outbox::default());
-        let mut channel = Channel { end, kept, out, peer_closed: false, failed: false };
+        let mut channel = Channel { end, kept, out, peer_closed: false, failed: false, exhausted: false };
         // A client speaks first.
         channel.take(&mut [], 0, &mut |_| {})?;
         Ok(channel)
@@ -144,7 +147,7 @@ impl Channel {
         Ok(())
     }
 
-    /// Encrypts bytes, all of them.
+    /// Encrypts bytes, all of them; or none, and then [`Channel::write_to`] fails.
     pub fn encrypt(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.at_rest(Then::Encrypt(bytes));
@@ -179,21 +182,24 @@ impl Channel {
             End::Client(client) => step(client, bytes, out, plain, then),
             End::Server(server) => step(server, bytes, out, plain, then),
         };
-        self.failed = step.is_err();
+        self.exhausted = step.as_ref().is_ok_and(|step| step.exhausted);
+        // Nothing follows, no farewell either: the peer would take it for the end of what was to be sent.
+        self.failed = step.is_err() || self.exhausted;
         self.peer_closed |= step.as_ref().is_ok_and(|step| step.peer_closed);
         step
     }
 
     pub fn wants_write(&self) -> bool {
-        !self.out.is_empty()
+        !self.out.is_empty() || self.exhausted
     }
 
     /// Writes some of what is there for the peer; 0 when there is nothing.
     ///
     /// # Errors
-    /// Those of `to`.
+    /// Those of `to`; the keys are exhausted, and not everything could be encrypted.
     pub fn write_to(&mut self, to: &mut dyn Write) -> io::Result<usize> {
         match self.out.is_empty() {
+            _ if self.exhausted => Err(io::Error::other("the keys of the session are exhausted")),
             true => Ok(0),
             false => self.out.write_to(to),
         }
@@ -220,11 +226,11 @@ fn step<K: Kind>(
                     plain(record.payload);
                 }
             }
-            Ok(ConnectionState::EncodeTlsData(mut data)) => out.put(|room| data.encode(room)),
+            Ok(ConnectionState::EncodeTlsData(mut data)) => _ = out.put(|room| data.encode(room)),
             Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
             Ok(ConnectionState::PeerClosed) => step.peer_closed = true,
             Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                write(&mut traffic, out, &then);
+                step.exhausted = !write(&mut traffic, out, &then);
                 is_over = true;
             }
             // It waits for more, or both sides are closed. Early data is not allowed to anybody.
@@ -241,9 +247,10 @@ fn step<K: Kind>(
     }
 }
 
-fn write<K>(traffic: &mut WriteTraffic<'_, K>, out: &mut Outbox, then: &Then<'_>) {
+/// False when the keys are exhausted.
+fn write<K>(traffic: &mut WriteTraffic<'_, K>, out: &mut Outbox, then: &Then<'_>) -> bool {
     match then {
-        Then::Rest => {}
+        Then::Rest => true,
         Then::Encrypt(bytes) => out.put(|room| traffic.encrypt(bytes, room)),
         Then::Close => out.put(|room| traffic.queue_close_notify(room)),
     }
@@ -254,7 +261,7 @@ fn say_why<K: Kind>(connection: &mut UnbufferedConnectionCommon<K>, out: &mut Ou
     while connection.wants_write() {
         // What waits to be sent comes before the library looks at what came.
         match K::advance(connection, &mut []).state {
-            Ok(ConnectionState::EncodeTlsData(mut data)) => out.put(|room| data.encode(room)),
+            Ok(ConnectionState::EncodeTlsData(mut data)) => _ = out.put(|room| data.encode(room)),
             Ok(ConnectionState::ReadTraffic(mut traffic)) => while traffic.next_record().is_some() {},
             _ => return,
         }
@@ -290,8 +297,8 @@ impl Outbox {
         self.start == self.end
     }
 
-    /// Lets `fill` write behind what is there, in as much room as it wants.
-    fn put<E: Short>(&mut self, mut fill: impl FnMut(&mut [u8]) -> Result<usize, E>) {
+    /// Lets `fill` write behind what is there, in as much room as it wants; false when more room is no help.
+    fn put<E: Short>(&mut self, mut fill: impl FnMut(&mut [u8]) -> Result<usize, E>) -> bool {
         if self.buffer.is_empty() {
             self.buffer = SPARE.take();
         }
@@ -299,11 +306,11 @@ impl Outbox {
             match fill(&mut self.buffer[self.end..]) {
                 Ok(count) => {
                     self.end += count;
-                    return;
+                    return true;
                 }
                 Err(error) => match error.wanted() {
                     Some(size) => self.buffer.resize(self.end + size, 0),
-                    None => return,
+                    None => return false,
                 },
             }
         }

@@ -2,17 +2,24 @@
 
 use super::*;
 use proptest::prelude::*;
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{
+    CipherSuiteCommon, ClientConfig, RootCertStore, ServerConfig, SupportedCipherSuite, Tls12CipherSuite,
+    Tls13CipherSuite,
+};
 use std::sync::Arc;
 
 /// A client that trusts the server.
 fn pair() -> (Channel, Channel) {
+    pair_of(aws_lc_rs::default_provider())
+}
+
+fn pair_of(provider: CryptoProvider) -> (Channel, Channel) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    let provider = Arc::new(provider);
     let client = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -124,4 +131,52 @@ fn a_channel_that_has_failed_only_says_why() {
     let told = carry(&mut server, &mut client, 16_384, true).unwrap_err();
     assert_eq!(told, Error::AlertReceived(rustls::AlertDescription::BadRecordMac));
     assert!(!server.wants_write());
+}
+
+/// A cipher suite whose keys may encrypt so few records only: AES-GCM's may be used for 2^24, which no test sends.
+fn frugal(suite: SupportedCipherSuite) -> CryptoProvider {
+    const RECORDS: u64 = 20;
+    let cipher_suite = match suite {
+        SupportedCipherSuite::Tls12(suite) => {
+            let common = CipherSuiteCommon { confidentiality_limit: RECORDS, ..suite.common };
+            SupportedCipherSuite::Tls12(Box::leak(Box::new(Tls12CipherSuite { common, ..*suite })))
+        }
+        SupportedCipherSuite::Tls13(suite) => {
+            let common = CipherSuiteCommon { confidentiality_limit: RECORDS, ..suite.common };
+            SupportedCipherSuite::Tls13(Box::leak(Box::new(Tls13CipherSuite { common, ..*suite })))
+        }
+    };
+    CryptoProvider { cipher_suites: vec![cipher_suite], ..aws_lc_rs::default_provider() }
+}
+
+#[test]
+fn keys_are_renewed_when_they_have_encrypted_enough() {
+    let (mut client, mut server) = pair_of(frugal(aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256));
+    shake(&mut client, &mut server, 16_384, true);
+    for number in 0..100 {
+        client.encrypt(&[number; 100]);
+        assert_eq!(carry(&mut client, &mut server, 16_384, true).unwrap(), [number; 100]);
+    }
+}
+
+/// TLS 1.2 has no new keys: the connection breaks, without a farewell.
+#[test]
+fn exhausted_keys_end_a_session_as_a_failure() {
+    let (mut client, mut server) =
+        pair_of(frugal(aws_lc_rs::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256));
+    shake(&mut client, &mut server, 16_384, true);
+    let mut arrived = 0;
+    let error = loop {
+        client.encrypt(&[1; 100]);
+        assert!(client.wants_write());
+        let mut bytes = Vec::new();
+        match client.write_to(&mut bytes) {
+            Ok(_) => server.take(&mut bytes, 0, &mut |part| arrived += part.len()).unwrap(),
+            Err(error) => break error,
+        }
+    };
+    client.close();
+    assert_eq!(error.to_string(), "the keys of the session are exhausted");
+    assert!((1_000..=2_000).contains(&arrived) && !server.peer_closed);
+    assert!(client.write_to(&mut Vec::new()).is_err());
 }
