@@ -18,6 +18,7 @@ use keys::Effect;
 use model::Model;
 use pen_sys::control::Address;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use signal_hook::consts::SIGHUP;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 use terminal::{Signals, Terminal, Wanted};
@@ -41,6 +42,10 @@ pub fn run(address: Address, screen: Screen) -> Result<(), String> {
     let cannot = |error: io::Error| format!("terminal: {error}");
     let mut terminal = Terminal::enter().map_err(cannot)?;
     let ended = obey(&mut terminal, &signals, &mut model, &feed, looks);
+    if terminal::has_hung_up(Duration::ZERO).is_ok_and(|gone| gone) {
+        // There is nothing to give back, and no place for a word about that.
+        return signals.end_by(SIGHUP);
+    }
     terminal.leave();
     match ended.map_err(cannot)? {
         Some(signal) => signals.end_by(signal),
@@ -57,6 +62,8 @@ fn obey(
     looks: view::Looks,
 ) -> io::Result<Option<i32>> {
     let mut is_stale = true;
+    // One read may bring several keys.
+    let mut may_have_more = true;
     loop {
         if is_stale {
             terminal.draw(|frame| view::draw(model, looks, frame))?;
@@ -67,7 +74,11 @@ fn obey(
             None => {}
         }
         is_stale = false;
-        if event::poll(TURN)? {
+        if terminal::has_hung_up(if may_have_more { Duration::ZERO } else { TURN })? {
+            return Ok(Some(SIGHUP));
+        }
+        may_have_more = event::poll(Duration::ZERO)?;
+        if may_have_more {
             is_stale = true;
             match event::read()? {
                 Event::Key(key) if key.kind != KeyEventKind::Release => match keys::press(model, key) {

@@ -1,5 +1,7 @@
 //! A program on a terminal of its own: keys in, what is shown out.
 
+use super::wait::eventually;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{OpenptyResult, Winsize, openpty};
 use nix::sys::termios::{LocalFlags, tcgetattr};
@@ -7,7 +9,7 @@ use nix::unistd::ttyname;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 /// Milliseconds of silence after which what is waited for will not come.
 const SILENCE_MS: u16 = 20_000;
@@ -26,6 +28,8 @@ impl Terminal {
     pub fn start(mut command: Command, (columns, rows): (u16, u16)) -> Terminal {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let OpenptyResult { master, slave } = openpty(&size, None).unwrap();
+        // A program that had this end, too, would never hear that it is closed.
+        fcntl(&master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
         let name = ttyname(&slave).unwrap().display().to_string();
         let slave = || Stdio::from(slave.try_clone().unwrap());
         command.stdin(slave()).stdout(slave()).stderr(slave());
@@ -54,6 +58,13 @@ impl Terminal {
     pub fn is_cooked(&self) -> bool {
         let flags = tcgetattr(&self.master).unwrap().local_flags;
         flags.contains(LocalFlags::ICANON | LocalFlags::ECHO)
+    }
+
+    /// Hangs up, as a terminal that is closed does. How the program ended.
+    pub fn hang_up(mut self) -> ExitStatus {
+        self.master = File::open("/dev/null").unwrap();
+        let ended = eventually("its end", || self.child.try_wait().unwrap(), Option::is_some);
+        ended.expect("waited for")
     }
 
     /// The path of its device.

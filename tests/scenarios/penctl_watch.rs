@@ -162,6 +162,19 @@ fn a_pen_that_ends_is_waited_for() {
     watch.server_is("red", "up");
 }
 
+/// Whether a shell started it there, which passes the signal on, or something else.
+#[test]
+fn a_terminal_that_is_closed_ends_it() {
+    let pen = pen_before(&[]);
+    let mut command = Command::new(ours("penctl"));
+    command.arg("watch").arg(pen.path("control"));
+    let alone = Watch { terminal: Terminal::start(command, (80, 24)), screen: screen(24, 80) };
+    for mut watch in [Watch::of(&pen), alone] {
+        watch.shows("no servers");
+        assert_eq!(watch.terminal.hang_up().signal(), Some(Signal::SIGHUP as i32));
+    }
+}
+
 #[test]
 fn without_a_terminal_it_says_what_to_do_instead() {
     let pen = pen_before(&[]);

@@ -1,5 +1,7 @@
 //! The terminal while it is ours, and how it is given back: at the end, after a panic, for a signal, while suspended.
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ratatui::Frame;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
@@ -9,10 +11,12 @@ use ratatui::crossterm::terminal::{
 };
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::{flag, low_level};
-use std::io::{self, Stdout, stdout};
+use std::io::{self, Stdout, stdin, stdout};
+use std::os::fd::AsFd;
 use std::panic;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Once};
+use std::time::Duration;
 
 /// A terminal in raw mode, on its alternate screen. Given back when this is dropped.
 pub struct Terminal(ratatui::Terminal<CrosstermBackend<Stdout>>);
@@ -81,6 +85,24 @@ impl Drop for Terminal {
 fn take() -> io::Result<()> {
     enable_raw_mode()?;
     execute!(stdout(), EnterAlternateScreen).inspect_err(|_| give_back())
+}
+
+/// Waits so long for a key. Returns whether the terminal has hung up: crossterm would read it over and over.
+///
+/// # Errors
+/// The terminal cannot be waited for.
+pub fn has_hung_up(patience: Duration) -> io::Result<bool> {
+    let input = stdin();
+    let mut input = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
+    let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+    match poll(&mut input, patience) {
+        // The signal says what is wanted.
+        Ok(_) | Err(Errno::EINTR) => {
+            let gone = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
+            Ok(input[0].revents().is_some_and(|events| events.intersects(gone)))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Nothing can be done where that fails: the terminal is gone.
