@@ -34,6 +34,8 @@ impl Client {
     pub fn connect_from(source: &str, to: SocketAddr) -> Client {
         let source: IpAddr = source.parse().unwrap();
         let socket = tcp_socket(to);
+        // The port need not be free of all others, but of those that lead to the same place.
+        setsockopt(&socket, sockopt::IpBindAddressNoPort, &true).unwrap();
         bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(source, 0))).unwrap();
         Client::finish(socket, to)
     }

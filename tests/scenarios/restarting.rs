@@ -6,7 +6,7 @@ use crate::common::datagram::{UdpClient, UdpServer};
 use crate::common::pen::control_over_tcp;
 use crate::common::ports::free_port;
 use crate::common::process::listening;
-use crate::common::wait::{PATIENCE, eventually};
+use crate::common::wait::{PATIENCE, eventually, meanwhile};
 use crate::supervisor::Supervisor;
 use nix::sys::signal::{SIGKILL, SIGQUIT, SIGTERM, SIGUSR2};
 use pen_sys::control::{self, Session};
@@ -17,6 +17,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
+use std::time::Duration;
 
 fn address() -> SocketAddr {
     ([127, 0, 0, 1], free_port()).into()
@@ -104,6 +105,8 @@ fn nobody_who_watches_or_commands_pen_is_refused_during_restarts() {
         while !is_over.load(SeqCst) {
             ask();
             done[number].fetch_add(1, SeqCst);
+            // Each leaves a port that nobody can have for a minute.
+            meanwhile(Duration::from_millis(5));
         }
     };
     let [scrapes, commands] = [0, 1].map(|number| {
