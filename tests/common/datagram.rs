@@ -1,6 +1,6 @@
 //! UDP servers and clients, on any loopback address.
 
-use super::ports::{free_port, next_port};
+use super::ports::free_port;
 use super::wait::PATIENCE;
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg};
 use std::collections::BTreeSet;
@@ -148,7 +148,7 @@ impl UdpClient {
     /// From this address and a port that no client before had, to be a new client for pen.
     pub fn from(source: &str, to: SocketAddr) -> UdpClient {
         let source: std::net::IpAddr = source.parse().unwrap();
-        let socket = (0..100).find_map(|_| UdpSocket::bind((source, next_port())).ok()).expect("a free port");
+        let socket = UdpSocket::bind((source, free_port())).expect("a free port");
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         UdpClient { socket, to }
     }

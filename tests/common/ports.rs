@@ -3,8 +3,13 @@
 //! The kernel takes ephemeral ports for outgoing connections, so a port above 32767 may be taken between being
 //! chosen and being bound, or while a mock server is "down".
 
+//!
+//! No port is tried by binding it: a program that another thread starts at that moment inherits the socket, and keeps the port
+//! until it has begun.
+
 use nix::sys::socket::{Backlog, listen};
-use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
+use std::collections::HashSet;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Mutex;
@@ -16,16 +21,16 @@ const BLOCK: u16 = 100;
 /// Blocks of ports that this process has: an abstract name each, which is free again when the process has ended.
 struct Ports {
     blocks: Vec<UnixDatagram>,
-    next: u16,
-    end: u16,
+    left: Vec<u16>,
 }
 
-static PORTS: Mutex<Ports> = Mutex::new(Ports { blocks: Vec::new(), next: 0, end: 0 });
+static PORTS: Mutex<Ports> = Mutex::new(Ports { blocks: Vec::new(), left: Vec::new() });
 
-/// A port that no other call has returned, here or in a test process that still runs. Other programs may have it.
-pub fn next_port() -> u16 {
+/// A port that nobody listens on or receives on, of whichever address, and that no other call has returned, here or in a test
+/// process that still runs.
+pub fn free_port() -> u16 {
     let mut ports = PORTS.lock().unwrap();
-    if ports.next == ports.end {
+    while ports.left.is_empty() {
         // Processes that follow each other begin far apart: the first one's last connections may still be ending.
         let begin = (std::process::id().wrapping_mul(89) % u32::from(BLOCKS)) as u16;
         let (first, block) = (0..BLOCKS)
@@ -35,34 +40,34 @@ pub fn next_port() -> u16 {
                 Some((first, UnixDatagram::bind_addr(&name).ok()?))
             })
             .expect("no block of ports is left");
+        let taken = taken();
         ports.blocks.push(block);
-        (ports.next, ports.end) = (first, first + BLOCK);
+        ports.left = (first..first + BLOCK).rev().filter(|port| !taken.contains(port)).collect();
     }
-    ports.next += 1;
-    ports.next - 1
+    ports.left.pop().expect("not empty")
 }
 
-/// A port that nobody listens on or receives on, of whichever address.
-pub fn free_port() -> u16 {
-    bound_port().local_addr().unwrap().port()
+/// Ports that other programs listen or receive on. Not every machine has IPv6.
+fn taken() -> HashSet<u16> {
+    let mut ports = HashSet::new();
+    for protocol in ["tcp", "tcp6", "udp", "udp6"] {
+        let table = std::fs::read_to_string(format!("/proc/net/{protocol}")).unwrap_or_default();
+        for line in table.lines().skip(1) {
+            // Its number, the local address and port, the remote ones, the state, which is 0A for a listener.
+            let columns: Vec<&str> = line.split_ascii_whitespace().collect();
+            if protocol.starts_with("udp") || columns[3] == "0A" {
+                let (_, port) = columns[1].rsplit_once(':').expect("a port");
+                ports.insert(u16::from_str_radix(port, 16).expect("a port"));
+            }
+        }
+    }
+    ports
 }
 
 /// A port on 127.0.0.1, still bound. Its queue is long: when a busy machine leaves it full, the kernel drops a SYN, and by the
 /// time it is sent again pen may have given up.
 pub fn bound_port() -> TcpListener {
-    let listener = (0..BLOCKS * BLOCK)
-        .map(|_| next_port())
-        .find_map(|port| {
-            let free_elsewhere = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
-                && !is_taken(UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)));
-            free_elsewhere.then(|| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())?
-        })
-        .expect("no free port between 10000 and 32000");
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, free_port())).expect("a free port");
     listen(&listener, Backlog::MAXCONN).unwrap();
     listener
-}
-
-/// Not every machine has IPv6.
-fn is_taken(bound: std::io::Result<UdpSocket>) -> bool {
-    bound.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
 }

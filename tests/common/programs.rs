@@ -44,6 +44,13 @@ pub fn run(program: &str, words: &[&str], stdin: &str) -> Ended {
     Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
+/// Copies a program that is to be started. Another process writes it: what is open for writing here, a program that another
+/// test starts at that moment inherits, and until that has begun the copy is busy.
+pub fn copy(program: impl AsRef<Path>, to: impl AsRef<Path>) {
+    let copied = Command::new("cp").arg(program.as_ref()).arg(to.as_ref()).status().expect("cp");
+    assert!(copied.success());
+}
+
 /// Where a program of another package of this workspace is: beside pen. Cargo builds only the programs of the package it
 /// tests, so it is asked for this one by the first who wants it.
 pub fn ours(name: &'static str) -> PathBuf {

@@ -1,7 +1,7 @@
 //! Who only looks on a Unix control socket: users other than pen's, unless they belong to `control_group`.
 
 use crate::common::pen::{Ended, Pen, Start};
-use crate::common::programs::{all_installed, ours, run};
+use crate::common::programs::{all_installed, copy, ours, run};
 use crate::common::{root, skip};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
@@ -25,7 +25,7 @@ fn plays_others() -> bool {
 /// Starts a pen, with a penctl beside it that every user may execute.
 fn start(start: Start) -> Pen {
     let pen = start.start();
-    std::fs::copy(ours("penctl"), pen.path("penctl")).unwrap();
+    copy(ours("penctl"), pen.path("penctl"));
     pen
 }
 

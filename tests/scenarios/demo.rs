@@ -1,11 +1,10 @@
 //! `pen --demo`: what a newcomer sees first works as it says.
 
 use crate::common::pen::{Ended, Pen};
-use crate::common::programs::{is_installed, ours, run};
+use crate::common::programs::{copy, is_installed, ours, run};
 use crate::common::skip_without;
 use crate::common::wait::eventually;
 use nix::sys::signal::SIGINT;
-use std::fs;
 
 /// As installed, not under cargo; its socket goes into the directory of the scenario.
 fn demo() -> Pen {
@@ -97,7 +96,7 @@ fn under_cargo_the_very_lines_that_are_printed_work() {
 fn what_is_not_there_is_not_named() {
     let start = Pen::before([] as [&str; 0]).without_control().in_background().options("--demo");
     let folder = start.path("").display().to_string();
-    fs::copy(env!("CARGO_BIN_EXE_pen"), start.path("the pen")).unwrap();
+    copy(env!("CARGO_BIN_EXE_pen"), start.path("the pen"));
     let alone = format!("env -u CARGO PATH={folder} TMPDIR={folder} /bin/sh -c");
     let pen = start.through(&alone).through_script(r#"exec "./the pen" "$@""#).start();
     let said = suggestions(&pen);

@@ -114,6 +114,8 @@ fn numbers_of_living_servers_never_change_and_a_free_one_is_used_again() {
     assert_eq!(pen.control(&format!("server add delta={b}")), "3\n", "1 is not free yet");
     held.clear();
     eventually("1 to be free", || state(&pen, 1), |state| state == "unset");
+    let open = || servers(&pen).iter().filter(|server| server["connections"] != 0).count();
+    eventually("the others to be over", open, |open| *open == 0);
     assert_eq!(pen.control(&format!("server add epsilon={b}")), "1\n");
     let mut client = pen.connect();
     let name = client.line();

@@ -4,7 +4,7 @@ use crate::apache::Apache;
 use crate::browser::{self, Look};
 use crate::common::backend::Backend;
 use crate::common::pen::Pen;
-use crate::common::programs::{command, ours};
+use crate::common::programs::{command, copy, ours};
 use crate::common::tempdir::TempDir;
 use crate::programs::{found, succeed};
 use crate::site;
@@ -44,7 +44,7 @@ fn under_apache() -> (Pen, [Backend; 2], Apache) {
     let dir = TempDir::new();
     fs::create_dir(dir.path().join("cgi-bin")).unwrap();
     let program = dir.path().join("cgi-bin/penctl.cgi");
-    fs::copy(ours("penctl-cgi"), &program).unwrap();
+    copy(ours("penctl-cgi"), &program);
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     let (user, password) = PASSWORD.split_once(':').unwrap();
     let entry = succeed(command("htpasswd").args(["-nb", user, password])).stdout;

@@ -4,7 +4,7 @@ use crate::apache::{self, Apache};
 use crate::browser::{self, Look};
 use crate::common::backend::Backend;
 use crate::common::pen::{Pen, Start};
-use crate::common::programs::{command, ours};
+use crate::common::programs::{command, copy, ours};
 use crate::common::tempdir::TempDir;
 use crate::common::wait::eventually;
 use crate::common::{root, skip};
@@ -118,7 +118,7 @@ fn cgi(more: &str) -> Apache {
     let dir = TempDir::new();
     fs::create_dir(dir.path().join("cgi-bin")).unwrap();
     let program = dir.path().join("cgi-bin/webstats");
-    fs::copy(ours("webstats"), &program).unwrap();
+    copy(ours("webstats"), &program);
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     Apache::start_in(dir, "127.0.0.1", site::port(), more)
 }
