@@ -338,7 +338,10 @@ fn as_nobody(dir: &Path, test: &str) -> Option<std::process::Output> {
     std::os::unix::fs::chown(dir.join("page.html"), Some(NOBODY), Some(NOBODY)).unwrap();
     // The program may lie where nobody may look.
     let program = dir.join("tests");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    // Another process copies it: what were open for writing here, a program of another test would inherit for a moment.
+    let copied =
+        std::process::Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status();
+    assert!(copied.unwrap().success());
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     let command = std::process::Command::new(&program)
         .args(["--ignored", "--nocapture", test])

@@ -51,6 +51,13 @@ pub fn copy(program: impl AsRef<Path>, to: impl AsRef<Path>) {
     assert!(copied.success());
 }
 
+/// Writes a script that is to be started, as [`copy`] does.
+pub fn write_script(to: impl AsRef<Path>, text: &str) {
+    let to = to.as_ref().to_str().expect("UTF-8");
+    let written = run("sh", &["-c", "cat >\"$0\" && chmod 755 \"$0\"", to], text);
+    assert_eq!(written.code, Some(0), "{written:?}");
+}
+
 /// Where a program of another package of this workspace is: beside pen. Cargo builds only the programs of the package it
 /// tests, so it is asked for this one by the first who wants it.
 pub fn ours(name: &'static str) -> PathBuf {

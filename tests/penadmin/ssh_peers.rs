@@ -3,7 +3,7 @@
 use crate::common::backend::Backend;
 use crate::common::pen::Pen;
 use crate::common::ports::free_port;
-use crate::common::programs::{all_installed, find, ours};
+use crate::common::programs::{all_installed, find, ours, write_script};
 use crate::common::root;
 use crate::common::skip::skip;
 use crate::common::tempdir::TempDir;
@@ -14,7 +14,6 @@ use crate::ssh::{Door, NEEDED, assert_said};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -161,8 +160,7 @@ fn the_recipe_with_sshd_lets_people_command_pen_and_nothing_else() {
     let shell = block(&page, "#!/bin/sh\nif [ -n \"$SSH_ORIGINAL_COMMAND\"")
         .replace("penctl", &ours("penctl").display().to_string())
         .replace("/run/pen/control", &control(&pen));
-    dir.file("pen-shell", &shell);
-    fs::set_permissions(path("pen-shell"), fs::Permissions::from_mode(0o755)).unwrap();
+    write_script(path("pen-shell"), &shell);
     let recipe = block(&page, "Match Group penadmins")
         .replace("Group penadmins", "Group root")
         .replace("/usr/local/bin/pen-shell", &path("pen-shell"));

@@ -5,11 +5,11 @@ use crate::common::backend::Backend;
 use crate::common::pen::{Pen, Start};
 use crate::common::ports::free_port;
 use crate::common::process::cpu_percent;
+use crate::common::programs::write_script;
 use crate::common::wait::{eventually, timed};
 use nix::sys::signal::Signal;
 use pen_proto::status::ServerState;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,8 +27,7 @@ fn with_script(servers: &[Backend; 2], script: &str) -> Start {
 /// The script as a program in the directory of a pen.
 pub fn script(start: &Start, script: &str) -> PathBuf {
     let path = start.path("check.sh");
-    fs::write(&path, format!("#!/bin/sh\n{script}")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    write_script(&path, &format!("#!/bin/sh\n{script}"));
     path
 }
 

@@ -4,6 +4,7 @@ use crate::common::backend::Backend;
 use crate::common::client::Client;
 use crate::common::pen::Pen;
 use crate::common::ports::free_port;
+use crate::common::programs::write_script;
 use crate::common::wait::eventually;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -11,7 +12,7 @@ use pen_sys::tempdir::TempDir;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output};
 
@@ -134,8 +135,7 @@ fn a_destination_is_polled_once_more_before_a_client_gets_it() {
     let a = Backend::named("A");
     let directory = TempDir::new();
     let program = directory.path().join("once.sh");
-    fs::write(&program, "#!/bin/sh\nstate=3\nwhile read -r word; do echo $state; state=0; done\n").unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    write_script(&program, "#!/bin/sh\nstate=3\nwhile read -r word; do echo $state; state=0; done\n");
     let watchdog = format!("exec:{}", program.display());
     let glbd = Glbd::start(&["-w", &watchdog, "-i", "3600", "-x", "0.001"], &[a.to_string()]);
     eventually("a client that gets nobody", || glbd.connect().try_line(), Option::is_none);
