@@ -234,6 +234,8 @@ mod backend {
 
         /// Gives a registered socket another key, for both directions.
         pub fn rekey(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+            // Its old key may be given to another socket.
+            self.backend.quiet.borrow_mut().watched.retain(|_, watched| *watched != socket.as_raw_fd());
             rearm(self, socket, key, true, true)
         }
 
@@ -308,6 +310,7 @@ pub const REGISTRATIONS_LAST: bool = cfg!(all(target_os = "linux", not(polling_t
 mod tests {
     use super::*;
     use crate::socket::reset_on_close;
+    use std::io::Write;
     use std::net::{TcpListener, TcpStream};
 
     fn waited(poller: &mut Poller, timeout_ms: u64) -> Vec<Readiness> {
@@ -338,5 +341,27 @@ mod tests {
             assert!(waited(&mut poller, 10_000).iter().any(|event| event.key == 7 && event.readable));
         }
         poller.forget(own.as_fd());
+    }
+
+    #[test]
+    fn a_key_that_is_given_to_another_socket_leaves_the_first_one_alone() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let pair = || {
+            let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            (peer, listener.accept().unwrap().0)
+        };
+        let ((mut first_peer, first), (second_peer, second)) = (pair(), pair());
+        let mut poller = Poller::new().unwrap();
+        poller.add(first.as_fd(), 1).unwrap();
+        assert!(!waited(&mut poller, 10_000).is_empty());
+        poller.rearm(first.as_fd(), 1, false, false).unwrap();
+        poller.rekey(first.as_fd(), 2).unwrap();
+        assert!(waited(&mut poller, 10_000).iter().any(|event| event.key == 2));
+        poller.rearm(first.as_fd(), 2, true, false).unwrap();
+        poller.add(second.as_fd(), 1).unwrap();
+        drop(second_peer);
+        assert!(waited(&mut poller, 10_000).iter().any(|event| event.key == 1));
+        first_peer.write_all(b"x").unwrap();
+        assert!(waited(&mut poller, 10_000).iter().any(|event| event.key == 2 && event.readable));
     }
 }
